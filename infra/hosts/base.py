@@ -1,0 +1,85 @@
+"""What labelrig asks of a machine: run a command, read a file, write a file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.errors import CommandFailed
+
+TAIL_LINES = 10
+DEFAULT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended. `stdout` and `stderr` are decoded text with undecodable bytes replaced."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the exit code is 0."""
+        return self.exit_code == 0
+
+
+class Host(Protocol):
+    """One machine. `name` is what people call it in messages."""
+
+    name: str
+
+    def run(
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
+        as_root: bool = False,
+    ) -> Result:
+        """Run a command (no shell: each argument arrives as it is).
+
+        Args:
+            argv: the program and its arguments. Never a secret: arguments show in the process list.
+            ok: the exit codes that are answers; any other raises.
+            timeout: seconds, after which the command and its children are killed.
+            stdin: bytes for its standard input; none means an empty one.
+            on_line: called with each line of output (both streams) as it comes.
+            as_root: run with root's rights (sudo without a password where we are not root).
+
+        Raises:
+            CommandFailed: the exit code is not in `ok`, or the program is not there (exit code 127).
+            CommandTimedOut: it did not end in time.
+        """
+        ...
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file's content, or None where there is no such file.
+
+        Raises:
+            FileAccessError: it is there and cannot be read.
+        """
+        ...
+
+    def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
+        """Replace a file atomically; it has `mode` from birth. Missing folders are made.
+
+        Raises:
+            FileAccessError: it cannot be written; the old content stays.
+        """
+        ...
+
+
+def check_exit_code(host_name: str, result: Result, ok: Collection[int]) -> Result:
+    """Return `result`, or raise CommandFailed when its exit code is not an answer."""
+    if result.exit_code in ok:
+        return result
+    output = (result.stdout.rstrip() + "\n" + result.stderr.rstrip()).strip().splitlines()
+    shown = "\n".join(f"    {line}" for line in output[-TAIL_LINES:]) or "    (no output)"
+    command = shlex.join(result.argv)
+    raise CommandFailed(f"{host_name}: `{command}` ended with exit code {result.exit_code}; its last lines:\n{shown}")

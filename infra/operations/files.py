@@ -1,0 +1,50 @@
+"""Files with the content they should have."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from infra.hosts.base import Host
+from infra.operation import Change
+from infra.rendering import SECRET_NAMES, RenderedFile
+
+SECRET_LINE = re.compile(rf"^({'|'.join(SECRET_NAMES)})=.*$", re.MULTILINE)
+
+
+def masked(text: str) -> str:
+    """Return `text` with the value of every secret replaced."""
+    return SECRET_LINE.sub(r"\1=(secret)", text)
+
+
+def masked_diff(path: str, old: bytes, new: bytes) -> str:
+    """Return a unified diff of two versions of a file, secrets masked on both sides."""
+    before, after = (masked(content.decode("utf-8", "replace")).splitlines() for content in (old, new))
+    return "\n".join(difflib.unified_diff(before, after, f"{path} (now)", f"{path} (new)", lineterm=""))
+
+
+class FilesWritten:
+    """The rendered files lie on the host with the content they should have."""
+
+    name = "stack files written"
+
+    def __init__(self, host: Host, files: Sequence[RenderedFile]) -> None:
+        self._host = host
+        self._files = files
+
+    def plan(self) -> list[Change]:
+        """One change for each file that is missing or differs."""
+        return [change for file in self._files if (change := self._change(file)) is not None]
+
+    def _change(self, file: RenderedFile) -> Change | None:
+        present = self._host.read(file.path)
+        if present == file.content:
+            return None
+        name = PurePosixPath(file.path).name
+        return Change(
+            f"{'write' if present is None else 'update'} {name}",
+            lambda: self._host.write(file.path, file.content, file.mode),
+            masked_diff(file.path, present or b"", file.content),
+        )

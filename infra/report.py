@@ -1,0 +1,137 @@
+"""What a person sees while labelrig works, and the record that `--json` prints.
+
+Progress goes to stderr, data to stdout. On a terminal the last progress line is rewritten in place; into a
+file or a CI log a line appears every few seconds, so that long work never looks dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TextIO
+
+QUIET_SECONDS = 10.0
+LINE_WIDTH = 110
+
+
+@dataclass
+class Stage:
+    """One stage of a run: its operations and what changed. `seconds` is wall time."""
+
+    name: str
+    ok: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    failed: bool = False
+
+
+class Report:
+    """Collects stages and shows them as they happen. Safe to call from reader threads."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began = clock()
+        self._last_shown = clock()
+        self._live = False
+        self.stages: list[Stage] = []
+        self.notices: list[str] = []
+        self.facts: dict[str, object] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Group operations under a heading and time them."""
+        stage = Stage(name)
+        self.stages.append(stage)
+        began = self._clock()
+        self._line(f"▸ {name}")
+        try:
+            yield stage
+        except BaseException:
+            stage.failed = True
+            raise
+        finally:
+            stage.seconds = self._clock() - began
+            verdict = "failed" if stage.failed else f"{len(stage.changed)} changed"
+            self._line(f"  {name}: {verdict}, {stage.seconds:.1f} s")
+
+    def changing(self, summary: str) -> None:
+        """Say what is about to be done."""
+        self._line(f"    ~ {summary}")
+
+    def settled(self, operation: str, changes: Sequence[str]) -> None:
+        """Record that an operation is in its state, and which changes led there."""
+        stage = self.stages[-1] if self.stages else Stage("run")
+        if not self.stages:
+            self.stages.append(stage)
+        stage.changed.extend(changes)
+        if not changes:
+            stage.ok.append(operation)
+        self._line(f"    ✓ {operation}{' (changed)' if changes else ''}")
+
+    def progress(self, text: str) -> None:
+        """Show that long work goes on; rewritten on a terminal, thinned out elsewhere."""
+        text = " ".join(text.split())
+        if not text:
+            return
+        with self._lock:
+            if self._stream.isatty():
+                self._stream.write("\r\033[2K      " + text[:LINE_WIDTH])
+                self._live = True
+            elif self._clock() - self._last_shown >= QUIET_SECONDS:
+                self._write(f"      {text[:LINE_WIDTH]}")
+            self._stream.flush()
+
+    def notice(self, text: str) -> None:
+        """Say something that a person must not miss."""
+        self.notices.append(text)
+        self._line("\n".join(f"  ! {line}" for line in text.splitlines()))
+
+    def info(self, text: str) -> None:
+        """Say something on a line of its own."""
+        self._line(text)
+
+    @property
+    def changed(self) -> int:
+        """Changes applied so far, in all stages."""
+        return sum(len(stage.changed) for stage in self.stages)
+
+    def recap(self) -> str:
+        """The table that ends a run: one line a stage, then the total."""
+        width = max((len(stage.name) for stage in self.stages), default=0)
+        lines = [
+            f"  {stage.name:<{width}}  ok {len(stage.ok):>3}  changed {len(stage.changed):>3}"
+            f"  {stage.seconds:>6.1f} s{'  FAILED' if stage.failed else ''}"
+            for stage in self.stages
+        ]
+        total = self._clock() - self._began
+        return "\n".join([*lines, f"  {self.changed} changed in {total:.1f} s"])
+
+    def as_json(self) -> str:
+        """Everything recorded, as one JSON object: stages, notices, changed, seconds, and facts."""
+        body = {
+            "changed": self.changed,
+            "seconds": round(self._clock() - self._began, 3),
+            "stages": [asdict(stage) for stage in self.stages],
+            "notices": self.notices,
+            **self.facts,
+        }
+        return json.dumps(body, indent=2, ensure_ascii=False)
+
+    def _line(self, text: str) -> None:
+        with self._lock:
+            self._write(text)
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        if self._live:
+            self._stream.write("\r\033[2K")
+            self._live = False
+        self._stream.write(text + "\n")
+        self._last_shown = self._clock()

@@ -1,0 +1,130 @@
+"""Typed settings of one run: defaults, then `.env`, then the environment, then the command line.
+
+Everything is checked before anything happens, and all problems are reported at once. Values are never shown
+in messages: some of them are secrets.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from infra.dotenv_file import read_env_file
+from infra.errors import SettingsError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FILES_ROOT = "/label-studio/files"
+MODELS = ("auto", "demo", "tiny", "small", "base-plus", "large")
+PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
+NOT_IN_FOLDER_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
+
+
+def _private_subnet(text: str) -> str:
+    network = ipaddress.ip_network(text)  # its ValueError says what is wrong
+    if network.version != 4 or not network.is_private or not 16 <= network.prefixlen <= 28:
+        raise ValueError("must be a private IPv4 network between /16 and /28")
+    return str(network)
+
+
+def _real_secret(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    text = value.get_secret_value()
+    if len(text) < 8 or text.lower().strip("<>") in PLACEHOLDERS:
+        raise ValueError("is shorter than 8 characters or a placeholder; delete the line to have one made")
+    return value
+
+
+Secret = Annotated[SecretStr | None, AfterValidator(_real_secret)]
+
+
+class Settings(BaseModel):
+    """What `.env` and the command line can say. The alias is the name in `.env`.
+
+    Secrets that are None are generated on the first run and written to `.env`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    project: Annotated[str, Field(alias="LABELRIG_PROJECT", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")] = "labelrig"
+    data: Annotated[Path | None, Field(alias="LABELRIG_DATA")] = None
+    model: Annotated[Model, Field(alias="LABELRIG_MODEL")] = "auto"
+    subnet: Annotated[str, Field(alias="LABELRIG_SUBNET"), AfterValidator(_private_subnet)] = "172.31.250.0/24"
+    port: Annotated[int, Field(alias="LABEL_STUDIO_PORT", ge=1, le=65535)] = 8080
+    username: Annotated[str, Field(alias="LABEL_STUDIO_USERNAME", pattern=r"^[^@\s']+@[^@\s']+$")] = (
+        "admin@labelrig.local"
+    )
+    password: Annotated[Secret, Field(alias="LABEL_STUDIO_PASSWORD")] = None
+    secret_key: Annotated[Secret, Field(alias="LABEL_STUDIO_SECRET_KEY")] = None
+    api_key: Annotated[Secret, Field(alias="LABEL_STUDIO_API_KEY")] = None
+    checkpoint_url: Annotated[str | None, Field(alias="LABELRIG_CHECKPOINT_URL", pattern=r"^https?://")] = None
+
+    @property
+    def url(self) -> str:
+        """Where people on this machine find Label Studio."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def folder_name(self) -> str:
+        """The image folder's name inside the containers, a strict sub-folder of `FILES_ROOT`."""
+        if self.data is None:
+            return "demo"
+        return NOT_IN_FOLDER_NAME.sub("-", self.data.name).strip("-.") or "images"
+
+
+def setting_names() -> tuple[str, ...]:
+    """The names that `.env` may hold."""
+    return tuple(str(field.alias) for field in Settings.model_fields.values())
+
+
+def load_settings(env_file: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]) -> Settings:
+    """Merge the sources and check them.
+
+    Args:
+        env_file: path of `.env`; it need not exist.
+        environment: the process environment; only our own names are looked at.
+        arguments: from the command line, by the name in `.env`; None means not given.
+
+    Raises:
+        SettingsError: lists everything that is wrong, by name, without values.
+    """
+    from_file = read_env_file(env_file)
+    known = setting_names()
+    problems = [
+        f"{env_file}: {name} is not a setting (known: {', '.join(known)})" for name in from_file if name not in known
+    ]
+    merged: dict[str, str] = {name: value for name, value in from_file.items() if name in known}
+    merged |= {name: environment[name] for name in known if environment.get(name)}
+    merged |= {name: value for name, value in arguments.items() if value is not None}
+    merged = {name: value for name, value in merged.items() if value != ""}
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        problems += [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+        raise SettingsError(_listed(problems)) from None
+    if problems:
+        raise SettingsError(_listed(problems))
+    return settings
+
+
+def missing_secrets(settings: Settings) -> dict[str, str]:
+    """Make the secrets that `settings` has not got, by their name in `.env`."""
+    made: dict[str, str] = {}
+    if settings.password is None:
+        made["LABEL_STUDIO_PASSWORD"] = secrets.token_urlsafe(15)
+    if settings.secret_key is None:
+        made["LABEL_STUDIO_SECRET_KEY"] = secrets.token_urlsafe(48)
+    return made
+
+
+def _listed(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    return f"{len(problems)} settings cannot be used:\n" + "\n".join(f"  - {one}" for one in problems)

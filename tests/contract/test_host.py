@@ -1,0 +1,98 @@
+"""What every host must do: the same body on the fake and on the real one."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from infra.errors import CommandFailed, CommandTimedOut, FileAccessError
+from infra.hosts.base import Host
+from infra.hosts.local import LocalHost
+from tests.fakes import FakeHost
+
+
+def scripted() -> FakeHost:
+    host = FakeHost()
+    host.script("printf", "%s\\n", "a b", "$HOME", stdout="a b\n$HOME\n")
+    host.script("sh", "-c", "echo out; echo err >&2; exit 3", exit_code=3, stdout="out\n", stderr="err\n")
+    host.script("no-such-program", exit_code=127, stderr="no-such-program: No such file or directory")
+    host.answers["sleep", "60"] = CommandTimedOut(
+        "fake host: `sleep 60` did not end in 0.2 s and was stopped; its last line: (none)"
+    )
+    return host
+
+
+@pytest.fixture(params=["fake", "local"])
+def host(request: pytest.FixtureRequest) -> Host:
+    return scripted() if request.param == "fake" else LocalHost()
+
+
+def test_arguments_arrive_as_they_are(host: Host) -> None:
+    assert host.run("printf", "%s\\n", "a b", "$HOME").stdout == "a b\n$HOME\n"
+
+
+def test_an_exit_code_that_is_no_answer_raises_with_the_last_lines(host: Host) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        host.run("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert str(caught.value) == (
+        f"{host.name}: `sh -c 'echo out; echo err >&2; exit 3'` ended with exit code 3; its last lines:\n"
+        "    out\n    err"
+    )
+
+
+def test_an_exit_code_that_is_an_answer_is_returned(host: Host) -> None:
+    result = host.run("sh", "-c", "echo out; echo err >&2; exit 3", ok=(0, 3))
+    assert (result.exit_code, result.stdout, result.stderr, result.ok) == (3, "out\n", "err\n", False)
+
+
+def test_lines_are_shown_as_they_come(host: Host) -> None:
+    seen: list[str] = []
+    host.run("sh", "-c", "echo out; echo err >&2; exit 3", ok=(3,), on_line=seen.append)
+    assert sorted(seen) == ["err", "out"]
+
+
+def test_a_missing_program_is_exit_code_127(host: Host) -> None:
+    with pytest.raises(CommandFailed, match=r"no-such-program.* exit code 127"):
+        host.run("no-such-program")
+    assert host.run("no-such-program", ok=(127,)).exit_code == 127
+
+
+def test_a_command_that_does_not_end_is_stopped(host: Host) -> None:
+    with pytest.raises(CommandTimedOut, match=r"`sleep 60` did not end in 0\.2 s and was stopped"):
+        host.run("sleep", "60", timeout=0.2)
+
+
+def test_a_file_is_read_as_it_was_written(host: Host, tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "file")
+    assert host.read(path) is None
+    host.write(path, b"first \xff", 0o600)
+    host.write(path, b"second \xff", 0o600)
+    assert host.read(path) == b"second \xff"
+
+
+class TestLocalOnly:
+    def test_a_time_out_reaches_the_children(self, tmp_path: Path) -> None:
+        marker = tmp_path / "alive"
+        script = f"(sleep 1; touch {marker}) & sleep 60"
+        with pytest.raises(CommandTimedOut):
+            LocalHost().run("sh", "-c", script, timeout=0.2)
+        # The child was in the same process group: it is gone, so nothing can make the marker any more.
+        assert LocalHost().run("pgrep", "-f", str(marker), ok=(0, 1)).exit_code == 1
+        assert not marker.exists()
+
+    def test_a_file_has_its_mode_and_leaves_nothing_beside_it(self, tmp_path: Path) -> None:
+        LocalHost().write(str(tmp_path / "secret"), b"x", 0o600)
+        assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
+        assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+    def test_a_file_that_cannot_be_replaced_keeps_its_content(self, tmp_path: Path) -> None:
+        target = tmp_path / "taken"
+        target.mkdir()
+        with pytest.raises(FileAccessError, match=r"cannot write .*/taken: Is a directory"):
+            LocalHost().write(str(target), b"x")
+        assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
+
+    def test_standard_input_reaches_the_command(self) -> None:
+        assert LocalHost().run("cat", stdin=b"hello").stdout == "hello"

@@ -1,0 +1,53 @@
+"""A strict stand-in for a machine: whatever was not scripted raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from infra.errors import CommandTimedOut
+from infra.hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
+
+Answer = tuple[int, str, str]
+
+
+class FakeHost:
+    """Answers scripted commands and keeps files in memory."""
+
+    name = "fake host"
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, ...], Answer | CommandTimedOut] = {}
+        self.files: dict[str, bytes] = {}
+        self.modes: dict[str, int] = {}
+        self.commands: list[tuple[str, ...]] = []
+
+    def script(self, *argv: str, exit_code: int = 0, stdout: str = "", stderr: str = "") -> None:
+        self.answers[argv] = (exit_code, stdout, stderr)
+
+    def run(
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
+        as_root: bool = False,
+    ) -> Result:
+        self.commands.append(argv)
+        if argv not in self.answers:
+            raise AssertionError(f"not scripted: {argv}")
+        answer = self.answers[argv]
+        if isinstance(answer, CommandTimedOut):
+            raise answer
+        exit_code, stdout, stderr = answer
+        if on_line is not None:
+            for line in (stdout + stderr).splitlines():
+                on_line(line)
+        return check_exit_code(self.name, Result(argv, exit_code, stdout, stderr), ok)
+
+    def read(self, path: str) -> bytes | None:
+        return self.files.get(path)
+
+    def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
+        self.files[path] = content
+        self.modes[path] = mode

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from infra.network_guard import RESERVED, banned_subnets, gateway_of
+
+SUBNET = "172.31.250.0/24"
+
+
+def banned(address: str, subnet: str = SUBNET) -> bool:
+    """Label Studio's own rule: an address in any listed network is refused."""
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(one) for one in banned_subnets(subnet))
+
+
+@pytest.mark.parametrize("address", ["172.31.250.2", "172.31.250.254", "8.8.8.8"])
+def test_our_containers_and_the_outside_are_open(address: str) -> None:
+    assert not banned(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "172.31.250.1",
+        "172.31.249.255",
+        "172.31.251.0",
+        "169.254.169.254",
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.1.1",
+        "::1",
+    ],
+)
+def test_the_server_its_neighbours_and_the_metadata_address_stay_shut(address: str) -> None:
+    assert banned(address)
+
+
+def test_the_gateway_is_the_first_address() -> None:
+    assert gateway_of("10.20.0.0/16") == "10.20.0.1"
+
+
+@pytest.mark.parametrize("subnet", [SUBNET, "10.20.0.0/16", "192.168.77.16/28"])
+def test_exactly_our_subnet_is_cut_out(subnet: str) -> None:
+    ours = ipaddress.IPv4Network(subnet)
+
+    def size(networks: list[str]) -> int:
+        v4 = [ipaddress.IPv4Network(one) for one in networks if ":" not in one]
+        return sum(network.num_addresses for network in ipaddress.collapse_addresses(v4))
+
+    assert size(list(RESERVED)) - size(banned_subnets(subnet)) == ours.num_addresses - 1

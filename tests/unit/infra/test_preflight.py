@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from infra.operations import preflight as checks
+
+BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n'
+# Two routes as /proc/net/route shows them: the default one, and 172.31.0.0/16 on eth1.
+ROUTES = (
+    "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+    "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+    "eth1\t00001FAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+)
+
+
+def test_supported_systems_pass_and_others_are_named() -> None:
+    assert checks.os_problems(BOOKWORM, "x86_64", False) == []
+    assert checks.os_problems("ID=ubuntu\nVERSION_ID='24.04'", "aarch64", False) == []
+    (problem,) = checks.os_problems("ID=fedora\nVERSION_ID=41\n", "x86_64", False)
+    assert problem.startswith("this is fedora 41; Docker can be installed on debian 12, debian 13, ubuntu 22.04")
+    assert checks.os_problems("ID=fedora\nVERSION_ID=41\n", "x86_64", True) == []
+    assert checks.os_problems(None, "armv7l", True) == ["the processor is armv7l; x86_64 or aarch64 is needed"]
+
+
+@pytest.mark.parametrize(
+    ("uid", "sudo", "ready", "count"),
+    [(0, False, False, 0), (1000, False, True, 0), (1000, True, False, 1), (1000, False, False, 1)],
+)
+def test_rights(uid: int, sudo: bool, ready: bool, count: int) -> None:
+    problems = checks.rights_problems(uid, sudo, ready)
+    assert len(problems) == count
+    assert all("sudo ./inv up" in problem for problem in problems)
+
+
+def test_memory() -> None:
+    assert checks.memory_problems("MemTotal:       24000000 kB\n") == []
+    assert checks.memory_problems("MemTotal:       2097152 kB\n") == ["2.0 GiB of memory; at least 3 GiB are needed"]
+    assert len(checks.memory_problems("")) == 1
+
+
+def test_needs_on_one_disk_are_added_up(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    share = int(free * 0.7)
+    assert checks.disk_problems({"a": (tmp_path / "not" / "there", share)}) == []
+    (problem,) = checks.disk_problems({"a": (tmp_path / "x", share), "b": (tmp_path / "y", share)})
+    assert f"a in {tmp_path}/x; b in {tmp_path}/y" in problem
+
+
+def test_a_port_that_is_taken_is_named_unless_it_is_ours() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (problem,) = checks.port_problems(port, ours=False)
+        assert problem.startswith(f"port {port} of 127.0.0.1 is taken by another program")
+        assert checks.port_problems(port, ours=True) == []
+    assert checks.port_problems(port, ours=False) == []
+
+
+def test_a_route_that_overlaps_our_network_is_named() -> None:
+    (problem,) = checks.subnet_problems("172.31.250.0/24", ROUTES, ours=False)
+    assert problem.startswith("the compose network 172.31.250.0/24 overlaps the route 172.31.0.0/16 of eth1;")
+    assert checks.subnet_problems("172.31.250.0/24", ROUTES, ours=True) == []
+    assert checks.subnet_problems("10.99.0.0/24", ROUTES, ours=False) == []
+
+
+class TestFolder:
+    PATTERN = ".*png"
+
+    def check(self, path: Path) -> str:
+        (problem,) = checks.check_folder(path, self.PATTERN).problems
+        return problem
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "imágenes Ñ"
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / "a b.png").touch()
+        for path in (folder, folder / "sub"):
+            path.chmod(0o755)
+        (folder / "sub" / "a b.png").chmod(0o644)
+        return folder
+
+    def test_a_good_folder_has_no_problem(self, folder: Path) -> None:
+        assert checks.check_folder(folder, self.PATTERN) == checks.FolderCheck(())
+
+    def test_missing_relative_file_and_root_are_named(self, folder: Path) -> None:
+        assert self.check(folder / "none") == f"data folder {folder}/none: no such file or directory"
+        assert self.check(Path("images")) == "data folder images: give an absolute path"
+        assert self.check(folder / "sub" / "a b.png").endswith("is not a folder")
+        assert self.check(Path("/")).startswith("data folder /: the whole machine would be served")
+
+    def test_a_folder_without_images_is_named(self, folder: Path) -> None:
+        (folder / "sub" / "a b.png").rename(folder / "sub" / "a b.jpg")
+        assert self.check(folder) == f"data folder {folder}: no file matches '.*png' among its first 1000"
+
+    def test_a_folder_that_only_its_owner_may_read_is_named(self, folder: Path) -> None:
+        folder.chmod(0o700)
+        assert "the containers do not run as root and could not read it (mode drwx------)" in self.check(folder)
+
+    def test_files_that_only_their_owner_may_read_are_counted(self, folder: Path) -> None:
+        (folder / "sub" / "a b.png").chmod(0o600)
+        assert "1 of the first 1 images are not readable for the containers, for example sub/a b.png" in self.check(
+            folder
+        )
+
+    def test_the_folders_own_group_is_joined_where_others_are_shut_out(self, folder: Path) -> None:
+        for path in (folder, folder / "sub", folder / "sub" / "a b.png"):
+            os.chown(path, -1, 4242)
+            path.chmod(0o640 if path.suffix else 0o750)
+        assert checks.check_folder(folder, self.PATTERN) == checks.FolderCheck((), group=4242)

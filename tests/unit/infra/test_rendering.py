@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from infra.folders import ImageFolder
+from infra.operation import converge
+from infra.operations.files import FilesWritten, masked_diff
+from infra.rendering import COMPOSE_SOURCE, StackFiles, render_stack, stack_values
+from infra.report import Report
+from infra.settings import REPOSITORY, Settings, setting_names
+from tests.fakes import FakeHost
+
+SETTINGS = Settings.model_validate(
+    {"LABEL_STUDIO_PASSWORD": "pass$word-1234", "LABEL_STUDIO_SECRET_KEY": "key-key-key-key"}
+)
+FILES = StackFiles("/state")
+FOLDERS = [ImageFolder("demo", "/images")]
+
+
+def values() -> dict[str, str]:
+    return stack_values(SETTINGS, label_studio_image="ls:1", sam2_image="sam2:1", model="demo")
+
+
+def test_compose_finds_every_variable_it_asks_for() -> None:
+    import re
+
+    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE_SOURCE.read_text()))
+    assert asked <= set(values())
+
+
+def test_a_dollar_in_a_secret_stays_a_dollar() -> None:
+    env = render_stack(FILES, values(), FOLDERS, FOLDERS, [])[0]
+    assert "LABEL_STUDIO_PASSWORD='pass$word-1234'\n" in env.content.decode()
+    assert env.mode == 0o600
+
+
+def test_a_value_that_an_env_file_cannot_carry_is_refused() -> None:
+    with pytest.raises(ValueError, match="LABEL_STUDIO_USERNAME: a quote or a line break"):
+        render_stack(FILES, values() | {"LABEL_STUDIO_USERNAME": "o'hara@lab"}, FOLDERS, FOLDERS, [])
+
+
+def test_without_secrets_nothing_is_rendered() -> None:
+    with pytest.raises(ValueError, match="secrets must be made"):
+        stack_values(Settings(), label_studio_image="ls:1", sam2_image="sam2:1", model="demo")
+
+
+def test_both_services_are_shut_in() -> None:
+    document = yaml.safe_load(COMPOSE_SOURCE.read_text())
+    for name, service in document["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["user"] == "1001:1001", name
+        assert service["init"] is True, name
+        assert service["restart"] == "unless-stopped", name
+        assert "healthcheck" in service, name
+    assert "ports" not in document["services"]["sam2"]
+    assert all(port.startswith("127.0.0.1:") for port in document["services"]["label-studio"]["ports"])
+
+
+def test_files_are_written_once_and_diffs_hide_secrets() -> None:
+    host = FakeHost()
+    rendered = render_stack(FILES, values(), FOLDERS, FOLDERS, [])
+    operation = FilesWritten(host, rendered)
+    changes = operation.plan()
+    assert [change.summary for change in changes] == [
+        "write stack.env",
+        "write compose.yaml",
+        "write folders.yaml",
+        "write folders.json",
+    ]
+    shown = "\n".join(change.diff for change in changes)
+    assert "+LABEL_STUDIO_PASSWORD=(secret)" in shown
+    assert "pass$word-1234" not in shown
+    assert "key-key-key-key" not in shown
+    converge([operation], Report())
+    assert host.modes["/state/stack.env"] == 0o600
+    changed = [replace(rendered[0], content=rendered[0].content.replace(b"demo", b"tiny")), *rendered[1:]]
+    (update,) = FilesWritten(host, changed).plan()
+    assert update.summary == "update stack.env"
+    assert "-LABELRIG_SAM2_MODEL='demo'\n+LABELRIG_SAM2_MODEL='tiny'" in update.diff
+
+
+def test_masking_hides_a_secret_on_both_sides() -> None:
+    old, new = b"LABEL_STUDIO_PASSWORD='old one'\nA=1\n", b"LABEL_STUDIO_PASSWORD='new one'\nA=2\n"
+    diff = masked_diff("f", old, new)
+    assert "old one" not in diff
+    assert "new one" not in diff
+    assert "-A=1" in diff
+
+
+def test_the_example_names_every_setting() -> None:
+    text = (REPOSITORY / ".env.example").read_text()
+    assert {name for name in setting_names() if f"#{name}=" not in text} == set()

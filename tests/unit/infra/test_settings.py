@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.errors import SettingsError
+from infra.settings import Settings, load_settings, missing_secrets
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def test_defaults_need_no_file(env_file: Path) -> None:
+    settings = load_settings(env_file, {}, {})
+    assert (settings.project, settings.port, settings.model) == ("labelrig", 8080, "auto")
+    assert settings.url == "http://127.0.0.1:8080"
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(env_file: Path) -> None:
+    env_file.write_text("LABELRIG_MODEL=tiny\nLABEL_STUDIO_PORT=8081\nLABELRIG_PROJECT=from-file\n")
+    environment = {"LABELRIG_MODEL": "small", "LABEL_STUDIO_PORT": "8082", "UNRELATED": "x"}
+    settings = load_settings(env_file, environment, {"LABELRIG_MODEL": "large", "LABELRIG_DATA": None})
+    assert (settings.model, settings.port, settings.project) == ("large", 8082, "from-file")
+
+
+def test_all_problems_are_reported_at_once_and_no_value_is_shown(env_file: Path) -> None:
+    env_file.write_text("LABEL_STUDIO_PORT=eighty\nLABELRIG_MODLE=tiny\nLABEL_STUDIO_PASSWORD=hunter2\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env_file, {}, {})
+    text = str(caught.value)
+    assert text.startswith("3 settings cannot be used:\n")
+    assert f"{env_file}: LABELRIG_MODLE is not a setting (known: LABELRIG_PROJECT," in text
+    assert "LABEL_STUDIO_PORT: Input should be a valid integer" in text
+    assert "LABEL_STUDIO_PASSWORD: Value error, is shorter than 8 characters or a placeholder" in text
+    assert "hunter2" not in text
+    assert "eighty" not in text
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("LABEL_STUDIO_PORT\n", "line 1: LABEL_STUDIO_PORT has no `=`"),
+        ("# fine\n\n'unclosed\n", "line 3 is not KEY=value"),
+        ("9PORT=1\n", "line 1 is not KEY=value"),
+        ("LABEL_STUDIO_PORT=1\nLABEL_STUDIO_PORT=2\n", "line 2: LABEL_STUDIO_PORT is given twice"),
+    ],
+)
+def test_a_broken_line_is_named(env_file: Path, text: str, problem: str) -> None:
+    env_file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env_file, {}, {})
+    assert str(caught.value) == f"{env_file}: {problem}; see .env.example for the form"
+
+
+def test_a_file_that_is_not_text_is_refused(env_file: Path) -> None:
+    env_file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="cannot be read: not UTF-8 text"):
+        load_settings(env_file, {}, {})
+
+
+@pytest.mark.parametrize(
+    "subnet", ["8.8.8.0/24", "172.31.250.1/24", "10.0.0.0/30", "10.0.0.0/8", "fd00::/64", "nonsense"]
+)
+def test_a_network_that_is_not_a_private_one_of_sensible_size_is_refused(env_file: Path, subnet: str) -> None:
+    with pytest.raises(SettingsError, match="LABELRIG_SUBNET"):
+        load_settings(env_file, {"LABELRIG_SUBNET": subnet}, {})
+
+
+@pytest.mark.parametrize("placeholder", ["changeme", "password", "<secret>", "short"])
+def test_placeholder_secrets_are_refused(env_file: Path, placeholder: str) -> None:
+    with pytest.raises(SettingsError, match="shorter than 8 characters or a placeholder"):
+        load_settings(env_file, {"LABEL_STUDIO_SECRET_KEY": placeholder}, {})
+
+
+def test_secrets_are_made_only_where_missing_and_never_twice_the_same() -> None:
+    first, second = missing_secrets(Settings()), missing_secrets(Settings())
+    assert set(first) == {"LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY"}
+    assert all(len(value) >= 20 for value in first.values())
+    assert not set(first.values()) & set(second.values())
+    complete = Settings.model_validate(first)
+    assert missing_secrets(complete) == {}
+    assert first["LABEL_STUDIO_PASSWORD"] not in repr(complete)

@@ -1,0 +1,102 @@
+"""`python -m backend`: serve the model that the environment names. Exit code 2: the environment is wrong."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import signal
+import sys
+import warnings
+from types import FrameType
+
+import numpy as np
+import uvicorn
+from PIL import Image
+
+from backend import integrity
+from backend.app import create_app
+from backend.catalog import ModelFiles, choose, fetch_command, load_catalog
+from backend.errors import ModelError, SettingsError
+from backend.segmenter import Prompts, Segmenter
+from backend.settings import Settings, load_settings
+from backend.web import RequestIdFilter
+
+logger = logging.getLogger("backend")
+STOP_SECONDS = 8  # below the 10 s that Docker grants
+
+
+def main() -> int:
+    """Run until a signal comes; returns the exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        model = choose(settings, load_catalog())
+    except SettingsError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        return error.exit_code
+    # Pillow's own limit only warns; ours (IMAGE_PIXEL_LIMIT) refuses.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    logger.info("model %s, weights %s", model.version, model.checkpoint)
+    app = create_app(lambda: load_model(settings, model), settings, model)
+    try:
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def load_model(settings: Settings, model: ModelFiles) -> Segmenter:
+    """Verify the weights, build the model, and prove with one click that it works.
+
+    Raises:
+        ModelError: the files cannot be used, or the device is not there.
+    """
+    if model.known and not integrity.matches(model.checkpoint, model.sha256):
+        raise ModelError(
+            f"{model.checkpoint} is not the file that {model.name} should be (its SHA-256 differs); "
+            f"run: {fetch_command(model.name, model.checkpoint.parent)}"
+        )
+    # torch takes seconds to import: not before the port is open.
+    from backend.engines import torch_engine
+
+    device = torch_engine.pick_device(settings.sam2_device)
+    segmenter = torch_engine.build(model.config, model.checkpoint, device, torch_engine.pick_autocast(device))
+    grey = np.full((64, 64, 3), 128, dtype=np.uint8)
+    middle = Prompts(np.asarray([[32, 32]], dtype=np.float32), np.asarray([True]))
+    if not np.isfinite(segmenter.decode(segmenter.encode(grey), middle).logits).all():
+        raise ModelError(f"{model.name} on {segmenter.device} computes no finite numbers: the weights are damaged")
+    return segmenter
+
+
+def configure_logging(level: str) -> None:
+    """One line a record on stderr, with the id of the request it belongs to."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "filters": {"request_id": {"()": RequestIdFilter}},
+            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
+            "loggers": {"backend": {"level": level}, "uvicorn.error": {"level": level}},
+        }
+    )
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """Also reached after uvicorn's own orderly stop, which hands the signal on."""
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

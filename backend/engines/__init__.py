@@ -1,0 +1,1 @@
+"""Implementations of `backend.segmenter.Segmenter`."""

@@ -1,0 +1,83 @@
+"""What the rest of the backend knows of a segmentation model: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What the annotator said about one object.
+
+    Attributes:
+        points_xy: ``(N, 2)`` float32, columns ``x, y`` in pixels of the upright image, origin top left.
+        is_positive: ``(N,)`` bool, True where the point lies on the object.
+        box_xyxy: ``(4,)`` float32, left, top, right, bottom in the same pixels; None without a box.
+    """
+
+    points_xy: NDArray[np.float32]
+    is_positive: NDArray[np.bool_]
+    box_xyxy: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.points_xy.ndim != 2 or self.points_xy.shape[1] != 2:
+            raise ValueError(f"points_xy: expected shape (N, 2), got {self.points_xy.shape}")
+        if self.is_positive.shape != (len(self.points_xy),):
+            raise ValueError(f"is_positive: expected shape ({len(self.points_xy)},), got {self.is_positive.shape}")
+        if self.box_xyxy is not None and self.box_xyxy.shape != (4,):
+            raise ValueError(f"box_xyxy: expected shape (4,), got {self.box_xyxy.shape}")
+
+    @property
+    def names_an_object(self) -> bool:
+        """False when there are only negative points: nothing to segment."""
+        return self.box_xyxy is not None or bool(self.is_positive.any())
+
+    @property
+    def is_lone_point(self) -> bool:
+        """One point and nothing else: the one prompt that may mean a part or the whole of a thing."""
+        return self.box_xyxy is None and len(self.points_xy) == 1
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An image as the model sees it.
+
+    Attributes:
+        size_wh: width and height in pixels of the image that was encoded; prompts are in these pixels.
+        features: what the engine needs to decode; only the engine that made it can read it.
+    """
+
+    size_wh: tuple[int, int]
+    features: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The masks that a model offers for one set of prompts.
+
+    Attributes:
+        logits: ``(C, h, w)`` float32 at the model's own low resolution, stretched over the whole image;
+            above 0 is object.
+        iou: ``(C,)`` float32, the model's own estimate of each mask's overlap with the truth, 0 to 1.
+    """
+
+    logits: NDArray[np.float32]
+    iou: NDArray[np.float32]
+
+
+class Segmenter(Protocol):
+    """A model that encodes an image once and then answers prompts about it. Safe to call from threads."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs, for people: `cpu`, `cuda:0`."""
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+        """Encode an image: ``(H, W, 3)`` uint8, RGB, upright."""
+
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        """Answer the prompts: three candidates for a lone point, else one."""

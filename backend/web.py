@@ -1,0 +1,102 @@
+"""What every route shares: request ids, log lines that carry them, and one shape of error answers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from contextvars import ContextVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import BadRequest, RequestError
+
+logger = logging.getLogger(__name__)
+REQUEST_ID_HEADER = "X-Request-ID"
+ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SHOWN_PROBLEMS = 3
+_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+class RequestIdMiddleware:
+    """Gives each request an id (the client's own, when it is a plain one) and answers with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = given if ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        token = _request_id.set(request_id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            _request_id.reset(token)
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the id of the current request on each log record, as `request_id`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        record.request_id = _request_id.get()
+        return True
+
+
+def error_response(
+    request: Request, status: int, detail: str, also: dict[str, str | None] | None = None
+) -> JSONResponse:
+    """The one shape of an error: `{"detail": sentence, "request_id": id}`, plus what a route must say too."""
+    request_id = getattr(request.state, "request_id", "-")
+    return JSONResponse(
+        {"detail": detail, "request_id": request_id, **(also or {})},
+        status_code=status,
+        headers={REQUEST_ID_HEADER: request_id},
+    )
+
+
+def bad_request(error: ValidationError) -> BadRequest:
+    """Say what is wrong with a body without repeating any of it."""
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    lines = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:SHOWN_PROBLEMS]]
+    more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
+    return BadRequest(f"the request does not follow Label Studio's format: {'; '.join(lines)}{more}")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every failure in the one shape; tracebacks go to the log only."""
+
+    async def expected(request: Request, error: Exception) -> JSONResponse:
+        status = error.status if isinstance(error, RequestError) else 500
+        logger.warning("%s %s -> %d: %s", request.method, request.url.path, status, error)
+        return error_response(request, status, str(error))
+
+    async def http(request: Request, error: Exception) -> JSONResponse:
+        status, detail = (error.status_code, str(error.detail)) if isinstance(error, HTTPException) else (500, "")
+        return error_response(request, status, f"{detail}: {request.method} {request.url.path}")
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        request_id = getattr(request.state, "request_id", "-")
+        logger.error("%s %s failed unexpectedly, request id %s", request.method, request.url.path, request_id)
+        detail = f"unexpected {type(error).__name__}; see the log for this request id"
+        return error_response(request, 500, detail)
+
+    app.add_exception_handler(RequestError, expected)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)
+    app.add_middleware(RequestIdMiddleware)

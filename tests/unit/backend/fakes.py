@@ -1,0 +1,117 @@
+"""A segmenter without a model, at the seam `backend.segmenter.Segmenter`, and the pieces around it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.catalog import ModelFiles
+from backend.segmenter import Candidates, Embedding, Prompts
+
+SIDE = 64
+MODEL = ModelFiles("demo", Path("x.yaml"), Path("x.pt"), "0123456789abcdef" * 4, known=False)
+
+V1 = """<View>
+  <Image name="image" value="$image"/>
+  <BrushLabels name="brush" toName="image"><Label value="Person"/><Label value="Boat"/></BrushLabels>
+  <KeyPointLabels name="point" toName="image" smart="true">
+    <Label value="Person"/><Label value="Boat"/></KeyPointLabels>
+  <RectangleLabels name="box" toName="image" smart="true">
+    <Label value="Person"/><Label value="Boat"/></RectangleLabels>
+</View>"""
+
+V2 = """<View>
+  <Image name="image" value="$image"/>
+  <Labels name="label" toName="image"><Label value="Person"/><Label value="Boat"/></Labels>
+  <KeyPoint name="point" toName="image" smart="true"/>
+  <Rectangle name="box" toName="image" smart="true"/>
+  <Brush name="brush" toName="image" smart="false"/>
+</View>"""
+
+
+class FakeSegmenter:
+    """Answers with a box, or with squares around the positive points; a lone point has three candidates."""
+
+    device = "fake"
+
+    def __init__(self) -> None:
+        self.encoded: list[NDArray[np.uint8]] = []
+        self.decoded: list[Prompts] = []
+        self.gate: threading.Event | None = None
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        self.encoded.append(pixels)
+        return Embedding((pixels.shape[1], pixels.shape[0]), ())
+
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        self.decoded.append(prompts)
+        scale = SIDE / np.asarray(embedding.size_wh)
+        inside = np.zeros((SIDE, SIDE), dtype=bool)
+        if prompts.box_xyxy is not None:
+            x0, y0, x1, y1 = np.rint(prompts.box_xyxy * np.tile(scale, 2)).astype(int)
+            inside[y0:y1, x0:x1] = True
+        for (x, y), positive in zip(prompts.points_xy * scale, prompts.is_positive, strict=True):
+            rows = slice(max(0, int(y) - 8), int(y) + 8)
+            inside[rows, max(0, int(x) - 8) : int(x) + 8] = positive
+        one = np.where(inside, 4.0, -4.0).astype(np.float32)
+        if not prompts.is_lone_point:
+            return Candidates(one[None], np.asarray([0.75], dtype=np.float32))
+        nothing, everything = np.full_like(one, -4), np.full_like(one, 4)
+        return Candidates(np.stack([nothing, one, everything]), np.asarray([0.25, 0.875, 0.5], dtype=np.float32))
+
+
+def region(
+    kind: str,
+    x: float,
+    y: float,
+    *,
+    label: str | None = "Person",
+    size_wh: tuple[int, int] = (64, 48),
+    id: str = "r1",
+    positive: bool | None = None,
+    **value: float,
+) -> dict[str, object]:
+    """One entry of `context.result`, as the editor sends it."""
+    labels = {} if label is None else {"labels": [label]}
+    if label is not None and kind.endswith("labels"):
+        labels[kind] = [label]
+    entry: dict[str, object] = {
+        "original_width": size_wh[0],
+        "original_height": size_wh[1],
+        "image_rotation": 0,
+        "value": {"x": x, "y": y, **value, **labels},
+        "id": id,
+        "from_name": {"k": "point", "r": "box"}.get(kind[0], "label"),
+        "to_name": "image",
+        "type": kind,
+        "origin": "manual",
+    }
+    if positive is not None:
+        entry["is_positive"] = positive
+    return entry
+
+
+def click(*regions: dict[str, object], config: str = V1, image: str = "set/a.png") -> dict[str, object]:
+    """Body of an interactive `POST /predict`."""
+    return {
+        "tasks": [
+            {
+                "id": 17,
+                "data": {"image": f"/data/local-files/?d={quote(image)}"},
+                "meta": {},
+                "project": 3,
+                "annotations": [{"id": 1, "result": [{"value": {"rle": [1, 2, 3]}}]}],
+                "drafts": [],
+                "predictions": [],
+            }
+        ],
+        "project": "3.1767225600",
+        "label_config": config,
+        "params": {"login": None, "password": None, "context": {"result": list(regions)}},
+    }

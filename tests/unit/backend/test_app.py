@@ -1,0 +1,326 @@
+"""The HTTP protocol, with a fake model behind it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from label_studio_sdk.converter.brush import decode_rle
+from numpy.typing import NDArray
+
+from backend.app import create_app
+from backend.errors import ModelError
+from backend.segmenter import Segmenter
+from backend.settings import Settings
+from tests.unit.backend.fakes import MODEL, V1, V2, FakeSegmenter, click, region
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSION = "demo@01234567+0.1.0"
+
+
+def decoded(result: dict[str, Any]) -> NDArray[np.bool_]:
+    """The alpha channel of a result's mask as bool, in its own size."""
+    flat = decode_rle(result["value"]["rle"])
+    alpha = flat.reshape(result["original_height"], result["original_width"], 4)[..., 3]
+    assert set(np.unique(alpha)) <= {0, 255}
+    return np.asarray(alpha > 0)
+
+
+@pytest.mark.parametrize("name", ["v1_point", "v1_box", "v2_point", "v2_box", "opened", "cleared"])
+def test_golden_exchange(client: TestClient, name: str) -> None:
+    """Recorded requests of Label Studio's shape, and the whole of the reply to each."""
+    exchange = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    config = {"v1": V1, "v2": V2}[exchange.pop("label_config")]
+
+    answer = client.post("/predict", json={**exchange["request"], "label_config": config})
+
+    assert answer.status_code == 200
+    body = answer.json()
+    ids = {result.pop("id") for item in body["results"] if item for result in item["result"]}
+    assert len(ids) <= 1
+    assert all(len(one) == 32 and set(one) <= set("0123456789abcdef") for one in ids)
+    assert body == exchange["reply"]
+
+
+def test_mask_is_where_the_click_was(client: TestClient) -> None:
+    body = client.post("/predict", json=click(region("keypointlabels", 25, 75))).json()
+    mask = decoded(body["results"][0]["result"][0])
+    assert mask.shape == (48, 64)
+    assert mask[36, 16]
+    assert not mask[10, 50]
+
+
+def test_mask_has_the_size_that_the_browser_shows(client: TestClient) -> None:
+    body = client.post("/predict", json=click(region("keypointlabels", 25, 75, size_wh=(640, 480)))).json()
+    result = body["results"][0]["result"][0]
+    assert (result["original_width"], result["original_height"]) == (640, 480)
+    mask = decoded(result)
+    assert mask.shape == (480, 640)
+    assert mask[360, 160]
+
+
+def test_other_shape_than_on_disk_is_refused(client: TestClient) -> None:
+    answer = client.post("/predict", json=click(region("keypointlabels", 25, 75, size_wh=(48, 64))))
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "the image on disk is 64x48 pixels but the browser shows 48x64: was the file exchanged? Reload the task"
+    )
+
+
+def test_every_region_gets_its_own_id(client: TestClient) -> None:
+    request = click(region("keypointlabels", 25, 75))
+    ids = [client.post("/predict", json=request).json()["results"][0]["result"][0]["id"] for _ in range(50)]
+    assert len(set(ids)) == 50
+
+
+def test_item_index_comes_back(client: TestClient) -> None:
+    request = click({**region("keypointlabels", 25, 75), "item_index": 2})
+    assert client.post("/predict", json=request).json()["results"][0]["result"][0]["item_index"] == 2
+
+
+def test_only_negative_points_give_an_empty_result(client: TestClient, segmenter: FakeSegmenter) -> None:
+    answer = client.post("/predict", json=click(region("keypointlabels", 25, 75, positive=False)))
+    assert answer.json()["results"] == [{"model_version": VERSION, "score": 0.0, "result": []}]
+    assert segmenter.decoded == []
+
+
+def test_a_mask_of_nothing_gives_an_empty_result(client: TestClient) -> None:
+    request = click(
+        region("keypointlabels", 50, 50, id="a", positive=True),
+        region("keypointlabels", 50, 50, id="b", positive=False),
+    )
+    assert client.post("/predict", json=request).json()["results"][0]["result"] == []
+
+
+def test_prompts_reach_the_model_in_pixels(client: TestClient, segmenter: FakeSegmenter) -> None:
+    request = click(
+        region("keypointlabels", 25, 75, id="a", positive=True),
+        region("keypointlabels", 75, 50, id="b", positive=False),
+    )
+    assert client.post("/predict", json=request).status_code == 200
+    (prompts,) = segmenter.decoded
+    np.testing.assert_allclose(prompts.points_xy, [[16, 36], [48, 24]])
+    assert prompts.is_positive.tolist() == [True, False]
+    assert segmenter.encoded[0].shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("extra", [None, {"a": 1}, '{"a": 1}', ""])
+@pytest.mark.parametrize("config", [V1, V2])
+def test_setup_names_the_model(client: TestClient, config: str, extra: object) -> None:
+    body = {
+        "project": "3.1767225600",
+        "schema": config,
+        "hostname": "http://localhost:8080",
+        "access_token": "secret-token",
+        "extra_params": extra,
+    }
+    for _ in range(2):
+        answer = client.post("/setup", json=body)
+        assert answer.status_code == 200
+        assert answer.json() == {"model_version": VERSION}
+
+
+def test_setup_says_what_the_configuration_lacks(client: TestClient) -> None:
+    answer = client.post("/setup", json={"project": "3.1", "schema": "<View/>"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == (
+        'the labeling configuration has no <Image> tag: add <Image name="image" value="$image"/>'
+    )
+
+
+def test_versions(client: TestClient) -> None:
+    assert client.get("/versions").json() == {"versions": [VERSION]}
+
+
+def test_webhook_is_taken_and_forgotten(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "backend")
+    answer = client.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": {"token": "secret"}})
+    assert answer.status_code == 201
+    assert answer.json() == {"status": "ok"}
+    assert "secret" not in caplog.text
+
+
+def test_log_has_one_line_a_click_and_no_bodies(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "backend")
+    request = click(region("keypointlabels", 25, 75))
+    request["params"] = {**request["params"], "password": "hunter22"}  # type: ignore[dict-item]
+    client.post("/predict", json=request)
+    lines = [record.getMessage() for record in caplog.records if record.name == "backend.clicks"]
+    assert len(lines) == 1
+    assert lines[0].startswith("click task=17 image=64x48 positive=1 negative=0 box=0 area=")
+    for stage in ("read=", "encode=", "decode=", "rle=", "total="):
+        assert stage in lines[0]
+    assert "hunter22" not in caplog.text
+    assert "local-files" not in caplog.text
+
+
+def failing(error: Exception) -> Callable[[], Segmenter]:
+    def load() -> Segmenter:
+        raise error
+
+    return load
+
+
+def until_loaded(client: TestClient) -> None:
+    """Ask for a click: its answer waits for the load to end, either way."""
+    client.post("/predict", json=click(region("keypointlabels", 25, 75)))
+
+
+def test_health_and_setup_answer_while_the_model_loads(settings: Settings, segmenter: FakeSegmenter) -> None:
+    loaded = threading.Event()
+
+    def load() -> Segmenter:
+        assert loaded.wait(30)
+        return segmenter
+
+    with TestClient(create_app(load, settings, MODEL)) as client:
+        for path in ("/", "/health"):
+            health = client.get(path)
+            assert health.status_code == 200
+            assert health.json() == {
+                "status": "UP", "model_class": "SAM2", "model": "demo", "model_version": VERSION,
+                "device": None, "state": "loading",
+            }  # fmt: skip
+        assert client.get("/ready").status_code == 503
+        assert client.get("/ready").json()["detail"] == "the model is still loading"
+        assert client.post("/setup", json={"schema": V2}).status_code == 200
+        assert client.post("/predict", json={"tasks": [{}, {}], "params": {"context": None}}).json() == {
+            "results": [[], []]
+        }
+        loaded.set()
+        until_loaded(client)
+        assert client.get("/health").json()["state"] == "ready"
+        assert client.get("/health").json()["device"] == "fake"
+        assert client.get("/ready").json() == {"state": "ready", "model": "demo", "device": "fake"}
+
+
+def test_health_answers_while_the_model_works(client: TestClient, segmenter: FakeSegmenter) -> None:
+    until_loaded(client)
+    segmenter.gate = threading.Event()
+    request = click(region("keypointlabels", 25, 75))
+    worker = threading.Thread(target=client.post, args=("/predict",), kwargs={"json": request})
+    worker.start()
+    try:
+        assert client.get("/health").json()["state"] == "ready"
+        assert client.post("/setup", json={"schema": V1}).status_code == 200
+    finally:
+        segmenter.gate.set()
+        worker.join(30)
+
+
+def test_a_click_waits_only_so_long_for_the_model(settings: Settings, segmenter: FakeSegmenter) -> None:
+    loaded = threading.Event()
+
+    def load() -> Segmenter:
+        loaded.wait(30)
+        return segmenter
+
+    impatient = settings.model_copy(update={"model_wait_seconds": 0.01})
+    with TestClient(create_app(load, impatient, MODEL)) as client:
+        answer = client.post("/predict", json=click(region("keypointlabels", 25, 75)))
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "the model is still loading after 0.01 s; try again in a moment"
+        loaded.set()
+
+
+def test_failed_load_is_told_everywhere(settings: Settings) -> None:
+    with TestClient(create_app(failing(ModelError("the weights are torn")), settings, MODEL)) as client:
+        until_loaded(client)
+        health = client.get("/health")
+        assert health.status_code == 503
+        assert health.json()["status"] == "DOWN"
+        assert health.json()["state"] == "failed"
+        assert health.json()["detail"] == "the model could not be loaded: the weights are torn"
+        assert client.get("/ready").json()["detail"] == "the weights are torn"
+        answer = client.post("/predict", json=click(region("keypointlabels", 25, 75)))
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "the model could not be loaded: the weights are torn"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_defect_while_loading_is_a_failed_load(settings: Settings) -> None:
+    with TestClient(create_app(failing(AttributeError("secret inside")), settings, MODEL)) as client:
+        until_loaded(client)
+        assert client.get("/health").json()["detail"] == (
+            "the model could not be loaded: unexpected AttributeError; the log has the details"
+        )
+
+
+BAD_REQUESTS: list[tuple[str, str, str | bytes | dict[str, object], int, str]] = [
+    ("POST", "/predict", b"{", 400, "the request does not follow Label Studio's format: body: Invalid JSON"),
+    ("POST", "/predict", {"params": {}}, 400, "the request does not follow Label Studio's format: tasks: Field"),
+    ("POST", "/setup", b"[]", 400, "the request does not follow Label Studio's format: body: Input should be"),
+    ("POST", "/setup", {"schema": "<View>"}, 400, "the labeling configuration is not well-formed XML: "),
+    (
+        "POST", "/predict", {**click(region("keypointlabels", 1, 1)), "tasks": []}, 400,
+        "a click belongs to one task, but the request holds 0",
+    ),
+    (
+        "POST", "/predict", click(region("brushlabels", 1, 1)), 400,
+        "no key point and no rectangle among the prompts (seen: brushlabels)",
+    ),
+    (
+        "POST", "/predict", click({**region("keypointlabels", 1, 1), "image_rotation": 90}), 400,
+        "the image is shown turned by 90 degrees; turn it back before asking for a mask",
+    ),
+    (
+        "POST", "/predict", click(region("keypointlabels", 1, 1, label="Cat")), 400,
+        "no output tag of the labeling configuration takes the label 'Cat' on image 'image': "
+        "add it to <BrushLabels>, or to the <Labels> beside a <Brush>",
+    ),
+    (
+        "POST", "/predict", click(region("keypointlabels", 1, 1), image="set/none.png"), 422,
+        "the image 'set/none.png' is not in ",
+    ),
+    (
+        "POST", "/predict", click(region("keypointlabels", 1, 1, size_wh=(4000, 3000))), 400,
+        "the browser shows 4000x3000 pixels, more than IMAGE_PIXEL_LIMIT=1000000",
+    ),
+    ("GET", "/nothing", b"", 404, "Not Found: GET /nothing"),
+    ("GET", "/predict", b"", 405, "Method Not Allowed: GET /predict"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "detail"), BAD_REQUESTS)
+def test_errors_have_one_shape(
+    client: TestClient, method: str, path: str, body: bytes | dict[str, object], status: int, detail: str
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = client.request(method, path, content=content, headers={"X-Request-ID": "abc-1"})
+    assert answer.status_code == status
+    assert answer.json().keys() == {"detail", "request_id"}
+    assert answer.json()["detail"].startswith(detail)
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"] == "abc-1"
+
+
+def test_malformed_body_is_not_repeated(client: TestClient) -> None:
+    answer = client.post("/predict", json={"tasks": "secret-value", "params": {"context": {"result": "x"}}})
+    assert answer.status_code == 400
+    assert "secret-value" not in answer.text
+
+
+def test_defect_has_no_traceback(settings: Settings) -> None:
+    class Broken(FakeSegmenter):
+        def encode(self, pixels: NDArray[np.uint8]) -> Any:
+            raise ZeroDivisionError("secret inside")
+
+    app = create_app(Broken, settings, MODEL)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post("/predict", json=click(region("keypointlabels", 1, 1)))
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "unexpected ZeroDivisionError; see the log for this request id"
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_request_ids_are_made_or_taken_over(client: TestClient) -> None:
+    made = [client.get("/health").headers["X-Request-ID"] for _ in range(2)]
+    assert all(len(one) == 32 for one in made)
+    assert made[0] != made[1]
+    assert client.get("/health", headers={"X-Request-ID": "a\tb"}).headers["X-Request-ID"] != "a\tb"

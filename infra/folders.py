@@ -18,6 +18,7 @@ from infra.errors import SettingsError
 from infra.hosts.base import Host
 
 FILES_ROOT = "/label-studio/files"
+DEMO = "demo"
 SERVICES = ("label-studio", "sam2")
 NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -62,12 +63,18 @@ def read_folders(host: Host, state_file: str) -> list[ImageFolder]:
         ) from None
 
 
-def with_folder(folders: Sequence[ImageFolder], path: Path) -> tuple[list[ImageFolder], ImageFolder]:
-    """Return all folders with `path` among them, and the one that stands for `path`."""
+def with_folder(
+    folders: Sequence[ImageFolder], path: Path, name: str | None = None
+) -> tuple[list[ImageFolder], ImageFolder]:
+    """Return all folders with `path` among them, and the one that stands for `path`.
+
+    Args:
+        name: what a new folder is called; by default after `path`.
+    """
     for folder in folders:
         if folder.path == str(path):
             return list(folders), folder
-    new = ImageFolder(folder_name(path, [folder.name for folder in folders]), str(path))
+    new = ImageFolder(name or folder_name(path, [DEMO, *(folder.name for folder in folders)]), str(path))
     return [*folders, new], new
 
 

@@ -7,7 +7,6 @@ in messages: some of them are secrets.
 from __future__ import annotations
 
 import ipaddress
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +18,7 @@ from infra.dotenv_file import read_env_file
 from infra.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-FILES_ROOT = "/label-studio/files"
-MODELS = ("auto", "demo", "tiny", "small", "base-plus", "large")
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
-NOT_IN_FOLDER_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
 
 
@@ -71,12 +67,10 @@ class Settings(BaseModel):
         """Where people on this machine find Label Studio."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def folder_name(self) -> str:
-        """The image folder's name inside the containers, a strict sub-folder of `FILES_ROOT`."""
-        if self.data is None:
-            return "demo"
-        return NOT_IN_FOLDER_NAME.sub("-", self.data.name).strip("-.") or "images"
+
+def env_file(environment: Mapping[str, str]) -> Path:
+    """Return the path of `.env`: the clone's own, or the one that LABELRIG_ENV_FILE names (two stacks, one clone)."""
+    return Path(environment.get("LABELRIG_ENV_FILE") or REPOSITORY / ".env").absolute()
 
 
 def setting_names() -> tuple[str, ...]:
@@ -84,21 +78,21 @@ def setting_names() -> tuple[str, ...]:
     return tuple(str(field.alias) for field in Settings.model_fields.values())
 
 
-def load_settings(env_file: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]) -> Settings:
+def load_settings(path: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]) -> Settings:
     """Merge the sources and check them.
 
     Args:
-        env_file: path of `.env`; it need not exist.
+        path: path of `.env`; it need not exist.
         environment: the process environment; only our own names are looked at.
         arguments: from the command line, by the name in `.env`; None means not given.
 
     Raises:
         SettingsError: lists everything that is wrong, by name, without values.
     """
-    from_file = read_env_file(env_file)
+    from_file = read_env_file(path)
     known = setting_names()
     problems = [
-        f"{env_file}: {name} is not a setting (known: {', '.join(known)})" for name in from_file if name not in known
+        f"{path}: {name} is not a setting (known: {', '.join(known)})" for name in from_file if name not in known
     ]
     merged: dict[str, str] = {name: value for name, value in from_file.items() if name in known}
     merged |= {name: environment[name] for name in known if environment.get(name)}

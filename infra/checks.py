@@ -1,0 +1,107 @@
+"""`./inv test`: makes the test environment, then runs the checks, cheapest first."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.errors import CommandFailed, LabelrigError
+from infra.hosts.base import Host
+from infra.hosts.local import LocalHost
+from infra.report import Report
+from infra.settings import REPOSITORY
+
+SOURCES = ("tasks.py", "infra", "backend", "demo", "tests")
+TYPED = ("tasks.py", "infra", "backend", "demo")
+PIP = (
+    "-m",
+    "pip",
+    "install",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--no-compile",
+    "--progress-bar",
+    "off",
+)
+LOCKS = ("backend.lock", "dev.lock", "torch.in", "sam2-build.lock", "sam2.lock", "reference.in")
+INSTALL_TIMEOUT = 1800.0
+CHECK_TIMEOUT = 600.0
+TEST_TIMEOUT = 3600.0
+
+
+class ChecksFailed(LabelrigError):
+    """A check did not pass; its output was shown."""
+
+
+def run_checks(report: Report, *, fast: bool = False, only: str | None = None) -> None:
+    """Run lint, types and tests; the first failing stage ends it.
+
+    Args:
+        fast: leave out the tests that need Docker.
+        only: run just the tests under this path, without lint and types.
+
+    Raises:
+        ChecksFailed: names the stage.
+        CommandFailed: the test environment could not be made.
+    """
+    host = LocalHost()
+    with report.stage("test environment"):
+        _install(host, report)
+    python = sys.executable
+    pytest = (python, "-m", "pytest")
+    stages: list[tuple[str, tuple[str, ...], float]]
+    if only is not None:
+        stages = [(only, (*pytest, only), TEST_TIMEOUT)]
+    else:
+        stages = [
+            ("lint", (python, "-m", "ruff", "check", *SOURCES), CHECK_TIMEOUT),
+            ("format", (python, "-m", "ruff", "format", "--check", *SOURCES), CHECK_TIMEOUT),
+            ("types", (python, "-m", "mypy", *TYPED), CHECK_TIMEOUT),
+            ("tests without Docker", (*pytest, "-m", "not docker and not e2e"), TEST_TIMEOUT),
+        ]
+        if not fast:
+            stages += [
+                ("tests with Docker", (*pytest, "-m", "docker"), TEST_TIMEOUT),
+                ("end to end", (*pytest, "-m", "e2e"), TEST_TIMEOUT),
+            ]
+    for name, command, timeout in stages:
+        with report.stage(name):
+            try:
+                host.run(*command, timeout=timeout, on_line=report.info)
+            except CommandFailed as error:
+                # Its output was shown as it came.
+                raise ChecksFailed(f"{name} failed: {str(error).splitlines()[0]}") from None
+    report.info(report.recap())
+
+
+def _install(host: Host, report: Report) -> None:
+    """Install what the tests need into the environment that runs us, once for each version of the locks."""
+    requirements = REPOSITORY / "requirements"
+    locks = [requirements / name for name in LOCKS]
+    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()
+    stamp = Path(sys.prefix) / ".test-digest"
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    backend, dev, torch, build, sam2, reference = (str(lock) for lock in locks)
+    hashed = ("--no-deps", "--require-hashes")
+    steps: Sequence[tuple[str, ...]] = (
+        (*hashed, "-r", backend, "-r", dev, "-r", build),
+        ("-r", torch),
+        # sam2 names torch as a build requirement: isolated, its build would fetch a second one.
+        (*hashed, "--no-build-isolation", "-r", sam2),
+        ("--no-deps", "-r", reference),
+    )
+    for step in steps:
+        report.changing(f"pip install {Path(step[-1]).name}")
+        host.run(
+            "env",
+            "SAM2_BUILD_CUDA=0",
+            sys.executable,
+            *PIP,
+            *step,
+            timeout=INSTALL_TIMEOUT,
+            on_line=report.progress,
+        )
+    stamp.write_text(digest)

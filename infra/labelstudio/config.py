@@ -1,0 +1,162 @@
+"""The versioned description of a project: `labeling_configs/projects.yaml` and the XML it names.
+
+Reads files only: no network, nothing is changed, so that a broken file is found before anything is started.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import SettingsError
+from infra.labelstudio.labeling_checks import problems_in
+from infra.labelstudio.labeling_xml import LabelingConfig, XmlProblem, labeling_config, parse_xml
+
+FOLDER = "labeling_configs"
+FILE = "projects.yaml"
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return text
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImagesPart(_Part):
+    """Which files of the image folder become tasks. `filter` is matched from the start of the file name."""
+
+    filter: Annotated[str, AfterValidator(_regular_expression)] = ".*png"
+
+
+class BackendPart(_Part):
+    """How the SAM2 backend is called in the project's settings."""
+
+    title: Annotated[str, Field(min_length=1, max_length=100)] = "SAM2"
+
+
+class ProjectPart(_Part):
+    """One project as `projects.yaml` says it. The title's length is Label Studio's own rule."""
+
+    title: Annotated[str, Field(min_length=3, max_length=50, pattern=r"^\S(.*\S)?$")]
+    description: str = ""
+    config: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[int, Field(ge=1, strict=True)]
+    images: ImagesPart = ImagesPart()
+    backend: BackendPart = BackendPart()
+
+
+class ProjectsFile(_Part):
+    """The whole `projects.yaml`."""
+
+    projects: Annotated[dict[str, ProjectPart], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class ProjectSpec:
+    """One project, ready to be applied: everything in it was read and checked.
+
+    `images_filter` is a regular expression for `re.match` on the file name. `labeling` holds the XML and what
+    it says.
+    """
+
+    name: str
+    title: str
+    description: str
+    config: str
+    version: int
+    images_filter: str
+    backend_title: str
+    labeling: LabelingConfig
+
+
+def load_project(repository: Path, name: str) -> ProjectSpec:
+    """Read one project and its labeling configuration.
+
+    Args:
+        repository: the folder that holds `labeling_configs`.
+        name: the project's key in `projects.yaml`.
+
+    Raises:
+        SettingsError: lists everything that is wrong, with file and line or path. Nothing was changed.
+    """
+    path = repository / FOLDER / FILE
+    projects = _read_projects(path, f"{FOLDER}/{FILE}")
+    if name not in projects:
+        raise SettingsError(f"{FOLDER}/{FILE}: there is no project {name!r} (there are: {', '.join(sorted(projects))})")
+    part = projects[name]
+    relative = f"{FOLDER}/{part.config}/v{part.version}.xml"
+    return ProjectSpec(
+        name=name,
+        title=part.title,
+        description=part.description,
+        config=part.config,
+        version=part.version,
+        images_filter=part.images.filter,
+        backend_title=part.backend.title,
+        labeling=load_labeling(repository / relative, relative),
+    )
+
+
+def load_labeling(path: Path, shown: str) -> LabelingConfig:
+    """Read and check one labeling configuration. `shown` is its name in messages.
+
+    Raises:
+        SettingsError: lists everything that is wrong, with the line.
+    """
+    text = _read_text(path, shown)
+    try:
+        root = parse_xml(text)
+    except XmlProblem as problem:
+        raise SettingsError(f"{shown}:{problem.line}: {problem.text}") from None
+    problems = [f"{shown}:{line}: {what}" for line, what in problems_in(root)]
+    if problems:
+        raise SettingsError(_listed("the labeling configuration cannot be used", problems))
+    return labeling_config(text, root)
+
+
+def _read_projects(path: Path, shown: str) -> dict[str, ProjectPart]:
+    text = _read_text(path, shown)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{shown}:{line}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{shown}: not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return ProjectsFile.model_validate(content).projects
+    except ValidationError as error:
+        problems = [
+            f"{shown}: {'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}"
+            for one in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError(_listed("the projects cannot be used", problems)) from None
+
+
+def _read_text(path: Path, shown: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = sorted(file.name for file in path.parent.glob(f"*{path.suffix}"))
+        hint = f" (there are: {', '.join(there)})" if there else ""
+        raise SettingsError(f"{shown}: there is no such file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{shown}: cannot be read: {reason}") from None
+
+
+def _listed(what: str, problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    return f"{what}, {len(problems)} problems:\n" + "\n".join(f"  - {one}" for one in problems)

@@ -1,0 +1,76 @@
+"""What labelrig knows of the things in Label Studio: the few fields it looks at, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONNECTED = "CO"
+SYNCING = "in_progress"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project. `task_count` is what Label Studio counts at this moment."""
+
+    id: int
+    title: str
+    description: str
+    label_config: str
+    show_collab_predictions: bool
+    task_count: int
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A local-files import storage. `path` is absolute, as the label-studio container sees it."""
+
+    id: int
+    title: str
+    path: str
+    regex_filter: str
+    use_blob_urls: bool
+    recursive_scan: bool
+    status: str = ""
+    traceback: str = ""
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a sync is under way (or was, when the server died: Label Studio finds out after 25 s)."""
+        return self.status == SYNCING
+
+
+@dataclass(frozen=True)
+class TaskRef:
+    """A task and the URL of its image, as Label Studio stores it."""
+
+    id: int
+    image: str
+    annotations: int
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An ML backend of a project, with the state that Label Studio found when it was asked."""
+
+    id: int
+    url: str
+    title: str
+    is_interactive: bool
+    state: str
+    error: str
+    model_version: str
+
+    @property
+    def connected(self) -> bool:
+        """Whether its health and setup answers were good just now."""
+        return self.state == CONNECTED
+
+
+@dataclass(frozen=True)
+class ClickAnswer:
+    """What `interactive-annotating` answered: `data` as the browser gets it, or `errors`. `seconds` is wall time."""
+
+    data: Mapping[str, object] | None
+    errors: tuple[str, ...]
+    seconds: float

@@ -1,0 +1,79 @@
+"""The personal access token that labelrig works with: made once, kept in `.env`, checked on every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from infra.dotenv_file import update_env_file
+from infra.hosts.base import Host
+from infra.labelstudio.access import Access
+from infra.labelstudio.session import (
+    ExecInLabelStudio,
+    Session,
+    SignInRefused,
+    reset_password,
+    sign_in,
+    token_works,
+)
+from infra.operation import Change
+
+KEY = "LABEL_STUDIO_API_KEY"
+
+
+@dataclass(frozen=True)
+class ApiKeyPresent:
+    """A token that Label Studio accepts stands in `.env`.
+
+    As long as the stored token works nobody signs in: a password that was changed in the browser is left alone. When
+    the token is lost and the password in `.env` does not sign in either, the database is older than `.env` (or the
+    password was changed), and the password in `.env` is set in the database.
+    """
+
+    access: Access
+    host: Host
+    env_file: str
+    exec_in_label_studio: ExecInLabelStudio
+
+    @property
+    def name(self) -> str:
+        """See `Operation.name`."""
+        return "personal access token in .env"
+
+    def plan(self) -> Sequence[Change]:
+        """See `Operation.plan`."""
+        access = self.access
+        if access.api_key is not None and token_works(access.base_url, access.api_key, access.transport):
+            return []
+        why = "none is stored" if access.api_key is None else "the stored one is not accepted"
+        make = Change(f"make a personal access token for {access.username} and write it to .env ({why})", self._make)
+        if self._signs_in():
+            return [make]
+        reset = Change(
+            f"set the password of {access.username} in Label Studio to the one in .env "
+            "(Label Studio's database has another one)",
+            self._reset,
+        )
+        return [reset, make]
+
+    def _signs_in(self) -> bool:
+        try:
+            with self._session():
+                return True
+        except SignInRefused:
+            return False
+
+    def _session(self) -> AbstractContextManager[Session]:
+        access = self.access
+        return sign_in(access.base_url, access.username, access.password, access.transport)
+
+    def _reset(self) -> None:
+        reset_password(self.exec_in_label_studio, self.access.username, self.access.password)
+
+    def _make(self) -> None:
+        with self._session() as session:
+            token = session.make_token()
+        # To .env first: a token that nobody kept cannot be had again.
+        update_env_file(self.host, self.env_file, {KEY: token})
+        self.access.use(token)

@@ -1,0 +1,154 @@
+"""The states "base image there" and "images built"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.errors import CommandFailed, CommandTimedOut, HostError
+from infra.hosts.base import Host
+from infra.operation import Change
+from infra.operations.compose_cli import Compose
+from infra.operations.engine_client import engine_client
+from infra.operations.image_base import BaseBuilder
+from infra.operations.image_context import BUILD_VARIABLES, staged
+from infra.operations.image_recipe import BUILD_FILE, LABEL_STUDIO, SAM2, SERVICES, Base
+from infra.operations.image_registry import present
+from infra.report import Report
+
+PULL_TIMEOUT = 1800.0
+BUILD_TIMEOUT = 3600.0
+BUILD_LINES = 15
+# "#7 [sam2 2/6] RUN ..." names a step; "#7 12.3 Collecting numpy" is what it says.
+STEP = re.compile(r"^#(\d+) \[([^\]]+)\]")
+SAYS = re.compile(r"^#(\d+) (?:[\d.]+ )?(.+)")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images of this tree, by their tags, and what they are built from."""
+
+    label_studio: str
+    sam2: str
+    base: Base
+    repository: Path
+    project: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Service -> tag."""
+        return {LABEL_STUDIO: self.label_studio, SAM2: self.sam2}
+
+    def missing(self) -> list[str]:
+        """The services whose image the engine has not got."""
+        with closing(engine_client()) as client:
+            there = present(list(self.tags.values()), client)
+        return [service for service in SERVICES if self.tags[service] not in there]
+
+
+class BaseThere:
+    """What a missing image is built on is there; nothing is needed where no image is missing."""
+
+    name = "base image there"
+
+    def __init__(self, host: Host, images: ImageSet, report: Report) -> None:
+        self._host = host
+        self._images = images
+        self._report = report
+
+    def plan(self) -> Sequence[Change]:
+        """See `infra.operation.Operation.plan`."""
+        base = self._images.base
+        needed = list(dict.fromkeys(base.of(service) for service in self._images.missing()))
+        with closing(engine_client()) as client:
+            there = present(needed, client)
+        return [self._change(reference) for reference in needed if reference not in there]
+
+    def _change(self, reference: str) -> Change:
+        if self._images.base.choice == "official":
+            return Change(f"pull {reference}", lambda: self._pull(reference))
+        return Change(f"make {reference} with debootstrap", lambda: self._bootstrap(reference))
+
+    def _pull(self, reference: str) -> None:
+        try:
+            self._host.run(
+                "docker",
+                "pull",
+                reference,
+                timeout=PULL_TIMEOUT,
+                on_line=lambda line: self._report.progress(f"pull: {line}"),
+            )
+        except (CommandFailed, CommandTimedOut) as error:
+            raise HostError(
+                f"{error}\n  The registry answered at first. Repeat the command, or set LABELRIG_BASE=debootstrap "
+                "to build without a registry"
+            ) from error
+
+    def _bootstrap(self, tag: str) -> None:
+        BaseBuilder(self._host, self._report, self._images.repository, self._images.project).build(tag)
+
+
+class ImagesBuilt:
+    """The images of this tree are there. Missing ones are built side by side, by one call of compose."""
+
+    name = "images built"
+
+    def __init__(self, host: Host, images: ImageSet, report: Report) -> None:
+        self._host = host
+        self._images = images
+        self._report = report
+
+    def plan(self) -> Sequence[Change]:
+        """See `infra.operation.Operation.plan`."""
+        missing = self._images.missing()
+        if not missing:
+            return []
+        names = " and ".join(self._images.tags[service] for service in missing)
+        return [Change(f"build {names}", lambda: self._build(missing))]
+
+    def _build(self, services: Sequence[str]) -> None:
+        images = self._images
+        show = BuildProgress(self._report)
+        with staged(self._host, images.repository, images.base, images.tags, services, images.project) as folder:
+            compose = Compose(
+                self._host,
+                "labelrig-build",
+                [str(images.repository / BUILD_FILE)],
+                str(folder / BUILD_VARIABLES),
+            )
+            try:
+                # BuildKit whatever the variable says in the user's shell: the old builder knows no secrets.
+                self._host.run(
+                    "env",
+                    "DOCKER_BUILDKIT=1",
+                    *compose.argv("build", *services),
+                    timeout=BUILD_TIMEOUT,
+                    on_line=show.line,
+                )
+            except (CommandFailed, CommandTimedOut) as error:
+                raise HostError(
+                    f"the images could not be built ({' and '.join(services)}); the last lines of the build:\n"
+                    + "\n".join(f"    {line}" for line in show.tail[-BUILD_LINES:])
+                ) from error
+
+
+class BuildProgress:
+    """Turns BuildKit's log into lines for people: which step, and what it says."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._steps: dict[str, str] = {}
+        self.tail: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Take one line of the build's output. Safe to call from two reader threads: it appends and replaces only."""
+        if not text.strip():
+            return
+        self.tail = [*self.tail[-BUILD_LINES:], text.rstrip()]
+        if step := STEP.match(text):
+            self._steps[step[1]] = step[2]
+        if says := SAYS.match(text):
+            self._report.progress(f"build {self._steps.get(says[1], '')}: {says[2]}")

@@ -1,0 +1,47 @@
+"""Removing the images that a project built, and no others."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import requests
+from docker.errors import DockerException
+
+from infra.errors import HostError
+from infra.operations.engine_client import engine_client
+
+LABEL = "org.labelrig.project"
+
+
+def removable_images(project: str) -> list[str]:
+    """The images that `project` built and that no container uses, of this and of earlier versions, by tag or id."""
+    with closing(engine_client()) as client:
+        try:
+            mine = client.images.list(filters={"label": f"{LABEL}={project}"})
+            used = {container["ImageID"] for container in client.api.containers(all=True)}
+        except (DockerException, requests.RequestException) as error:
+            raise HostError(f"the docker engine does not list its images: {error}") from error
+    # Children before what they are built on: the engine refuses the other order.
+    mine.sort(key=lambda image: image.attrs["Created"], reverse=True)
+    return [tag for image in mine if image.id not in used for tag in (image.tags or [image.id])]
+
+
+def remove_images(project: str) -> list[str]:
+    """Remove what `removable_images` lists; an image that a container uses, also a stopped one, stays.
+
+    Returns:
+        What was removed, by tag or id.
+
+    Raises:
+        HostError: the engine refuses to remove one; those before it are gone.
+    """
+    removed: list[str] = []
+    names = removable_images(project)
+    with closing(engine_client()) as client:
+        for name in names:
+            try:
+                client.images.remove(name)
+            except (DockerException, requests.RequestException) as error:
+                raise HostError(f"the image {name} cannot be removed: {error}") from error
+            removed.append(name)
+    return removed

@@ -1,0 +1,85 @@
+"""Which SAM2 model runs, and its checkpoint in the models volume.
+
+The backend's own downloader does the work, in a one-shot container on the host that will run the model: it
+knows the sizes and checksums, resumes, verifies and places the file atomically.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.errors import LabelrigError
+from infra.hosts.base import Host
+from infra.operations.compose_cli import Compose
+from infra.report import Report
+from infra.settings import REPOSITORY, Settings
+
+FETCH_FILE = REPOSITORY / "infra" / "compose" / "fetch.yaml"
+CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, Rocky
+)
+CA_IN_CONTAINER = "/etc/labelrig-ca.crt"
+FETCH_TIMEOUT = 3600.0
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """`name` is what SAM2_MODEL gets; `reason` says why it is the demo model although another was possible."""
+
+    name: str
+    downloaded: bool = False
+    reason: str | None = None
+
+
+def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: str, report: Report) -> ModelChoice:
+    """Settle `auto`, and bring the checkpoint where it is needed.
+
+    Raises:
+        CommandFailed: a model was asked for by name and its checkpoint cannot be had; nothing half is left.
+    """
+    if settings.model == "demo":
+        return ModelChoice("demo")
+    bundle = _ca_bundle(host)
+    env_file = f"{state_folder}/fetch.env"
+    values = {
+        "LABELRIG_SAM2_IMAGE": sam2_image,
+        "LABELRIG_CA_IN_CONTAINER": CA_IN_CONTAINER if bundle else "",
+    }
+    host.write(env_file, "".join(f"{name}='{value}'\n" for name, value in values.items()).encode(), 0o600)
+    compose = Compose(host, settings.project, [str(FETCH_FILE)], env_file)
+    mount = ("--volume", f"{bundle}:{CA_IN_CONTAINER}:ro") if bundle else ()
+    source = ("--base-url", settings.checkpoint_url) if settings.checkpoint_url else ()
+    result = compose.run(
+        *("run", "--rm", "--no-TTY", "--quiet-pull", *mount, "fetch"),
+        *(settings.model, "--dir", "/models", *source),
+        timeout=FETCH_TIMEOUT,
+        on_line=report.progress,
+    )
+    try:
+        answer = json.loads(result.stdout.strip().splitlines()[-1])
+        return ModelChoice(str(answer["model"]), bool(answer.get("downloaded")), answer.get("reason"))
+    except (IndexError, ValueError, KeyError, TypeError):
+        raise LabelrigError(
+            f"the checkpoint downloader answered {result.stdout[-200:]!r}; expected one line of JSON"
+        ) from None
+
+
+def demo_notice(choice: ModelChoice) -> str:
+    """Return what must be said loudly when the demo model runs."""
+    why = f" ({choice.reason})" if choice.reason else ""
+    return (
+        f"the DEMO model is in use{why}.\n"
+        "It is a toy that knows drawn shapes: it shows that everything works, it is not for real images.\n"
+        "For real work: `./inv up --model tiny` (CPU) or `--model base-plus` (GPU)."
+    )
+
+
+def _ca_bundle(host: Host) -> str | None:
+    for path in (os.environ.get("SSL_CERT_FILE"), *CA_BUNDLES):
+        if path and Path(path).is_file() and host.read(path):
+            return path
+    return None

@@ -1,0 +1,18 @@
+"""The role "docker": an engine that runs and builds, and compose."""
+
+from __future__ import annotations
+
+from infra.hosts.base import Host
+from infra.operation import Operation
+from infra.operations.engine_packages import EnginePackages
+from infra.operations.engine_service import EngineAccess, EngineRunning
+from infra.report import Report
+
+
+def docker_role(host: Host, report: Report) -> list[Operation]:
+    """Return the operations that lead to a usable Docker engine with compose, in their order.
+
+    An engine that is there is used and never replaced: the distribution's, Docker's own packages, a rootless
+    one, or the one that `DOCKER_HOST` or a docker context names. Nothing is read or changed here yet.
+    """
+    return [EnginePackages(host, report), EngineRunning(host, report), EngineAccess(host)]

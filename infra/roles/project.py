@@ -1,0 +1,61 @@
+"""From a running Label Studio to a project that is ready to annotate: steps 5 and 6 of `./inv up`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.folders import FILES_ROOT, ImageFolder
+from infra.hosts.base import Host
+from infra.labelstudio.access import Access
+from infra.labelstudio.config import ProjectSpec
+from infra.labelstudio.session import ExecInLabelStudio
+from infra.operation import Operation
+from infra.operations.apikey import ApiKeyPresent
+from infra.operations.ml_backend import BackendRegistered
+from infra.operations.project import ProjectPresent
+from infra.operations.storage_sync import ImagesSynced, StorageConnected
+from infra.report import Report
+from infra.settings import Settings
+
+BACKEND_URL = "http://sam2:9090"
+DEFAULT_PROJECT = "rgbt-sar"
+
+
+@dataclass(frozen=True)
+class ProjectContext:
+    """What the project stage needs beyond settings and spec.
+
+    Attributes:
+        host: the machine with `.env` and the image folder.
+        env_file: path of `.env` there.
+        folder: the image folder there, and the name under which both containers have it mounted.
+        access: the login; the role puts the token in, and the proof uses it.
+        exec_in_label_studio: runs a command in the label-studio container.
+        report: gets progress and notices.
+        truth: the folder with the demo images' truth, None for a person's own images.
+        files_root: Label Studio's document root for local files.
+        backend_url: the ML backend as the label-studio container reaches it.
+    """
+
+    host: Host
+    env_file: str
+    folder: ImageFolder
+    access: Access
+    exec_in_label_studio: ExecInLabelStudio
+    report: Report
+    truth: Path | None = None
+    files_root: str = FILES_ROOT
+    backend_url: str = BACKEND_URL
+
+
+def project_role(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext) -> list[Operation]:
+    """The operations, in order: token, project, storage, images, ML backend."""
+    storage = StorageConnected(ctx.access, spec, ctx.files_root, ctx.folder.name)
+    return [
+        ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio),
+        ProjectPresent(ctx.access, spec, ctx.report),
+        storage,
+        ImagesSynced(ctx.access, spec, ctx.host, ctx.folder.path, storage, ctx.report),
+        BackendRegistered(ctx.access, spec, ctx.backend_url, ctx.report),
+    ]

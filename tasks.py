@@ -1,0 +1,130 @@
+"""The front door: `./inv TASK`. Tasks say what will happen, call, and report; the work is in infra/.
+
+Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight. Progress goes to stderr, data to stdout.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from infra.errors import LabelrigError
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+INTERRUPTED = 130
+
+
+def _expected_errors_in_words(body: Callable[P, T]) -> Callable[P, T]:
+    """Turn an expected error into its message and exit code; any other keeps its traceback."""
+
+    @functools.wraps(body)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return body(*args, **kwargs)
+        except LabelrigError as error:
+            raise Exit(f"error: {error}", code=error.exit_code) from None
+        except KeyboardInterrupt:
+            raise Exit("stopped by hand; run the same command again to go on", code=INTERRUPTED) from None
+
+    return wrapped
+
+
+def _settings(**arguments: str | None) -> Settings:
+    from infra.settings import env_file, load_settings
+
+    return load_settings(env_file(os.environ), os.environ, arguments)
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+@task(
+    help={
+        "data": "folder with images, mounted read-only (remembered in .env; without any: drawn demo images)",
+        "model": "auto, demo, tiny, small, base-plus or large (remembered in .env; auto: a real one if it can be had)",
+        "json": "print the result as JSON on stdout",
+    }
+)
+@_expected_errors_in_words
+def up(_context: Context, data: str | None = None, model: str | None = None, json: bool = False) -> None:
+    """Start Label Studio with SAM2 on this machine and prove it with a click."""
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+    from infra.up import up as bring_up
+
+    folder = None if data is None else str(Path(data).expanduser().resolve())
+    settings = _settings(LABELRIG_DATA=folder, LABELRIG_MODEL=model)
+    remember = {
+        name: value for name, value in (("LABELRIG_DATA", folder), ("LABELRIG_MODEL", model)) if value is not None
+    }
+    report = Report()
+    summary = bring_up(settings, LocalHost(), report, remember)
+    _out(report.as_json() if json else summary)
+
+
+@task(
+    help={
+        "purge": "also remove the volumes (projects, annotations, models) and images of this project",
+        "yes": "do not ask before --purge",
+        "json": "print the result as JSON on stdout",
+    }
+)
+@_expected_errors_in_words
+def down(_context: Context, purge: bool = False, yes: bool = False, json: bool = False) -> None:
+    """Stop the containers and keep everything; with --purge remove this project's volumes and images."""
+    from infra.down import down as bring_down
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+
+    settings = _settings()
+    if purge and not yes:
+        _confirm(f"This removes every project, annotation and image of `{settings.project}` on this machine.")
+    report = Report()
+    bring_down(settings, LocalHost(), report, purge=purge)
+    _out(report.as_json() if json else report.recap())
+
+
+@task(
+    help={
+        "fast": "leave out everything that needs Docker",
+        "only": "run only the tests under this path, without lint and types",
+    }
+)
+@_expected_errors_in_words
+def test(_context: Context, fast: bool = False, only: str | None = None) -> None:
+    """Run lint, types, unit, contract, integration and end-to-end tests."""
+    from infra.checks import run_checks
+    from infra.report import Report
+
+    run_checks(Report(), fast=fast, only=only)
+
+
+@task(name="test-e2e")
+@_expected_errors_in_words
+def test_e2e(_context: Context) -> None:
+    """Bring both containers up in a project of their own and run the whole round trip."""
+    from infra.checks import run_checks
+    from infra.report import Report
+
+    run_checks(Report(), only="tests/e2e")
+
+
+def _confirm(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise Exit(f"{what} Nothing was done: there is no terminal to ask; add --yes to do it.", code=2)
+    sys.stderr.write(f"{what}\nType `yes` to go on: ")
+    if sys.stdin.readline().strip() != "yes":
+        raise Exit("Nothing was done.", code=2)

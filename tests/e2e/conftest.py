@@ -1,0 +1,196 @@
+"""The whole stack in a compose project of its own: own port, network and volumes.
+
+pytest-docker brings the containers up and takes them away. It leaves them when `up` itself fails, so the removal is
+ours and comes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from docker import DockerClient
+
+from infra.folders import DEMO, with_folder
+from infra.hosts.local import LocalHost
+from infra.labelstudio.access import Access
+from infra.labelstudio.config import load_project
+from infra.operation import converge
+from infra.operations.compose_cli import Compose
+from infra.operations.demo_images import DemoImagesDrawn
+from infra.operations.engine_client import engine_client
+from infra.operations.files import FilesWritten
+from infra.operations.preflight import subnet_problems
+from infra.operations.project import get_project
+from infra.operations.secrets_made import SecretsMade
+from infra.operations.stack import StackRunning
+from infra.rendering import StackFiles, render_stack, stack_values
+from infra.report import Report
+from infra.roles.docker import docker_role
+from infra.roles.images import images_role, plan_images
+from infra.roles.project import DEFAULT_PROJECT, ProjectContext, project_role
+from infra.settings import REPOSITORY, Settings, load_settings
+from infra.up import demo_spec, exec_in, state_folder
+from tests.e2e.clicks import Round
+
+# Carries the clone's path, so that two clones on one machine do not take each other's containers away.
+PROJECT = f"labelrig-e2e-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
+SUBNETS = [f"172.31.{number}.0/24" for number in range(200, 240)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack. `environment` makes `./inv` work on it and on nothing else."""
+
+    settings: Settings
+    files: StackFiles
+    compose: Compose
+    running: StackRunning
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    return Report()
+
+
+@pytest.fixture(scope="session")
+def engine(report: Report) -> Iterator[DockerClient]:
+    converge(docker_role(LocalHost(), report), report)
+    with closing(engine_client()) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def env_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("e2e") / ".env"
+
+
+@pytest.fixture(scope="session")
+def environment(env_path: Path) -> dict[str, str]:
+    """An environment without settings of the person who runs the tests, but with this stack's `.env`."""
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith(("LABELRIG_", "LABEL_STUDIO_"))}
+    return theirs | {"LABELRIG_ENV_FILE": str(env_path)}
+
+
+@pytest.fixture(scope="session")
+def settings(env_path: Path, environment: dict[str, str], report: Report) -> Settings:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    routes = Path("/proc/net/route").read_text()
+    subnet = next(one for one in SUBNETS if not subnet_problems(one, routes, ours=False))
+    env_path.write_text(
+        f"LABELRIG_PROJECT={PROJECT}\nLABELRIG_MODEL=demo\nLABELRIG_SUBNET={subnet}\nLABEL_STUDIO_PORT={port}\n"
+    )
+    env_path.chmod(0o600)
+    converge([SecretsMade(LocalHost(), env_path, load_settings(env_path, environment, {}))], report)
+    return load_settings(env_path, environment, {})
+
+
+@pytest.fixture(scope="session")
+def demo_folder(settings: Settings, report: Report) -> Path:
+    folder = state_folder(settings) / "demo"
+    converge([DemoImagesDrawn(folder)], report)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack_files(settings: Settings, demo_folder: Path, engine: DockerClient, report: Report) -> StackFiles:
+    """Images built where missing, and everything rendered that compose needs."""
+    host = LocalHost()
+    images = plan_images(host, REPOSITORY, settings, report)
+    converge(images_role(host, images, report), report)
+    values = stack_values(settings, label_studio_image=images.label_studio, sam2_image=images.sam2, model="demo")
+    folders, _ = with_folder([], demo_folder / "images", DEMO)
+    files = StackFiles(str(state_folder(settings)))
+    converge([FilesWritten(host, render_stack(files, values, folders, folders, []))], report)
+    return files
+
+
+@pytest.fixture(scope="session")
+def compose(settings: Settings, stack_files: StackFiles) -> Compose:
+    return Compose(LocalHost(), settings.project, stack_files.compose, stack_files.env)
+
+
+@pytest.fixture(scope="session")
+def docker_compose_project_name() -> str:
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file(stack_files: StackFiles) -> list[str]:
+    return list(stack_files.compose)
+
+
+@pytest.fixture(scope="session")
+def docker_compose_command(compose: Compose, stack_files: StackFiles) -> str:
+    return f"{shlex.join(compose.program())} --env-file {shlex.quote(stack_files.env)}"
+
+
+@pytest.fixture(scope="session")
+def docker_setup() -> list[str]:
+    return ["up --detach --no-build"]
+
+
+@pytest.fixture(scope="session")
+def docker_cleanup() -> list[str]:
+    return ["down --volumes --remove-orphans --timeout 5"]
+
+
+@pytest.fixture(scope="session")
+def stack(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    stack_files: StackFiles,
+    compose: Compose,
+    engine: DockerClient,
+    report: Report,
+    environment: dict[str, str],
+) -> Iterator[Stack]:
+    """The containers, healthy. Their logs are printed when they do not get there, and they are always removed."""
+    try:
+        request.getfixturevalue("docker_services")
+        running = StackRunning(compose, settings.project, lambda: engine, report)
+        running.wait_until_healthy()
+        yield Stack(settings, stack_files, compose, running, environment)
+    finally:
+        compose.run("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=180)
+        shutil.rmtree(state_folder(settings), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def round_(stack: Stack, demo_folder: Path, report: Report) -> Round:
+    """The demo project on the running stack, made by the same role that `up` uses."""
+    host, env_path = LocalHost(), Path(stack.environment["LABELRIG_ENV_FILE"])
+    spec = demo_spec(load_project(REPOSITORY, DEFAULT_PROJECT))
+    _, folder = with_folder([], demo_folder / "images", DEMO)
+    settings = load_settings(env_path, stack.environment, {})
+    context = ProjectContext(
+        host=host,
+        env_file=str(env_path),
+        folder=folder,
+        access=Access.of(settings),
+        exec_in_label_studio=exec_in(host, stack.compose),
+        report=report,
+        truth=demo_folder / "truth",
+    )
+    converge(project_role(settings, spec, context), report)
+    client = context.access.client()
+    project = get_project(client, spec.title)
+    (backend,) = client.backends(project.id)
+    return Round(client, spec, project.id, backend.id, folder.name, demo_folder / "truth")

@@ -1,0 +1,224 @@
+"""What the project stage must do on a real Label Studio: stay still when all is well, and heal what is not.
+
+The cases take a `stage` fixture, so that they run on the containers of the end-to-end suite and, while developing, on
+any Label Studio (tests/integration/labelstudio). Each case works in a project of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from infra.dotenv_file import read_env_file, update_env_file
+from infra.errors import ProofFailed
+from infra.labelstudio.access import Access
+from infra.labelstudio.client import Client
+from infra.labelstudio.config import ProjectSpec, load_labeling
+from infra.labelstudio.image_files import path_in
+from infra.labelstudio.models import Storage
+from infra.labelstudio.session import SignInRefused, reset_password, sign_in, token_works
+from infra.operation import converge
+from infra.operations.apikey import ApiKeyPresent
+from infra.operations.project import get_project
+from infra.report import Report
+from infra.roles.project import ProjectContext, project_role
+from infra.roles.verify import verify
+from infra.settings import REPOSITORY, Settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The project stage of one stack."""
+
+    settings: Settings
+    spec: ProjectSpec
+    ctx: ProjectContext
+
+    @property
+    def client(self) -> Client:
+        return self.ctx.access.client()
+
+    @property
+    def storage_path(self) -> str:
+        return f"{self.ctx.files_root}/{self.ctx.folder.name}"
+
+    def apply(self, spec: ProjectSpec | None = None) -> list[str]:
+        """Run the stage; return what it changed."""
+        report = Report(io.StringIO())
+        with report.stage("project"):
+            converge(project_role(self.settings, spec or self.spec, self.ctx), report)
+        return report.stages[0].changed
+
+    def images(self) -> list[str]:
+        """The images of all tasks, as paths below the folder."""
+        tasks = self.client.tasks(self.project_id, self.spec.labeling.image_key)
+        return sorted(path_in(self.ctx.folder.name, task.image) or task.image for task in tasks)
+
+    @property
+    def project_id(self) -> int:
+        return get_project(self.client, self.spec.title).id
+
+
+@pytest.fixture
+def own(stage: Stage) -> Iterator[Stage]:
+    """The stage with a project that nobody else uses, applied once and removed afterwards."""
+    title = f"Test {uuid.uuid4().hex[:12]}"
+    one = dataclasses.replace(stage, spec=dataclasses.replace(stage.spec, title=title))
+    one.apply()
+    yield one
+    for project in one.client.projects(title):
+        one.client.sdk.projects.delete(project.id)
+
+
+@pytest.fixture
+def new_image(stage: Stage) -> Iterator[str]:
+    """A file that appears in the image folder, with a name that needs encoding."""
+    name = f"nueva señal {uuid.uuid4().hex[:6]} #1 50%.png"
+    path = Path(stage.ctx.folder.path) / name
+    Image.new("RGB", (32, 24), (200, 40, 40)).save(path)
+    path.chmod(0o644)
+    yield name
+    path.unlink()
+
+
+def test_a_second_run_changes_nothing(own: Stage) -> None:
+    assert own.apply() == []
+    assert own.images() == sorted(path.name for path in Path(own.ctx.folder.path).glob("*.png"))
+
+
+def test_a_new_image_becomes_one_task(own: Stage, new_image: str) -> None:
+    before = own.images()
+    assert own.apply() == [f"sync 1 new images ({new_image})"]
+    assert own.images() == sorted([*before, new_image])
+    assert own.apply() == []
+
+
+def test_a_remade_storage_does_not_double_the_tasks(own: Stage, new_image: str) -> None:
+    before = own.images()
+    storage = own.client.storages(own.project_id)[0]
+    task = next(own.client.tasks(own.project_id, own.spec.labeling.image_key))
+    annotation = own.client.sdk.annotations.create(task.id, result=[])
+    own.client.delete_storage(storage.id)
+
+    assert own.apply() == [
+        f"connect the folder {own.storage_path} to {own.spec.title}",
+        f"sync 1 new images ({new_image})",
+    ]
+
+    assert own.images() == sorted([*before, new_image])
+    assert annotation.id is not None
+    assert own.client.sdk.annotations.get(annotation.id).task == task.id
+    assert own.apply() == []
+
+
+def test_second_storages_and_changed_filters_are_corrected(own: Stage) -> None:
+    first = own.client.storages(own.project_id)[0]
+    wrong = Storage(0, "by hand", own.storage_path, ".*jpg", use_blob_urls=True, recursive_scan=False)
+    second = own.client.create_storage(own.project_id, wrong)
+    own.client.update_storage(own.project_id, first.id, dataclasses.replace(first, regex_filter=".*tif"))
+
+    assert own.apply() == [
+        f"correct the storage {own.storage_path}",
+        f"disconnect storage {second}, a second one on {own.storage_path} (its tasks stay)",
+    ]
+
+    left = own.client.storages(own.project_id)
+    assert [(one.id, one.regex_filter, one.recursive_scan) for one in left] == [(first.id, ".*png", True)]
+
+
+def test_a_doubled_backend_is_removed_and_the_other_made_interactive(own: Stage) -> None:
+    url = own.ctx.backend_url
+    kept = own.client.backends(own.project_id)[0]
+    second = own.client.add_backend(own.project_id, f"{url}/", "by hand")
+    own.client.sdk.ml.update(kept.id, project=own.project_id, url=url, title="renamed", is_interactive=False)
+
+    assert own.apply() == [
+        f"remove ML backend {second}, a second one at {url}/",
+        f"make the ML backend {url} interactive and call it {own.spec.backend_title}",
+    ]
+
+    left = own.client.backends(own.project_id)
+    assert [(one.id, one.title, one.is_interactive, one.state) for one in left] == [
+        (kept.id, own.spec.backend_title, True, "CO")
+    ]
+
+
+def test_settings_changed_in_the_browser_come_back(own: Stage) -> None:
+    other = own.spec.labeling.text.replace("Debris", "Rubble")
+    own.client.update_project(own.project_id, description="by hand", label_config=other, show_collab_predictions=False)
+
+    assert own.apply() == [
+        f"replace the labeling configuration of {own.spec.title} by {own.spec.config}/v{own.spec.version}",
+        f"set the description of {own.spec.title}",
+        f"let {own.spec.title} call the model when a task opens (show_collab_predictions), to warm it up",
+    ]
+
+    assert own.client.project(own.project_id).label_config == own.spec.labeling.text.strip()
+
+
+def test_going_to_version_1_and_back_answers_clicks(own: Stage) -> None:
+    shown = "labeling_configs/rgbt-sar/v1.xml"
+    first = dataclasses.replace(own.spec, version=1, labeling=load_labeling(REPOSITORY / shown, shown))
+
+    assert len(own.apply(first)) == 1
+    assert _answers(own, first)
+    assert len(own.apply()) == 1
+    assert _answers(own, own.spec)
+
+
+def test_a_lost_token_is_replaced_and_a_lost_password_set_again(stage: Stage, tmp_path: Path) -> None:
+    """With a user of our own: revoking the real token would pull it from under everybody else."""
+    email, first, second = f"{uuid.uuid4().hex[:12]}@labelrig.local", "first-password-1", 'it\'s a "new" $one ñ 🙂'
+    made = stage.client.sdk.users.create(email=email, username=email.split("@")[0], first_name="", last_name="")
+    try:
+        reset_password(stage.ctx.exec_in_label_studio, email, first)
+        env = tmp_path / ".env"
+        assert _token_changes(stage, env, email, first) == [
+            f"make a personal access token for {email} and write it to .env (none is stored)"
+        ]
+        old = read_env_file(env)["LABEL_STUDIO_API_KEY"]
+        assert _token_changes(stage, env, email, first) == []
+        assert oct(env.stat().st_mode & 0o777) == "0o600"
+
+        env.unlink()
+        assert _token_changes(stage, env, email, first) == [
+            f"make a personal access token for {email} and write it to .env (none is stored)"
+        ]
+        assert not token_works(stage.ctx.access.base_url, old)
+
+        update_env_file(stage.ctx.host, str(env), {"LABEL_STUDIO_API_KEY": old})
+        assert _token_changes(stage, env, email, second) == [
+            f"set the password of {email} in Label Studio to the one in .env (Label Studio's database has another one)",
+            f"make a personal access token for {email} and write it to .env (the stored one is not accepted)",
+        ]
+        with sign_in(stage.ctx.access.base_url, email, second):
+            pass
+        with pytest.raises(SignInRefused), sign_in(stage.ctx.access.base_url, email, first):
+            pass
+    finally:
+        stage.client.sdk.users.delete(made.id)
+
+
+def _token_changes(stage: Stage, env: Path, email: str, password: str) -> list[str]:
+    access = Access(stage.ctx.access.base_url, email, password, read_env_file(env).get("LABEL_STUDIO_API_KEY"))
+    report = Report(io.StringIO())
+    operation = ApiKeyPresent(access, stage.ctx.host, str(env), stage.ctx.exec_in_label_studio)
+    with report.stage("token"):
+        converge([operation], report)
+    return report.stages[0].changed
+
+
+def _answers(stage: Stage, spec: ProjectSpec) -> bool:
+    """Whether a mask with the right tag, label and size came back; how good it is, is judged elsewhere."""
+    try:
+        verify(stage.settings, spec, stage.ctx, Report(io.StringIO()))
+    except ProofFailed as failed:
+        return str(failed).startswith("the mask is not the clicked object: IoU")
+    return True

@@ -1,0 +1,98 @@
+"""The real command on the running stack: it finishes the work, proves it, and a second run changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.settings import REPOSITORY, load_settings
+from tests.e2e.conftest import Stack
+
+UP_TIMEOUT = 600
+
+
+def inv(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments],
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=UP_TIMEOUT,
+        check=False,
+    )
+
+
+def up(stack: Stack) -> dict[str, Any]:
+    done = inv(stack, "up", "--json")
+    assert done.returncode == 0, done.stderr
+    for secret in (stack.settings.password, stack.settings.secret_key):
+        assert secret is not None
+        assert secret.get_secret_value() not in done.stdout + done.stderr
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+def test_up_ends_with_a_proof_and_the_second_changes_nothing(stack: Stack) -> None:
+    first = up(stack)
+    assert first["url"] == stack.settings.url
+    assert first["proof"]["iou"] >= 0.75
+    assert "demo" in first["model_version"]
+    assert any("DEMO model" in notice for notice in first["notices"])
+    second = up(stack)
+    assert [stage["changed"] for stage in second["stages"] if stage["changed"]] == []
+    assert second["changed"] == 0
+
+
+def test_env_holds_the_token_and_is_for_its_owner_only(stack: Stack) -> None:
+    up(stack)
+    path = Path(stack.environment["LABELRIG_ENV_FILE"])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    key = load_settings(path, {}, {}).api_key
+    assert key is not None
+    assert key.get_secret_value().count(".") == 2  # a personal token is a JWT
+
+
+def test_a_container_that_was_removed_is_healed_and_nothing_is_lost(stack: Stack) -> None:
+    up(stack)
+    container = stack.running.container("sam2")
+    assert container is not None
+    container.remove(force=True)
+    healed = up(stack)
+    changed = [change for stage in healed["stages"] for change in stage["changed"]]
+    assert changed == ["start containers (sam2: not there)"]
+    label_studio = stack.running.container("label-studio")
+    assert label_studio is not None
+    label_studio.remove(force=True)
+    healed = up(stack)
+    changed = [change for stage in healed["stages"] for change in stage["changed"]]
+    assert changed == ["start containers (label-studio: not there)"]
+
+
+def test_down_keeps_everything(stack: Stack) -> None:
+    before = up(stack)
+    done = inv(stack, "down")
+    assert done.returncode == 0, done.stderr
+    assert stack.running.container("label-studio") is None
+    after = up(stack)
+    changed = [change for stage in after["stages"] for change in stage["changed"]]
+    assert changed == ["start containers (sam2: not there; label-studio: not there)"]
+    assert after["proof"]["task_id"] == before["proof"]["task_id"]
+
+
+def test_purge_asks_first(stack: Stack) -> None:
+    done = inv(stack, "down", "--purge")
+    assert done.returncode == 2
+    assert "Nothing was done: there is no terminal to ask; add --yes" in done.stderr
+    assert stack.running.container("label-studio") is not None
+
+
+def test_the_environment_reaches_the_right_stack(stack: Stack) -> None:
+    """A guard for the tests themselves: they must never touch the stack of the person who runs them."""
+    assert stack.settings.project != "labelrig"
+    assert "LABELRIG_PROJECT" not in stack.environment
+    assert os.environ.get("LABELRIG_ENV_FILE") != stack.environment["LABELRIG_ENV_FILE"]

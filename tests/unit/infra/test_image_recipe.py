@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.errors import SettingsError
+from infra.operations.image_base import base_tag
+from infra.operations.image_build import BuildProgress
+from infra.operations.image_context import staged
+from infra.operations.image_recipe import (
+    Base,
+    OfficialImages,
+    context_files,
+    image_tags,
+    official_base,
+    pinned_version,
+)
+from infra.operations.image_wheels import matching_wheels, read_pins
+from infra.report import Report
+from infra.settings import REPOSITORY
+from tests.fakes import FakeHost
+
+BASE = Base("debootstrap", "labelrig/base:b", "labelrig/base:b")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A repository with everything that the images are made of, and a small backend."""
+    shutil.copytree(REPOSITORY / "infra" / "images", tmp_path / "infra" / "images")
+    shutil.copytree(REPOSITORY / "requirements", tmp_path / "requirements")
+    shutil.copyfile(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
+    (tmp_path / "backend" / "models").mkdir(parents=True)
+    (tmp_path / "backend" / "app.py").write_text("app = 1\n")
+    (tmp_path / "backend" / "models" / "demo.pt").write_bytes(b"weights")
+    return tmp_path
+
+
+def test_tags_say_the_version_and_stay_while_the_tree_does(tree: Path) -> None:
+    tags = image_tags(tree, BASE)
+    assert tags["label-studio"].startswith("labelrig/label-studio:1.23.2-")
+    assert tags["sam2"].startswith("labelrig/sam2:0.1.0-")
+    assert image_tags(tree, BASE) == tags
+
+
+@pytest.mark.parametrize(
+    ("path", "changed"),
+    [
+        ("backend/app.py", {"sam2"}),
+        ("backend/models/demo.pt", {"sam2"}),
+        ("requirements/torch.in", {"sam2"}),
+        ("requirements/backend.lock", {"sam2"}),
+        ("requirements/label-studio.lock", {"label-studio"}),
+        ("infra/images/label-studio/Dockerfile", {"label-studio"}),
+        ("infra/images/pip-install.sh", {"label-studio", "sam2"}),
+        ("infra/images/build.yaml", {"label-studio", "sam2"}),
+        ("requirements/dev.in", set()),
+    ],
+)
+def test_a_change_builds_what_holds_it_and_nothing_else(tree: Path, path: str, changed: set[str]) -> None:
+    before = image_tags(tree, BASE)
+    with (tree / path).open("ab") as file:
+        file.write(b"\n# changed\n")
+    after = image_tags(tree, BASE)
+    assert {service for service, tag in after.items() if tag != before[service]} == changed
+
+
+def test_junk_beside_the_sources_changes_nothing(tree: Path) -> None:
+    before = image_tags(tree, BASE)
+    (tree / "backend" / "__pycache__").mkdir()
+    (tree / "backend" / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"x")
+    (tree / "backend" / ".app.py.swp").write_bytes(b"x")
+    (tree / "backend" / "app.py~").write_bytes(b"x")
+    assert image_tags(tree, BASE) == before
+
+
+def test_the_base_counts(tree: Path) -> None:
+    official = image_tags(tree, official_base(OfficialImages()))
+    assert not set(official.values()) & set(image_tags(tree, BASE).values())
+    newer = image_tags(tree, official_base(OfficialImages(python="python:3.11.99")))
+    assert newer["label-studio"] == official["label-studio"]
+    assert newer["sam2"] != official["sam2"]
+
+
+def test_the_base_image_changes_with_its_recipe_and_its_architecture(tree: Path) -> None:
+    tag = base_tag(tree, "x86_64")
+    assert tag.startswith("labelrig/base:bookworm-")
+    assert base_tag(tree, "aarch64") != tag
+    (tree / "infra" / "images" / "base" / "finish.sh").write_text("true\n")
+    assert base_tag(tree, "x86_64") != tag
+
+
+def test_a_tree_that_lacks_a_file_says_which(tree: Path) -> None:
+    (tree / "requirements" / "backend.lock").unlink()
+    with pytest.raises(
+        SettingsError, match=r"the image sam2 cannot be built, the repository lacks .*/backend\.lock; rest"
+    ):
+        context_files(tree, "sam2")
+
+
+def test_a_version_must_be_pinned(tmp_path: Path) -> None:
+    path = tmp_path / "x.in"
+    path.write_text("# why\nother==2\nthing>=1\n")
+    assert pinned_version(path, "other") == "2"
+    with pytest.raises(SettingsError, match="does not pin thing==VERSION"):
+        pinned_version(path, "thing")
+    with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
+        pinned_version(tmp_path / "gone.in", "thing")
+
+
+def test_the_locks_pin_every_package_and_hold_no_address() -> None:
+    for name in ("label-studio.lock", "sam2.lock", "sam2-build.lock"):
+        text = (REPOSITORY / "requirements" / name).read_text()
+        assert "://" not in text
+        assert all(pin.hashes for pin in read_pins(text))
+    studio = (REPOSITORY / "requirements" / "label-studio.lock").read_text()
+    pinned = pinned_version(REPOSITORY / "requirements" / "label-studio.in", "label-studio")
+    assert f"label-studio=={pinned} \\\n" in studio
+
+
+def test_only_wheels_that_a_requirement_pins_are_taken(tmp_path: Path) -> None:
+    for name in (
+        "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl",
+        "torch-2.12.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "torch-2.13.0-cp311-cp311-win_amd64.whl",
+        "wanted-1.0-py3-none-any.whl",
+        "other-1.0-py3-none-any.whl",
+        "not a wheel.whl",
+    ):
+        (tmp_path / name).write_bytes(name.encode())
+    right = hashlib.sha256(b"wanted-1.0-py3-none-any.whl").hexdigest()
+    lock = f"# why\ntorch==2.13.0\nwanted==1.0 ; python_version < '3.12' \\\n    --hash=sha256:{right}\n    # via x\n"
+    pins = read_pins(lock)
+    assert [path.name for path in matching_wheels([str(tmp_path), "/no/such/folder"], pins)] == [
+        "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "wanted-1.0-py3-none-any.whl",
+    ]
+    wrong = read_pins(f"wanted==1.0 --hash=sha256:{'0' * 64}\n")
+    assert matching_wheels([str(tmp_path)], wrong) == []
+
+
+def test_what_is_no_requirement_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a requirement: 'torch = 2'"):
+        read_pins("torch = 2\n")
+
+
+def machine(tmp_path: Path) -> FakeHost:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").write_bytes(b"torch")
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("a certificate")
+    host = FakeHost()
+    host.files[str(bundle)] = bundle.read_bytes()
+    listing = f"global.cert='{bundle}'\nglobal.find-links='{wheels}'\nglobal.index-url='https://u:secret@i/'\n"
+    host.script(sys.executable, "-m", "pip", "config", "list", stdout=listing)
+    return host
+
+
+def test_a_build_sees_its_files_and_the_settings_only_as_a_secret(tree: Path, tmp_path: Path) -> None:
+    (tree / "backend" / "app.py").chmod(0o600)
+    tags = image_tags(tree, BASE)
+    with staged(machine(tmp_path), tree, BASE, tags, ["sam2"], "mine") as folder:
+        seen = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        assert sorted(seen) == [
+            "build.env",
+            "pip.conf",
+            "sam2/Dockerfile",
+            "sam2/backend/app.py",
+            "sam2/backend/models/demo.pt",
+            "sam2/build/ca.crt",
+            "sam2/build/make-user.sh",
+            "sam2/build/pip-install.sh",
+            "sam2/build/wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
+            "sam2/requirements/backend.lock",
+            "sam2/requirements/sam2-build.lock",
+            "sam2/requirements/sam2.lock",
+            "sam2/requirements/torch.in",
+        ]
+        assert [name for name, path in seen.items() if b"secret@" in path.read_bytes()] == ["pip.conf"]
+        assert stat.S_IMODE(seen["pip.conf"].stat().st_mode) == 0o600
+        assert stat.S_IMODE(seen["sam2/backend/app.py"].stat().st_mode) == 0o644
+        assert f"SAM2_IMAGE='{tags['sam2']}'\nSAM2_BASE='labelrig/base:b'\n" in seen["build.env"].read_text()
+    assert not folder.exists()
+
+
+def test_a_build_that_fails_leaves_nothing_behind(tree: Path, tmp_path: Path) -> None:
+    def fail() -> None:
+        with staged(machine(tmp_path), tree, BASE, image_tags(tree, BASE), ["label-studio"], "mine") as folder:
+            left.append(folder)
+            raise SettingsError("stop")
+
+    left: list[Path] = []
+    with pytest.raises(SettingsError, match="stop"):
+        fail()
+    assert not left[0].exists()
+
+
+def test_the_log_of_a_build_becomes_lines_for_people() -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    progress = BuildProgress(Report(stream))
+    progress.line("#7 [sam2 2/7] RUN --mount=type=bind sh /run/build/pip-install.sh")
+    progress.line("#7 12.34 Collecting networkx")
+    progress.line("")
+    assert stream.getvalue().endswith("build sam2 2/7: Collecting networkx")
+    assert progress.tail == [
+        "#7 [sam2 2/7] RUN --mount=type=bind sh /run/build/pip-install.sh",
+        "#7 12.34 Collecting networkx",
+    ]

@@ -1,0 +1,44 @@
+"""What the documents promise is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from infra.settings import REPOSITORY, Settings, setting_names
+
+README = (REPOSITORY / "README.md").read_text()
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(document: object) -> None:
+    path = REPOSITORY / str(document)
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_the_readme_names_every_setting_with_its_default() -> None:
+    for name in setting_names():
+        assert f"| `{name}` |" in README, name
+    for field in Settings.model_fields.values():
+        if field.default is not None:
+            assert f"| `{field.alias}` | `{field.default}` |" in README, field.alias
+
+
+def test_the_readme_names_every_command() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), "--list", "--list-format", "json"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    names = re.findall(r'"name": "([a-z0-9-]+)"', listed)
+    assert {"up", "down", "test", "test-e2e"} <= set(names)
+    assert [name for name in names if name != "tasks" and f"./inv {name}" not in README] == []

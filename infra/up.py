@@ -118,6 +118,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
         with report.stage("proof"):
             proof = verify(settings, spec, context, report)
             report.settled(proof.sentence(), [])
+        context.access.close()
     return _summary(settings, context, choice, proof, report, first_login)
 
 

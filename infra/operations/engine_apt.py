@@ -151,7 +151,8 @@ class Apt:
         if problems := unwelcome(parse_plan(plan), next_version, allowed):
             raise HostError(
                 f"{self._host.name}: to install {', '.join(packages)} apt would also "
-                f"{', '.join(problems[:TAIL_LINES])}; nothing was installed. Solve this with apt by hand, then repeat the command"
+                f"{', '.join(problems[:TAIL_LINES])}; nothing was installed. "
+                "Solve this with apt by hand, then repeat the command"
             )
         try:
             self._apt("install", *packages, timeout=INSTALL_TIMEOUT)

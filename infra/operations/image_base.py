@@ -21,6 +21,7 @@ REPOSITORY = "labelrig/base"
 KEYRING_PACKAGE = "debian-archive-keyring"
 DEBOOTSTRAP_TIMEOUT = 1200.0
 IMPORT_TIMEOUT = 600.0
+WORK_FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
 
 
 def base_tag(repository: Path, architecture: str) -> str:
@@ -47,7 +48,8 @@ class BaseBuilder:
             HostError: debootstrap cannot be had, or did not succeed; its last lines are in the message.
         """
         self._install_debootstrap()
-        answer = self._host.run("mktemp", "-d", "-p", "/var/tmp", "labelrig-base.XXXXXXXX", as_root=True)
+        # Not /tmp, which is often small, in memory, and mounted so that it can hold no devices.
+        answer = self._host.run("mktemp", "-d", "-p", WORK_FOLDER, "labelrig-base.XXXXXXXX", as_root=True)
         work = answer.stdout.strip()
         try:
             self._bootstrap(work)

@@ -83,8 +83,7 @@ class BaseThere:
             )
         except (CommandFailed, CommandTimedOut) as error:
             raise HostError(
-                f"{error}\n  The registry answered at first. Repeat the command, or set LABELRIG_BASE=debootstrap "
-                "to build without a registry"
+                f"{error}\n  The registry answered at first: repeat the command, or pull the image by hand to see more"
             ) from error
 
     def _bootstrap(self, tag: str) -> None:

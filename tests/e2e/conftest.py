@@ -24,12 +24,11 @@ from infra.hosts.local import LocalHost
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import load_project
 from infra.operation import converge
-from infra.operations.compose_cli import Compose
+from infra.operations.compose_cli import Compose, find_compose
 from infra.operations.demo_images import DemoImagesDrawn
 from infra.operations.engine_client import engine_client
 from infra.operations.files import FilesWritten
 from infra.operations.preflight import subnet_problems
-from infra.operations.project import get_project
 from infra.operations.secrets_made import SecretsMade
 from infra.operations.stack import StackRunning
 from infra.rendering import StackFiles, render_stack, stack_values
@@ -40,6 +39,7 @@ from infra.roles.project import DEFAULT_PROJECT, ProjectContext, project_role
 from infra.settings import REPOSITORY, Settings, load_settings
 from infra.up import demo_spec, exec_in, state_folder
 from tests.e2e.clicks import Round
+from tests.e2e.project_cases import Stage
 
 # Carries the clone's path, so that two clones on one machine do not take each other's containers away.
 PROJECT = f"labelrig-e2e-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
@@ -138,8 +138,10 @@ def docker_compose_file(stack_files: StackFiles) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def docker_compose_command(compose: Compose, stack_files: StackFiles) -> str:
-    return f"{shlex.join(compose.program())} --env-file {shlex.quote(stack_files.env)}"
+def docker_compose_command(stack_files: StackFiles) -> str:
+    program = find_compose(LocalHost())
+    assert program is not None
+    return f"{shlex.join(program)} --env-file {shlex.quote(stack_files.env)}"
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +151,7 @@ def docker_setup() -> list[str]:
 
 @pytest.fixture(scope="session")
 def docker_cleanup() -> list[str]:
-    return ["down --volumes --remove-orphans --timeout 5"]
+    return []  # `stack` does it, also when `up` failed
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +176,7 @@ def stack(
 
 
 @pytest.fixture(scope="session")
-def round_(stack: Stack, demo_folder: Path, report: Report) -> Round:
+def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
     """The demo project on the running stack, made by the same role that `up` uses."""
     host, env_path = LocalHost(), Path(stack.environment["LABELRIG_ENV_FILE"])
     spec = demo_spec(load_project(REPOSITORY, DEFAULT_PROJECT))
@@ -190,7 +192,12 @@ def round_(stack: Stack, demo_folder: Path, report: Report) -> Round:
         truth=demo_folder / "truth",
     )
     converge(project_role(settings, spec, context), report)
-    client = context.access.client()
-    project = get_project(client, spec.title)
-    (backend,) = client.backends(project.id)
-    return Round(client, spec, project.id, backend.id, folder.name, demo_folder / "truth")
+    yield Stage(settings, spec, context)
+    context.access.close()
+
+
+@pytest.fixture(scope="session")
+def round_(stage: Stage) -> Round:
+    (backend,) = stage.client.backends(stage.project_id)
+    assert stage.ctx.truth is not None
+    return Round(stage.client, stage.spec, stage.project_id, backend.id, stage.ctx.folder.name, stage.ctx.truth)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -415,3 +417,9 @@ def test_a_title_that_differs_is_another_project(bench: Bench) -> None:
     bench.spec = dataclasses.replace(bench.spec, title="Another")
     assert bench.apply()[0] == "create project Another with rgbt-sar/v2"
     assert len(bench.server.projects) == 2
+
+
+def test_importing_the_stage_does_not_import_the_sdk() -> None:
+    """It takes seconds, and `./inv` must start in under one."""
+    code = "import sys, infra.roles.project, infra.roles.verify; sys.exit('label_studio_sdk' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)

@@ -184,7 +184,5 @@ def test_truth_is_read(tmp_path: Path) -> None:
 
 def test_broken_truth_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('[{"label": "Sky", "click_xy": [3]}]')
-    with pytest.raises(
-        LabelrigError, match=r"s\.json: cannot be read as the truth.*: 2 numbers expected$"
-    ):
+    with pytest.raises(LabelrigError, match=r"s\.json: cannot be read as the truth.*: 2 numbers expected$"):
         truth_of(tmp_path, "s.png")

@@ -1,0 +1,374 @@
+"""The real Dockerfiles on the real engine, with tiny packages: what a build gets, and what it may not keep."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from infra.errors import HostError
+from infra.hosts.local import LocalHost
+from infra.operation import converge
+from infra.operations.engine_client import engine_client
+from infra.operations.image_recipe import OfficialImages
+from infra.operations.images_remove import remove_images
+from infra.report import Report
+from infra.roles.images import images_role, plan_images
+from infra.settings import REPOSITORY, Settings
+
+pytestmark = pytest.mark.docker
+DIRECT = dict(os.environ)  # before a test names the lab's proxy
+NOWHERE = OfficialImages("127.0.0.1:9/label-studio:1", "127.0.0.1:9/python:1")
+INDEX_LOGIN = "reader:index-secret-4711"
+PROXY_LOGIN = "walker:proxy-secret-0815"
+BUNDLE_TEXT = "certificates-of-this-lab-1234"
+
+
+def wheel(name: str, version: str, script: str = "") -> tuple[str, bytes]:
+    """A wheel with one module, and a console script where `script` names it. No two are the same.
+
+    So nothing comes from the engine's build cache, which outlives the test.
+    """
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    files = {
+        f"{module}/__init__.py": f"def main():\n    print('stand-in')  # {uuid4().hex}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if script:
+        files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{script} = {module}:main\n"
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in files) + f"{info}/RECORD,,\n"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), text)
+    return f"{module}-{version}-py3-none-any.whl", packed.getvalue()
+
+
+@dataclass
+class Lab:
+    """A package index that asks for a login, behind a proxy that asks for another."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    port: int = 0
+    refused: list[str] = field(default_factory=list)
+    served: list[str] = field(default_factory=list)
+
+    def add(self, name: str, version: str, script: str = "") -> str:
+        """Publish a package; returns its line in a lock file."""
+        file, content = wheel(name, version, script)
+        self.files[f"/simple/{name}/{file}"] = content
+        self.files[f"/simple/{name}/"] = f'<a href="{file}">{file}</a>'.encode()
+        return f"{name}=={version} --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+
+
+def serve(lab: Lab) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            proxy = self.headers.get("Proxy-Authorization", "")
+            login = self.headers.get("Authorization", "")
+            path = self.path.removeprefix("http://index.lab.test")
+            expected = f"Basic {base64.b64encode(PROXY_LOGIN.encode()).decode()}"
+            if proxy != expected or not self.path.startswith("http://"):
+                lab.refused.append(self.path)
+                self.answer(407, b"", "Proxy-Authenticate")
+            elif login != f"Basic {base64.b64encode(INDEX_LOGIN.encode()).decode()}":
+                lab.refused.append(self.path)
+                self.answer(401, b"", "WWW-Authenticate")
+            elif path in lab.files:
+                lab.served.append(path)
+                self.answer(200, lab.files[path])
+            else:
+                self.answer(404, b"")
+
+        def answer(self, status: int, body: bytes, challenge: str = "") -> None:
+            self.send_response(status)
+            if challenge:
+                self.send_header(challenge, 'Basic realm="lab"')
+            self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the build's own log is enough."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    lab.port = server.server_address[1]
+    return server
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    with serve(made) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield made
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def project() -> Iterator[str]:
+    """A project of its own, so that exactly its images are removed afterwards."""
+    name = f"labelrig-test-{uuid4().hex[:8]}"
+    yield name
+    remove_images(name)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This repository's Dockerfiles with other requirements, and a machine whose settings hold secrets."""
+    tree, links = tmp_path / "tree", tmp_path / "links"
+    shutil.copytree(REPOSITORY / "infra" / "images", tree / "infra" / "images")
+    shutil.copyfile(REPOSITORY / "pyproject.toml", tree / "pyproject.toml")
+    (tree / "backend").mkdir()
+    (tree / "backend" / "__init__.py").touch()
+    (tree / "backend" / "__main__.py").write_text(f"print('backend of {uuid4().hex}')\n")
+    requirements = {
+        "label-studio.in": "label-studio==1.23.2\n",
+        "label-studio.lock": lab.add("label-studio", "1.23.2", script="label-studio"),
+        "torch.in": "torch==2.13.0\n",
+        "backend.lock": lab.add("small-thing", "1.0"),
+        "sam2-build.lock": lab.add("builder-thing", "1.0"),
+        "sam2.lock": lab.add("sam2", "1.1.0"),
+    }
+    (tree / "requirements").mkdir()
+    for name, text in requirements.items():
+        (tree / "requirements" / name).write_text(text)
+    links.mkdir()
+    file, content = wheel("torch", "2.13.0+cpu")
+    (links / file).write_bytes(content)
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text(f"{BUNDLE_TEXT}\n")
+    for name in ("NO_PROXY", "no_proxy", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_CERT", str(bundle))
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "index.lab.test")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://{INDEX_LOGIN}@index.lab.test/simple")
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, f"http://{PROXY_LOGIN}@127.0.0.1:{lab.port}")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    """The base image of this tree, made once if the machine has not got it."""
+    host, report = LocalHost(), Report()
+    images = plan_images(host, REPOSITORY, Settings(), report, choice="debootstrap")
+    (there, _) = images_role(host, images, report)
+    converge([there], report)
+    return images.base.sam2
+
+
+def output(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def run(image: str, *argv: str) -> str:
+    return output("docker", "run", "--rm", "--network", "none", image, *argv).strip()
+
+
+def everything_in(image: str, folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Each file of each layer, and each description, of an image as `docker save` writes it."""
+    saved = folder / "image.tar"
+    output("docker", "save", "--output", str(saved), image)
+    with tarfile.open(saved) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            try:
+                with tarfile.open(fileobj=content) as layer:
+                    for inner in layer:
+                        data = layer.extractfile(inner) if inner.isfile() else None
+                        yield f"{member.name}:{inner.name}", data.read() if data else b""
+            except tarfile.ReadError:
+                content.seek(0)
+                yield member.name, content.read()
+
+
+def test_the_settings_of_the_machine_are_used_and_none_stays(
+    tree: Path, lab: Lab, project: str, base: str, tmp_path: Path
+) -> None:
+    host, report = LocalHost(), Report()
+    images = plan_images(
+        host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"
+    )
+    assert converge(images_role(host, images, report), report) == 1
+    assert {path.split("/")[2] for path in lab.served} == {"label-studio", "small-thing", "builder-thing", "sam2"}
+    assert converge(images_role(host, images, report), report) == 0
+
+    secrets = [INDEX_LOGIN, "index-secret-4711", "proxy-secret-0815", BUNDLE_TEXT, "index.lab.test", f":{lab.port}"]
+    secrets += [base64.b64encode(login.encode()).decode() for login in (INDEX_LOGIN, PROXY_LOGIN)]
+    for image in images.tags.values():
+        history = output("docker", "history", "--no-trunc", image) + output("docker", "inspect", image)
+        assert [secret for secret in secrets if secret in history] == []
+        names = []
+        for name, content in everything_in(image, tmp_path):
+            names.append(name)
+            assert [secret for secret in secrets if secret.encode() in content] == [], name
+        assert any(name.endswith("opt/venv/bin/python") for name in names)
+        left = [name for name in names if any(part in name for part in ("run/build/", "pip_conf", "root/.cache/pip/"))]
+        assert left == []
+
+    # Both run as the same user, may write what they must, and have their command on the path.
+    for image, folders in ((images.label_studio, "/label-studio/data"), (images.sam2, "/models /cache")):
+        assert run(image, "sh", "-c", 'id -u; id -g; id -un; cd "$HOME" && touch x && echo home') == (
+            "1001\n1001\nlabelrig\nhome"
+        )
+        assert run(image, "sh", "-c", f"for f in {folders}; do touch $f/x || exit 1; done; echo all") == "all"
+    assert run(images.label_studio, "label-studio") == "stand-in"
+    assert run(images.sam2).startswith("backend of ")
+    assert run(images.sam2, "python", "-c", "import sam2, torch; print(torch.__name__)") == "torch"
+    with closing(engine_client()) as client:
+        labels = {image.labels["org.labelrig.base"] for image in map(client.images.get, images.tags.values())}
+    assert labels == {"debootstrap"}
+
+
+def test_a_build_that_fails_is_one_error_with_its_last_lines(tree: Path, lab: Lab, project: str, base: str) -> None:
+    lab.files.clear()
+    host, report = LocalHost(), Report()
+    images = plan_images(
+        host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"
+    )
+    with pytest.raises(HostError) as caught:
+        converge(images_role(host, images, report), report)
+    assert str(caught.value).startswith(
+        "the images could not be built (label-studio and sam2); the last lines of the build:\n"
+    )
+    assert "No matching distribution found for" in str(caught.value)
+    assert not any(login in str(caught.value) for login in ("index-secret-4711", "proxy-secret-0815"))
+
+
+def with_another_base(tree: Path) -> Path:
+    """Change the recipe of our own base image, so that nothing on the machine decides what to build on."""
+    with (tree / "infra" / "images" / "base" / "finish.sh").open("a") as recipe:
+        recipe.write(f"# {uuid4().hex}\n")
+    return tree
+
+
+def test_without_a_registry_our_own_base_is_chosen(tree: Path, project: str, base: str) -> None:
+    settings = Settings.model_validate({"LABELRIG_PROJECT": project})
+    at_hand = plan_images(LocalHost(), tree, settings, Report(), official=NOWHERE)
+    assert (at_hand.base.choice, at_hand.base.sam2) == ("debootstrap", base)
+    asked = plan_images(LocalHost(), with_another_base(tree), settings, Report(), official=NOWHERE)
+    assert asked.base.choice == "debootstrap"
+    assert asked.base.sam2 != base
+
+
+@contextlib.contextmanager
+def registry(folder: Path) -> Iterator[int]:
+    """Debian's docker-registry on a free port of the loopback, unpacked only, never installed."""
+    package = folder / "package"
+    package.mkdir()
+    subprocess.run(
+        ["apt-get", "-o", "APT::Sandbox::User=root", "download", "docker-registry"],
+        cwd=package, check=True, capture_output=True, timeout=120, env=DIRECT,
+    )  # fmt: skip
+    (deb,) = package.glob("*.deb")
+    output("dpkg-deb", "-x", str(deb), str(package / "root"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    config = folder / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder / 'store'}}}}}\n"
+    )
+    log = (folder / "registry.log").open("wb")
+    process = subprocess.Popen(
+        [package / "root" / "usr" / "bin" / "docker-registry", "serve", config], stdout=log, stderr=log
+    )
+    try:
+        for _ in range(1000):
+            with contextlib.suppress(OSError), closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as ask:
+                ask.request("GET", "/v2/")
+                assert ask.getresponse().status == 200
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+                raise AssertionError((folder / "registry.log").read_text())
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+
+
+def test_published_images_are_pulled_and_built_on_where_a_registry_answers(
+    tree: Path, lab: Lab, project: str, base: str, tmp_path: Path
+) -> None:
+    host, report = LocalHost(), Report()
+    settings = Settings.model_validate({"LABELRIG_PROJECT": project})
+    stand_in = tmp_path / "stand-in"
+    stand_in.mkdir()
+    (stand_in / "Dockerfile").write_text(
+        f"FROM {base}\n"
+        "RUN echo '#!/bin/sh\\necho official' >/usr/local/bin/label-studio && chmod 755 /usr/local/bin/label-studio\n"
+        "RUN mkdir -p /label-studio/data && chown 1001:0 /label-studio/data\n"
+        'USER 1001\nENTRYPOINT ["/no/such/entrypoint"]\nCMD ["label-studio"]\n'
+    )
+    with registry(tmp_path) as port:
+        studio, python = f"127.0.0.1:{port}/label-studio:1.23.2", f"127.0.0.1:{port}/python:3.11"
+        with closing(engine_client(120)) as client:
+            client.images.build(path=str(stand_in), tag=studio)
+        output("docker", "tag", base, python)
+        pushed = {name: output("docker", "push", name) for name in (studio, python)}
+        digest = pushed[python].rpartition("digest: ")[2].split()[0]
+        output("docker", "rmi", studio, python)
+        official = OfficialImages(studio, f"{python}@{digest}")
+        images = plan_images(host, with_another_base(tree), settings, report, official=official)
+        assert images.base.choice == "official"
+        try:
+            assert converge(images_role(host, images, report), report) == 3
+        finally:
+            output("docker", "rmi", "--force", studio, official.python)
+    assert "/simple/label-studio/" not in lab.served
+    assert run(images.label_studio, "label-studio") == "official"
+    assert run(images.label_studio, "sh", "-c", "id -un; touch /label-studio/data/x && echo ok") == "labelrig\nok"
+    assert run(images.sam2).startswith("backend of ")
+
+    # The registry is gone by now: what is there already decides, and nothing is built again.
+    again = plan_images(host, tree, settings, report, official=official)
+    assert again.tags == images.tags
+    assert converge(images_role(host, again, report), report) == 0
+
+
+def test_only_the_images_of_the_project_that_no_container_uses_are_removed(tree: Path, project: str, base: str) -> None:
+    host, report = LocalHost(), Report()
+    images = plan_images(
+        host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"
+    )
+    converge(images_role(host, images, report), report)
+    container = output("docker", "create", images.sam2).strip()
+    try:
+        assert remove_images(project) == [images.label_studio]
+    finally:
+        output("docker", "rm", container)
+    assert remove_images(project) == [images.sam2]
+    assert remove_images(project) == []
+    with closing(engine_client()) as client:
+        assert client.images.get(base).id

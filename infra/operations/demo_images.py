@@ -34,6 +34,5 @@ class DemoImagesDrawn:
                 path.chmod(0o755 if path.is_dir() else 0o644)
         except OSError as error:
             raise FileAccessError(
-                f"cannot draw the demo images into {self._folder}: {error.strerror}; "
-                "the next run draws what is missing"
+                f"cannot draw the demo images into {self._folder}: {error.strerror}; the next run draws what is missing"
             ) from None

@@ -87,10 +87,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             images = plan_images(host, REPOSITORY, settings, report)
             converge(images_role(host, images, report), report)
         with report.stage("settings and data"):
-            operations: list[Operation] = [
-                SettingsRemembered(host, env_path, remember),
-                SecretsMade(host, env_path, settings),
-            ]
+            operations: list[Operation] = [SecretsMade(host, env_path, settings)]
             if settings.data is None:
                 operations.append(DemoImagesDrawn(demo))
                 folders, folder = with_folder(folders, demo / "images", DEMO)
@@ -118,6 +115,8 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
         with report.stage("proof"):
             proof = verify(settings, spec, context, report)
             report.settled(proof.sentence(), [])
+            # Only now: a choice that does not work must not become what the next run does by itself.
+            converge([SettingsRemembered(host, env_path, remember)], report)
         context.access.close()
     return _summary(settings, context, choice, proof, report, first_login)
 

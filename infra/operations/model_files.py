@@ -13,7 +13,7 @@ from pathlib import Path
 
 from infra.errors import LabelrigError
 from infra.hosts.base import Host
-from infra.operations.compose_cli import Compose
+from infra.operations.compose_cli import ANY_EXIT_CODE, Compose
 from infra.report import Report
 from infra.settings import REPOSITORY, Settings
 
@@ -39,7 +39,7 @@ def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: 
     """Settle `auto`, and bring the checkpoint where it is needed.
 
     Raises:
-        CommandFailed: a model was asked for by name and its checkpoint cannot be had; nothing half is left.
+        LabelrigError: the checkpoint cannot be had; says why. What was downloaded so far is kept for the next run.
     """
     if settings.model == "demo":
         return ModelChoice("demo")
@@ -58,7 +58,15 @@ def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: 
         *(settings.model, "--dir", "/models", *source),
         timeout=FETCH_TIMEOUT,
         on_line=report.progress,
+        ok=ANY_EXIT_CODE,
     )
+    if not result.ok:
+        # The downloader's last line is its error in words.
+        said = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise LabelrigError(
+            f"model {settings.model}: {said}. Until it can be had, `./inv up --model demo` works; "
+            "LABELRIG_CHECKPOINT_URL in .env names another place to download from"
+        )
     try:
         answer = json.loads(result.stdout.strip().splitlines()[-1])
         return ModelChoice(str(answer["model"]), bool(answer.get("downloaded")), answer.get("reason"))

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from infra.operations.compose_cli import Compose, find_compose
 from infra.operations.demo_images import DemoImagesDrawn
 from infra.operations.engine_client import engine_client
 from infra.operations.files import FilesWritten
-from infra.operations.preflight import subnet_problems
 from infra.operations.secrets_made import SecretsMade
 from infra.operations.stack import StackRunning
 from infra.rendering import StackFiles, render_stack, stack_values
@@ -40,10 +38,10 @@ from infra.settings import REPOSITORY, Settings, load_settings
 from infra.up import demo_spec, exec_in, state_folder
 from tests.e2e.clicks import Round
 from tests.e2e.project_cases import Stage
+from tests.machine import free_port, free_subnet
 
 # Carries the clone's path, so that two clones on one machine do not take each other's containers away.
 PROJECT = f"labelrig-e2e-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
-SUBNETS = [f"172.31.{number}.0/24" for number in range(200, 240)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,13 +87,9 @@ def environment(env_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def settings(env_path: Path, environment: dict[str, str], report: Report) -> Settings:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    routes = Path("/proc/net/route").read_text()
-    subnet = next(one for one in SUBNETS if not subnet_problems(one, routes, ours=False))
     env_path.write_text(
-        f"LABELRIG_PROJECT={PROJECT}\nLABELRIG_MODEL=demo\nLABELRIG_SUBNET={subnet}\nLABEL_STUDIO_PORT={port}\n"
+        f"LABELRIG_PROJECT={PROJECT}\nLABELRIG_MODEL=demo\nLABELRIG_SUBNET={free_subnet()}\n"
+        f"LABEL_STUDIO_PORT={free_port()}\n"
     )
     env_path.chmod(0o600)
     converge([SecretsMade(LocalHost(), env_path, load_settings(env_path, environment, {}))], report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from tests.e2e.conftest import Stack
 UP_TIMEOUT = 600
 
 
-def inv(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+def inv(stack: Stack, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments],
-        env=stack.environment,
+        env=stack.environment | settings,
         capture_output=True,
         text=True,
         timeout=UP_TIMEOUT,
@@ -71,6 +72,32 @@ def test_a_container_that_was_removed_is_healed_and_nothing_is_lost(stack: Stack
     healed = up(stack)
     changed = [change for stage in healed["stages"] for change in stage["changed"]]
     assert changed == ["start containers (label-studio: not there)"]
+
+
+def test_a_checkpoint_that_cannot_be_had_changes_nothing(stack: Stack) -> None:
+    up(stack)
+    with socket.socket() as nobody:  # bound, and never listening: every connection is refused
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        done = inv(stack, "up", "--model", "tiny", LABELRIG_CHECKPOINT_URL=url)
+    assert done.returncode == 1, done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: model tiny: {url}/sam2.1_hiera_tiny.pt could not be fetched")
+    assert error.endswith("LABELRIG_CHECKPOINT_URL in .env names another place to download from")
+    assert load_settings(Path(stack.environment["LABELRIG_ENV_FILE"]), {}, {}).model == "demo"
+    assert up(stack)["changed"] == 0
+
+
+def test_auto_takes_the_demo_model_where_no_checkpoint_can_be_had_and_says_so(stack: Stack) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        done = inv(stack, "up", "--json", LABELRIG_MODEL="auto", LABELRIG_CHECKPOINT_URL=url)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["model"] == "demo"
+    assert any("the DEMO model is in use (127.0.0.1 cannot be reached" in notice for notice in record["notices"])
+    assert record["changed"] == 0
 
 
 def test_down_keeps_everything(stack: Stack) -> None:

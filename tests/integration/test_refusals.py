@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import REPOSITORY
+from tests.machine import free_port, free_subnet
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".labelrig", ".env", "__pycache__", ".*_cache", "tests")
 
@@ -28,8 +29,13 @@ def clone(tmp_path: Path) -> Path:
 
 def up(clone: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(("LABELRIG_", "LABEL_STUDIO_"))}
-    # A project of its own: whatever runs on this machine under the usual name must not make a port look like ours.
-    environment = theirs | {"LABELRIG_PROJECT": "labelrig-refused", "LABEL_STUDIO_PORT": str(free_port())} | settings
+    # Whatever runs on this machine under the usual name must not matter.
+    own = {
+        "LABELRIG_PROJECT": "labelrig-refused",
+        "LABEL_STUDIO_PORT": str(free_port()),
+        "LABELRIG_SUBNET": free_subnet(),
+    }
+    environment = theirs | own | settings
     return subprocess.run(
         [sys.executable, "-m", "invoke", "--search-root", str(clone), "up", *arguments],
         cwd=clone,
@@ -39,12 +45,6 @@ def up(clone: Path, *arguments: str, **settings: str) -> subprocess.CompletedPro
         timeout=120,
         check=False,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def nothing_was_made(clone: Path) -> bool:

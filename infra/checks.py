@@ -10,7 +10,9 @@ from pathlib import Path
 from infra.errors import CommandFailed, LabelrigError
 from infra.hosts.base import Host
 from infra.hosts.local import LocalHost
+from infra.operation import converge
 from infra.report import Report
+from infra.roles.docker import docker_role
 from infra.settings import REPOSITORY
 
 SOURCES = ("tasks.py", "infra", "backend", "demo", "tests")
@@ -51,29 +53,29 @@ def run_checks(report: Report, *, fast: bool = False, only: str | None = None) -
         _install(host, report)
     python = sys.executable
     pytest = (python, "-m", "pytest")
-    stages: list[tuple[str, tuple[str, ...], float]]
     if only is not None:
-        stages = [(only, (*pytest, only), TEST_TIMEOUT)]
+        _run(host, report, only, (*pytest, only), TEST_TIMEOUT)
     else:
-        stages = [
-            ("lint", (python, "-m", "ruff", "check", *SOURCES), CHECK_TIMEOUT),
-            ("format", (python, "-m", "ruff", "format", "--check", *SOURCES), CHECK_TIMEOUT),
-            ("types", (python, "-m", "mypy", *TYPED), CHECK_TIMEOUT),
-            ("tests without Docker", (*pytest, "-m", "not docker and not e2e"), TEST_TIMEOUT),
-        ]
+        _run(host, report, "lint", (python, "-m", "ruff", "check", *SOURCES), CHECK_TIMEOUT)
+        _run(host, report, "format", (python, "-m", "ruff", "format", "--check", *SOURCES), CHECK_TIMEOUT)
+        _run(host, report, "types", (python, "-m", "mypy", *TYPED), CHECK_TIMEOUT)
+        _run(host, report, "tests without Docker", (*pytest, "-m", "not docker and not e2e"), TEST_TIMEOUT)
         if not fast:
-            stages += [
-                ("tests with Docker", (*pytest, "-m", "docker"), TEST_TIMEOUT),
-                ("end to end", (*pytest, "-m", "e2e"), TEST_TIMEOUT),
-            ]
-    for name, command, timeout in stages:
-        with report.stage(name):
-            try:
-                host.run(*command, timeout=timeout, on_line=report.info)
-            except CommandFailed as error:
-                # Its output was shown as it came.
-                raise ChecksFailed(f"{name} failed: {str(error).splitlines()[0]}") from None
+            with report.stage("docker engine"):
+                converge(docker_role(host, report), report)
+            _run(host, report, "tests with Docker", (*pytest, "-m", "docker"), TEST_TIMEOUT)
+            _run(host, report, "end to end", (*pytest, "-m", "e2e"), TEST_TIMEOUT)
     report.info(report.recap())
+
+
+def _run(host: Host, report: Report, name: str, command: tuple[str, ...], timeout: float) -> None:
+    with report.stage(name):
+        try:
+            # Unbuffered: each result shows when it is known, not with the last one.
+            host.run("env", "PYTHONUNBUFFERED=1", *command, timeout=timeout, on_line=report.info)
+        except CommandFailed as error:
+            # Its output was shown as it came.
+            raise ChecksFailed(f"{name} failed: {str(error).splitlines()[0]}") from None
 
 
 def _install(host: Host, report: Report) -> None:

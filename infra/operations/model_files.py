@@ -82,7 +82,7 @@ def demo_notice(choice: ModelChoice) -> str:
     return (
         f"the DEMO model is in use{why}.\n"
         "It is a toy that knows drawn shapes: it shows that everything works, it is not for real images.\n"
-        "For real work: `./inv up --model tiny` (CPU) or `--model base-plus` (GPU)."
+        "For real work: `./inv up --model tiny`, on a machine that can reach the checkpoints."
     )
 
 

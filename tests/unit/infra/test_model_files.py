@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from infra.errors import LabelrigError
+from infra.operations import model_files
+from infra.operations.model_files import ModelChoice, choose_model, demo_notice
+from infra.report import Report
+from infra.settings import Settings
+from tests.fakes import FakeHost
+
+IMAGE = "labelrig/sam2:1"
+
+
+def host_that_answers(exit_code: int, stdout: str = "", stderr: str = "", *, model: str = "tiny") -> FakeHost:
+    host = FakeHost()
+    host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
+    host.script(
+        *("docker", "compose", "--project-name", "labelrig", "--env-file", "/state/fetch.env"),
+        *("--file", str(model_files.FETCH_FILE), "run", "--rm", "--no-TTY", "--quiet-pull", "fetch"),
+        *(model, "--dir", "/models"),
+        exit_code=exit_code,
+        stdout=stdout,
+        stderr=stderr,
+    )
+    return host
+
+
+def choose(host: FakeHost, model: str, monkeypatch: pytest.MonkeyPatch) -> ModelChoice:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(model_files, "CA_BUNDLES", ())
+    settings = Settings.model_validate({"LABELRIG_MODEL": model})
+    return choose_model(host, settings, IMAGE, "/state", Report(io.StringIO()))
+
+
+def test_the_demo_model_needs_nothing_from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost()
+    assert choose(host, "demo", monkeypatch) == ModelChoice("demo")
+    assert host.commands == []
+
+
+def test_a_downloaded_checkpoint_is_a_change_and_one_that_was_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for downloaded in ("true", "false"):
+        host = host_that_answers(0, f'{{"model": "tiny", "path": "/models/x", "downloaded": {downloaded}}}\n')
+        assert choose(host, "tiny", monkeypatch) == ModelChoice("tiny", downloaded=downloaded == "true")
+    assert host.modes["/state/fetch.env"] == 0o600
+
+
+def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = host_that_answers(0, '{"model": "demo", "reason": "no way out"}\n', model="auto")
+    choice = choose(host, "auto", monkeypatch)
+    assert choice == ModelChoice("demo", reason="no way out")
+    assert demo_notice(choice).startswith("the DEMO model is in use (no way out).\n")
+
+
+def test_a_download_that_fails_is_one_sentence_with_the_downloaders_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = host_that_answers(1, stderr="tiny: 1 %\nthe checksum is wrong; the file was removed\n")
+    with pytest.raises(LabelrigError, match=r"^model tiny: the checksum is wrong; the file was removed\. Until"):
+        choose(host, "tiny", monkeypatch)
+
+
+def test_an_answer_that_is_not_ours_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LabelrigError, match="answered 'hello\\\\n'; expected one line of JSON"):
+        choose(host_that_answers(0, "hello\n"), "tiny", monkeypatch)

@@ -334,7 +334,7 @@ def test_published_images_are_pulled_and_built_on_where_a_registry_answers(
     with registry(tmp_path) as port:
         studio, python = f"127.0.0.1:{port}/label-studio:1.23.2", f"127.0.0.1:{port}/python:3.11"
         with closing(engine_client(120)) as client:
-            client.images.build(path=str(stand_in), tag=studio)
+            client.images.build(path=str(stand_in), tag=studio, rm=True, forcerm=True)
         output("docker", "tag", base, python)
         pushed = {name: output("docker", "push", name) for name in (studio, python)}
         digest = pushed[python].rpartition("digest: ")[2].split()[0]

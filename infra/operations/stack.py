@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from infra.errors import LabelrigError, WaitTimeout
+import requests
+from docker.errors import DockerException
+
+from infra.errors import HostError, LabelrigError, WaitTimeout
 from infra.operation import Change
 from infra.operations.compose_cli import Compose
 from infra.report import Report
@@ -49,7 +52,10 @@ class StackRunning:
                 "com.docker.compose.oneoff=False",
             ]
         }
-        found = self._engine().containers.list(all=True, filters=filters, ignore_removed=True)
+        try:
+            found = self._engine().containers.list(all=True, filters=filters, ignore_removed=True)
+        except (DockerException, requests.RequestException) as error:
+            raise HostError(f"the docker engine stopped answering while {service} was looked at: {error}") from error
         return found[0] if found else None
 
     def _reason(self, service: str) -> str | None:
@@ -97,12 +103,15 @@ class StackRunning:
             self._wait_until_healthy(service)
 
     def _wait_until_healthy(self, service: str) -> None:
+        first: list[int] = []  # how often it had restarted when we began to look: that is no news
+
         def check() -> bool | None:
             container = self.container(service)
             if container is None:
                 raise LabelrigError(f"{service}: its container is gone; run `./inv up` again")
-            restarts = int(container.attrs.get("RestartCount", 0))
-            if restarts >= RESTARTS_THAT_MEAN_BROKEN or container.status in ("exited", "dead"):
+            first.append(restarts_of(container))
+            broken = first[-1] - first[0] >= RESTARTS_THAT_MEAN_BROKEN
+            if broken or container.status in ("exited", "dead"):
                 raise LabelrigError(f"{service} does not start; its last lines:\n{last_lines(container)}")
             return True if health_of(container) == "healthy" else None
 
@@ -121,6 +130,11 @@ class StackRunning:
     def _last_line(self, service: str) -> str:
         container = self.container(service)
         return last_lines(container, 1).strip() if container is not None else ""
+
+
+def restarts_of(container: Container) -> int:
+    """Return how often the engine restarted a container since it was made."""
+    return int(container.attrs.get("RestartCount", 0))
 
 
 def health_of(container: Container) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from infra.errors import LabelStudioError
 from infra.hosts.base import Host
@@ -52,11 +52,6 @@ def list_images(host: Host, folder: str, name_filter: str) -> ImageFiles:
             )
         found[kind].add(path)
     return ImageFiles(frozenset(found["f"]), frozenset(found["l"]))
-
-
-def url_of(folder_name: str, path: str) -> str:
-    """The task URL of the image `path` in the folder that is mounted under `folder_name`."""
-    return f"{LOCAL_FILES}?d={quote(f'{folder_name}/{path}')}"
 
 
 def path_in(folder_name: str, url: str) -> str | None:

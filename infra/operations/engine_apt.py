@@ -14,7 +14,6 @@ from infra.waiting import wait_for
 UPDATE_TIMEOUT = 300.0
 INSTALL_TIMEOUT = 1200.0
 LOCK_SECONDS = 120
-APT_FAILED = 100
 ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "NEEDRESTART_MODE=l")
 OPTIONS = (
     "-y",

@@ -18,7 +18,6 @@ from infra.settings import Settings
 
 DOCKER_ROOT = Path("/var/lib/docker")
 LABEL_PROJECT = "com.docker.compose.project"
-LABEL_SERVICE = "com.docker.compose.service"
 
 
 @dataclass(frozen=True)

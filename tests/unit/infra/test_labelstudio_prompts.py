@@ -12,7 +12,7 @@ from PIL import Image
 
 from infra.errors import LabelrigError
 from infra.labelstudio.config import load_labeling
-from infra.labelstudio.image_files import path_in, url_of
+from infra.labelstudio.image_files import path_in
 from infra.labelstudio.labeling_xml import LabelingConfig
 from infra.labelstudio.masks import intersection_over_union, masks_in
 from infra.labelstudio.prompts import box_regions, click_regions
@@ -148,7 +148,6 @@ def test_iou() -> None:
     ],
 )
 def test_task_urls_and_files(path: str, url: str) -> None:
-    assert url_of("probe", path) == url
     assert path_in("probe", url) == path
     assert path_in("probe", f"http://10.0.101.10:8080{url}") == path
 

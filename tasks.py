@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,34 @@ def down(_context: Context, purge: bool = False, yes: bool = False, json: bool =
 
 @task(
     help={
+        "project": "title of the project in Label Studio (default: the one that `up` made)",
+        "folder": "instead: every image of a connected folder, by its name below /label-studio/files",
+        "stop": "end the jobs that run; what was encoded stays",
+        "json": "print the result as JSON on stdout",
+    }
+)
+@_expected_errors_in_words
+def embed(
+    _context: Context,
+    project: str | None = None,
+    folder: str | None = None,
+    stop: bool = False,
+    json: bool = False,
+) -> None:
+    """Encode a project's images ahead of the clicks; run it again to go on, annotators go first."""
+    from infra.embed_command import run_embed
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+
+    if project is not None and folder is not None:
+        raise Exit("error: give either --project or --folder", code=2)
+    report = Report()
+    outcome = run_embed(_settings(), LocalHost(), report, project=project, folder=folder, stop=stop)
+    _out(report.as_json() if json else outcome)
+
+
+@task(
+    help={
         "fast": "leave out everything that needs Docker",
         "only": "run only the tests under this path, without lint and types",
     }
@@ -120,6 +149,43 @@ def test_e2e(_context: Context) -> None:
     from infra.report import Report
 
     run_checks(Report(), only="tests/e2e")
+
+
+@task(
+    help={
+        "models": "of demo, tiny, small, base-plus, large, with commas (default: demo,tiny; on a GPU also large)",
+        "engines": "of torch, openvino, cuda, with commas (default: all that the machine has)",
+        "sizes": "of 2, 12: megapixels, with commas",
+        "quick": "the demo model and few repetitions",
+        "out": "folder for bench.md and bench.json (default: .labelrig/bench)",
+        "docs": "also write the tables into docs/performance.md",
+        "machine": "the machine in plain words, for the table",
+    }
+)
+@_expected_errors_in_words
+def bench(
+    _context: Context,
+    models: str | None = None,
+    engines: str | None = None,
+    sizes: str | None = None,
+    quick: bool = False,
+    out: str | None = None,
+    docs: bool = False,
+    machine: str | None = None,
+) -> None:
+    """Measure what a click costs on this machine, beside the stock path, and print one table."""
+    from infra.checks import install_test_environment
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+    from infra.settings import REPOSITORY
+
+    install_test_environment(LocalHost(), Report())
+    given = {"models": models, "engines": engines, "sizes": sizes, "out": out, "machine": machine}
+    flags = [f"--{name}" for name, wanted in (("quick", quick), ("docs", docs)) if wanted]
+    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    done = subprocess.run((sys.executable, "-m", "bench", *flags, *options), cwd=REPOSITORY, check=False)
+    if done.returncode:
+        raise Exit("", code=done.returncode)
 
 
 def _confirm(what: str) -> None:

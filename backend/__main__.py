@@ -16,7 +16,8 @@ from PIL import Image
 from backend import integrity
 from backend.app import create_app
 from backend.catalog import ModelFiles, choose, fetch_command, load_catalog
-from backend.errors import ModelError, SettingsError
+from backend.errors import ModelError, OutOfMemory, SettingsError
+from backend.reason import ReasonProtocol
 from backend.segmenter import Prompts, Segmenter
 from backend.settings import Settings, load_settings
 from backend.web import RequestIdFilter
@@ -39,10 +40,15 @@ def main() -> int:
     # Pillow's own limit only warns; ours (IMAGE_PIXEL_LIMIT) refuses.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     logger.info("model %s, weights %s", model.version, model.checkpoint)
-    app = create_app(lambda: load_model(settings, model), settings, model)
+    try:
+        app = create_app(lambda: load_model(settings, model), settings, model)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     try:
         uvicorn.run(
             app,
+            http=ReasonProtocol,
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -67,14 +73,19 @@ def load_model(settings: Settings, model: ModelFiles) -> Segmenter:
             f"run: {fetch_command(model.name, model.checkpoint.parent)}"
         )
     # torch takes seconds to import: not before the port is open.
-    from backend.engines import torch_engine
+    from backend.engines import choose as engines
 
-    device = torch_engine.pick_device(settings.sam2_device)
-    segmenter = torch_engine.build(model.config, model.checkpoint, device, torch_engine.pick_autocast(device))
+    kept = settings.embedding_cache_dir and settings.embedding_cache_dir / "openvino"
     grey = np.full((64, 64, 3), 128, dtype=np.uint8)
     middle = Prompts(np.asarray([[32, 32]], dtype=np.float32), np.asarray([True]))
-    if not np.isfinite(segmenter.decode(segmenter.encode(grey), middle).logits).all():
+    try:
+        segmenter = engines.load_segmenter(model, settings.sam2_device, settings.sam2_engine, kept)
+        answer = segmenter.decode(segmenter.encode(grey), middle)
+    except OutOfMemory as error:
+        raise ModelError(f"{model.name} does not fit: {error}") from error
+    if not np.isfinite(answer.logits).all():
         raise ModelError(f"{model.name} on {segmenter.device} computes no finite numbers: the weights are damaged")
+    logger.info("engine %s", segmenter.engine)
     return segmenter
 
 

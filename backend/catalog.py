@@ -60,6 +60,7 @@ class ModelFiles:
         sha256: what the checkpoint is expected to hash to (64 hex digits).
         known: True when `sha256` comes from the catalog and must be checked before the weights are used;
             False when it was computed from the file itself.
+        variant: tells custom models apart that share their weights: a part of the YAML's SHA-256.
     """
 
     name: str
@@ -67,11 +68,13 @@ class ModelFiles:
     checkpoint: Path
     sha256: str
     known: bool
+    variant: str = ""
 
     @property
     def version(self) -> str:
         """Names the model, the weights and the code: what Label Studio stores with a mask."""
-        return f"{self.name}@{self.sha256[:8]}+{__version__}"
+        variant = f"-{self.variant}" if self.variant else ""
+        return f"{self.name}@{self.sha256[:8]}{variant}+{__version__}"
 
 
 def load_catalog(path: Path = PACKAGE / "models.yaml") -> Catalog:
@@ -114,7 +117,8 @@ def _custom(settings: Settings) -> ModelFiles:
     if config is None or settings.sam2_checkpoint is None:
         raise SettingsError(["SAM2_MODEL: custom needs SAM2_CHECKPOINT and SAM2_CONFIG"])
     checkpoint = settings.sam2_checkpoint
-    return ModelFiles("custom", config, checkpoint, integrity.file_sha256(checkpoint), known=False)
+    variant = integrity.file_sha256(config)[:8]
+    return ModelFiles("custom", config, checkpoint, integrity.file_sha256(checkpoint), known=False, variant=variant)
 
 
 def _present(settings: Settings, catalog: Catalog) -> str | None:

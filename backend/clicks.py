@@ -3,110 +3,181 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
-from backend import images, labeling_config, masks
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.cleanup import clean
 from backend.errors import BadRequest, ImageError
-from backend.prompts import read_click, to_pixels
-from backend.protocol import Prediction, PredictRequest, Task
-from backend.results import encode_rle, to_results
-from backend.segmenter import Segmenter
+from backend.image_store import ImageStore
+from backend.in_flight import InFlight, Token
+from backend.labeling_config import Output, image_url, parse_cached
+from backend.looking import Found, Looker, View
+from backend.memory import BoxMemory
+from backend.model import Model
+from backend.options import ProjectOptions, ProjectOptionsRegistry
+from backend.prompts import Click, read_click, to_pixels
+from backend.protocol import ContextRegion, Prediction, PredictRequest, RegionResult, Task
+from backend.results import to_results
+from backend.segmenter import Prompts
+from backend.sources import ImageSources
+from backend.stages import Stages
 
 logger = logging.getLogger(__name__)
 ASPECT_TOLERANCE = 0.02
 
 
-class Stopwatch:
-    """Names the stages of one click and how long each took."""
+@dataclass(frozen=True)
+class Answered:
+    """An answer, and what the log, the status page and the metrics say of it.
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._start = self._last = clock()
-        self._laps: list[str] = []
+    Attributes:
+        kind: what was drawn, one word: `point`, `points`, `box`, `box+points`, `stroke`, `nothing`.
+        what: the same for people: `2 points +, 1 point -`.
+    """
 
-    def lap(self, stage: str) -> None:
-        """End a stage."""
-        now = self._clock()
-        self._laps.append(f"{stage}={(now - self._last) * 1000:.0f}")
-        self._last = now
-
-    def __str__(self) -> str:
-        return f"{' '.join(self._laps)} total={(self._last - self._start) * 1000:.0f} ms"
+    prediction: Prediction
+    kind: str = "nothing"
+    what: str = "nothing"
+    task: str = ""
+    label: str | None = None
+    size_wh: tuple[int, int] | None = None
+    embedding: str | None = None
 
 
 class ClickAnswerer:
     """Holds what all clicks share. Safe to call from many threads."""
 
-    def __init__(self, root: Path, pixel_limit: int, model_version: str) -> None:
+    def __init__(
+        self,
+        sources: ImageSources,
+        images: ImageStore,
+        looker: Looker,
+        boxes: BoxMemory,
+        options: ProjectOptionsRegistry,
+        in_flight: InFlight,
+        pixel_limit: int,
+        model_version: str,
+    ) -> None:
         """
         Args:
-            root: the shared image folder.
+            sources: where images come from.
+            images: what is known of them.
+            looker: asks the model.
+            boxes: remembers the box that was drawn before the points.
+            options: what each project chose.
+            in_flight: all clicks that are worked on.
             pixel_limit: largest image, in pixels, on disk and in the browser.
             model_version: is part of every answer.
         """
-        self._root = root
+        self._sources = sources
+        self._images = images
+        self._looker = looker
+        self._boxes = boxes
+        self._options = options
+        self._in_flight = in_flight
         self._pixel_limit = pixel_limit
         self._model_version = model_version
 
-    def answer(self, request: PredictRequest, segmenter: Segmenter) -> Prediction:
+    def answer(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
         """The mask of the clicked object, or an empty result when nothing was asked for or found.
+
+        Args:
+            deadline: `time.monotonic` value; nobody waits for an answer after it.
+            stages: gets the time of each stage.
 
         Raises:
             RequestError: one sentence; nothing else is shown to the client.
         """
         regions = request.context.result if request.context else None
         if not regions:
-            return self._nothing()
+            return Answered(self._prediction(0.0, []))
         if len(request.tasks) != 1:
             raise BadRequest(f"a click belongs to one task, but the request holds {len(request.tasks)}")
-        task, watch = request.tasks[0], Stopwatch()
-        config = labeling_config.parse(request.label_config)
-        click = read_click(regions)
-        output = config.output_for(click.to_name, click.label, click.kind)
-        if click.size_wh[0] * click.size_wh[1] > self._pixel_limit:
-            raise BadRequest(
-                f"the browser shows {click.size_wh[0]}x{click.size_wh[1]} pixels, "
-                f"more than IMAGE_PIXEL_LIMIT={self._pixel_limit}"
-            )
-        pixels = images.load(_url_of(task, config.image(click.to_name).key), self._root, self._pixel_limit)
-        size_wh = (pixels.shape[1], pixels.shape[0])
-        _check_same_shape(size_wh, click.size_wh)
-        prompts = to_pixels(click, size_wh)
-        watch.lap("read")
-        what = (
-            f"click task={task.id} image={size_wh[0]}x{size_wh[1]} positive={int(prompts.is_positive.sum())} "
-            f"negative={int((~prompts.is_positive).sum())} box={0 if prompts.box_xyxy is None else 1}"
-        )
+        task = request.tasks[0]
+        click = self._boxes.complete(task.id, self._read(regions, task))
+        with self._in_flight.enter(task.id or "", click.region_ids) as token:
+            return self._answer(request, task, click, model, deadline, stages, token)
+
+    def _read(self, regions: list[ContextRegion], task: Task) -> Click:
+        return read_click(regions, task.drafts or (), self._pixel_limit)
+
+    def _answer(
+        self,
+        request: PredictRequest,
+        task: Task,
+        click: Click,
+        model: Model,
+        deadline: float,
+        stages: Stages,
+        token: Token,
+    ) -> Answered:
+        options = self._options.of(request.project)
+        config = parse_cached(request.label_config)
+        output = config.output_for(click.to_name, click.label, click.kind, options.output)
+        with stages("fetch"):
+            url = image_url(task.data, config.image(click.to_name), click.item_index)
+            file = self._sources.open(url, task.id, deadline)
+        with stages("read"):
+            info = self._images.describe(file, deadline)
+        _check_same_shape(info.size_wh, click.size_wh)
+        prompts = to_pixels(click, info.size_wh)
+        kind, what = described(prompts, click)
+        line = f"click task={task.id} image={info.size_wh[0]}x{info.size_wh[1]} {what}"
         if not prompts.names_an_object:
-            logger.info("%s nothing to segment: %s", what, watch)
-            return self._nothing()
-        embedding = segmenter.encode(pixels)
-        watch.lap("encode")
-        logits, score = masks.best(segmenter.decode(embedding, prompts))
-        watch.lap("decode")
-        mask = masks.full_size(logits, click.size_wh)
-        watch.lap("mask")
-        if not mask.any():
-            logger.info("%s empty mask score=%.3f: %s", what, score, watch)
-            return self._nothing()
-        results = to_results(encode_rle(mask), score, click, output)
-        watch.lap("rle")
-        logger.info("%s area=%.2f%% score=%.3f: %s", what, 100 * float(mask.mean()), score, watch)
+            logger.info("%s: nothing to segment", line)
+            return Answered(self._prediction(0.0, []), kind, what, task.id or "", click.label, info.size_wh)
+        view = View(info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages)
+        found = self._looker.look(model, view, prompts, closer=options.crop_small_objects)
+        token.check()
+        with stages("post"):
+            results, covered = self._results(found, click, prompts, info.size_wh, options, output)
+        self._boxes.remember(task.id, click, {result.id for result in results})
+        logger.info("%s area=%.2f%% score=%.3f %s: %s", line, 100 * covered, found.score, found.embedding, stages)
+        prediction = self._prediction(found.score if results else 0.0, results)
+        return Answered(prediction, kind, what, task.id or "", click.label, info.size_wh, found.embedding)
+
+    def _results(
+        self,
+        found: Found,
+        click: Click,
+        prompts: Prompts,
+        size_wh: tuple[int, int],
+        options: ProjectOptions,
+        output: Output,
+    ) -> tuple[list[RegionResult], float]:
+        mask = found.mask(click.size_wh)
+        positive = prompts.points_xy[prompts.is_positive] * (np.asarray(click.size_wh) / np.asarray(size_wh))
+        mask = clean(mask, options, positive)
+        return to_results(mask, found.score, click, output, options), _share(mask)
+
+    def _prediction(self, score: float, results: list[RegionResult]) -> Prediction:
+        """With an empty result the editor clears the suggestion."""
         return Prediction(model_version=self._model_version, score=score, result=results)
 
-    def _nothing(self) -> Prediction:
-        """An object with an empty result: the editor clears the suggestion."""
-        return Prediction(model_version=self._model_version, score=0.0, result=[])
+
+def described(prompts: Prompts, click: Click) -> tuple[str, str]:
+    """The kind of a prompt in one word, and what it is made of, for people."""
+    positive = int(prompts.is_positive.sum())
+    negative = len(prompts.is_positive) - positive
+    has_box = prompts.box_xyxy is not None
+    parts = ["stroke"] if len(click.stroke_points) else []
+    parts += ["box"] if has_box else []
+    parts += [f"{positive} point{'' if positive == 1 else 's'} +"] if positive else []
+    parts += [f"{negative} point{'' if negative == 1 else 's'} -"] if negative else []
+    if len(click.stroke_points):
+        kind = "stroke"
+    elif has_box:
+        kind = "box+points" if positive or negative else "box"
+    else:
+        kind = "point" if prompts.is_lone_point else "points"
+    return kind, ", ".join(parts)
 
 
-def _url_of(task: Task, key: str) -> str:
-    url = task.data.get(key)
-    if not isinstance(url, str) or not url:
-        seen = ", ".join(sorted(task.data)) or "nothing"
-        raise ImageError(f"the task's data holds no image URL under {key!r} (it holds: {seen})")
-    return url
+def _share(mask: NDArray[np.bool_]) -> float:
+    """How much of the image a mask covers, 0 to 1."""
+    return float(np.count_nonzero(mask)) / mask.size
 
 
 def _check_same_shape(file_wh: tuple[int, int], shown_wh: tuple[int, int]) -> None:

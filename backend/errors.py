@@ -7,8 +7,14 @@ BackendError
 └── RequestError           a request cannot be answered; carries the HTTP status
     ├── BadRequest         400  the request does not follow Label Studio's protocol
     ├── LabelingConfigError 400 the labeling configuration cannot be served
+    ├── NotFound           404  there is no such job
+    ├── Superseded         409  a newer click of the same prompts made this one useless
     ├── ImageError         422  the task's image cannot be read
-    └── ModelNotReady      503  the model is loading, or failed to load
+    ├── SourceUnavailable  502  the server that holds the image does not give it now
+    ├── ModelNotReady      503  the model is loading, or failed to load
+    ├── Busy               503  too many clicks wait already
+    ├── OutOfMemory        503  the device's memory does not suffice, even with the caches emptied
+    └── DeadlinePassed     504  no answer in the time that Label Studio waits
 
 The message is one sentence for a person: what, where, what was seen, what to do.
 """
@@ -70,3 +76,39 @@ class ModelNotReady(RequestError):
     """The model is still loading, or failed to load."""
 
     status = 503
+
+
+class NotFound(RequestError):
+    """There is nothing of that name."""
+
+    status = 404
+
+
+class Superseded(RequestError):
+    """A newer click with the same prompts came: nobody looks at this answer any more."""
+
+    status = 409
+
+
+class SourceUnavailable(RequestError):
+    """The server that holds the image did not answer, or refused: another try may succeed."""
+
+    status = 502
+
+
+class Busy(RequestError):
+    """Too many clicks wait already."""
+
+    status = 503
+
+
+class OutOfMemory(RequestError):
+    """The device's memory does not suffice for the image."""
+
+    status = 503
+
+
+class DeadlinePassed(RequestError):
+    """No answer in the time that Label Studio waits for one."""
+
+    status = 504

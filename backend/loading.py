@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Literal
 
 from backend.errors import ModelError, ModelNotReady
-from backend.segmenter import Segmenter
+from backend.model import Model
 
 logger = logging.getLogger(__name__)
 State = Literal["loading", "ready", "failed"]
@@ -20,35 +20,30 @@ State = Literal["loading", "ready", "failed"]
 class ModelLoader:
     """One load, in one thread. Its outcome never changes afterwards."""
 
-    def __init__(self, load: Callable[[], Segmenter]) -> None:
+    def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
         # A message instead of an exception: asking for the outcome is never an error.
-        self._outcome: Future[Segmenter | str] = Future()
+        self._outcome: Future[Model | str] = Future()
 
     def start(self) -> None:
         """Begin to load. The thread is a daemon: a stop does not wait for a large checkpoint."""
         threading.Thread(target=self._run, name="load-model", daemon=True).start()
 
     @property
-    def state(self) -> State:
-        """Where the load is."""
+    def state(self) -> tuple[State, str | None]:
+        """Where the load is, and why it failed."""
         if not self._outcome.done():
-            return "loading"
-        return "failed" if isinstance(self._outcome.result(), str) else "ready"
+            return "loading", None
+        outcome = self._outcome.result()
+        return ("failed", outcome) if isinstance(outcome, str) else ("ready", None)
 
     @property
-    def error(self) -> str | None:
-        """Why the load failed."""
+    def loaded(self) -> Model | None:
+        """The model, once it is there."""
         outcome = self._outcome.result() if self._outcome.done() else None
-        return outcome if isinstance(outcome, str) else None
+        return None if isinstance(outcome, str) else outcome
 
-    @property
-    def device(self) -> str | None:
-        """Where the model runs, once it is loaded."""
-        outcome = self._outcome.result() if self._outcome.done() else None
-        return None if outcome is None or isinstance(outcome, str) else outcome.device
-
-    async def segmenter(self, wait_seconds: float) -> Segmenter:
+    async def model(self, wait_seconds: float) -> Model:
         """The model; waits for it when it is still loading.
 
         Raises:
@@ -66,7 +61,7 @@ class ModelLoader:
     def _run(self) -> None:
         started = time.monotonic()
         try:
-            segmenter = self._load()
+            model = self._load()
         except ModelError as error:
             logger.error("the model could not be loaded: %s", error)
             self._outcome.set_result(str(error))
@@ -75,5 +70,5 @@ class ModelLoader:
             self._outcome.set_result(f"unexpected {type(error).__name__}; the log has the details")
             raise
         else:
-            logger.info("model ready on %s after %.1f s", segmenter.device, time.monotonic() - started)
-            self._outcome.set_result(segmenter)
+            self._outcome.set_result(model)
+            logger.info("model ready on %s after %.1f s", model.device, time.monotonic() - started)

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend import regions, strokes
+from backend.drafts import BoxFound, Place, box_around, near_distance, read_draft, stroke_near
 from backend.errors import BadRequest
-from backend.protocol import ContextRegion, RegionValue
+from backend.protocol import ContextRegion
+from backend.regions import Drawn
+from backend.rle import decode_rle
 from backend.segmenter import Prompts
 
-POINTS = ("keypoint", "keypointlabels")
-BOXES = ("rectangle", "rectanglelabels")
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One prompt, put together from all entries of its region.
-
-    Attributes:
-        kind: `type` of the entry that holds the shape.
-    """
-
-    kind: str
-    value: RegionValue
-    positive: bool
-    label: str | None
+MAX_PROMPTS = 256
+MIN_BOX_SIDE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -35,14 +28,30 @@ class Click:
     """All pending prompts of one object, and where the answer belongs.
 
     Attributes:
+        drawn: the prompts on the screen, in the order in which they were drawn.
+        to_name: the image tag that they were drawn on.
         size_wh: the image's width and height in pixels as the browser shows it.
-        label: of the newest prompt that has one.
+        item_index: which image of a tag with several; belongs into every result of the answer.
+        image_rotation: how the annotator has turned the view, in degrees. Coordinates and masks are of the unturned
+            image all the same: the editor undoes the turn before it stores a region (libs/editor,
+            tags/object/Image/Image.js, `fixZoomedCoords`).
+        stroke_points: ``(N, 2)`` percent, on the brush strokes that were meant, all positive.
+        replaces: id of the stroke; an answer under this id replaces the stroke when it is accepted. None: a new id.
+        box: a box that was drawn apart from the points, out of a draft or remembered.
+        annotator: who clicked, as Label Studio writes it in the drafts; None when there are none.
+        draft_ids: of all regions in the annotator's newest draft.
     """
 
     drawn: tuple[Drawn, ...]
     to_name: str
     size_wh: tuple[int, int]
     item_index: int | None
+    image_rotation: float
+    stroke_points: NDArray[np.float64]
+    replaces: str | None = None
+    box: BoxFound | None = None
+    annotator: str | None = None
+    draft_ids: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> str:
@@ -54,93 +63,146 @@ class Click:
         """The newest label."""
         return next((one.label for one in reversed(self.drawn) if one.label is not None), None)
 
+    @property
+    def region_ids(self) -> frozenset[str]:
+        """Of the prompts on the screen. Two requests that share one are the same annotator's, for one object."""
+        return frozenset(one.id for one in self.drawn if one.id is not None)
 
-def read_click(regions: Sequence[ContextRegion]) -> Click:
-    """Put the entries of `context.result` together: one prompt per region id, in the order they were drawn.
+    @property
+    def has_box(self) -> bool:
+        """A box, ellipse or polygon is on the screen, be it without an area."""
+        return any(one.kind in regions.BOXES for one in self.drawn)
 
-    With split tags a region has two entries with one id: `keypoint` (or `rectangle`) and `labels`.
+    @property
+    def aim(self) -> NDArray[np.float64]:
+        """The key points that a box must hold to be meant: ``(N, 2)`` x, y in percent, moved into the image.
+
+        The positive ones; when all are negative, those: they correct what the box gave.
+        """
+        positive = _key_points(self.drawn, positive=True)
+        return positive if len(positive) else _key_points(self.drawn, positive=False)
+
+    @property
+    def drawn_box(self) -> BoxFound | None:
+        """The newest box on the screen that has an area, not clipped."""
+        scale = np.tile(self.size_wh, 2)
+        for one in reversed(self.drawn):
+            if one.kind in regions.BOXES:
+                box = regions.box_of(one.kind, one.value, self.size_wh)
+                if (box[2:] - box[:2] >= MIN_BOX_SIDE).all():
+                    left, top, right, bottom = (box / scale * 100).tolist()
+                    return BoxFound(one.id, (left, top, right, bottom))
+        return None
+
+
+def read_click(entries: Sequence[ContextRegion], drafts: Sequence[Any] = (), pixel_limit: int = sys.maxsize) -> Click:
+    """Put `context.result` and the annotator's own drafts together.
+
+    Label Studio sends points and boxes apart and strokes never; they are taken from the drafts, where they have the
+    click's label and image: a stroke that a positive point lies on or near (`backend.drafts.stroke_near`), and the
+    smallest box that holds the points (`Click.aim`). Beside a box on the screen the drafts do not count.
+
+    Args:
+        entries: `context.result`, not empty.
+        drafts: `tasks[0].drafts` as they came; nothing in them is an error.
+        pixel_limit: the largest image in the browser. A stroke of a larger one is not decoded.
 
     Raises:
-        BadRequest: nothing among the entries is a prompt, or the image is shown turned.
+        BadRequest: nothing among the entries is a prompt, one is incomplete, there are more than 256, or the image
+            is too large.
     """
-    grouped: dict[str, Drawn] = {}
-    newest: ContextRegion | None = None
-    for number, region in enumerate(regions):
-        key = region.id if region.id is not None else f"entry {number}"
-        earlier = grouped.get(key)
-        is_shape = region.type in (*POINTS, *BOXES)
-        if is_shape:
-            newest = region
-        if is_shape or earlier is None:
-            drawn = Drawn(region.type, region.value, region.is_positive is not False, region.value.label)
-            if earlier is not None:
-                drawn = replace(drawn, positive=drawn.positive and earlier.positive, label=drawn.label or earlier.label)
-        else:
-            drawn = replace(
-                earlier,
-                positive=earlier.positive and region.is_positive is not False,
-                label=earlier.label or region.value.label,
-            )
-        grouped[key] = drawn
-    shapes = tuple(one for one in grouped.values() if one.kind in (*POINTS, *BOXES))
-    if newest is None:
-        seen = ", ".join(sorted({region.type for region in regions}))
-        raise BadRequest(f"no key point and no rectangle among the prompts (seen: {seen})")
-    if newest.image_rotation % 360:
+    drawn, newest = regions.put_together(entries)
+    if len(drawn) > MAX_PROMPTS:
         raise BadRequest(
-            f"the image is shown turned by {newest.image_rotation:g} degrees; turn it back before asking for a mask"
+            f"{len(drawn)} prompts for one object, more than {MAX_PROMPTS}: accept or delete the object first"
         )
+    for width, height in {one.size_wh for one in drawn}:
+        if width * height > pixel_limit:
+            raise BadRequest(f"the browser shows {width}x{height} pixels, more than IMAGE_PIXEL_LIMIT={pixel_limit}")
     size_wh = (newest.original_width, newest.original_height)
-    return Click(shapes, newest.to_name, size_wh, newest.item_index)
+    points, replaces = _strokes_on_screen(drawn)
+    draft = read_draft(drafts)
+    click = Click(
+        drawn=tuple(drawn),
+        to_name=newest.to_name,
+        size_wh=size_wh,
+        item_index=newest.item_index,
+        image_rotation=newest.image_rotation % 360 if math.isfinite(newest.image_rotation) else 0.0,
+        stroke_points=points,
+        replaces=replaces,
+        annotator=draft.annotator,
+        draft_ids=draft.region_ids,
+    )
+    if len(click.aim) == 0 or click.has_box:
+        return click
+    place = Place(click.to_name, click.item_index, click.label)
+    click = replace(click, box=box_around(draft, place, click.aim, size_wh))
+    positive = _key_points(drawn, positive=True)
+    stroke = stroke_near(draft, place, positive, size_wh) if replaces is None and len(positive) else None
+    return click if stroke is None else replace(click, stroke_points=stroke.points, replaces=stroke.id)
 
 
 def to_pixels(click: Click, size_wh: tuple[int, int]) -> Prompts:
     """Convert the prompts of a click to pixels of an image of this size.
 
-    Points are moved to the image's edge when they lie outside. Of several boxes the newest counts: the model
-    takes one. A box without an area is a point.
+    Points are moved to the image's edge when they lie outside, and sorted, each one once: the order in which they
+    were drawn must not change the mask. Of several boxes the newest counts: the model takes one. A box without an
+    area is a point in its middle. A box that was not on the screen (`Click.box`) counts only where none is, and only
+    as far as it lies in the image.
 
     Raises:
-        BadRequest: a prompt has no coordinates, or a box lies outside the image.
+        BadRequest: a prompt has no coordinates, or a box, ellipse or polygon lies outside the image.
     """
-    points: list[tuple[NDArray[np.float32], bool]] = []
-    box: NDArray[np.float32] | None = None
-    limit = np.asarray(size_wh, dtype=np.float32)
+    points = [(xy, True) for xy in click.stroke_points / 100 * size_wh]
+    box: NDArray[np.float64] | None = None
+    limit = np.asarray(size_wh, dtype=np.float64)
     for drawn in click.drawn:
-        if drawn.kind in POINTS:
-            points.append((np.clip(_corner(drawn.value, size_wh), 0, limit), drawn.positive))
-            continue
-        box_xyxy = _box(drawn.value, size_wh)
-        if (box_xyxy[:2] >= limit).any() or (box_xyxy[2:] <= 0).any():
-            raise BadRequest("the box lies outside the image")
-        box_xyxy = np.clip(box_xyxy, 0, np.tile(limit, 2))
-        if (box_xyxy[2:] - box_xyxy[:2] < 1e-3).any():
-            points.append((box_xyxy.reshape(2, 2).mean(axis=0, dtype=np.float32), True))
-        else:
-            box = box_xyxy
+        if drawn.kind in regions.POINTS:
+            points.append((np.clip(regions.point_of(drawn.value, size_wh), 0, limit), drawn.positive))
+        elif drawn.kind in regions.BOXES:
+            whole = regions.box_of(drawn.kind, drawn.value, size_wh)
+            if (whole[:2] >= limit).any() or (whole[2:] <= 0).any():
+                raise BadRequest(f"the {_noun(drawn.kind)} lies outside the image")
+            clipped = np.clip(whole, 0, np.tile(limit, 2))
+            if (clipped[2:] - clipped[:2] < MIN_BOX_SIDE).any():
+                points.append((clipped.reshape(2, 2).mean(axis=0), True))
+            else:
+                box = clipped
+    if box is None and click.box is not None:
+        clipped = np.clip(np.asarray(click.box.xyxy) / 100 * np.tile(limit, 2), 0, np.tile(limit, 2))
+        box = clipped if (clipped[2:] - clipped[:2] >= MIN_BOX_SIDE).all() else None
+    table = np.asarray([(*xy, positive) for xy, positive in points], dtype=np.float32).reshape(-1, 3)
+    unique: NDArray[np.float32] = np.unique(table, axis=0)
     return Prompts(
-        points_xy=np.asarray([xy for xy, _ in points], dtype=np.float32).reshape(-1, 2),
-        is_positive=np.asarray([positive for _, positive in points], dtype=np.bool_),
-        box_xyxy=box,
+        points_xy=np.ascontiguousarray(unique[:, :2]),
+        is_positive=unique[:, 2] > 0,
+        box_xyxy=None if box is None else box.astype(np.float32),
     )
 
 
-def _corner(value: RegionValue, size_wh: tuple[int, int]) -> NDArray[np.float32]:
-    if value.x is None or value.y is None:
-        raise BadRequest("a prompt has no x and y")
-    return np.asarray([value.x / 100 * size_wh[0], value.y / 100 * size_wh[1]], dtype=np.float32)
+def _key_points(drawn: Sequence[Drawn], *, positive: bool) -> NDArray[np.float64]:
+    wanted = (one for one in drawn if one.kind in regions.POINTS and one.positive is positive)
+    points = [regions.point_of(one.value, (100, 100)) for one in wanted]
+    return np.clip(np.asarray(points, dtype=np.float64).reshape(-1, 2), 0, 100)
 
 
-def _box(value: RegionValue, size_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """The upright box around a rectangle, ``(4,)`` xyxy in pixels, not clipped.
+def _strokes_on_screen(drawn: Sequence[Drawn]) -> tuple[NDArray[np.float64], str | None]:
+    """Points on the strokes among the prompts, and the id of the newest stroke."""
+    found: list[NDArray[np.float64]] = [np.zeros((0, 2))]
+    replaces: str | None = None
+    for one in drawn:
+        if one.kind not in regions.BRUSHES:
+            continue
+        try:
+            mask = decode_rle(one.value.rle or (), one.size_wh)
+        except ValueError as error:
+            raise BadRequest(f"the mask of a brush stroke cannot be read: {error}") from None
+        found.append(strokes.of_mask(mask).points(near_distance(one.size_wh)))
+        replaces = one.id
+    return np.concatenate(found), replaces
 
-    Label Studio turns a rectangle clockwise about its corner (x, y), in pixels and not in percent.
-    """
-    if value.width is None or value.height is None:
-        raise BadRequest("a rectangle has no width and height")
-    width, height = value.width / 100 * size_wh[0], value.height / 100 * size_wh[1]
-    angle = np.deg2rad(value.rotation)
-    along = np.asarray([np.cos(angle), np.sin(angle)]) * width
-    down = np.asarray([-np.sin(angle), np.cos(angle)]) * height
-    corners = _corner(value, size_wh) + np.stack([np.zeros(2), along, down, along + down])
-    return np.asarray([*corners.min(axis=0), *corners.max(axis=0)], dtype=np.float32)
+
+def _noun(kind: str) -> str:
+    if kind in regions.RECTANGLES:
+        return "box"
+    return "ellipse" if kind in regions.ELLIPSES else "polygon"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Percent = Annotated[float, Field(allow_inf_nan=False, ge=-1_000_000, le=1_000_000)]
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
+Name = Annotated[str, Field(max_length=1000)]  # some are kept for later, many at a time
 
 
 class _Incoming(BaseModel):
@@ -19,38 +20,59 @@ class _Incoming(BaseModel):
 
 
 class RegionValue(_Incoming):
-    """Where a prompt is: `x`, `y`; boxes also `width`, `height`, which are negative when drawn backwards."""
+    """A shape, its labels, or both. Which fields are there depends on the region's `type`.
+
+    Rectangles have `x`, `y` (a corner), `width`, `height`, the last two negative when drawn backwards; key points `x`,
+    `y`; ellipses `x`, `y` (the centre) and the radii; polygons `points`; brush strokes `rle` in Label Studio's own
+    run-length code of an RGBA image in the region's original size.
+    """
 
     x: Percent | None = None
     y: Percent | None = None
     width: Percent | None = None
     height: Percent | None = None
-    rotation: Percent = 0.0  # degrees clockwise about the corner (x, y)
-    labels: list[str] | None = None
-    keypointlabels: list[str] | None = None
-    rectanglelabels: list[str] | None = None
+    radius_x: Percent | None = Field(default=None, alias="radiusX")
+    radius_y: Percent | None = Field(default=None, alias="radiusY")
+    rotation: Percent = 0.0  # degrees clockwise, about the corner (x, y); an ellipse about its centre
+    points: list[tuple[Percent, Percent]] | None = None
+    format: str | None = None
+    rle: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+    labels: list[Name] | None = None
+    keypointlabels: list[Name] | None = None
+    rectanglelabels: list[Name] | None = None
+    ellipselabels: list[Name] | None = None
+    polygonlabels: list[Name] | None = None
+    brushlabels: list[Name] | None = None
+    bitmasklabels: list[Name] | None = None
 
     @property
     def label(self) -> str | None:
         """The first label, whichever palette it came from."""
-        for labels in (self.labels, self.keypointlabels, self.rectanglelabels):
-            if labels:
-                return labels[0]
-        return None
+        palettes = (
+            self.labels,
+            self.keypointlabels,
+            self.rectanglelabels,
+            self.ellipselabels,
+            self.polygonlabels,
+            self.brushlabels,
+            self.bitmasklabels,
+        )
+        return next((labels[0] for labels in palettes if labels), None)
 
 
 class ContextRegion(_Incoming):
     """One entry of `context.result`. With split tags several entries share one `id`."""
 
-    id: str | None = None
-    type: str
-    from_name: str = ""
-    to_name: str = ""
+    id: Name | None = None
+    type: Name
+    from_name: Name = ""
+    to_name: Name = ""
     original_width: Pixels
     original_height: Pixels
     image_rotation: float = 0.0
     item_index: int | None = None
     is_positive: bool | None = None
+    score: float | None = None  # a model made the region: an accepted mask, not a stroke
     value: RegionValue
 
 
@@ -67,16 +89,23 @@ class PredictParams(_Incoming):
 
 
 class Task(_Incoming):
-    """A task. Its annotations, drafts and predictions come along too and are not looked at."""
+    """A task. Its annotations and predictions come along too and are not looked at.
 
-    id: str | None = None
+    Attributes:
+        drafts: what this annotator has drawn and not submitted, one object per draft with its regions under
+            `result`. Unread here: they hold whole masks, of which a click needs few (`backend.drafts`).
+    """
+
+    id: Name | None = None
     data: dict[str, Any] = {}
+    drafts: list[Any] | None = None
 
 
 class PredictRequest(_Incoming):
     """Body of `POST /predict`."""
 
     tasks: list[Task]
+    project: Name | None = None
     label_config: str = ""
     params: PredictParams | None = None
 
@@ -87,10 +116,15 @@ class PredictRequest(_Incoming):
 
 
 class SetupRequest(_Incoming):
-    """Body of `POST /setup`. The access token in it is neither needed nor kept."""
+    """Body of `POST /setup`. The access token in it is neither needed nor kept.
 
-    project: str | None = None
+    Attributes:
+        extra_params: the project's options: an object, the same as JSON in a string, or null.
+    """
+
+    project: Name | None = None
     labeling_config: str = Field(alias="schema")
+    extra_params: Any = None
 
 
 class _Outgoing(BaseModel):
@@ -105,6 +139,32 @@ class BrushValue(_Outgoing):
     brushlabels: list[str] | None = None
 
 
+class BitmaskValue(_Outgoing):
+    """A mask as a PNG in a data URL: black on transparent, in the image's original size."""
+
+    image_data_url: str = Field(serialization_alias="imageDataURL")
+    bitmasklabels: list[str] | None = None
+
+
+class PolygonValue(_Outgoing):
+    """One ring, in percent of the image."""
+
+    points: list[tuple[float, float]]
+    closed: bool = True
+    polygonlabels: list[str] | None = None
+
+
+class RectangleValue(_Outgoing):
+    """The upright box around a mask, in percent of the image."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    rotation: float = 0.0
+    rectanglelabels: list[str] | None = None
+
+
 class LabelsValue(_Outgoing):
     """The labels of a region whose shape is told by another result with the same id."""
 
@@ -117,13 +177,16 @@ class RegionResult(_Outgoing):
     id: str
     from_name: str
     to_name: str
-    type: Literal["brushlabels", "brush", "labels"]
+    type: Literal[
+        "brushlabels", "brush", "bitmasklabels", "bitmask", "polygonlabels", "polygon", "rectanglelabels",
+        "rectangle", "labels",
+    ]  # fmt: skip
     original_width: int
     original_height: int
     image_rotation: float
     item_index: int | None = None
     score: float
-    value: BrushValue | LabelsValue
+    value: BrushValue | BitmaskValue | PolygonValue | RectangleValue | LabelsValue
 
 
 class Prediction(_Outgoing):

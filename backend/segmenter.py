@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,11 +18,14 @@ class Prompts:
         points_xy: ``(N, 2)`` float32, columns ``x, y`` in pixels of the upright image, origin top left.
         is_positive: ``(N,)`` bool, True where the point lies on the object.
         box_xyxy: ``(4,)`` float32, left, top, right, bottom in the same pixels; None without a box.
+        mask_logits: ``(h, w)`` float32, a mask to start from, as `Candidates.logits` of the same model and image
+            gave it; None starts from nothing.
     """
 
     points_xy: NDArray[np.float32]
     is_positive: NDArray[np.bool_]
     box_xyxy: NDArray[np.float32] | None = None
+    mask_logits: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.points_xy.ndim != 2 or self.points_xy.shape[1] != 2:
@@ -30,6 +34,8 @@ class Prompts:
             raise ValueError(f"is_positive: expected shape ({len(self.points_xy)},), got {self.is_positive.shape}")
         if self.box_xyxy is not None and self.box_xyxy.shape != (4,):
             raise ValueError(f"box_xyxy: expected shape (4,), got {self.box_xyxy.shape}")
+        if self.mask_logits is not None and self.mask_logits.ndim != 2:
+            raise ValueError(f"mask_logits: expected shape (h, w), got {self.mask_logits.shape}")
 
     @property
     def names_an_object(self) -> bool:
@@ -39,7 +45,7 @@ class Prompts:
     @property
     def is_lone_point(self) -> bool:
         """One point and nothing else: the one prompt that may mean a part or the whole of a thing."""
-        return self.box_xyxy is None and len(self.points_xy) == 1
+        return self.box_xyxy is None and self.mask_logits is None and len(self.points_xy) == 1
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,48 @@ class Candidates:
 
 
 class Segmenter(Protocol):
-    """A model that encodes an image once and then answers prompts about it. Safe to call from threads."""
+    """A model that encodes an image once and then answers prompts about it. Safe to call from threads.
+
+    Every method that computes raises `backend.errors.OutOfMemory` when the device's memory does not suffice.
+    """
 
     @property
     def device(self) -> str:
         """Where it runs, for people: `cpu`, `cuda:0`."""
 
+    @property
+    def engine(self) -> str:
+        """What computes and how exactly, for people and as part of an embedding's key: `torch-float32`."""
+
+    @property
+    def engine_note(self) -> str:
+        """Why not the engine that one would expect, a sentence; empty when there is nothing to say."""
+
+    @property
+    def input_side(self) -> int:
+        """Side in pixels of the square that the model makes of every image."""
+
     def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
         """Encode an image: ``(H, W, 3)`` uint8, RGB, upright."""
 
+    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        """Encode several images of any sizes in one run of the encoder."""
+
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         """Answer the prompts: three candidates for a lone point, else one."""
+
+    def size_of(self, embedding: Embedding) -> int:
+        """The memory that an embedding holds, in bytes."""
+
+    def pack(self, embedding: Embedding) -> bytes:
+        """Serialise an embedding for a file."""
+
+    def unpack(self, data: bytes) -> Embedding:
+        """Read what `pack` wrote.
+
+        Raises:
+            ValueError: it is something else, or of another model.
+        """
+
+    def free_memory(self) -> None:
+        """Give back what the device's allocator keeps for later; called after a failure for want of memory."""

@@ -40,24 +40,85 @@ class Settings(BaseSettings):
         Field(description="`custom` only: a YAML file, or a configuration of the sam2 package"),
     ] = None
     sam2_device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="where the model runs")] = "auto"
+    sam2_engine: Annotated[
+        Literal["auto", "torch", "openvino"],
+        Field(description="what computes; `auto`: torch on CUDA, else OpenVINO where its masks are those of torch"),
+    ] = "auto"
     local_files_document_root: Annotated[
         Path,
         AfterValidator(_existing_folder),
         Field(description="the shared image folder, the same mount as Label Studio's, read only"),
     ] = Path("/label-studio/files")
     label_studio_url: Annotated[
-        str | None, Field(pattern=r"^https?://", description="not used yet: images come from the mount")
+        str | None, Field(pattern=r"^https?://", description="Label Studio as this process reaches it")
     ] = None
-    label_studio_api_key: Annotated[SecretStr | None, Field(description="not used yet")] = None
+    label_studio_public_url: Annotated[
+        str | None, Field(pattern=r"^https?://", description="Label Studio as tasks may name it, LABEL_STUDIO_HOST")
+    ] = None
+    label_studio_api_key: Annotated[
+        SecretStr | None, Field(description="personal or legacy token, for images that are not in the shared folder")
+    ] = None
+    label_studio_api_key_file: Annotated[
+        Path | None, Field(description="a file with the token instead; it may come later, and change")
+    ] = None
+    image_hosts_allowed: Annotated[
+        str, Field(description="`host` or `host:port`, by commas: private addresses that images may come from")
+    ] = ""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field()] = "INFO"
     image_pixel_limit: Annotated[
         int, Field(ge=1, le=PIL_HARD_LIMIT, description="larger images are refused before they are decoded")
     ] = 100_000_000
+    image_download_limit_mb: Annotated[int, Field(ge=1, description="larger files are not fetched")] = 512
+    image_cache_dir: Annotated[
+        Path | None, Field(description="where fetched images are kept; default EMBEDDING_CACHE_DIR/images")
+    ] = None
+    image_cache_disk_mb: Annotated[int, Field(ge=1, description="fetched images kept on the disk")] = 4096
+    image_memory_mb: Annotated[int, Field(ge=0, description="decoded images kept in memory")] = 256
+    embedding_cache_dir: Annotated[
+        Path | None, Field(description="what outlives a restart: embeddings, fetched images, converted models")
+    ] = None
+    embedding_cache_memory_mb: Annotated[
+        int, Field(ge=0, description="embeddings kept where the model runs (4 to 16 MB an image)")
+    ] = 1024
+    embedding_cache_disk_mb: Annotated[int, Field(ge=0, description="embeddings kept on the disk; 0 keeps none")] = (
+        20480
+    )
+    mask_memory_mb: Annotated[int, Field(ge=0, description="masks kept to refine from; 0 starts each anew")] = 64
+    mask_feedback: Annotated[
+        Literal["always", "positive", "never"],
+        Field(description="start a refined mask from the one before: always, unless a negative point came, never"),
+    ] = "always"
+    box_memory_seconds: Annotated[
+        float, Field(ge=0, le=3600, description="how long a box counts for points that are sent after it")
+    ] = 120.0
+    polygon_tolerance_pixels: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=100,
+            description="polygon's distance to the edge; projects choose this and the next four in `extra_params`",
+        ),
+    ] = 1.5
+    mask_fill_holes_pixels: Annotated[int, Field(ge=0, description="holes up to this area are filled")] = 0
+    mask_remove_specks_pixels: Annotated[int, Field(ge=0, description="parts up to this area are removed")] = 0
+    mask_keep: Annotated[Literal["all", "largest", "clicked"], Field(description="which parts of a mask are kept")] = (
+        "all"
+    )
+    crop_small_objects: Annotated[bool, Field(description="look again, closer, at small objects")] = False
+    prewarm_neighbours: Annotated[
+        int, Field(ge=0, le=100, description="images after the opened one that are encoded ahead")
+    ] = 3
+    embed_batch: Annotated[
+        int | None, Field(ge=1, le=64, description="images in one encoder run of a batch; default 1, on CUDA 8")
+    ] = None
     model_wait_seconds: Annotated[
         float,
         Field(gt=0, le=90, description="how long a click waits for a loading model (Label Studio: 100 s)"),
     ] = 60.0
-    click_threads: Annotated[int, Field(ge=1, le=64, description="clicks worked on at a time")] = 8
+    click_deadline_seconds: Annotated[
+        float, Field(gt=0, le=99, description="how long a click may take in all (Label Studio: 100 s)")
+    ] = 90.0
+    click_limit: Annotated[int, Field(ge=1, le=1000, description="clicks worked on or waiting; more are refused")] = 64
 
     @field_validator("sam2_checkpoint")
     @classmethod

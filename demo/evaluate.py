@@ -117,7 +117,7 @@ def scene_scores(model: SAM2Base, scene: Scene, rng: np.random.Generator) -> Sco
     note("click", answer)
     corrected_points, corrected_labels = points, ones
     for row in ("corrected once", "corrected twice"):
-        extra = [_correction(got, want) for got, want in zip(answer.masks, masks, strict=True)]
+        extra = [correction(got, want) for got, want in zip(answer.masks, masks, strict=True)]
         corrected_points = np.concatenate([corrected_points, [[point] for point, _ in extra]], axis=1)
         corrected_labels = np.concatenate([corrected_labels, [[label] for _, label in extra]], axis=1)
         answer = picture.ask(corrected_points, corrected_labels, answer.logits, candidates=False)
@@ -161,14 +161,14 @@ def _pair_scores(
     negatives = np.array([[clicks.inner_point(rival)] for rival in rivals], dtype=np.float64)
     zeros = np.zeros((len(masks), 1), dtype=np.int64)
     pair = picture.ask(boxes, corners, candidates=True)
-    covered = [_share(got, rival) >= 0.5 for got, rival in zip(pair.masks, rivals, strict=True)]
+    covered = [share(got, rival) >= 0.5 for got, rival in zip(pair.masks, rivals, strict=True)]
     scores["pair covered"] += [float(value) for value in covered]
     both, both_labels = np.concatenate([boxes, negatives], axis=1), np.concatenate([corners, zeros], axis=1)
     for row, logits in (("negative removes", pair.logits), ("negative removes, no mask", None)):
         answer = picture.ask(both, both_labels, logits, candidates=False)
         for got, mask, rival, counts in zip(answer.masks, masks, rivals, covered, strict=True):
             if counts:
-                scores[row].append(float(_share(got, rival) < 0.1 and segment.iou(got, mask) >= 0.7))
+                scores[row].append(float(share(got, rival) < 0.1 and segment.iou(got, mask) >= 0.7))
     clicked = np.concatenate([points, negatives], axis=1)
     answer = picture.ask(clicked, np.concatenate([zeros + 1, zeros], axis=1), candidates=False)
     scores["click and negative"] += [segment.iou(got, mask) for got, mask in zip(answer.masks, masks, strict=True)]
@@ -190,14 +190,15 @@ def _paint(line: NDArray[np.float64], scale: NDArray[np.float64], side: int) -> 
     return painted_stroke((float(x0), float(y0)), (float(x1), float(y1)), side, side * 0.03)
 
 
-def _correction(got: segment.Mask, want: segment.Mask) -> tuple[tuple[int, int], int]:
+def correction(got: segment.Mask, want: segment.Mask) -> tuple[tuple[int, int], int]:
     """The deepest point of the wrong part, and its label; a point in the object where nothing is wrong."""
     wrong = got != want
     x, y = clicks.inner_point(wrong if wrong.any() else want)
     return (x, y), int(want[y, x])
 
 
-def _share(got: segment.Mask, part: segment.Mask) -> float:
+def share(got: segment.Mask, part: segment.Mask) -> float:
+    """How much of a part the answer covers, 0 to 1."""
     return int((got & part).sum()) / int(part.sum())
 
 

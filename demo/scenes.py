@@ -52,7 +52,14 @@ class Scene:
     style: str
 
 
-def draw_scene(rng: np.random.Generator, size_wh: tuple[int, int], style: str, *, count: int | None = None) -> Scene:
+def draw_scene(
+    rng: np.random.Generator,
+    size_wh: tuple[int, int],
+    style: str,
+    *,
+    count: int | None = None,
+    shrink: tuple[float, float] | None = None,
+) -> Scene:
     """Draw one scene.
 
     Args:
@@ -63,9 +70,11 @@ def draw_scene(rng: np.random.Generator, size_wh: tuple[int, int], style: str, *
             objects on any ground).
         count: how many objects to try to place; by default 2 to 4. Fewer are drawn where no room is left,
             never none.
+        shrink: for scenes of small objects: each object, once placed, is drawn smaller about its middle by a
+            factor from this range in ``(0, 1]`` (log-uniform). By default all keep their size.
 
     Raises:
-        ValueError: if the style is unknown, or the size or count too small.
+        ValueError: if the style is unknown, the size or count too small, or the range wrong.
     """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
@@ -73,23 +82,30 @@ def draw_scene(rng: np.random.Generator, size_wh: tuple[int, int], style: str, *
         raise ValueError(f"size_wh must be at least {MIN_SIZE_PX}x{MIN_SIZE_PX} pixels, got {size_wh[0]}x{size_wh[1]}")
     if count is not None and count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
+    if shrink is not None and not 0 < shrink[0] <= shrink[1] <= 1:
+        raise ValueError(f"shrink must be a rising range in (0, 1], got {shrink}")
     wanted = int(rng.integers(2, 5)) if count is None else count
     look_rng, grain_rng = (np.random.default_rng(int(rng.integers(2**63))) for _ in range(2))
     labels = _labels(rng, wanted, style)
     placed = place(rng, [_kind(rng, label, style) for label in labels], size_wh, overlap=_overlap(rng, style))
+    factors = np.ones(len(placed)) if shrink is None else _factors(rng, shrink, len(placed))
     picture, ground = _background(look_rng, size_wh, style)
     used = list(ground)
     masks: list[NDArray[np.bool_]] = []
-    for label, item in zip(labels, placed, strict=False):
+    for label, item, factor in zip(labels, placed, factors, strict=False):
         colour = _colour(look_rng, label, style, used)
         used.append(colour)
-        raster = _raster(look_rng, item, size_wh, style)
+        raster = _raster(look_rng, item, size_wh, style, float(factor))
         _paint(look_rng, picture, raster, colour, style)
         mask = raster.placed(size_wh)
         masks = [*(earlier & ~mask for earlier in masks), mask]
     image = _finish(grain_rng, picture, style)
     objects = zip(masks, labels, placed, strict=False)
     return Scene(image, tuple(SceneObject(mask, label, item.kind) for mask, label, item in objects), style)
+
+
+def _factors(rng: np.random.Generator, shrink: tuple[float, float], count: int) -> NDArray[np.float64]:
+    return np.asarray(np.exp(rng.uniform(np.log(shrink[0]), np.log(shrink[1]), count)))
 
 
 def _labels(rng: np.random.Generator, wanted: int, style: str) -> list[str]:
@@ -161,10 +177,16 @@ def _colour(rng: np.random.Generator, label: str, style: str, used: list[palette
     return best
 
 
-def _raster(rng: np.random.Generator, item: Placed, size_wh: tuple[int, int], style: str) -> shapes.Raster:
+def _raster(
+    rng: np.random.Generator, item: Placed, size_wh: tuple[int, int], style: str, factor: float
+) -> shapes.Raster:
     side = (size_wh[0] * size_wh[1]) ** 0.5
-    blur_px = rng.uniform(0.002, 0.005) * side if style == "thermal" else 0.0
-    return shapes.rasterise(item.points * side, size_wh, supersample=4 if side < 900 else 3, blur_px=blur_px)
+    blur_px = rng.uniform(0.002, 0.005) * side * factor if style == "thermal" else 0.0
+    points = item.points
+    if factor != 1:
+        middle = (points.min(axis=0) + points.max(axis=0)) / 2
+        points = middle + (points - middle) * factor
+    return shapes.rasterise(points * side, size_wh, supersample=4 if side < 900 else 3, blur_px=blur_px)
 
 
 def _paint(

@@ -15,8 +15,8 @@ from infra.report import Report
 from infra.roles.docker import docker_role
 from infra.settings import REPOSITORY
 
-SOURCES = ("tasks.py", "infra", "backend", "demo", "tests")
-TYPED = ("tasks.py", "infra", "backend", "demo")
+SOURCES = ("tasks.py", "infra", "backend", "demo", "quality", "bench", "tests")
+TYPED = ("tasks.py", "infra", "backend", "demo", "quality", "bench")
 PIP = (
     "-m",
     "pip",
@@ -50,7 +50,7 @@ def run_checks(report: Report, *, fast: bool = False, only: str | None = None) -
     """
     host = LocalHost()
     with report.stage("test environment"):
-        _install(host, report)
+        install_test_environment(host, report)
     python = sys.executable
     pytest = (python, "-m", "pytest")
     if only is not None:
@@ -79,7 +79,7 @@ def _run(host: Host, report: Report, name: str, command: tuple[str, ...], timeou
             raise ChecksFailed(f"{name} failed: {str(error).splitlines()[0]}") from None
 
 
-def _install(host: Host, report: Report) -> None:
+def install_test_environment(host: Host, report: Report) -> None:
     """Install what the tests need into the environment that runs us, once for each version of the locks."""
     requirements = REPOSITORY / "requirements"
     locks = [requirements / name for name in LOCKS]

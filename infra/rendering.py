@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.backend_settings import render_backend_env
 from infra.folders import ImageFolder, render_compose, render_folders
 from infra.network_guard import banned_subnets
 from infra.settings import REPOSITORY, Settings
@@ -24,6 +25,11 @@ class StackFiles:
     def env(self) -> str:
         """Values for compose; holds secrets, mode 0600."""
         return f"{self.folder}/stack.env"
+
+    @property
+    def backend_env(self) -> str:
+        """What `.env` says to the SAM2 backend."""
+        return f"{self.folder}/backend.env"
 
     @property
     def compose(self) -> tuple[str, str]:
@@ -73,6 +79,7 @@ def render_stack(
     folders: Sequence[ImageFolder],
     mounted: Sequence[ImageFolder],
     groups: Sequence[int],
+    backend: Mapping[str, str],
 ) -> list[RenderedFile]:
     """Return every file of the stack. Nothing is written.
 
@@ -80,6 +87,7 @@ def render_stack(
         folders: every folder that was ever connected; remembered.
         mounted: those of them that are there now.
         groups: see `infra.folders.render_compose`.
+        backend: see `infra.backend_settings`.
 
     Raises:
         ValueError: a value holds a quote or a line break, which compose's env files cannot carry.
@@ -91,6 +99,7 @@ def render_stack(
     compose, mounts = files.compose
     return [
         RenderedFile(files.env, env.encode(), 0o600),
+        RenderedFile(files.backend_env, render_backend_env(backend), 0o600),
         RenderedFile(compose, Path(COMPOSE_SOURCE).read_bytes(), 0o644),
         RenderedFile(mounts, render_compose(mounted, groups), 0o644),
         RenderedFile(files.folders, render_folders(folders), 0o644),

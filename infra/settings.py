@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from infra.backend_settings import PREFIX, backend_names
 from infra.dotenv_file import read_env_file
 from infra.errors import SettingsError
 
@@ -61,6 +62,7 @@ class Settings(BaseModel):
     secret_key: Annotated[Secret, Field(alias="LABEL_STUDIO_SECRET_KEY")] = None
     api_key: Annotated[Secret, Field(alias="LABEL_STUDIO_API_KEY")] = None
     checkpoint_url: Annotated[str | None, Field(alias="LABELRIG_CHECKPOINT_URL", pattern=r"^https?://")] = None
+    backend: Annotated[Mapping[str, str], Field(exclude=True)] = {}  # by the name in `.env`: BACKEND_MASK_KEEP
 
     @property
     def url(self) -> str:
@@ -75,7 +77,7 @@ def env_file(environment: Mapping[str, str]) -> Path:
 
 def setting_names() -> tuple[str, ...]:
     """The names that `.env` may hold."""
-    return tuple(str(field.alias) for field in Settings.model_fields.values())
+    return tuple(field.alias for field in Settings.model_fields.values() if field.alias is not None)
 
 
 def load_settings(path: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]) -> Settings:
@@ -90,16 +92,15 @@ def load_settings(path: Path, environment: Mapping[str, str], arguments: Mapping
         SettingsError: lists everything that is wrong, by name, without values.
     """
     from_file = read_env_file(path)
-    known = setting_names()
-    problems = [
-        f"{path}: {name} is not a setting (known: {', '.join(known)})" for name in from_file if name not in known
-    ]
+    known = (*setting_names(), *backend_names())
+    problems = [f"{path}: {name} is not a setting ({_hint(name)})" for name in from_file if name not in known]
     merged: dict[str, str] = {name: value for name, value in from_file.items() if name in known}
     merged |= {name: environment[name] for name in known if environment.get(name)}
     merged |= {name: value for name, value in arguments.items() if value is not None}
     merged = {name: value for name, value in merged.items() if value != ""}
+    for_backend = {name: merged.pop(name) for name in backend_names() if name in merged}
     try:
-        settings = Settings.model_validate(merged)
+        settings = Settings.model_validate({**merged, "backend": for_backend})
     except ValidationError as error:
         problems += [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
         raise SettingsError(_listed(problems)) from None
@@ -116,6 +117,12 @@ def missing_secrets(settings: Settings) -> dict[str, str]:
     if settings.secret_key is None:
         made["LABEL_STUDIO_SECRET_KEY"] = secrets.token_urlsafe(48)
     return made
+
+
+def _hint(name: str) -> str:
+    """What there is instead: the names of its kind."""
+    kind = backend_names() if name.startswith(PREFIX) else setting_names()
+    return f"known: {', '.join(kind)}"
 
 
 def _listed(problems: list[str]) -> str:

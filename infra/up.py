@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.folders import DEMO, ImageFolder, read_folders, with_folder
-from infra.hosts.base import Host, Result
+from infra.hosts.base import Exec, Host, Result
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec, load_project
-from infra.labelstudio.session import ExecInLabelStudio
 from infra.operation import Operation, converge
 from infra.operations.compose_cli import Compose
 from infra.operations.demo_images import DemoImagesDrawn
@@ -106,7 +105,8 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             env_file=str(env_path),
             folder=folder,
             access=Access.of(settings),
-            exec_in_label_studio=exec_in(host, compose),
+            exec_in_label_studio=exec_in(host, compose, "label-studio"),
+            exec_in_backend=exec_in(host, compose, "sam2"),
             report=report,
             truth=demo / "truth" if settings.data is None else None,
         )
@@ -148,18 +148,18 @@ def _stack(
     groups = sorted({group for one in mounted if (group := check_folder(Path(one.path), "").group) is not None})
     values = stack_values(settings, label_studio_image=images.label_studio, sam2_image=images.sam2, model=choice.name)
     return [
-        FilesWritten(host, render_stack(files, values, folders, mounted, groups)),
+        FilesWritten(host, render_stack(files, values, folders, mounted, groups, settings.backend)),
         StackRunning(compose, settings.project, lambda: engine, report),
     ]
 
 
-def exec_in(host: Host, compose: Compose) -> ExecInLabelStudio:
-    """Return what runs a command inside the label-studio container."""
+def exec_in(host: Host, compose: Compose, service: str) -> Exec:
+    """Return what runs a command inside the running container of a service."""
 
     def run(
         *argv: str, ok: Collection[int] = (0,), timeout: float = EXEC_TIMEOUT, stdin: bytes | None = None
     ) -> Result:
-        command = compose.argv("exec", "--no-TTY", "label-studio", *argv)
+        command = compose.argv("exec", "--no-TTY", service, *argv)
         return host.run(*command, ok=ok, timeout=timeout, stdin=stdin)
 
     return run

@@ -75,6 +75,20 @@ class Host(Protocol):
         ...
 
 
+class Exec(Protocol):
+    """Runs a command in one running container; see `Host.run`."""
+
+    def __call__(
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | None = None,
+    ) -> Result:
+        """See `Host.run`."""
+        ...
+
+
 def check_exit_code(host_name: str, result: Result, ok: Collection[int]) -> Result:
     """Return `result`, or raise CommandFailed when its exit code is not an answer."""
     if result.exit_code in ok:

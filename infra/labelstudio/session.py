@@ -7,15 +7,14 @@ JWT: it is exchanged for an access JWT of 300 s before each use.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import httpx
 
 from infra.errors import LabelStudioError
-from infra.hosts.base import Result
+from infra.hosts.base import Exec
 from infra.labelstudio.answers import reaching, refusal
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -48,20 +47,6 @@ OWN_PYTHON = ("sh", "-c", 'exec "$(sed -n \'1s/^#! *//p\' "$(command -v label-st
 
 class SignInRefused(LabelStudioError):
     """The user or the password is wrong."""
-
-
-class ExecInLabelStudio(Protocol):
-    """Runs a command inside the label-studio container, as `Host.run` does on a machine."""
-
-    def __call__(
-        self,
-        *argv: str,
-        ok: Collection[int] = (0,),
-        timeout: float = RESET_TIMEOUT,
-        stdin: bytes | None = None,
-    ) -> Result:
-        """See `infra.hosts.base.Host.run`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -145,7 +130,7 @@ def token_works(base_url: str, token: str, transport: httpx.BaseTransport | None
     raise refusal(base_url, doing, answer.status_code, answer.text)
 
 
-def reset_password(run: ExecInLabelStudio, username: str, password: str) -> None:
+def reset_password(run: Exec, username: str, password: str) -> None:
     """Set a user's password in Label Studio's database.
 
     Raises:

@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from infra.dotenv_file import update_env_file
-from infra.hosts.base import Host
+from infra.hosts.base import Exec, Host
 from infra.labelstudio.access import Access
 from infra.labelstudio.session import (
-    ExecInLabelStudio,
     Session,
     SignInRefused,
     reset_password,
@@ -34,7 +33,7 @@ class ApiKeyPresent:
     access: Access
     host: Host
     env_file: str
-    exec_in_label_studio: ExecInLabelStudio
+    exec_in_label_studio: Exec
 
     @property
     def name(self) -> str:

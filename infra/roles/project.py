@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.folders import FILES_ROOT, ImageFolder
-from infra.hosts.base import Host
+from infra.hosts.base import Exec, Host
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec
-from infra.labelstudio.session import ExecInLabelStudio
 from infra.operation import Operation
 from infra.operations.apikey import ApiKeyPresent
+from infra.operations.backend_key import BackendKeyPresent
 from infra.operations.ml_backend import BackendRegistered
 from infra.operations.project import ProjectPresent
 from infra.operations.storage_sync import ImagesSynced, StorageConnected
@@ -32,6 +32,7 @@ class ProjectContext:
         folder: the image folder there, and the name under which both containers have it mounted.
         access: the login; the role puts the token in, and the proof uses it.
         exec_in_label_studio: runs a command in the label-studio container.
+        exec_in_backend: runs a command in the sam2 container.
         report: gets progress and notices.
         truth: the folder with the demo images' truth, None for a person's own images.
         files_root: Label Studio's document root for local files.
@@ -42,7 +43,8 @@ class ProjectContext:
     env_file: str
     folder: ImageFolder
     access: Access
-    exec_in_label_studio: ExecInLabelStudio
+    exec_in_label_studio: Exec
+    exec_in_backend: Exec
     report: Report
     truth: Path | None = None
     files_root: str = FILES_ROOT
@@ -50,10 +52,11 @@ class ProjectContext:
 
 
 def project_role(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext) -> list[Operation]:
-    """The operations, in order: token, project, storage, images, ML backend."""
+    """The operations, in order: token, its copy in the backend, project, storage, images, ML backend."""
     storage = StorageConnected(ctx.access, spec, ctx.files_root, ctx.folder.name)
     return [
         ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio),
+        BackendKeyPresent(ctx.access, ctx.exec_in_backend),
         ProjectPresent(ctx.access, spec, ctx.report),
         storage,
         ImagesSynced(ctx.access, spec, ctx.host, ctx.folder.path, storage, ctx.report),

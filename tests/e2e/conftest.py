@@ -112,7 +112,7 @@ def stack_files(settings: Settings, demo_folder: Path, engine: DockerClient, rep
     values = stack_values(settings, label_studio_image=images.label_studio, sam2_image=images.sam2, model="demo")
     folders, _ = with_folder([], demo_folder / "images", DEMO)
     files = StackFiles(str(state_folder(settings)))
-    converge([FilesWritten(host, render_stack(files, values, folders, folders, []))], report)
+    converge([FilesWritten(host, render_stack(files, values, folders, folders, [], settings.backend))], report)
     return files
 
 
@@ -181,7 +181,8 @@ def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
         env_file=str(env_path),
         folder=folder,
         access=Access.of(settings),
-        exec_in_label_studio=exec_in(host, stack.compose),
+        exec_in_label_studio=exec_in(host, stack.compose, "label-studio"),
+        exec_in_backend=exec_in(host, stack.compose, "sam2"),
         report=report,
         truth=demo_folder / "truth",
     )

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from infra.backend_settings import PASSED_ON
 from infra.settings import REPOSITORY, Settings, setting_names
 
 README = (REPOSITORY / "README.md").read_text()
@@ -26,8 +27,13 @@ def test_the_readme_names_every_setting_with_its_default() -> None:
     for name in setting_names():
         assert f"| `{name}` |" in README, name
     for field in Settings.model_fields.values():
-        if field.default is not None:
+        if field.default is not None and field.alias is not None:
             assert f"| `{field.alias}` | `{field.default}` |" in README, field.alias
+
+
+def test_the_settings_of_the_backend_are_listed() -> None:
+    document = (REPOSITORY / "docs" / "backend.md").read_text()
+    assert [name for name in PASSED_ON if f"`{name}`" not in document] == []
 
 
 def test_the_readme_names_every_command() -> None:

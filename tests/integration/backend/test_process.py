@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import requests
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
@@ -194,8 +195,13 @@ def test_interleaved_clicks_of_eight_annotators_get_their_own_masks(
     images = sorted({one.image for one in objects})[:2]
     asked = [one for one in objects if one.image in images] * 3
     alone = [ask(client, one.image, point(one.click_xy)) for one in asked]
+
+    def annotate(number: int) -> NDArray[np.bool_]:
+        one = asked[number]
+        return ask(client, one.image, point(one.click_xy, id=f"of annotator {number}"))
+
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda one: ask(client, one.image, point(one.click_xy)), asked))
+        together = list(pool.map(annotate, range(len(asked))))
     for number, (one, other) in enumerate(zip(alone, together, strict=True)):
         assert iou(one, other) > 0.99, number
 
@@ -242,3 +248,19 @@ def test_the_port_does_not_wait_for_torch() -> None:
     """Importing the process's code must not import torch, which takes seconds."""
     program = "import sys, backend.__main__, backend.checkpoints; sys.exit(len({'torch', 'sam2'} & set(sys.modules)))"
     assert subprocess.run((sys.executable, "-c", program), cwd=REPOSITORY, timeout=60, check=False).returncode == 0
+
+
+def test_an_error_stands_in_the_status_line_too(client: httpx.Client) -> None:
+    """The only part of an error that Label Studio shows to people."""
+    answer = client.post("/setup", json={"schema": "<View/>"})
+    assert answer.status_code == 400
+    assert answer.reason_phrase == answer.json()["detail"]
+    assert answer.reason_phrase.startswith("the labeling configuration has no <Image> tag")
+    assert "x-error-detail" not in answer.headers
+    label = "señal\r\nX-Injected: 1 漢"
+    body = click(region("keypointlabels", 1, 1, label=label), image="images/scene-01.png")
+    # As Label Studio asks, whose message this becomes.
+    shown = requests.post(f"{client.base_url}/predict", json=body, timeout=60)
+    assert (shown.status_code, "x-injected" in shown.headers) == (400, False)
+    with pytest.raises(requests.HTTPError, match=r"400 Client Error: no output tag .* takes the label 'señal"):
+        shown.raise_for_status()

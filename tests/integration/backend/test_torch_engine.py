@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save
 
 from backend.catalog import load_catalog
-from backend.engines import torch_engine
+from backend.engines import torch_engine, torch_model
 from backend.engines.torch_engine import TorchSegmenter
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Prompts
 
 CPU = torch.device("cpu")
 MODELS = load_catalog().models
+Tensors = tuple[torch.Tensor, ...]
 
 
 def config_of(name: str) -> Path:
@@ -112,6 +115,105 @@ def test_autocast_and_inference_mode_hold_in_every_thread() -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
+def test_batch_is_one_by_one(segmenter: TorchSegmenter) -> None:
+    batch = [picture(0), picture(1, (50, 90)), picture(2, (1, 1))]
+    together = segmenter.encode_batch(batch)
+    assert [one.size_wh for one in together] == [(160, 120), (50, 90), (1, 1)]
+    for pixels, embedding in zip(batch, together, strict=True):
+        alone = segmenter.encode(pixels)
+        assert segmenter.size_of(embedding) == segmenter.size_of(alone)  # no share of the batch's memory
+        for one, other in zip(embedding.features, alone.features, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert segmenter.encode_batch([]) == []
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_packing_keeps_the_answer(dtype: torch.dtype | None) -> None:
+    torch.manual_seed(0)
+    segmenter = torch_engine.build(config_of("demo"), None, CPU, dtype)
+    assert segmenter.engine == ("torch-float32" if dtype is None else "torch-bfloat16")
+    embedding = segmenter.encode(picture(0))
+    data = segmenter.pack(embedding)
+    # 16 maps of 48 x 48, 32 of 24 x 24, 128 of 12 x 12
+    numbers = 16 * 48 * 48 + 32 * 24 * 24 + 128 * 12 * 12
+    assert segmenter.size_of(embedding) == numbers * (4 if dtype is None else 2)
+    assert 0 < len(data) - segmenter.size_of(embedding) < 2000
+    again = segmenter.unpack(data)
+    assert again.size_wh == (160, 120)
+    np.testing.assert_array_equal(
+        segmenter.decode(again, point(30, 30)).logits, segmenter.decode(embedding, point(30, 30)).logits
+    )
+
+
+def test_only_its_own_embeddings_are_read(segmenter: TorchSegmenter) -> None:
+    data = segmenter.pack(segmenter.encode(picture(0)))
+    half = torch_engine.build(config_of("demo"), None, CPU, torch.bfloat16)
+    with pytest.raises(ValueError, match=r"engine: expected torch-bfloat16, got torch-float32\)$"):
+        half.unpack(data)
+    larger = torch_engine.build(config_of("tiny"), None, CPU, None)
+    with pytest.raises(ValueError, match=r"^embedding: made by something else \(shapes: expected "):
+        larger.unpack(data)
+    foreign = save({"0": torch.zeros(3)}, metadata={"size_wh": "[160, 120]"})
+    damaged = [b"", data[:5], data[:100], data[:-1], data + b"x", foreign, save({"0": torch.zeros(3)}), bytes(4000)]
+    damaged += [data.replace(b"[160, 120]", new) for new in (b"[160, 0.5]", b"[160,    ]", b'{"a":   1}')]
+    for wrong in damaged:
+        with pytest.raises(ValueError, match=r"^embedding: "):
+            segmenter.unpack(wrong)
+
+
+def test_mask_of_another_size_is_refused(segmenter: TorchSegmenter) -> None:
+    start = Prompts(np.zeros((1, 2), np.float32), np.ones(1, np.bool_), None, np.zeros((9, 9), np.float32))
+    with pytest.raises(ValueError, match=r"^mask_logits: expected shape \(48, 48\), got \(9, 9\)$"):
+        segmenter.decode(segmenter.encode(picture(0)), start)
+
+
+def test_recorded_graphs_give_the_same_answers(segmenter: TorchSegmenter) -> None:
+    """On the CPU, where a replay runs the function again into the same memory, as a CUDA graph does."""
+    torch.manual_seed(0)
+    recorded = torch_engine.build(config_of("demo"), None, CPU, None)
+    replays: list[int] = []
+
+    def capture(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+        outputs = run()
+
+        def replay() -> None:
+            replays.append(1)
+            for kept, new in zip(outputs, run(), strict=True):
+                kept.copy_(new)
+
+        return replay, outputs
+
+    recorded.record_graphs(capture)
+    embedding = recorded.encode(picture(0))
+    plain = segmenter.encode(picture(0))
+    start = segmenter.decode(plain, point(30, 30)).logits[0]
+    many = Prompts(np.full((torch_engine.RECORDED_POINTS + 1, 2), 30, np.float32), np.ones(9, np.bool_))
+    box = Prompts(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.asarray([9, 9, 90, 90], np.float32))
+    refined = Prompts(point(30, 30).points_xy, np.ones(1, np.bool_), None, start)
+    asked = [point(30, 30), point(90, 60), box, refined, many, point(30, 30)]
+    answers = [recorded.decode(embedding, prompts) for prompts in asked]
+    assert len(replays) == 1 + len(asked) - 1  # the encoder, and all but the many points
+    for prompts, answer in zip(asked, answers, strict=True):
+        expected = segmenter.decode(plain, prompts)
+        np.testing.assert_allclose(answer.logits, expected.logits, atol=1e-4)
+        np.testing.assert_allclose(answer.iou, expected.iou, atol=1e-5)
+
+
+def test_a_point_more_than_asked_would_change_the_mask(segmenter: TorchSegmenter) -> None:
+    """Why prompts are never padded to a recorded shape: label -1 is a token like every other."""
+    embedding = segmenter.encode(picture(0))
+    coordinates, labels = torch.tensor([[[30.0, 30.0]]]), torch.tensor([[1]], dtype=torch.int32)
+    with torch.inference_mode():
+        plain, _ = segmenter._decode_tensors(*embedding.features, coordinates, labels, several=True)
+        padded, _ = segmenter._decode_tensors(
+            *embedding.features,
+            torch.cat([coordinates, torch.zeros(1, 7, 2)], dim=1),
+            torch.cat([labels, torch.full((1, 7), -1, dtype=torch.int32)], dim=1),
+            several=True,
+        )
+    assert (plain - padded).abs().max() > 0.01
+
+
 def test_only_negative_points_are_refused(segmenter: TorchSegmenter) -> None:
     with pytest.raises(ValueError, match=r"^prompts: expected a box or a positive point, got none$"):
         segmenter.decode(segmenter.encode(picture(0)), point(1, 1, positive=False))
@@ -189,9 +291,9 @@ def test_yaml_that_is_no_model(tmp_path: Path) -> None:
 
 def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert torch_engine.pick_device("auto") == CPU
+    assert torch_model.pick_device("auto") == CPU
     with pytest.raises(ModelError, match=r"^SAM2_DEVICE=cuda, but torch .* sees no CUDA device; "):
-        torch_engine.pick_device("cuda")
+        torch_model.pick_device("cuda")
 
 
 @pytest.mark.parametrize(
@@ -202,4 +304,4 @@ def test_bfloat16_only_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype | None
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert torch_engine.pick_autocast(CPU) == dtype
+    assert torch_model.pick_autocast(CPU) == dtype

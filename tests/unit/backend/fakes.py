@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,17 +39,37 @@ class FakeSegmenter:
     """Answers with a box, or with squares around the positive points; a lone point has three candidates."""
 
     device = "fake"
+    engine = "fake-float32"
+    engine_note = ""
+    input_side = 4 * SIDE
 
     def __init__(self) -> None:
         self.encoded: list[NDArray[np.uint8]] = []
         self.decoded: list[Prompts] = []
         self.gate: threading.Event | None = None
+        self.freed = 0
 
     def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
         if self.gate is not None:
             assert self.gate.wait(30)
         self.encoded.append(pixels)
         return Embedding((pixels.shape[1], pixels.shape[0]), ())
+
+    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        return [self.encode(pixels) for pixels in batch]
+
+    def size_of(self, embedding: Embedding) -> int:
+        return 1000
+
+    def pack(self, embedding: Embedding) -> bytes:
+        return json.dumps(embedding.size_wh).encode()
+
+    def unpack(self, data: bytes) -> Embedding:
+        width, height = json.loads(data)
+        return Embedding((width, height), ())
+
+    def free_memory(self) -> None:
+        self.freed += 1
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         self.decoded.append(prompts)
@@ -56,7 +78,8 @@ class FakeSegmenter:
         if prompts.box_xyxy is not None:
             x0, y0, x1, y1 = np.rint(prompts.box_xyxy * np.tile(scale, 2)).astype(int)
             inside[y0:y1, x0:x1] = True
-        for (x, y), positive in zip(prompts.points_xy * scale, prompts.is_positive, strict=True):
+        drawn = zip(prompts.points_xy * scale, prompts.is_positive, strict=True)
+        for (x, y), positive in sorted(drawn, key=lambda one: not one[1]):  # a negative point takes away
             rows = slice(max(0, int(y) - 8), int(y) + 8)
             inside[rows, max(0, int(x) - 8) : int(x) + 8] = positive
         one = np.where(inside, 4.0, -4.0).astype(np.float32)

@@ -111,7 +111,7 @@ def test_prompts_reach_the_model_in_pixels(client: TestClient, segmenter: FakeSe
     assert segmenter.encoded[0].shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("extra", [None, {"a": 1}, '{"a": 1}', ""])
+@pytest.mark.parametrize("extra", [None, {"keep": "largest"}, '{"keep": "largest"}', ""])
 @pytest.mark.parametrize("config", [V1, V2])
 def test_setup_names_the_model(client: TestClient, config: str, extra: object) -> None:
     body = {
@@ -154,8 +154,8 @@ def test_log_has_one_line_a_click_and_no_bodies(client: TestClient, caplog: pyte
     client.post("/predict", json=request)
     lines = [record.getMessage() for record in caplog.records if record.name == "backend.clicks"]
     assert len(lines) == 1
-    assert lines[0].startswith("click task=17 image=64x48 positive=1 negative=0 box=0 area=")
-    for stage in ("read=", "encode=", "decode=", "rle=", "total="):
+    assert lines[0].startswith("click task=17 image=64x48 1 point + area=")
+    for stage in ("fetch=", "read=", "encode=", "decode=", "post=", "total="):
         assert stage in lines[0]
     assert "hunter22" not in caplog.text
     assert "local-files" not in caplog.text
@@ -186,7 +186,7 @@ def test_health_and_setup_answer_while_the_model_loads(settings: Settings, segme
             assert health.status_code == 200
             assert health.json() == {
                 "status": "UP", "model_class": "SAM2", "model": "demo", "model_version": VERSION,
-                "device": None, "state": "loading",
+                "device": None, "engine": None, "state": "loading",
             }  # fmt: skip
         assert client.get("/ready").status_code == 503
         assert client.get("/ready").json()["detail"] == "the model is still loading"
@@ -262,18 +262,19 @@ BAD_REQUESTS: list[tuple[str, str, str | bytes | dict[str, object], int, str]] =
         "POST", "/predict", {**click(region("keypointlabels", 1, 1)), "tasks": []}, 400,
         "a click belongs to one task, but the request holds 0",
     ),
+    ("POST", "/setup", {"schema": V1, "extra_params": {"kep": 1}}, 400, "extra_params holds 'kep', which no option is"),
     (
-        "POST", "/predict", click(region("brushlabels", 1, 1)), 400,
-        "no key point and no rectangle among the prompts (seen: brushlabels)",
+        "POST", "/predict", click(region("choices", 1, 1)), 400,
+        "no key point, rectangle, ellipse, polygon or brush stroke among the prompts (seen: choices)",
     ),
     (
-        "POST", "/predict", click({**region("keypointlabels", 1, 1), "image_rotation": 90}), 400,
-        "the image is shown turned by 90 degrees; turn it back before asking for a mask",
+        "POST", "/predict", click(region("brushlabels", 1, 1)), 400,
+        "the mask of a brush stroke cannot be read: rle: expected at least 7 bytes, got 0",
     ),
     (
         "POST", "/predict", click(region("keypointlabels", 1, 1, label="Cat")), 400,
         "no output tag of the labeling configuration takes the label 'Cat' on image 'image': "
-        "add it to <BrushLabels>, or to the <Labels> beside a <Brush>",
+        "add it to <BrushLabels> 'brush'",
     ),
     (
         "POST", "/predict", click(region("keypointlabels", 1, 1), image="set/none.png"), 422,

@@ -1,26 +1,41 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from backend import labeling_config
-from backend.errors import LabelingConfigError
+from backend.errors import ImageError, LabelingConfigError
+from backend.labeling_check import check
+from backend.labeling_config import ImageTag, image_url, parse, parse_cached
+from backend.options import OutputKind, read_options
 from tests.unit.backend.fakes import V1, V2
 
 SHIPPED = sorted((Path(__file__).parents[3] / "labeling_configs").glob("*/v*.xml"))
+GOLDEN = Path(__file__).parent / "golden"
+SETUPS = json.loads((GOLDEN / "setup_messages.json").read_text(encoding="utf-8"))
+IMAGE = '<Image name="image" value="$image"/>'
 
 
-def refused(xml: str) -> str:
-    with pytest.raises(LabelingConfigError) as caught:
-        labeling_config.check(labeling_config.parse(xml))
-    return str(caught.value)
+def tag(kind: str, name: str, *labels: str, to: str = "image", more: str = "") -> str:
+    inside = "".join(f'<Label value="{label}"/>' for label in labels)
+    return f'<{kind} name="{name}" toName="{to}" {more}>{inside}</{kind}>'
+
+
+def view(*tags: str) -> str:
+    return f"<View>{IMAGE}{''.join(tags)}</View>"
+
+
+def chosen(xml: str, label: str | None, prompt: str, prefer: OutputKind | None = None) -> tuple[str, str, str | None]:
+    output = parse(xml).output_for("image", label, prompt, prefer)
+    return output.kind, output.mask_tag.name, output.labels_tag and output.labels_tag.name
 
 
 @pytest.mark.parametrize("xml", [V1, V2], ids=["v1", "v2"])
 def test_both_styles_are_served(xml: str) -> None:
-    labeling_config.check(labeling_config.parse(xml))
+    check(parse(xml))
 
 
 def test_there_are_shipped_configurations() -> None:
@@ -29,107 +44,223 @@ def test_there_are_shipped_configurations() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_configurations_are_served(path: Path) -> None:
-    labeling_config.check(labeling_config.parse(path.read_text(encoding="utf-8")))
+    check(parse(path.read_text(encoding="utf-8")))
 
 
-def test_image_key() -> None:
-    assert labeling_config.parse('<View><IMAGE Name="i" Value="$photo"/></View>').image("i").key == "photo"
+@pytest.mark.parametrize("setup", SETUPS, ids=lambda setup: setup["name"])
+def test_setup_says_in_one_sentence_what_is_missing(setup: dict[str, Any]) -> None:
+    with pytest.raises(LabelingConfigError) as caught:
+        check(parse(setup["schema"]), read_options(setup["extra_params"]).output)
+    assert str(caught.value) == setup["message"]
+    assert "\n" not in setup["message"]
 
 
-def test_output_follows_the_style_of_the_prompt() -> None:
-    both = V1.replace("</View>", "") + V2.replace("<View>", "").replace('name="brush"', 'name="plain"')
-    config = labeling_config.parse(both)
-    assert config.output_for("image", "Boat", "keypointlabels").mask_tag.name == "brush"
-    split = config.output_for("image", "Boat", "keypoint")
-    assert (split.mask_tag.name, split.labels_tag and split.labels_tag.name) == ("plain", "label")
+def test_parsed_once() -> None:
+    parse_cached.cache_clear()
+    assert parse_cached(V1) is parse_cached(V1)
+    assert parse_cached.cache_info().maxsize == 64
+    for _ in range(2):
+        with pytest.raises(LabelingConfigError, match="not well-formed"):
+            parse_cached("<View>")
+
+
+@pytest.mark.parametrize("label", ["Boat", None])
+@pytest.mark.parametrize("present", range(1, 16))
+def test_the_first_kind_that_takes_the_label(present: int, label: str | None) -> None:
+    """Of all mixtures of the four kinds, in any order in the XML."""
+    kinds = ("Rectangle", "Polygon", "Bitmask", "Brush")
+    there = [kind for bit, kind in enumerate(kinds) if present >> bit & 1]
+    split = view(tag("Labels", "palette", "Boat"), *(tag(kind, kind) for kind in there))
+    expected = there[-1]
+    palette = None if label is None else "palette"
+    for prompt in ("keypoint", "rectangle", "keypointlabels", "brush"):
+        assert chosen(split, label, prompt) == (expected.lower(), expected, palette)
+    fused = view(*(tag(f"{kind}Labels", kind, "Boat", more='allowEmpty="true"') for kind in there))
+    for prompt in ("keypoint", "rectanglelabels", "brushlabels"):
+        assert chosen(fused, label, prompt) == (expected.lower(), expected, None)
+
+
+@pytest.mark.parametrize("prefer", ["brush", "bitmask", "polygon", "rectangle"])
+def test_the_project_may_prefer_a_kind(prefer: OutputKind) -> None:
+    kinds = ("Brush", "Bitmask", "Polygon", "Rectangle")
+    xml = view(
+        tag("KeyPointLabels", "point", "Boat", "Person"),
+        tag("Labels", "palette", "Boat", "Person"),
+        tag("Brush", "plain"),
+        *(tag(f"{kind}Labels", kind.lower(), "Boat") for kind in kinds),
+    )
+    check(parse(xml), prefer)
+    assert chosen(xml, "Boat", "keypointlabels", prefer) == (prefer, prefer, None)
+    # Where the preferred tag does not take the label, the usual order counts.
+    assert chosen(xml, "Person", "keypointlabels", prefer) == ("brush", "plain", "palette")
+
+
+@pytest.mark.parametrize("kind", ["Brush", "Bitmask", "Polygon", "Rectangle"])
+def test_output_follows_the_style_of_the_prompt(kind: str) -> None:
+    xml = view(tag(f"{kind}Labels", "fused", "Boat"), tag("Labels", "palette", "Boat"), tag(kind, "split"))
+    for prompt in ("keypointlabels", "rectanglelabels", "brushlabels", "ellipselabels"):
+        assert chosen(xml, "Boat", prompt) == (kind.lower(), "fused", None)
+    for prompt in ("keypoint", "rectangle", "brush", "labels"):
+        assert chosen(xml, "Boat", prompt) == (kind.lower(), "split", "palette")
+
+
+def test_a_rectangle_that_prompts_takes_no_answer_where_a_mask_can() -> None:
+    xml = view(tag("RectangleLabels", "box", "Boat"), tag("Labels", "palette", "Boat"), tag("Brush", "mask"))
+    assert chosen(xml, "Boat", "rectanglelabels") == ("brush", "mask", "palette")
+    unlabelled = view(tag("Rectangle", "box"), tag("BrushLabels", "mask", "Boat"))
+    with pytest.raises(LabelingConfigError, match="takes a mask without a label"):
+        parse(unlabelled).output_for("image", None, "rectangle")
+    assert chosen(unlabelled, None, "rectangle", "rectangle") == ("rectangle", "box", None)
 
 
 def test_output_is_found_by_label_and_image() -> None:
-    config = labeling_config.parse(
+    config = parse(
         """<View><Image name="a" value="$a"/><Image name="b" value="$b"/>
         <BrushLabels name="a1" toName="a"><Label value="Cat"/></BrushLabels>
         <BrushLabels name="a2" toName="a"><Label value="Dog"/></BrushLabels>
-        <BrushLabels name="b1" toName="b"><Label value="Dog"/></BrushLabels></View>"""
+        <BrushLabels name="b1" toName="b"><Label value="Dog"/></BrushLabels>
+        <PolygonLabels name="ab" toName="a, b"><Label value="Fox"/></PolygonLabels></View>"""
     )
     assert config.output_for("a", "Dog", "keypointlabels").mask_tag.name == "a2"
     assert config.output_for("b", "Dog", "keypointlabels").mask_tag.name == "b1"
-    with pytest.raises(LabelingConfigError, match="takes the label 'Cat' on image 'b'"):
+    assert {config.output_for(image, "Fox", "keypointlabels").mask_tag.name for image in "ab"} == {"ab"}
+    with pytest.raises(LabelingConfigError, match=r"takes the label 'Cat' on image 'b': add it to <BrushLabels> 'b1'$"):
         config.output_for("b", "Cat", "keypointlabels")
+
+
+def test_several_split_brushes_and_palettes() -> None:
+    xml = view(tag("Labels", "one", "Cat"), tag("Labels", "two", "Dog"), tag("Brush", "first"), tag("Brush", "second"))
+    assert chosen(xml, "Dog", "keypoint") == ("brush", "first", "two")
 
 
 def test_labels_of_the_task_are_not_checked() -> None:
     xml = V2.replace('<Labels name="label"', '<Labels name="label" value="$names"')
-    config = labeling_config.parse(xml)
-    labeling_config.check(config)
-    assert config.output_for("image", "Whatever", "keypoint").mask_tag.name == "brush"
+    check(parse(xml))
+    assert chosen(xml, "Whatever", "keypoint") == ("brush", "brush", "label")
 
 
-def test_alias_is_the_label() -> None:
+def test_the_alias_is_the_label_and_the_value_is_understood() -> None:
     xml = V1.replace('<Label value="Boat"/>', '<Label value="Boat" alias="boat"/>')
-    config = labeling_config.parse(xml)
-    labeling_config.check(config)
-    assert config.output_for("image", "boat", "keypointlabels").mask_tag.name == "brush"
+    check(parse(xml))
+    assert parse(xml).controls[0].labels == {"Person", "boat"}
+    assert chosen(xml, "boat", "keypointlabels") == chosen(xml, "Boat", "keypointlabels") == ("brush", "brush", None)
 
 
-def test_unlabelled_mask_needs_a_brush() -> None:
-    assert labeling_config.parse(V2).output_for("image", None, "keypoint").labels_tag is None
+def test_unlabelled_mask_needs_a_tag_that_can_hold_it() -> None:
+    assert chosen(V2, None, "keypoint") == ("brush", "brush", None)
     with pytest.raises(LabelingConfigError, match="takes a mask without a label on image 'image'"):
-        labeling_config.parse(V1).output_for("image", None, "keypoint")
+        parse(V1).output_for("image", None, "keypoint")
+    allowed = V1.replace("<BrushLabels", '<BrushLabels allowEmpty="true"')
+    assert chosen(allowed, None, "keypointlabels") == ("brush", "brush", None)
 
 
-SMART = '<KeyPoint name="k" toName="i" smart="true"/>'
-IMAGE = '<Image name="i" value="$image"/>'
-REFUSED = {
-    "no image": (
-        "<View/>",
-        'the labeling configuration has no <Image> tag: add <Image name="image" value="$image"/>',
-    ),
-    "no value": (
-        '<View><Image name="i"/></View>',
-        "the <Image> named 'i' has no value: write where a task holds the image's URL, for example value=\"$image\"",
-    ),
-    "no smart tag": (
-        f'<View>{IMAGE}<KeyPoint name="k" toName="i" smart="false"/></View>',
-        "the labeling configuration has no smart prompt tag: add <KeyPoint> or <Rectangle> (or <KeyPointLabels>, "
-        '<RectangleLabels>) with smart="true" and the toName of an <Image>',
-    ),
-    "prompt of another object": (
-        f'<View>{IMAGE}<KeyPoint name="k" toName="text" smart="true"/></View>',
-        "the labeling configuration has no smart prompt tag: ",
-    ),
-    "no output": (
-        f"<View>{IMAGE}{SMART}</View>",
-        "the labeling configuration has no output tag for image 'i': add <BrushLabels>, or a <Brush> beside a <Labels>",
-    ),
-    "brush without labels": (
-        f'<View>{IMAGE}{SMART}<Brush name="b" toName="i"/></View>',
-        "the labeling configuration has no output tag for image 'i': ",
-    ),
-    "label without output": (
-        f'<View>{IMAGE}<KeyPointLabels name="k" toName="i"><Label value="Cat"/></KeyPointLabels>'
-        '<BrushLabels name="b" toName="i"><Label value="Dog"/></BrushLabels></View>',
-        "no output tag of the labeling configuration takes the label 'Cat' on image 'i': ",
-    ),
-    "not XML": ("<View>", "the labeling configuration is not well-formed XML: "),
-    "empty": ("", "the labeling configuration is not well-formed XML: "),
-    "entities": (
-        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><View>&b;</View>',
-        "the labeling configuration declares a DTD or entities, which are refused; remove them",
-    ),
-    "external entity": (
-        '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><View>&a;</View>',
-        "the labeling configuration declares a DTD or entities, which are refused; remove them",
-    ),
-}
+def test_prompts_and_brush_without_any_labels() -> None:
+    xml = view(tag("KeyPoint", "point", more='smart="true"'), tag("Brush", "mask"))
+    check(parse(xml))
+    assert chosen(xml, None, "keypoint") == ("brush", "mask", None)
 
 
-@pytest.mark.parametrize("case", sorted(REFUSED))
-def test_refused_with_one_sentence(case: str) -> None:
-    xml, message = REFUSED[case]
-    assert refused(xml).startswith(message)
-    assert "\n" not in refused(xml)
+def test_case_nesting_comments_and_other_tags() -> None:
+    xml = """<?xml version="1.0" encoding="utf-16"?>
+    <!-- {"data": {"image": "x.png"}} --><VIEW><style>.a {color: red}</style><Header value="Hello &amp; welcome"/>
+    <view><View><BRUSHLABELS NAME="mask" TONAME="image"><View><!-- red --><LABEL VALUE="Boat" Background="red"/></View>
+    </BRUSHLABELS></View><keypointlabels name="point" toname="image" SMART="TRUE"><label value="Boat"/></keypointlabels>
+    </view><Choices name="c" toName="image"><Choice value="Cat"/></Choices><Filter name="f" toName="point"/>
+    <IMAGE Name="image" Value="$photo"/></VIEW>"""
+    check(parse(xml))
+    assert parse(xml).image("image") == ImageTag("image", "$photo")
+    assert [control.kind for control in parse(xml).controls] == ["brushlabels", "keypointlabels"]
+    assert chosen(xml, "Boat", "keypointlabels") == ("brush", "mask", None)
+
+
+def test_a_missing_to_name_is_the_only_object() -> None:
+    xml = V1.replace(' toName="image"', "")
+    check(parse(xml))
+    assert chosen(xml, "Boat", "keypointlabels") == ("brush", "brush", None)
+    with_text = xml.replace("</View>", '<Text name="text" value="$text"/></View>')
+    with pytest.raises(LabelingConfigError, match="has no smart prompt tag"):
+        check(parse(with_text))
+
+
+def test_a_missing_smart_is_true() -> None:
+    check(parse(view(tag("KeyPointLabels", "point", "Boat"), tag("BrushLabels", "mask", "Boat"))))
 
 
 def test_unknown_image_name() -> None:
     with pytest.raises(LabelingConfigError, match=re.escape("has no <Image> named 'other'")):
-        labeling_config.parse(V1).image("other")
+        parse(V1).image("other")
+
+
+@pytest.mark.parametrize(
+    ("xml", "message"),
+    [
+        ("<View>" * 50_000, "has more than 100 tags inside each other or 20000 in all"),
+        ("<View>" + "<A/>" * 20_001 + "</View>", "has more than 100 tags inside each other or 20000 in all"),
+        (f"<View>{' ' * 1_000_000}</View>", "is longer than 1000000 characters"),
+        ("<View>\ud800</View>", "the labeling configuration"),
+        ("<View>\0</View>", "is not well-formed XML"),
+        ('<?xml version="1.0"?><!DOCTYPE View><View/>', "declares a DTD or entities"),
+    ],
+    ids=["deep", "many", "long", "no character", "null", "DTD"],
+)
+def test_hostile_xml_is_refused(xml: str, message: str) -> None:
+    with pytest.raises(LabelingConfigError, match=message):
+        parse(xml)
+
+
+LIST = '<Image name="i" value="$ignored" valueList="$images"/>'
+URLS: dict[str, tuple[str, dict[str, Any], int | None, str]] = {
+    "plain": ('<Image name="i" value="$image"/>', {"image": "a.png"}, None, "a.png"),
+    "plain with an index": ('<Image name="i" value="$image"/>', {"image": "a.png"}, 0, "a.png"),
+    "of two": ('<Image name="j" value="$rgb"/><Image name="i" value="$thermal"/>', {"thermal": "t.png"}, None, "t.png"),
+    "nested": (
+        '<Image name="i" value="$photo.files[1].url"/>',
+        {"photo": {"files": [0, {"url": "b.png"}]}},
+        None,
+        "b.png",
+    ),
+    "a key with a dot": (
+        '<Image name="i" value="$photo.url"/>',
+        {"photo.url": "c.png", "photo": {"url": "x"}},
+        0,
+        "c.png",
+    ),
+    "made of a text": (
+        '<Image name="i" value="http://h/$n/$x.y.png"/>',
+        {"n": 7, "x": {"y": {"png": "d"}}},
+        None,
+        "http://h/7/d",
+    ),
+    "fixed": ('<Image name="i" value="http://host/map.png"/>', {}, None, "http://host/map.png"),
+    "list, first": (LIST, {"images": ["a.png", "b.png"], "ignored": "x"}, None, "a.png"),
+    "list, second": (LIST, {"images": ["a.png", "b.png"]}, 1, "b.png"),
+    "list under value": ('<Image name="i" value="$images"/>', {"images": ["a.png", "b.png"]}, 1, "b.png"),
+    "list of one as a text": (LIST, {"images": "a.png"}, 0, "a.png"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(URLS))
+def test_image_url(case: str) -> None:
+    images, data, index, expected = URLS[case]
+    assert image_url(data, parse(f"<View>{images}</View>").image("i"), index) == expected
+
+
+NO_URLS: dict[str, tuple[str, dict[str, Any], int | None, str]] = {
+    "missing": ("$image", {"b": 1, "a": 2}, None, "the task's data holds no image URL under 'image' (it holds: a, b)"),
+    "no data": ("$image", {}, None, "the task's data holds no image URL under 'image' (it holds: nothing)"),
+    "empty": ("$image", {"image": ""}, None, "the task's data holds no image URL under 'image' (it holds: image)"),
+    "object": ("$image", {"image": {}}, None, "the task's data holds no image URL under 'image' (it holds: image)"),
+    "beyond": ("$image", {"image": ["a"]}, 1, "image 2 was asked for, but 'image' of the task's data holds 1"),
+    "negative": ("$image", {"image": ["a"]}, -1, "image 0 was asked for, but 'image' of the task's data holds 1"),
+    "empty list": ("$image", {"image": []}, None, "image 1 was asked for, but 'image' of the task's data holds 0"),
+    "nested": ("$a[3].b", {"a": [1]}, None, "the task's data holds no image URL under 'a[3].b' (it holds: a)"),
+    "text": ("/x/$n", {"n": [1]}, None, "the task's data holds no text under 'n', of which the image's URL is made"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(NO_URLS))
+def test_no_image_url(case: str) -> None:
+    value, data, index, message = NO_URLS[case]
+    with pytest.raises(ImageError) as caught:
+        image_url(data, ImageTag("i", value), index)
+    assert str(caught.value) == message

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend import shapes
 from backend.errors import BadRequest
-from backend.prompts import Click, read_click, to_pixels
-from backend.protocol import ContextRegion
+from backend.prompts import MAX_PROMPTS, Click, read_click, to_pixels
+from backend.protocol import ContextRegion, PredictRequest
 from backend.segmenter import Prompts
 from tests.unit.backend.fakes import region
 
 SIZE_WH = (200, 100)
+REQUESTS = sorted((Path(__file__).parent / "golden_requests").glob("*.json"))
 
 
 def read(*regions: dict[str, object]) -> Click:
@@ -26,6 +30,50 @@ def pixels(*regions: dict[str, object]) -> Prompts:
 
 def box(x: float, y: float, width: float, height: float, **more: Any) -> dict[str, object]:
     return region("rectanglelabels", x, y, width=width, height=height, **more)
+
+
+@pytest.mark.parametrize("path", REQUESTS, ids=[path.stem for path in REQUESTS])
+def test_every_request_that_label_studio_can_send(path: Path) -> None:
+    golden = json.loads(path.read_text())
+    expected = golden["expected"]
+    request = PredictRequest.model_validate(golden["request"])
+    regions = request.context.result if request.context else None
+    if expected.get("nothing"):
+        assert not regions
+        return
+    assert regions
+    drafts = request.tasks[0].drafts or ()
+    if "error" in expected:
+        with pytest.raises(BadRequest) as caught:
+            to_pixels(read_click(regions, drafts), (400, 200))
+        assert str(caught.value) == expected["error"]
+        return
+    click = read_click(regions, drafts)
+    for name in ("kind", "label", "to_name", "item_index", "image_rotation", "replaces"):
+        assert getattr(click, name) == expected[name], name
+    assert click.size_wh == tuple(expected["size_wh"])
+    assert sorted(click.region_ids) == expected["region_ids"]
+    prompts = to_pixels(click, click.size_wh)
+    assert prompts.names_an_object is expected["names_an_object"]
+    found = [(*xy, positive) for xy, positive in zip(prompts.points_xy, prompts.is_positive, strict=True)]
+    if path.stem == "draft_stroke":
+        assert 4 <= len(found) <= 6
+        assert (200, 100, True) in found
+        assert all(68 <= x <= 332 and 94 <= y <= 106 and positive for x, y, positive in found)
+    else:
+        np.testing.assert_allclose(np.asarray(found).reshape(-1, 3), np.reshape(expected["points"], (-1, 3)), rtol=1e-6)
+    if expected["box"] is None:
+        assert prompts.box_xyxy is None
+    else:
+        assert prompts.box_xyxy is not None
+        np.testing.assert_allclose(prompts.box_xyxy, expected["box"], rtol=1e-6)
+
+
+def test_all_shapes_of_requests_are_there() -> None:
+    requests = [PredictRequest.model_validate(json.loads(path.read_text())["request"]) for path in REQUESTS]
+    shown = {one.type for request in requests if request.context for one in request.context.result or ()}
+    shapes = {"keypoint", "rectangle", "ellipse", "polygon", "brush"}
+    assert shown >= {*shapes, *(f"{shape}labels" for shape in shapes), "labels"}
 
 
 @pytest.mark.parametrize(("given", "positive"), [(None, True), (True, True), (False, False)])
@@ -151,6 +199,130 @@ def test_whatever_box_is_drawn_the_result_lies_in_the_image(
     assert (inside <= SIZE_WH).all()
     if prompts.box_xyxy is not None:
         assert (prompts.box_xyxy[2:] > prompts.box_xyxy[:2]).all()
+
+
+def shape_of(kind: str, x: float, y: float, width: float, height: float, turn: float) -> dict[str, object]:
+    if kind == "ellipse":
+        return region("ellipse", x, y, radiusX=width, radiusY=height, rotation=turn, id="shape")
+    if kind == "polygon":
+        entry = region("polygon", 0, 0, id="shape")
+        entry["value"] = {"points": [[x, y], [x + width, y], [x + width, y + height]]}
+        return entry
+    return region("rectangle", x, y, width=width, height=height, rotation=turn, id="shape")
+
+
+inside = st.floats(0, 100)
+point = st.tuples(inside, inside, st.booleans())
+
+
+@given(st.lists(point, min_size=1, max_size=8), st.randoms(use_true_random=False), st.integers(0, 3))
+@settings(deadline=None)
+def test_order_and_duplicates_do_not_matter(drawn: list[tuple[float, float, bool]], order: Any, twice: int) -> None:
+    entries = [region("keypointlabels", x, y, positive=positive, id=str(n)) for n, (x, y, positive) in enumerate(drawn)]
+    again = [*entries, *({**one, "id": f"again {n}"} for n, one in enumerate(entries[:twice])), *entries[:twice]]
+    order.shuffle(again)
+    one, other = pixels(*entries), pixels(*again)
+    np.testing.assert_array_equal(one.points_xy, other.points_xy)
+    np.testing.assert_array_equal(one.is_positive, other.is_positive)
+
+
+@given(st.lists(st.tuples(inside, inside), min_size=1, max_size=8), st.integers(1, 20_000), st.integers(1, 20_000))
+@settings(deadline=None)
+def test_percent_to_pixels_and_back(drawn: list[tuple[float, float]], width: int, height: int) -> None:
+    click = read(*(region("keypoint", x, y, id=str(n)) for n, (x, y) in enumerate(drawn)))
+    back = to_pixels(click, (width, height)).points_xy.astype(np.float64) / (width, height) * 100
+    for xy in drawn:
+        assert np.abs(back - xy).max(axis=1).min() < 1e-4
+
+
+@given(inside, inside, st.floats(1, 80), st.floats(1, 80), st.sampled_from([(1, 1), (-1, 1), (1, -1), (-1, -1)]))
+@settings(deadline=None)
+def test_the_direction_of_drawing_does_not_matter(
+    x: float, y: float, width: float, height: float, signs: tuple[int, int]
+) -> None:
+    x, y = min(x, 98), min(y, 98)
+    start = (x if signs[0] > 0 else x + width, y if signs[1] > 0 else y + height)
+    one, other = pixels(box(x, y, width, height)), pixels(box(*start, signs[0] * width, signs[1] * height))
+    assert one.box_xyxy is not None
+    assert other.box_xyxy is not None
+    np.testing.assert_allclose(one.box_xyxy, other.box_xyxy, atol=1e-3)
+
+
+turn = st.floats(-720, 720)
+side = st.floats(1, 300)
+
+
+@given(side, side, turn)
+@settings(deadline=None)
+def test_the_box_around_a_turned_rectangle(width: float, height: float, degrees: float) -> None:
+    corners = shapes.rectangle_corners(10, 20, width, height, degrees)
+    around = shapes.around(corners)
+    assert shapes.contains(around, corners)
+    np.testing.assert_allclose(corners[0], [10, 20])
+    np.testing.assert_allclose(np.hypot(*(corners[1] - corners[0])), width)
+    np.testing.assert_allclose(np.hypot(*(corners[2] - corners[0])), height)
+    assert np.prod(around[2:] - around[:2]) >= width * height * (1 - 1e-9)
+    whole = shapes.around(shapes.rectangle_corners(10, 20, width, height, degrees + 360))
+    np.testing.assert_allclose(around, whole, atol=1e-6)
+
+
+@given(side, side, turn)
+@settings(deadline=None)
+def test_the_box_around_a_turned_ellipse_touches_it_on_all_sides(rx: float, ry: float, degrees: float) -> None:
+    t, a = np.linspace(0, 2 * np.pi, 20_001), np.deg2rad(degrees)
+    x = rx * np.cos(t) * np.cos(a) - ry * np.sin(t) * np.sin(a)
+    y = rx * np.cos(t) * np.sin(a) + ry * np.sin(t) * np.cos(a)
+    outline = np.stack([x + 5, y - 7], axis=1)
+    np.testing.assert_allclose(
+        shapes.ellipse_box(5, -7, rx, ry, degrees), shapes.around(outline), atol=1e-4 * (rx + ry)
+    )
+
+
+@given(st.sampled_from(["rectangle", "ellipse", "polygon"]), percent, percent, percent, percent, turn)
+@settings(deadline=None)
+def test_whatever_shape_is_drawn_the_result_lies_in_the_image(
+    kind: str, x: float, y: float, width: float, height: float, degrees: float
+) -> None:
+    try:
+        prompts = pixels(shape_of(kind, x, y, width, height, degrees))
+    except BadRequest:  # wholly outside
+        return
+    result = prompts.points_xy if prompts.box_xyxy is None else prompts.box_xyxy.reshape(2, 2)
+    assert len(result)
+    assert (result >= 0).all()
+    assert (result <= SIZE_WH).all()
+
+
+def test_two_key_points_at_one_place_are_a_lone_point() -> None:
+    assert pixels(region("keypoint", 5, 5, id="a"), region("keypoint", 5, 5, id="b")).is_lone_point
+
+
+def test_too_many_prompts() -> None:
+    with pytest.raises(BadRequest, match=rf"^257 prompts for one object, more than {MAX_PROMPTS}: accept or delete"):
+        read(*(region("keypoint", 1, 1, id=str(n)) for n in range(MAX_PROMPTS + 1)))
+
+
+def test_too_large_an_image_is_refused_before_a_stroke_is_decoded() -> None:
+    entry = region("brushlabels", 0, 0, size_wh=(4000, 3000))
+    entry["value"] = {"rle": [1, 2, 3], "brushlabels": ["Person"]}
+    with pytest.raises(BadRequest, match=r"^the browser shows 4000x3000 pixels, more than IMAGE_PIXEL_LIMIT=1000$"):
+        read_click([ContextRegion.model_validate(entry)], pixel_limit=1000)
+
+
+def test_the_box_on_the_screen_for_the_memory() -> None:
+    click = read(box(10, 20, 30, 40, id="old"), box(-10, 60, 50, 20, id="new"), box(1, 1, 0, 0, id="flat"))
+    assert click.drawn_box is not None
+    assert click.drawn_box.id == "new"
+    np.testing.assert_allclose(click.drawn_box.xyxy, [-10, 60, 40, 80])
+    assert click.has_box
+    assert read(region("keypoint", 1, 1)).drawn_box is None
+
+
+@pytest.mark.parametrize(("sent", "kept"), [(90, 90), (-90, 270), (450, 90), (float("nan"), 0), (float("inf"), 0)])
+def test_the_turn_of_the_view_is_kept_for_the_answer(sent: float, kept: float) -> None:
+    click = read({**region("keypoint", 25, 50), "image_rotation": sent})
+    assert click.image_rotation == kept
+    np.testing.assert_allclose(to_pixels(click, SIZE_WH).points_xy, [[50, 50]])
 
 
 def test_prompts_check_their_shapes() -> None:

@@ -1,77 +1,104 @@
 from __future__ import annotations
 
+import json
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
-from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 
-from backend import labeling_config, masks
-from backend.labeling_config import Output
-from backend.prompts import Click, Drawn
-from backend.protocol import BrushValue, LabelsValue, RegionValue
-from backend.results import encode_rle, to_results
+from backend import masks
+from backend.labeling_check import check
+from backend.labeling_config import parse
+from backend.options import ProjectOptions, read_options
+from backend.prompts import Click, read_click
+from backend.protocol import ContextRegion, RegionResult
+from backend.results import to_results
 from backend.segmenter import Candidates
-from tests.unit.backend.fakes import V1, V2
+from tests.unit.backend.fakes import V1, V2, region
+
+GOLDEN = Path(__file__).parent / "golden"
+REPLIES = json.loads((GOLDEN / "reply_shapes.json").read_text(encoding="utf-8"))
+POLYGON = V2.replace("Brush", "Polygon")
 
 
-def some_click(kind: str, label: str | None) -> Click:
-    return Click((Drawn(kind, RegionValue(), True, label),), "image", (8, 6), None)
+def drawn(rows: list[str]) -> NDArray[np.bool_]:
+    return np.asarray([[letter == "#" for letter in row] for row in rows])
 
 
-def output(xml: str, label: str | None, kind: str) -> Output:
-    return labeling_config.parse(xml).output_for("image", label, kind)
+def click_of(*entries: dict[str, Any]) -> Click:
+    return read_click([ContextRegion.model_validate(entry) for entry in entries])
 
 
-def shapes() -> dict[str, NDArray[np.bool_]]:
-    rng = np.random.default_rng(2)
-    ring = np.zeros((40, 60), dtype=bool)
-    ring[5:35, 5:55] = True
-    ring[15:25, 20:40] = False
-    one = np.zeros((7, 5), dtype=bool)
-    one[3, 2] = True
-    return {
-        "noise": rng.random((33, 47)) > 0.5,
-        "ring": ring,
-        "one pixel": one,
-        "empty": np.zeros((5, 9), dtype=bool),
-        "full": np.ones((300, 400), dtype=bool),
-        "one row": rng.random((1, 50)) > 0.3,
-    }
+def answered(xml: str, click: Click, mask: NDArray[np.bool_], **options: Any) -> list[RegionResult]:
+    output = parse(xml).output_for(click.to_name, click.label, click.kind)
+    return to_results(mask, 0.5, click, output, ProjectOptions(**options))
 
 
-@pytest.mark.parametrize("name", sorted(shapes()))
-def test_rle_comes_back_as_the_same_mask(name: str) -> None:
-    mask = shapes()[name]
-    rle = encode_rle(mask)
-    assert all(type(byte) is int for byte in rle)
-    alpha = decode_rle(rle).reshape(*mask.shape, 4)[..., 3]
-    np.testing.assert_array_equal(alpha, np.where(mask, 255, 0))
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply["name"])
+def test_golden_reply(reply: dict[str, Any]) -> None:
+    """The whole of the results for every kind of output tag."""
+    config, options = parse(reply["label_config"]), read_options(reply["extra_params"])
+    check(config, options.output)
+    click = click_of(*reply["context"])
+    output = config.output_for(click.to_name, click.label, click.kind, options.output)
+
+    results = to_results(drawn(reply["mask"]), 0.875, click, output, options)
+
+    written = [json.loads(result.model_dump_json(exclude_none=True, by_alias=True)) for result in results]
+    names: dict[str, str] = {}
+    for result in written:
+        assert len(result["id"]) == 32
+        result["id"] = names.setdefault(result["id"], f"new {len(names) + 1}")
+    assert written == reply["results"]
 
 
-def test_brush_labels_take_one_result() -> None:
-    (result,) = to_results([1], 0.5, some_click("keypointlabels", "Boat"), output(V1, "Boat", "keypointlabels"))
-    assert (result.type, result.from_name, result.to_name) == ("brushlabels", "brush", "image")
-    assert result.value == BrushValue(rle=[1], brushlabels=["Boat"])
-    assert (result.original_width, result.original_height) == (8, 6)
+TWO_PARTS = np.zeros((48, 64), dtype=bool)
+TWO_PARTS[5:20, 5:20] = True
+TWO_PARTS[30:45, 30:60] = True
 
 
-def test_brush_beside_labels_takes_two_results_of_one_region() -> None:
-    shape, labels = to_results([1], 0.5, some_click("keypoint", "Boat"), output(V2, "Boat", "keypoint"))
-    assert (shape.type, shape.from_name, shape.value) == ("brush", "brush", BrushValue(rle=[1]))
-    assert (labels.type, labels.from_name, labels.value) == ("labels", "label", LabelsValue(labels=["Boat"]))
-    assert shape.id == labels.id
+def test_a_stroke_is_replaced_by_the_first_region_only() -> None:
+    click = replace(click_of(region("keypoint", 50, 50, label="Boat")), replaces="stroke-1")
+    first, first_labels, second, second_labels = answered(POLYGON, click, TWO_PARTS)
+    assert first.id == first_labels.id == "stroke-1"
+    assert second.id == second_labels.id != "stroke-1"
+    (whole,) = answered(V1, replace(click, drawn=click_of(region("keypointlabels", 5, 5)).drawn), TWO_PARTS)
+    assert whole.id == "stroke-1"
 
 
-def test_brush_without_a_label_takes_one_result() -> None:
-    (shape,) = to_results([1], 0.5, some_click("keypoint", None), output(V2, None, "keypoint"))
-    assert shape.type == "brush"
-
-
-def test_ids_are_long_and_never_the_same() -> None:
-    where = output(V1, "Boat", "keypointlabels")
-    ids = {to_results([1], 0.5, some_click("keypointlabels", "Boat"), where)[0].id for _ in range(1000)}
-    assert len(ids) == 1000
+@pytest.mark.parametrize(("xml", "kind"), [(V1, "keypointlabels"), (POLYGON, "keypoint")])
+def test_ids_are_long_and_never_the_same(xml: str, kind: str) -> None:
+    click = click_of(region(kind, 50, 50, label="Boat"))
+    ids = [result.id for _ in range(200) for result in answered(xml, click, TWO_PARTS) if result.type != "labels"]
+    assert len(set(ids)) == len(ids) >= 200
     assert {len(one) for one in ids} == {32}
+
+
+def test_an_empty_mask_has_no_results() -> None:
+    assert answered(V2, click_of(region("keypoint", 50, 50)), np.zeros((48, 64), dtype=bool)) == []
+
+
+def test_a_mask_of_another_size_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match=r"^mask: expected shape \(48, 64\), got \(64, 48\)$"):
+        answered(V1, click_of(region("keypointlabels", 50, 50)), TWO_PARTS.T)
+
+
+def test_a_reply_holds_the_integers_once() -> None:
+    mask = np.random.default_rng(1).random((1080, 1920)) < 0.08
+    click = click_of(region("keypoint", 50, 50, size_wh=(1920, 1080)))
+    tracemalloc.start()
+    try:
+        shape, _ = answered(V2, click, mask)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    rle = shape.model_dump()["value"]["rle"]
+    assert len(rle) > 400_000
+    assert held < 8 * len(rle) * 1.2  # one list of references to small integers
 
 
 def test_best_is_the_one_the_model_trusts() -> None:

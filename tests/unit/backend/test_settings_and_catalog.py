@@ -147,7 +147,9 @@ def test_custom_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SAM2_CHECKPOINT", str(tmp_path / "own.pt"))
     monkeypatch.setenv("SAM2_CONFIG", CONFIG)
     files = catalog.choose(load_settings(), catalog.load_catalog())
-    assert files.version == f"custom@{hashlib.sha256(b'own').hexdigest()[:8]}+{__version__}"
+    weights, variant = (hashlib.sha256(file.read_bytes()).hexdigest()[:8] for file in (files.checkpoint, files.config))
+    assert weights == hashlib.sha256(b"own").hexdigest()[:8]
+    assert files.version == f"custom@{weights}-{variant}+{__version__}"
     assert files.config.is_file()
     assert not files.known
 

@@ -111,3 +111,26 @@ def test_bad_arguments_are_refused() -> None:
         draw_scene(rng(1), (15, 40), "plain")
     with pytest.raises(ValueError, match=r"^count must be at least 1, got 0$"):
         draw_scene(rng(1), SIZE_WH, "plain", count=0)
+
+
+def test_shrunken_objects_stay_where_they_were_and_keep_their_form() -> None:
+    full, small = (draw_scene(rng(2), (600, 400), "plain", count=3, shrink=shrink) for shrink in (None, (0.25, 0.25)))
+    assert len(full.objects) == len(small.objects) == 3
+    for one, two in zip(full.objects, small.objects, strict=True):
+        (rows, columns), (few_rows, few_columns) = np.nonzero(one.mask), np.nonzero(two.mask)
+        assert len(few_rows) == pytest.approx(len(rows) / 16, rel=0.1)
+        assert few_rows.max() + few_rows.min() == pytest.approx(rows.max() + rows.min(), abs=3)
+        assert few_columns.max() + few_columns.min() == pytest.approx(columns.max() + columns.min(), abs=3)
+
+
+def test_every_object_is_shrunk_by_a_factor_of_its_own() -> None:
+    full, small = (draw_scene(rng(2), (600, 400), "thermal", count=3, shrink=shrink) for shrink in ((1, 1), (0.1, 0.9)))
+    ratios = [two.mask.sum() / one.mask.sum() for one, two in zip(full.objects, small.objects, strict=True)]
+    assert all(0.01 * 0.5 <= ratio <= 0.81 * 1.1 for ratio in ratios)
+    assert np.ptp(ratios) > 0.02
+
+
+@pytest.mark.parametrize("shrink", [(0, 0.5), (0.5, 0.2), (0.5, 1.5)])
+def test_a_wrong_range_is_refused(shrink: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="shrink must be a rising range in"):
+        draw_scene(rng(1), SIZE_WH, "plain", shrink=shrink)

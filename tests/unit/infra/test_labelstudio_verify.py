@@ -104,6 +104,7 @@ class Bench:
             folder=ImageFolder("set", "/data/set"),
             access=self.access,
             exec_in_label_studio=Container(self.server),
+            exec_in_backend=Container(self.server),
             report=self.report,
             truth=self.truth,
         )

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from backend.settings import Settings as BackendSettings
+from infra.backend_settings import PASSED_ON
 from infra.folders import ImageFolder
 from infra.operation import converge
 from infra.operations.files import FilesWritten, masked_diff
@@ -32,14 +34,14 @@ def test_compose_finds_every_variable_it_asks_for() -> None:
 
 
 def test_a_dollar_in_a_secret_stays_a_dollar() -> None:
-    env = render_stack(FILES, values(), FOLDERS, FOLDERS, [])[0]
+    env = render_stack(FILES, values(), FOLDERS, FOLDERS, [], {})[0]
     assert "LABEL_STUDIO_PASSWORD='pass$word-1234'\n" in env.content.decode()
     assert env.mode == 0o600
 
 
 def test_a_value_that_an_env_file_cannot_carry_is_refused() -> None:
     with pytest.raises(ValueError, match="LABEL_STUDIO_USERNAME: a quote or a line break"):
-        render_stack(FILES, values() | {"LABEL_STUDIO_USERNAME": "o'hara@lab"}, FOLDERS, FOLDERS, [])
+        render_stack(FILES, values() | {"LABEL_STUDIO_USERNAME": "o'hara@lab"}, FOLDERS, FOLDERS, [], {})
 
 
 def test_without_secrets_nothing_is_rendered() -> None:
@@ -61,11 +63,12 @@ def test_both_services_are_shut_in() -> None:
 
 def test_files_are_written_once_and_diffs_hide_secrets() -> None:
     host = FakeHost()
-    rendered = render_stack(FILES, values(), FOLDERS, FOLDERS, [])
+    rendered = render_stack(FILES, values(), FOLDERS, FOLDERS, [], {})
     operation = FilesWritten(host, rendered)
     changes = operation.plan()
     assert [change.summary for change in changes] == [
         "write stack.env",
+        "write backend.env",
         "write compose.yaml",
         "write folders.yaml",
         "write folders.json",
@@ -88,6 +91,27 @@ def test_masking_hides_a_secret_on_both_sides() -> None:
     assert "old one" not in diff
     assert "new one" not in diff
     assert "-A=1" in diff
+
+
+def test_settings_of_the_backend_reach_its_file_without_the_prefix() -> None:
+    given = {"BACKEND_MASK_KEEP": "clicked", "BACKEND_CLICK_LIMIT": "8"}
+    (file,) = [
+        one for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], given) if one.path == FILES.backend_env
+    ]
+    assert file.content == b"MASK_KEEP='clicked'\nCLICK_LIMIT='8'\n"
+    with pytest.raises(ValueError, match="BACKEND_MASK_KEEP: a quote"):
+        render_stack(FILES, values(), FOLDERS, FOLDERS, [], {"BACKEND_MASK_KEEP": "it's"})
+
+
+def test_the_names_are_those_of_the_backend_but_for_what_the_stack_decides() -> None:
+    decided = {
+        "HOST", "PORT", "SAM2_MODEL", "SAM2_MODEL_DIR", "SAM2_CHECKPOINT", "SAM2_CONFIG", "LOCAL_FILES_DOCUMENT_ROOT",
+        "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "EMBEDDING_CACHE_DIR",
+        "IMAGE_CACHE_DIR",
+    }  # fmt: skip
+    assert {*PASSED_ON, *decided} == {name.upper() for name in BackendSettings.model_fields}
+    environment = yaml.safe_load(COMPOSE_SOURCE.read_text())["services"]["sam2"]["environment"]
+    assert set(environment) <= decided
 
 
 def test_the_example_names_every_setting() -> None:

@@ -1,0 +1,130 @@
+"""SAM 2 in OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backend.engines import packing
+from backend.engines.inputs import check_pixels, model_input, prompt_arrays
+from backend.engines.openvino_runtime import compile_options, has_bfloat16, load_openvino
+from backend.engines.out_of_memory import translated
+from backend.errors import ModelError
+from backend.segmenter import Candidates, Embedding, Prompts
+
+CPU = torch.device("cpu")
+
+
+class OpenVinoSegmenter:
+    """The graphs of `openvino_export`, compiled, behind one lock."""
+
+    device = "cpu"
+    engine_note = ""
+
+    def __init__(self, graphs: Mapping[str, Any], *, bfloat16: bool | None = None) -> None:
+        """
+        Args:
+            graphs: `openvino.Model` by the names in `openvino_export.GRAPHS`.
+            bfloat16: compute the image encoder and the decoder in it; None where the processor does.
+
+        Raises:
+            ModelError: they cannot be compiled here.
+        """
+        core = load_openvino().Core()
+        bfloat16 = has_bfloat16(core) if bfloat16 is None else bfloat16
+        fast, exact = compile_options(bfloat16=bfloat16), compile_options(bfloat16=False)
+        # Positions of points need more than the 8 bits of bfloat16: a pixel of 1024 is 10.
+        options = {"image": fast, "points": exact, "mask": exact, "decoder": fast}
+        try:
+            self._requests = {
+                name: core.compile_model(graph, "CPU", options[name]).create_infer_request()
+                for name, graph in graphs.items()
+            }
+        except RuntimeError as error:
+            reason = next(iter(str(error).splitlines()), "no reason given")
+            raise ModelError(f"OpenVINO cannot compile this model ({reason}); set SAM2_ENGINE=torch") from error
+        self._side = int(graphs["image"].input(0).shape[2])
+        height, width = graphs["mask"].input(0).shape[2:]
+        self._mask_hw = (int(height), int(width))
+        self._layout = packing.Layout(
+            "openvino-bfloat16" if bfloat16 else "openvino-float32",
+            tuple(tuple(int(length) for length in output.shape) for output in graphs["image"].outputs),
+            torch.bfloat16 if bfloat16 else torch.float32,
+        )
+        self._lock = threading.Lock()
+
+    @property
+    def input_side(self) -> int:
+        """Side in pixels of the model's square input."""
+        return self._side
+
+    @property
+    def engine(self) -> str:
+        """`openvino-float32` or `openvino-bfloat16`."""
+        return self._layout.engine
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+        """Encode an image.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8, RGB, upright.
+        """
+        return self.encode_batch([pixels])[0]
+
+    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        """Encode several images of any sizes, one after the other: every core works on each already."""
+        for pixels in batch:
+            check_pixels(pixels)
+        embeddings = []
+        for pixels in batch:
+            with translated(self.device, "encoding"), self._lock:
+                maps = self._run("image", model_input([pixels], self._side, CPU).numpy())
+                features = tuple(torch.from_numpy(level).to(self._layout.dtype) for level in maps)
+            embeddings.append(Embedding((pixels.shape[1], pixels.shape[0]), features))
+        return embeddings
+
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        """Answer the prompts: three candidates for a lone point, else one.
+
+        Raises:
+            ValueError: the prompts name no object, or their mask has another size than the logits of this model.
+        """
+        arrays = prompt_arrays(embedding.size_wh, prompts, self._side, self._mask_hw)
+        with translated(self.device, "decoding"), self._lock:
+            sparse, dense = self._run("points", arrays.coordinates, arrays.labels)
+            if arrays.mask is not None:
+                (dense,) = self._run("mask", arrays.mask)
+            features = (level.float().numpy() for level in embedding.features)
+            several, several_iou, single, single_iou = self._run("decoder", sparse, dense, *features)
+        if prompts.is_lone_point:
+            return Candidates(several[0], several_iou[0])
+        return Candidates(single[0], single_iou[0])
+
+    def size_of(self, embedding: Embedding) -> int:
+        """The memory that an embedding holds, in bytes."""
+        return packing.size_of(embedding.features)
+
+    def pack(self, embedding: Embedding) -> bytes:
+        """Serialise an embedding for a file."""
+        return packing.pack(embedding, self._layout)
+
+    def unpack(self, data: bytes) -> Embedding:
+        """Read what `pack` wrote.
+
+        Raises:
+            ValueError: it is something else, or of another engine or model.
+        """
+        return packing.unpack(data, self._layout)
+
+    def free_memory(self) -> None:
+        """Nothing to do: what OpenVINO keeps are the weights and the memory of one run."""
+
+    def _run(self, name: str, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """Outputs in the graph's order, copied: the next run overwrites the request's own."""
+        results = self._requests[name].infer(dict(enumerate(inputs)), share_inputs=True)
+        return [results[index] for index in range(len(results))]

@@ -1,0 +1,144 @@
+"""From an image and prompts to one mask: embedding, decoder, the mask before as a start, and a closer look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend import masks
+from backend.crop import Crop, choose_crop, first_point, object_box
+from backend.image_store import ImageInfo
+from backend.in_flight import Token
+from backend.memory import MaskMemory, PromptSet, prompt_set
+from backend.model import Model
+from backend.scheduling import Priority
+from backend.segmenter import Candidates, Embedding, Prompts
+from backend.stages import Stages
+
+Feedback = Literal["always", "positive", "never"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One image for one click.
+
+    Attributes:
+        info: names the content.
+        load_pixels: gives ``(H, W, 3)`` uint8 RGB; called only when something must be encoded.
+        deadline: `time.monotonic` value.
+        token: the click's right to go on.
+        stages: where the time goes.
+    """
+
+    info: ImageInfo
+    load_pixels: Callable[[], NDArray[np.uint8]]
+    deadline: float
+    token: Token
+    stages: Stages
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer of the model.
+
+    Attributes:
+        logits: ``(h, w)`` float32, of the crop where there is one, else of the whole image.
+        score: the model's own estimate of the mask's IoU.
+        crop: the piece that was looked at.
+        embedding: where the embedding came from: `memory`, `disk`, `encoded`.
+    """
+
+    logits: NDArray[np.float32]
+    score: float
+    crop: Crop | None
+    embedding: str
+
+    def mask(self, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+        """``(H, W)`` bool in this size."""
+        if self.crop is not None:
+            return self.crop.paste(self.logits, size_wh)
+        return masks.full_size(self.logits, size_wh)
+
+
+class Looker:
+    """Answers prompts with the model. Safe to call from many threads."""
+
+    def __init__(self, memory: MaskMemory, feedback: Feedback) -> None:
+        """
+        Args:
+            memory: of masks, to start the next one of the same object from.
+            feedback: whether it is used: always, while all points are positive, or never.
+        """
+        self._memory = memory
+        self._feedback = feedback
+
+    def look(self, model: Model, view: View, prompts: Prompts, *, closer: bool) -> Found:
+        """The mask of the object that the prompts name.
+
+        Args:
+            prompts: in pixels of the image; they name an object.
+            closer: encode a piece around the object where it is small in the image.
+
+        Raises:
+            RequestError: superseded, too late, out of memory, or the image cannot be read.
+        """
+        if closer:
+            crop = self._piece(model, view, prompts)
+            if crop is not None:
+                found = self._decode(model, view, prompts, crop)
+                if not crop.cuts(found.logits):
+                    return found
+        return self._decode(model, view, prompts, None)
+
+    def _piece(self, model: Model, view: View, prompts: Prompts) -> Crop | None:
+        """Where to look: the box says it, else the mask that the first point has in the whole image."""
+        size_wh, side = view.info.size_wh, model.segmenter.input_side
+        if prompts.box_xyxy is not None:
+            return choose_crop(size_wh, prompts, None, side)
+        if not prompts.is_positive.any():
+            return None
+        first = first_point(prompts)
+        whole = self._decode(model, view, first, None)
+        return choose_crop(size_wh, prompts, object_box(whole.logits, size_wh, first.points_xy[0]), side)
+
+    def _decode(self, model: Model, view: View, prompts: Prompts, crop: Crop | None) -> Found:
+        view.token.check()
+        where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
+        embedding = self._embedding(model, view, crop)
+        key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key}"
+        asked = prompts if crop is None else crop.prompts(prompts)
+        placed = prompt_set(prompts, view.info.size_wh)
+        asked = replace(asked, mask_logits=self._start(key, placed, prompts))
+        ticket = model.queue.submit(
+            lambda: model.embeddings.with_memory(lambda: model.segmenter.decode(embedding, asked)),
+            Priority.CLICK,
+            deadline=view.deadline,
+            name="decode",
+        )
+        candidates: Candidates = view.token.attach(ticket).result()
+        view.stages.add("wait", ticket.waited_seconds)
+        view.stages.add("decode", ticket.ran_seconds)
+        logits, score = masks.best(candidates)
+        self._memory.store(key, placed, logits)
+        return Found(logits, score, crop, where or "encoded")
+
+    def _embedding(self, model: Model, view: View, crop: Crop | None) -> Embedding:
+        load = view.load_pixels if crop is None else lambda: crop.pixels(view.load_pixels())
+        with view.stages("encode"):
+            return model.embeddings.get(
+                view.info,
+                load,
+                Priority.CLICK,
+                view.deadline,
+                crop_xyxy=None if crop is None else crop.box_xyxy,
+                claim=view.token.attach,
+            )
+
+    def _start(self, key: str, placed: PromptSet, prompts: Prompts) -> NDArray[np.float32] | None:
+        if self._feedback == "never" or (self._feedback == "positive" and not prompts.is_positive.all()):
+            return None
+        return self._memory.find(key, placed)

@@ -1,0 +1,194 @@
+"""Images over HTTP: each once, however many ask."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+
+import httpx
+
+from backend.errors import ImageError, SourceUnavailable
+from backend.sources.file_cache import Cached, FileCache
+from backend.sources.http import Answer, Http, OutOfTime
+from backend.sources.locations import Location
+from backend.sources.source_file import SourceFile
+from backend.sources.tokens import TokenSource
+
+logger = logging.getLogger(__name__)
+LATER = frozenset({408, 424, 425, 429})  # of the 4xx; 424: Label Studio's storage failed
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """Bytes and seconds.
+
+    Attributes:
+        download_bytes: larger images are refused.
+        fresh_seconds: for so long the server is not asked again.
+        retry_seconds: nor for so long when it did not answer and an older copy is used instead.
+    """
+
+    download_bytes: int = 512 * 1024 * 1024
+    fresh_seconds: float = 300.0
+    retry_seconds: float = 30.0
+
+
+class Fetcher:
+    """Gets images from Label Studio and from other servers. Safe to use from many threads."""
+
+    def __init__(
+        self, http: Http, cache: FileCache, tokens: TokenSource | None, limits: FetchLimits | None = None
+    ) -> None:
+        """`tokens` is None where there is no Label Studio to ask."""
+        self._http = http
+        self._cache = cache
+        self._tokens = tokens
+        self._limits = limits or FetchLimits()
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[Cached]] = {}
+
+    def fetch(self, location: Location, deadline: float) -> SourceFile:
+        """The image as a file.
+
+        Raises:
+            ImageError: it cannot be had from there, now or later.
+            SourceUnavailable: not now.
+        """
+        url = location.url
+        if url is None:
+            raise ImageError(f"the image {location.name!r} has no address to fetch it from; set LABEL_STUDIO_URL")
+        # Label Studio's resolve link, not where it leads: the signature in that is new every time.
+        key = str(url)
+        cached = self._fresh(key) or self._shared(key, url, location, deadline)
+        return SourceFile(self._cache.path(key, cached), location.name, cached.content)
+
+    def _fresh(self, key: str) -> Cached | None:
+        cached = self._cache.find(key)
+        return cached if cached and self._cache.age(cached) < self._limits.fresh_seconds else None
+
+    def _shared(self, key: str, url: httpx.URL, location: Location, deadline: float) -> Cached:
+        """Fetch, or wait for the one who is fetching it already."""
+        while True:
+            with self._lock:
+                running = self._running.get(key)
+                if running is None:
+                    mine = self._running[key] = Future()
+            if running is None:
+                return self._lead(mine, key, url, location, deadline)
+            try:
+                return running.result(timeout=max(0.0, deadline - time.monotonic()))
+            except FutureTimeout:
+                raise OutOfTime(f"the image {location.name!r} was not fetched in time; try again in a moment") from None
+            except OutOfTime:  # the other's time, not ours
+                if time.monotonic() >= deadline:
+                    raise
+
+    def _lead(self, mine: Future[Cached], key: str, url: httpx.URL, location: Location, deadline: float) -> Cached:
+        failure: BaseException = SourceUnavailable(f"the image {location.name!r} was not fetched")
+        try:
+            cached = self._fresh(key) or self._revalidated(key, url, location, deadline)
+        except BaseException as error:
+            failure = error
+            raise
+        else:
+            mine.set_result(cached)
+            return cached
+        finally:
+            with self._lock:
+                del self._running[key]
+            if not mine.done():
+                mine.set_exception(failure)
+
+    def _revalidated(self, key: str, url: httpx.URL, location: Location, deadline: float) -> Cached:
+        """From the server, or the copy that it had before when it has trouble."""
+        old = self._cache.find(key)
+        try:
+            return self._from_server(key, url, location, old, deadline)
+        except ImageError:
+            self._cache.drop(key)
+            raise
+        except SourceUnavailable as error:
+            if old is None or isinstance(error, OutOfTime):
+                raise
+            logger.warning("%s; the copy of %r from before is used", error, location.name)
+            self._cache.confirm(key, old, self._limits.fresh_seconds - self._limits.retry_seconds)
+            return old
+
+    def _from_server(self, key: str, url: httpx.URL, location: Location, old: Cached | None, deadline: float) -> Cached:
+        refused: str | None = None
+        while True:
+            authorization = None
+            if location.with_token and self._tokens is not None:
+                authorization = self._tokens.authorization(deadline, refused)
+            with self._http.get(url, _conditions(old), authorization, deadline) as answer:
+                # Once more with another token, if there is one: else `authorization` says so.
+                if answer.status == 401 and authorization is not None and refused is None:
+                    refused = authorization
+                    continue
+                return self._taken(key, answer, location, old)
+
+    def _taken(self, key: str, answer: Answer, location: Location, old: Cached | None) -> Cached:
+        if answer.status == 304 and old is not None:
+            self._cache.confirm(key, old)
+            return old
+        _check_status(answer, location)
+        encoding = answer.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("", "identity"):
+            raise ImageError(f"the image's server {answer.host} sends {location.name!r} packed ({encoding[:20]!r})")
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > self._limits.download_bytes:
+            raise self._too_large(location)
+        # Without a length nobody can tell a whole file from a broken one: it is fetched anew each time.
+        etag, changed = (_version(answer, name) if length else "" for name in ("ETag", "Last-Modified"))
+        try:
+            return self._cache.store(key, self._bounded(answer.body, location), etag, changed)
+        except OSError as error:
+            raise SourceUnavailable(
+                f"the image {location.name!r} was fetched, but cannot be kept: {error.strerror or 'the disk fails'}; "
+                "free space in IMAGE_CACHE_DIR or check its owner"
+            ) from error
+
+    def _bounded(self, body: Iterator[bytes], location: Location) -> Iterator[bytes]:
+        seen = 0
+        for piece in body:
+            seen += len(piece)
+            if seen > self._limits.download_bytes:
+                raise self._too_large(location)
+            yield piece
+
+    def _too_large(self, location: Location) -> ImageError:
+        return ImageError(
+            f"the image {location.name!r} has more than {self._limits.download_bytes / 1024**2:g} MB "
+            "(IMAGE_DOWNLOAD_LIMIT_MB)"
+        )
+
+
+def _check_status(answer: Answer, location: Location) -> None:
+    status, what = answer.status, f"the image {location.name!r}"
+    if status == 200:
+        return
+    said = f"{answer.host} answered {status} for {what}"
+    if status >= 500 or status in LATER or status < 400:
+        # Label Studio 1.23.2 answers 500 for an upload that is not there.
+        gone = " (or is the file gone?)" if location.with_token and status == 500 else ""
+        raise SourceUnavailable(f"{said}{gone}; try again, and if it stays so look into that server's log")
+    if location.with_token:
+        raise ImageError(f"{said}: is the file still there, and may the user of the backend's token see the project?")
+    raise ImageError(f"{said}: is the file still there, and may everybody read it?")
+
+
+def _conditions(old: Cached | None) -> dict[str, str]:
+    if old is None:
+        return {}
+    conditions = {"If-None-Match": old.etag, "If-Modified-Since": old.last_modified}
+    return {name: value for name, value in conditions.items() if value}
+
+
+def _version(answer: Answer, name: str) -> str:
+    value = answer.headers.get(name, "")
+    return value if value.isascii() and len(value) <= 1024 else ""

@@ -1,0 +1,73 @@
+"""One annotator's prompts through the backend's own parts, in one thread and without a server."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backend import crop, masks
+from backend.catalog import PACKAGE, load_catalog
+from backend.engines import torch_engine
+from backend.engines.torch_engine import TorchSegmenter
+from backend.segmenter import Embedding, Prompts
+from demo import model as demo_model
+
+Mask = NDArray[np.bool_]
+Logits = NDArray[np.float32]
+
+
+@lru_cache(maxsize=1)
+def demo_segmenter() -> TorchSegmenter:
+    """The shipped demo model in the backend's engine, full precision; built once a process."""
+    config = load_catalog().models["demo"].config_file()
+    if config is None:
+        raise FileNotFoundError(f"the demo model's YAML is not in {PACKAGE}")
+    return torch_engine.build(config, demo_model.WEIGHTS, torch.device("cpu"), None)
+
+
+def prompts(points: list[tuple[float, float]], positive: list[bool], box: tuple[float, ...] | None = None) -> Prompts:
+    """Prompts in pixels of the image."""
+    return Prompts(
+        np.asarray(points, dtype=np.float32).reshape(-1, 2),
+        np.asarray(positive, dtype=np.bool_),
+        None if box is None else np.asarray(box, dtype=np.float32),
+    )
+
+
+class Whole:
+    """A whole image, encoded once."""
+
+    def __init__(self, segmenter: TorchSegmenter, pixels: NDArray[np.uint8]) -> None:
+        """Encode ``(H, W, 3)`` uint8 RGB."""
+        self.size_wh = (pixels.shape[1], pixels.shape[0])
+        self._segmenter = segmenter
+        self._pixels = pixels
+        self._embedding = segmenter.encode(pixels)
+        self._pieces: dict[str, Embedding] = {}
+
+    def logits(self, asked: Prompts) -> Logits:
+        """The best candidate, ``(h, w)`` over the whole image."""
+        return masks.best(self._segmenter.decode(self._embedding, asked))[0]
+
+    def mask(self, asked: Prompts) -> Mask:
+        """The answer at full size, without a closer look."""
+        return masks.full_size(self.logits(asked), self.size_wh)
+
+    def piece_for(self, asked: Prompts, small_cells: float = crop.SMALL_CELLS) -> crop.Crop | None:
+        """The piece that the backend would look at; None where the whole image serves as well."""
+        found = None
+        if asked.box_xyxy is None:
+            first = crop.first_point(asked)
+            found = crop.object_box(self.logits(first), self.size_wh, first.points_xy[0])
+        return crop.choose_crop(self.size_wh, asked, found, self._segmenter.input_side, small_cells)
+
+    def closer(self, piece: crop.Crop, asked: Prompts) -> Mask | None:
+        """The answer from a piece, at full size; None where it reaches the piece's edge."""
+        embedding = self._pieces.get(piece.key)
+        if embedding is None:
+            embedding = self._pieces[piece.key] = self._segmenter.encode(piece.pixels(self._pixels))
+        logits = masks.best(self._segmenter.decode(embedding, piece.prompts(asked)))[0]
+        return None if piece.cuts(logits) else piece.paste(logits, self.size_wh)

@@ -1,0 +1,148 @@
+"""Projects of any labeling configuration on the running stack, and what the editor would send to them."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from label_studio_sdk.converter.brush import mask2rle
+from numpy.typing import NDArray
+
+from infra.labelstudio.client import Client
+from infra.labelstudio.masks import masks_in
+from infra.labelstudio.token_auth import TokenAuth
+
+Mask = NDArray[np.bool_]
+Region = dict[str, Any]
+LABEL = "Thing"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One project with our backend, made for one test."""
+
+    client: Client
+    api_key: str
+    backend_url: str
+    project_id: int
+    backend_id: int
+
+    def task(self, **data: object) -> int:
+        """Import one task; return its id."""
+        before = {one.id for one in self.client.tasks(self.project_id, "image")}
+        self.client.sdk.projects.import_tasks(self.project_id, request=[dict(data)])
+        (made,) = {one.id for one in self.client.tasks(self.project_id, "image")} - before
+        return made
+
+    def upload(self, file: Path) -> int:
+        """Upload a file as a task, as the browser's import does; return its id."""
+        before = {one.id for one in self.client.tasks(self.project_id, "image")}
+        with httpx.Client(
+            base_url=self.client.base_url,
+            auth=TokenAuth(self.client.base_url, self.api_key),
+            trust_env=False,
+            timeout=60,
+        ) as http:
+            answer = http.post(
+                f"/api/projects/{self.project_id}/import", files={"file": (file.name, file.read_bytes())}
+            )
+            assert answer.status_code == 201, answer.text
+        (made,) = {one.id for one in self.client.tasks(self.project_id, "image")} - before
+        return made
+
+    def draft(self, task_id: int, *regions: Region) -> None:
+        """Save unsubmitted regions, as the editor does by itself while somebody draws."""
+        with httpx.Client(
+            base_url=self.client.base_url,
+            auth=TokenAuth(self.client.base_url, self.api_key),
+            trust_env=False,
+            timeout=60,
+        ) as http:
+            answer = http.post(f"/api/tasks/{task_id}/drafts", json={"result": list(regions), "lead_time": 1.0})
+            assert answer.status_code == 201, answer.text
+
+    def ask(self, task_id: int, *regions: Region) -> list[Mapping[str, Any]]:
+        """Send prompts through Label Studio; the reply's results."""
+        answer = self.client.click(self.backend_id, task_id, regions)
+        assert answer.errors == ()
+        assert answer.data is not None
+        results = answer.data["result"]
+        assert isinstance(results, list)
+        return results
+
+    def mask(self, task_id: int, *regions: Region) -> Mask:
+        """The one brush mask of the reply."""
+        (found,) = masks_in(self.ask(task_id, *regions))
+        return found.mask
+
+    def refusal(self, task_id: int, *regions: Region) -> str:
+        """The error that the browser is given."""
+        answer = self.client.click(self.backend_id, task_id, regions)
+        assert answer.data is None
+        return " ".join(answer.errors)
+
+
+@contextmanager
+def project(
+    client: Client, api_key: str, backend_url: str, config: str, extra_params: object = None
+) -> Iterator[Bench]:
+    """A project with this labeling configuration and our backend; removed afterwards."""
+    project_id = client.create_project(f"Bench {uuid.uuid4().hex[:12]}", "", config)
+    try:
+        made = client.sdk.ml.create(
+            project=project_id, url=backend_url, title="SAM2", is_interactive=True, extra_params=extra_params
+        )
+        assert made.id is not None
+        yield Bench(client, api_key, backend_url, project_id, made.id)
+    finally:
+        client.sdk.projects.delete(project_id)
+
+
+def point(xy: Sequence[float], size_wh: tuple[int, int], *, positive: bool = True, **more: object) -> Region:
+    """A smart key point of `<KeyPointLabels name="point">`."""
+    value = {"x": 100 * xy[0] / size_wh[0], "y": 100 * xy[1] / size_wh[1], "width": 0.2, "keypointlabels": [LABEL]}
+    return region("keypointlabels", "point", size_wh, value, is_positive=positive, **more)
+
+
+def box(xyxy: Sequence[float], size_wh: tuple[int, int], **more: object) -> Region:
+    """A smart rectangle of `<RectangleLabels name="box">`."""
+    width, height = size_wh
+    value = {
+        "x": 100 * xyxy[0] / width,
+        "y": 100 * xyxy[1] / height,
+        "width": 100 * (xyxy[2] - xyxy[0]) / width,
+        "height": 100 * (xyxy[3] - xyxy[1]) / height,
+        "rotation": 0,
+        "rectanglelabels": [LABEL],
+    }
+    return region("rectanglelabels", "box", size_wh, value, **more)
+
+
+def stroke(mask: Mask, **more: object) -> Region:
+    """A brush stroke of `<BrushLabels name="brush">`. ``(H, W)`` bool."""
+    rle = mask2rle(mask.astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
+    value = {"format": "rle", "rle": rle, "brushlabels": [LABEL]}
+    return region("brushlabels", "brush", (mask.shape[1], mask.shape[0]), value, **more)
+
+
+def region(kind: str, name: str, size_wh: tuple[int, int], value: Mapping[str, object], **more: object) -> Region:
+    """One entry of `context.result` or of a draft."""
+    return {
+        "id": secrets.token_urlsafe(8)[:10],
+        "type": kind,
+        "from_name": name,
+        "to_name": "image",
+        "original_width": size_wh[0],
+        "original_height": size_wh[1],
+        "image_rotation": 0,
+        "origin": "manual",
+        "value": dict(value),
+        **more,
+    }

@@ -1,0 +1,163 @@
+"""The command line, the pictures, the progress lines and the small measurements."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from label_studio_sdk.converter.brush import mask2rle
+from PIL import Image
+
+from bench import loop, measure, pictures, server
+from bench.clicks import Reply
+from bench.errors import BackendFailed, MaskNotClean, WorkerFailed
+from bench.machine import describe, processor
+from bench.pictures import Album, in_pixels, with_comment
+from bench.plan import ENGINES, parse
+from bench.progress import Progress
+from bench.server import Backend
+from bench.worker import Worker
+
+OUT = Path("somewhere")
+
+
+def test_default_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.plan.cuda_devices", lambda: 0)
+    plan = parse([], OUT)
+    assert (plan.models, plan.engines, plan.sizes) == (("demo", "tiny"), ("torch", "openvino"), ("2 MP", "12 MP"))
+    assert plan.out == OUT
+    assert plan.has_ragged("tiny", "openvino")
+    assert not plan.has_ragged("tiny", "torch")
+    assert not plan.has_ragged("demo", "openvino")
+
+
+def test_a_gpu_adds_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.plan.cuda_devices", lambda: 1)
+    plan = parse([], OUT)
+    assert plan.models == ("demo", "tiny", "large")
+    assert plan.engines == ("torch", "openvino", "cuda")
+    assert ENGINES["cuda"]["SAM2_DEVICE"] == "cuda"
+
+
+def test_quick_is_the_demo_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.plan.cuda_devices", lambda: 0)
+    plan = parse(["--quick"], OUT)
+    assert plan.models == ("demo",)
+    assert not any("memory" in name or "ragged" in name for name in plan.steps())
+
+
+def test_choices_and_their_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = parse(["--models", "tiny,large", "--engines", "torch", "--sizes", "12", "--quick"], OUT)
+    assert (plan.models, plan.engines, plan.sizes) == (("tiny", "large"), ("torch",), ("12 MP",))
+    for wrong in (["--models", "huge"], ["--engines", "tensorrt"], ["--sizes", "3"]):
+        with pytest.raises(SystemExit):
+            parse(wrong, OUT)
+        assert "is none of" in capsys.readouterr().err
+
+
+def test_pictures_differ_in_content_and_not_in_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pictures.SIZES, "2 MP", (320, 180))
+    album = Album(tmp_path)
+    one, two = album.new("2 MP"), album.new("2 MP")
+    first, second = (Path(album.path(picture)) for picture in (one, two))
+    assert first.read_bytes() != second.read_bytes()
+    pixels = loop.read_rgb(str(first))
+    np.testing.assert_array_equal(pixels, loop.read_rgb(str(second)))
+    assert pixels.shape == (one.size_wh[1], one.size_wh[0], 3)
+    assert (one.task, two.task) == (1, 2)
+    points = [album.point("2 MP", number) for number in range(100)]
+    assert all(0 < value < 100 for point in points for value in point)
+    assert len(set(points)) > 3
+
+
+def test_comment_of_a_jpeg() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    with Image.open(io.BytesIO(with_comment(buffer.getvalue(), b"seven"))) as image:
+        assert image.info["comment"] == b"seven"
+    with pytest.raises(ValueError, match="expected a start-of-image marker"):
+        with_comment(b"PNG", b"seven")
+    with pytest.raises(ValueError, match="at most 65533 bytes"):
+        with_comment(buffer.getvalue(), b"x" * 65534)
+
+
+def test_percent_to_pixels() -> None:
+    assert in_pixels([(50.0, 25.0)], (200, 100)) == [(100.0, 25.0)]
+
+
+def test_overlap() -> None:
+    one = np.asarray([[True, True, False]])
+    assert measure.overlap(one, np.asarray([[False, True, True]])) == pytest.approx(1 / 3)
+    assert measure.overlap(one, one) == 1.0
+    assert measure.overlap(one & False, one & False) == 1.0
+
+
+def reply_with(mask: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> Reply:
+    rle = mask2rle(mask)  # type: ignore[no-untyped-call]
+    return Reply(0.1, {}, f'{{"results": [{{"result": [{{"value": {{"rle": {rle}}}}}]}}]}}'.encode())
+
+
+def test_clean_masks_are_one_part() -> None:
+    disc = np.zeros((30, 40), dtype=np.uint8)
+    disc[5:20, 10:25] = 255
+    measure.check_clean(reply_with(disc), (40, 30))
+    disc[25:29, 30:35] = 255
+    with pytest.raises(MaskNotClean, match="the mask has 2 parts"):
+        measure.check_clean(reply_with(disc), (40, 30))
+    with pytest.raises(MaskNotClean, match="covers 100"):
+        measure.check_clean(reply_with(np.full((30, 40), 255, dtype=np.uint8)), (40, 30))
+    with pytest.raises(MaskNotClean, match="without a mask"):
+        measure.check_clean(Reply(0.1, {}, b'{"results": [{"result": []}]}'), (40, 30))
+
+
+class Clock:
+    """Time by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_progress_says_what_and_how_long() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress({"one": 10.0, "two": 20.0, "three": 30.0}, stream, clock)
+    with progress.step("one"):
+        clock.now += 20  # twice as slow as expected
+    progress.skip("three")
+    with progress.step("two"):
+        pass
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "[1/3] one ... 0:00 gone, about 1:00 left"
+    assert lines[1] == "    one: 20.0 s"
+    assert lines[2] == "[3/3] two ... 0:20 gone, about 0:40 left"
+    with pytest.raises(KeyError), progress.step("one"):
+        pass
+
+
+def test_processor_in_words() -> None:
+    assert processor("model name : AMD EPYC 9454\nflags : avx2 avx512f avx512_bf16\n") == "AMD EPYC 9454 (AVX-512 bf16)"
+    assert processor("model name\t: Intel(R) Xeon(R) CPU @ 2.2GHz\nflags\t: avx2\n") == "Intel Xeon CPU (AVX2)"
+    assert processor("") == "an unknown processor (without AVX2)"
+    assert "GB of memory" in describe()
+
+
+def test_a_backend_that_cannot_start_says_why(tmp_path: Path) -> None:
+    broken = Backend({"SAM2_MODEL": "nonsense"}, tmp_path / "log")
+    with pytest.raises(BackendFailed, match=r"^the backend ended with code 2: .*SAM2_MODEL"), broken:
+        pass
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    broken = Worker("engine", {"SAM2_MODEL": "nonsense"}, tmp_path / "log")
+    with pytest.raises(WorkerFailed, match=r"^the engine process ended: .*SAM2_MODEL"), broken:
+        pass
+
+
+def test_the_port_is_found_in_uvicorns_line() -> None:
+    line = "2026-01-01 INFO uvicorn.error [-] Uvicorn running on http://127.0.0.1:40123 (Press CTRL+C to quit)"
+    found = server.RUNNING_ON.search(line)
+    assert found is not None
+    assert found.group(1) == "40123"

@@ -1,0 +1,96 @@
+"""`./inv embed` against the backend's real routes; only the way into the container is replaced."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from backend.app import create_app
+from backend.settings import Settings
+from infra.embed import cancel_all, embed
+from infra.errors import LabelrigError
+from infra.hosts.base import Result
+from infra.report import Report
+from tests.unit.backend.fakes import MODEL, FakeSegmenter
+
+
+class Container:
+    """Stands for `docker compose exec sam2`: asks the same application without a network."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+        self.asked: list[str] = []
+
+    def __call__(
+        self, *argv: str, ok: Collection[int] = (0,), timeout: float = 0.0, stdin: bytes | None = None
+    ) -> Result:
+        assert argv[:3] == ("python", "-m", "backend.ask")
+        method, path = argv[3:]
+        self.asked.append(f"{method} {path.rpartition('/')[0] or path}")
+        answer = self.client.request(method, path, content=stdin)
+        return Result(argv, 0 if answer.is_success else 1, answer.text, "")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "files" / "set"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def container(images: Path, tmp_path: Path) -> Iterator[Container]:
+    settings = Settings(local_files_document_root=images, embedding_cache_dir=tmp_path / "cache")
+    with TestClient(create_app(FakeSegmenter, settings, MODEL)) as client:
+        yield Container(client)
+
+
+def no_pause(_seconds: float) -> None:
+    """The backend's thread works meanwhile."""
+
+
+def test_every_image_is_encoded_once(container: Container) -> None:
+    report = Report(io.StringIO())
+    request: dict[str, object] = {"key": "a", "folder": "set"}
+    first = embed(container, request, report, pause=no_pause)
+    assert first.startswith("3 images encoded, 0 were there already, 0 failed, in ")
+    again = embed(container, request, report, pause=no_pause)
+    assert again.startswith("0 images encoded, 3 were there already, 0 failed, in ")
+    assert report.facts["embed"]["total"] == 3  # type: ignore[index]
+
+
+def test_images_that_fail_are_named_and_the_others_done(container: Container, images: Path) -> None:
+    (images / "set" / "1.png").write_bytes(b"no image")
+    with pytest.raises(LabelrigError) as caught:
+        embed(container, {"key": "a", "folder": "set"}, Report(io.StringIO()), pause=no_pause)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("the embed job is done; 2 images encoded, 0 were there already, 1 failed")
+    assert "1.png" in lines[1]
+
+
+def test_a_folder_that_is_not_there_is_said_in_the_words_of_the_backend(container: Container) -> None:
+    with pytest.raises(LabelrigError) as caught:
+        embed(container, {"key": "a", "folder": "nowhere"}, Report(io.StringIO()), pause=no_pause)
+    assert str(caught.value) == "the SAM2 backend refuses: there is no folder 'nowhere' in the shared folder"
+    assert container.asked == ["POST /embed"]
+
+
+def test_a_container_that_is_down_is_said_as_such() -> None:
+    def dead(*argv: str, ok: Collection[int] = (0,), timeout: float = 0.0, stdin: bytes | None = None) -> Result:
+        return Result(argv, 1, "", 'service "sam2" is not running')
+
+    with pytest.raises(LabelrigError, match=r"does not answer POST /embed: service \"sam2\" is not running; does the"):
+        embed(dead, {"folder": "set"}, Report(io.StringIO()))
+
+
+def test_nothing_runs_nothing_is_ended(container: Container) -> None:
+    assert cancel_all(container) == 0

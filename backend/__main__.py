@@ -20,7 +20,7 @@ from backend.errors import ModelError, OutOfMemory, SettingsError
 from backend.reason import ReasonProtocol
 from backend.segmenter import Prompts, Segmenter
 from backend.settings import Settings, load_settings
-from backend.web import RequestIdFilter
+from backend.web import OneLineFormatter, RequestIdFilter
 
 logger = logging.getLogger("backend")
 STOP_SECONDS = 8  # below the 10 s that Docker grants
@@ -91,12 +91,13 @@ def load_model(settings: Settings, model: ModelFiles) -> Segmenter:
 
 def configure_logging(level: str) -> None:
     """One line a record on stderr, with the id of the request it belongs to."""
+    line = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "filters": {"request_id": {"()": RequestIdFilter}},
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
+            "formatters": {"line": {"()": OneLineFormatter, "fmt": line}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
             "root": {"level": "WARNING", "handlers": ["stderr"]},
             "loggers": {"backend": {"level": level}, "uvicorn.error": {"level": level}},

@@ -212,7 +212,7 @@ class EmbedJobs:
         try:
             file = self._open_source(*image, deadline)
             info = self._store.describe(file, deadline)
-            if self._embeddings.where(info) == "disk":
+            if self._embeddings.is_on_disk(info):
                 self._count(job, "skipped")
                 return None
             return _Loaded(file.name, info, self._store.pixels(file, info, deadline, keep=False))

@@ -114,6 +114,10 @@ class Embeddings:
             return "memory"
         return "disk" if self._disk is not None and key in self._disk else None
 
+    def is_on_disk(self, info: ImageInfo) -> bool:
+        """Whether the whole image's embedding would outlive the process."""
+        return self._disk is not None and self.key(info) in self._disk
+
     def get(
         self,
         info: ImageInfo,

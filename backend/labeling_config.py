@@ -209,7 +209,7 @@ def _looked_up(data: Mapping[str, Any], path: str) -> Any:
         return data[path]
     found: Any = data
     for step in re.findall(r"[^.[\]]+", path):
-        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+        if isinstance(found, list) and step.isdecimal() and len(step) < 10 and int(step) < len(found):
             found = found[int(step)]
         elif isinstance(found, Mapping) and step in found:
             found = found[step]

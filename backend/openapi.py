@@ -31,6 +31,7 @@ ERRORS: dict[str, dict[str, str]] = {
     "/ready": {"503": "no click would be answered now"},
 }
 GOOD = {"/webhook": "201", "/embed": "202"}
+TEXTS = {"/status": "text/html", "/metrics": "text/plain"}
 
 
 def describe(app: FastAPI) -> None:
@@ -70,6 +71,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     kept = operation["responses"].pop("200", {"description": "done"})
     if path == "/predict":
         kept["content"] = _json(REFERENCE.format(model=PredictAnswer.__name__))
+    if path in TEXTS:
+        kept["content"] = {TEXTS[path]: {"schema": {"type": "string"}}}
     error = _json(REFERENCE.format(model="Error"))
     described = {**COMMON, **ERRORS.get(path, {})}
     operation["responses"] = {

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.errors import BadRequest, RequestError
+from backend.errors import BadRequest, RequestError, Superseded
 from backend.reason import reason_header
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,14 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class OneLineFormatter(logging.Formatter):
+    """Keeps what a client chose (a task's id, a file's name) from making lines of its own; tracebacks keep theirs."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        return "".join(one if one.isprintable() else "?" for one in super().formatMessage(record))
+
+
 def error_response(
     request: Request, status: int, detail: str, also: dict[str, str | None] | None = None
 ) -> JSONResponse:
@@ -150,13 +158,17 @@ def install_error_handlers(
     async def expected(request: Request, error: Exception) -> JSONResponse:
         status = error.status if isinstance(error, RequestError) else 500
         path, sentence = one_line(request.url.path), one_line(str(error))
-        logger.warning("%s %s -> %d: %s", request.method, path, status, sentence)
+        # A superseded click is normal work.
+        level = logging.DEBUG if isinstance(error, Superseded) else logging.WARNING
+        logger.log(level, "%s %s -> %d: %s", request.method, path, status, sentence)
         told(error, request_id_of(request))
         return error_response(request, status, str(error))
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         status, detail = (error.status_code, str(error.detail)) if isinstance(error, HTTPException) else (500, "")
-        return error_response(request, status, f"{detail}: {request.method} {request.url.path}")
+        response = error_response(request, status, f"{detail}: {request.method} {request.url.path}")
+        response.headers.update((error.headers if isinstance(error, HTTPException) else None) or {})  # 405 has `Allow`
+        return response
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         request_id = request_id_of(request)

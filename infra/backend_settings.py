@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import yaml
+
 PREFIX = "BACKEND_"
 PASSED_ON = (
     "SAM2_DEVICE",
@@ -42,21 +44,15 @@ def backend_names() -> tuple[str, ...]:
     return tuple(PREFIX + name for name in PASSED_ON)
 
 
-def render_backend_env(given: Mapping[str, str]) -> bytes:
-    """The container's env file, without the prefix, in the order of `PASSED_ON`.
+def render_backend(given: Mapping[str, str]) -> bytes:
+    """The compose file that adds them to the container's environment, without the prefix.
+
+    Not an env file: compose leaves its content out of the hash that `config --hash` prints and takes it into the
+    one it labels the container with, so the two would never agree.
 
     Args:
         given: by the name in `.env`.
-
-    Raises:
-        ValueError: a value holds a quote or a line break, which compose's env files cannot carry.
     """
-    lines = []
-    for name in PASSED_ON:
-        value = given.get(PREFIX + name)
-        if value is None:
-            continue
-        if "'" in value or "\n" in value:
-            raise ValueError(f"{PREFIX}{name}: a quote or a line break cannot stand in an env file")
-        lines.append(f"{name}='{value}'\n")
-    return "".join(lines).encode()
+    environment = {name: given[PREFIX + name].replace("$", "$$") for name in PASSED_ON if PREFIX + name in given}
+    document = {"services": {"sam2": {"environment": environment}}} if environment else {"services": {}}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()

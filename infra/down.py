@@ -38,9 +38,10 @@ def down(settings: Settings, host: Host, report: Report, *, purge: bool = False)
             there = engine.containers.list(all=True, filters=ours, ignore_removed=True)
             volumes = engine.volumes.list(filters=ours) if purge else []
             if there or volumes:
-                if host.read(files.env) is None:
+                gone = [path for path in (files.env, *files.compose) if host.read(path) is None]
+                if gone:
                     raise LabelrigError(
-                        f"{files.env} is gone, so compose does not know the project {settings.project}; "
+                        f"{gone[0]} is not there, so compose does not know the project {settings.project}; "
                         "run `./inv up` once to have it rendered again, then `./inv down`"
                     )
                 report.changing(f"stop {len(there)} containers" + (f", remove {len(volumes)} volumes" if purge else ""))

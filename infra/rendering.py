@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.backend_settings import render_backend_env
+from infra.backend_settings import render_backend
 from infra.folders import ImageFolder, render_compose, render_folders
 from infra.network_guard import banned_subnets
 from infra.settings import REPOSITORY, Settings
@@ -27,14 +27,9 @@ class StackFiles:
         return f"{self.folder}/stack.env"
 
     @property
-    def backend_env(self) -> str:
-        """What `.env` says to the SAM2 backend."""
-        return f"{self.folder}/backend.env"
-
-    @property
-    def compose(self) -> tuple[str, str]:
+    def compose(self) -> tuple[str, str, str]:
         """The compose files, in the order compose merges them."""
-        return f"{self.folder}/compose.yaml", f"{self.folder}/folders.yaml"
+        return f"{self.folder}/compose.yaml", f"{self.folder}/folders.yaml", f"{self.folder}/backend.yaml"
 
     @property
     def folders(self) -> str:
@@ -96,11 +91,11 @@ def render_stack(
         if "'" in value or "\n" in value:
             raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
     env = "".join(f"{name}='{value}'\n" for name, value in values.items())  # '' keeps a `$` as it is
-    compose, mounts = files.compose
+    compose, mounts, for_backend = files.compose
     return [
         RenderedFile(files.env, env.encode(), 0o600),
-        RenderedFile(files.backend_env, render_backend_env(backend), 0o600),
         RenderedFile(compose, Path(COMPOSE_SOURCE).read_bytes(), 0o644),
         RenderedFile(mounts, render_compose(mounted, groups), 0o644),
+        RenderedFile(for_backend, render_backend(backend), 0o600),
         RenderedFile(files.folders, render_folders(folders), 0o644),
     ]

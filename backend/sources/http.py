@@ -218,8 +218,9 @@ def _next(url: httpx.URL, answer: Answer) -> httpx.URL:
     """Where a redirect leads, if one may go there."""
     try:
         following = url.join(answer.headers.get("Location", ""))
-    except (httpx.InvalidURL, UnicodeError):
-        following = httpx.URL()
-    if following == url or following.scheme not in ("http", "https") or not following.host or following.userinfo:
+        leads = following.scheme in ("http", "https") and following.host and not following.userinfo
+    except (httpx.InvalidURL, UnicodeError):  # the latter also of a host that begins with `xn--` and is none
+        leads = False
+    if not leads or following == url:
         raise ImageError(f"the image's server {url.host} redirects to no http(s) address")
     return following

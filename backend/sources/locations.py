@@ -78,9 +78,10 @@ class Locator:
             return self._of_label_studio(text)
         try:
             parsed = httpx.URL(text)
+            host = parsed.host  # what begins with `xn--` is decoded here
         except (httpx.InvalidURL, UnicodeError):
             raise ImageError(f"the task's image URL {_shown(text.split('?')[0])!r} is no valid URL") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        if parsed.scheme not in ("http", "https") or not host:
             shown = text.split(":")[0] + ":" if ":" in text else text.split("?")[0]
             raise ImageError(
                 f"the task's image {_shown(shown)!r} is no URL that images are read from: expected "

@@ -186,16 +186,20 @@ class Client:
         with self._doing("list the ML backends"):
             return [_backend(one) for one in self.sdk.ml.list(project=project_id)]
 
-    def add_backend(self, project_id: int, url: str, title: str) -> int:
+    def add_backend(self, project_id: int, url: str, title: str, options: Mapping[str, object] | None = None) -> int:
         """Register an interactive ML backend; return its id. Label Studio calls its health and setup first."""
         with self._doing(f"connect the ML backend {url}"):
-            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=True)
+            given = {"extra_params": dict(options)} if options else {}
+            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=True, **given)
         return _id_of(made.id)
 
-    def update_backend(self, project_id: int, backend_id: int, url: str, title: str) -> None:
-        """Set title and interactivity. Label Studio needs url and project in the request too."""
+    def update_backend(
+        self, project_id: int, backend_id: int, url: str, title: str, options: Mapping[str, object] | None = None
+    ) -> None:
+        """Set title, interactivity and, unless empty, options. Label Studio needs url and project each time."""
         with self._doing(f"update the ML backend {url}"):
-            self.sdk.ml.update(backend_id, project=project_id, url=url, title=title, is_interactive=True)
+            given = {"extra_params": dict(options)} if options else {}
+            self.sdk.ml.update(backend_id, project=project_id, url=url, title=title, is_interactive=True, **given)
 
     def delete_backend(self, backend_id: int) -> None:
         """Remove an ML backend from its project."""
@@ -302,4 +306,5 @@ def _backend(one: MlBackend) -> Backend:
         state=str(one.state or ""),
         error=one.error_message or "",
         model_version=one.model_version or "",
+        options=one.extra_params,
     )

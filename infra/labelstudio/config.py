@@ -6,6 +6,7 @@ Reads files only: no network, nothing is changed, so that a broken file is found
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -40,9 +41,10 @@ class ImagesPart(_Part):
 
 
 class BackendPart(_Part):
-    """How the SAM2 backend is called in the project's settings."""
+    """How the SAM2 backend is called in the project's settings, and what the project chooses (docs/backend.md)."""
 
     title: Annotated[str, Field(min_length=1, max_length=100)] = "SAM2"
+    options: dict[str, bool | int | float | str] = {}
 
 
 class ProjectPart(_Part):
@@ -66,8 +68,8 @@ class ProjectsFile(_Part):
 class ProjectSpec:
     """One project, ready to be applied: everything in it was read and checked.
 
-    `images_filter` is a regular expression for `re.match` on the file name. `labeling` holds the XML and what
-    it says.
+    `images_filter` is a regular expression for `re.match` on the file name. `backend_options` go to the backend as
+    its extra params; it checks them. `labeling` holds the XML and what it says.
     """
 
     name: str
@@ -77,6 +79,7 @@ class ProjectSpec:
     version: int
     images_filter: str
     backend_title: str
+    backend_options: Mapping[str, bool | int | float | str]
     labeling: LabelingConfig
 
 
@@ -104,6 +107,7 @@ def load_project(repository: Path, name: str) -> ProjectSpec:
         version=part.version,
         images_filter=part.images.filter,
         backend_title=part.backend.title,
+        backend_options=part.backend.options,
         labeling=load_labeling(repository / relative, relative),
     )
 

@@ -60,6 +60,7 @@ class Backend:
     state: str
     error: str
     model_version: str
+    options: object = None  # `extra_params` as Label Studio has it
 
     @property
     def connected(self) -> bool:

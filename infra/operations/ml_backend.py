@@ -61,10 +61,15 @@ class BackendRegistered:
             for one in others
         ]
         if not kept.is_interactive or kept.title != self.spec.backend_title:
-            update = partial(client.update_backend, project.id, kept.id, kept.url, self.spec.backend_title)
+            update = partial(self._update, client, project.id, kept)
             changes.append(
                 Change(f"make the ML backend {self.url} interactive and call it {self.spec.backend_title}", update)
             )
+        elif self.spec.backend_options and kept.options != dict(self.spec.backend_options):
+            # Without options in projects.yaml, what somebody chose in the browser is left alone.
+            shown = ", ".join(f"{name}={value}" for name, value in self.spec.backend_options.items())
+            update = partial(self._update, client, project.id, kept)
+            changes.append(Change(f"set the options of the ML backend {self.url}: {shown}", update))
         self._mention_rivals(everything, kept)
         if not kept.connected:
             self._wait_connected(client, project.id, kept)
@@ -75,13 +80,16 @@ class BackendRegistered:
         project_id = get_project(client, self.spec.title).id
         before = {one.id for one in client.backends(project_id)}
         try:
-            client.add_backend(project_id, self.url, self.spec.backend_title)
+            client.add_backend(project_id, self.url, self.spec.backend_title, self.spec.backend_options)
         except LabelStudioError:
             # Label Studio keeps the row of some registrations that it refuses.
             for one in client.backends(project_id):
                 if one.id not in before and same_url(one.url, self.url):
                     client.delete_backend(one.id)
             raise
+
+    def _update(self, client: Client, project_id: int, kept: Backend) -> None:
+        client.update_backend(project_id, kept.id, kept.url, self.spec.backend_title, self.spec.backend_options)
 
     def _wait_connected(self, client: Client, project_id: int, kept: Backend) -> None:
         last = kept

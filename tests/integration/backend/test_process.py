@@ -262,5 +262,6 @@ def test_an_error_stands_in_the_status_line_too(client: httpx.Client) -> None:
     # As Label Studio asks, whose message this becomes.
     shown = requests.post(f"{client.base_url}/predict", json=body, timeout=60)
     assert (shown.status_code, "x-injected" in shown.headers) == (400, False)
+    assert shown.reason == shown.json()["detail"].replace("漢", "?")
     with pytest.raises(requests.HTTPError, match=r"400 Client Error: no output tag .* takes the label 'señal"):
         shown.raise_for_status()

@@ -51,7 +51,7 @@ class Encoder:
         return [self.encode(pixels) for pixels in batch]
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
-        raise NotImplementedError
+        raise AssertionError("a cache never decodes")
 
     def size_of(self, embedding: Embedding) -> int:
         return EMBEDDING_BYTES

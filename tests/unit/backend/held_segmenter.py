@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
@@ -66,15 +66,15 @@ class House:
         self.segmenter = segmenter
         self._threads = threads
 
-    def ask(self, body: dict[str, object]) -> httpx.Response:
+    def ask(self, body: dict[str, object]) -> httpx2.Response:
         """Send a click and wait for the answer."""
         return self.client.post("/predict", json=body)
 
-    def send(self, body: dict[str, object]) -> Future[httpx.Response]:
+    def send(self, body: dict[str, object]) -> Future[httpx2.Response]:
         """Send a click in a thread."""
         return self._threads.submit(self.ask, body)
 
-    def send_and_hold(self, body: dict[str, object]) -> Future[httpx.Response]:
+    def send_and_hold(self, body: dict[str, object]) -> Future[httpx2.Response]:
         """Send a click on an image that is new, and come back when its encoder run has begun."""
         if self.segmenter.gate is None or self.segmenter.gate.is_set():
             self.segmenter.hold()
@@ -103,13 +103,13 @@ def draw(root: Path, *names: str) -> None:
         Image.fromarray(pixels).save(root / name)
 
 
-def said(answer: httpx.Response) -> Any:
+def said(answer: httpx2.Response) -> Any:
     """The results of a click that was answered."""
     assert answer.status_code == 200, answer.text
     return answer.json()["results"][0]["result"]
 
 
-def refused(answer: httpx.Response) -> tuple[int, str]:
+def refused(answer: httpx2.Response) -> tuple[int, str]:
     """Status and sentence of an error, which has the one shape."""
     body = answer.json()
     assert body.keys() == {"detail", "request_id"}, body

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from backend import masks
@@ -127,3 +130,23 @@ def test_full_size_keeps_edges_in_place() -> None:
 def test_full_size_checks_its_input() -> None:
     with pytest.raises(ValueError, match=r"^logits: expected shape \(h, w\), got \(1, 4, 4\)$"):
         masks.full_size(np.zeros((1, 4, 4), dtype=np.float32), (8, 8))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    cells=st.tuples(st.integers(1, 64), st.integers(1, 64)),
+    size_wh=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    seed=st.integers(0, 2**32 - 1),
+    share=st.floats(0, 1),
+)
+def test_the_piece_around_the_object_is_enlarged_as_the_whole_would_be(
+    cells: tuple[int, int], size_wh: tuple[int, int], seed: int, share: float
+) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.normal(-3, 1, cells).astype(np.float32)
+    rows, columns = (slice(random.integers(0, n), random.integers(0, n) + 1) for n in cells)
+    part = logits[rows, columns]
+    part[random.random(part.shape) < share] = 2.5
+    whole = cv2.resize(logits, size_wh, interpolation=cv2.INTER_LINEAR)
+    sure = np.abs(whole) > 1e-3  # on the edge itself rounding decides
+    np.testing.assert_array_equal(masks.full_size(logits, size_wh)[sure], (whole > 0)[sure])

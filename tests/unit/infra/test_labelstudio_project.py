@@ -136,6 +136,25 @@ def test_second_rows_of_the_backend_are_removed(bench: Bench) -> None:
     assert list(bench.server.backends) == [kept["id"], 89]
 
 
+def test_options_of_the_project_reach_the_backend_and_come_back_when_changed(bench: Bench) -> None:
+    bench.spec = dataclasses.replace(bench.spec, backend_options={"keep": "clicked", "polygon_tolerance_pixels": 2.5})
+    bench.apply()
+    (row,) = bench.server.backends.values()
+    assert row["extra_params"] == {"keep": "clicked", "polygon_tolerance_pixels": 2.5}
+    row["extra_params"] = {"keep": "all"}
+    assert bench.apply() == [
+        "set the options of the ML backend http://sam2:9090: keep=clicked, polygon_tolerance_pixels=2.5"
+    ]
+    assert row["extra_params"] == {"keep": "clicked", "polygon_tolerance_pixels": 2.5}
+
+
+def test_options_chosen_in_the_browser_stay_where_the_project_says_nothing(bench: Bench) -> None:
+    bench.apply()
+    (row,) = bench.server.backends.values()
+    row["extra_params"] = {"keep": "all"}
+    assert bench.apply() == []
+
+
 def test_another_interactive_backend_before_ours_is_mentioned(bench: Bench) -> None:
     bench.apply()
     ours = next(iter(bench.server.backends.values()))

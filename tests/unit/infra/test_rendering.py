@@ -68,9 +68,9 @@ def test_files_are_written_once_and_diffs_hide_secrets() -> None:
     changes = operation.plan()
     assert [change.summary for change in changes] == [
         "write stack.env",
-        "write backend.env",
         "write compose.yaml",
         "write folders.yaml",
+        "write backend.yaml",
         "write folders.json",
     ]
     shown = "\n".join(change.diff for change in changes)
@@ -93,14 +93,16 @@ def test_masking_hides_a_secret_on_both_sides() -> None:
     assert "-A=1" in diff
 
 
-def test_settings_of_the_backend_reach_its_file_without_the_prefix() -> None:
-    given = {"BACKEND_MASK_KEEP": "clicked", "BACKEND_CLICK_LIMIT": "8"}
-    (file,) = [
-        one for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], given) if one.path == FILES.backend_env
-    ]
-    assert file.content == b"MASK_KEEP='clicked'\nCLICK_LIMIT='8'\n"
-    with pytest.raises(ValueError, match="BACKEND_MASK_KEEP: a quote"):
-        render_stack(FILES, values(), FOLDERS, FOLDERS, [], {"BACKEND_MASK_KEEP": "it's"})
+def test_settings_of_the_backend_reach_its_container_without_the_prefix() -> None:
+    given = {"BACKEND_MASK_KEEP": "clicked", "BACKEND_CLICK_LIMIT": "8", "BACKEND_IMAGE_HOSTS_ALLOWED": "a$b"}
+    rendered = {one.path: one.content for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], given)}
+    assert yaml.safe_load(rendered[FILES.compose[2]]) == {
+        "services": {
+            "sam2": {"environment": {"IMAGE_HOSTS_ALLOWED": "a$$b", "MASK_KEEP": "clicked", "CLICK_LIMIT": "8"}}
+        }
+    }
+    nothing = {one.path: one.content for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], {})}
+    assert yaml.safe_load(nothing[FILES.compose[2]]) == {"services": {}}
 
 
 def test_the_names_are_those_of_the_backend_but_for_what_the_stack_decides() -> None:

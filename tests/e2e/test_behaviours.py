@@ -21,7 +21,7 @@ from infra.labelstudio.truth import TruthObject
 from tests.e2e import clicks
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage
-from tests.e2e.workbench import LABEL, Bench, Mask, box, point, project, region, stroke
+from tests.e2e.workbench import LABEL, Bench, Mask, box, point, project, region, stroke, unsaved_stroke
 
 GOOD = 0.75
 PROMPTS = (
@@ -142,6 +142,41 @@ def test_a_smart_point_on_a_stroke_of_the_draft_replaces_the_stroke(bench: Bench
     (found,) = masks_in(bench.ask(task, point(subject.one.click_xy, subject.size_wh)))
     assert found.region_id == rough["id"]
     assert subject.fits(found.mask) >= GOOD
+
+
+def test_a_stroke_that_the_editor_has_just_saved_is_known(bench: Bench, subjects: list[Subject]) -> None:
+    subject = subjects[0]
+    task = bench.task(image=subject.url)
+    rows, columns = np.nonzero(line_in(subject))
+    ends = [(float(columns.min()), float(rows.mean())), (float(columns.max()), float(rows.mean()))]
+    rough = unsaved_stroke(ends, 7, subject.size_wh)
+    bench.draft(task, rough)
+    (found,) = masks_in(bench.ask(task, point(subject.one.click_xy, subject.size_wh)))
+    assert found.region_id == rough["id"]
+    assert subject.fits(found.mask) >= GOOD
+
+
+def test_a_view_that_was_turned_changes_nothing(bench: Bench, subjects: list[Subject]) -> None:
+    """Coordinates are of the unturned image; the answer says how the view was turned."""
+    subject = subjects[0]
+    task = bench.task(image=subject.url)
+    drawn = point(subject.one.click_xy, subject.size_wh, image_rotation=90)
+    (one,) = bench.ask(task, drawn)
+    assert one["image_rotation"] == 90
+    assert subject.fits(masks_in([one])[0].mask) >= GOOD
+
+
+def test_refining_keeps_the_object(bench: Bench, subjects: list[Subject]) -> None:
+    subject = subjects[1]
+    task = bench.task(image=subject.url)
+    first = point(subject.one.click_xy, subject.size_wh)
+    before = bench.mask(task, first)
+    missing = subject.one.mask() & ~before
+    rows, columns = np.nonzero(missing if missing.any() else subject.one.mask())
+    middle = len(rows) // 2
+    second = point((float(columns[middle]), float(rows[middle])), subject.size_wh)
+    after = bench.mask(task, first, second)
+    assert subject.fits(after) >= GOOD
 
 
 def test_an_accepted_mask_in_the_draft_is_no_stroke(bench: Bench, subjects: list[Subject]) -> None:

@@ -111,6 +111,27 @@ def test_down_keeps_everything(stack: Stack) -> None:
     assert after["proof"]["task_id"] == before["proof"]["task_id"]
 
 
+def test_a_project_is_encoded_ahead_and_stays_so_over_a_restart(stack: Stack) -> None:
+    up(stack)
+    first = inv(stack, "embed", "--json")
+    assert first.returncode == 0, first.stderr
+    done = json.loads(first.stdout)["embed"]
+    assert (done["state"], done["total"], done["failed"]) == ("done", 12, 0)
+    container = stack.running.container("sam2")
+    assert container is not None
+    container.restart()
+    stack.running.wait_until_healthy()
+    again = inv(stack, "embed")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("0 images encoded, 12 were there already, 0 failed, in ")
+
+
+def test_a_project_that_is_not_there_is_no_project_to_encode(stack: Stack) -> None:
+    done = inv(stack, "embed", "--project", "No such thing")
+    assert done.returncode == 1
+    assert "error: Label Studio has no project called 'No such thing'" in done.stderr
+
+
 def test_purge_asks_first(stack: Stack) -> None:
     done = inv(stack, "down", "--purge")
     assert done.returncode == 2

@@ -132,6 +132,14 @@ def stroke(mask: Mask, **more: object) -> Region:
     return region("brushlabels", "brush", (mask.shape[1], mask.shape[0]), value, **more)
 
 
+def unsaved_stroke(points: Sequence[tuple[float, float]], width: float, size_wh: tuple[int, int]) -> Region:
+    """A brush stroke as the editor keeps it in a draft: the way of the brush, and no mask yet. All in pixels."""
+    way = [100 * value / size_wh[axis] for xy in points for axis, value in enumerate(xy)]
+    touch = {"type": "add", "relativePoints": way, "relativeStrokeWidth": 100 * width / size_wh[0], "opacity": 0.5}
+    value = {"format": "rle", "touches": [touch], "brushlabels": [LABEL]}
+    return region("brushlabels", "brush", size_wh, value)
+
+
 def region(kind: str, name: str, size_wh: tuple[int, int], value: Mapping[str, object], **more: object) -> Region:
     """One entry of `context.result` or of a draft."""
     return {

@@ -213,6 +213,23 @@ CURRICULUM = (
         points=(0.04, 0.0, 0.36, 0.4, 0.2),
         rounds=(0.6, 0.35),
     ),
+    Stage(
+        name="finish",
+        styles=HARD,
+        scenes=2400,
+        steps=3000,
+        horizon=3000,
+        rate=4e-4,
+        last=0.01,
+        drawn=192,
+        size=192,
+        clicks=2,
+        others=2,
+        foreground=1.0,
+        rival=5.0,
+        points=(0.04, 0.0, 0.36, 0.4, 0.2),
+        rounds=(0.6, 0.35),
+    ),
 )
 
 

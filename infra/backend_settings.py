@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import yaml
-
 PREFIX = "BACKEND_"
 PASSED_ON = (
     "SAM2_DEVICE",
@@ -44,15 +42,13 @@ def backend_names() -> tuple[str, ...]:
     return tuple(PREFIX + name for name in PASSED_ON)
 
 
-def render_backend(given: Mapping[str, str]) -> bytes:
-    """The compose file that adds them to the container's environment, without the prefix.
+def backend_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What the container gets, without the prefix, in the order of `PASSED_ON`.
 
-    Not an env file: compose leaves its content out of the hash that `config --hash` prints and takes it into the
-    one it labels the container with, so the two would never agree.
+    It goes into a compose file and not into an env file: compose leaves an env file's content out of the hash that
+    `config --hash` prints and takes it into the one it labels the container with, so the two would never agree.
 
     Args:
         given: by the name in `.env`.
     """
-    environment = {name: given[PREFIX + name].replace("$", "$$") for name in PASSED_ON if PREFIX + name in given}
-    document = {"services": {"sam2": {"environment": environment}}} if environment else {"services": {}}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+    return {name: given[PREFIX + name] for name in PASSED_ON if PREFIX + name in given}

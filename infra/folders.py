@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,17 +83,19 @@ def render_folders(folders: Sequence[ImageFolder]) -> bytes:
     return (json.dumps([{"name": f.name, "path": f.path} for f in folders], indent=2) + "\n").encode()
 
 
-def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int]) -> bytes:
-    """Return the compose file that mounts `folders` in both services.
+def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int], environment: Mapping[str, str]) -> bytes:
+    """Return the compose file with what is this machine's own: image folders for both services, settings for one.
+
+    One file for all: merged with a second override, compose 2.26 takes `group_add` for a map.
 
     Args:
         groups: group ids that the containers' user joins, so that it can read folders open to a group only.
+        environment: of the sam2 service, beside what compose.yaml sets.
     """
     mounts = [
         {
             "type": "bind",
-            # Compose would read a `$` in a path as a variable.
-            "source": folder.path.replace("$", "$$"),
+            "source": _literal(folder.path),
             "target": folder.mount,
             "read_only": True,
             "bind": {"create_host_path": False},
@@ -101,5 +103,12 @@ def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int]) -> byt
         for folder in folders
     ]
     service = {"volumes": mounts, "group_add": [str(group) for group in groups]}
-    text = yaml.safe_dump({"services": dict.fromkeys(SERVICES, service)}, sort_keys=True)
-    return text.encode()
+    services: dict[str, dict[str, object]] = {name: dict(service) for name in SERVICES}
+    if environment:
+        services["sam2"]["environment"] = {name: _literal(value) for name, value in environment.items()}
+    return yaml.safe_dump({"services": services}, sort_keys=True, allow_unicode=True).encode()
+
+
+def _literal(text: str) -> str:
+    """Compose would read a `$` as the begin of a variable."""
+    return text.replace("$", "$$")

@@ -1,4 +1,4 @@
-"""What the stack is started from: stack.env, compose.yaml and folders.yaml in one state folder."""
+"""What the stack is started from: stack.env, compose.yaml and machine.yaml in one state folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.backend_settings import render_backend
+from infra.backend_settings import backend_environment
 from infra.folders import ImageFolder, render_compose, render_folders
 from infra.network_guard import banned_subnets
 from infra.settings import REPOSITORY, Settings
@@ -27,9 +27,9 @@ class StackFiles:
         return f"{self.folder}/stack.env"
 
     @property
-    def compose(self) -> tuple[str, str, str]:
+    def compose(self) -> tuple[str, str]:
         """The compose files, in the order compose merges them."""
-        return f"{self.folder}/compose.yaml", f"{self.folder}/folders.yaml", f"{self.folder}/backend.yaml"
+        return f"{self.folder}/compose.yaml", f"{self.folder}/machine.yaml"
 
     @property
     def folders(self) -> str:
@@ -91,11 +91,10 @@ def render_stack(
         if "'" in value or "\n" in value:
             raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
     env = "".join(f"{name}='{value}'\n" for name, value in values.items())  # '' keeps a `$` as it is
-    compose, mounts, for_backend = files.compose
+    compose, machine = files.compose
     return [
         RenderedFile(files.env, env.encode(), 0o600),
         RenderedFile(compose, Path(COMPOSE_SOURCE).read_bytes(), 0o644),
-        RenderedFile(mounts, render_compose(mounted, groups), 0o644),
-        RenderedFile(for_backend, render_backend(backend), 0o600),
+        RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend)), 0o644),
         RenderedFile(files.folders, render_folders(folders), 0o644),
     ]

@@ -41,7 +41,7 @@ def test_the_state_is_read_back_and_a_foreign_one_refused() -> None:
 
 
 def test_both_services_get_every_folder_read_only_and_none_is_made() -> None:
-    document = yaml.safe_load(render_compose([ImageFolder("set", "/a/$et")], [1234]))
+    document = yaml.safe_load(render_compose([ImageFolder("set", "/a/$et")], [1234], {}))
     assert set(document["services"]) == {"label-studio", "sam2"}
     for service in document["services"].values():
         assert service["group_add"] == ["1234"]

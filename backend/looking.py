@@ -86,24 +86,22 @@ class Looker:
         Raises:
             RequestError: superseded, too late, out of memory, or the image cannot be read.
         """
+        whole: Found | None = None
         if closer:
-            crop = self._piece(model, view, prompts)
+            size_wh, side, extent = view.info.size_wh, model.segmenter.input_side, None
+            if prompts.box_xyxy is None:
+                # No box says how large the object is: the mask that the first point has in the whole image does.
+                first = first_point(prompts)
+                whole = self._decode(model, view, first, None)
+                extent = object_box(whole.logits, size_wh, first.points_xy[0])
+            crop = choose_crop(size_wh, prompts, extent, side)
             if crop is not None:
                 found = self._decode(model, view, prompts, crop)
                 if not crop.cuts(found.logits):
                     return found
+        if whole is not None and prompts.is_lone_point:
+            return whole  # the very same question
         return self._decode(model, view, prompts, None)
-
-    def _piece(self, model: Model, view: View, prompts: Prompts) -> Crop | None:
-        """Where to look: the box says it, else the mask that the first point has in the whole image."""
-        size_wh, side = view.info.size_wh, model.segmenter.input_side
-        if prompts.box_xyxy is not None:
-            return choose_crop(size_wh, prompts, None, side)
-        if not prompts.is_positive.any():
-            return None
-        first = first_point(prompts)
-        whole = self._decode(model, view, first, None)
-        return choose_crop(size_wh, prompts, object_box(whole.logits, size_wh, first.points_xy[0]), side)
 
     def _decode(self, model: Model, view: View, prompts: Prompts, crop: Crop | None) -> Found:
         view.token.check()

@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
+from PIL import Image
 
 from backend.app import create_app
 from backend.errors import ModelError
@@ -325,3 +326,27 @@ def test_request_ids_are_made_or_taken_over(client: TestClient) -> None:
     assert all(len(one) == 32 for one in made)
     assert made[0] != made[1]
     assert client.get("/health", headers={"X-Request-ID": "a\tb"}).headers["X-Request-ID"] != "a\tb"
+
+
+def test_a_closer_look_that_is_not_needed_asks_the_model_once(settings: Settings, segmenter: FakeSegmenter) -> None:
+    closer = settings.model_copy(update={"crop_small_objects": True})
+    with TestClient(create_app(lambda: segmenter, closer, MODEL)) as client:
+        body = client.post("/predict", json=click(region("keypointlabels", 25, 75))).json()
+    assert decoded(body["results"][0]["result"][0])[36, 16]
+    assert len(segmenter.decoded) == 1
+
+
+def test_a_closer_look_at_a_small_object_is_put_back_where_it_was(
+    settings: Settings, segmenter: FakeSegmenter, root: Path
+) -> None:
+    Image.fromarray(np.zeros((900, 1200, 3), dtype=np.uint8)).save(root / "set" / "large.png")
+    closer = settings.model_copy(update={"crop_small_objects": True, "image_pixel_limit": 2_000_000})
+    box = region("rectanglelabels", 50, 50, width=2, height=2, size_wh=(1200, 900))
+    with TestClient(create_app(lambda: segmenter, closer, MODEL)) as client:
+        body = client.post("/predict", json=click(box, image="set/large.png")).json()
+    (piece,) = segmenter.encoded
+    assert max(piece.shape[:2]) < 300
+    rows, columns = np.nonzero(decoded(body["results"][0]["result"][0]))
+    # A box of 24 x 18 pixels at (600, 450), within a cell of the piece.
+    edges = np.asarray([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert np.abs(edges - [600, 450, 624, 468]).max() <= piece.shape[1] / 64

@@ -14,9 +14,10 @@ from infra.operation import converge
 from infra.report import Report
 from infra.roles.docker import docker_role
 from infra.settings import REPOSITORY
+from infra.test_needs import install_test_needs
 
-SOURCES = ("tasks.py", "infra", "backend", "demo", "quality", "bench", "tests")
-TYPED = ("tasks.py", "infra", "backend", "demo", "quality", "bench")
+SOURCES = ("tasks.py", "commands", "infra", "backend", "demo", "quality", "bench", "tests")
+TYPED = ("tasks.py", "commands", "infra", "backend", "demo", "quality", "bench")
 PIP = (
     "-m",
     "pip",
@@ -51,6 +52,7 @@ def run_checks(report: Report, *, fast: bool = False, only: str | None = None) -
     host = LocalHost()
     with report.stage("test environment"):
         install_test_environment(host, report)
+        install_test_needs(host, report)
     python = sys.executable
     pytest = (python, "-m", "pytest")
     if only is not None:

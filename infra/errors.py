@@ -3,10 +3,18 @@
 LabelrigError              1  anything that failed while changing or reading a machine
 ├── SettingsError          2  the command line, .env, or a versioned file is wrong; nothing was changed
 ├── PreflightError         3  the machine does not meet the needs; nothing was changed
+├── LockHeld               4  another run holds the host's lock; nothing was changed
+├── RolledBack             5  a release failed its gate and the one before it serves again
 ├── HostError              1  talking to a machine went wrong
+│   ├── ConnectFailed      1  no SSH connection: name, route, port, or the machine is down
+│   │   ├── HostKeyRefused 1  the machine's SSH key is unknown, or not the one we know
+│   │   └── LoginRefused   1  the machine does not let this user in
+│   ├── ConnectionLost     1  the machine went away in the middle of the work
+│   ├── SudoRefused        1  the user may not become root there
 │   ├── CommandFailed      1  a command ended with an exit code that is no answer
 │   ├── CommandTimedOut    1  a command did not end in its time
 │   └── FileAccessError    1  a file could not be read or written
+├── CannotKnow             1  what an operation must read is not there before another one was applied
 ├── NotConverged           1  an operation was applied and still sees something to change
 ├── WaitTimeout            1  something did not become ready before its deadline
 ├── LabelStudioError       1  Label Studio answered with an error, or not at all
@@ -44,8 +52,40 @@ class PreflightError(LabelrigError):
         super().__init__(f"preflight found {len(self.problems)} {noun}; nothing was changed:\n{lines}")
 
 
+class LockHeld(LabelrigError):
+    """Another run holds the lock of the host. Nothing was changed."""
+
+    exit_code = 4
+
+
+class RolledBack(LabelrigError):
+    """A release failed its gate; the release before it serves again."""
+
+    exit_code = 5
+
+
 class HostError(LabelrigError):
     """Talking to a machine went wrong."""
+
+
+class ConnectFailed(HostError):
+    """No SSH connection could be made."""
+
+
+class HostKeyRefused(ConnectFailed):
+    """The machine's SSH key is unknown, or not the one that was recorded. Nothing was sent to it."""
+
+
+class LoginRefused(ConnectFailed):
+    """The machine was reached and does not let this user in."""
+
+
+class ConnectionLost(HostError):
+    """The machine went away in the middle of the work."""
+
+
+class SudoRefused(HostError):
+    """The user may not become root on the machine."""
 
 
 class CommandFailed(HostError):
@@ -58,6 +98,10 @@ class CommandTimedOut(HostError):
 
 class FileAccessError(HostError):
     """A file could not be read or written."""
+
+
+class CannotKnow(LabelrigError):
+    """What an operation must read is not there before another one was applied; a plan says *unknown*."""
 
 
 class NotConverged(LabelrigError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from typing import IO
 
 from infra.errors import CommandTimedOut
 from infra.hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
@@ -14,6 +16,7 @@ class FakeHost:
     """Answers scripted commands and keeps files in memory."""
 
     name = "fake host"
+    is_local = True
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, ...], Answer | CommandTimedOut] = {}
@@ -29,7 +32,7 @@ class FakeHost:
         *argv: str,
         ok: Collection[int] = (0,),
         timeout: float = DEFAULT_TIMEOUT,
-        stdin: bytes | None = None,
+        stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
         as_root: bool = False,
     ) -> Result:
@@ -45,9 +48,21 @@ class FakeHost:
                 on_line(line)
         return check_exit_code(self.name, Result(argv, exit_code, stdout, stderr), ok)
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, *, as_root: bool = False) -> bytes | None:
         return self.files.get(path)
 
     def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
         self.files[path] = content
         self.modes[path] = mode
+
+    def forwarded(self, port: int) -> AbstractContextManager[str]:
+        return nullcontext(f"http://127.0.0.1:{port}")
+
+    def docker_socket(self) -> str | None:
+        return None
+
+    def reconnect(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol
 
 from infra.errors import CommandFailed
 
 TAIL_LINES = 10
 DEFAULT_TIMEOUT = 60.0
+# In the environment of what we start on another machine: the run, and the one command.
+RUN_MARK = "LABELRIG_RUN"
+COMMAND_MARK = "LABELRIG_COMMAND"
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,17 @@ class Host(Protocol):
 
     name: str
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the machine this process runs on."""
+        ...
+
     def run(
         self,
         *argv: str,
         ok: Collection[int] = (0,),
         timeout: float = DEFAULT_TIMEOUT,
-        stdin: bytes | None = None,
+        stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
         as_root: bool = False,
     ) -> Result:
@@ -48,17 +57,19 @@ class Host(Protocol):
             argv: the program and its arguments. Never a secret: arguments show in the process list.
             ok: the exit codes that are answers; any other raises.
             timeout: seconds, after which the command and its children are killed.
-            stdin: bytes for its standard input; none means an empty one.
+            stdin: bytes for its standard input, or a file that is read to its end; none means an empty one.
             on_line: called with each line of output (both streams) as it comes.
-            as_root: run with root's rights (sudo without a password where we are not root).
+            as_root: run with root's rights (through sudo where the user is not root).
 
         Raises:
+            SudoRefused: root's rights were asked for and cannot be had.
+            ConnectionLost: the machine went away.
             CommandFailed: the exit code is not in `ok`, or the program is not there (exit code 127).
             CommandTimedOut: it did not end in time.
         """
         ...
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, *, as_root: bool = False) -> bytes | None:
         """Return a file's content, or None where there is no such file.
 
         Raises:
@@ -72,6 +83,29 @@ class Host(Protocol):
         Raises:
             FileAccessError: it cannot be written; the old content stays.
         """
+        ...
+
+    def forwarded(self, port: int) -> AbstractContextManager[str]:
+        """Reach `port` of the machine's own 127.0.0.1 from here, while the context lasts.
+
+        Returns:
+            A context that yields the base URL, `http://127.0.0.1:<a port here>`.
+        """
+        ...
+
+    def docker_socket(self) -> str | None:
+        """The path of a unix socket on *this* machine behind which the other machine's Docker engine answers.
+
+        None where the engine is this machine's own: then the docker command line's rules say where it is.
+        """
+        ...
+
+    def reconnect(self) -> bool:
+        """Begin a new login session, so that a new group membership counts. False where that cannot be done."""
+        ...
+
+    def close(self) -> None:
+        """End connections; the next call opens new ones."""
         ...
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import errno
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -18,19 +22,21 @@ from infra.hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
 
 COMMAND_NOT_FOUND = 127
 KILL_GRACE_SECONDS = 5.0
+PIPE_CHUNK = 1 << 20
 
 
 class LocalHost:
     """The machine this process runs on."""
 
     name = "this machine"
+    is_local = True
 
     def run(
         self,
         *argv: str,
         ok: Collection[int] = (0,),
         timeout: float = DEFAULT_TIMEOUT,
-        stdin: bytes | None = None,
+        stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
         as_root: bool = False,
     ) -> Result:
@@ -55,7 +61,7 @@ class LocalHost:
         process: subprocess.Popen[bytes],
         argv: tuple[str, ...],
         timeout: float,
-        stdin: bytes | None,
+        stdin: bytes | IO[bytes] | None,
         on_line: Callable[[str], None] | None,
     ) -> Result:
         lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -83,12 +89,16 @@ class LocalHost:
             reader.join(KILL_GRACE_SECONDS)
         return Result(argv, process.returncode, "".join(lines["stdout"]), "".join(lines["stderr"]))
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, *, as_root: bool = False) -> bytes | None:
         """See `infra.hosts.base.Host.read`."""
         try:
             return Path(path).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError:
+            if as_root and os.geteuid() != 0:
+                return self._read_as_root(path)
+            raise FileAccessError(f"{self.name}: cannot read {path}: {os.strerror(errno.EACCES)}") from None
         except OSError as error:
             raise FileAccessError(f"{self.name}: cannot read {path}: {error.strerror}") from None
 
@@ -115,6 +125,27 @@ class LocalHost:
                     os.unlink(temporary)
             raise FileAccessError(f"{self.name}: cannot write {path}: {error.strerror}") from None
 
+    def forwarded(self, port: int) -> AbstractContextManager[str]:
+        """See `infra.hosts.base.Host.forwarded`."""
+        return contextlib.nullcontext(f"http://127.0.0.1:{port}")
+
+    def docker_socket(self) -> str | None:
+        """See `infra.hosts.base.Host.docker_socket`."""
+        return None
+
+    def reconnect(self) -> bool:
+        """See `infra.hosts.base.Host.reconnect`."""
+        return False
+
+    def close(self) -> None:
+        """See `infra.hosts.base.Host.close`."""
+
+    def _read_as_root(self, path: str) -> bytes | None:
+        if not self.run("test", "-e", path, ok=(0, 1), as_root=True).ok:
+            return None
+        encoded = self.run("base64", "-w0", path, as_root=True).stdout  # `run` decodes text, and this may be none
+        return base64.b64decode(encoded)
+
     def _write_as_root(self, path: str, content: bytes, mode: int) -> None:
         folder = str(Path(path).parent)
         temporary = f"{path}.labelrig-{os.getpid()}"
@@ -135,11 +166,14 @@ def _read_lines(stream: IO[bytes] | None, into: list[str], on_line: Callable[[st
                 on_line(line.rstrip("\r\n"))
 
 
-def _feed(stream: IO[bytes] | None, content: bytes) -> None:
+def _feed(stream: IO[bytes] | None, content: bytes | IO[bytes]) -> None:
     if stream is None:
         return
     with contextlib.suppress(BrokenPipeError), stream:
-        stream.write(content)
+        if isinstance(content, bytes):
+            stream.write(content)
+        else:
+            shutil.copyfileobj(content, stream, PIPE_CHUNK)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from infra.errors import CommandFailed, CommandTimedOut, FileAccessError
 from infra.hosts.base import Host
 from infra.hosts.local import LocalHost
+from infra.hosts.ssh import SshHost
 from tests.fakes import FakeHost
+from tests.sshd import Sshd
 
 
 def scripted() -> FakeHost:
@@ -24,9 +27,19 @@ def scripted() -> FakeHost:
     return host
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", "ssh"])
 def host(request: pytest.FixtureRequest) -> Host:
+    if request.param == "ssh":
+        server: Sshd = request.getfixturevalue("sshd")
+        make: Callable[..., SshHost] = request.getfixturevalue("connected")
+        return make(server)
     return scripted() if request.param == "fake" else LocalHost()
+
+
+@pytest.fixture(params=["local", "ssh"])
+def real_host(request: pytest.FixtureRequest) -> Host:
+    """Where files and processes are looked at beside the host: both are on this machine."""
+    return LocalHost() if request.param == "local" else request.getfixturevalue("lab")
 
 
 def test_arguments_arrive_as_they_are(host: Host) -> None:
@@ -72,27 +85,42 @@ def test_a_file_is_read_as_it_was_written(host: Host, tmp_path: Path) -> None:
     assert host.read(path) == b"second \xff"
 
 
-class TestLocalOnly:
-    def test_a_time_out_reaches_the_children(self, tmp_path: Path) -> None:
+class TestReal:
+    def test_a_time_out_reaches_the_children(self, real_host: Host, tmp_path: Path) -> None:
         marker = tmp_path / "alive"
         script = f"(sleep 1; touch {marker}) & sleep 60"
         with pytest.raises(CommandTimedOut):
-            LocalHost().run("sh", "-c", script, timeout=0.2)
+            real_host.run("sh", "-c", script, timeout=0.2)
         # The child was in the same process group: it is gone, so nothing can make the marker any more.
         assert LocalHost().run("pgrep", "-f", str(marker), ok=(0, 1)).exit_code == 1
         assert not marker.exists()
 
-    def test_a_file_has_its_mode_and_leaves_nothing_beside_it(self, tmp_path: Path) -> None:
-        LocalHost().write(str(tmp_path / "secret"), b"x", 0o600)
+    def test_a_file_has_its_mode_and_leaves_nothing_beside_it(self, real_host: Host, tmp_path: Path) -> None:
+        real_host.write(str(tmp_path / "secret"), b"x", 0o600)
         assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
         assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
-    def test_a_file_that_cannot_be_replaced_keeps_its_content(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_replaced_keeps_its_content(self, real_host: Host, tmp_path: Path) -> None:
         target = tmp_path / "taken"
         target.mkdir()
         with pytest.raises(FileAccessError, match=r"cannot write .*/taken: Is a directory"):
-            LocalHost().write(str(target), b"x")
+            real_host.write(str(target), b"x")
         assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
 
-    def test_standard_input_reaches_the_command(self) -> None:
-        assert LocalHost().run("cat", stdin=b"hello").stdout == "hello"
+    def test_a_folder_cannot_be_read(self, real_host: Host, tmp_path: Path) -> None:
+        with pytest.raises(FileAccessError) as caught:
+            real_host.read(str(tmp_path))
+        assert str(caught.value) == f"{real_host.name}: cannot read {tmp_path}: Is a directory"
+
+    def test_no_file_is_below_a_file(self, real_host: Host, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert real_host.read(str(tmp_path / "file" / "below")) is None
+
+    def test_standard_input_reaches_the_command(self, real_host: Host, tmp_path: Path) -> None:
+        assert real_host.run("cat", stdin=b"hello").stdout == "hello"
+        (tmp_path / "content").write_bytes(b"from a file")
+        with (tmp_path / "content").open("rb") as file:
+            assert real_host.run("cat", stdin=file).stdout == "from a file"
+
+    def test_without_standard_input_there_is_an_empty_one(self, real_host: Host) -> None:
+        assert real_host.run("wc", "-c").stdout.strip() == "0"

@@ -1,0 +1,24 @@
+"""Lock, audit log and releases over a real SSH connection: the same bodies as on this machine."""
+
+# ruff: noqa: F403
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.hosts.ssh import SshHost
+from tests.sshd import Sshd
+from tests.unit.infra.test_audit import *
+from tests.unit.infra.test_lock import *
+from tests.unit.infra.test_lock_dead import *
+from tests.unit.infra.test_releases import *
+
+
+@pytest.fixture(scope="module")
+def host(sshd: Sshd) -> Iterator[SshHost]:
+    """One connection for all of them."""
+    host = SshHost(sshd.target(), run_id="state-over-ssh", notice=lambda _text: None)
+    yield host
+    host.close()

@@ -21,13 +21,19 @@ from infra.errors import SettingsError
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
+Database = Literal["sqlite", "postgres"]
+Gpu = Literal["auto", "require", "off"]
 
 
-def _private_subnet(text: str) -> str:
+def private_subnet(text: str) -> str:
     network = ipaddress.ip_network(text)  # its ValueError says what is wrong
     if network.version != 4 or not network.is_private or not 16 <= network.prefixlen <= 28:
         raise ValueError("must be a private IPv4 network between /16 and /28")
     return str(network)
+
+
+def _ipv4(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))  # its ValueError says what is wrong
 
 
 def _real_secret(value: SecretStr | None) -> SecretStr | None:
@@ -53,7 +59,10 @@ class Settings(BaseModel):
     project: Annotated[str, Field(alias="LABELRIG_PROJECT", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")] = "labelrig"
     data: Annotated[Path | None, Field(alias="LABELRIG_DATA")] = None
     model: Annotated[Model, Field(alias="LABELRIG_MODEL")] = "auto"
-    subnet: Annotated[str, Field(alias="LABELRIG_SUBNET"), AfterValidator(_private_subnet)] = "172.31.250.0/24"
+    database: Annotated[Database, Field(alias="LABELRIG_DATABASE")] = "sqlite"
+    gpu: Annotated[Gpu, Field(alias="LABELRIG_GPU")] = "auto"
+    subnet: Annotated[str, Field(alias="LABELRIG_SUBNET"), AfterValidator(private_subnet)] = "172.31.250.0/24"
+    listen: Annotated[str, Field(alias="LABELRIG_LISTEN"), AfterValidator(_ipv4)] = "127.0.0.1"
     port: Annotated[int, Field(alias="LABEL_STUDIO_PORT", ge=1, le=65535)] = 8080
     username: Annotated[str, Field(alias="LABEL_STUDIO_USERNAME", pattern=r"^[^@\s']+@[^@\s']+$")] = (
         "admin@labelrig.local"
@@ -61,6 +70,11 @@ class Settings(BaseModel):
     password: Annotated[Secret, Field(alias="LABEL_STUDIO_PASSWORD")] = None
     secret_key: Annotated[Secret, Field(alias="LABEL_STUDIO_SECRET_KEY")] = None
     api_key: Annotated[Secret, Field(alias="LABEL_STUDIO_API_KEY")] = None
+    postgres_password: Annotated[Secret, Field(alias="LABELRIG_POSTGRES_PASSWORD")] = None
+    # How `deploy` gets onto another machine; used there for nothing else, and never sent on.
+    ssh_password: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSWORD", repr=False)] = None
+    ssh_passphrase: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSPHRASE", repr=False)] = None
+    sudo_password: Annotated[SecretStr | None, Field(alias="LABELRIG_SUDO_PASSWORD", repr=False)] = None
     checkpoint_url: Annotated[str | None, Field(alias="LABELRIG_CHECKPOINT_URL", pattern=r"^https?://")] = None
     backend: Annotated[Mapping[str, str], Field(exclude=True)] = {}  # by the name in `.env`: BACKEND_MASK_KEEP
 
@@ -116,6 +130,8 @@ def missing_secrets(settings: Settings) -> dict[str, str]:
         made["LABEL_STUDIO_PASSWORD"] = secrets.token_urlsafe(15)
     if settings.secret_key is None:
         made["LABEL_STUDIO_SECRET_KEY"] = secrets.token_urlsafe(48)
+    if settings.postgres_password is None and settings.database == "postgres":
+        made["LABELRIG_POSTGRES_PASSWORD"] = secrets.token_urlsafe(24)
     return made
 
 

@@ -1,0 +1,140 @@
+"""The CI examples for a lab: they can be read, call what there is, and keep to their own rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.settings import REPOSITORY
+
+GITHUB = REPOSITORY / ".github" / "workflows" / "labelrig.yml"
+ACTION = REPOSITORY / ".github" / "actions" / "ssh" / "action.yml"
+GITLAB = REPOSITORY / ".gitlab-ci.yml"
+FILES = (GITHUB, ACTION, GITLAB)
+
+WHERE = {"host", "group", "limit"}
+OPTIONS = {
+    "test": {"fast", "only"},
+    "plan": WHERE | {"json", "junit", "accept-new-host-key"},
+    "deploy": WHERE | {"yes", "json", "junit", "lock-wait", "accept-new-host-key"},
+    "lock.status": WHERE | {"json"},
+    "lock.release": WHERE | {"json", "own", "force"},
+}
+
+
+class Loader(yaml.SafeLoader):
+    """Knows GitLab's `!reference`."""
+
+
+Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))  # type: ignore[no-untyped-call]
+
+
+def read(path: Path) -> Any:
+    return yaml.load(path.read_text(), Loader)  # noqa: S506 - a SafeLoader
+
+
+def scripts(content: Any) -> Iterator[str]:
+    """Every text in a file that a shell gets."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in ("run", "script", "before_script", "after_script"):
+                yield "\n".join(one for one in value if isinstance(one, str)) if isinstance(value, list) else value
+            else:
+                yield from scripts(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from scripts(value)
+
+
+def steps(job: Any) -> Any:
+    return job.get("steps", [])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_commands_are_there(path: Path) -> None:
+    calls = [line for text in scripts(read(path)) for line in re.findall(r"\./inv ([^\n|>&;]+)", text)]
+    assert calls or path == ACTION
+    for call in calls:
+        task, *rest = call.split()
+        options = {word.removeprefix("--").split("=")[0] for word in rest if word.startswith("-")}
+        assert options <= OPTIONS[task], call
+
+
+@pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=lambda path: path.name)
+def test_a_deploy_waits_for_the_lock_and_always_gives_its_own_back(path: Path) -> None:
+    deploy = read(path)["jobs"]["deploy"] if path == GITHUB else read(path)["deploy"]
+    text = "\n".join(scripts(deploy))
+    assert "./inv deploy --group" in text
+    assert {"--yes", "--json", "--junit", "--lock-wait"} <= set(text.split())
+    if path == GITHUB:
+        (release,) = [step for step in steps(deploy) if "lock.release" in step.get("run", "")]
+        assert release["if"] == "always()"
+    else:
+        assert any("lock.release --own" in line for line in deploy["after_script"])
+    assert "--force" not in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_host_keys_are_pinned(path: Path) -> None:
+    text = path.read_text()
+    for word in ("ssh-keyscan", "StrictHostKeyChecking", "accept-new-host-key"):
+        assert word not in text
+
+
+def test_the_jobs_of_github_may_do_little() -> None:
+    content = read(GITHUB)
+    assert content["permissions"] == {}
+    allowed = {name: job["permissions"] for name, job in content["jobs"].items()}
+    assert allowed == {
+        "test": {"contents": "read"},
+        "plan": {"contents": "read"},
+        "comment": {"pull-requests": "write"},
+        "deploy": {"contents": "read"},
+    }
+    assert all("timeout-minutes" in job for job in content["jobs"].values())
+    assert [name for name, job in content["jobs"].items() if "environment" in job] == ["plan", "deploy"]
+    assert content["jobs"]["deploy"]["concurrency"] == {"group": "labelrig-deploy", "cancel-in-progress": False}
+
+
+def test_foreign_actions_are_pinned_and_leave_no_credentials() -> None:
+    for job in read(GITHUB)["jobs"].values():
+        for step in steps(job):
+            used = step.get("uses", "./")
+            assert used.startswith("./") or re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", used), used
+            if used.startswith("actions/checkout@"):
+                assert step["with"] == {"persist-credentials": False}
+
+
+@pytest.mark.parametrize("path", [GITHUB, ACTION], ids=lambda path: path.name)
+def test_nothing_of_github_is_pasted_into_a_shell(path: Path) -> None:
+    assert [text for text in scripts(read(path)) if "${{" in text] == []
+
+
+def test_what_may_write_to_the_review_has_neither_key_nor_code() -> None:
+    comment, note = read(GITHUB)["jobs"]["comment"], read(GITLAB)["note"]
+    assert [step["uses"].split("@")[0] for step in steps(comment) if "uses" in step] == ["actions/download-artifact"]
+    assert "secrets." not in str(comment)
+    assert note["variables"] == {"GIT_STRATEGY": "none"}
+    assert "extends" not in note
+    assert "LABELRIG_SSH_KEY" not in str(note)
+
+
+def test_the_token_of_gitlab_is_no_argument() -> None:
+    text = "\n".join(scripts(read(GITLAB)["note"]))
+    assert '"$LABELRIG_NOTES_TOKEN" |\n' in text
+    assert text.count("LABELRIG_NOTES_TOKEN") == 1
+    assert "curl --config -" in text
+
+
+def test_gitlab_deploys_one_at_a_time_from_the_default_branch() -> None:
+    deploy = read(GITLAB)["deploy"]
+    assert (deploy["resource_group"], deploy["interruptible"]) == ("labelrig", False)
+    assert [rule["if"] for rule in deploy["rules"]] == [
+        '$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH && $LABELRIG_DEPLOY == "true"'
+    ]
+    assert deploy["environment"] == {"name": "lab"}

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from infra.errors import SettingsError
+from infra.inventory_yaml import parse_yaml
+
+
+def test_words_and_numbers_are_what_they_look_like() -> None:
+    text = "{a: off, b: no, c: yes, d: true, e: 022, f: 22, g: 10:30, h: 2026-01-01, i: 1.5, j: ~, k: , l: 'true'}"
+    assert parse_yaml(text, "x") == {
+        "a": "off",
+        "b": "no",
+        "c": "yes",
+        "d": True,
+        "e": "022",
+        "f": 22,
+        "g": "10:30",
+        "h": "2026-01-01",
+        "i": 1.5,
+        "j": None,
+        "k": None,
+        "l": "true",
+    }
+
+
+def test_anchors_and_merges_are_read() -> None:
+    text = "x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: [*x, *x]\n"
+    assert parse_yaml(text, "x") == {"x": {"a": 1, "b": 2}, "y": {"a": 1, "b": 3}, "z": [{"a": 1, "b": 2}] * 2}
+
+
+def test_nothing_is_none() -> None:
+    assert parse_yaml("# only a note\n", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "a: 1\nb:\n  c: 1\n  c: 2\na: 2\n",
+            "line 5: a is given twice (also on line 1); line 4: c is given twice (also on line 3)",
+        ),
+        ("- {a: 1, a: 2}", "line 1: a is given twice (also on line 1)"),
+        ("a: 1\n5: 2\n", "line 2: a key must be text; put it in quotes"),
+        ("true: 2\n", "line 1: a key must be text; put it in quotes"),
+        ("[a]: 2\n", "line 1: a key must be text; put it in quotes"),
+        ("a: &a\n  b: *a\n", "line 1: an anchor holds itself"),
+        ("a: *b\n", "line 1: found undefined alias 'b'"),
+        ("a: [1\nb: 2\n", "line 2: expected ',' or ']', but got ':'"),
+        ("a: 1\n---\nb: 2\n", "line 2: but found another document"),
+        (
+            "a: !!python/name:os.system x\n",
+            "line 1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
+        ),
+        ("a: \x00\n", "is no YAML: unacceptable character #x0000: special characters are not allowed"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(text: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_yaml(text, "inventory.yaml")
+    assert str(caught.value) == f"inventory.yaml: {problem}"

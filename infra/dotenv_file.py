@@ -65,7 +65,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
-    """Set keys in a `.env` file on `host` and leave every other line as it is. Mode 0600, atomic.
+    """Set keys in a `.env` file on `host` and leave every other line as it is. Mode 0600, atomic; root's elsewhere.
 
     Raises:
         ValueError: a key or a value cannot stand in a `.env` file.
@@ -73,7 +73,8 @@ def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
     for key, value in values.items():
         if not KEY.match(key) or re.search(r"[\n\r']", value):
             raise ValueError(f"{key}: the name or the value cannot stand in a .env file")
-    content = host.read(path) or b""
+    as_root = not host.is_local
+    content = host.read(path, as_root=as_root) or b""
     left = dict(values)
     lines: list[str] = []
     for binding in parse_stream(StringIO(content.decode("utf-8"))):
@@ -85,4 +86,4 @@ def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
     if text and not text.endswith("\n"):
         text += "\n"
     text += "".join(f"{key}='{value}'\n" for key, value in left.items())
-    host.write(path, text.encode("utf-8"), MODE)
+    host.write(path, text.encode("utf-8"), MODE, as_root=as_root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -11,11 +12,10 @@ from infra.hosts.base import Host
 from infra.operations.compose_cli import Compose
 from infra.operations.engine_client import EngineState, engine_client, engine_state
 from infra.operations.images_remove import remove_images
-from infra.rendering import StackFiles
 from infra.report import Report
 from infra.roles.preflight import LABEL_PROJECT
-from infra.settings import Settings
-from infra.up import state_folder
+from infra.settings import Settings, env_file
+from infra.site import local_site
 
 DOWN_TIMEOUT = 180.0
 
@@ -29,11 +29,11 @@ def down(settings: Settings, host: Host, report: Report, *, purge: bool = False)
     Raises:
         LabelrigError: the engine does not answer, so nothing can be said about the containers.
     """
-    files = StackFiles(str(state_folder(settings)))
+    files = local_site(host, settings, env_file(os.environ), lambda: settings).files
     with report.stage("down"):
-        if engine_state() is not EngineState.ANSWERS:
+        if engine_state(host) is not EngineState.ANSWERS:
             raise LabelrigError("no Docker engine answers here, so nothing of this project runs or can be removed")
-        with contextlib.closing(engine_client()) as engine:
+        with contextlib.closing(engine_client(host)) as engine:
             ours = {"label": [f"{LABEL_PROJECT}={settings.project}"]}
             there = engine.containers.list(all=True, filters=ours, ignore_removed=True)
             volumes = engine.volumes.list(filters=ours) if purge else []
@@ -53,7 +53,7 @@ def down(settings: Settings, host: Host, report: Report, *, purge: bool = False)
             else:
                 report.settled("nothing of this project runs", [])
             if purge:
-                report.settled("images removed", [f"removed {name}" for name in remove_images(settings.project)])
+                report.settled("images removed", [f"removed {name}" for name in remove_images(host, settings.project)])
         if purge and Path(files.folder).exists():
             shutil.rmtree(files.folder)
             report.settled("state folder removed", [f"removed {files.folder}"])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from infra.embed import cancel_all, embed, project_images
 from infra.hosts.base import Host
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import load_project
-from infra.operations.compose_cli import Compose
-from infra.rendering import StackFiles
 from infra.report import Report
 from infra.roles.project import DEFAULT_PROJECT
-from infra.settings import REPOSITORY, Settings
-from infra.up import demo_spec, exec_in, state_folder
+from infra.settings import REPOSITORY, Settings, env_file
+from infra.site import local_site
+from infra.stages import demo_spec
 
 
 def run_embed(
@@ -22,8 +23,7 @@ def run_embed(
     Raises:
         LabelrigError: the stack does not run, there is nothing to encode, or images failed.
     """
-    files = StackFiles(str(state_folder(settings)))
-    exec_in_backend = exec_in(host, Compose(host, settings.project, files.compose, files.env), "sam2")
+    exec_in_backend = local_site(host, settings, env_file(os.environ), lambda: settings).exec_in("sam2")
     if stop:
         return f"{cancel_all(exec_in_backend)} embed jobs ended"
     with report.stage("embed"):

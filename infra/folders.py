@@ -51,7 +51,7 @@ def read_folders(host: Host, state_file: str) -> list[ImageFolder]:
     Raises:
         SettingsError: the state file is not what we wrote.
     """
-    content = host.read(state_file)
+    content = host.read(state_file, as_root=not host.is_local)
     if content is None:
         return []
     try:

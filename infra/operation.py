@@ -3,16 +3,19 @@
 An operation names one state ("docker engine running"). `plan` reads and returns the changes that
 lead there, an empty list when nothing is to do. The same `plan` is asked again after the changes were
 applied: a check that does not recognise its own result shows on the first run, not on the hundredth.
+
+The same operations serve two runners: `Applier` brings them about, `Previewer` only shows what would change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra.errors import NotConverged
-from infra.report import Report
+from infra.errors import CannotKnow, LabelrigError, NotConverged
+from infra.report import Report, Stage
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,11 @@ class Operation(Protocol):
         ...
 
     def plan(self) -> Sequence[Change]:
-        """Read the present state and return what would have to change. Changes nothing."""
+        """Read the present state and return what would have to change. Changes nothing.
+
+        Raises:
+            CannotKnow: what must be read is not there before an operation in front of this one was applied.
+        """
         ...
 
 
@@ -61,3 +68,101 @@ def converge(operations: Iterable[Operation], report: Report) -> int:
         report.settled(operation.name, [change.summary for change in changes])
         applied += len(changes)
     return applied
+
+
+class Runner(Protocol):
+    """What a list of stages is carried out by: for real, or as a plan."""
+
+    report: Report
+
+    @property
+    def applies(self) -> bool:
+        """Whether changes are made."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether something before would change or is unknown: then what comes after cannot be known for sure."""
+        ...
+
+    def stage(self, name: str) -> AbstractContextManager[Stage]:
+        """Group operations under a heading."""
+        ...
+
+    def run(self, operations: Iterable[Operation]) -> None:
+        """Bring operations to their state, or show what would change."""
+        ...
+
+    def unknown(self, what: str, why: str) -> None:
+        """Say that something cannot be known before the changes so far were made. Never called when they are."""
+        ...
+
+
+class Applier:
+    """Brings operations to their state."""
+
+    applies = True
+    pending = False
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def stage(self, name: str) -> AbstractContextManager[Stage]:
+        """See `Runner.stage`."""
+        return self.report.stage(name)
+
+    def run(self, operations: Iterable[Operation]) -> None:
+        """See `converge`."""
+        converge(operations, self.report)
+
+    def unknown(self, what: str, why: str) -> None:
+        """See `Runner.unknown`.
+
+        Raises:
+            CannotKnow: always; everything in front was applied, so it must be known.
+        """
+        raise CannotKnow(f"{what}: {why}")
+
+
+class Previewer:
+    """Shows what would change, with diffs, and changes nothing.
+
+    After the first operation with something to do, what a later one cannot read is *unknown*: it may well be there
+    once the first one is. Before that an error is an error.
+    """
+
+    applies = False
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.pending = False
+
+    def stage(self, name: str) -> AbstractContextManager[Stage]:
+        """See `Runner.stage`."""
+        return self.report.stage(name)
+
+    def run(self, operations: Iterable[Operation]) -> None:
+        """Ask each operation for its changes and show them.
+
+        Raises:
+            LabelrigError: an operation cannot read what it needs, and nothing in front of it would change that.
+        """
+        for operation in operations:
+            try:
+                changes = operation.plan()
+            except CannotKnow as error:
+                self.unknown(operation.name, str(error))
+            except LabelrigError as error:
+                if not self.pending:
+                    raise
+                self.unknown(operation.name, str(error).splitlines()[0])
+            else:
+                for change in changes:
+                    self.report.would_change(change.summary, change.diff)
+                self.report.settled(operation.name, [change.summary for change in changes], done=False)
+                self.pending = self.pending or bool(changes)
+
+    def unknown(self, what: str, why: str) -> None:
+        """See `Runner.unknown`."""
+        self.report.unknown(what, why)
+        self.pending = True

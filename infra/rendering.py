@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
+
+from pydantic import SecretStr
 
 from infra.backend_settings import backend_environment
 from infra.folders import ImageFolder, render_compose, render_folders
 from infra.network_guard import banned_subnets
 from infra.settings import REPOSITORY, Settings
 
-COMPOSE_SOURCE = REPOSITORY / "infra" / "compose" / "compose.yaml"
-SECRET_NAMES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY")
+COMPOSE_SOURCES = REPOSITORY / "infra" / "compose"
+POSTGRES, GPU = "postgres.yaml", "gpu.yaml"
+SECRET_NAMES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_POSTGRES_PASSWORD")
 
 
 @dataclass(frozen=True)
 class StackFiles:
-    """Where the rendered files of one stack lie on its host."""
+    """Where the rendered files of one stack lie on its host.
+
+    Attributes:
+        folder: the folder there.
+        overrides: compose files of this repository that are merged into the first: a database, a GPU.
+    """
 
     folder: str
+    overrides: tuple[str, ...] = ()
 
     @property
     def env(self) -> str:
@@ -27,9 +37,14 @@ class StackFiles:
         return f"{self.folder}/stack.env"
 
     @property
-    def compose(self) -> tuple[str, str]:
+    def compose(self) -> tuple[str, ...]:
         """The compose files, in the order compose merges them."""
-        return f"{self.folder}/compose.yaml", f"{self.folder}/machine.yaml"
+        return tuple(f"{self.folder}/{name}" for name in ("compose.yaml", *self.overrides, "machine.yaml"))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of the stack, in the order in which they are waited for."""
+        return ("db", "sam2", "label-studio") if POSTGRES in self.overrides else ("sam2", "label-studio")
 
     @property
     def folders(self) -> str:
@@ -46,26 +61,45 @@ class RenderedFile:
     mode: int
 
 
-def stack_values(settings: Settings, *, label_studio_image: str, sam2_image: str, model: str) -> dict[str, str]:
-    """Return what compose.yaml asks for, by name.
+def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> dict[str, str]:
+    """Return what the compose files ask for, by name.
+
+    Args:
+        images: service -> tag.
+        model: what SAM2_MODEL gets.
 
     Raises:
         ValueError: the secrets were not made yet.
     """
     if settings.password is None or settings.secret_key is None:
         raise ValueError("the secrets must be made before the stack is rendered")
-    return {
+    values = {
         "COMPOSE_PROJECT_NAME": settings.project,
-        "LABELRIG_LABEL_STUDIO_IMAGE": label_studio_image,
-        "LABELRIG_SAM2_IMAGE": sam2_image,
+        "LABELRIG_LABEL_STUDIO_IMAGE": images["label-studio"],
+        "LABELRIG_SAM2_IMAGE": images["sam2"],
         "LABELRIG_SAM2_MODEL": model,
         "LABELRIG_SUBNET": settings.subnet,
         "LABELRIG_BANNED_SUBNETS": ",".join(banned_subnets(settings.subnet)),
+        "LABELRIG_LISTEN": settings.listen,
         "LABEL_STUDIO_PORT": str(settings.port),
         "LABEL_STUDIO_USERNAME": settings.username,
         "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),
         "LABEL_STUDIO_SECRET_KEY": settings.secret_key.get_secret_value(),
     }
+    if "db" in images:
+        if settings.postgres_password is None:
+            raise ValueError("the secrets must be made before the stack is rendered")
+        values |= {
+            "LABELRIG_POSTGRES_IMAGE": images["db"],
+            "LABELRIG_POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
+            "LABELRIG_POSTGRES_PASSWORD_ID": _id_of(settings.postgres_password, settings.secret_key),
+        }
+    return values
+
+
+def _id_of(password: SecretStr, key: SecretStr) -> str:
+    """Stands for a password where it must not stand itself: another password has another id."""
+    return hmac.new(key.get_secret_value().encode(), password.get_secret_value().encode(), "sha256").hexdigest()[:16]
 
 
 def render_stack(
@@ -91,10 +125,10 @@ def render_stack(
         if "'" in value or "\n" in value:
             raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
     env = "".join(f"{name}='{value}'\n" for name, value in values.items())  # '' keeps a `$` as it is
-    compose, machine = files.compose
+    *sources, machine = files.compose
     return [
         RenderedFile(files.env, env.encode(), 0o600),
-        RenderedFile(compose, Path(COMPOSE_SOURCE).read_bytes(), 0o644),
+        *(RenderedFile(path, (COMPOSE_SOURCES / PurePosixPath(path).name).read_bytes(), 0o644) for path in sources),
         RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend)), 0o644),
         RenderedFile(files.folders, render_folders(folders), 0o644),
     ]

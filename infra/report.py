@@ -13,10 +13,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TextIO
+from typing import Protocol
 
 QUIET_SECONDS = 10.0
 LINE_WIDTH = 110
+
+
+class Stream(Protocol):
+    """What a report writes to: a text file, or something in front of one."""
+
+    def write(self, text: str, /) -> object:
+        """Write text."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is kept back."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal, on which a line may be rewritten."""
+        ...
 
 
 @dataclass
@@ -26,6 +42,8 @@ class Stage:
     name: str
     ok: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     seconds: float = 0.0
     failed: bool = False
 
@@ -33,7 +51,7 @@ class Stage:
 class Report:
     """Collects stages and shows them as they happen. Safe to call from reader threads."""
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: Stream | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._clock = clock
         self._lock = threading.Lock()
@@ -42,6 +60,7 @@ class Report:
         self._live = False
         self.stages: list[Stage] = []
         self.notices: list[str] = []
+        self.diffs: list[dict[str, str]] = []
         self.facts: dict[str, object] = {}
 
     @contextlib.contextmanager
@@ -65,15 +84,35 @@ class Report:
         """Say what is about to be done."""
         self._line(f"    ~ {summary}")
 
-    def settled(self, operation: str, changes: Sequence[str]) -> None:
-        """Record that an operation is in its state, and which changes led there."""
-        stage = self.stages[-1] if self.stages else Stage("run")
-        if not self.stages:
-            self.stages.append(stage)
+    def settled(self, operation: str, changes: Sequence[str], *, done: bool = True) -> None:
+        """Record that an operation is in its state, and which changes led there.
+
+        Args:
+            done: False in a plan: the changes would lead there.
+        """
+        stage = self._stage()
         stage.changed.extend(changes)
         if not changes:
             stage.ok.append(operation)
-        self._line(f"    ✓ {operation}{' (changed)' if changes else ''}")
+        if done or not changes:
+            self._line(f"    ✓ {operation}{' (changed)' if changes else ''}")
+
+    def would_change(self, summary: str, diff: str = "") -> None:
+        """Show a change of a plan, with its diff below it. Recorded by `settled`."""
+        shown = [f"    ~ {summary}", *(f"        {line}" for line in diff.splitlines())]
+        self._line("\n".join(shown))
+        if diff:
+            self.diffs.append({"change": summary, "diff": diff})
+
+    def unknown(self, what: str, why: str) -> None:
+        """Record that a plan cannot know something."""
+        self._stage().unknown.append(what)
+        self._line(f"    ? {what}: unknown ({why})")
+
+    def skipped(self, what: str, why: str) -> None:
+        """Record that something was left out on purpose."""
+        self._stage().skipped.append(what)
+        self._line(f"    - {what}: skipped ({why})")
 
     def progress(self, text: str) -> None:
         """Show that long work goes on; rewritten on a terminal, thinned out elsewhere."""
@@ -107,6 +146,7 @@ class Report:
         width = max((len(stage.name) for stage in self.stages), default=0)
         lines = [
             f"  {stage.name:<{width}}  ok {len(stage.ok):>3}  changed {len(stage.changed):>3}"
+            f"{_few('skipped', stage.skipped)}{_few('unknown', stage.unknown)}"
             f"  {stage.seconds:>6.1f} s{'  FAILED' if stage.failed else ''}"
             for stage in self.stages
         ]
@@ -120,9 +160,15 @@ class Report:
             "seconds": round(self._clock() - self._began, 3),
             "stages": [asdict(stage) for stage in self.stages],
             "notices": self.notices,
+            **({"diffs": self.diffs} if self.diffs else {}),
             **self.facts,
         }
         return json.dumps(body, indent=2, ensure_ascii=False)
+
+    def _stage(self) -> Stage:
+        if not self.stages:
+            self.stages.append(Stage("run"))
+        return self.stages[-1]
 
     def _line(self, text: str) -> None:
         with self._lock:
@@ -135,3 +181,8 @@ class Report:
             self._live = False
         self._stream.write(text + "\n")
         self._last_shown = self._clock()
+
+
+def _few(word: str, items: Sequence[str]) -> str:
+    """A column of the recap that is mostly empty."""
+    return f"  {word} {len(items):>3}" if items else ""

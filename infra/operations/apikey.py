@@ -17,6 +17,7 @@ from infra.labelstudio.session import (
     token_works,
 )
 from infra.operation import Change
+from infra.report import Report
 
 KEY = "LABEL_STUDIO_API_KEY"
 
@@ -34,6 +35,7 @@ class ApiKeyPresent:
     host: Host
     env_file: str
     exec_in_label_studio: Exec
+    report: Report
 
     @property
     def name(self) -> str:
@@ -46,33 +48,26 @@ class ApiKeyPresent:
         if access.api_key is not None and token_works(access.base_url, access.api_key, access.transport):
             return []
         why = "none is stored" if access.api_key is None else "the stored one is not accepted"
-        make = Change(f"make a personal access token for {access.username} and write it to .env ({why})", self._make)
-        if self._signs_in():
-            return [make]
-        reset = Change(
-            f"set the password of {access.username} in Label Studio to the one in .env "
-            "(Label Studio's database has another one)",
-            self._reset,
-        )
-        return [reset, make]
-
-    def _signs_in(self) -> bool:
-        try:
-            with self._session():
-                return True
-        except SignInRefused:
-            return False
+        return [Change(f"make a personal access token for {access.username} and write it to .env ({why})", self._make)]
 
     def _session(self) -> AbstractContextManager[Session]:
         access = self.access
         return sign_in(access.base_url, access.username, access.password, access.transport)
 
-    def _reset(self) -> None:
-        reset_password(self.exec_in_label_studio, self.access.username, self.access.password)
-
     def _make(self) -> None:
-        with self._session() as session:
-            token = session.make_token()
+        try:
+            token = self._new_token()
+        except SignInRefused:
+            self.report.changing(
+                f"set the password of {self.access.username} in Label Studio to the one in .env "
+                "(Label Studio's database has another one)"
+            )
+            reset_password(self.exec_in_label_studio, self.access.username, self.access.password)
+            token = self._new_token()
         # To .env first: a token that nobody kept cannot be had again.
         update_env_file(self.host, self.env_file, {KEY: token})
         self.access.use(token)
+
+    def _new_token(self) -> str:
+        with self._session() as session:
+            return session.make_token()

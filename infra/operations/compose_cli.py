@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from typing import IO
 
 from infra.errors import HostError
-from infra.hosts.base import Host, Result
+from infra.hosts.base import DEFAULT_TIMEOUT, Host, Result
 
 ANY_EXIT_CODE = range(256)
 VERSION_2_OR_NEWER = re.compile(r"^v?([2-9]|[1-9]\d+)\.")
@@ -33,6 +34,22 @@ def find_compose(host: Host) -> tuple[str, ...] | None:
     return None
 
 
+def run_docker(
+    host: Host,
+    *argv: str,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_line: Callable[[str], None] | None = None,
+    ok: Collection[int] = (0,),
+    stdin: bytes | IO[bytes] | None = None,
+) -> Result:
+    """Run a docker or compose command line; see `infra.hosts.base.Host.run` for the arguments and errors.
+
+    On another machine as root: the files it reads are root's there, and its own engine is meant, whatever the user's
+    docker context is. On this machine as the user, whose engine may be a rootless one.
+    """
+    return host.run(*argv, timeout=timeout, on_line=on_line, ok=ok, stdin=stdin, as_root=not host.is_local)
+
+
 class Compose:
     """Compose for one project: the same name, files and variables in every call."""
 
@@ -53,7 +70,8 @@ class Compose:
             self._program = find_compose(self._host)
         if self._program is None:
             raise HostError(
-                f"{self._host.name}: no docker command here knows `compose` version 2; `./inv up` installs it"
+                f"{self._host.name}: no docker command knows `compose` version 2; "
+                f"`./inv {'up' if self._host.is_local else 'deploy'}` installs it"
             )
         files = [part for file in self._files for part in ("--file", file)]
         return (*self._program, "--project-name", self._project, "--env-file", self._env_file, *files, *args)
@@ -65,5 +83,5 @@ class Compose:
         on_line: Callable[[str], None] | None = None,
         ok: Collection[int] = (0,),
     ) -> Result:
-        """Run `docker compose ARGS`; see `infra.hosts.base.Host.run` for the arguments and errors."""
-        return self._host.run(*self.argv(*args), timeout=timeout, on_line=on_line, ok=ok)
+        """Run `docker compose ARGS`; see `run_docker` for the arguments and errors."""
+        return run_docker(self._host, *self.argv(*args), timeout=timeout, on_line=on_line, ok=ok)

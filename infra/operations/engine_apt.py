@@ -14,6 +14,7 @@ from infra.waiting import wait_for
 UPDATE_TIMEOUT = 300.0
 INSTALL_TIMEOUT = 1200.0
 LOCK_SECONDS = 120
+DEBIAN_KEYRING = "debian-archive-keyring"
 ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "NEEDRESTART_MODE=l")
 OPTIONS = (
     "-y",
@@ -51,10 +52,27 @@ class AptSource:
 
 
 def read_sources(host: Host) -> list[AptSource]:
-    """Ask apt which package indexes it uses, whatever the files look like that say so."""
+    """Ask apt which package indexes it uses, whatever the files look like that say so.
+
+    A server whose lists were never fetched (a cloud image) names its sources all the same; only what their releases
+    would say of themselves, codename and label, is then taken from the suite and the keyring.
+    """
     fields = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"
     answer = host.run("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
-    return [AptSource(*parts) for line in answer.stdout.splitlines() if len(parts := line.strip().split("|")) == 4]
+    found = [AptSource(*parts) for line in answer.stdout.splitlines() if len(parts := line.strip().split("|")) == 4]
+    if found:
+        return found
+    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+    answer = host.run("apt-get", "indextargets", "--no-release-info", "--format", fields, "Created-By: Packages")
+    lines = [parts for line in answer.stdout.splitlines() if len(parts := line.strip().split("|")) == 4]
+    return [AptSource(uri, suite, component, _label(uri, key)) for uri, suite, component, key in lines]
+
+
+def _label(uri: str, keyring: str) -> str:
+    """The archive that a source without release information most likely is: by its key, else by its path."""
+    if keyring and not keyring.startswith("$("):
+        return "Debian" if DEBIAN_KEYRING in keyring else ""
+    return "Debian" if uri.rstrip("/").endswith("/debian") else ""
 
 
 def parse_plan(simulated: str) -> list[PlannedPackage]:

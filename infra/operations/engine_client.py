@@ -1,7 +1,8 @@
 """Which Docker engine is used, whether it answers, and a client that reads from it.
 
-The endpoint is found as Docker's own command line finds it: `DOCKER_HOST`, else the current docker context,
-else the default socket. So an engine that somebody chose (rootless, remote, another socket) is used.
+On this machine the endpoint is found as Docker's own command line finds it: `DOCKER_HOST`, else the current docker
+context, else the default socket. So an engine that somebody chose (rootless, remote, another socket) is used. The
+engine of a machine behind SSH answers at a socket here that leads there.
 """
 
 from __future__ import annotations
@@ -18,27 +19,37 @@ import docker
 import requests
 from docker.context import ContextAPI
 from docker.errors import DockerException
+from docker.transport import UnixHTTPAdapter
 
 from infra.errors import HostError
+from infra.hosts.base import Host
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 OLDEST_ENGINE = (20, 10)
 READ_TIMEOUT = 30
 PING_TIMEOUT = 5
+# The SDK keeps a connection open for each URL it asked; over SSH each is a session, of which a server allows 10. Its
+# own setting for that, `num_pools`, is only heeded for ssh:// addresses (7.2.0).
+POOLS_OVER_SSH = 2
+SDK_SCHEME = "http+docker://"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the engine listens, and who says so. `tls` is the SDK's TLS configuration of a docker context."""
+    """Where the engine listens, and who says so.
+
+    `tls` is the SDK's TLS configuration of a docker context; `remote`: it is the own engine of a machine behind SSH.
+    """
 
     url: str
     chosen_by: str
     tls: Any = None
+    remote: bool = False
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the socket that an engine opens when nobody says anything."""
-        return self.url in (DEFAULT_SOCKET, "unix:///run/docker.sock")
+        """Whether it is the machine's own engine, and none that somebody chose."""
+        return self.remote or self.url in (DEFAULT_SOCKET, "unix:///run/docker.sock")
 
     @property
     def socket(self) -> Path | None:
@@ -54,12 +65,14 @@ class EngineState(Enum):
     FORBIDDEN = "is not open to this user"
 
 
-def find_endpoint() -> Endpoint:
-    """Return the endpoint that the docker command line would use.
+def find_endpoint(host: Host) -> Endpoint:
+    """Return the endpoint of the engine that serves `host`.
 
     Raises:
         HostError: the current docker context cannot be read.
     """
+    if (path := host.docker_socket()) is not None:
+        return Endpoint(f"unix://{path}", f"SSH to {host.name}", remote=True)
     if url := os.environ.get("DOCKER_HOST"):
         return Endpoint(url, "the variable DOCKER_HOST")
     try:
@@ -72,9 +85,9 @@ def find_endpoint() -> Endpoint:
     return Endpoint(url, f"the docker context {context.Name}", context.TLSConfig)
 
 
-def engine_state(endpoint: Endpoint | None = None) -> EngineState:
-    """Ask the endpoint once, within seconds."""
-    where = endpoint or find_endpoint()
+def engine_state(host: Host, endpoint: Endpoint | None = None) -> EngineState:
+    """Ask the engine of `host`, or the one at `endpoint`, once, within seconds."""
+    where = endpoint or find_endpoint(host)
     if where.socket is not None and _is_closed_to_us(where.socket):
         return EngineState.FORBIDDEN
     try:
@@ -85,17 +98,18 @@ def engine_state(endpoint: Endpoint | None = None) -> EngineState:
     return EngineState.ANSWERS
 
 
-def engine_client(timeout: int = READ_TIMEOUT, endpoint: Endpoint | None = None) -> Any:
+def engine_client(host: Host, timeout: int = READ_TIMEOUT, endpoint: Endpoint | None = None) -> Any:
     """Return a `docker.DockerClient`; the caller closes it (it is a context's job: `contextlib.closing`).
 
     Args:
+        host: the machine that the engine serves.
         timeout: seconds for each answer of the engine.
-        endpoint: where to look; by default as the docker command line would.
+        endpoint: where to look, if not where `find_endpoint` says.
 
     Raises:
         HostError: no engine answers there, it is closed to this user, or it is too old or not Docker's.
     """
-    where = endpoint or find_endpoint()
+    where = endpoint or find_endpoint(host)
     if where.socket is not None and _is_closed_to_us(where.socket):
         raise HostError(access_help(where))
     try:
@@ -103,12 +117,12 @@ def engine_client(timeout: int = READ_TIMEOUT, endpoint: Endpoint | None = None)
         version: dict[str, Any] = client.version()
     except (DockerException, requests.RequestException, OSError) as error:
         raise HostError(
-            f"the docker engine at {where.url} (chosen by: {where.chosen_by}) does not answer: "
-            f"{_cause(error)}; is it running? `./inv up` starts the one of this machine"
+            f"the docker engine of {host.name} at {where.url} (chosen by: {where.chosen_by}) does not answer: "
+            f"{_cause(error)}; is it running? `./inv {'up' if host.is_local else 'deploy'}` starts it"
         ) from error
     if problem := unusable(version):
         client.close()
-        raise HostError(f"the docker engine at {where.url} cannot be used: {problem}")
+        raise HostError(f"the docker engine of {host.name} at {where.url} cannot be used: {problem}")
     return client
 
 
@@ -144,12 +158,16 @@ def _connect(endpoint: Endpoint, timeout: int) -> Any:
     # The constructor asks the engine for its API version: it fails here when nobody answers.
     if endpoint.chosen_by == "the variable DOCKER_HOST":
         return docker.from_env(timeout=timeout, use_ssh_client=True)
-    return docker.DockerClient(
+    client = docker.DockerClient(
         base_url=endpoint.url,
         timeout=timeout,
         tls=endpoint.tls or False,
         use_ssh_client=endpoint.url.startswith("ssh://"),
     )
+    if endpoint.remote:
+        client.api.get_adapter(SDK_SCHEME).close()
+        client.api.mount(SDK_SCHEME, UnixHTTPAdapter(str(endpoint.socket), timeout, pool_connections=POOLS_OVER_SSH))
+    return client
 
 
 def _is_closed_to_us(path: Path) -> bool:

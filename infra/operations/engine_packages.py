@@ -48,11 +48,11 @@ class EnginePackages:
         host: Host,
         report: Report,
         apt: Apt | None = None,
-        ask_engine: Callable[[], EngineState] = engine_state,
+        ask_engine: Callable[[], EngineState] | None = None,
     ) -> None:
         self._host = host
         self._apt = apt or Apt(host, report)
-        self._ask_engine = ask_engine
+        self._ask_engine = ask_engine or (lambda: engine_state(host))
 
     def plan(self) -> Sequence[Change]:
         """See `infra.operation.Operation.plan`.

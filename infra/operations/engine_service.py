@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import CommandFailed, CommandTimedOut, HostError, WaitTimeout
-from infra.hosts.base import TAIL_LINES, Host
+from infra.hosts.base import COMMAND_MARK, RUN_MARK, TAIL_LINES, Host
 from infra.operation import Change
 from infra.operations.compose_cli import ANY_EXIT_CODE
 from infra.operations.engine_client import (
@@ -29,6 +29,8 @@ SERVICE_TIMEOUT = 120.0
 SERVICE_GRACE = 20.0
 SYSTEMD_MARK = "/run/systemd/system"
 SYSV_SCRIPT = "/etc/init.d/docker"
+# The engine outlives the run that starts it: without the mark by which a run's leftovers are found and ended.
+NOT_OURS = ("env", "-u", RUN_MARK, "-u", COMMAND_MARK)
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ class EngineRunning:
         host: Host,
         report: Report,
         daemon: Daemon | None = None,
-        ask_engine: Callable[[], EngineState] = engine_state,
+        ask_engine: Callable[[], EngineState] | None = None,
     ) -> None:
         self._host = host
         self._report = report
         self._daemon = daemon or Daemon()
-        self._ask_engine = ask_engine
+        self._ask_engine = ask_engine or (lambda: engine_state(host))
 
     def plan(self) -> Sequence[Change]:
         """See `infra.operation.Operation.plan`.
@@ -69,11 +71,11 @@ class EngineRunning:
         """
         state = self._ask_engine()
         if state is EngineState.ANSWERS:
-            with closing(engine_client()):
+            with closing(engine_client(self._host)):
                 return []
         if state is EngineState.FORBIDDEN:
             return []  # it runs; `EngineAccess` looks after the rest
-        endpoint = find_endpoint()
+        endpoint = find_endpoint(self._host)
         if not endpoint.is_default:
             raise HostError(
                 f"the docker engine at {endpoint.url} (chosen by {endpoint.chosen_by}) does not answer, and it is "
@@ -89,6 +91,41 @@ class EngineRunning:
         elif not self._started_by_script():
             self.start_by_itself()
 
+    def restart(self) -> None:
+        """End the engine and start it again; its containers come back as their restart policies say.
+
+        Raises:
+            HostError: it does not end, or does not come back; with the last lines of its log.
+        """
+        if self._has_systemd():
+            self._host.run("systemctl", "reset-failed", "docker", as_root=True, ok=ANY_EXIT_CODE)
+            self._host.run("systemctl", "stop", "docker", as_root=True, timeout=SERVICE_TIMEOUT)
+        else:
+            self._end()
+        self.start()
+
+    def _end(self) -> None:
+        path, program = self._daemon.pidfiles[0]
+        number = (self._host.read(path, as_root=True) or b"").strip().decode("ascii", "replace")
+        if not number.isdigit() or not self._runs(number, program):
+            if self._ask_engine() is not EngineState.SILENT:
+                raise HostError(
+                    f"{self._host.name}: the docker engine runs, and {path} does not say as which process, so it "
+                    "cannot be restarted from here; restart it by hand, then repeat the command"
+                )
+            return
+        self._host.run("kill", "-TERM", number, as_root=True, ok=(0, 1))
+        try:
+            wait_for(
+                f"{program} to end",
+                # A process that ended and that nobody asks how has no command line left, only its name.
+                lambda: None if self._host.read(f"/proc/{number}/cmdline") else True,
+                timeout=SERVICE_TIMEOUT,
+                show=self._report.progress,
+            )
+        except WaitTimeout as error:
+            raise HostError(f"{error}; {self._log_tail()}") from error
+
     def start_by_itself(self) -> None:
         """Run `dockerd` detached: a session and a log file of its own, so that it outlives this process.
 
@@ -97,7 +134,7 @@ class EngineRunning:
         """
         self._remove_stale_pidfiles()
         log = shlex.quote(self._daemon.log)
-        program = shlex.join((*self._daemon.program, *self._daemon.arguments))
+        program = shlex.join((*NOT_OURS, *self._daemon.program, *self._daemon.arguments))
         started = self._host.run(
             "sh", "-c", f"setsid {program} </dev/null >>{log} 2>&1 & echo $!", as_root=True, timeout=30
         )
@@ -134,7 +171,9 @@ class EngineRunning:
         if not self._host.run("test", "-x", SYSV_SCRIPT, ok=(0, 1)).ok:
             return False
         try:
-            started = self._host.run(SYSV_SCRIPT, "start", ok=ANY_EXIT_CODE, as_root=True, timeout=SERVICE_TIMEOUT)
+            started = self._host.run(
+                *NOT_OURS, SYSV_SCRIPT, "start", ok=ANY_EXIT_CODE, as_root=True, timeout=SERVICE_TIMEOUT
+            )
             if started.ok:
                 self._wait(SERVICE_GRACE)
         except (CommandTimedOut, WaitTimeout):
@@ -152,12 +191,14 @@ class EngineRunning:
     def _remove_stale_pidfiles(self) -> None:
         """Remove what a killed engine left: `dockerd` believes it even if another program has the number."""
         for path, program in self._daemon.pidfiles:
-            number = (self._host.read(path) or b"").strip().decode("ascii", "replace")
-            if not number.isdigit():
-                continue
-            running = (self._host.read(f"/proc/{number}/comm") or b"").strip().decode("utf-8", "replace")
-            if not running.endswith(program):
+            number = (self._host.read(path, as_root=True) or b"").strip().decode("ascii", "replace")
+            if number.isdigit() and not self._runs(number, program):
                 self._host.run("rm", "-f", path, as_root=True)
+
+    def _runs(self, number: str, program: str) -> bool:
+        """Whether the process of this number is `program`: another one may have the number by now."""
+        running = (self._host.read(f"/proc/{number}/comm") or b"").strip().decode("utf-8", "replace")
+        return running.endswith(program)
 
     def _log_tail(self) -> str:
         tail = self._host.run("tail", "-n", str(TAIL_LINES), self._daemon.log, ok=ANY_EXIT_CODE, as_root=True)
@@ -169,9 +210,9 @@ class EngineAccess:
 
     name = "docker engine open to this user"
 
-    def __init__(self, host: Host, ask_engine: Callable[[], EngineState] = engine_state) -> None:
+    def __init__(self, host: Host, ask_engine: Callable[[], EngineState] | None = None) -> None:
         self._host = host
-        self._ask_engine = ask_engine
+        self._ask_engine = ask_engine or (lambda: engine_state(host))
 
     def plan(self) -> Sequence[Change]:
         """See `infra.operation.Operation.plan`.
@@ -181,7 +222,7 @@ class EngineAccess:
         """
         if os.geteuid() == 0 or self._ask_engine() is not EngineState.FORBIDDEN:
             return []
-        endpoint = find_endpoint()
+        endpoint = find_endpoint(self._host)
         if not endpoint.is_default:
             raise HostError(access_help(endpoint))
         user = getpass.getuser()

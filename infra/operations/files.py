@@ -39,12 +39,12 @@ class FilesWritten:
         return [change for file in self._files if (change := self._change(file)) is not None]
 
     def _change(self, file: RenderedFile) -> Change | None:
-        present = self._host.read(file.path)
+        present = self._host.read(file.path, as_root=not self._host.is_local)
         if present == file.content:
             return None
         name = PurePosixPath(file.path).name
         return Change(
             f"{'write' if present is None else 'update'} {name}",
-            lambda: self._host.write(file.path, file.content, file.mode),
+            lambda: self._host.write(file.path, file.content, file.mode, as_root=not self._host.is_local),
             masked_diff(file.path, present or b"", file.content),
         )

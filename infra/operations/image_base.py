@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.errors import CommandFailed, CommandTimedOut, HostError
 from infra.hosts.base import Host
-from infra.operations.compose_cli import ANY_EXIT_CODE
+from infra.operations.compose_cli import ANY_EXIT_CODE, run_docker
 from infra.operations.engine_apt import Apt, read_sources
 from infra.operations.engine_service import indented
 from infra.operations.image_machine import read_pip_settings
@@ -110,7 +110,8 @@ class BaseBuilder:
             as_root=True, timeout=IMPORT_TIMEOUT,
         )  # fmt: skip
         self._host.run("chmod", "755", work, as_root=True)
-        self._host.run(
+        run_docker(
+            self._host,
             "docker",
             "import",
             "--change",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from pathlib import Path
 from infra.errors import CommandFailed, CommandTimedOut, HostError
 from infra.hosts.base import Host
 from infra.operation import Change
-from infra.operations.compose_cli import Compose
+from infra.operations.compose_cli import Compose, run_docker
 from infra.operations.engine_client import engine_client
 from infra.operations.image_base import BaseBuilder
 from infra.operations.image_context import BUILD_VARIABLES, staged
-from infra.operations.image_recipe import BUILD_FILE, LABEL_STUDIO, SAM2, SERVICES, Base
+from infra.operations.image_recipe import BUILD_FILE, LABEL_STUDIO, SAM2, Base
 from infra.operations.image_registry import present
 from infra.report import Report
 
@@ -29,24 +29,37 @@ SAYS = re.compile(r"^#(\d+) (?:[\d.]+ )?(.+)")
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images of this tree, by their tags, and what they are built from."""
+    """The images of this tree that a stack needs, and what they are built from.
 
-    label_studio: str
-    sam2: str
+    Attributes:
+        tags: service -> tag.
+        base: what they are built on.
+        repository: the root of this repository.
+        project: whose images they are; a label.
+        own: the services that run an image of the lab's own, which is never built.
+    """
+
+    tags: Mapping[str, str]
     base: Base
     repository: Path
     project: str
+    own: frozenset[str] = frozenset()
 
     @property
-    def tags(self) -> dict[str, str]:
-        """Service -> tag."""
-        return {LABEL_STUDIO: self.label_studio, SAM2: self.sam2}
+    def label_studio(self) -> str:
+        """The tag of Label Studio's image."""
+        return self.tags[LABEL_STUDIO]
 
-    def missing(self) -> list[str]:
-        """The services whose image the engine has not got."""
-        with closing(engine_client()) as client:
+    @property
+    def sam2(self) -> str:
+        """The tag of the SAM2 backend's image."""
+        return self.tags[SAM2]
+
+    def missing(self, host: Host) -> list[str]:
+        """The services whose image the engine of `host` has not got."""
+        with closing(engine_client(host)) as client:
             there = present(list(self.tags.values()), client)
-        return [service for service in SERVICES if self.tags[service] not in there]
+        return [service for service, tag in self.tags.items() if tag not in there and service not in self.own]
 
 
 class BaseThere:
@@ -62,8 +75,8 @@ class BaseThere:
     def plan(self) -> Sequence[Change]:
         """See `infra.operation.Operation.plan`."""
         base = self._images.base
-        needed = list(dict.fromkeys(base.of(service) for service in self._images.missing()))
-        with closing(engine_client()) as client:
+        needed = list(dict.fromkeys(base.of(service) for service in self._images.missing(self._host)))
+        with closing(engine_client(self._host)) as client:
             there = present(needed, client)
         return [self._change(reference) for reference in needed if reference not in there]
 
@@ -74,7 +87,8 @@ class BaseThere:
 
     def _pull(self, reference: str) -> None:
         try:
-            self._host.run(
+            run_docker(
+                self._host,
                 "docker",
                 "pull",
                 reference,
@@ -102,7 +116,7 @@ class ImagesBuilt:
 
     def plan(self) -> Sequence[Change]:
         """See `infra.operation.Operation.plan`."""
-        missing = self._images.missing()
+        missing = self._images.missing(self._host)
         if not missing:
             return []
         names = " and ".join(self._images.tags[service] for service in missing)
@@ -115,12 +129,13 @@ class ImagesBuilt:
             compose = Compose(
                 self._host,
                 "labelrig-build",
-                [str(images.repository / BUILD_FILE)],
-                str(folder / BUILD_VARIABLES),
+                [f"{folder}/{BUILD_FILE.name}"],
+                f"{folder}/{BUILD_VARIABLES}",
             )
             try:
                 # BuildKit whatever the variable says in the user's shell: the old builder knows no secrets.
-                self._host.run(
+                run_docker(
+                    self._host,
                     "env",
                     "DOCKER_BUILDKIT=1",
                     *compose.argv("build", *services),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import os
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ PIP_SETTINGS = (
 )
 ADDRESS_LISTS = ("index-url", "extra-index-url", "find-links")
 CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+SYSTEM_PIP_CONF = "/etc/pip.conf"
 SYSTEM_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 REMOTE_SCHEMES = ("http", "https")
 
@@ -48,14 +50,23 @@ class PipSettings:
     ca_bundle: str | None
 
 
-def read_pip_settings(host: Host, environment: Mapping[str, str] = os.environ) -> PipSettings:
+def environment_of(host: Host) -> Mapping[str, str]:
+    """The variables that say how `host` reaches the network: ours say nothing about another machine."""
+    return os.environ if host.is_local else {}
+
+
+def read_pip_settings(host: Host, environment: Mapping[str, str] | None = None) -> PipSettings:
     """Ask pip itself (its files and variables have many places), and the usual variables for the CA bundle.
+
+    Where there is no pip, a bare server, its system-wide file is read.
 
     Raises:
         HostError: the CA bundle that the settings name is not there.
     """
+    if environment is None:
+        environment = environment_of(host)
     merged: dict[str, str] = {}
-    for python in (sys.executable, "python3"):
+    for python in (sys.executable, "python3") if host.is_local else ("python3",):
         answer = host.run(python, "-m", "pip", "config", "list", ok=ANY_EXIT_CODE)
         if answer.ok:
             merged = merge_pip_config(answer.stdout)
@@ -66,6 +77,8 @@ def read_pip_settings(host: Host, environment: Mapping[str, str] = os.environ) -
             for name, value in environment.items()
             if name.startswith("PIP_") and value
         }
+        if not host.is_local:
+            merged = read_pip_conf((host.read(SYSTEM_PIP_CONF) or b"").decode("utf-8", "replace"))
     options = {name: value for name, value in merged.items() if name in PIP_SETTINGS}
     folders: list[str] = []
     for name in ADDRESS_LISTS:
@@ -77,6 +90,20 @@ def read_pip_settings(host: Host, environment: Mapping[str, str] = os.environ) -
         if remote:
             options[name] = "\n".join(remote)
     return PipSettings(options, tuple(folders), _ca_bundle(host, merged.get("cert"), environment))
+
+
+def read_pip_conf(text: str) -> dict[str, str]:
+    """Read a `pip.conf`: `[install]` beats `[global]`. One that cannot be read says nothing, as for pip."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return {}
+    merged: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            merged |= {name.replace("_", "-"): value for name, value in parser.items(section)}
+    return merged
 
 
 def merge_pip_config(listing: str) -> dict[str, str]:

@@ -57,12 +57,14 @@ def login_for(auth_text: str, url: str) -> tuple[str, str]:
     return found["login"], found["password"]
 
 
-def read_proxies(host: Host, mirror: Mirror, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def read_proxies(host: Host, mirror: Mirror, environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The proxies on the way to the mirror: apt's own, else the environment's.
 
     Returns:
         Some of `http_proxy`, `https_proxy`, `no_proxy`; a value may hold credentials.
     """
+    if environment is None:
+        environment = os.environ if host.is_local else {}
     name = urlsplit(mirror.url or "").hostname or ""
     found: dict[str, str] = {}
     for scheme in ("http", "https"):

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,13 +19,21 @@ from infra.operations.image_base import base_tag
 BaseChoice = Literal["official", "debootstrap"]
 LABEL_STUDIO = "label-studio"
 SAM2 = "sam2"
-SERVICES = (LABEL_STUDIO, SAM2)
+DB = "db"
+SERVICES = (LABEL_STUDIO, SAM2)  # of every stack; a database server is wanted by some
+POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
 IMAGES = Path("infra/images")
 BUILD_FILE = IMAGES / "build.yaml"
-SCRIPTS = ("pip-install.sh", "make-user.sh")
+FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres"}
+SCRIPTS = {
+    LABEL_STUDIO: ("pip-install.sh", "make-user.sh"),
+    SAM2: ("pip-install.sh", "make-user.sh"),
+    DB: ("apt-install.sh", "make-user.sh"),
+}
 REQUIREMENTS = {
     LABEL_STUDIO: ("label-studio.lock",),
     SAM2: ("torch.in", "backend.lock", "sam2-build.lock", "sam2.lock"),
+    DB: (),
 }
 JUNK = re.compile(r"^\.|~$|\.py[co]$|^__pycache__$")
 
@@ -42,7 +50,7 @@ class OfficialImages:
 
 @dataclass(frozen=True)
 class Base:
-    """What the two images are built on: image references, and which of the two ways they come."""
+    """What the images are built on: image references, and which of the two ways they come."""
 
     choice: BaseChoice
     label_studio: str
@@ -58,9 +66,13 @@ def official_base(images: OfficialImages) -> Base:
     return Base("official", images.label_studio, images.python)
 
 
-def debootstrap_base(repository: Path) -> Base:
-    """Build on our own base image, made from the Debian mirror."""
-    tag = base_tag(repository, platform.machine())
+def debootstrap_base(repository: Path, machine: str | None = None) -> Base:
+    """Build on our own base image, made from the Debian mirror.
+
+    Args:
+        machine: the processor, as `uname -m` prints it, of the machine whose engine it is for; by default this one's.
+    """
+    tag = base_tag(repository, machine or platform.machine())
     return Base("debootstrap", tag, tag)
 
 
@@ -70,12 +82,15 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
     Raises:
         SettingsError: one is missing, so the tree is not complete.
     """
-    files = {"Dockerfile": repository / IMAGES / service / "Dockerfile"}
-    files |= {f"build/{name}": repository / IMAGES / name for name in SCRIPTS}
+    folder = repository / IMAGES / FOLDERS[service]
+    files = {"Dockerfile": folder / "Dockerfile"}
+    files |= {f"build/{name}": repository / IMAGES / name for name in SCRIPTS[service]}
     files |= {f"requirements/{name}": repository / "requirements" / name for name in REQUIREMENTS[service]}
     if service == SAM2:
         backend = repository / "backend"
         files |= {path.relative_to(repository).as_posix(): path for path in _tree(backend)}
+    if service == DB:
+        files |= {path.name: path for path in _tree(folder)}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise SettingsError(
@@ -84,16 +99,17 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
     return files
 
 
-def image_tags(repository: Path, base: Base) -> dict[str, str]:
-    """The tag of each service's image when built on `base`."""
+def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES) -> dict[str, str]:
+    """The tag of the image of each of `services` when built on `base`."""
     versions = {
         LABEL_STUDIO: pinned_version(repository / "requirements" / "label-studio.in", "label-studio"),
         SAM2: _own_version(repository),
+        DB: POSTGRES_MAJOR,
     }
     return {
-        service: f"labelrig/{service}:{versions[service]}-"
+        service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"
         + _digest(context_files(repository, service), repository / BUILD_FILE, base, service)
-        for service in SERVICES
+        for service in services
     }
 
 

@@ -10,14 +10,15 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 
 from infra.errors import HostError
+from infra.hosts.base import Host
 from infra.operations.engine_client import engine_client
 
 QUESTION_TIMEOUT = 5
 
 
-def registry_answers(references: Sequence[str]) -> bool:
+def registry_answers(host: Host, references: Sequence[str]) -> bool:
     """Whether each of the images can be pulled. The first "no", or five seconds of silence, ends the asking."""
-    with closing(engine_client(QUESTION_TIMEOUT)) as client:
+    with closing(engine_client(host, QUESTION_TIMEOUT)) as client:
         try:
             for reference in references:
                 client.images.get_registry_data(reference)

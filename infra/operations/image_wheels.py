@@ -50,17 +50,26 @@ def matching_wheels(folders: Iterable[str], pins: Sequence[Pin]) -> list[Path]:
     return list(found.values())
 
 
+def fitting_names(names: Iterable[str], pins: Sequence[Pin]) -> list[str]:
+    """Those of the wheels' file names that satisfy a pin without hashes: theirs cannot be compared from here."""
+    return sorted(name for name in names if any(not pin.hashes and _fits_name(name, pin) for pin in pins))
+
+
 def _satisfies(path: Path, pin: Pin) -> bool:
+    if not _fits_name(path.name, pin):
+        return False
+    # pip would take the file and then refuse it for its hash, where the index has the right one.
+    return not pin.hashes or _sha256(path) in pin.hashes
+
+
+def _fits_name(file_name: str, pin: Pin) -> bool:
     try:
-        name, version, _, tags = parse_wheel_filename(path.name)
+        name, version, _, tags = parse_wheel_filename(file_name)
     except InvalidWheelFilename:
         return False
     if name != canonicalize_name(pin.requirement.name) or not any(map(_fits, tags)):
         return False
-    if not pin.requirement.specifier.contains(version, prereleases=True):
-        return False
-    # pip would take the file and then refuse it for its hash, where the index has the right one.
-    return not pin.hashes or _sha256(path) in pin.hashes
+    return pin.requirement.specifier.contains(version, prereleases=True)
 
 
 def _fits(tag: Tag) -> bool:

@@ -8,14 +8,15 @@ import requests
 from docker.errors import DockerException
 
 from infra.errors import HostError
+from infra.hosts.base import Host
 from infra.operations.engine_client import engine_client
 
 LABEL = "org.labelrig.project"
 
 
-def removable_images(project: str) -> list[str]:
+def removable_images(host: Host, project: str) -> list[str]:
     """The images that `project` built and that no container uses, of this and of earlier versions, by tag or id."""
-    with closing(engine_client()) as client:
+    with closing(engine_client(host)) as client:
         try:
             mine = client.images.list(filters={"label": f"{LABEL}={project}"})
             used = {container["ImageID"] for container in client.api.containers(all=True)}
@@ -26,7 +27,7 @@ def removable_images(project: str) -> list[str]:
     return [tag for image in mine if image.id not in used for tag in (image.tags or [image.id])]
 
 
-def remove_images(project: str) -> list[str]:
+def remove_images(host: Host, project: str) -> list[str]:
     """Remove what `removable_images` lists; an image that a container uses, also a stopped one, stays.
 
     Returns:
@@ -36,8 +37,8 @@ def remove_images(project: str) -> list[str]:
         HostError: the engine refuses to remove one; those before it are gone.
     """
     removed: list[str] = []
-    names = removable_images(project)
-    with closing(engine_client()) as client:
+    names = removable_images(host, project)
+    with closing(engine_client(host)) as client:
         for name in names:
             try:
                 client.images.remove(name)

@@ -7,13 +7,12 @@ knows the sizes and checksums, resumes, verifies and places the file atomically.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.errors import LabelrigError
 from infra.hosts.base import Host
 from infra.operations.compose_cli import ANY_EXIT_CODE, Compose
+from infra.operations.image_machine import environment_of
 from infra.report import Report
 from infra.settings import REPOSITORY, Settings
 
@@ -44,13 +43,14 @@ def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: 
     if settings.model == "demo":
         return ModelChoice("demo")
     bundle = _ca_bundle(host)
-    env_file = f"{state_folder}/fetch.env"
     values = {
         "LABELRIG_SAM2_IMAGE": sam2_image,
         "LABELRIG_CA_IN_CONTAINER": CA_IN_CONTAINER if bundle else "",
     }
-    host.write(env_file, "".join(f"{name}='{value}'\n" for name, value in values.items()).encode(), 0o600)
-    compose = Compose(host, settings.project, [str(FETCH_FILE)], env_file)
+    env_file, fetch_file = f"{state_folder}/fetch.env", f"{state_folder}/{FETCH_FILE.name}"
+    _place(host, env_file, "".join(f"{name}='{value}'\n" for name, value in values.items()).encode())
+    _place(host, fetch_file, FETCH_FILE.read_bytes())
+    compose = Compose(host, settings.project, [fetch_file], env_file)
     mount = ("--volume", f"{bundle}:{CA_IN_CONTAINER}:ro") if bundle else ()
     source = ("--base-url", settings.checkpoint_url) if settings.checkpoint_url else ()
     result = compose.run(
@@ -76,18 +76,34 @@ def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: 
         ) from None
 
 
+def expected_model(settings: Settings, before: str | None) -> str | None:
+    """The model that a run will come to, as far as it is known without one.
+
+    Args:
+        before: the model of the stack as it is, for `auto`: what was settled once stays.
+    """
+    return before if settings.model == "auto" else settings.model
+
+
 def demo_notice(choice: ModelChoice) -> str:
     """Return what must be said loudly when the demo model runs."""
     why = f" ({choice.reason})" if choice.reason else ""
     return (
         f"the DEMO model is in use{why}.\n"
         "It is a toy that knows drawn shapes: it shows that everything works, it is not for real images.\n"
-        "For real work: `./inv up --model tiny`, on a machine that can reach the checkpoints."
+        "For real work choose the model tiny or larger, on a machine that can reach the checkpoints: "
+        "`./inv up --model tiny`, or `model: tiny` in the inventory."
     )
 
 
 def _ca_bundle(host: Host) -> str | None:
-    for path in (os.environ.get("SSL_CERT_FILE"), *CA_BUNDLES):
-        if path and Path(path).is_file() and host.read(path):
+    for path in (environment_of(host).get("SSL_CERT_FILE"), *CA_BUNDLES):
+        if path and host.read(path):
             return path
     return None
+
+
+def _place(host: Host, path: str, content: bytes) -> None:
+    as_root = not host.is_local
+    if host.read(path, as_root=as_root) != content:
+        host.write(path, content, 0o600, as_root=as_root)

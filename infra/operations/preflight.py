@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
-import os
-import re
-import shutil
-import socket
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+
+from infra.hosts.base import Host
 
 GIB = 1024**3
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "22.04"), ("ubuntu", "24.04")}
 MEMORY_NEEDED = 3 * GIB
 DISK_TO_BUILD = 12 * GIB
 DISK_TO_RUN = 1 * GIB
-SAMPLE = 1000
+CLOCK_MAY_DIFFER = 120.0
+OLDEST_KERNEL = (4, 18)
+NEAREST_DISK = """
+p=$1
+while [ ! -e "$p" ]; do p=$(dirname -- "$p"); done
+printf "%s\\n" "$p"
+df -B1 --output=avail,source,target -- "$p"
+"""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """`path` exists and lies on `device`, which has `free` bytes for an ordinary user."""
+
+    path: str
+    device: str
+    free: int
 
 
 def parse_os_release(text: str) -> dict[str, str]:
@@ -54,6 +64,25 @@ def os_problems(os_release: str | None, machine: str, engine_ready: bool) -> lis
     return problems
 
 
+def kernel_problems(release: str) -> list[str]:
+    """Check `uname -r`: containers with overlay file systems and memory limits want a kernel that is not ancient."""
+    numbers = [part for part in release.replace("-", ".").split(".")[:2] if part.isdigit()]
+    if len(numbers) == 2 and tuple(map(int, numbers)) < OLDEST_KERNEL:
+        return [f"the kernel is {release}; {'.'.join(map(str, OLDEST_KERNEL))} or newer is needed"]
+    return []
+
+
+def clock_problems(there: float, here: float) -> list[str]:
+    """Check that a machine's clock agrees with ours: tokens and package lists carry times. Seconds since 1970."""
+    if abs(there - here) <= CLOCK_MAY_DIFFER:
+        return []
+    word = "behind" if there < here else "ahead of"
+    return [
+        f"its clock is {abs(there - here):.0f} s {word} this machine's; set the time there (NTP): tokens and package "
+        "lists are refused when the time is wrong"
+    ]
+
+
 def rights_problems(uid: int, can_sudo: bool, engine_ready: bool) -> list[str]:
     """Check that we may install what is missing. `can_sudo` means sudo without a password."""
     if uid == 0 or engine_ready:
@@ -77,54 +106,68 @@ def memory_problems(meminfo: str) -> list[str]:
     return ["/proc/meminfo does not say how much memory there is"]
 
 
-def disk_problems(places: Mapping[str, tuple[Path, int]]) -> list[str]:
+def disk_problems(disks: Mapping[str, Disk], needs: Mapping[str, tuple[str, int]]) -> list[str]:
     """Check free space.
 
     Args:
-        places: what for -> (a path, bytes needed). A path that is not there yet counts where its nearest
-            existing parent lies. Needs on the same file system are added up.
+        disks: path -> the disk it lies on, see `read_disk`.
+        needs: what for -> (a path, bytes needed). Needs on the same disk are added up.
     """
-    needs: dict[int, tuple[Path, int, list[str]]] = {}
-    for purpose, (path, needed) in places.items():
-        existing = nearest_existing(path)
-        device = existing.stat().st_dev
-        first, total, purposes = needs.get(device, (existing, 0, []))
-        needs[device] = (first, total + needed, [*purposes, f"{purpose} in {path}"])
-    problems = []
-    for first, needed, purposes in needs.values():
-        free = shutil.disk_usage(first).free
-        if free < needed:
-            problems.append(
-                f"{free / GIB:.1f} GiB free on the disk of {first}, {needed / GIB:.1f} GiB needed "
-                f"({'; '.join(purposes)}); free some space"
-            )
-    return problems
+    sums: dict[str, tuple[Disk, int, list[str]]] = {}
+    for purpose, (path, needed) in needs.items():
+        disk = disks[path]
+        _, total, purposes = sums.get(disk.device, (disk, 0, []))
+        sums[disk.device] = (disk, total + needed, [*purposes, f"{purpose} in {path}"])
+    return [
+        f"{disk.free / GIB:.1f} GiB free on the disk of {disk.path}, {needed / GIB:.1f} GiB needed "
+        f"({'; '.join(purposes)}); free some space"
+        for disk, needed, purposes in sums.values()
+        if disk.free < needed
+    ]
 
 
-def nearest_existing(path: Path) -> Path:
-    """Return `path`, or its nearest parent that exists."""
-    for candidate in (path, *path.parents):
-        if candidate.exists():
-            return candidate
-    return Path("/")
+def read_disk(host: Host, path: str) -> Disk:
+    """Ask for the disk on which `path` lies, or would lie: its nearest parent that exists counts."""
+    lines = host.run("sh", "-c", NEAREST_DISK, "sh", path, timeout=30).stdout.splitlines()
+    free, device = lines[-1].split(maxsplit=1)
+    return Disk(lines[0], device, int(free))
 
 
-def port_problems(port: int, ours: bool) -> list[str]:
-    """Check that we can listen on `port` of 127.0.0.1. `ours`: our own running stack holds it."""
-    if ours:
+def port_problems(listening: Collection[int], port: int, ours: bool, listen: str = "127.0.0.1") -> list[str]:
+    """Check that nobody else listens on `port`.
+
+    Args:
+        listening: see `listening_ports`.
+        ours: our own running stack holds it.
+        listen: the address on which Label Studio is to be published.
+    """
+    if ours or port not in listening:
         return []
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return [
-                    f"port {port} of 127.0.0.1 is taken by another program (`ss -ltnp` says which); "
-                    "stop it, or set LABEL_STUDIO_PORT in .env"
-                ]
-            return [f"cannot listen on port {port} of 127.0.0.1: {error.strerror}"]
-    return []
+    return [
+        f"port {port} of {listen} is taken by another program (`ss -ltnp` says which); "
+        "stop it, or set LABEL_STUDIO_PORT in .env (`port` in the inventory)"
+    ]
+
+
+def listening_ports(tcp: str, tcp6: str, listen: str = "127.0.0.1") -> set[int]:
+    """The ports on which a listener would be in our way: on our address, or on every one.
+
+    Args:
+        tcp: content of /proc/net/tcp; addresses are little-endian hexadecimal, state 0A is LISTEN (see proc(5)).
+        tcp6: content of /proc/net/tcp6; a listener on `::` takes IPv4 connections too.
+    """
+    ours = ipaddress.IPv4Address(listen)
+    ports = set()
+    for line in (*tcp.splitlines(), *tcp6.splitlines()):
+        fields = line.split()
+        if len(fields) < 4 or fields[3] != "0A":
+            continue
+        address, _, port = fields[1].partition(":")
+        everywhere = int(address, 16) == 0 or int(ours) == 0
+        same = len(address) == 8 and int.from_bytes(bytes.fromhex(address), "little") == int(ours)
+        if everywhere or same:
+            ports.add(int(port, 16))
+    return ports
 
 
 def subnet_problems(subnet: str, routes: str, ours: bool) -> list[str]:
@@ -150,76 +193,3 @@ def subnet_problems(subnet: str, routes: str, ours: bool) -> list[str]:
                 "set another private network as LABELRIG_SUBNET in .env"
             ]
     return []
-
-
-@dataclass(frozen=True)
-class FolderCheck:
-    """`group` is the id that the containers' user must join to read the folder, None where all may read."""
-
-    problems: tuple[str, ...]
-    group: int | None = None
-
-
-def check_folder(path: Path, pattern: str) -> FolderCheck:
-    """Check that the containers' user can read an image folder and that it holds images.
-
-    Args:
-        path: the folder on this machine.
-        pattern: the file filter for messages and matching, a regular expression on the file name.
-    """
-    if not path.is_absolute():
-        return FolderCheck((f"data folder {path}: give an absolute path",))
-    try:
-        info = path.stat()
-    except OSError as error:
-        return FolderCheck((f"data folder {path}: {(error.strerror or 'cannot be read').lower()}",))
-    if not stat.S_ISDIR(info.st_mode):
-        return FolderCheck((f"data folder {path}: is not a folder",))
-    if path == Path("/"):
-        return FolderCheck(("data folder /: the whole machine would be served; give the image folder",))
-    if info.st_mode & 0o005 == 0o005:
-        group = None
-    elif info.st_mode & 0o050 == 0o050 and info.st_gid != 0:
-        group = info.st_gid
-    else:
-        return FolderCheck(
-            (
-                f"data folder {path}: the containers do not run as root and could not read it "
-                f"(mode {stat.filemode(info.st_mode)}); `chmod o+rx` it, or give its group r-x",
-            )
-        )
-    found, unreadable = 0, []
-    for file in islice(_files(path), SAMPLE):
-        if not re.match(pattern, file.name):
-            continue
-        found += 1
-        if not _readable(file, group):
-            unreadable.append(file)
-    if not found:
-        return FolderCheck((f"data folder {path}: no file matches {pattern!r} among its first {SAMPLE}",))
-    if unreadable:
-        return FolderCheck(
-            (
-                f"data folder {path}: {len(unreadable)} of the first {found} images are not readable for the "
-                f"containers, for example {unreadable[0].relative_to(path)}; `chmod -R o+rX` or `g+rX`",
-            )
-        )
-    return FolderCheck((), group)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            yield Path(root, name)
-
-
-def _readable(file: Path, group: int | None) -> bool:
-    """Whether others, or the group that the container joins, may read the file and enter its folder."""
-    for path, bits in ((file, 0o4), (file.parent, 0o5)):
-        info = path.stat()
-        by_others = info.st_mode & bits == bits
-        by_group = group is not None and info.st_gid == group and info.st_mode >> 3 & bits == bits
-        if not (by_others or by_group):
-            return False
-    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import requests
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-SERVICES = ("sam2", "label-studio")
 UP_TIMEOUT = 300.0
 START_TIMEOUT = 600.0
 LOG_LINES = 25
@@ -30,15 +29,23 @@ class StackRunning:
 
     name = "Label Studio and SAM2 running and healthy"
 
-    def __init__(self, compose: Compose, project: str, engine: Callable[[], DockerClient], report: Report) -> None:
+    def __init__(
+        self,
+        compose: Compose,
+        project: str,
+        engine: Callable[[], DockerClient],
+        report: Report,
+        services: Sequence[str] = ("sam2", "label-studio"),
+    ) -> None:
         self._compose = compose
         self._project = project
         self._engine = engine
         self._report = report
+        self._services = tuple(services)
 
     def plan(self) -> list[Change]:
         """Nothing when each container runs what it should; else one change that brings all there."""
-        wrong = [reason for service in SERVICES if (reason := self._reason(service)) is not None]
+        wrong = [reason for service in self._services if (reason := self._reason(service)) is not None]
         if not wrong:
             return []
         return [Change(f"start containers ({'; '.join(wrong)})", self._start)]
@@ -78,7 +85,7 @@ class StackRunning:
 
     def _start(self) -> None:
         # `up` leaves a container that hangs as it is.
-        for service in SERVICES:
+        for service in self._services:
             container = self.container(service)
             if container is not None and health_of(container) == "unhealthy":
                 self._compose.run("restart", service, timeout=UP_TIMEOUT, on_line=self._report.progress)
@@ -99,7 +106,7 @@ class StackRunning:
             LabelrigError: one does not start; with its last lines.
             WaitTimeout: one did not get there in time; with its last lines.
         """
-        for service in SERVICES:
+        for service in self._services:
             self._wait_until_healthy(service)
 
     def _wait_until_healthy(self, service: str) -> None:

@@ -9,6 +9,11 @@ from infra.operations.engine_service import EngineAccess, EngineRunning
 from infra.report import Report
 
 
+def restart_engine(host: Host, report: Report) -> None:
+    """Restart the engine of a host; its containers come back as their restart policies say."""
+    EngineRunning(host, report).restart()
+
+
 def docker_role(host: Host, report: Report) -> list[Operation]:
     """Return the operations that lead to a usable Docker engine with compose, in their order.
 

@@ -1,16 +1,20 @@
-"""The role "images": the two images of this tree, built only when something in them changed."""
+"""The role "images": the images of this tree, built only when something in them changed, or sent from here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from infra.errors import CannotKnow, HostError
 from infra.hosts.base import Host
 from infra.operation import Operation
-from infra.operations.engine_client import engine_client
+from infra.operations.engine_client import EngineState, engine_client, engine_state
 from infra.operations.image_build import BaseThere, ImagesBuilt, ImageSet
 from infra.operations.image_recipe import (
+    SERVICES,
     Base,
     OfficialImages,
     debootstrap_base,
@@ -18,8 +22,19 @@ from infra.operations.image_recipe import (
     official_base,
 )
 from infra.operations.image_registry import present, registry_answers
+from infra.operations.image_ship import ImagesShipped
 from infra.report import Report
 from infra.settings import Settings
+
+Way = Literal["auto", "host", "ship"]
+
+
+@dataclass(frozen=True)
+class ImageOrigin:
+    """The images of a stack and how they get to its host: `ships` from `here`, or built where they run."""
+
+    images: ImageSet
+    ships: bool
 
 
 def plan_images(
@@ -28,6 +43,8 @@ def plan_images(
     settings: Settings,
     report: Report,
     *,
+    services: Sequence[str] = SERVICES,
+    own: Mapping[str, str] | None = None,
     official: OfficialImages | None = None,
     choice: Literal["auto", "official", "debootstrap"] = "auto",
 ) -> ImageSet:
@@ -38,30 +55,113 @@ def plan_images(
         repository: the root of this repository.
         settings: whose project name the images are labelled with.
         report: told when a registry is asked.
+        services: those that the stack has.
+        own: service -> an image of the lab's own, which is used as it is.
         official: the published images to build on.
         choice: build on them, on our own base, or (`auto`) on what is there already, and else on the published
             ones if a registry answers within seconds. It is not asked when the answer would not matter.
     """
-    bases = {
-        "official": official_base(official or OfficialImages()),
-        "debootstrap": debootstrap_base(repository),
-    }
-    base = bases[choice] if choice != "auto" else _choose(repository, bases, report)
-    tags = image_tags(repository, base)
-    return ImageSet(tags["label-studio"], tags["sam2"], base, repository, settings.project)
+    bases = _bases(host, repository, official)
+    base = bases[choice] if choice != "auto" else _choose(host, repository, bases, services, report)
+    return _image_set(repository, settings, base, services, own or {})
+
+
+def settle_images(
+    here: Host,
+    host: Host,
+    repository: Path,
+    settings: Settings,
+    report: Report,
+    *,
+    way: Way,
+    services: Sequence[str],
+    own: Mapping[str, str],
+) -> ImageOrigin:
+    """Say which images another machine gets, and how. Changes nothing.
+
+    Args:
+        here: this machine.
+        host: the other one.
+        way: build them there, send them from here, or (`auto`) take what is there, else send what this machine's
+            engine has, else build them there.
+
+    Raises:
+        CannotKnow: what they are built on is decided by an engine that does not run yet.
+        HostError: they are to be sent, and this machine has no engine.
+    """
+    ready = engine_state(host) is EngineState.ANSWERS
+    built = [service for service in services if service not in own]
+    if way != "host":
+        found = _complete(host, repository, built) if ready else None
+        if found is not None and way == "auto":
+            return ImageOrigin(_image_set(repository, settings, found, services, own), ships=True)
+        has_engine = engine_state(here) is EngineState.ANSWERS
+        if way == "ship" and not has_engine:
+            raise HostError(f"images are to be sent to {host.name} (`images: ship`), and no Docker engine runs here")
+        if has_engine and (way == "ship" or _complete(here, repository, built) is not None):
+            images = plan_images(here, repository, settings, report, services=services, own=own)
+            return ImageOrigin(images, ships=True)
+    if not ready:
+        raise CannotKnow("which images are built on the host is decided by what its engine can pull")
+    return ImageOrigin(plan_images(host, repository, settings, report, services=services, own=own), ships=False)
 
 
 def images_role(host: Host, images: ImageSet, report: Report) -> list[Operation]:
-    """Return the operations after which the images of `images` are there."""
+    """Return the operations after which the images of `images` are there, built where they run."""
     return [BaseThere(host, images, report), ImagesBuilt(host, images, report)]
 
 
-def _choose(repository: Path, bases: dict[str, Base], report: Report) -> Base:
+def shipped_images_role(here: Host, host: Host, origin: ImageOrigin, report: Report) -> list[Operation]:
+    """Return the operations after which another machine has its images."""
+    images = origin.images
+    own = [images.tags[service] for service in sorted(images.own)]
+    if not origin.ships:
+        return [*images_role(host, images, report), ImagesShipped(here, host, own, report)]
+    missing = engine_state(host) is not EngineState.ANSWERS or images.missing(host)
+    built_here = images_role(here, images, report) if missing else []
+    return [*built_here, ImagesShipped(here, host, list(images.tags.values()), report)]
+
+
+def possible_images(
+    repository: Path, services: Sequence[str] = SERVICES, machine: str | None = None
+) -> list[frozenset[str]]:
+    """The tags of this tree for each base it may be built on. Needs no engine."""
+    bases = (official_base(OfficialImages()), debootstrap_base(repository, machine))
+    return [frozenset(image_tags(repository, base, services).values()) for base in bases]
+
+
+def _bases(host: Host, repository: Path, official: OfficialImages | None = None) -> dict[str, Base]:
+    machine = None if host.is_local else host.run("uname", "-m").stdout.strip()
+    return {
+        "official": official_base(official or OfficialImages()),
+        "debootstrap": debootstrap_base(repository, machine),
+    }
+
+
+def _image_set(
+    repository: Path, settings: Settings, base: Base, services: Sequence[str], own: Mapping[str, str]
+) -> ImageSet:
+    return ImageSet(
+        image_tags(repository, base, services) | dict(own), base, repository, settings.project, frozenset(own)
+    )
+
+
+def _complete(host: Host, repository: Path, services: Sequence[str]) -> Base | None:
+    """The base for which the engine has every image already."""
+    with closing(engine_client(host)) as client:
+        for base in _bases(host, repository).values():
+            tags = list(image_tags(repository, base, services).values())
+            if present(tags, client) == tags:
+                return base
+    return None
+
+
+def _choose(host: Host, repository: Path, bases: dict[str, Base], services: Sequence[str], report: Report) -> Base:
     official, own = bases["official"], bases["debootstrap"]
-    with closing(engine_client()) as client:
+    with closing(engine_client(host)) as client:
         # All of a kind is best: nothing to build. Then what an image can be built on without a question.
         for base in (official, own):
-            tags = list(image_tags(repository, base).values())
+            tags = list(image_tags(repository, base, services).values())
             if present(tags, client) == tags:
                 return base
         for base in (official, own):
@@ -69,10 +169,4 @@ def _choose(repository: Path, bases: dict[str, Base], report: Report) -> Base:
             if present(references, client) == references:
                 return base
     report.progress(f"asking the registry for {official.label_studio}")
-    return official if registry_answers([official.label_studio, official.sam2]) else own
-
-
-def possible_images(repository: Path) -> list[frozenset[str]]:
-    """The tags of this tree for each base it may be built on. Needs no engine."""
-    bases = (official_base(OfficialImages()), debootstrap_base(repository))
-    return [frozenset(image_tags(repository, base).values()) for base in bases]
+    return official if registry_answers(host, [official.label_studio, official.sam2]) else own

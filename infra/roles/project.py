@@ -55,7 +55,7 @@ def project_role(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext) ->
     """The operations, in order: token, its copy in the backend, project, storage, images, ML backend."""
     storage = StorageConnected(ctx.access, spec, ctx.files_root, ctx.folder.name)
     return [
-        ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio),
+        ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio, ctx.report),
         BackendKeyPresent(ctx.access, ctx.exec_in_backend),
         ProjectPresent(ctx.access, spec, ctx.report),
         storage,

@@ -35,7 +35,8 @@ from infra.roles.docker import docker_role
 from infra.roles.images import images_role, plan_images
 from infra.roles.project import DEFAULT_PROJECT, ProjectContext, project_role
 from infra.settings import REPOSITORY, Settings, load_settings
-from infra.up import demo_spec, exec_in, state_folder
+from infra.site import exec_in, state_folder
+from infra.stages import demo_spec
 from tests.e2e.clicks import Round
 from tests.e2e.project_cases import Stage
 from tests.machine import free_port, free_subnet
@@ -69,7 +70,7 @@ def report() -> Report:
 @pytest.fixture(scope="session")
 def engine(report: Report) -> Iterator[DockerClient]:
     converge(docker_role(LocalHost(), report), report)
-    with closing(engine_client()) as client:
+    with closing(engine_client(LocalHost())) as client:
         yield client
 
 
@@ -109,7 +110,7 @@ def stack_files(settings: Settings, demo_folder: Path, engine: DockerClient, rep
     host = LocalHost()
     images = plan_images(host, REPOSITORY, settings, report)
     converge(images_role(host, images, report), report)
-    values = stack_values(settings, label_studio_image=images.label_studio, sam2_image=images.sam2, model="demo")
+    values = stack_values(settings, images.tags, "demo")
     folders, _ = with_folder([], demo_folder / "images", DEMO)
     files = StackFiles(str(state_folder(settings)))
     converge([FilesWritten(host, render_stack(files, values, folders, folders, [], settings.backend))], report)

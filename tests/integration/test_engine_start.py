@@ -50,9 +50,9 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 def test_dockerd_runs_detached_and_a_leftover_of_its_last_life_does_not_stop_it(daemon: Daemon, tmp_path: Path) -> None:
     endpoint = Endpoint(f"unix://{tmp_path}/d.sock", "the test")
     (tmp_path / "docker.pid").write_text(str(os.getpid()))  # a number that another program has by now
-    service = EngineRunning(LocalHost(), Report(), daemon, ask_engine=lambda: engine_state(endpoint))
+    service = EngineRunning(LocalHost(), Report(), daemon, ask_engine=lambda: engine_state(LocalHost(), endpoint))
     service.start_by_itself()
-    with closing(engine_client(endpoint=endpoint)) as client:
+    with closing(engine_client(LocalHost(), endpoint=endpoint)) as client:
         assert client.info()["DockerRootDir"] == f"{tmp_path}/data"
         assert client.info()["InitBinary"] == "docker-init"
     number = int((tmp_path / "docker.pid").read_text())
@@ -65,6 +65,8 @@ def test_a_daemon_that_cannot_start_says_why(daemon: Daemon, tmp_path: Path) -> 
     broken = replace(daemon, arguments=(*daemon.arguments, "--storage-driver=no-such-driver"))
     endpoint = Endpoint(f"unix://{tmp_path}/d.sock", "the test")
     with pytest.raises(HostError) as caught:
-        EngineRunning(LocalHost(), Report(), broken, ask_engine=lambda: engine_state(endpoint)).start_by_itself()
+        EngineRunning(
+            LocalHost(), Report(), broken, ask_engine=lambda: engine_state(LocalHost(), endpoint)
+        ).start_by_itself()
     assert str(caught.value).startswith(f"dockerd ended at once; the last lines of {tmp_path}/dockerd.log:\n")
     assert "failed to start daemon: error initializing graphdriver: driver not supported" in str(caught.value)

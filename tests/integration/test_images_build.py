@@ -136,7 +136,7 @@ def project() -> Iterator[str]:
     """A project of its own, so that exactly its images are removed afterwards."""
     name = f"labelrig-test-{uuid4().hex[:8]}"
     yield name
-    remove_images(name)
+    remove_images(LocalHost(), name)
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def base() -> str:
     """
     host, report = LocalHost(), Report()
     images = plan_images(host, REPOSITORY, Settings(), report, choice="debootstrap")
-    with closing(engine_client()) as client:
+    with closing(engine_client(LocalHost())) as client:
         there = present([images.base.sam2], client)
     if not there:
         BaseBuilder(host, report, REPOSITORY, images.project).build(images.base.sam2)
@@ -252,7 +252,7 @@ def test_the_settings_of_the_machine_are_used_and_none_stays(
     assert run(images.label_studio, "label-studio") == "stand-in"
     assert run(images.sam2).startswith("backend of ")
     assert run(images.sam2, "python", "-c", "import sam2, torch; print(torch.__name__)") == "torch"
-    with closing(engine_client()) as client:
+    with closing(engine_client(LocalHost())) as client:
         labels = {image.labels["org.labelrig.base"] for image in map(client.images.get, images.tags.values())}
     assert labels == {"debootstrap"}
 
@@ -341,7 +341,7 @@ def test_published_images_are_pulled_and_built_on_where_a_registry_answers(
     )
     with registry(tmp_path) as port:
         studio, python = f"127.0.0.1:{port}/label-studio:1.23.2", f"127.0.0.1:{port}/python:3.11"
-        with closing(engine_client(120)) as client:
+        with closing(engine_client(LocalHost(), 120)) as client:
             client.images.build(path=str(stand_in), tag=studio, rm=True, forcerm=True)
         output("docker", "tag", base, python)
         pushed = {name: output("docker", "push", name) for name in (studio, python)}
@@ -373,10 +373,10 @@ def test_only_the_images_of_the_project_that_no_container_uses_are_removed(tree:
     converge(images_role(host, images, report), report)
     container = output("docker", "create", images.sam2).strip()
     try:
-        assert remove_images(project) == [images.label_studio]
+        assert remove_images(LocalHost(), project) == [images.label_studio]
     finally:
         output("docker", "rm", container)
-    assert remove_images(project) == [images.sam2]
-    assert remove_images(project) == []
-    with closing(engine_client()) as client:
+    assert remove_images(LocalHost(), project) == [images.sam2]
+    assert remove_images(LocalHost(), project) == []
+    with closing(engine_client(LocalHost())) as client:
         assert client.images.get(base).id

@@ -235,5 +235,5 @@ def test_a_command_line_that_knows_compose_is_found_even_if_the_first_does_not()
 def test_without_compose_the_message_says_what_installs_it() -> None:
     host = FakeHost()
     script_look(host)
-    with pytest.raises(HostError, match=r"no docker command here knows `compose` version 2; `\./inv up` installs it"):
+    with pytest.raises(HostError, match=r"no docker command knows `compose` version 2; `\./inv up` installs it"):
         Compose(host, "labelrig", [], "/x/.env").run("ps")

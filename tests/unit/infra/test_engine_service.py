@@ -5,10 +5,14 @@ import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from infra.errors import HostError
+from infra.errors import CommandFailed, HostError
+from infra.hosts.base import Result
+from infra.hosts.local import LocalHost
+from infra.operations import engine_service
 from infra.operations.engine_client import (
     DEFAULT_SOCKET,
     EngineState,
@@ -21,7 +25,9 @@ from infra.operations.engine_service import SYSV_SCRIPT, Daemon, EngineRunning
 from infra.report import Report
 from tests.fakes import FakeHost
 
-START = "setsid dockerd </dev/null >>/var/log/labelrig-dockerd.log 2>&1 & echo $!"
+STOPPED = ("systemctl", "stop", "docker")
+START = "setsid env -u LABELRIG_RUN -u LABELRIG_COMMAND dockerd </dev/null >>/var/log/labelrig-dockerd.log 2>&1 & echo $!"
+SCRIPT = ("env", "-u", "LABELRIG_RUN", "-u", "LABELRIG_COMMAND", SYSV_SCRIPT, "start")
 NO_PIDFILES = Daemon(pidfiles=())
 
 
@@ -48,13 +54,13 @@ def plain_host(*, systemd: bool = False, script: bool = False) -> FakeHost:
 
 
 def test_the_default_endpoint_is_the_usual_socket() -> None:
-    assert find_endpoint().url == DEFAULT_SOCKET
-    assert find_endpoint().is_default
+    assert find_endpoint(LocalHost()).url == DEFAULT_SOCKET
+    assert find_endpoint(LocalHost()).is_default
 
 
 def test_the_variable_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
-    endpoint = find_endpoint()
+    endpoint = find_endpoint(LocalHost())
     assert (endpoint.url, endpoint.chosen_by, endpoint.is_default) == (
         "unix:///run/user/1000/docker.sock", "the variable DOCKER_HOST", False,
     )  # fmt: skip
@@ -72,19 +78,19 @@ def test_a_rootless_engine_is_found_by_its_context(tmp_path: Path, monkeypatch: 
     }
     (meta / "meta.json").write_text(json.dumps(described))
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    assert find_endpoint().url == "unix:///run/user/7/docker.sock"
+    assert find_endpoint(LocalHost()).url == "unix:///run/user/7/docker.sock"
 
 
 def test_an_engine_that_does_not_answer_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "d.sock"
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-    assert engine_state() is EngineState.SILENT
+    assert engine_state(LocalHost()) is EngineState.SILENT
     with pytest.raises(HostError) as caught:
-        engine_client()
+        engine_client(LocalHost())
     assert str(caught.value) == (
-        f"the docker engine at unix://{path} (chosen by: the variable DOCKER_HOST) does not answer: "
+        f"the docker engine of this machine at unix://{path} (chosen by: the variable DOCKER_HOST) does not answer: "
         "FileNotFoundError: [Errno 2] No such file or directory; "
-        "is it running? `./inv up` starts the one of this machine"
+        "is it running? `./inv up` starts it"
     )
 
 
@@ -93,7 +99,7 @@ def test_a_socket_without_an_engine_behind_it_is_silent(tmp_path: Path, monkeypa
     with socket.socket(socket.AF_UNIX) as left:
         left.bind("d.sock")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/d.sock")
-    assert engine_state() is EngineState.SILENT
+    assert engine_state(LocalHost()) is EngineState.SILENT
 
 
 @pytest.mark.parametrize(
@@ -153,14 +159,14 @@ def test_a_service_that_fails_brings_the_end_of_its_journal() -> None:
 
 def test_a_service_script_that_fails_is_followed_by_dockerd_itself() -> None:
     host = plain_host(script=True)
-    host.script(SYSV_SCRIPT, "start", exit_code=2, stderr="ulimit: error setting limit (Operation not permitted)\n")
+    host.script(*SCRIPT, exit_code=2, stderr="ulimit: error setting limit (Operation not permitted)\n")
     EngineRunning(host, Report(), NO_PIDFILES, ask_engine=answers(EngineState.ANSWERS)).start()
     assert host.commands[-1] == ("sh", "-c", START)
 
 
 def test_a_service_script_that_works_is_enough() -> None:
     host = plain_host(script=True)
-    host.script(SYSV_SCRIPT, "start")
+    host.script(*SCRIPT)
     EngineRunning(host, Report(), NO_PIDFILES, ask_engine=answers(EngineState.ANSWERS)).start()
     assert ("sh", "-c", START) not in host.commands
 
@@ -186,3 +192,89 @@ def test_a_number_that_another_program_has_by_now_is_forgotten(program: str | No
     daemon = Daemon(pidfiles=(("/run/d.pid", "dockerd"), ("/run/none.pid", "containerd")))
     EngineRunning(host, Report(), daemon, ask_engine=answers(EngineState.ANSWERS)).start_by_itself()
     assert (("rm", "-f", "/run/d.pid") in host.commands) is removed
+
+
+class DyingHost(FakeHost):
+    """A machine whose engine ends when it is told to, unless it hangs; `zombie`: nobody asks how it ended."""
+
+    def __init__(self, *, zombie: bool = False, hangs: bool = False) -> None:
+        super().__init__()
+        self.zombie, self.hangs = zombie, hangs
+        self.script("test", "-d", "/run/systemd/system", exit_code=1)
+        self.script("test", "-x", SYSV_SCRIPT, exit_code=1)
+        self.script("kill", "-TERM", "77")
+        self.script("sh", "-c", START, stdout="4242\n")
+        self.script("rm", "-f", "/run/d.pid")
+        self.files |= {"/run/d.pid": b"77\n", "/proc/77/comm": b"dockerd\n", "/proc/77/cmdline": b"dockerd\0"}
+
+    def run(self, *argv: str, **how: Any) -> Result:
+        if argv[0] == "kill" and not self.hangs:
+            self.files["/proc/77/cmdline"] = b""
+            if not self.zombie:
+                del self.files["/proc/77/cmdline"], self.files["/proc/77/comm"]
+        return super().run(*argv, **how)
+
+
+PIDFILE = Daemon(pidfiles=(("/run/d.pid", "dockerd"),))
+
+
+@pytest.mark.parametrize("zombie", [False, True])
+def test_a_restart_waits_for_the_end_of_the_engine_and_starts_it_again(zombie: bool) -> None:
+    host = DyingHost(zombie=zombie)
+    EngineRunning(host, Report(), PIDFILE, ask_engine=answers(EngineState.ANSWERS)).restart()
+    done = [command for command in host.commands if command[0] in ("kill", "sh")]
+    assert done == [("kill", "-TERM", "77"), ("sh", "-c", START)]
+
+
+def test_an_engine_that_does_not_end_is_an_error_with_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_service, "SERVICE_TIMEOUT", 0.0)
+    host = DyingHost(hangs=True)
+    host.script("tail", "-n", "10", "/var/log/labelrig-dockerd.log", stdout="a container does not stop\n")
+    with pytest.raises(HostError) as caught:
+        EngineRunning(host, Report(), PIDFILE, ask_engine=answers(EngineState.ANSWERS)).restart()
+    assert str(caught.value) == (
+        "waited 0 s for dockerd to end; the last lines of /var/log/labelrig-dockerd.log:\n    a container does not stop"
+    )
+    assert ("sh", "-c", START) not in host.commands
+
+
+@pytest.mark.parametrize("pidfile", [b"77\n", b"", None])
+def test_a_process_that_is_not_the_engine_is_never_ended(pidfile: bytes | None) -> None:
+    host = DyingHost()
+    host.files["/proc/77/comm"] = b"sshd\n"
+    if pidfile is None:
+        del host.files["/run/d.pid"]
+    else:
+        host.files["/run/d.pid"] = pidfile
+    EngineRunning(host, Report(), PIDFILE, ask_engine=answers(EngineState.SILENT, EngineState.ANSWERS)).restart()
+    assert not any(command[0] == "kill" for command in host.commands)
+    assert ("sh", "-c", START) in host.commands
+
+
+def test_an_engine_whose_process_is_not_known_is_not_said_to_be_restarted() -> None:
+    host = DyingHost()
+    del host.files["/run/d.pid"]
+    with pytest.raises(HostError) as caught:
+        EngineRunning(host, Report(), PIDFILE, ask_engine=answers(EngineState.ANSWERS)).restart()
+    assert str(caught.value) == (
+        "fake host: the docker engine runs, and /run/d.pid does not say as which process, so it cannot be restarted "
+        "from here; restart it by hand, then repeat the command"
+    )
+
+
+def test_with_systemd_a_restart_forgets_earlier_failures_first() -> None:
+    host = plain_host(systemd=True)
+    forget, start = ("systemctl", "reset-failed", "docker"), ("systemctl", "enable", "--now", "docker")
+    host.script(*forget, exit_code=1)  # it had not failed
+    host.script(*STOPPED)
+    host.script(*start)
+    EngineRunning(host, Report(), ask_engine=answers(EngineState.SILENT, EngineState.ANSWERS)).restart()
+    assert [command for command in host.commands if command[0] == "systemctl"] == [forget, STOPPED, start]
+
+
+def test_with_systemd_a_stop_that_fails_is_an_error() -> None:
+    host = plain_host(systemd=True)
+    host.script("systemctl", "reset-failed", "docker")
+    host.script(*STOPPED, exit_code=1, stderr="Access denied\n")
+    with pytest.raises(CommandFailed, match="Access denied"):
+        EngineRunning(host, Report(), ask_engine=answers(EngineState.ANSWERS)).restart()

@@ -7,7 +7,14 @@ import pytest
 
 from infra.errors import HostError
 from infra.operations.engine_apt import AptSource
-from infra.operations.image_machine import PipSettings, merge_pip_config, pip_conf, read_pip_settings
+from infra.operations.image_machine import (
+    PipSettings,
+    environment_of,
+    merge_pip_config,
+    pip_conf,
+    read_pip_conf,
+    read_pip_settings,
+)
 from infra.operations.image_mirror import Mirror, find_mirror, login_for, read_proxies, wgetrc, with_login
 from tests.fakes import FakeHost
 
@@ -50,6 +57,52 @@ def test_the_variables_speak_where_there_is_no_pip() -> None:
     host.script("python3", "-m", "pip", "config", "list", exit_code=127)
     settings = read_pip_settings(host, {"PIP_INDEX_URL": "https://index.lab/root", "PIP_CERT": "", "HOME": "/x"})
     assert settings == PipSettings({"index-url": "https://index.lab/root"}, (), None)
+
+
+def elsewhere() -> FakeHost:
+    host = FakeHost()
+    host.is_local = False
+    return host
+
+
+def test_another_machines_pip_is_asked_and_our_variables_do_not_count_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://ours.lab/root")
+    monkeypatch.setenv("SSL_CERT_FILE", "/ours.pem")
+    host = elsewhere()
+    host.script("python3", "-m", "pip", "config", "list", stdout="global.index-url='https://theirs.lab/root'\n")
+    assert read_pip_settings(host) == PipSettings({"index-url": "https://theirs.lab/root"}, (), None)
+    assert environment_of(host) == {}
+    assert environment_of(FakeHost())["PIP_INDEX_URL"] == "https://ours.lab/root"
+
+
+def test_a_bare_server_without_pip_says_by_its_system_wide_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://ours.lab/root")
+    host = elsewhere()
+    host.script("python3", "-m", "pip", "config", "list", exit_code=127)
+    assert read_pip_settings(host) == PipSettings({}, (), None)
+    host.files["/etc/pip.conf"] = b"[global]\nindex-url = https://theirs.lab/root\ncert = /lab.pem\ncache-dir = /x\n"
+    host.files["/lab.pem"] = b"lab"
+    assert read_pip_settings(host) == PipSettings({"index-url": "https://theirs.lab/root"}, (), "/lab.pem")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("", {}),
+        ("[global]\ntimeout = 15\n[install]\ntimeout: 60\n[list]\ntimeout = 1\n", {"timeout": "60"}),
+        ("[install]\nindex-url=https://a/s\n[global]\nindex-url=https://b/s\n", {"index-url": "https://a/s"}),
+        ("[global]\ntrusted_host = a.lab\n", {"trusted-host": "a.lab"}),
+        ("[global]\nindex-url = https://me:pa%40ss@lab/s\n", {"index-url": "https://me:pa%40ss@lab/s"}),
+        (
+            "[global]\nextra-index-url =\n  https://a/s\n  https://b/s\n",
+            {"extra-index-url": "\nhttps://a/s\nhttps://b/s"},
+        ),
+        ("index-url = https://no-section/s\n", {}),
+        ("[global]\na = 1\na = 2\n", {}),
+    ],
+)
+def test_a_pip_conf_is_read_as_pip_reads_it(text: str, values: dict[str, str]) -> None:
+    assert read_pip_conf(text) == values
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from infra.settings import REPOSITORY
 from tests.fakes import FakeHost
 
 BASE = Base("debootstrap", "labelrig/base:b", "labelrig/base:b")
+ALL = ("label-studio", "sam2", "db")
 
 
 @pytest.fixture
@@ -48,6 +49,12 @@ def test_tags_say_the_version_and_stay_while_the_tree_does(tree: Path) -> None:
     assert image_tags(tree, BASE) == tags
 
 
+def test_a_database_server_is_built_for_the_stacks_that_have_one_only(tree: Path) -> None:
+    tags = image_tags(tree, BASE, ALL)
+    assert tags["db"].startswith("labelrig/postgres:15-")
+    assert {service: tag for service, tag in tags.items() if service != "db"} == image_tags(tree, BASE)
+
+
 @pytest.mark.parametrize(
     ("path", "changed"),
     [
@@ -58,15 +65,18 @@ def test_tags_say_the_version_and_stay_while_the_tree_does(tree: Path) -> None:
         ("requirements/label-studio.lock", {"label-studio"}),
         ("infra/images/label-studio/Dockerfile", {"label-studio"}),
         ("infra/images/pip-install.sh", {"label-studio", "sam2"}),
-        ("infra/images/build.yaml", {"label-studio", "sam2"}),
+        ("infra/images/build.yaml", {"label-studio", "sam2", "db"}),
+        ("infra/images/postgres/run.sh", {"db"}),
+        ("infra/images/apt-install.sh", {"db"}),
+        ("infra/images/make-user.sh", {"label-studio", "sam2", "db"}),
         ("requirements/dev.in", set()),
     ],
 )
 def test_a_change_builds_what_holds_it_and_nothing_else(tree: Path, path: str, changed: set[str]) -> None:
-    before = image_tags(tree, BASE)
+    before = image_tags(tree, BASE, ALL)
     with (tree / path).open("ab") as file:
         file.write(b"\n# changed\n")
-    after = image_tags(tree, BASE)
+    after = image_tags(tree, BASE, ALL)
     assert {service for service, tag in after.items() if tag != before[service]} == changed
 
 
@@ -166,10 +176,12 @@ def machine(tmp_path: Path) -> FakeHost:
 def test_a_build_sees_its_files_and_the_settings_only_as_a_secret(tree: Path, tmp_path: Path) -> None:
     (tree / "backend" / "app.py").chmod(0o600)
     tags = image_tags(tree, BASE)
-    with staged(machine(tmp_path), tree, BASE, tags, ["sam2"], "mine") as folder:
+    with staged(machine(tmp_path), tree, BASE, tags, ["sam2"], "mine") as target:
+        folder = Path(target)
         seen = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         assert sorted(seen) == [
             "build.env",
+            "build.yaml",
             "pip.conf",
             "sam2/Dockerfile",
             "sam2/backend/app.py",
@@ -193,7 +205,7 @@ def test_a_build_sees_its_files_and_the_settings_only_as_a_secret(tree: Path, tm
 def test_a_build_that_fails_leaves_nothing_behind(tree: Path, tmp_path: Path) -> None:
     def fail() -> None:
         with staged(machine(tmp_path), tree, BASE, image_tags(tree, BASE), ["label-studio"], "mine") as folder:
-            left.append(folder)
+            left.append(Path(folder))
             raise SettingsError("stop")
 
     left: list[Path] = []

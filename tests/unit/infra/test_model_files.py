@@ -19,7 +19,7 @@ def host_that_answers(exit_code: int, stdout: str = "", stderr: str = "", *, mod
     host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
     host.script(
         *("docker", "compose", "--project-name", "labelrig", "--env-file", "/state/fetch.env"),
-        *("--file", str(model_files.FETCH_FILE), "run", "--rm", "--no-TTY", "--quiet-pull", "fetch"),
+        *("--file", "/state/fetch.yaml", "run", "--rm", "--no-TTY", "--quiet-pull", "fetch"),
         *(model, "--dir", "/models"),
         exit_code=exit_code,
         stdout=stdout,
@@ -46,6 +46,7 @@ def test_a_downloaded_checkpoint_is_a_change_and_one_that_was_there_is_none(monk
         host = host_that_answers(0, f'{{"model": "tiny", "path": "/models/x", "downloaded": {downloaded}}}\n')
         assert choose(host, "tiny", monkeypatch) == ModelChoice("tiny", downloaded=downloaded == "true")
     assert host.modes["/state/fetch.env"] == 0o600
+    assert host.files["/state/fetch.yaml"] == model_files.FETCH_FILE.read_bytes()
 
 
 def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from infra.errors import NotConverged
-from infra.operation import Change, converge
+from infra.errors import CannotKnow, HostError, LabelrigError, NotConverged
+from infra.operation import Applier, Change, Operation, Previewer, converge
 from infra.report import Report
 
 
@@ -50,24 +50,111 @@ def test_a_stage_that_fails_says_so_and_the_error_goes_on() -> None:
     assert json.loads(report.as_json())["stages"][0]["failed"] is True
 
 
-def test_progress_is_thinned_out_where_there_is_no_terminal() -> None:
-    now = [0.0]
+class Unreadable:
+    """A state that cannot be read."""
+
+    name = "stack"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def plan(self) -> list[Change]:
+        raise self.error
+
+
+def previewed(*operations: Operation) -> tuple[Previewer, str]:
+    """A plan of the operations, and what was shown."""
     stream = io.StringIO()
-    report = Report(stream, clock=lambda: now[0])
-    for second in range(25):
-        now[0] = float(second)
-        report.progress(f"step {second}")
-    assert stream.getvalue().split() == ["step", "10", "step", "20"]
+    runner = Previewer(Report(stream))
+    with runner.stage("all"):
+        runner.run(operations)
+    return runner, stream.getvalue()
 
 
-def test_the_record_holds_stages_notices_and_facts() -> None:
-    report = Report(io.StringIO())
-    report.facts["url"] = "http://127.0.0.1:8080"
-    with report.stage("one"):
-        report.notice("look")
-        converge([Switch("a", [])], report)
-    record = json.loads(report.as_json())
-    assert record["changed"] == 1
-    assert record["notices"] == ["look"]
-    assert record["url"] == "http://127.0.0.1:8080"
-    assert "1 changed in" in report.recap()
+def test_a_plan_shows_every_change_and_makes_none() -> None:
+    log: list[str] = []
+    runner, shown = previewed(Switch("a", log), Switch("b", log, on=True), Switch("c", log))
+    assert log == ["plan a", "plan b", "plan c"]
+    assert runner.applies is False
+    assert runner.pending is True
+    (stage,) = runner.report.stages
+    assert (stage.ok, stage.changed, stage.unknown) == (["b"], ["switch a on", "switch c on"], [])
+    assert "    ~ switch a on\n" in shown
+    assert "    ✓ b\n" in shown
+    assert "(changed)" not in shown
+
+
+def test_a_plan_without_changes_has_nothing_pending() -> None:
+    runner, _ = previewed(Switch("a", [], on=True))
+    assert runner.pending is False
+    assert runner.report.changed == 0
+
+
+def test_what_cannot_be_read_behind_a_pending_change_is_unknown() -> None:
+    lost = HostError("no engine answers here\nits last lines:\n  boom")
+    runner, shown = previewed(Switch("engine", []), Unreadable(lost), Switch("after", []))
+    (stage,) = runner.report.stages
+    assert stage.unknown == ["stack"]
+    assert stage.changed == ["switch engine on", "switch after on"]
+    assert "    ? stack: unknown (no engine answers here)\n" in shown
+    assert "boom" not in shown
+
+
+def test_what_cannot_be_read_with_nothing_pending_is_an_error() -> None:
+    runner = Previewer(Report(io.StringIO()))
+    with pytest.raises(HostError, match=r"^no route$"):
+        runner.run([Switch("a", [], on=True), Unreadable(HostError("no route")), Switch("b", [])])
+    assert runner.report.stages[-1].unknown == []
+    assert runner.report.changed == 0
+
+
+def test_what_an_operation_says_it_cannot_know_yet_is_always_unknown_and_so_is_what_follows() -> None:
+    first = Unreadable(CannotKnow("the engine does not run yet"))
+    runner, shown = previewed(first, Unreadable(HostError("no engine")))
+    assert runner.report.stages[0].unknown == ["stack", "stack"]
+    assert "    ? stack: unknown (the engine does not run yet)\n    ? stack: unknown (no engine)\n" in shown
+
+
+def test_a_change_pending_in_one_stage_counts_in_the_next() -> None:
+    runner, _ = previewed(Switch("engine", []))
+    with runner.stage("next"):
+        runner.run([Unreadable(HostError("no engine"))])
+    assert runner.report.stages[1].unknown == ["stack"]
+
+
+def test_a_fault_of_ours_is_never_taken_for_unknown() -> None:
+    with pytest.raises(ZeroDivisionError):
+        previewed(Switch("a", []), Unreadable(ZeroDivisionError()))
+
+
+def test_a_plan_keeps_its_diffs_for_the_record() -> None:
+    class Written(Switch):
+        def plan(self) -> list[Change]:
+            return [Change("update x.env", self._apply, "-A=1\n+A=2"), Change("write y.env", self._apply)]
+
+    runner, shown = previewed(Written("files", []))
+    assert "    ~ update x.env\n        -A=1\n        +A=2\n    ~ write y.env\n" in shown
+    record = json.loads(runner.report.as_json())
+    assert record["diffs"] == [{"change": "update x.env", "diff": "-A=1\n+A=2"}]
+    assert record["stages"][0]["changed"] == ["update x.env", "write y.env"]
+
+
+def test_for_real_the_same_operations_are_brought_about() -> None:
+    log: list[str] = []
+    runner = Applier(Report(io.StringIO()))
+    with runner.stage("all"):
+        runner.run([Switch("a", log)])
+    assert runner.applies is True
+    assert log == ["plan a", "apply a", "plan a"]
+    assert runner.report.stages[0].changed == ["switch a on"]
+    assert "diffs" not in json.loads(runner.report.as_json())
+
+
+@pytest.mark.parametrize("error", [HostError("no engine"), CannotKnow("not yet")])
+def test_for_real_nothing_is_unknown(error: LabelrigError) -> None:
+    runner = Applier(Report(io.StringIO()))
+    with pytest.raises(type(error)):
+        runner.run([Switch("a", []), Unreadable(error)])
+    with pytest.raises(CannotKnow, match=r"^the images: no engine$"):
+        runner.unknown("the images", "no engine")
+    assert runner.report.stages[-1].unknown == []

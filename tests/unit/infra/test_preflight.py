@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.hosts.local import LocalHost
 from infra.operations import preflight as checks
+from infra.operations.data_folder import FolderCheck, check_folder
 
 BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n'
 # Two routes as /proc/net/route shows them: the default one, and 172.31.0.0/16 on eth1.
@@ -43,11 +45,20 @@ def test_memory() -> None:
 
 
 def test_needs_on_one_disk_are_added_up(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("x", "y/not/there")]
+    disks = {path: checks.read_disk(LocalHost(), path) for path in paths}
+    assert [disk.path for disk in disks.values()] == [str(tmp_path)] * 2
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
-    share = int(free * 0.7)
-    assert checks.disk_problems({"a": (tmp_path / "not" / "there", share)}) == []
-    (problem,) = checks.disk_problems({"a": (tmp_path / "x", share), "b": (tmp_path / "y", share)})
-    assert f"a in {tmp_path}/x; b in {tmp_path}/y" in problem
+    assert disks[paths[0]].free == pytest.approx(free, rel=0.05)
+    share = int(disks[paths[0]].free * 0.7)
+    assert checks.disk_problems(disks, {"a": (paths[0], share)}) == []
+    (problem,) = checks.disk_problems(disks, {"a": (paths[0], share), "b": (paths[1], share)})
+    assert f"on the disk of {tmp_path}, " in problem
+    assert f"(a in {paths[0]}; b in {paths[1]})" in problem
+
+
+def listening(listen: str = "127.0.0.1") -> set[int]:
+    return checks.listening_ports(Path("/proc/net/tcp").read_text(), Path("/proc/net/tcp6").read_text(), listen)
 
 
 def test_a_port_that_is_taken_is_named_unless_it_is_ours() -> None:
@@ -55,10 +66,28 @@ def test_a_port_that_is_taken_is_named_unless_it_is_ours() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (problem,) = checks.port_problems(port, ours=False)
+        (problem,) = checks.port_problems(listening(), port, ours=False)
         assert problem.startswith(f"port {port} of 127.0.0.1 is taken by another program")
-        assert checks.port_problems(port, ours=True) == []
-    assert checks.port_problems(port, ours=False) == []
+        assert checks.port_problems(listening(), port, ours=True) == []
+        assert port in listening("0.0.0.0")
+        assert port not in listening("127.0.0.9")
+    assert port not in listening()
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")])
+def test_a_port_that_is_taken_on_every_address_is_in_our_way(family: socket.AddressFamily, address: str) -> None:
+    with socket.socket(family) as taken:
+        taken.bind((address, 0))
+        taken.listen()
+        assert taken.getsockname()[1] in listening()
+
+
+def test_an_old_kernel_and_a_wrong_clock_are_named() -> None:
+    assert checks.kernel_problems("6.1.0-28-amd64") == []
+    assert checks.kernel_problems("4.15.0-20-generic") == ["the kernel is 4.15.0-20-generic; 4.18 or newer is needed"]
+    assert checks.clock_problems(1000.0, 1060.0) == []
+    (problem,) = checks.clock_problems(1000.0, 4600.0)
+    assert problem.startswith("its clock is 3600 s behind this machine's; set the time there")
 
 
 def test_a_route_that_overlaps_our_network_is_named() -> None:
@@ -72,7 +101,7 @@ class TestFolder:
     PATTERN = ".*png"
 
     def check(self, path: Path) -> str:
-        (problem,) = checks.check_folder(path, self.PATTERN).problems
+        (problem,) = check_folder(LocalHost(), path, self.PATTERN).problems
         return problem
 
     @pytest.fixture
@@ -86,7 +115,7 @@ class TestFolder:
         return folder
 
     def test_a_good_folder_has_no_problem(self, folder: Path) -> None:
-        assert checks.check_folder(folder, self.PATTERN) == checks.FolderCheck(())
+        assert check_folder(LocalHost(), folder, self.PATTERN) == FolderCheck(())
 
     def test_missing_relative_file_and_root_are_named(self, folder: Path) -> None:
         assert self.check(folder / "none") == f"data folder {folder}/none: no such file or directory"
@@ -112,4 +141,4 @@ class TestFolder:
         for path in (folder, folder / "sub", folder / "sub" / "a b.png"):
             os.chown(path, -1, 4242)
             path.chmod(0o640 if path.suffix else 0o750)
-        assert checks.check_folder(folder, self.PATTERN) == checks.FolderCheck((), group=4242)
+        assert check_folder(LocalHost(), folder, self.PATTERN) == FolderCheck((), group=4242)

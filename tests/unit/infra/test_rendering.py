@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from backend.settings import Settings as BackendSettings
 from infra.backend_settings import PASSED_ON
 from infra.folders import ImageFolder
 from infra.operation import converge
 from infra.operations.files import FilesWritten, masked_diff
-from infra.rendering import COMPOSE_SOURCE, StackFiles, render_stack, stack_values
+from infra.rendering import COMPOSE_SOURCES, StackFiles, render_stack, stack_values
 from infra.report import Report
 from infra.settings import REPOSITORY, Settings, setting_names
+from infra.site import Site
 from tests.fakes import FakeHost
 
 SETTINGS = Settings.model_validate(
@@ -21,16 +26,49 @@ SETTINGS = Settings.model_validate(
 FILES = StackFiles("/state")
 FOLDERS = [ImageFolder("demo", "/images")]
 
+IMAGES = {"label-studio": "ls:1", "sam2": "sam2:1"}
+
 
 def values() -> dict[str, str]:
-    return stack_values(SETTINGS, label_studio_image="ls:1", sam2_image="sam2:1", model="demo")
+    return stack_values(SETTINGS, IMAGES, "demo")
 
 
-def test_compose_finds_every_variable_it_asks_for() -> None:
-    import re
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_compose_finds_every_variable_it_asks_for(database: str) -> None:
+    chosen = SETTINGS.model_copy(update={"database": database, "postgres_password": SecretStr("post-gres-word")})
+    files = Site(FakeHost(), chosen, "/state", "/state", "/.env", lambda: chosen, gpu=True).files
+    images = IMAGES | {"db": "pg:15"} if database == "postgres" else IMAGES
+    given = stack_values(chosen, images, "demo")
+    rendered = render_stack(files, given, FOLDERS, FOLDERS, [], {})
+    texts = {PurePosixPath(one.path).name: one.content.decode() for one in rendered if one.path in files.compose}
+    assert list(texts) == [
+        *("compose.yaml", *(["postgres.yaml"] if database == "postgres" else []), "gpu.yaml", "machine.yaml")
+    ]
+    asked = {name for text in texts.values() for name in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", text)}
+    assert asked - set(given) == set()
 
-    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE_SOURCE.read_text()))
-    assert asked <= set(values())
+
+def test_a_new_password_of_the_database_has_a_new_id_that_does_not_show_it() -> None:
+    def with_password(text: str) -> dict[str, str]:
+        chosen = SETTINGS.model_copy(update={"postgres_password": SecretStr(text)})
+        return stack_values(chosen, IMAGES | {"db": "pg:15"}, "demo")
+
+    before, after = with_password("post-gres-word"), with_password("another-word")
+    name = "LABELRIG_POSTGRES_PASSWORD_ID"
+    assert before[name] == with_password("post-gres-word")[name] != after[name]
+    assert before[name] not in hashlib.sha256(b"post-gres-word").hexdigest()
+    assert {key for key in before if before[key] != after[key]} == {name, "LABELRIG_POSTGRES_PASSWORD"}
+
+
+def test_a_database_without_its_password_is_not_rendered() -> None:
+    with pytest.raises(ValueError, match="secrets must be made"):
+        stack_values(SETTINGS, IMAGES | {"db": "pg:15"}, "demo")
+
+
+def test_the_services_are_waited_for_in_the_order_in_which_they_need_each_other() -> None:
+    assert StackFiles("/state").services == ("sam2", "label-studio")
+    assert StackFiles("/state", ("gpu.yaml",)).services == ("sam2", "label-studio")
+    assert StackFiles("/state", ("postgres.yaml",)).services == ("db", "sam2", "label-studio")
 
 
 def test_a_dollar_in_a_secret_stays_a_dollar() -> None:
@@ -46,19 +84,22 @@ def test_a_value_that_an_env_file_cannot_carry_is_refused() -> None:
 
 def test_without_secrets_nothing_is_rendered() -> None:
     with pytest.raises(ValueError, match="secrets must be made"):
-        stack_values(Settings(), label_studio_image="ls:1", sam2_image="sam2:1", model="demo")
+        stack_values(Settings(), IMAGES, "demo")
 
 
-def test_both_services_are_shut_in() -> None:
-    document = yaml.safe_load(COMPOSE_SOURCE.read_text())
-    for name, service in document["services"].items():
+def test_the_services_are_shut_in() -> None:
+    document = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())
+    database = yaml.safe_load((COMPOSE_SOURCES / "postgres.yaml").read_text())["services"]["db"]
+    for name, service in {**document["services"], "db": database}.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["user"] == "1001:1001", name
         assert service["init"] is True, name
         assert service["restart"] == "unless-stopped", name
         assert "healthcheck" in service, name
     assert "ports" not in document["services"]["sam2"]
-    assert all(port.startswith("127.0.0.1:") for port in document["services"]["label-studio"]["ports"])
+    assert "ports" not in database
+    assert document["services"]["label-studio"]["ports"] == ["${LABELRIG_LISTEN:?}:${LABEL_STUDIO_PORT:?}:8080"]
+    assert values()["LABELRIG_LISTEN"] == "127.0.0.1"  # unless somebody chose otherwise
 
 
 def test_files_are_written_once_and_diffs_hide_secrets() -> None:
@@ -111,7 +152,7 @@ def test_the_names_are_those_of_the_backend_but_for_what_the_stack_decides() -> 
         "IMAGE_CACHE_DIR",
     }  # fmt: skip
     assert {*PASSED_ON, *decided} == {name.upper() for name in BackendSettings.model_fields}
-    environment = yaml.safe_load(COMPOSE_SOURCE.read_text())["services"]["sam2"]["environment"]
+    environment = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]["sam2"]["environment"]
     assert set(environment) <= decided
 
 

@@ -1,0 +1,74 @@
+"""Tasks for whoever changes labelrig: test, test-e2e, bench."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from commands.base import expected_errors_in_words
+
+
+@task(
+    help={
+        "fast": "leave out everything that needs Docker",
+        "only": "run only the tests under this path, without lint and types",
+    }
+)
+@expected_errors_in_words
+def test(_context: Context, fast: bool = False, only: str | None = None) -> None:
+    """Run lint, types, unit, contract, integration and end-to-end tests."""
+    from infra.checks import run_checks
+    from infra.report import Report
+
+    run_checks(Report(), fast=fast, only=only)
+
+
+@task(name="test-e2e")
+@expected_errors_in_words
+def test_e2e(_context: Context) -> None:
+    """Bring both containers up in a project of their own and run the whole round trip."""
+    from infra.checks import run_checks
+    from infra.report import Report
+
+    run_checks(Report(), only="tests/e2e")
+
+
+@task(
+    help={
+        "models": "of demo, tiny, small, base-plus, large, with commas (default: demo,tiny; on a GPU also large)",
+        "engines": "of torch, openvino, cuda, with commas (default: all that the machine has)",
+        "sizes": "of 2, 12: megapixels, with commas",
+        "quick": "the demo model and few repetitions",
+        "out": "folder for bench.md and bench.json (default: .labelrig/bench)",
+        "docs": "also write the tables into docs/performance.md",
+        "machine": "the machine in plain words, for the table",
+    }
+)
+@expected_errors_in_words
+def bench(
+    _context: Context,
+    models: str | None = None,
+    engines: str | None = None,
+    sizes: str | None = None,
+    quick: bool = False,
+    out: str | None = None,
+    docs: bool = False,
+    machine: str | None = None,
+) -> None:
+    """Measure what a click costs on this machine, beside the stock path, and print one table."""
+    from infra.checks import install_test_environment
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+    from infra.settings import REPOSITORY
+
+    install_test_environment(LocalHost(), Report())
+    given = {"models": models, "engines": engines, "sizes": sizes, "out": out, "machine": machine}
+    flags = [f"--{name}" for name, wanted in (("quick", quick), ("docs", docs)) if wanted]
+    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    done = subprocess.run((sys.executable, "-m", "bench", *flags, *options), cwd=REPOSITORY, check=False)
+    if done.returncode:
+        raise Exit("", code=done.returncode)

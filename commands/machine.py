@@ -1,0 +1,85 @@
+"""Tasks for this machine: up, down, embed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from commands.base import confirm, expected_errors_in_words, local_settings, out
+
+
+@task(
+    help={
+        "data": "folder with images, mounted read-only (remembered in .env; without any: drawn demo images)",
+        "model": "auto, demo, tiny, small, base-plus or large (remembered in .env; auto: a real one if it can be had)",
+        "json": "print the result as JSON on stdout",
+    }
+)
+@expected_errors_in_words
+def up(_context: Context, data: str | None = None, model: str | None = None, json: bool = False) -> None:
+    """Start Label Studio with SAM2 on this machine and prove it with a click."""
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+    from infra.up import up as bring_up
+
+    folder = None if data is None else str(Path(data).expanduser().resolve())
+    settings = local_settings(LABELRIG_DATA=folder, LABELRIG_MODEL=model)
+    remember = {
+        name: value for name, value in (("LABELRIG_DATA", folder), ("LABELRIG_MODEL", model)) if value is not None
+    }
+    report = Report()
+    summary = bring_up(settings, LocalHost(), report, remember)
+    out(report.as_json() if json else summary)
+
+
+@task(
+    help={
+        "purge": "also remove the volumes (projects, annotations, models) and images of this project",
+        "yes": "do not ask before --purge",
+        "json": "print the result as JSON on stdout",
+    }
+)
+@expected_errors_in_words
+def down(_context: Context, purge: bool = False, yes: bool = False, json: bool = False) -> None:
+    """Stop the containers and keep everything; with --purge remove this project's volumes and images."""
+    from infra.down import down as bring_down
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+
+    settings = local_settings()
+    if purge and not yes:
+        confirm(f"This removes every project, annotation and image of `{settings.project}` on this machine.")
+    report = Report()
+    bring_down(settings, LocalHost(), report, purge=purge)
+    out(report.as_json() if json else report.recap())
+
+
+@task(
+    help={
+        "project": "title of the project in Label Studio (default: the one that `up` made)",
+        "folder": "instead: every image of a connected folder, by its name below /label-studio/files",
+        "stop": "end the jobs that run; what was encoded stays",
+        "json": "print the result as JSON on stdout",
+    }
+)
+@expected_errors_in_words
+def embed(
+    _context: Context,
+    project: str | None = None,
+    folder: str | None = None,
+    stop: bool = False,
+    json: bool = False,
+) -> None:
+    """Encode a project's images ahead of the clicks; run it again to go on, annotators go first."""
+    from infra.embed_command import run_embed
+    from infra.hosts.local import LocalHost
+    from infra.report import Report
+
+    if project is not None and folder is not None:
+        raise Exit("error: give either --project or --folder", code=2)
+    report = Report()
+    outcome = run_embed(local_settings(), LocalHost(), report, project=project, folder=folder, stop=stop)
+    out(report.as_json() if json else outcome)

@@ -1,0 +1,208 @@
+"""The two places where Label Studio's work can be: a SQLite file, and a database of the PostgreSQL server.
+
+A move never writes over a database. A copy grows beside its place and is put there when it is whole; what was there
+before stays under another name. Of the two databases the one that is not in use is marked *spare*, so that the way
+back is open without asking.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from infra.database.containers import Containers
+from infra.database.program import program
+from infra.errors import LabelrigError
+
+Kind = Literal["sqlite", "postgres"]
+LONG = 3600.0
+DATA = "/label-studio/data"
+FILE = f"{DATA}/label_studio.sqlite3"
+DATABASE = "labelstudio"
+SPARE = "labelrig: not in use"  # also in WORK_OF_SERVER
+SAFETY_OF_SERVER = "/var/lib/postgresql/data/safety"
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much work a database holds."""
+
+    projects: int
+    tasks: int
+    spare: bool
+
+    @property
+    def any(self) -> bool:
+        """Whether somebody would miss it."""
+        return bool(self.projects or self.tasks)
+
+
+class Side(Protocol):
+    """One kind of database of one stack."""
+
+    @property
+    def kind(self) -> Kind:
+        """See `infra.settings.Settings.database`."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The name of the database in its place: what Label Studio uses."""
+        ...
+
+    def work(self) -> Work | None:
+        """Say what is in it; None where there is no database, or one without tables."""
+        ...
+
+    def mark(self, spare: bool) -> None:
+        """Mark the database in its place as spare, or as in use."""
+        ...
+
+    def safety_copy(self, stamp: str) -> str:
+        """Make a copy that is known to be readable. Returns where it is, in words."""
+        ...
+
+    def make_room(self) -> str:
+        """Make an empty place for a copy. Returns its name."""
+        ...
+
+    def adopt(self, stamp: str) -> str | None:
+        """Put the copy into its place, marked spare. Returns where what was there before is now, in words."""
+        ...
+
+
+@dataclass(frozen=True)
+class SqliteSide:
+    """The file in the volume of Label Studio. Read and written in a fresh container of Label Studio."""
+
+    containers: Containers
+    kind: Kind = "sqlite"
+    title: str = "SQLite"
+    place: str = FILE
+
+    def work(self) -> Work | None:
+        """See `Side.work`."""
+        answer = self._run("work")
+        return None if answer is None else Work(*answer)
+
+    def mark(self, spare: bool) -> None:
+        """See `Side.mark`."""
+        self._run("mark" if spare else "unmark")
+
+    def safety_copy(self, stamp: str) -> str:
+        """See `Side.safety_copy`: by SQLite's own backup, then checked."""
+        return self._named(self._run("copy", stamp))
+
+    def make_room(self) -> str:
+        """See `Side.make_room`."""
+        return str(self._run("room"))
+
+    def adopt(self, stamp: str) -> str | None:
+        """See `Side.adopt`."""
+        answer = self._run("adopt", stamp)
+        return None if answer is None else self._named(answer)
+
+    def _named(self, path: object) -> str:
+        return f"{path} in the volume {self.containers.project}_label-studio-data"
+
+    def _run(self, action: str, stamp: str = "") -> list[int] | str | None:
+        script = program(["sqlite_file"], action, FILE, stamp)
+        result = self.containers.in_label_studio("python3", "-", timeout=LONG, stdin=script)
+        answer: list[int] | str | None = json.loads(result.stdout.strip().splitlines()[-1])
+        return answer
+
+
+WORK_OF_SERVER = """
+SELECT to_regclass('public.project') IS NOT NULL AND to_regclass('public.task') IS NOT NULL AS filled \\gset
+\\if :filled
+SELECT json_build_array((SELECT count(*) FROM project), (SELECT count(*) FROM task),
+    coalesce(shobj_description(oid, 'pg_database') = 'labelrig: not in use', false))
+FROM pg_database WHERE datname = current_database();
+\\else
+SELECT 'null';
+\\endif
+"""
+DUMP = """
+set -eu
+umask 077
+mkdir -p "${1%/*}"
+pg_dump --username postgres --dbname "$2" --format custom --file "$1.part"
+pg_restore --list "$1.part" >/dev/null
+mv -f "$1.part" "$1"
+"""
+
+
+@dataclass(frozen=True)
+class PostgresSide:
+    """The database of the server. Its administrator comes in through the socket inside the server's container only."""
+
+    containers: Containers
+    kind: Kind = "postgres"
+    title: str = "PostgreSQL"
+    place: str = DATABASE
+
+    def work(self) -> Work | None:
+        """See `Side.work`."""
+        answer = json.loads(self._sql(WORK_OF_SERVER, DATABASE).strip() or "null")
+        return None if answer is None else Work(*answer)
+
+    def mark(self, spare: bool) -> None:
+        """See `Side.mark`: a comment on the database, which no dump carries and no table holds."""
+        comment = f"'{SPARE}'" if spare else "NULL"
+        self._sql(f"COMMENT ON DATABASE {DATABASE} IS {comment};")
+
+    def safety_copy(self, stamp: str) -> str:
+        """See `Side.safety_copy`: a dump whose table of contents is read back."""
+        path = f"{SAFETY_OF_SERVER}/{DATABASE}-{stamp}.dump"
+        self.containers.in_db("sh", "-c", DUMP, "sh", path, DATABASE, timeout=LONG)
+        return f"{path} in the volume {self.containers.project}_db-data"
+
+    def make_room(self) -> str:
+        """See `Side.make_room`."""
+        name = f"{DATABASE}_moving"
+        self._sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\nCREATE DATABASE {name} OWNER {DATABASE};")
+        return name
+
+    def adopt(self, stamp: str) -> str | None:
+        """See `Side.adopt`: both names change in one transaction. A database without tables is not kept."""
+        empty = self.work() is None
+        before = f"{DATABASE}_empty" if empty else f"{DATABASE}_before_{stamp.lower()}"
+        drop = f"DROP DATABASE IF EXISTS {before} WITH (FORCE);\n" if empty else ""
+        self._sql(
+            f"{drop}BEGIN;\nALTER DATABASE {DATABASE} RENAME TO {before};\n"
+            f"ALTER DATABASE {DATABASE}_moving RENAME TO {DATABASE};\n"
+            f"COMMENT ON DATABASE {DATABASE} IS '{SPARE}';\nCOMMIT;\n{drop}"
+        )
+        return None if empty else f"the database {before} of the server"
+
+    def _sql(self, text: str, database: str = "postgres") -> str:
+        flags = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1")
+        who = ("--username", "postgres", "--dbname", database)
+        return self.containers.in_db("psql", *flags, *who, timeout=LONG, stdin=text.encode()).stdout
+
+
+def sides(containers: Containers, to: Kind) -> tuple[Side, Side]:
+    """Return where the work is and where it goes."""
+    sqlite, postgres = SqliteSide(containers), PostgresSide(containers)
+    return (sqlite, postgres) if to == "postgres" else (postgres, sqlite)
+
+
+def refuse_unless_free(target: Side, *, replace: bool) -> None:
+    """Let a move go on only where it puts nothing aside that somebody uses.
+
+    Raises:
+        LabelrigError: there is work in the target, and nobody said that it may be put aside.
+    """
+    there = target.work()
+    if there is not None and there.any and not there.spare and not replace:
+        raise LabelrigError(
+            f"{target.title} already holds {there.projects} projects and {there.tasks} tasks, which no move put there; "
+            "nothing was changed. With --replace they are put aside under another name (nothing is deleted), and "
+            "the move goes on"
+        )

@@ -1,0 +1,144 @@
+"""`./inv plan` and `./inv deploy`: choose hosts, show, ask, do, and sum up."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.deploy.deployment import LOCAL_DEMO
+from infra.deploy.fleet import exit_code_of, on_each, reports_for
+from infra.deploy.run import Wishes, deploy_host, plan_host
+from infra.errors import SettingsError
+from infra.inventory import load_inventory
+from infra.inventory_schema import HostSettings
+from infra.junit import as_junit
+from infra.operation import converge
+from infra.operations.demo_images import DemoImagesDrawn
+from infra.report import Report
+from infra.results import HostResult, as_json, recap
+from infra.settings import REPOSITORY
+
+INVENTORY = REPOSITORY / "infra" / "inventory.yaml"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which hosts a command line means, and how they are gone through."""
+
+    hosts: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    limit: str | None = None
+    inventory: Path = INVENTORY
+    overrides: tuple[tuple[str, object], ...] = ()
+    parallel: int = 4
+    fail_fast: bool = False
+
+    def select(self) -> list[HostSettings]:
+        """The hosts with everything that is set for them.
+
+        Raises:
+            SettingsError: see `Inventory.select`.
+        """
+        if self.parallel < 1:
+            raise SettingsError("--parallel: must be 1 or more")
+        return load_inventory(self.inventory).select(self.hosts, self.groups, self.limit, dict(self.overrides))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ends with: its text for stdout and its exit code."""
+
+    results: Sequence[HostResult]
+    text: str
+    exit_code: int
+
+    def shown(self, *, json: bool, junit: str | None) -> str:
+        """The text for stdout; the JUnit file is written first.
+
+        Raises:
+            SettingsError: the file cannot be written.
+        """
+        if junit is not None:
+            try:
+                Path(junit).write_text(as_junit(self.results), encoding="utf-8")
+            except OSError as error:
+                raise SettingsError(f"--junit {junit}: cannot be written: {error.strerror}") from None
+        return as_json(self.results) if json else self.text
+
+
+def run_plan(choice: Choice, wishes: Wishes) -> Outcome:
+    """Show what a deploy would change, on every host side by side."""
+    hosts = choice.select()
+    results = _plan(choice, hosts, wishes)
+    return Outcome(results, _summed_up(results, "would change"), exit_code_of(results))
+
+
+def run_deploy(choice: Choice, wishes: Wishes, *, confirm: Callable[[str], None] | None) -> Outcome:
+    """Show the plan, ask, and deploy: the first host alone, then the others.
+
+    Args:
+        confirm: asks a person, and raises where the answer is no; None: nobody is asked.
+    """
+    hosts = choice.select()
+    planned = _plan(choice, hosts, wishes)
+    failed = [one for one in planned if one.exit_code]
+    if failed and (choice.fail_fast or len(failed) == len(planned)):
+        return Outcome(planned, _summed_up(planned, "would change"), exit_code_of(planned))
+    possible = [host for host, one in zip(hosts, planned, strict=True) if not one.exit_code]
+    if confirm is not None and any(_has_work(one) for one in planned):
+        confirm(f"This changes {', '.join(host.name for host in possible)} as shown above.")
+    if any(host.data is None for host in possible):
+        converge([DemoImagesDrawn(LOCAL_DEMO)], Report(io.StringIO()))
+    reports = reports_for(possible)
+    done = on_each(
+        possible,
+        reports,
+        lambda host, report: deploy_host(wishes, host, report),
+        parallel=choice.parallel,
+        fail_fast=choice.fail_fast,
+        barrier=True,
+    )
+    results = [*done, *failed]
+    texts = [text for one in done if (text := _told(one))]
+    return Outcome(results, "\n".join([*texts, _summed_up(results, "changed")]), exit_code_of(results))
+
+
+def _plan(choice: Choice, hosts: Sequence[HostSettings], wishes: Wishes) -> list[HostResult]:
+    sys.stderr.write(f"plan for {', '.join(host.name for host in hosts)}\n")
+    return on_each(
+        hosts,
+        reports_for(hosts),
+        lambda host, report: plan_host(wishes, host, report),
+        parallel=choice.parallel,
+        fail_fast=False,
+        barrier=False,
+    )
+
+
+def _has_work(result: HostResult) -> bool:
+    return result.report.changed > 0 or any(stage.unknown for stage in result.report.stages)
+
+
+def _told(result: HostResult) -> str:
+    """What a person needs of a host that was deployed to."""
+    facts = result.report.facts
+    if result.exit_code or "how_to_open" not in facts:
+        return ""
+    lines = (
+        ("open", facts["how_to_open"]),
+        ("login", f"{facts['username']}, password in {facts['secrets']}"),
+        ("images", facts["folder"]),
+        ("model", f"{facts['model']} ({facts['model_version']}) on {facts['device']}"),
+        ("release", facts["release"]),
+        ("proof", facts["proof_sentence"]),
+    )
+    return "\n".join([f"{result.host}", *(f"  {name:<8} {value}" for name, value in lines), ""])
+
+
+def _summed_up(results: Sequence[HostResult], word: str) -> str:
+    problems = [f"{one.host}: {one.error}" for one in results if one.error is not None]
+    changed = sum(one.report.changed for one in results)
+    return "\n".join([*problems, *([""] if problems else []), recap(results), f"{changed} {word}"])

@@ -1,0 +1,288 @@
+"""One stack on one host, from preflight to the gate: what `deploy` does, and `plan` shows without a write."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from infra.database.state import database_state
+from infra.deploy.commit import Commit
+from infra.deploy.target import base_folder, demo_folder, own_images, settings_of, site_of
+from infra.errors import CannotKnow, LabelrigError
+from infra.folders import DEMO, ImageFolder, read_folders, with_folder
+from infra.hosts.local import LocalHost
+from infra.hosts.ssh import SshHost
+from infra.inventory_schema import HostSettings
+from infra.labelstudio.config import ProjectSpec, load_project
+from infra.operation import Operation, Runner
+from infra.operations.engine_client import EngineState, engine_client, engine_state
+from infra.operations.engine_group import EngineGroup
+from infra.operations.folders_there import FolderSent, FolderThere
+from infra.operations.image_build import ImageSet
+from infra.operations.image_recipe import debootstrap_base, pinned_version
+from infra.operations.model_files import expected_model
+from infra.operations.nvidia_choice import TORCH_BUILDS, GpuChoice, gpu_problems
+from infra.operations.nvidia_facts import read_gpu
+from infra.operations.nvidia_seen import GpuSeenInContainer, read_torch_cuda
+from infra.operations.secrets_made import SecretsMade
+from infra.release_manifest import ImageRef, Release, ReleaseFacts
+from infra.releases import ReleaseActive, Releases
+from infra.report import Report
+from infra.roles.docker import docker_role, restart_engine
+from infra.roles.gate import pass_gate
+from infra.roles.images import ImageOrigin, possible_images, settle_images, shipped_images_role
+from infra.roles.nvidia import choose_gpu, nvidia_role
+from infra.roles.preflight import check_machine
+from infra.roles.project import DEFAULT_PROJECT, project_role
+from infra.settings import REPOSITORY, missing_secrets
+from infra.site import Site, rendered, services_of, with_secrets
+from infra.stages import Summary, demo_spec, project_context, reached, settle_model, stack_running
+
+LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
+UNDECIDED = "(decided when it is deployed)"
+BASE_MODE, OPEN_MODE = 0o750, 0o755
+
+
+@dataclass
+class Deployment:
+    """One run on one host. `run` goes through the stages; the attributes tell how far it came.
+
+    Attributes:
+        host: the machine.
+        wish: what the inventory and the command line want of it.
+        commit: what is deployed.
+        who: who deploys, for the release's manifest.
+        here: this machine.
+        release: the release that is current after the stage "release".
+        summary: what a person needs, after the gate.
+    """
+
+    host: SshHost
+    wish: HostSettings
+    commit: Commit
+    who: str
+    here: LocalHost = field(default_factory=LocalHost)
+    release: Release | None = None
+    summary: Summary | None = None
+
+    @property
+    def base(self) -> str:
+        """The folder on the host with everything of this stack that is not in a volume."""
+        return base_folder(self.wish)
+
+    @property
+    def releases(self) -> Releases:
+        """The releases on the host."""
+        return Releases(self.host, self.base)
+
+    def run(self, run: Runner) -> None:
+        """Go through all stages.
+
+        Raises:
+            PreflightError: before anything was changed.
+            LabelrigError: a stage failed. What was done stays; see `infra.deploy.recovery` for the release.
+        """
+        spec = load_project(REPOSITORY, DEFAULT_PROJECT)
+        self._preflight(run, spec)
+        site = site_of(self.host, self.wish)
+        before = self.releases.current()
+        self._docker(run)
+        origin = self._images(run, site)
+        site = replace(site, gpu=self._gpu(run, origin).use)
+        if self.wish.data is None:
+            spec = demo_spec(spec)
+        site = self._storage(run, site)
+        model = self._model(run, site, origin, before)
+        folder = self._release(run, site, origin, model)
+        self._serve(run, site, spec, folder, model)
+
+    def _preflight(self, run: Runner, spec: ProjectSpec) -> None:
+        """Before the first step as root: without the right to it, that is one problem among the others."""
+        settings = settings_of(self.wish)
+        services = services_of(settings)
+        with run.stage("preflight"):
+            machine = self.host.run("uname", "-m").stdout.strip()
+            check_machine(
+                self.host,
+                settings,
+                folder=settings.data,
+                pattern=spec.images_filter,
+                state=self.wish.root,
+                images=possible_images(REPOSITORY, services, machine),
+                builds=self.wish.images == "host",
+                also=gpu_problems(read_gpu(self.host), self.wish.gpu, newest_torch_cuda()),
+            )
+            run.report.settled("this machine has what is needed", [])
+
+    def _docker(self, run: Runner) -> None:
+        with run.stage("docker"):
+            if self.wish.manage_docker:
+                run.run([*docker_role(self.host, run.report), EngineGroup(self.host, self.wish.docker_users)])
+                return
+            run.report.skipped("docker", "`manage_docker: false`")
+            if engine_state(self.host) is not EngineState.ANSWERS:
+                raise LabelrigError(
+                    f"{self.host.name}: no Docker engine answers, and `manage_docker: false` says to leave it alone; "
+                    "start it, or let labelrig do it"
+                )
+
+    def _images(self, run: Runner, site: Site) -> ImageOrigin | None:
+        with run.stage("images"):
+            try:
+                origin = settle_images(
+                    self.here,
+                    self.host,
+                    REPOSITORY,
+                    site.settings,
+                    run.report,
+                    way=self.wish.images,
+                    services=site.services,
+                    own=own_images(self.wish),
+                )
+            except CannotKnow as error:
+                run.unknown("images", str(error))
+                return None
+            run.run(shipped_images_role(self.here, self.host, origin, run.report))
+            return origin
+
+    def _gpu(self, run: Runner, origin: ImageOrigin | None) -> GpuChoice:
+        with run.stage("gpu"):
+            facts = read_gpu(self.host)
+            cuda = newest_torch_cuda()
+            if facts.gpus and run.applies and origin is not None:
+                cuda = read_torch_cuda(self.host, origin.images.sam2)
+            choice = choose_gpu(facts, self.wish.gpu, cuda, run.report)
+            if self.wish.manage_docker:
+                restart = partial(restart_engine, self.host, run.report)
+                run.run(nvidia_role(self.host, run.report, choice, restart, engine_settings=self.wish.docker_daemon))
+            if choice.use and origin is not None:
+                run.run([GpuSeenInContainer(self.host, origin.images.sam2, choice.gpus, applies=run.applies)])
+            return choice
+
+    def _storage(self, run: Runner, site: Site) -> Site:
+        with run.stage("secrets and data"):
+            operations: list[Operation] = [
+                FolderThere(self.host, self.wish.root, OPEN_MODE),
+                FolderThere(self.host, self.base, BASE_MODE),
+                SecretsMade(self.host, Path(site.env_file), site.settings),
+            ]
+            if site.settings.data is None:
+                target = demo_folder(self.wish)
+                operations.append(FolderSent(self.host, LOCAL_DEMO / "images", target))
+            run.run(operations)
+            if run.applies:
+                return replace(site, settings=site.reload())
+            # Only to render what is shown, masked; a plan keeps nothing.
+            return replace(site, settings=with_secrets(site.settings, missing_secrets(site.settings)))
+
+    def _model(self, run: Runner, site: Site, origin: ImageOrigin | None, before: Release | None) -> str:
+        with run.stage("model"):
+            if run.applies and origin is not None:
+                return settle_model(site, origin.images.sam2, run.report).name
+            used = before.manifest.model if before is not None and before.manifest is not None else None
+            expected = expected_model(site.settings, used)
+            if expected == "demo" or (expected is not None and expected == used):
+                run.report.settled(f"model {expected}", [])
+            else:
+                run.unknown("model", "whether its checkpoint must be downloaded is known when the engine is asked")
+            return expected or UNDECIDED
+
+    def _release(self, run: Runner, site: Site, origin: ImageOrigin | None, model: str) -> ImageFolder:
+        with run.stage("release"):
+            folders = read_folders(self.host, site.files.folders)
+            if site.settings.data is None:
+                folders, folder = with_folder(folders, Path(demo_folder(self.wish)), DEMO)
+            else:
+                folders, folder = with_folder(folders, site.settings.data)
+            images = origin.images if origin is not None else undecided_images(site)
+            files = rendered(site, images, model, folders, run.report, planned=[] if run.applies else [folder])
+            facts = ReleaseFacts(
+                commit=self.commit.digest,
+                dirty=self.commit.dirty,
+                by=self.who,
+                images={service: ImageRef(tag=tag, id=self._id_of(tag)) for service, tag in images.tags.items()},
+                model=model,
+                database=site.settings.database,
+                folders=tuple(one.path for one in folders),
+                settings_digest=hashlib.sha256(self.wish.model_dump_json().encode()).hexdigest(),
+            )
+            run.run([ReleaseActive(self.releases, files, facts)])
+            if run.applies:
+                self.release = self.releases.current()
+            return folder
+
+    def _serve(self, run: Runner, site: Site, spec: ProjectSpec, folder: ImageFolder, model: str) -> None:
+        """From files to a proven click."""
+        first_login = site.settings.api_key is None
+        if run.pending:
+            with run.stage("stack"):
+                run.unknown("containers", "which of them start anew is known when the changes above were made")
+        if not run.applies and not self._runs(site):
+            with run.stage("project"):
+                run.unknown("project", "Label Studio does not run there yet")
+            return
+        with closing(engine_client(self.host)) as engine:
+            running = stack_running(site, lambda: engine, run.report)
+            if not run.pending:
+                with run.stage("stack"):
+                    run.run([running])
+            with reached(site) as url:
+                truth = LOCAL_DEMO / "truth" if site.settings.data is None else None
+                context = project_context(site, folder, url, truth, run.report)
+                try:
+                    with run.stage("project"):
+                        run.run(project_role(site.settings, spec, context))
+                    with run.stage("gate"):
+                        if not run.applies:
+                            run.report.skipped("gate", "a plan makes no click")
+                            return
+                        proof = pass_gate(
+                            site.settings, spec, context, running, site.services, run.report, gpu=site.gpu
+                        )
+                        self._passed(site, proof.model_version)
+                finally:
+                    context.access.close()
+        how = f"`./inv tunnel --host {self.host.name}`"
+        if site.settings.listen != "127.0.0.1":
+            how = f"http://{self.wish.address}:{site.settings.port}"
+        self.summary = Summary(site, folder, model, proof, first_login, how)
+        run.report.facts |= self.summary.facts() | {"release": str(self.release.id) if self.release else None}
+
+    def _passed(self, site: Site, model_version: str) -> None:
+        if self.release is None or self.release.gate == "passed":
+            return
+        service = "db" if site.settings.database == "postgres" else "label-studio"
+        state = database_state(site.settings.database, site.exec_in(service))
+        self.releases.mark(self.release.id, "passed", model_version=model_version, database_state=state)
+
+    def _runs(self, site: Site) -> bool:
+        if engine_state(self.host) is not EngineState.ANSWERS:
+            return False
+        with closing(engine_client(self.host)) as engine:
+            container = stack_running(site, lambda: engine, Report()).container("label-studio")
+        return container is not None and container.status == "running"
+
+    def _id_of(self, tag: str) -> str:
+        from docker.errors import ImageNotFound
+
+        if engine_state(self.host) is not EngineState.ANSWERS:
+            return ""
+        with closing(engine_client(self.host)) as engine:
+            try:
+                return str(engine.images.get(tag).id)
+            except ImageNotFound:
+                return ""
+
+
+def newest_torch_cuda() -> str | None:
+    """The CUDA version that the pinned torch of the Python index is built for."""
+    return TORCH_BUILDS[pinned_version(REPOSITORY / "requirements" / "torch.in", "torch")]
+
+
+def undecided_images(site: Site) -> ImageSet:
+    """Stands for the images of a plan, where what they are built on is not known yet."""
+    tags = dict.fromkeys(site.services, UNDECIDED)
+    return ImageSet(tags, debootstrap_base(REPOSITORY), REPOSITORY, site.settings.project)

@@ -1,0 +1,77 @@
+"""`./inv lock.status`, `lock.take` and `lock.release` on hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from infra.deploy.command import Choice, Outcome
+from infra.deploy.fleet import exit_code_of, on_each, reports_for
+from infra.deploy.run import Wishes
+from infra.deploy.target import base_folder
+from infra.errors import SettingsError
+from infra.inventory_schema import HostSettings
+from infra.lock import HostLock
+from infra.report import Report
+from infra.results import HostResult
+
+NOBODY = "free"
+
+
+def lock_status(choice: Choice, wishes: Wishes) -> Outcome:
+    """Say who holds each host."""
+
+    def look(lock: HostLock, _report: Report) -> str:
+        info = lock.status()
+        return NOBODY if info is None else f"held by {info.describe()}"
+
+    return _on_locks(choice, wishes, look)
+
+
+def lock_take(choice: Choice, wishes: Wishes, message: str) -> Outcome:
+    """Take the lock of each host for a person.
+
+    Raises:
+        SettingsError: no reason was given.
+    """
+    if not message.strip():
+        raise SettingsError("--message: say why, for the others who will find the host locked")
+
+    def take(lock: HostLock, report: Report) -> str:
+        lock.take(message)
+        report.settled("lock", ["take the lock"])
+        return f'yours, "{message}"'
+
+    return _on_locks(choice, wishes, take)
+
+
+def lock_release(choice: Choice, wishes: Wishes, *, own: bool, force: bool) -> Outcome:
+    """Release the lock of each host; see `HostLock.release`."""
+
+    def release(lock: HostLock, report: Report) -> str:
+        info = lock.release(own=own, force=force)
+        if info is None:
+            return "nothing of yours to release"
+        report.settled("lock", ["release the lock"])
+        return f"released; it was held by {info.describe()}"
+
+    return _on_locks(choice, wishes, release)
+
+
+def _on_locks(choice: Choice, wishes: Wishes, ask: Callable[[HostLock, Report], str]) -> Outcome:
+    hosts = choice.select()
+    reports = reports_for(hosts)
+
+    def work(wish: HostSettings, report: Report) -> None:
+        owner = wishes.owner()
+        host = wishes.connect(wish, owner.id, report)
+        try:
+            report.facts["lock"] = ask(HostLock(host, base_folder(wish), owner, report), report)
+        finally:
+            host.close()
+
+    results = on_each(hosts, reports, work, parallel=choice.parallel, fail_fast=False, barrier=False)
+    return Outcome(results, "\n".join(map(_line, results)), exit_code_of(results))
+
+
+def _line(result: HostResult) -> str:
+    return f"{result.host}: {result.report.facts.get('lock', result.error)}"

@@ -1,0 +1,161 @@
+"""Going back to a release that served before: by hand, or because a new one failed its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from docker.errors import ImageNotFound
+
+from infra.database.state import DatabaseState, database_state
+from infra.deploy.deployment import Deployment
+from infra.deploy.target import site_of
+from infra.errors import ConnectionLost, LabelrigError, LabelStudioError, RolledBack
+from infra.hosts.base import Exec, Result
+from infra.labelstudio.session import token_works
+from infra.operation import converge
+from infra.operations.compose_cli import run_docker
+from infra.operations.engine_client import engine_client
+from infra.release_manifest import Release, newest_passed
+from infra.releases import Found, Releases
+from infra.rendering import GPU, POSTGRES
+from infra.report import Report
+from infra.roles.gate import backend_facts
+from infra.rollback import check_rollback
+from infra.site import EXEC_TIMEOUT, Site
+from infra.stages import reached, stack_running
+
+
+def put_back(deployment: Deployment, cause: LabelrigError, report: Report) -> LabelrigError:
+    """After a failure: where the current release never passed its gate, let the one before it serve again.
+
+    Returns:
+        The error to end with: RolledBack, or `cause` where nothing was put back, with the reason.
+    """
+    if isinstance(cause, ConnectionLost):
+        return cause
+    releases = deployment.releases
+    found = releases.look()
+    failed = found.current
+    if failed is None or failed.gate == "passed":
+        return cause  # what serves was proven once: another release would not mend this
+    releases.mark(failed.id, "failed")
+    target = newest_passed(found.releases)
+    if target is None:
+        return type(cause)(f"{cause}\nThere is no release before {failed.id} to go back to.")
+    with report.stage("rollback"):
+        report.changing(f"go back from {failed.id} to {target.id}")
+        try:
+            _check(deployment, found, target)
+            serve(deployment, releases, target, report)
+        except LabelrigError as error:
+            return LabelrigError(f"{cause}\nRelease {target.id} could not be put back: {error}")
+        report.settled(f"release {target.id} serves", [f"go back to {target.id}"])
+    return RolledBack(f"{cause}\nRelease {failed.id} failed; release {target.id} serves again.")
+
+
+def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Release:
+    """Go back because somebody says so.
+
+    Raises:
+        LabelrigError: something that the release needs is gone, or the database has moved on. Nothing was changed.
+        RolledBack: the release does not serve any more; the one that served before does again.
+    """
+    releases = deployment.releases
+    with report.stage("check"):
+        found = releases.look()
+        target = _check(deployment, found, wanted)
+        report.settled(f"release {target.id} can serve", [])
+    with report.stage("rollback"):
+        report.changing(f"go to {target.id}")
+        try:
+            serve(deployment, releases, target, report)
+        except LabelrigError as error:
+            if found.current is None:
+                raise
+            serve(deployment, releases, found.current, report)
+            raise RolledBack(f"{error}\nRelease {found.current.id} serves again.") from None
+        report.settled(f"release {target.id} serves", [f"go to {target.id}"])
+    return target
+
+
+def serve(deployment: Deployment, releases: Releases, target: Release, report: Report) -> None:
+    """Make a release current and bring its containers up.
+
+    Raises:
+        LabelrigError: they do not become healthy, or do not answer.
+    """
+    releases.activate(target.id)
+    site = site_of_release(deployment, target)
+    with closing(engine_client(deployment.host)) as engine:
+        converge([stack_running(site, lambda: engine, report)], report)
+    backend_facts(site.exec_in("sam2"))
+    key = site.settings.api_key
+    with reached(site) as url:
+        if key is None or not token_works(url, key.get_secret_value()):
+            raise LabelStudioError(f"{deployment.host.name}: Label Studio of {target.id} does not take our token")
+
+
+def site_of_release(deployment: Deployment, release: Release) -> Site:
+    """The stack as a release has it: its own database and GPU, whatever the inventory says today."""
+    site = site_of(deployment.host, deployment.wish)
+    database = "postgres" if POSTGRES in release.files else "sqlite"
+    settings = site.settings.model_copy(update={"database": database})
+    return replace(site, settings=settings, gpu=GPU in release.files)
+
+
+def database_now(deployment: Deployment, current: Release | None) -> DatabaseState | None:
+    """The state of the database in use; asked in a container of its own where Label Studio does not run."""
+    if current is None:
+        return None
+    site = site_of_release(deployment, current)
+    service = "db" if site.settings.database == "postgres" else "label-studio"
+    asked: Sequence[Exec] = (site.exec_in(service), *([] if service == "db" else [_one_shot(site, service)]))
+    for ask in asked:
+        try:
+            return database_state(site.settings.database, ask)
+        except ConnectionLost:
+            raise
+        except LabelrigError:
+            continue
+    return None
+
+
+def _check(deployment: Deployment, found: Found, wanted: Release | str | None) -> Release:
+    def images(ids: Sequence[str]) -> Collection[str]:
+        there = []
+        with closing(engine_client(deployment.host)) as engine:
+            for one in ids:
+                try:
+                    there.append(str(engine.images.get(one).id))
+                except ImageNotFound:
+                    continue
+        return there
+
+    def folders(paths: Sequence[str]) -> Collection[str]:
+        return [path for path in paths if deployment.host.run("test", "-d", path, ok=(0, 1)).ok]
+
+    return check_rollback(
+        deployment.host.name,
+        found,
+        str(wanted.id) if isinstance(wanted, Release) else wanted,
+        images_present=images,
+        folders_present=folders,
+        database_now=database_now(deployment, found.current),
+    )
+
+
+def _one_shot(site: Site, service: str) -> Exec:
+    """Run a command in a container of its own with the service's volumes, and remove it."""
+
+    def run(
+        *argv: str, ok: Collection[int] = (0,), timeout: float = EXEC_TIMEOUT, stdin: bytes | None = None
+    ) -> Result:
+        program, *arguments = argv
+        command = site.compose.argv(
+            *("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, service, *arguments)
+        )
+        return run_docker(site.host, *command, ok=ok, timeout=timeout, stdin=stdin)
+
+    return run

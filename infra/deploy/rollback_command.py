@@ -1,0 +1,127 @@
+"""`./inv rollback`, `releases` and `audit` on hosts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from infra.audit import AuditEvent, AuditLog
+from infra.deploy.command import Choice, Outcome
+from infra.deploy.deployment import Deployment
+from infra.deploy.fleet import exit_code_of, on_each, reports_for
+from infra.deploy.recovery import roll_back
+from infra.deploy.run import Wishes, audit_event
+from infra.deploy.target import base_folder
+from infra.errors import LabelrigError, RolledBack
+from infra.inventory_schema import HostSettings
+from infra.lock import HostLock
+from infra.releases import Found
+from infra.report import Report
+from infra.results import HostResult, recap
+
+
+def run_rollback(
+    choice: Choice, wishes: Wishes, wanted: str | None, *, confirm: Callable[[str], None] | None
+) -> Outcome:
+    """Let an earlier release serve again on each host."""
+    hosts = choice.select()
+    if confirm is not None:
+        what = f"release {wanted}" if wanted is not None else "the release before the current one"
+        confirm(f"This lets {what} serve on {', '.join(host.name for host in hosts)}.")
+
+    def work(wish: HostSettings, report: Report) -> None:
+        owner = wishes.owner()
+        host = wishes.connect(wish, owner.id, report)
+        deployment = Deployment(host, wish, wishes.commit, owner.who)
+        began = time.monotonic()
+        try:
+            with HostLock(host, base_folder(wish), owner, report).held(wishes.lock_wait):
+                log = AuditLog(host, deployment.base, report)
+                try:
+                    deployment.release = roll_back(deployment, wanted, report)
+                except LabelrigError as error:
+                    result = "rolled-back" if isinstance(error, RolledBack) else "failed"
+                    log.append(audit_event(wishes, deployment, owner, report, result, began, error))
+                    raise
+                log.append(audit_event(wishes, deployment, owner, report, "ok", began, None))
+        finally:
+            host.close()
+
+    results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=True, barrier=True)
+    problems = [f"{one.host}: {one.error}" for one in results if one.error is not None]
+    return Outcome(results, "\n".join([*problems, recap(results)]), exit_code_of(results))
+
+
+def list_releases(choice: Choice, wishes: Wishes) -> Outcome:
+    """List the releases of each host, the newest first."""
+
+    def work(deployment: Deployment, report: Report) -> None:
+        found = deployment.releases.look()
+        report.facts["releases"] = [_release(found, number) for number in range(len(found.releases))][::-1]
+
+    def lines(result: HostResult) -> list[str]:
+        rows = result.report.facts.get("releases", [])
+        assert isinstance(rows, list)  # noqa: S101 - written above
+        return [
+            f"  {'*' if row['current'] else ' '} {row['id']}  {row['gate']:<7}  {row['model']:<9}  {row['by']}"
+            for row in rows
+        ] or ["    no release yet"]
+
+    return _read_from_each(choice, wishes, work, lines)
+
+
+def list_audit(choice: Choice, wishes: Wishes, last: int) -> Outcome:
+    """List the last entries of each host's audit log, oldest first."""
+
+    def work(deployment: Deployment, report: Report) -> None:
+        entries = AuditLog(deployment.host, deployment.base, report).entries(last)
+        report.facts["audit"] = [entry.model_dump() for entry in entries]
+
+    def lines(result: HostResult) -> list[str]:
+        rows = result.report.facts.get("audit", [])
+        assert isinstance(rows, list)  # noqa: S101 - written above
+        return [_audit_line(AuditEvent.model_validate(row)) for row in rows] or ["  nothing yet"]
+
+    return _read_from_each(choice, wishes, work, lines)
+
+
+def _read_from_each(
+    choice: Choice,
+    wishes: Wishes,
+    read: Callable[[Deployment, Report], None],
+    lines: Callable[[HostResult], list[str]],
+) -> Outcome:
+    hosts = choice.select()
+
+    def work(wish: HostSettings, report: Report) -> None:
+        owner = wishes.owner()
+        host = wishes.connect(wish, owner.id, report)
+        try:
+            read(Deployment(host, wish, wishes.commit, owner.who), report)
+        finally:
+            host.close()
+
+    results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=False, barrier=False)
+    text = ["\n".join([one.host, *([f"  {one.error}"] if one.error is not None else lines(one))]) for one in results]
+    return Outcome(results, "\n".join(text), exit_code_of(results))
+
+
+def _release(found: Found, number: int) -> dict[str, object]:
+    one = found.releases[number]
+    manifest = one.manifest
+    return {
+        "id": str(one.id),
+        "current": one.id == found.current_id,
+        "gate": one.gate,
+        "model": manifest.model if manifest is not None else "?",
+        "by": manifest.by if manifest is not None else "release.json cannot be read",
+        "made_at": manifest.made_at if manifest is not None else "",
+    }
+
+
+def _audit_line(entry: AuditEvent) -> str:
+    error = f"  {entry.error}" if entry.error else ""
+    return (
+        f"  {entry.at}  {entry.result:<11}  {entry.command:<14}  {entry.who}  {entry.commit[:7]}  "
+        f"{entry.changes} changed  {entry.seconds:.0f} s{error}"
+    )

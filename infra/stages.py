@@ -1,0 +1,118 @@
+"""The stages that `up` and `deploy` share, from settled images to a proven click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.folders import DEMO, ImageFolder
+from infra.labelstudio.access import Access
+from infra.labelstudio.config import ProjectSpec
+from infra.operations.model_files import ModelChoice, choose_model, demo_notice
+from infra.operations.stack import StackRunning
+from infra.report import Report
+from infra.roles.project import ProjectContext
+from infra.roles.verify import Proof
+from infra.site import Site
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+def demo_spec(spec: ProjectSpec) -> ProjectSpec:
+    """Return the project for the demo images: under a title of its own, so that it never mixes with real work."""
+    return replace(spec, title=f"{spec.title} {DEMO}")
+
+
+def settle_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
+    """Bring the checkpoint where it is needed, and say loudly when it is the demo model.
+
+    Raises:
+        LabelrigError: the checkpoint cannot be had.
+    """
+    choice = choose_model(site.host, site.settings, sam2_image, site.state, report)
+    report.settled(f"model {choice.name}", [f"download the {choice.name} checkpoint"] if choice.downloaded else [])
+    if choice.name == "demo":
+        report.notice(demo_notice(choice))
+    return choice
+
+
+def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report) -> StackRunning:
+    """The operation after which every container of the stack is healthy."""
+    return StackRunning(site.compose, site.settings.project, engine, report, site.services)
+
+
+def project_context(
+    site: Site, folder: ImageFolder, base_url: str, truth: Path | None, report: Report
+) -> ProjectContext:
+    """What the project stage needs.
+
+    Args:
+        folder: the image folder, on the host and in the containers.
+        base_url: where Label Studio is reached from here.
+        truth: the folder here with the truth of the demo images; None for a person's own.
+    """
+    return ProjectContext(
+        host=site.host,
+        env_file=site.env_file,
+        folder=folder,
+        access=Access.of(site.settings, base_url),
+        exec_in_label_studio=site.exec_in("label-studio"),
+        exec_in_backend=site.exec_in("sam2"),
+        report=report,
+        truth=truth,
+    )
+
+
+def reached(site: Site) -> AbstractContextManager[str]:
+    """Reach the stack's Label Studio from here while the context lasts; yields its base URL."""
+    return site.host.forwarded(site.settings.port)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a person needs after a run."""
+
+    site: Site
+    folder: ImageFolder
+    model: str
+    proof: Proof
+    first_login: bool
+    how_to_open: str
+
+    def text(self, report: Report) -> str:
+        """The lines for people. The password is shown on the first run only, where it is kept in a local file."""
+        settings = self.site.settings
+        kept = "in .env" if self.site.host.is_local else f"in {self.site.env_file} on {self.site.host.name}"
+        shown = f"password {kept}"
+        if self.first_login and settings.password is not None and self.site.host.is_local:
+            shown = f"password {settings.password.get_secret_value()} (kept in {self.site.env_file}, not shown again)"
+        return "\n".join(
+            [
+                "",
+                f"  open     {self.how_to_open}",
+                f"  login    {settings.username}, {shown}",
+                f"  images   {self.folder.path}",
+                f"  model    {self.model} ({self.proof.model_version})",
+                f"  proof    {self.proof.sentence()}",
+                "",
+                report.recap(),
+            ]
+        )
+
+    def facts(self) -> dict[str, object]:
+        """The same for `--json`."""
+        return {
+            "url": self.site.settings.url,
+            "username": self.site.settings.username,
+            "folder": self.folder.path,
+            "model": self.model,
+            "model_version": self.proof.model_version,
+            "proof": asdict(self.proof),
+            "proof_sentence": self.proof.sentence(),
+            "how_to_open": self.how_to_open,
+            "secrets": self.site.env_file,
+        }

@@ -1,0 +1,108 @@
+"""What people see of a run or a plan, and what the record keeps."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from infra.report import Report
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_thinned_out_where_there_is_no_terminal() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    report = Report(stream, clock=lambda: now[0])
+    for second in range(25):
+        now[0] = float(second)
+        report.progress(f"step {second}")
+    assert stream.getvalue().split() == ["step", "10", "step", "20"]
+
+
+def test_progress_is_one_line_on_a_terminal_and_gone_when_something_is_said() -> None:
+    stream = Terminal()
+    report = Report(stream)
+    report.progress("step 1")
+    report.progress("  step\n2  ")
+    report.info("done")
+    assert stream.getvalue() == "\r\033[2K      step 1\r\033[2K      step 2\r\033[2Kdone\n"
+
+
+def test_the_record_holds_stages_notices_and_facts() -> None:
+    report = Report(io.StringIO())
+    report.facts["url"] = "http://127.0.0.1:8080"
+    with report.stage("one"):
+        report.notice("look")
+        report.settled("engine", ["start it"])
+    record = json.loads(report.as_json())
+    assert record["changed"] == 1
+    assert record["notices"] == ["look"]
+    assert record["url"] == "http://127.0.0.1:8080"
+    assert record["stages"][0]["changed"] == ["start it"]
+    assert "diffs" not in record
+    assert "1 changed in" in report.recap()
+
+
+def test_the_recap_has_a_column_for_what_was_skipped_or_unknown_where_there_is_any() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    report = Report(stream, clock=lambda: now[0])
+    with report.stage("gpu"):
+        report.skipped("GPU", "none is there")
+        report.settled("engine", [])
+        now[0] = 2.0
+    with report.stage("stack"):
+        report.unknown("containers", "no engine yet")
+        report.unknown("database", "no engine yet")
+    with report.stage("proof"):
+        pass
+    assert report.recap().splitlines() == [
+        "  gpu    ok   1  changed   0  skipped   1     2.0 s",
+        "  stack  ok   0  changed   0  unknown   2     0.0 s",
+        "  proof  ok   0  changed   0     0.0 s",
+        "  0 changed in 2.0 s",
+    ]
+    assert "    - GPU: skipped (none is there)\n" in stream.getvalue()
+    assert "    ? containers: unknown (no engine yet)\n" in stream.getvalue()
+    stages = json.loads(report.as_json())["stages"]
+    assert [stage["skipped"] for stage in stages] == [["GPU"], [], []]
+    assert [stage["unknown"] for stage in stages] == [[], ["containers", "database"], []]
+
+
+def test_a_stage_that_fails_says_so_and_the_recap_too() -> None:
+    stream = io.StringIO()
+    report = Report(stream)
+    with pytest.raises(ZeroDivisionError), report.stage("one"):
+        raise ZeroDivisionError
+    assert "  one: failed, " in stream.getvalue()
+    assert report.recap().splitlines()[0].endswith("s  FAILED")
+
+
+def test_a_planned_change_is_shown_with_its_diff_and_counted_once_its_operation_is_settled() -> None:
+    stream = io.StringIO()
+    report = Report(stream)
+    with report.stage("files"):
+        report.would_change("update x", "-1\n+2")
+        report.would_change("write y")
+        assert report.changed == 0
+        report.settled("files written", ["update x", "write y"], done=False)
+    assert report.changed == 2
+    assert stream.getvalue().startswith(
+        "▸ files\n    ~ update x\n        -1\n        +2\n    ~ write y\n  files: 2 changed"
+    )
+    assert json.loads(report.as_json())["diffs"] == [{"change": "update x", "diff": "-1\n+2"}]
+
+
+def test_what_a_run_did_is_ticked_off() -> None:
+    stream = io.StringIO()
+    report = Report(stream)
+    with report.stage("files"):
+        report.settled("files written", ["update x"])
+        report.settled("engine", [])
+    assert "    ✓ files written (changed)\n    ✓ engine\n" in stream.getvalue()

@@ -1,0 +1,170 @@
+"""One stack on one host: its files, its secrets, and what is rendered from what lies there."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.errors import SettingsError
+from infra.folders import ImageFolder
+from infra.hosts.local import LocalHost
+from infra.operations.image_build import ImageSet
+from infra.operations.image_recipe import Base
+from infra.report import Report
+from infra.settings import REPOSITORY, Settings
+from infra.site import Site, local_site, read_secrets, rendered, state_folder, with_secrets
+from tests.fakes import FakeHost
+
+SECRETS = {
+    "LABEL_STUDIO_PASSWORD": "one-two-three",
+    "LABEL_STUDIO_SECRET_KEY": "four-five-six",
+    "LABELRIG_POSTGRES_PASSWORD": "seven-eight-nine",
+}
+IMAGES = ImageSet(
+    {"label-studio": "ls:1", "sam2": "sam2:1", "db": "pg:1"}, Base("official", "a", "b"), REPOSITORY, "labelrig"
+)
+
+
+def site_on(host: LocalHost | FakeHost, folder: str, **settings: object) -> Site:
+    chosen = with_secrets(Settings.model_validate(settings), SECRETS)
+    return Site(host, chosen, folder, f"{folder}/current", f"{folder}/secrets.env", lambda: chosen)
+
+
+def test_the_files_follow_from_the_database_and_the_gpu() -> None:
+    site = site_on(FakeHost(), "/srv/x")
+    assert site.files.compose == ("/srv/x/current/compose.yaml", "/srv/x/current/machine.yaml")
+    assert site.services == ("sam2", "label-studio")
+    both = replace(site_on(FakeHost(), "/srv/x", LABELRIG_DATABASE="postgres"), gpu=True)
+    assert both.files.compose == tuple(
+        f"/srv/x/current/{name}.yaml" for name in ("compose", "postgres", "gpu", "machine")
+    )
+    assert both.services == ("db", "sam2", "label-studio")
+
+
+def test_this_machines_stack_lies_in_the_clone_and_shows_no_secret() -> None:
+    settings = with_secrets(Settings(), SECRETS)
+    site = local_site(FakeHost(), settings, Path("/clone/.env"), lambda: settings)
+    assert site.state == site.stack_folder == str(state_folder(settings)) == str(REPOSITORY / ".labelrig" / "labelrig")
+    assert site.env_file == "/clone/.env"
+    assert not any(secret in repr(site) for secret in SECRETS.values())
+
+
+def test_a_command_in_a_container_goes_through_compose_with_the_stacks_files() -> None:
+    host = FakeHost()
+    host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
+    argv = (
+        *("docker", "compose", "--project-name", "labelrig", "--env-file", "/srv/x/current/stack.env"),
+        *("--file", "/srv/x/current/compose.yaml", "--file", "/srv/x/current/machine.yaml"),
+        *("exec", "--no-TTY", "sam2", "false"),
+    )
+    host.script(*argv, exit_code=1)
+    assert site_on(host, "/srv/x").exec_in("sam2")("false", ok=(0, 1)).exit_code == 1
+
+
+def test_a_host_before_its_first_deploy_has_no_secrets() -> None:
+    assert read_secrets(FakeHost(), "/srv/x/secrets.env") == {}
+
+
+def test_the_secrets_of_a_host_are_read_as_root_there() -> None:
+    class Strict(FakeHost):
+        is_local = False
+
+        def read(self, path: str, *, as_root: bool = False) -> bytes | None:
+            assert as_root
+            return super().read(path)
+
+    host = Strict()
+    host.files["/srv/x/secrets.env"] = b"# made once\nLABEL_STUDIO_PASSWORD='pa$s word'\n"
+    assert read_secrets(host, "/srv/x/secrets.env") == {"LABEL_STUDIO_PASSWORD": "pa$s word"}
+
+
+def test_a_broken_line_in_the_hosts_secrets_is_named_with_the_host() -> None:
+    host = FakeHost()
+    host.files["/s.env"] = b"LABEL_STUDIO_PASSWORD='hunter2-hunter2\n"
+    with pytest.raises(SettingsError) as caught:
+        read_secrets(host, "/s.env")
+    assert str(caught.value) == "fake host:/s.env: line 1 is not KEY=value; see .env.example for the form"
+
+
+def test_secrets_are_added_and_everything_else_stays() -> None:
+    plain = Settings.model_validate(
+        {
+            "LABELRIG_PROJECT": "mine",
+            "LABELRIG_DATA": "/NAS/x",
+            "LABEL_STUDIO_PORT": 9000,
+            "LABEL_STUDIO_PASSWORD": "an-older-one",
+            "LABEL_STUDIO_API_KEY": "token-token",
+            "LABELRIG_CHECKPOINT_URL": "http://mirror.lab/sam2",
+            "backend": {"BACKEND_MASK_KEEP": "clicked"},
+        }
+    )
+    full = with_secrets(plain, SECRETS)
+    assert full.password is not None
+    assert full.password.get_secret_value() == "one-two-three"
+    assert full.api_key == plain.api_key
+    secret = {"password", "secret_key", "postgres_password"}
+    for name in set(Settings.model_fields) - secret:
+        assert getattr(full, name) == getattr(plain, name), name
+    assert with_secrets(full, {}) == full
+
+
+@pytest.mark.parametrize(
+    ("secrets", "problem"),
+    [
+        (
+            {"LABEL_STUDIO_PASSWORD": "hunter2"},
+            "LABEL_STUDIO_PASSWORD: Value error, is shorter than 8 characters or a placeholder; delete the line to "
+            "have one made",
+        ),
+        ({"LABEL_STUDIO_PASWORD": "hunter2-hunter2"}, "LABEL_STUDIO_PASWORD: Extra inputs are not permitted"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_named_and_not_shown(secrets: dict[str, str], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        with_secrets(Settings(), secrets)
+    assert str(caught.value) == f"the host's secrets.env cannot be used: {problem}"
+
+
+def test_everything_is_rendered_and_a_folder_that_is_gone_is_left_out_with_a_notice(tmp_path: Path) -> None:
+    for name in ("open", "for our group"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "open").chmod(0o755)
+    os.chown(tmp_path / "for our group", -1, 4242)
+    (tmp_path / "for our group").chmod(0o750)
+    folders = [
+        ImageFolder(name, str(tmp_path / path)) for name, path in (("a", "open"), ("b", "gone"), ("c", "for our group"))
+    ]
+    report = Report(io.StringIO())
+    site = site_on(LocalHost(), str(tmp_path), LABELRIG_DATABASE="postgres", backend={"BACKEND_MASK_KEEP": "clicked"})
+    files = {Path(one.path).name: one for one in rendered(site, IMAGES, "tiny", folders, report)}
+
+    assert list(files) == ["stack.env", "compose.yaml", "postgres.yaml", "machine.yaml", "folders.json"]
+    assert {one.path for one in files.values()} == {f"{tmp_path}/current/{name}" for name in files}
+    assert [name for name, one in files.items() if one.mode != 0o644] == ["stack.env"]
+    assert files["stack.env"].mode == 0o600
+    env = files["stack.env"].content.decode()
+    for line in (
+        "LABELRIG_LABEL_STUDIO_IMAGE='ls:1'",
+        "LABELRIG_POSTGRES_IMAGE='pg:1'",
+        "LABELRIG_POSTGRES_PASSWORD='seven-eight-nine'",
+        "LABELRIG_SAM2_MODEL='tiny'",
+        "LABEL_STUDIO_PASSWORD='one-two-three'",
+    ):
+        assert f"{line}\n" in env
+    services = yaml.safe_load(files["machine.yaml"].content)["services"]
+    for service in ("label-studio", "sam2"):
+        mounted = [mount["source"] for mount in services[service]["volumes"]]
+        assert mounted == [str(tmp_path / "open"), str(tmp_path / "for our group")]
+        assert services[service]["group_add"] == ["4242"]
+    assert services["sam2"]["environment"] == {"MASK_KEEP": "clicked"}
+    # It is remembered, for the day it is back.
+    assert str(tmp_path / "gone") in files["folders.json"].content.decode()
+    assert report.notices == [
+        f"the image folder {tmp_path}/gone is not there now; its tasks show no image until it is back"
+    ]
+    assert not list(tmp_path.glob("current*"))

@@ -79,6 +79,13 @@ def seconds(option: str, text: str | None) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
+def number(option: str, text: str | None) -> int | None:
+    """Read a whole number that is not negative; nothing stays nothing."""
+    if text is not None and not text.isdecimal():
+        raise SettingsError(f"{option} {text}: must be a whole number")
+    return None if text is None else int(text)
+
+
 def choose(
     host: Sequence[str],
     group: Sequence[str],

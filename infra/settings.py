@@ -21,6 +21,7 @@ from infra.errors import SettingsError
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
 Database = Literal["sqlite", "postgres"]
 Gpu = Literal["auto", "require", "off"]
 
@@ -80,8 +81,13 @@ class Settings(BaseModel):
 
     @property
     def url(self) -> str:
-        """Where people on this machine find Label Studio."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where people on the machine itself find Label Studio."""
+        return f"http://{self.own_address}:{self.port}"
+
+    @property
+    def own_address(self) -> str:
+        """An address of the machine at which Label Studio is published."""
+        return "127.0.0.1" if self.listen == EVERYWHERE else self.listen
 
 
 def env_file(environment: Mapping[str, str]) -> Path:

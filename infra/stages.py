@@ -69,7 +69,7 @@ def project_context(
 
 def reached(site: Site) -> AbstractContextManager[str]:
     """Reach the stack's Label Studio from here while the context lasts; yields its base URL."""
-    return site.host.forwarded(site.settings.port)
+    return site.host.forwarded(site.settings.port, site.settings.own_address)
 
 
 @dataclass(frozen=True)

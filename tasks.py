@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, deploying, locking, machine
+from commands import checking, data, deploying, locking, looking, machine
 
 namespace = Collection(
     machine.up,
@@ -20,8 +20,13 @@ namespace = Collection(
     deploying.releases,
     deploying.audit,
     deploying.docs,
+    looking.status,
+    looking.doctor,
+    looking.logs,
+    looking.tunnel,
     checking.test,
     checking.test_e2e,
     checking.bench,
+    database=Collection(data.move),
     lock=Collection(locking.status, locking.take, locking.release),
 )

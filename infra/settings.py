@@ -7,6 +7,7 @@ in messages: some of them are secrets.
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,12 @@ def _real_secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _plain_characters(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", value.get_secret_value()):
+        raise ValueError("may hold letters, digits, `_` and `-` only; delete the line to have one made")
+    return value
+
+
 Secret = Annotated[SecretStr | None, AfterValidator(_real_secret)]
 
 
@@ -71,7 +78,9 @@ class Settings(BaseModel):
     password: Annotated[Secret, Field(alias="LABEL_STUDIO_PASSWORD")] = None
     secret_key: Annotated[Secret, Field(alias="LABEL_STUDIO_SECRET_KEY")] = None
     api_key: Annotated[Secret, Field(alias="LABEL_STUDIO_API_KEY")] = None
-    postgres_password: Annotated[Secret, Field(alias="LABELRIG_POSTGRES_PASSWORD")] = None
+    postgres_password: Annotated[
+        Secret, Field(alias="LABELRIG_POSTGRES_PASSWORD"), AfterValidator(_plain_characters)
+    ] = None
     # How `deploy` gets onto another machine; used there for nothing else, and never sent on.
     ssh_password: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSWORD", repr=False)] = None
     ssh_passphrase: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSPHRASE", repr=False)] = None

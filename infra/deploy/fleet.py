@@ -28,8 +28,8 @@ class Prefixed:
 
     def write(self, text: str) -> int:
         """Write what is complete; the rest waits for its end."""
-        *lines, self._rest = (self._rest + text).split("\n")
         with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
             for line in lines:
                 self._stream.write(f"{self._prefix}{line}\n")
         return len(text)
@@ -110,6 +110,6 @@ def attempt(work: Callable[[], object]) -> LabelrigError | None:
 
 
 def exit_code_of(results: Sequence[HostResult]) -> int:
-    """What the process returns: 0, the one code that all failures share, or 1."""
-    codes = {one.exit_code for one in results if one.exit_code}
+    """What the process returns: 0, the one code that all failures share, or 1. A host not tried is no failure."""
+    codes = {one.exit_code for one in results if one.exit_code and one.error != SKIPPED}
     return codes.pop() if len(codes) == 1 else int(bool(codes))

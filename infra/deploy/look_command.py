@@ -163,7 +163,7 @@ def _look_at(
     results = on_each(
         hosts, reports_for(hosts), work, parallel=parallel or choice.parallel, fail_fast=False, barrier=False
     )
-    texts = [str(one.report.facts.get("text", f"{one.host}: {one.error}")) for one in results]
+    texts = [str(one.report.facts.get("text", named_error(one))) for one in results]
     return Outcome(results, "\n\n".join(texts), exit_code_of(results))
 
 

@@ -60,7 +60,7 @@ def watched(host: LabHost) -> Iterator[Watch]:
     watch, stop = Watch(), threading.Event()
 
     def look() -> None:
-        while not stop.wait(0.2):
+        while not stop.wait(0.5):
             watch.lines.update(host.ps())
             watch.rounds += 1
 

@@ -63,7 +63,7 @@ def test_the_first_deploy_ends_in_a_proven_click(first: First) -> None:
     assert host["exit_code"] == 0
     assert host["model"] == "demo"
     assert host["device"] == "cpu"
-    assert host["proof"]["area"] > 0
+    assert host["proof"]["covered"] > 0
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{7}(-dirty)?", host["release"])
     assert any("DEMO model" in notice for notice in host["notices"])
 

@@ -31,12 +31,14 @@ class Assembler:
         size_of: Callable[[str], Size],
         *,
         needs_masks: bool,
+        needs_sizes: bool,
     ) -> None:
         self._config = config
         self._selection = selection
         self._tally = tally
         self._size_of = size_of
         self._needs_masks = needs_masks
+        self._needs_sizes = needs_sizes
         self._images = 0
 
     def task(self, task: WholeTask) -> ExportTask | None:
@@ -93,7 +95,7 @@ class Assembler:
         chosen: list[Annotation],
     ) -> ExportImage | None:
         size_wh = _size_in(chosen, to_name, index)
-        if self._needs_masks and size_wh is None:
+        if self._needs_sizes and size_wh is None:
             try:
                 size_wh = self._size_of(url)
             except LabelStudioError as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from infra.export.geometry import Mask
@@ -35,6 +36,18 @@ def decoded(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> Mask:
         ValueError: another size than the image's, or the counts do not fill it.
     """
     width, height = size_wh
+    numbers = runs(rle, size_wh)
+    values = np.arange(numbers.size) % 2 == 1
+    return np.ascontiguousarray(np.repeat(values, numbers).reshape(width, height).T)
+
+
+def runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> NDArray[np.int64]:
+    """The run lengths of either form, checked: quick, so that a file can be looked through before it is used.
+
+    Raises:
+        ValueError: see `decoded`.
+    """
+    width, height = size_wh
     size, counts = rle.get("size"), rle.get("counts")
     if size != [height, width]:
         raise ValueError(f"the RLE is of size {size}, its image [{height}, {width}]")
@@ -45,8 +58,7 @@ def decoded(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> Mask:
     numbers = np.asarray(counts, dtype=np.int64)
     if numbers.ndim != 1 or (numbers < 0).any() or int(numbers.sum()) != width * height:
         raise ValueError(f"the RLE's counts do not add up to {width * height} pixels")
-    values = np.arange(numbers.size) % 2 == 1
-    return np.ascontiguousarray(np.repeat(values, numbers).reshape(width, height).T)
+    return numbers
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> Mask:
@@ -69,7 +81,7 @@ def _numbers(counts: str) -> list[int]:
     Raises:
         ValueError: it is no such string.
     """
-    runs: list[int] = []
+    found: list[int] = []
     value = shift = 0
     for code in counts.encode("ascii", errors="replace"):
         bits = code - 48
@@ -82,8 +94,8 @@ def _numbers(counts: str) -> list[int]:
         if bits & 16:
             value -= 1 << shift
         # From the fourth on, a run is written as the difference to the one before the last.
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        found.append(value + found[-2] if len(found) > 2 else value)
         value = shift = 0
     if shift:
         raise ValueError("the RLE's counts are cut off")
-    return runs
+    return found

@@ -160,7 +160,9 @@ class Export:
 
     def _write(self, folder: Path, rows: list[TaskRow], writer: Writer, classes: Classes, tally: Tally) -> Classes:
         sizes = functools.partial(size_of, self.client)
-        assembler = Assembler(self.config, self.selection, tally, sizes, needs_masks=writer.needs_masks)
+        assembler = Assembler(
+            self.config, self.selection, tally, sizes, needs_masks=writer.needs_masks, needs_sizes=writer.needs_sizes
+        )
         origin = Lines(folder / "origin.jsonl")
         pace = _Pace(self.report, len(rows))
         try:

@@ -108,6 +108,9 @@ class CocoSource:
         kind = _kind_of(one)
         if kind is None:
             return "has no segmentation and no bbox"
+        problem = _problem_of(kind, one, self._images[image])
+        if problem:
+            return problem
         self._needs.setdefault(image, set()).add((kind, labels))
         self._of_image.setdefault(image, []).append(self._spool.add(one))
         return ""
@@ -123,18 +126,12 @@ class CocoSource:
         kind = _kind_of(one) or "brush"
         mask: Mask | None = None
         value: Mapping[str, Any] = {}
-        try:
-            if kind in ("brush", "bitmask"):
-                segmentation = one["segmentation"]
-                is_rle = isinstance(segmentation, Mapping)
-                read = coco_rle.decoded if is_rle else coco_rle.from_polygons
-                mask = read(segmentation, size_wh)
-            else:
-                value = _value(kind, one, size_wh)
-        except (ValueError, TypeError, IndexError) as error:
-            raise SettingsError(
-                f"annotation {one.get('id')!r} of {image['file_name']} cannot be read: {error}"
-            ) from None
+        if kind not in ("brush", "bitmask"):
+            value = _value(kind, one, size_wh)
+        elif isinstance(one["segmentation"], Mapping):
+            mask = coco_rle.decoded(one["segmentation"], size_wh)
+        else:
+            mask = coco_rle.from_polygons(one["segmentation"], size_wh)
         return Shape(
             str(one.get("region") or ""),
             kind,
@@ -158,6 +155,23 @@ def _kind_of(one: Mapping[str, Any]) -> str | None:
         return "polygon" if len(segmentation) == 1 else "brush"
     box = one.get("bbox")
     return "rectangle" if isinstance(box, list) and len(box) == 4 else None
+
+
+def _problem_of(kind: str, one: Mapping[str, Any], image: Mapping[str, Any]) -> str:
+    """What is wrong with the numbers of a shape, before anything is stored."""
+    segmentation = one.get("segmentation")
+    try:
+        size_wh = (int(image["width"]), int(image["height"]))
+        if kind not in ("brush", "bitmask"):
+            _value(kind, one, size_wh)
+        elif isinstance(segmentation, Mapping):
+            coco_rle.runs(segmentation, size_wh)
+        else:
+            for flat in segmentation or ():
+                percent(np.asarray(flat, dtype=np.float64).reshape(-1, 2), size_wh)
+    except (ValueError, TypeError, KeyError) as error:
+        return f"cannot be read: {error}"
+    return ""
 
 
 def _value(kind: str, one: Mapping[str, Any], size_wh: tuple[int, int]) -> dict[str, Any]:

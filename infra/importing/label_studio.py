@@ -82,11 +82,15 @@ class LabelStudioSource:
         if first is None:
             keys = ", ".join(f"${tag.path}" for tag in config.labeling.images)
             raise SettingsError(f"{self._path}: entry {number} has no image under {keys}, which the project shows")
-        needs = {
-            (region.kind, region.labels)
-            for one in annotations
-            for region in read_results(one["result"], config).regions
-        }
+        needs = set()
+        for region in (region for one in annotations for region in read_results(one["result"], config).regions):
+            try:
+                region.mask()
+            except ValueError as error:
+                raise SettingsError(
+                    f"{self._path}: region {region.id!r} of entry {number} cannot be read: {error}; nothing was stored"
+                ) from None
+            needs.add((region.kind, region.labels))
         handle = self._spool.add({"data": task["data"], "annotations": annotations})
         self.entries.append(Entry(file_name_of(first[1]), first[0].name, None, frozenset(needs), handle))
 

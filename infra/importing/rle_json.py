@@ -64,8 +64,11 @@ class RleJsonSource:
                     needs=frozenset((_kind(one), tuple(map(str, one["labels"]))) for one in row["regions"]),
                     handle=len(self._offsets),
                 )
-                if min(int(row["width"]), int(row["height"])) < 1 or any(not labels for _, labels in entry.needs):
+                size_wh = (int(row["width"]), int(row["height"]))
+                if min(size_wh) < 1 or any(not labels for _, labels in entry.needs):
                     raise ValueError("no size, or a region without a label")
+                for region in row["regions"]:
+                    _check(region, size_wh)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 reason = f"{type(error).__name__} {error}"
                 raise SettingsError(
@@ -80,19 +83,24 @@ class RleJsonSource:
         size_wh = (int(row["width"]), int(row["height"]))
         kind = _kind(region)
         labels = tuple(map(str, region["labels"]))
-        mask, value = None, {}
-        try:
-            if kind in ("brush", "bitmask"):
-                mask = coco_rle.decoded(region["rle"], size_wh)
-            elif kind == "polygon":
-                value = {"points": percent(region["points"], size_wh), "closed": True}
-            else:
-                value = dict(percent_shape(kind, region["shape"], size_wh))
-        except (ValueError, KeyError, TypeError) as error:
-            raise SettingsError(
-                f"{self._path}: region {region.get('id')!r} of {row['file_name']} cannot be read: {error}"
-            ) from None
+        is_mask = kind in ("brush", "bitmask")
+        mask = coco_rle.decoded(region["rle"], size_wh) if is_mask else None
+        value = {} if is_mask else _value(kind, region, size_wh)
         return Shape(str(region.get("id") or ""), kind, labels, placed.to_name, placed.item_index, size_wh, mask, value)
+
+
+def _check(region: Mapping[str, Any], size_wh: tuple[int, int]) -> None:
+    kind = _kind(region)
+    if kind in ("brush", "bitmask"):
+        coco_rle.runs(region["rle"], size_wh)
+    else:
+        _value(kind, region, size_wh)
+
+
+def _value(kind: str, region: Mapping[str, Any], size_wh: tuple[int, int]) -> dict[str, Any]:
+    if kind == "polygon":
+        return {"points": percent(region["points"], size_wh), "closed": True}
+    return dict(percent_shape(kind, region["shape"], size_wh))
 
 
 def _kind(region: Mapping[str, Any]) -> str:

@@ -58,10 +58,11 @@ class ExportTask:
 class Writer(Protocol):
     """Writes one format into a folder.
 
-    `needs_masks` is whether images need sizes and decoded masks; `add` returns the numbers of the classes by need.
+    `needs_masks` is whether it wants decoded masks, `needs_sizes` whether it wants the size of images without any.
     """
 
     needs_masks: bool
+    needs_sizes: bool
 
     def add(self, task: ExportTask, classes: Classes) -> None:
         """Write one task. `classes` knows every label in it."""

@@ -28,6 +28,7 @@ class CocoWriter:
     """Images and annotations are gathered in two files beside, because COCO wants one list after the other."""
 
     needs_masks = True
+    needs_sizes = True
 
     def __init__(self, folder: Path, segmentation: RLE = "compressed") -> None:
         self._path = folder / FILE

@@ -18,6 +18,7 @@ class LabelStudioWriter:
     """See the module."""
 
     needs_masks = False
+    needs_sizes = False
 
     def __init__(self, folder: Path) -> None:
         self._lines = Lines(folder / FILE, array=True)

@@ -31,6 +31,7 @@ class PngWriter:
     """`colours` are those of the labeling configuration; classes without one get one that is spread over the circle."""
 
     needs_masks = True
+    needs_sizes = True
 
     def __init__(self, folder: Path, colours: Mapping[str, str], *, instances: bool = False) -> None:
         self._folder = folder

@@ -23,6 +23,7 @@ class RleJsonWriter:
     """See the module."""
 
     needs_masks = True
+    needs_sizes = True
 
     def __init__(self, folder: Path) -> None:
         self._lines = Lines(folder / FILE)

@@ -27,6 +27,7 @@ class YoloWriter:
     """`split` writes one line for each part instead of a bridge; `tolerance` leaves out corners, in pixels."""
 
     needs_masks = True
+    needs_sizes = False
 
     def __init__(self, folder: Path, *, split: bool = False, tolerance: float = 0.0) -> None:
         self._folder = folder

@@ -152,10 +152,14 @@ def used_config(repository: Path, project_xml: str, title: str, name: str | None
         SettingsError: there is no such version, or no name for it.
     """
     own = read_labeling(project_xml, f"the project {title!r}")
-    found_name, found_version = _file_of(repository, own)
+    found = _file_of(repository, own)
     if version is None:
-        return UsedConfig(own, name or found_name, found_version)
-    name = name or found_name
+        if found is None:
+            return UsedConfig(own, name, None)
+        # Label Studio takes the last line break away: the file's own text has the published checksum.
+        text = found.read_text(encoding="utf-8")
+        return UsedConfig(read_labeling(text, str(found)), name or found.parent.name, _version_of(found))
+    name = name or (found.parent.name if found is not None else None)
     if name is None:
         raise SettingsError(
             f"the labeling configuration of {title!r} is none of {FOLDER}; say which one --config-version counts: "
@@ -170,12 +174,16 @@ def used_config(repository: Path, project_xml: str, title: str, name: str | None
     return UsedConfig(read_labeling(text, shown), name, version, strict=True)
 
 
-def _file_of(repository: Path, own: Labeling) -> tuple[str | None, int | None]:
+def _file_of(repository: Path, own: Labeling) -> Path | None:
     for path in sorted((repository / FOLDER).glob("*/v*.xml")):
-        number = path.stem.removeprefix("v")
-        if number.isdecimal() and path.read_text(encoding="utf-8").strip() == own.text.strip():
-            return path.parent.name, int(number)
-    return None, None
+        if _version_of(path) is not None and path.read_text(encoding="utf-8").strip() == own.text.strip():
+            return path
+    return None
+
+
+def _version_of(path: Path) -> int | None:
+    number = path.stem.removeprefix("v")
+    return int(number) if number.isdecimal() else None
 
 
 def _tool(kind: str, attributes: Mapping[str, str], tag: Tag, images: tuple[ImageTag, ...]) -> Tool:

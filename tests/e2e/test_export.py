@@ -25,6 +25,7 @@ from infra.importing.run import Import, ImportSummary
 from infra.labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows
 from infra.labelstudio.client import Client
 from infra.labelstudio.models import Project
+from infra.labelstudio.versions import read_versions
 from infra.report import Report
 from infra.settings import REPOSITORY
 from tests.e2e.project_cases import Stage
@@ -149,7 +150,13 @@ def test_coco_has_the_truth_to_the_pixel(drawn: Drawn) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["counts"]["regions"] == 200
     assert manifest["counts"]["left_out"] == {"ghost": 75, "key point": 25, "prompt": 25}
-    assert (manifest["config"]["name"], manifest["config"]["version"]) == ("rgbt-sar", 2)
+    published = read_versions(REPOSITORY / "labeling_configs" / "versions.lock")
+    assert manifest["config"] == {
+        "name": "rgbt-sar",
+        "version": 2,
+        "strict": False,
+        "sha256": published["rgbt-sar/v2.xml"],
+    }
 
 
 def test_png_has_the_truth_to_the_pixel(drawn: Drawn) -> None:
@@ -253,7 +260,8 @@ def test_every_shape_comes_through_label_studio(drawn: Drawn) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=[f"{one.parent.name}-{one.stem}" for one in SHIPPED])
 def test_label_studio_takes_every_shipped_configuration(stage: Stage, path: Path) -> None:
     with made_project(stage.client, path.read_text(encoding="utf-8")) as project:
-        assert project.label_config == path.read_text(encoding="utf-8")
+        used = used_config(REPOSITORY, project.label_config, project.title, None, None)
+        assert (used.name, f"v{used.version}") == (path.parent.name, path.stem)
         backend_id = stage.client.add_backend(project.id, stage.ctx.backend_url, "SAM2")
         (backend,) = stage.client.backends(project.id)
         assert (backend.id, backend.connected, backend.error) == (backend_id, True, "")

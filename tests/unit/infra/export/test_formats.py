@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from infra.export.geometry import filled
+from infra.settings import REPOSITORY
 from tests.unit.infra.annotated import (
     BOXES,
     FUSED,
@@ -232,3 +234,16 @@ def test_label_studio_keeps_what_is_no_region_and_drops_ghosts(exports: ExportBe
     (annotation,) = row["annotations"]
     assert annotation["result"] == [choice, *split_brush(mask, "Car")]
     assert annotation["completed_by"] == {"email": "admin@labelrig.local"}
+
+
+def test_the_five_lines_of_the_document_read_the_masks(exports: ExportBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = rectangle_mask((20, 10), 2, 3, 9, 8)
+    project = exports.server.project(FUSED)
+    exports.server.annotate(exports.server.task(project, image=url("a.png")), brush(mask, "Car"))
+    exports.export(project, "rle-json")
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "export.md").read_text("utf-8"), re.DOTALL)
+    found: dict[str, Any] = {}
+    monkeypatch.chdir(exports.folder / "out")
+    with contextlib.closing((exports.folder / "out" / "masks.jsonl").open(encoding="utf-8")) as opened:
+        exec(code, {"open": lambda *_args, **_words: opened}, found)  # noqa: S102  # the document's own lines
+    assert np.array_equal(found["mask"], mask)

@@ -22,6 +22,7 @@ from infra.errors import LabelrigError, LabelStudioError, SettingsError
 from infra.export.labeling import used_config
 from infra.export.selection import Selection, selection
 from infra.labelstudio.models import Project
+from infra.labelstudio.versions import sha256_of
 from infra.settings import REPOSITORY
 from tests.unit.infra.annotated import (
     FUSED,
@@ -351,8 +352,10 @@ def write_config(exports: ExportBench, name: str, version: int, text: str) -> Pa
 
 def test_numbers_are_kept_beside_the_configuration(exports: ExportBench, project: Project) -> None:
     lock = write_config(exports, "cars", 1, FUSED)
+    (lock.parent / "v1.xml").write_text(FUSED + "\n")  # Label Studio takes the last line break away
     used = used_config(exports.folder / "repository", FUSED, "Scenes", None, None)
     assert (used.name, used.version, used.strict) == ("cars", 1, False)
+    assert used.labeling.sha256 == sha256_of(lock.parent / "v1.xml")
     exports.export(project, "coco", config=("cars", 1))
     assert lock.read_text() == (
         '{\n  "format": 1,\n  "classes": [\n    {"id": 1, "name": "Car"},\n    {"id": 2, "name": "Road"}\n  ]\n}\n'

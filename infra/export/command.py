@@ -86,8 +86,9 @@ def export_project(
         LabelrigError: nothing fits, or Label Studio failed. Nothing is left at `out`.
     """
     from infra.export.labeling import used_config
-    from infra.export.run import Export, ExportOptions
+    from infra.export.run import Export
     from infra.export.selection import selection
+    from infra.export.writers.choice import ExportOptions
 
     problems = []
     if format_name not in FORMATS:

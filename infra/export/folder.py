@@ -27,9 +27,19 @@ def whole_folder(target: Path, *, force: bool) -> Iterator[Path]:
 
     Raises:
         SettingsError: there is something already.
-        LabelrigError: another export to this place is running.
+        LabelrigError: another export to this place is running, or the disk refuses.
     """
     _check(target, force=force)
+    try:
+        with _partial(target, force=force) as partial:
+            yield partial
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise LabelrigError(f"cannot write the export {target}: {error.strerror or error}{where}") from None
+
+
+@contextlib.contextmanager
+def _partial(target: Path, *, force: bool) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     partial.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from infra.errors import LabelrigError, SettingsError
 from infra.export.assemble import Assembler
@@ -21,6 +21,7 @@ from infra.export.manifest import Tally, write_manifest
 from infra.export.selection import Selection
 from infra.export.sizes import size_of
 from infra.export.writers.base import ExportTask, Lines, Writer
+from infra.export.writers.choice import ExportOptions, open_writer
 from infra.labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows
 from infra.labelstudio.config import FOLDER
 from infra.labelstudio.models import Project
@@ -29,29 +30,7 @@ from infra.report import Report
 if TYPE_CHECKING:
     from infra.labelstudio.client import Client
 
-Format = Literal["coco", "yolo-seg", "png", "rle-json", "label-studio"]
-FORMATS: tuple[str, ...] = get_args(Format)
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How to write. Parts that a format does not know are not looked at.
-
-    Attributes:
-        coco: RLE as pycocotools' string, RLE as plain numbers, or polygons where a mask has no hole.
-        instances: png: also write which pixel belongs to which object.
-        split: yolo-seg: a line for each part instead of a bridge between them.
-        tolerance: yolo-seg: leave out corners this many pixels from the line between others.
-        force: replace an export that is there.
-    """
-
-    format: Format
-    coco: Literal["compressed", "uncompressed", "polygons"] = "compressed"
-    instances: bool = False
-    split: bool = False
-    tolerance: float = 0.0
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +90,7 @@ class Export:
         tally = Tally()
         with whole_folder(out, force=self.options.force) as folder:
             rows = self._rows()
-            writer = _writer(folder, self.options, self.config)
+            writer = open_writer(folder, self.options, self.config.labeling.colours)
             try:
                 classes = self._write(folder, rows, writer, classes, tally)
             finally:
@@ -243,29 +222,6 @@ class _Pace:
             f"export: {self._done} of {self._total} tasks, {sum(tally.regions.values())} masks, "
             f"{rate:.1f} tasks a second, {left:.0f} s left"
         )
-
-
-def _writer(folder: Path, options: ExportOptions, config: UsedConfig) -> Writer:
-    # Here and not above: an export to Label Studio's JSON needs neither OpenCV nor pycocotools.
-    if options.format == "coco":
-        from infra.export.writers.coco import CocoWriter
-
-        return CocoWriter(folder, options.coco)
-    if options.format == "yolo-seg":
-        from infra.export.writers.yolo import YoloWriter
-
-        return YoloWriter(folder, split=options.split, tolerance=options.tolerance)
-    if options.format == "png":
-        from infra.export.writers.png import PngWriter
-
-        return PngWriter(folder, config.labeling.colours, instances=options.instances)
-    if options.format == "rle-json":
-        from infra.export.writers.rle_json import RleJsonWriter
-
-        return RleJsonWriter(folder)
-    from infra.export.writers.label_studio import LabelStudioWriter
-
-    return LabelStudioWriter(folder)
 
 
 def _origin(whole: WholeTask, task: ExportTask) -> dict[str, Any]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import LabelrigError, SettingsError
-from infra.export.image_name import file_name_of
 from infra.export.labeling import UsedConfig, read_labeling
-from infra.export.manifest import MANIFEST
 from infra.importing.digest import Digest, digest_of
-from infra.importing.source import Entry, Incoming, Placed, Source
+from infra.importing.files import find_file, open_source
+from infra.importing.places import Index
+from infra.importing.source import Incoming, Placed, Source
 from infra.importing.target import NoTag, way_of
 from infra.labelstudio.bulk import (
     TaskReader,
@@ -23,7 +22,6 @@ from infra.labelstudio.bulk import (
     add_annotation,
     add_predictions,
     add_tasks,
-    task_rows,
     users,
 )
 from infra.labelstudio.models import Project
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from infra.labelstudio.client import Client
 
 As = Literal["annotation", "prediction"]
-FILES = {"coco": "annotations.json", "rle-json": "masks.jsonl", "label-studio": "tasks.json"}
 SHOWN = 5
 NEW_TASKS = 250
 MODEL_VERSION = "import"
@@ -129,7 +126,7 @@ class Import:
             )
 
     def _places(self, source: Source, config: UsedConfig, summary: ImportSummary) -> dict[int, list[Placed]]:
-        index = _Index(self.client, self.project.id, config)
+        index = Index(self.client, self.project.id, config)
         if self.create_tasks:
             missing = [one for one in source.entries if index.place(one) is None]
             datas = [data for one in missing if (data := source.new_task(one, config.labeling)) is not None]
@@ -138,7 +135,7 @@ class Import:
                 self.report.progress(f"import: {first} of {len(datas)} new tasks")
             summary.new_tasks = len(datas)
             if datas:
-                index = _Index(self.client, self.project.id, config)
+                index = Index(self.client, self.project.id, config)
         places: dict[int, list[Placed]] = {}
         for entry in source.entries:
             found = index.place(entry)
@@ -213,81 +210,6 @@ class Import:
         if rows:
             add_predictions(self.client, self.project.id, rows)
             summary.added += len(rows)
-
-
-def find_file(path: Path, format_name: str | None) -> tuple[Path, str]:
-    """The file to import, and its format.
-
-    Raises:
-        SettingsError: it is not there, or its format cannot be imported.
-    """
-    if format_name is not None and format_name not in FILES:
-        raise SettingsError(f"{format_name!r} cannot be imported; these can: {', '.join(FILES)}")
-    if path.is_dir():
-        manifest = path / MANIFEST
-        if format_name is None:
-            try:
-                format_name = str(json.loads(manifest.read_text(encoding="utf-8"))["format"])
-            except (OSError, ValueError, KeyError, TypeError):
-                raise SettingsError(f"{path} has no {MANIFEST} of an export; give the file, or --format") from None
-        if format_name not in FILES:
-            raise SettingsError(f"{path} is an export as {format_name}; these can be imported: {', '.join(FILES)}")
-        path = path / FILES[format_name]
-    if not path.is_file():
-        raise SettingsError(f"{path}: there is no such file")
-    if format_name is None:
-        format_name = next((name for name, file in FILES.items() if file == path.name), None)
-    if format_name is None:
-        raise SettingsError(f"{path}: say what it is: --format {', '.join(FILES)}")
-    return path, format_name
-
-
-def open_source(file: Path, format_name: str, config: UsedConfig) -> Source:
-    """Read and check a file.
-
-    Raises:
-        SettingsError: it is broken.
-    """
-    if format_name == "coco":
-        from infra.importing.coco import CocoSource
-
-        return CocoSource(file)
-    if format_name == "rle-json":
-        from infra.importing.rle_json import RleJsonSource
-
-        return RleJsonSource(file)
-    from infra.importing.label_studio import LabelStudioSource
-
-    return LabelStudioSource(file, config)
-
-
-class _Index:
-    """Which image of which task a file name means: by its whole path, else by its last part where only one has it."""
-
-    def __init__(self, client: Client, project_id: int, config: UsedConfig) -> None:
-        self._exact: dict[tuple[str, str, int], int] = {}
-        self._loose: dict[str, list[tuple[int, str, int | None]]] = {}
-        for row in task_rows(client, project_id):
-            for tag in config.labeling.images:
-                urls = config.labeling.urls(tag, row.data)
-                for number, url in enumerate(urls):
-                    name = file_name_of(url)
-                    self._exact.setdefault((name, tag.name, number), row.id)
-                    place = (row.id, tag.name, number if len(urls) > 1 else None)
-                    for key in {name, PurePosixPath(name).name}:
-                        self._loose.setdefault(key, []).append(place)
-
-    def place(self, entry: Entry) -> tuple[int, Placed] | None:
-        """The task and its image, or None."""
-        exact = self._exact.get((entry.file_name, entry.to_name, entry.item_index or 0))
-        if exact is not None:
-            return exact, Placed(entry, entry.to_name, entry.item_index)
-        for key in (entry.file_name, PurePosixPath(entry.file_name).name):
-            found = self._loose.get(key, [])
-            if len(found) == 1:
-                task_id, to_name, item_index = found[0]
-                return task_id, Placed(entry, to_name, item_index)
-        return None
 
 
 def _digest(results: Sequence[dict[str, Any]], config: UsedConfig, annotation_id: int | None) -> Digest:

@@ -19,8 +19,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from infra.export.labeling import used_config
-from infra.export.run import Export, ExportOptions
+from infra.export.run import Export
 from infra.export.selection import Selection
+from infra.export.writers.choice import ExportOptions
 from infra.importing.run import Import, ImportSummary
 from infra.labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows
 from infra.labelstudio.client import Client

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.export.labeling import used_config
-from infra.export.run import Export, ExportOptions, ExportSummary
+from infra.export.run import Export, ExportSummary
 from infra.export.selection import Selection
+from infra.export.writers.choice import ExportOptions
 from infra.importing.run import Import, ImportSummary
 from infra.labelstudio.models import Project
 from infra.report import Report

@@ -13,7 +13,7 @@ import pytest
 from infra.errors import SettingsError
 from infra.export import command
 from infra.export.command import export_project
-from infra.export.run import Format
+from infra.export.writers.choice import Format
 from infra.importing import command as import_command
 from infra.importing.command import import_into_project
 from infra.settings import REPOSITORY

@@ -275,6 +275,21 @@ def test_a_server_that_goes_away_leaves_nothing(exports: ExportBench, project: P
     assert (exports.folder / "out" / "manifest.json").read_bytes() == before
 
 
+def test_a_disk_that_refuses_is_told(exports: ExportBench, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (exports.folder / "file").write_text("")
+    with pytest.raises(LabelrigError, match=r"cannot write the export .*/file/out: (Not a directory|File exists)"):
+        exports.export(project, "coco", "file/out")
+
+    def full(*_ignored: object, **_words: object) -> None:
+        raise OSError(28, "No space left on device", "/somewhere/a.png")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    message = r"cannot write the export .*/out: No space left on device \(/somewhere/a\.png\)"
+    with pytest.raises(LabelrigError, match=message):
+        exports.export(project, "png")
+    assert not list(exports.folder.glob("*out*"))
+
+
 KILLED = """
     import sys
     from pathlib import Path
@@ -403,7 +418,8 @@ def test_a_configuration_of_nobody_needs_a_place_for_its_numbers(exports: Export
 
 
 def export_without_lock(exports: ExportBench, project: Project) -> None:
-    from infra.export.run import Export, ExportOptions
+    from infra.export.run import Export
+    from infra.export.writers.choice import ExportOptions
 
     config = used_config(exports.folder, project.label_config, project.title, None, None)
     Export(exports.client, project, config, Selection(), ExportOptions("coco"), exports.folder, exports.report).run(

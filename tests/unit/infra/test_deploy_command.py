@@ -107,9 +107,10 @@ def test_what_names_no_host_is_refused_before_anything_is_asked(
     with pytest.raises(SettingsError) as caught:
         one.select()
     assert text in str(caught.value)
-    for run in (lambda: run_plan(one, wishes()), lambda: run_deploy(one, wishes(), confirm=None)):
-        with pytest.raises(SettingsError):
-            run()
+    with pytest.raises(SettingsError):
+        run_plan(one, wishes())
+    with pytest.raises(SettingsError):
+        run_deploy(one, wishes(), confirm=None)
     assert bench.diary == []
 
 

@@ -70,6 +70,11 @@ def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, settings: Set
     return made[0]
 
 
+def with_setting(name: str, value: object) -> HostSettings:
+    """The usual host with one more setting."""
+    return HostSettings.model_validate({**wish().model_dump(), name: value})
+
+
 def differing(one: object, other: object) -> set[str]:
     names = (
         [field.name for field in dataclasses.fields(one)]
@@ -93,7 +98,7 @@ def test_every_field_of_a_target_is_given_but_the_keepalive() -> None:
 @pytest.mark.parametrize("name", SSH)
 def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, where = SSH[name]
-    usual, other = wish(), wish(**{name: value})
+    usual, other = wish(), with_setting(name, value)
     before, after = (ssh_target(monkeypatch, one, Settings()) for one in (usual, other))
     assert differing(before, after) == {where}
     assert getattr(after, where) == getattr(other, name)
@@ -103,7 +108,7 @@ def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, mon
 @pytest.mark.parametrize("name", STACK)
 def test_what_is_about_the_stack_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, where = STACK[name]
-    usual, other = wish(), wish(**{name: value})
+    usual, other = wish(), with_setting(name, value)
     before, after = settings_of(usual), settings_of(other)
     assert differing(before, after) == {where}
     if name != "backend":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.audit import AuditLog
+from infra.audit import AuditEvent, AuditLog
 from infra.deploy import rollback_command as module
 from infra.deploy.command import Choice, Outcome
 from infra.deploy.deployment import Deployment
@@ -166,7 +166,7 @@ def test_the_audit_log_is_listed_oldest_first(choice: Choice) -> None:
     said = {"who": "alice@desk", "where": "desk", "commit": "607e07e0abc", "seconds": 12.6}
     for number, (result, error) in enumerate((("ok", None), ("failed", "no mask\nlogs"), ("refused", "freeze"))):
         log.append(
-            module.AuditEvent.model_validate(
+            AuditEvent.model_validate(
                 {
                     **said,
                     "command": "./inv deploy",

@@ -113,9 +113,7 @@ def test_what_is_built_by_an_engine_that_does_not_run_yet_cannot_be_known(
 ) -> None:
     bench.there = Machine("gpu01", None, local=False)
     bench.here = Machine("this machine", here, local=True)
-    with pytest.raises(
-        CannotKnow, match=r"^which images are built on the host is decided by what its engine can pull$"
-    ):
+    with pytest.raises(CannotKnow, match=r"^which images are built on the host is decided by what"):
         bench.settle(way)
     assert bench.asked == []
 
@@ -124,9 +122,7 @@ def test_what_is_built_by_an_engine_that_does_not_run_yet_cannot_be_known(
 def test_without_an_engine_here_nothing_can_be_sent(bench: Bench, there: list[str] | None) -> None:
     bench.there = Machine("gpu01", there, local=False)
     bench.here = Machine("this machine", None, local=True)
-    with pytest.raises(
-        HostError, match=r"^images are to be sent to gpu01 \(`images: ship`\), and no Docker engine runs"
-    ):
+    with pytest.raises(HostError, match=r"^images are to be sent to gpu01 \(`images: ship`\), and no Docker"):
         bench.settle("ship")
 
 
@@ -134,9 +130,7 @@ def test_images_for_another_processor_are_not_sent(bench: Bench) -> None:
     """A laptop with an ARM processor has them all after `./inv up`, and no server could run them."""
     bench.here = Machine("this machine", [*PUBLISHED.values(), *ALL], local=True, processor="aarch64")
     assert bench.settle("auto").ships is False
-    with pytest.raises(
-        HostError, match=r"another processor \(aarch64, there it is x86_64\); `images: host` builds them"
-    ):
+    with pytest.raises(HostError, match=r"another processor \(aarch64, there it is x86_64\); `images: host`"):
         bench.settle("ship")
     bench.there = Machine("gpu01", ALL, local=False)
     assert bench.settle("auto") == ImageOrigin(bench.settle("auto").images, ships=True)  # they are there: none is sent
@@ -174,7 +168,7 @@ def test_an_image_of_the_lab_s_own_is_never_built_and_never_missed(bench: Bench)
     assert origin.ships is True
     assert origin.images.tags == {**OURS, **own}
     assert origin.images.own == {"sam2"}
-    assert origin.images.missing(bench.there) == []  # type: ignore[arg-type]
+    assert origin.images.missing(bench.there) == []
 
 
 def roles(bench: Bench, origin: ImageOrigin) -> list[tuple[str, str]]:
@@ -199,14 +193,9 @@ def test_what_is_sent_is_built_here_first_where_the_host_lacks_it(
     bench.there = Machine("gpu01", there, local=False)
     origin = bench.settle("ship")
     assert roles(bench, origin) == expected
-    (shipped,) = [
-        one for one in shipped_images_role(bench.here, bench.there, origin, quiet()) if one.name in SENT_NAMES
-    ]
+    *_, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
     lacking = [tag for tag in OURS.values() if tag not in (there or [])]
     assert [change.summary for change in shipped.plan()] == [f"send {tag} to the host" for tag in lacking]
-
-
-SENT_NAMES = (ImagesShipped.name,)
 
 
 def test_what_is_built_there_is_not_sent_but_the_lab_s_own_image_is(bench: Bench) -> None:

@@ -20,6 +20,8 @@ namespace = Collection(
     deploying.releases,
     deploying.audit,
     deploying.docs,
+    data.export,
+    data.put_back,
     looking.status,
     looking.doctor,
     looking.logs,
@@ -27,6 +29,7 @@ namespace = Collection(
     checking.test,
     checking.test_e2e,
     checking.bench,
-    database=Collection(data.move),
-    lock=Collection(locking.status, locking.take, locking.release),
+    Collection("config", data.check),
+    Collection("database", data.move),
+    Collection("lock", locking.status, locking.take, locking.release),
 )

@@ -86,6 +86,14 @@ def number(option: str, text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
+def decimal(option: str, text: str | None) -> float:
+    """Read a number; nothing means 0."""
+    try:
+        return 0.0 if text is None else float(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text}: must be a number") from None
+
+
 def result_file(option: str, path: str | None) -> None:
     """Make sure that a file can be written, before the work whose result it gets."""
     if path is None:

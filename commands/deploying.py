@@ -96,8 +96,6 @@ def deploy(
 
 
 @task(
-    positional=["release"],
-    optional=["release"],
     iterable=["host", "group"],
     help={
         **HOST_HELP,
@@ -112,7 +110,7 @@ def rollback(
     _context: Context,
     host: list[str],
     group: list[str],
-    release: str | None = None,
+    release: str = "",
     limit: str | None = None,
     inventory: str | None = None,
     yes: bool = False,
@@ -124,7 +122,7 @@ def rollback(
 
     choice = choose(host, group, limit, inventory)
     said = wishes("rollback", lock_wait=lock_wait)
-    finish(run_rollback(choice, said, release, confirm=None if yes else confirm), json=json)
+    finish(run_rollback(choice, said, release or None, confirm=None if yes else confirm), json=json)
 
 
 @task(iterable=["host", "group"], help={**HOST_HELP, "json": "print the result as JSON on stdout"})
@@ -166,7 +164,7 @@ def audit(
     finish(outcome, json=json)
 
 
-@task(positional=["key"], optional=["key"], help={"key": "a setting of the inventory or of .env (default: all)"})
+@task(help={"key": "a setting of the inventory or of .env (default: all)"})
 @expected_errors_in_words
 def docs(_context: Context, key: str = "") -> None:
     """Explain a setting: what it is for, its kind, its default."""

@@ -48,7 +48,6 @@ def doctor(
 
 
 @task(
-    positional=["service"],
     iterable=[*MANY, "service"],
     help={
         **{name: text for name, text in HELP.items() if name != "json"},

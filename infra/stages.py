@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.errors import LabelrigError, PreflightError
 from infra.folders import DEMO, ImageFolder
 from infra.hosts.base import Host
 from infra.labelstudio.access import Access
@@ -53,13 +54,16 @@ def settle_gpu(
         manage: packages and `daemon.json` may be changed.
 
     Raises:
-        PreflightError: the GPU is required and cannot be used, or it is set up and does not work.
+        LabelrigError: the GPU is required and cannot be used, or it is set up and does not work.
     """
     facts = read_gpu(host)
     cuda = newest_torch_cuda()
     if facts.gpus and wish != "off" and run.applies and sam2_image is not None:
         cuda = read_torch_cuda(host, sam2_image)
-    choice = choose_gpu(facts, wish, cuda, run.report)
+    try:
+        choice = choose_gpu(facts, wish, cuda, run.report)
+    except PreflightError as error:  # which promises that nothing was changed: not true any more here
+        raise LabelrigError(f"{host.name}: {'; '.join(error.problems)}") from None
     if manage:
         restart = partial(restart_engine, host, run.report)
         run.run(nvidia_role(host, run.report, choice, restart, engine_settings=engine_settings))

@@ -36,6 +36,11 @@ class Choice:
     parallel: int = 4
     fail_fast: bool = False
 
+    @property
+    def names_hosts(self) -> bool:
+        """Whether the command line names any; some commands look at this machine where it does not."""
+        return bool(self.hosts or self.groups or self.limit)
+
     def select(self) -> list[HostSettings]:
         """The hosts with everything that is set for them.
 

@@ -97,7 +97,7 @@ def run_logs(
     choice: Choice, wishes: Wishes, services: Sequence[str], *, follow: bool, since: str | None, tail: int | None
 ) -> None:
     """Pass on the logs of each stack; of several hosts at once, each line with its host's name."""
-    hosts = choice.select() if _names_hosts(choice) else []
+    hosts = choice.select() if choice.names_hosts else []
     many = len(hosts) > 1
     lock = threading.Lock()
 
@@ -118,7 +118,7 @@ def run_logs(
 
 def run_tunnel(choice: Choice, wishes: Wishes, local_port: int | None) -> None:
     """Open the Label Studio of one host on this machine until stopped by hand."""
-    if not _names_hosts(choice):
+    if not choice.names_hosts:
         raise SettingsError("--host: which one? Label Studio of this machine needs no tunnel")
     hosts = choice.select()
     if len(hosts) != 1:
@@ -129,10 +129,6 @@ def run_tunnel(choice: Choice, wishes: Wishes, local_port: int | None) -> None:
         tunnel(site_of(host, wish), local_port, report)
 
 
-def _names_hosts(choice: Choice) -> bool:
-    return bool(choice.hosts or choice.groups or choice.limit)
-
-
 def _look_at(
     choice: Choice,
     wishes: Wishes,
@@ -140,7 +136,7 @@ def _look_at(
     unreachable: Callable[[str, LabelrigError, Report], None] | None = None,
     parallel: int | None = None,
 ) -> Outcome:
-    if not _names_hosts(choice):
+    if not choice.names_hosts:
         results = [_here(wishes, look)]
         return Outcome(results, str(results[0].report.facts.get("text", "")), exit_code_of(results))
     hosts = choice.select()

@@ -47,7 +47,7 @@ def first_deploy(lab: Lab) -> First:
 
 def secrets_on(host: LabHost) -> dict[str, str]:
     """The secrets that a host keeps, by name."""
-    text = host.exec("cat", f"{BASE}/secrets.env").stdout.decode()
+    text = host.exec("cat", f"{BASE}/secrets.env").stdout
     pairs = (line.split("=", 1) for line in text.splitlines())
     found = {name: value.strip("'") for name, value in pairs}
     assert set(SECRET_NAMES) == set(found)

@@ -142,13 +142,13 @@ def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost
     assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
     assert current(lab) == before
     assert "MASK_KEEP" not in host.inside_engine("inspect", "labelrig-sam2-1").stdout
-    unknown = lab.inv("rollback", "20200101T000000Z-0000000", "--host", "lab1", "--yes")
+    unknown = lab.inv("rollback", "--release", "20200101T000000Z-0000000", "--host", "lab1", "--yes")
     assert (unknown.code, current(lab)) == (1, before)
     assert "there is no release 20200101T000000Z-0000000" in unknown.said
     # The database moves on: a migration that the other release does not know.
     migrated = "INSERT INTO django_migrations (app, name, applied) VALUES ('tasks', '9999_from_the_future', now())"
     _psql(host, migrated)
-    refused = lab.inv("rollback", after, "--host", "lab1", "--yes")
+    refused = lab.inv("rollback", "--release", after, "--host", "lab1", "--yes")
     _psql(host, "DELETE FROM django_migrations WHERE name = '9999_from_the_future'")
     assert (refused.code, current(lab)) == (1, before)
     assert "the tables of the database are 1 migrations newer than its own; restore a backup" in refused.said

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import json
 import subprocess
 import sys
 from typing import Any
@@ -23,9 +25,19 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@functools.cache
+def every_option() -> dict[str, dict[str, str | None]]:
+    """The options of each task with their help; Invoke gives the help once only, so another process is asked."""
+    told = "{name: {one.name: one.help for one in tasks.namespace[name].get_arguments()} for name in names}"
+    code = f"import json, tasks; names = tasks.namespace.task_names; print(json.dumps({told}))"
+    done = subprocess.run((sys.executable, "-c", code), cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    found: dict[str, dict[str, str | None]] = json.loads(done.stdout)
+    return found
+
+
 def options(name: str) -> dict[str, str | None]:
     """The options of a task, each with its help."""
-    return {str(argument.name): argument.help for argument in TASKS[name].get_arguments()}
+    return every_option()[name]
 
 
 def test_every_option_has_help_of_one_line(name: str) -> None:

@@ -12,6 +12,7 @@ from commands import base
 from commands.base import (
     choose,
     confirm,
+    decimal,
     expected_errors_in_words,
     finish,
     number,
@@ -63,6 +64,13 @@ def test_whole_numbers() -> None:
     for text in ("", "-1", "1.5", "x", "²"):
         with pytest.raises(SettingsError, match=r"^--last .*: must be a whole number$"):
             number("--last", text)
+
+
+def test_numbers() -> None:
+    assert (decimal("--tolerance", None), decimal("--tolerance", "0.5"), decimal("--tolerance", "-2")) == (0.0, 0.5, -2)
+    for text in ("", "x", "1,5"):
+        with pytest.raises(SettingsError, match=r"^--tolerance .*: must be a number$"):
+            decimal("--tolerance", text)
 
 
 @pytest.mark.parametrize(

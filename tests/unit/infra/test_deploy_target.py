@@ -176,10 +176,10 @@ def test_a_site_takes_its_secrets_from_the_host_and_reads_them_anew(tmp_path: Pa
     assert site.env_file == f"{tmp_path}/labelrig/secrets.env"
     secrets = tmp_path / "labelrig" / "secrets.env"
     secrets.parent.mkdir()
-    secrets.write_text("LABEL_STUDIO_PASSWORD='pa$s word'\nLABELRIG_POSTGRES_PASSWORD='of postgres'\n")
+    secrets.write_text("LABEL_STUDIO_PASSWORD='pa$s word'\nLABELRIG_POSTGRES_PASSWORD='of_postgres'\n")
     for settings in (site.reload(), site_of(made, one).settings):
         assert settings.password == SecretStr("pa$s word")
-        assert settings.postgres_password == SecretStr("of postgres")
+        assert settings.postgres_password == SecretStr("of_postgres")
         assert (settings.port, dict(settings.backend)) == (8090, {"BACKEND_MASK_KEEP": "clicked"})
     assert "pa$s" not in repr(site)
 

@@ -44,7 +44,7 @@ class FarHost(FakeHost):
         self.on_look: Callable[[], None] = lambda: None
 
     @contextmanager
-    def forwarded_from(self, local_port: int, port: int) -> Iterator[int]:
+    def forwarded_from(self, local_port: int, port: int, address: str = "127.0.0.1") -> Iterator[int]:
         self.asked.append(local_port)
         number = local_port or free_port()
         servers = [HTTPServer(("127.0.0.1", number), Answer)] if self.up else []

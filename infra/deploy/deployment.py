@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,6 +64,7 @@ class Deployment:
         commit: what is deployed.
         who: who deploys, for the release's manifest.
         here: this machine.
+        still_ours: raises where the host's lock was taken away from this run.
         release: the release that is current after the stage "release".
         summary: what a person needs, after the gate.
     """
@@ -73,6 +74,7 @@ class Deployment:
     commit: Commit
     who: str
     here: LocalHost = field(default_factory=LocalHost)
+    still_ours: Callable[[], None] = lambda: None
     release: Release | None = None
     summary: Summary | None = None
 
@@ -105,6 +107,7 @@ class Deployment:
             spec = demo_spec(spec)
         site = self._storage(run, site)
         model = self._model(run, site, origin, before)
+        self.still_ours()
         folder = self._release(run, site, origin, model)
         self._serve(run, site, spec, folder, model)
 

@@ -114,7 +114,13 @@ class Rig:
                 if task["data"]["image"].startswith("/data/upload/")
             ]
             views = api.get("/api/dm/views").raise_for_status().json()
-        found = {"projects": projects, "exports": exports, "uploads": uploads, "views": views}
+            storages = [
+                api.get(f"/api/storages/localfiles/?project={project['id']}").raise_for_status().json()
+                for project in projects
+            ]
+        found = {
+            "projects": projects, "exports": exports, "uploads": uploads, "views": views, "storages": storages
+        }  # fmt: skip
         plain: dict[str, Any] = json.loads(json.dumps(found), object_hook=without_age)
         return plain
 
@@ -199,6 +205,11 @@ def fill(rig: Rig) -> int:
         draft = {"result": [brush], "lead_time": 1.5}
         api.post(f"/api/tasks/{task['id']}/drafts?project={project['id']}", json=draft).raise_for_status()
         other = {"project": project["id"], "data": tasks[0]["data"]}
+        rig.exec_in("label-studio")("sh", "-c", "mkdir -p /label-studio/files/x && touch /label-studio/files/x/s.png")
+        folder = {"project": project["id"], "path": "/label-studio/files/x", "use_blob_urls": True, "title": "x"}
+        storage = api.post("/api/storages/localfiles/", json=folder).raise_for_status().json()
+        synced = api.post(f"/api/storages/localfiles/{storage['id']}/sync").raise_for_status().json()
+        assert synced["last_sync_count"] == 1
         deleted = int(api.post("/api/tasks", json=other).raise_for_status().json()["id"])
         api.delete(f"/api/tasks/{deleted}").raise_for_status()
     return deleted
@@ -207,7 +218,8 @@ def fill(rig: Rig) -> int:
 def test_everything_moves_to_postgresql_and_back(rig: Rig) -> None:
     deleted = fill(rig)
     before, state = rig.seen(), rig.state()
-    assert len(before["exports"]["1"]) == 5
+    assert len(before["exports"]["1"]) == 6
+    assert len(before["storages"][0]) == 1
     assert len(before["uploads"]) == 1
 
     moved = rig.move("postgres")

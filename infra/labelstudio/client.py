@@ -25,11 +25,11 @@ from infra.labelstudio.token_auth import TokenAuth
 
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
-SYNC_TIMEOUT = 3600.0  # a sync answers when it is done: 10 000 images took up to 200 s on SQLite
+SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
 SIGNED_BY_US = "signed-by-us"
-TASK_FIELDS = "id,data,total_annotations"
+TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
 
 def connect(base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> LabelStudio:
@@ -168,7 +168,12 @@ class Client:
         query: dict[str, str | int] = {"project": project_id, "page_size": PAGE, "include": TASK_FIELDS}
         for one in self._pages("list the tasks", "/api/tasks", query, "total", "tasks"):
             data = one.get("data") or {}
-            yield TaskRef(int(one["id"]), str(data.get(image_key, "")), int(one.get("total_annotations") or 0))
+            yield TaskRef(
+                id=int(one["id"]),
+                image=str(data.get(image_key, "")),
+                annotations=int(one.get("total_annotations") or 0),
+                file=one.get("storage_filename"),
+            )
 
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""

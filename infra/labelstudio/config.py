@@ -38,6 +38,8 @@ class ImagesPart(_Part):
     """Which files of the image folder become tasks. `filter` is matched from the start of the file name."""
 
     filter: Annotated[str, AfterValidator(_regular_expression)] = ".*png"
+    folder: str | None = None
+    pairs: dict[str, str] = {}
 
 
 class BackendPart(_Part):
@@ -78,6 +80,8 @@ class ProjectSpec:
     config: str
     version: int
     images_filter: str
+    images_folder: str | None
+    images_pairs: Mapping[str, str]
     backend_title: str
     backend_options: Mapping[str, bool | int | float | str]
     labeling: LabelingConfig
@@ -106,6 +110,8 @@ def load_project(repository: Path, name: str) -> ProjectSpec:
         config=part.config,
         version=part.version,
         images_filter=part.images.filter,
+        images_folder=part.images.folder,
+        images_pairs=part.images.pairs,
         backend_title=part.backend.title,
         backend_options=part.backend.options,
         labeling=load_labeling(repository / relative, relative),

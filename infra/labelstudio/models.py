@@ -42,11 +42,12 @@ class Storage:
 
 @dataclass(frozen=True)
 class TaskRef:
-    """A task and the URL of its image, as Label Studio stores it."""
+    """A task and the URL of its image, as Label Studio stores it; `file` is the file that its storage knows it by."""
 
     id: int
     image: str
     annotations: int
+    file: str | None = None
 
 
 @dataclass(frozen=True)

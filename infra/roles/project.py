@@ -59,6 +59,6 @@ def project_role(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext) ->
         BackendKeyPresent(ctx.access, ctx.exec_in_backend),
         ProjectPresent(ctx.access, spec, ctx.report),
         storage,
-        ImagesSynced(ctx.access, spec, ctx.host, ctx.folder.path, storage, ctx.report),
+        ImagesSynced(ctx.access, spec, ctx.host, ctx.folder.path, storage, ctx.exec_in_label_studio, ctx.report),
         BackendRegistered(ctx.access, spec, ctx.backend_url, ctx.report),
     ]

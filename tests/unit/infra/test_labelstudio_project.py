@@ -201,7 +201,8 @@ def test_many_tasks_are_read_page_by_page(bench: Bench) -> None:
     bench.put(*paths)
     bench.server.tasks.clear()
     for path in paths:
-        bench.server.add_task(bench.project, f"http://old-host:8080/data/local-files/?d=set/{path}")
+        url = f"http://old-host:8080/data/local-files/?d=set/{path}"
+        bench.server.add_task(bench.project, url, file=f"/label-studio/files/set/{path}")
     bench.server.calls.clear()
     assert bench.apply() == []
     assert bench.server.calls.count("GET /api/tasks") == 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, deploying, locking, machine
+from commands import checking, deploying, locking, machine, projects
 
 namespace = Collection(
     machine.up,
@@ -24,4 +24,5 @@ namespace = Collection(
     checking.test_e2e,
     checking.bench,
     lock=Collection(locking.status, locking.take, locking.release),
+    project=Collection(projects.plan, projects.apply, projects.pull, projects.sync),
 )

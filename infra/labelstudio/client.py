@@ -86,18 +86,20 @@ class Client:
             label_config=one.label_config or "",
             show_collab_predictions=bool(one.show_collab_predictions),
             task_count=int(one.task_number or 0),
+            sampling=str(one.sampling or ""),
         )
 
-    def create_project(self, title: str, description: str, label_config: str) -> int:
+    def create_project(self, title: str, description: str, label_config: str, sampling: str = "") -> int:
         """Make a project; return its id. Predictions are shown when a task opens: that call warms the model."""
-        with self._doing(f"create project {title!r}"):
-            made = self.sdk.projects.create(
-                title=title,
-                description=description,
-                label_config=label_config,
-                show_collab_predictions=True,
-            )
-        return _id_of(made.id)
+        body = {
+            "title": title,
+            "description": description,
+            "label_config": label_config,
+            "show_collab_predictions": True,
+            **({"sampling": sampling} if sampling else {}),
+        }
+        made = self._request(f"create project {title!r}", "POST", "/api/projects/", json=body)
+        return _id_of(made.json().get("id"))
 
     def update_project(
         self,
@@ -106,15 +108,22 @@ class Client:
         description: str | None = None,
         label_config: str | None = None,
         show_collab_predictions: bool | None = None,
+        sampling: str | None = None,
     ) -> None:
         """Change the given fields of a project. Label Studio validates a labeling configuration against its tasks."""
         given = {
             "description": description,
             "label_config": label_config,
             "show_collab_predictions": show_collab_predictions,
+            "sampling": sampling,
         }
         body = {name: value for name, value in given.items() if value is not None}
         self._request(f"update project {project_id}", "PATCH", f"/api/projects/{project_id}/", json=body)
+
+    def user_emails(self) -> set[str]:
+        """The e-mail addresses of everybody who has an account."""
+        answer = self._request("list the users", "GET", "/api/users/")
+        return {str(one["email"]).lower() for one in answer.json()}
 
     def storages(self, project_id: int) -> list[Storage]:
         """The project's local-files storages, oldest first. Label Studio checks stuck syncs on the way."""
@@ -191,20 +200,37 @@ class Client:
         with self._doing("list the ML backends"):
             return [_backend(one) for one in self.sdk.ml.list(project=project_id)]
 
-    def add_backend(self, project_id: int, url: str, title: str, options: Mapping[str, object] | None = None) -> int:
-        """Register an interactive ML backend; return its id. Label Studio calls its health and setup first."""
+    def add_backend(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
+    ) -> int:
+        """Register an ML backend; return its id. Label Studio calls its health and setup first."""
         with self._doing(f"connect the ML backend {url}"):
             given = {"extra_params": dict(options)} if options else {}
-            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=True, **given)
+            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=interactive, **given)
         return _id_of(made.id)
 
     def update_backend(
-        self, project_id: int, backend_id: int, url: str, title: str, options: Mapping[str, object] | None = None
+        self,
+        project_id: int,
+        backend_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
     ) -> None:
         """Set title, interactivity and, unless empty, options. Label Studio needs url and project each time."""
         with self._doing(f"update the ML backend {url}"):
             given = {"extra_params": dict(options)} if options else {}
-            self.sdk.ml.update(backend_id, project=project_id, url=url, title=title, is_interactive=True, **given)
+            self.sdk.ml.update(
+                backend_id, project=project_id, url=url, title=title, is_interactive=interactive, **given
+            )
 
     def delete_backend(self, backend_id: int) -> None:
         """Remove an ML backend from its project."""

@@ -19,6 +19,7 @@ class Project:
     label_config: str
     show_collab_predictions: bool
     task_count: int
+    sampling: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from infra.labelstudio.config import ProjectSpec
+from infra.labelstudio.config import NAME, ProjectSpec
 from infra.labelstudio.image_files import LOCAL_FILES
 
-NAME = "{name}"
 NO_FILE = "(?!)"  # a storage filter that no file name matches
 
 

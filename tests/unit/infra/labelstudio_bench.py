@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec, load_project
 from infra.labelstudio.filling import Pace
 from infra.operation import Operation, converge
+from infra.operations.labeling_applied import Migration
 from infra.operations.ml_backend import BackendRegistered
 from infra.operations.project import ProjectPresent
 from infra.operations.storage_sync import ImagesSynced, StorageConnected
@@ -52,6 +54,8 @@ class Bench:
         self.access = Access(BASE, EMAIL, PASSWORD, self.server.token(), self.server.transport)
         self.spec: ProjectSpec = load_project(REPOSITORY, "rgbt-sar")
         self.report = Report(io.StringIO())
+        self.migration = Migration()
+        self.keep: Path | None = None
         self.put("a.png", "b c.png")
 
     def put(self, *paths: str, links: tuple[str, ...] = ()) -> None:
@@ -64,7 +68,7 @@ class Bench:
         storage = StorageConnected(self.access, self.spec, ROOT, "set")
         pace = Pace(look=0.05, stalled=10.0, clock=Clock())
         return [
-            ProjectPresent(self.access, self.spec, self.report),
+            ProjectPresent(self.access, self.spec, self.inside, self.report, self.migration, self.keep),
             storage,
             ImagesSynced(self.access, self.spec, self.host, FOLDER, storage, self.inside, self.report, pace),
             BackendRegistered(self.access, self.spec, BACKEND, self.report, patience=0.0),

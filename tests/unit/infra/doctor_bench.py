@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
+from PIL import Image
+
 from infra.doctor import inside
 from infra.doctor.diagnosis import Finding
 from infra.doctor.host_checks import MISSING
 from infra.doctor.inspection import Inspection
-from PIL import Image
-
 from infra.folders import ImageFolder, render_folders
 from infra.hosts.base import Result, check_exit_code
 from infra.labelstudio.access import Access

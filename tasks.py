@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, data, deploying, locking, looking, machine
+from commands import checking, data, deploying, locking, looking, machine, projects
 
 namespace = Collection(
     machine.up,
     machine.down,
     machine.embed,
+    projects.preannotate,
+    projects.stats,
     deploying.plan,
     deploying.deploy,
     deploying.rollback,
@@ -32,4 +34,5 @@ namespace = Collection(
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
+    Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )

@@ -6,6 +6,7 @@ Importing this module imports the SDK, which takes seconds: import it where a co
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,11 +26,13 @@ from infra.labelstudio.token_auth import TokenAuth
 
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
-SYNC_TIMEOUT = 3600.0  # a sync answers when it is done: 10 000 images took up to 200 s on SQLite
+SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
+DRAWN_PAGE = 50  # each task may hold megabytes of masks
+IMPORT_TIMEOUT = 600.0
 SIGNED_BY_US = "signed-by-us"
-TASK_FIELDS = "id,data,total_annotations"
+TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
 
 def connect(base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> LabelStudio:
@@ -86,18 +89,21 @@ class Client:
             label_config=one.label_config or "",
             show_collab_predictions=bool(one.show_collab_predictions),
             task_count=int(one.task_number or 0),
+            sampling=str(one.sampling or ""),
+            key=f"{project_id}.{int(one.created_at.timestamp())}" if one.created_at else str(project_id),
         )
 
-    def create_project(self, title: str, description: str, label_config: str) -> int:
+    def create_project(self, title: str, description: str, label_config: str, sampling: str = "") -> int:
         """Make a project; return its id. Predictions are shown when a task opens: that call warms the model."""
-        with self._doing(f"create project {title!r}"):
-            made = self.sdk.projects.create(
-                title=title,
-                description=description,
-                label_config=label_config,
-                show_collab_predictions=True,
-            )
-        return _id_of(made.id)
+        body = {
+            "title": title,
+            "description": description,
+            "label_config": label_config,
+            "show_collab_predictions": True,
+            **({"sampling": sampling} if sampling else {}),
+        }
+        made = self._request(f"create project {title!r}", "POST", "/api/projects/", json=body)
+        return _id_of(made.json().get("id"))
 
     def update_project(
         self,
@@ -106,15 +112,22 @@ class Client:
         description: str | None = None,
         label_config: str | None = None,
         show_collab_predictions: bool | None = None,
+        sampling: str | None = None,
     ) -> None:
         """Change the given fields of a project. Label Studio validates a labeling configuration against its tasks."""
         given = {
             "description": description,
             "label_config": label_config,
             "show_collab_predictions": show_collab_predictions,
+            "sampling": sampling,
         }
         body = {name: value for name, value in given.items() if value is not None}
         self._request(f"update project {project_id}", "PATCH", f"/api/projects/{project_id}/", json=body)
+
+    def user_emails(self) -> set[str]:
+        """The e-mail addresses of everybody who has an account."""
+        answer = self._request("list the users", "GET", "/api/users/")
+        return {str(one["email"]).lower() for one in answer.json()}
 
     def storages(self, project_id: int) -> list[Storage]:
         """The project's local-files storages, oldest first. Label Studio checks stuck syncs on the way."""
@@ -168,7 +181,54 @@ class Client:
         query: dict[str, str | int] = {"project": project_id, "page_size": PAGE, "include": TASK_FIELDS}
         for one in self._pages("list the tasks", "/api/tasks", query, "total", "tasks"):
             data = one.get("data") or {}
-            yield TaskRef(int(one["id"]), str(data.get(image_key, "")), int(one.get("total_annotations") or 0))
+            yield TaskRef(
+                id=int(one["id"]),
+                image=str(data.get(image_key, "")),
+                annotations=int(one.get("total_annotations") or 0),
+                file=one.get("storage_filename"),
+            )
+
+    def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
+        """Every task with its data; with `drawn` its `annotations` or `predictions` too."""
+        fields = ["id", "data", "total_annotations", *([drawn] if drawn else [])]
+        query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
+        query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
+        yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
+
+    def tasks_predicted_by(self, project_id: int, version: str) -> set[int]:
+        """The tasks that have a prediction of exactly this model version."""
+        name = "predictions_model_versions"
+        item = {"filter": f"filter:tasks:{name}", "operator": "contains", "type": "List", "value": version}
+        filters = json.dumps({"filters": {"conjunction": "and", "items": [item]}})
+        query: dict[str, str | int] = {"project": project_id, "include": f"id,{name}", "page_size": PAGE}
+        rows = self._pages("list the tasks", "/api/tasks", {**query, "query": filters}, "total", "tasks")
+        return {int(one["id"]) for one in rows if version in str(one.get(name) or "").split(",")}
+
+    def model_versions(self, project_id: int) -> dict[str, int]:
+        """How many predictions of which model version a project has."""
+        answer = self._request("list the model versions", "GET", f"/api/projects/{project_id}/model-versions/")
+        return {str(name): int(count) for name, count in answer.json().items() if count}
+
+    def add_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
+        """Add predictions to tasks. Annotations are not touched.
+
+        In bulk where that works: the bulk import checks a label of a shared palette as if it labelled a text, leaves
+        the prediction out, and answers HTTP 201 all the same. Those go one by one.
+        """
+        with_palette = [one for one in predictions if any(region["type"] == "labels" for region in one["result"])]
+        for one in with_palette:
+            self._request(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
+        rest = [dict(one) for one in predictions if one not in with_palette]
+        if not rest:
+            return
+        path, doing = f"/api/projects/{project_id}/import/predictions", "import predictions"
+        answer = self._request(doing, "POST", path, json=rest, timeout=IMPORT_TIMEOUT)
+        made = answer.json().get("created")
+        if made != len(rest):
+            raise LabelStudioError(
+                f"cannot {doing}: Label Studio at {self.base_url} took {made} of {len(rest)}; its log says why "
+                "(Prediction validation failed)"
+            )
 
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""
@@ -186,20 +246,37 @@ class Client:
         with self._doing("list the ML backends"):
             return [_backend(one) for one in self.sdk.ml.list(project=project_id)]
 
-    def add_backend(self, project_id: int, url: str, title: str, options: Mapping[str, object] | None = None) -> int:
-        """Register an interactive ML backend; return its id. Label Studio calls its health and setup first."""
+    def add_backend(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
+    ) -> int:
+        """Register an ML backend; return its id. Label Studio calls its health and setup first."""
         with self._doing(f"connect the ML backend {url}"):
             given = {"extra_params": dict(options)} if options else {}
-            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=True, **given)
+            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=interactive, **given)
         return _id_of(made.id)
 
     def update_backend(
-        self, project_id: int, backend_id: int, url: str, title: str, options: Mapping[str, object] | None = None
+        self,
+        project_id: int,
+        backend_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
     ) -> None:
         """Set title, interactivity and, unless empty, options. Label Studio needs url and project each time."""
         with self._doing(f"update the ML backend {url}"):
             given = {"extra_params": dict(options)} if options else {}
-            self.sdk.ml.update(backend_id, project=project_id, url=url, title=title, is_interactive=True, **given)
+            self.sdk.ml.update(
+                backend_id, project=project_id, url=url, title=title, is_interactive=interactive, **given
+            )
 
     def delete_backend(self, backend_id: int) -> None:
         """Remove an ML backend from its project."""

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.catalog import ModelFiles, load_catalog
-from backend.engines import choose, openvino_export, self_check, torch_engine
+from backend.engines import choose, openvino_engine, openvino_export, self_check, torch_engine
 from backend.engines.openvino_engine import OpenVinoSegmenter
 from backend.engines.openvino_store import MANIFEST, ConvertedModel
 from backend.engines.torch_engine import TorchSegmenter
@@ -158,6 +158,8 @@ def counted(graphs: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[
 
     monkeypatch.setattr(choose.openvino_export, "convert", convert)
     monkeypatch.setattr(choose.self_check, "mean_iou", checked)
+    # Whether bfloat16 is tried first is the processor's; how often something is done must not be.
+    monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda _core: False)
     return done
 
 
@@ -175,6 +177,25 @@ def test_converted_and_checked_once_a_checkpoint(tmp_path: Path, counted: list[s
     load(folder, "1" * 64)
     assert counted == ["converted", "checked"] * 2
     assert sorted(path.name[:1] == "." for path in folder.iterdir()) == [False, False]
+
+
+def test_float32_serves_where_bfloat16_rounds_too_much(
+    tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = choose.self_check.mean_iou
+
+    def rounded(reference: Any, engine: Any) -> float:
+        exact = measure(reference, engine)
+        return exact if engine.engine == "openvino-float32" else 0.9934
+
+    monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda _core: True)
+    monkeypatch.setattr(choose.self_check, "mean_iou", rounded)
+    assert CONFIG is not None
+    files = ModelFiles("demo", CONFIG, CHECKPOINT, "0" * 64, known=False)
+    assert choose.load_segmenter(files, "cpu", "auto", tmp_path).engine == "openvino-float32"
+    assert counted == ["converted", "checked", "checked"]
+    assert choose.load_segmenter(files, "cpu", "auto", tmp_path).engine == "openvino-float32"
+    assert counted == ["converted", "checked", "checked"]
 
 
 @pytest.mark.parametrize("case", ["torn weights", "another graph", "no manifest", "a manifest of something else"])

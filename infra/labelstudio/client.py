@@ -30,6 +30,8 @@ SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
 DRAWN_PAGE = 50  # each task may hold megabytes of masks
+# `include` counts for what is in a task too: an annotation comes without its results unless they are named.
+DRAWN_FIELDS = ("result", "completed_by", "lead_time", "was_cancelled", "model_version")
 IMPORT_TIMEOUT = 600.0
 SIGNED_BY_US = "signed-by-us"
 TASK_FIELDS = "id,data,total_annotations,storage_filename"
@@ -190,7 +192,7 @@ class Client:
 
     def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
         """Every task with its data; with `drawn` its `annotations` or `predictions` too."""
-        fields = ["id", "data", "total_annotations", *([drawn] if drawn else [])]
+        fields = ["id", "data", "total_annotations", *([drawn, *DRAWN_FIELDS] if drawn else [])]
         query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
         query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
         yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")

@@ -191,7 +191,7 @@ def test_the_state_of_tasks_is_read_with_what_was_drawn(bench: Bench) -> None:
     ]
 
     def listed(request: httpx.Request) -> httpx.Response:
-        assert request.url.params["include"].endswith("predictions")
+        assert set(request.url.params["include"].split(",")) >= {"predictions", "result", "was_cancelled"}
         return httpx.Response(200, json={"total": 2, "tasks": rows})
 
     bench.server.overrides["GET /api/tasks"] = listed

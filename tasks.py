@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, deploying, locking, machine, projects
+from commands import checking, data, deploying, locking, looking, machine, projects
 
 namespace = Collection(
     machine.up,
@@ -22,9 +22,17 @@ namespace = Collection(
     deploying.releases,
     deploying.audit,
     deploying.docs,
+    data.export,
+    data.put_back,
+    looking.status,
+    looking.doctor,
+    looking.logs,
+    looking.tunnel,
     checking.test,
     checking.test_e2e,
     checking.bench,
-    lock=Collection(locking.status, locking.take, locking.release),
-    project=Collection(projects.plan, projects.apply, projects.pull, projects.sync),
+    Collection("config", data.check),
+    Collection("database", data.move),
+    Collection("lock", locking.status, locking.take, locking.release),
+    Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )

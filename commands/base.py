@@ -79,6 +79,35 @@ def seconds(option: str, text: str | None) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
+def number(option: str, text: str | None) -> int | None:
+    """Read a whole number that is not negative; nothing stays nothing."""
+    if text is not None and not text.isdecimal():
+        raise SettingsError(f"{option} {text}: must be a whole number")
+    return None if text is None else int(text)
+
+
+def decimal(option: str, text: str | None) -> float:
+    """Read a number; nothing means 0."""
+    try:
+        return 0.0 if text is None else float(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text}: must be a number") from None
+
+
+def result_file(option: str, path: str | None) -> None:
+    """Make sure that a file can be written, before the work whose result it gets."""
+    if path is None:
+        return
+    file = Path(path)
+    new = not file.exists()
+    try:
+        file.open("a").close()
+        if new:
+            file.unlink()
+    except OSError as error:
+        raise SettingsError(f"{option} {path}: cannot be written: {error.strerror}; nothing was done") from None
+
+
 def choose(
     host: Sequence[str],
     group: Sequence[str],
@@ -86,14 +115,15 @@ def choose(
     inventory: str | None,
     *,
     overrides: Sequence[tuple[str, object]] = (),
-    parallel: int = 4,
+    parallel: int | None = None,
     fail_fast: bool = False,
 ) -> Choice:
     """Which hosts a command line means."""
     from infra.deploy.command import INVENTORY, Choice
 
     path = INVENTORY if inventory is None else Path(inventory).expanduser().absolute()
-    return Choice(tuple(host), tuple(group), limit, path, tuple(overrides), parallel, fail_fast)
+    at_once = Choice.parallel if parallel is None else parallel
+    return Choice(tuple(host), tuple(group), limit, path, tuple(overrides), at_once, fail_fast)
 
 
 def wishes(command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None) -> Wishes:

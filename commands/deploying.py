@@ -5,7 +5,18 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import HOST_HELP, choose, confirm, expected_errors_in_words, finish, out, pairs, wishes
+from commands.base import (
+    HOST_HELP,
+    choose,
+    confirm,
+    expected_errors_in_words,
+    finish,
+    number,
+    out,
+    pairs,
+    result_file,
+    wishes,
+)
 
 RUN_HELP = {
     **HOST_HELP,
@@ -13,7 +24,7 @@ RUN_HELP = {
     "model": "auto, demo, tiny, small, base-plus or large (over the inventory)",
     "set": "KEY=VALUE: any other setting of the inventory, for this run; may be given several times",
     "accept_new_host_key": "record the SSH key of a host that is not known yet; a changed key is refused all the same",
-    "parallel": "how many hosts at once",
+    "parallel": "how many hosts at once (default: 4)",
     "json": "print the result as JSON on stdout",
     "junit": "also write the result as JUnit XML into this file",
 }
@@ -32,7 +43,7 @@ def plan(
     data: str | None = None,
     model: str | None = None,
     accept_new_host_key: bool = False,
-    parallel: int = 4,
+    parallel: str | None = None,
     json: bool = False,
     junit: str | None = None,
 ) -> None:
@@ -40,7 +51,9 @@ def plan(
     from infra.deploy.command import run_plan
 
     overrides = [*pairs(set), ("data", data), ("model", model)]
-    choice = choose(host, group, limit, inventory, overrides=overrides, parallel=parallel)
+    at_once = number("--parallel", parallel)
+    choice = choose(host, group, limit, inventory, overrides=overrides, parallel=at_once)
+    result_file("--junit", junit)
     finish(run_plan(choice, wishes("plan", accept_new_host_key=accept_new_host_key)), json=json, junit=junit)
 
 
@@ -66,7 +79,7 @@ def deploy(
     yes: bool = False,
     lock_wait: str | None = None,
     accept_new_host_key: bool = False,
-    parallel: int = 4,
+    parallel: str | None = None,
     fail_fast: bool = False,
     json: bool = False,
     junit: str | None = None,
@@ -75,14 +88,14 @@ def deploy(
     from infra.deploy.command import run_deploy
 
     overrides = [*pairs(set), ("data", data), ("model", model)]
-    choice = choose(host, group, limit, inventory, overrides=overrides, parallel=parallel, fail_fast=fail_fast)
+    at_once = number("--parallel", parallel)
+    choice = choose(host, group, limit, inventory, overrides=overrides, parallel=at_once, fail_fast=fail_fast)
+    result_file("--junit", junit)
     said = wishes("deploy", accept_new_host_key=accept_new_host_key, lock_wait=lock_wait)
     finish(run_deploy(choice, said, confirm=None if yes else confirm), json=json, junit=junit)
 
 
 @task(
-    positional=["release"],
-    optional=["release"],
     iterable=["host", "group"],
     help={
         **HOST_HELP,
@@ -97,7 +110,7 @@ def rollback(
     _context: Context,
     host: list[str],
     group: list[str],
-    release: str | None = None,
+    release: str = "",
     limit: str | None = None,
     inventory: str | None = None,
     yes: bool = False,
@@ -109,7 +122,7 @@ def rollback(
 
     choice = choose(host, group, limit, inventory)
     said = wishes("rollback", lock_wait=lock_wait)
-    finish(run_rollback(choice, said, release, confirm=None if yes else confirm), json=json)
+    finish(run_rollback(choice, said, release or None, confirm=None if yes else confirm), json=json)
 
 
 @task(iterable=["host", "group"], help={**HOST_HELP, "json": "print the result as JSON on stdout"})
@@ -131,7 +144,7 @@ def releases(
 
 @task(
     iterable=["host", "group"],
-    help={**HOST_HELP, "last": "how many lines", "json": "print the entries as JSON on stdout"},
+    help={**HOST_HELP, "last": "how many lines (default: 20)", "json": "print the entries as JSON on stdout"},
 )
 @expected_errors_in_words
 def audit(
@@ -140,16 +153,18 @@ def audit(
     group: list[str],
     limit: str | None = None,
     inventory: str | None = None,
-    last: int = 20,
+    last: str | None = None,
     json: bool = False,
 ) -> None:
     """Show who changed hosts, when, with what, and how it went."""
     from infra.deploy.rollback_command import list_audit
 
-    finish(list_audit(choose(host, group, limit, inventory), wishes("audit"), last), json=json)
+    lines = number("--last", last)
+    outcome = list_audit(choose(host, group, limit, inventory), wishes("audit"), 20 if lines is None else lines)
+    finish(outcome, json=json)
 
 
-@task(positional=["key"], optional=["key"], help={"key": "a setting of the inventory or of .env (default: all)"})
+@task(help={"key": "a setting of the inventory or of .env (default: all)"})
 @expected_errors_in_words
 def docs(_context: Context, key: str = "") -> None:
     """Explain a setting: what it is for, its kind, its default."""

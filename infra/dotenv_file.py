@@ -17,6 +17,7 @@ from infra.hosts.base import Host
 
 MODE = 0o600
 KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+OURS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_")
 
 
 def parse_env_text(text: str, origin: str) -> dict[str, str]:
@@ -38,7 +39,7 @@ def parse_env_text(text: str, origin: str) -> dict[str, str]:
         if binding.error or (binding.key is not None and not KEY.match(binding.key)):
             problems.append(f"line {line} is not KEY=value")
         elif binding.key is not None and binding.value is None:
-            problems.append(f"line {line}: {binding.key} has no `=`")
+            problems.append(f"line {line}: {_shown(binding.key)} has no `=`")
         elif binding.key is not None and binding.value is not None:
             if binding.key in values:
                 problems.append(f"line {line}: {binding.key} is given twice")
@@ -46,6 +47,11 @@ def parse_env_text(text: str, origin: str) -> dict[str, str]:
     if problems:
         raise SettingsError(f"{origin}: " + "; ".join(problems) + "; see .env.example for the form")
     return values
+
+
+def _shown(key: str) -> str:
+    """A name of ours; anything else may be a secret that lost the name in front of it."""
+    return key if key.startswith(OURS) else "what stands there"
 
 
 def read_env_file(path: Path) -> dict[str, str]:

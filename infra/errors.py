@@ -29,9 +29,13 @@ from collections.abc import Sequence
 
 
 class LabelrigError(Exception):
-    """Base of all expected errors; `exit_code` is what the process returns."""
+    """Base of all expected errors; `exit_code` is what the process returns.
+
+    `shown`: what there is to say was said already, and the error only carries the exit code.
+    """
 
     exit_code = 1
+    shown = False
 
 
 class SettingsError(LabelrigError):

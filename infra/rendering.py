@@ -42,6 +42,11 @@ class StackFiles:
         return tuple(f"{self.folder}/{name}" for name in ("compose.yaml", *self.overrides, "machine.yaml"))
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """The overrides that this stack has not got, where they would lie."""
+        return tuple(f"{self.folder}/{name}" for name in (POSTGRES, GPU) if name not in self.overrides)
+
+    @property
     def services(self) -> tuple[str, ...]:
         """The services of the stack, in the order in which they are waited for."""
         return ("db", "sam2", "label-studio") if POSTGRES in self.overrides else ("sam2", "label-studio")

@@ -7,6 +7,7 @@ in messages: some of them are secrets.
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from infra.errors import SettingsError
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
 Database = Literal["sqlite", "postgres"]
 Gpu = Literal["auto", "require", "off"]
 
@@ -42,6 +44,12 @@ def _real_secret(value: SecretStr | None) -> SecretStr | None:
     text = value.get_secret_value()
     if len(text) < 8 or text.lower().strip("<>") in PLACEHOLDERS:
         raise ValueError("is shorter than 8 characters or a placeholder; delete the line to have one made")
+    return value
+
+
+def _plain_characters(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", value.get_secret_value()):
+        raise ValueError("may hold letters, digits, `_` and `-` only; delete the line to have one made")
     return value
 
 
@@ -70,7 +78,9 @@ class Settings(BaseModel):
     password: Annotated[Secret, Field(alias="LABEL_STUDIO_PASSWORD")] = None
     secret_key: Annotated[Secret, Field(alias="LABEL_STUDIO_SECRET_KEY")] = None
     api_key: Annotated[Secret, Field(alias="LABEL_STUDIO_API_KEY")] = None
-    postgres_password: Annotated[Secret, Field(alias="LABELRIG_POSTGRES_PASSWORD")] = None
+    postgres_password: Annotated[
+        Secret, Field(alias="LABELRIG_POSTGRES_PASSWORD"), AfterValidator(_plain_characters)
+    ] = None
     # How `deploy` gets onto another machine; used there for nothing else, and never sent on.
     ssh_password: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSWORD", repr=False)] = None
     ssh_passphrase: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSPHRASE", repr=False)] = None
@@ -80,8 +90,13 @@ class Settings(BaseModel):
 
     @property
     def url(self) -> str:
-        """Where people on this machine find Label Studio."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where people on the machine itself find Label Studio."""
+        return f"http://{self.own_address}:{self.port}"
+
+    @property
+    def own_address(self) -> str:
+        """An address of the machine at which Label Studio is published."""
+        return "127.0.0.1" if self.listen == EVERYWHERE else self.listen
 
 
 def env_file(environment: Mapping[str, str]) -> Path:

@@ -79,7 +79,8 @@ def state_folder(settings: Settings) -> Path:
 def local_site(host: Host, settings: Settings, env_path: Path, reload: Callable[[], Settings]) -> Site:
     """The stack of this machine, as `up` makes it."""
     folder = str(state_folder(settings))
-    return Site(host, settings, folder, folder, str(env_path), reload)
+    gpu = Path(folder, GPU).is_file()  # as the last `up` decided; the next one decides anew
+    return Site(host, settings, folder, folder, str(env_path), reload, gpu)
 
 
 def read_secrets(host: Host, path: str) -> dict[str, str]:

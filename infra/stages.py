@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.errors import LabelrigError, PreflightError
 from infra.folders import DEMO, ImageFolder
+from infra.hosts.base import Host
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec
+from infra.operation import Runner
+from infra.operations.image_recipe import pinned_version
 from infra.operations.model_files import ModelChoice, choose_model, demo_notice
+from infra.operations.nvidia_choice import TORCH_BUILDS
+from infra.operations.nvidia_facts import read_gpu
+from infra.operations.nvidia_seen import GpuSeenInContainer, read_torch_cuda
 from infra.operations.stack import StackRunning
 from infra.report import Report
+from infra.roles.docker import restart_engine
+from infra.roles.nvidia import choose_gpu, nvidia_role
 from infra.roles.project import ProjectContext
 from infra.roles.verify import Proof
+from infra.settings import REPOSITORY, Gpu
 from infra.site import Site
 
 if TYPE_CHECKING:
@@ -25,6 +36,40 @@ if TYPE_CHECKING:
 def demo_spec(spec: ProjectSpec) -> ProjectSpec:
     """Return the project for the demo images: under a title of its own, so that it never mixes with real work."""
     return replace(spec, title=f"{spec.title} {DEMO}")
+
+
+def newest_torch_cuda() -> str | None:
+    """The CUDA version that the pinned torch of the Python index is built for."""
+    return TORCH_BUILDS[pinned_version(REPOSITORY / "requirements" / "torch.in", "torch")]
+
+
+def settle_gpu(
+    run: Runner, host: Host, wish: Gpu, sam2_image: str | None, engine_settings: Mapping[str, object], *, manage: bool
+) -> bool:
+    """Decide whether SAM2 gets the GPU, and prepare the engine for it.
+
+    Args:
+        sam2_image: None in a plan that does not know it yet.
+        engine_settings: what else `daemon.json` shall hold, so that one restart serves for both.
+        manage: packages and `daemon.json` may be changed.
+
+    Raises:
+        LabelrigError: the GPU is required and cannot be used, or it is set up and does not work.
+    """
+    facts = read_gpu(host)
+    cuda = newest_torch_cuda()
+    if facts.gpus and wish != "off" and run.applies and sam2_image is not None:
+        cuda = read_torch_cuda(host, sam2_image)
+    try:
+        choice = choose_gpu(facts, wish, cuda, run.report)
+    except PreflightError as error:  # which promises that nothing was changed: not true any more here
+        raise LabelrigError(f"{host.name}: {'; '.join(error.problems)}") from None
+    if manage:
+        restart = partial(restart_engine, host, run.report)
+        run.run(nvidia_role(host, run.report, choice, restart, engine_settings=engine_settings))
+    if choice.use and sam2_image is not None:
+        run.run([GpuSeenInContainer(host, sam2_image, choice.gpus, applies=run.applies)])
+    return choice.use
 
 
 def settle_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
@@ -69,7 +114,7 @@ def project_context(
 
 def reached(site: Site) -> AbstractContextManager[str]:
     """Reach the stack's Label Studio from here while the context lasts; yields its base URL."""
-    return site.host.forwarded(site.settings.port)
+    return site.host.forwarded(site.settings.port, site.settings.own_address)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from infra.database.choice import database_of, refuse_other_database
 from infra.folders import DEMO, read_folders, with_folder
 from infra.hosts.base import Host
 from infra.labelstudio.config import load_project
-from infra.operation import Operation, converge
+from infra.operation import Applier, Operation, converge
 from infra.operations.demo_images import DemoImagesDrawn
 from infra.operations.engine_client import engine_client
 from infra.operations.files import FilesWritten
+from infra.operations.nvidia_choice import gpu_problems
+from infra.operations.nvidia_facts import read_gpu
 from infra.operations.remembered import SettingsRemembered
 from infra.operations.secrets_made import SecretsMade
 from infra.report import Report
@@ -25,7 +28,15 @@ from infra.roles.project import DEFAULT_PROJECT, project_role
 from infra.roles.verify import verify
 from infra.settings import REPOSITORY, Settings, env_file, load_settings
 from infra.site import local_site, rendered, state_folder
-from infra.stages import Summary, demo_spec, project_context, settle_model, stack_running
+from infra.stages import (
+    Summary,
+    demo_spec,
+    newest_torch_cuda,
+    project_context,
+    settle_gpu,
+    settle_model,
+    stack_running,
+)
 
 
 def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, str]) -> str:
@@ -48,6 +59,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
     demo = state_folder(settings) / "demo"
     folders = read_folders(host, site.files.folders)
     first_login = settings.password is None
+    refuse_other_database(database_of(site), settings.database, None)
     with report.stage("preflight"):
         check_machine(
             host,
@@ -56,6 +68,8 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             pattern=spec.images_filter,
             state=str(REPOSITORY),
             images=possible_images(REPOSITORY, site.services),
+            stack_there=host.read(site.files.env) is not None,
+            also=gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
         )
         report.settled("this machine has what is needed", [])
     with report.stage("docker"):
@@ -64,6 +78,8 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
         with report.stage("images"):
             images = plan_images(host, REPOSITORY, settings, report, services=site.services)
             converge(images_role(host, images, report), report)
+        with report.stage("gpu"):
+            gpu = settle_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
         with report.stage("settings and data"):
             operations: list[Operation] = [SecretsMade(host, env_path, settings)]
             if settings.data is None:
@@ -73,12 +89,14 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             else:
                 folders, folder = with_folder(folders, settings.data)
             converge(operations, report)
-        site = replace(site, settings=site.reload())
+        site = replace(site, settings=site.reload(), gpu=gpu)
         with report.stage("model"):
             choice = settle_model(site, images.sam2, report)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
-            converge([FilesWritten(host, files), stack_running(site, lambda: engine, report)], report)
+            converge(
+                [FilesWritten(host, files, site.files.unused), stack_running(site, lambda: engine, report)], report
+            )
         truth = demo / "truth" if settings.data is None else None
         context = project_context(site, folder, site.settings.url, truth, report)
         with report.stage("project"):

@@ -55,8 +55,8 @@ class FakeHost:
         self.files[path] = content
         self.modes[path] = mode
 
-    def forwarded(self, port: int) -> AbstractContextManager[str]:
-        return nullcontext(f"http://127.0.0.1:{port}")
+    def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
+        return nullcontext(f"http://{address}:{port}")
 
     def docker_socket(self) -> str | None:
         return None

@@ -115,6 +115,8 @@ def _set_up(source: str, source_name: str, target: str, target_name: str) -> Non
         options = settings.DATABASES[TARGET].get("OPTIONS", {}) | {"init_command": "PRAGMA synchronous=OFF"}
         settings.DATABASES[TARGET] = settings.DATABASES[TARGET] | {"OPTIONS": options}
     import_module("django").setup()
+    # Some models (those of local files among them) are known only once the server's addresses are.
+    import_module(settings.ROOT_URLCONF)
 
 
 _PG_OPTIONS = "-c synchronous_commit=off"  # for the same reason

@@ -36,6 +36,11 @@ class Choice:
     parallel: int = 4
     fail_fast: bool = False
 
+    @property
+    def names_hosts(self) -> bool:
+        """Whether the command line names any; some commands look at this machine where it does not."""
+        return bool(self.hosts or self.groups or self.limit)
+
     def select(self) -> list[HostSettings]:
         """The hosts with everything that is set for them.
 
@@ -118,6 +123,12 @@ def _plan(choice: Choice, hosts: Sequence[HostSettings], wishes: Wishes) -> list
     )
 
 
+def named_error(result: HostResult) -> str:
+    """The error of a host, with its name in front once."""
+    error = result.error or ""
+    return error if error.startswith(f"{result.host}: ") else f"{result.host}: {error}"
+
+
 def _has_work(result: HostResult) -> bool:
     return result.report.changed > 0 or any(stage.unknown for stage in result.report.stages)
 
@@ -139,6 +150,6 @@ def _told(result: HostResult) -> str:
 
 
 def _summed_up(results: Sequence[HostResult], word: str) -> str:
-    problems = [f"{one.host}: {one.error}" for one in results if one.error is not None]
+    problems = [named_error(one) for one in results if one.error is not None]
     changed = sum(one.report.changed for one in results)
     return "\n".join([*problems, *([""] if problems else []), recap(results), f"{changed} {word}"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
+from infra.database.choice import database_of, refuse_other_database
 from infra.database.state import database_state
 from infra.deploy.commit import Commit
 from infra.deploy.target import base_folder, demo_folder, own_images, settings_of, site_of
-from infra.errors import CannotKnow, LabelrigError
+from infra.errors import CannotKnow, LabelrigError, SudoRefused
 from infra.folders import DEMO, ImageFolder, read_folders, with_folder
 from infra.hosts.local import LocalHost
 from infra.hosts.ssh import SshHost
@@ -22,24 +23,31 @@ from infra.operations.engine_client import EngineState, engine_client, engine_st
 from infra.operations.engine_group import EngineGroup
 from infra.operations.folders_there import FolderSent, FolderThere
 from infra.operations.image_build import ImageSet
-from infra.operations.image_recipe import debootstrap_base, pinned_version
+from infra.operations.image_recipe import debootstrap_base
 from infra.operations.model_files import expected_model
-from infra.operations.nvidia_choice import TORCH_BUILDS, GpuChoice, gpu_problems
+from infra.operations.nvidia_choice import gpu_problems
 from infra.operations.nvidia_facts import read_gpu
-from infra.operations.nvidia_seen import GpuSeenInContainer, read_torch_cuda
 from infra.operations.secrets_made import SecretsMade
 from infra.release_manifest import ImageRef, Release, ReleaseFacts
 from infra.releases import ReleaseActive, Releases
 from infra.report import Report
-from infra.roles.docker import docker_role, restart_engine
+from infra.roles.docker import docker_role
 from infra.roles.gate import pass_gate
 from infra.roles.images import ImageOrigin, possible_images, settle_images, shipped_images_role
-from infra.roles.nvidia import choose_gpu, nvidia_role
 from infra.roles.preflight import check_machine
 from infra.roles.project import DEFAULT_PROJECT, project_role
 from infra.settings import REPOSITORY, missing_secrets
 from infra.site import Site, rendered, services_of, with_secrets
-from infra.stages import Summary, demo_spec, project_context, reached, settle_model, stack_running
+from infra.stages import (
+    Summary,
+    demo_spec,
+    newest_torch_cuda,
+    project_context,
+    reached,
+    settle_gpu,
+    settle_model,
+    stack_running,
+)
 
 LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
 UNDECIDED = "(decided when it is deployed)"
@@ -56,6 +64,7 @@ class Deployment:
         commit: what is deployed.
         who: who deploys, for the release's manifest.
         here: this machine.
+        still_ours: raises where the host's lock was taken away from this run.
         release: the release that is current after the stage "release".
         summary: what a person needs, after the gate.
     """
@@ -65,6 +74,7 @@ class Deployment:
     commit: Commit
     who: str
     here: LocalHost = field(default_factory=LocalHost)
+    still_ours: Callable[[], None] = lambda: None
     release: Release | None = None
     summary: Summary | None = None
 
@@ -89,13 +99,15 @@ class Deployment:
         self._preflight(run, spec)
         site = site_of(self.host, self.wish)
         before = self.releases.current()
+        refuse_other_database(database_of(site), site.settings.database, self.host.name)
         self._docker(run)
         origin = self._images(run, site)
-        site = replace(site, gpu=self._gpu(run, origin).use)
+        site = replace(site, gpu=self._gpu(run, origin))
         if self.wish.data is None:
             spec = demo_spec(spec)
         site = self._storage(run, site)
         model = self._model(run, site, origin, before)
+        self.still_ours()
         folder = self._release(run, site, origin, model)
         self._serve(run, site, spec, folder, model)
 
@@ -113,9 +125,19 @@ class Deployment:
                 state=self.wish.root,
                 images=possible_images(REPOSITORY, services, machine),
                 builds=self.wish.images == "host",
-                also=gpu_problems(read_gpu(self.host), self.wish.gpu, newest_torch_cuda()),
+                stack_there=self._was_deployed(),
+                # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
+                also=[]
+                if self.wish.sam2_image
+                else gpu_problems(read_gpu(self.host), self.wish.gpu, newest_torch_cuda()),
             )
             run.report.settled("this machine has what is needed", [])
+
+    def _was_deployed(self) -> bool:
+        try:
+            return self.host.run("test", "-e", f"{self.base}/current", ok=(0, 1), as_root=True).ok
+        except SudoRefused:
+            return False  # which is a problem of its own, told with the others
 
     def _docker(self, run: Runner) -> None:
         with run.stage("docker"):
@@ -148,19 +170,11 @@ class Deployment:
             run.run(shipped_images_role(self.here, self.host, origin, run.report))
             return origin
 
-    def _gpu(self, run: Runner, origin: ImageOrigin | None) -> GpuChoice:
+    def _gpu(self, run: Runner, origin: ImageOrigin | None) -> bool:
         with run.stage("gpu"):
-            facts = read_gpu(self.host)
-            cuda = newest_torch_cuda()
-            if facts.gpus and run.applies and origin is not None:
-                cuda = read_torch_cuda(self.host, origin.images.sam2)
-            choice = choose_gpu(facts, self.wish.gpu, cuda, run.report)
-            if self.wish.manage_docker:
-                restart = partial(restart_engine, self.host, run.report)
-                run.run(nvidia_role(self.host, run.report, choice, restart, engine_settings=self.wish.docker_daemon))
-            if choice.use and origin is not None:
-                run.run([GpuSeenInContainer(self.host, origin.images.sam2, choice.gpus, applies=run.applies)])
-            return choice
+            image = origin.images.sam2 if origin is not None else None
+            manage = self.wish.manage_docker
+            return settle_gpu(run, self.host, self.wish.gpu, image, self.wish.docker_daemon, manage=manage)
 
     def _storage(self, run: Runner, site: Site) -> Site:
         with run.stage("secrets and data"):
@@ -199,20 +213,23 @@ class Deployment:
                 folders, folder = with_folder(folders, site.settings.data)
             images = origin.images if origin is not None else undecided_images(site)
             files = rendered(site, images, model, folders, run.report, planned=[] if run.applies else [folder])
-            facts = ReleaseFacts(
-                commit=self.commit.digest,
-                dirty=self.commit.dirty,
-                by=self.who,
-                images={service: ImageRef(tag=tag, id=self._id_of(tag)) for service, tag in images.tags.items()},
-                model=model,
-                database=site.settings.database,
-                folders=tuple(one.path for one in folders),
-                settings_digest=hashlib.sha256(self.wish.model_dump_json().encode()).hexdigest(),
-            )
-            run.run([ReleaseActive(self.releases, files, facts)])
+            run.run([ReleaseActive(self.releases, files, self.facts(site, images, model, folders))])
             if run.applies:
                 self.release = self.releases.current()
             return folder
+
+    def facts(self, site: Site, images: ImageSet, model: str, folders: Sequence[ImageFolder]) -> ReleaseFacts:
+        """What a release of this run says of itself."""
+        return ReleaseFacts(
+            commit=self.commit.digest,
+            dirty=self.commit.dirty,
+            by=self.who,
+            images={service: ImageRef(tag=tag, id=self._id_of(tag)) for service, tag in images.tags.items()},
+            model=model,
+            database=site.settings.database,
+            folders=tuple(one.path for one in folders),
+            settings_digest=hashlib.sha256(self.wish.model_dump_json().encode()).hexdigest(),
+        )
 
     def _serve(self, run: Runner, site: Site, spec: ProjectSpec, folder: ImageFolder, model: str) -> None:
         """From files to a proven click."""
@@ -242,7 +259,7 @@ class Deployment:
                         proof = pass_gate(
                             site.settings, spec, context, running, site.services, run.report, gpu=site.gpu
                         )
-                        self._passed(site, proof.model_version)
+                        self.passed(site, proof.model_version)
                 finally:
                     context.access.close()
         how = f"`./inv tunnel --host {self.host.name}`"
@@ -251,7 +268,8 @@ class Deployment:
         self.summary = Summary(site, folder, model, proof, first_login, how)
         run.report.facts |= self.summary.facts() | {"release": str(self.release.id) if self.release else None}
 
-    def _passed(self, site: Site, model_version: str) -> None:
+    def passed(self, site: Site, model_version: str | None = None) -> None:
+        """Record that the release passed its gate, and the state of the database that it passed it on."""
         if self.release is None or self.release.gate == "passed":
             return
         service = "db" if site.settings.database == "postgres" else "label-studio"
@@ -275,11 +293,6 @@ class Deployment:
                 return str(engine.images.get(tag).id)
             except ImageNotFound:
                 return ""
-
-
-def newest_torch_cuda() -> str | None:
-    """The CUDA version that the pinned torch of the Python index is built for."""
-    return TORCH_BUILDS[pinned_version(REPOSITORY / "requirements" / "torch.in", "torch")]
 
 
 def undecided_images(site: Site) -> ImageSet:

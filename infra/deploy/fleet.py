@@ -28,8 +28,8 @@ class Prefixed:
 
     def write(self, text: str) -> int:
         """Write what is complete; the rest waits for its end."""
-        *lines, self._rest = (self._rest + text).split("\n")
         with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
             for line in lines:
                 self._stream.write(f"{self._prefix}{line}\n")
         return len(text)
@@ -81,12 +81,14 @@ def on_each(
             report.skipped(host.name, SKIPPED)
             return HostResult(host.name, report, SKIPPED, 1, 0.0)
         began = time.monotonic()
-        error, code = attempt(lambda: work(host, report))
-        if error is not None:
+        error = attempt(lambda: work(host, report))
+        if error is None:
+            return HostResult(host.name, report, None, 0, time.monotonic() - began)
+        if not error.shown:
             report.info(f"error: {error}")
-            if fail_fast:
-                stop.set()
-        return HostResult(host.name, report, error, code, time.monotonic() - began)
+        if fail_fast:
+            stop.set()
+        return HostResult(host.name, report, str(error), error.exit_code, time.monotonic() - began)
 
     first = [one(host) for host in hosts[:1]] if barrier and len(hosts) > 1 else []
     if first and first[0].exit_code:
@@ -98,16 +100,16 @@ def on_each(
         return [*first, *pool.map(one, rest)]
 
 
-def attempt(work: Callable[[], object]) -> tuple[str | None, int]:
-    """Do something; return its expected error in words, if any, and the exit code."""
+def attempt(work: Callable[[], object]) -> LabelrigError | None:
+    """Do something; return its expected error, if any."""
     try:
         work()
     except LabelrigError as error:
-        return str(error), error.exit_code
-    return None, 0
+        return error
+    return None
 
 
 def exit_code_of(results: Sequence[HostResult]) -> int:
-    """What the process returns: 0, the one code that all failures share, or 1."""
-    codes = {one.exit_code for one in results if one.exit_code}
+    """What the process returns: 0, the one code that all failures share, or 1. A host not tried is no failure."""
+    codes = {one.exit_code for one in results if one.exit_code and one.error != SKIPPED}
     return codes.pop() if len(codes) == 1 else int(bool(codes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from infra.deploy.command import Choice, Outcome
+from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.fleet import exit_code_of, on_each, reports_for
 from infra.deploy.run import Wishes
 from infra.deploy.target import base_folder
@@ -74,4 +74,6 @@ def _on_locks(choice: Choice, wishes: Wishes, ask: Callable[[HostLock, Report], 
 
 
 def _line(result: HostResult) -> str:
-    return f"{result.host}: {result.report.facts.get('lock', result.error)}"
+    if result.error is not None:
+        return named_error(result)
+    return f"{result.host}: {result.report.facts['lock']}"

@@ -6,17 +6,16 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from docker.errors import ImageNotFound
-
 from infra.database.state import DatabaseState, database_state
 from infra.deploy.deployment import Deployment
 from infra.deploy.target import site_of
-from infra.errors import ConnectionLost, LabelrigError, LabelStudioError, RolledBack
+from infra.errors import ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
 from infra.hosts.base import Exec, Result
 from infra.labelstudio.session import token_works
 from infra.operation import converge
 from infra.operations.compose_cli import run_docker
 from infra.operations.engine_client import engine_client
+from infra.operations.image_registry import present
 from infra.release_manifest import Release, newest_passed
 from infra.releases import Found, Releases
 from infra.rendering import GPU, POSTGRES
@@ -33,14 +32,18 @@ def put_back(deployment: Deployment, cause: LabelrigError, report: Report) -> La
     Returns:
         The error to end with: RolledBack, or `cause` where nothing was put back, with the reason.
     """
-    if isinstance(cause, ConnectionLost):
-        return cause
+    if isinstance(cause, ConnectionLost | PreflightError):
+        return cause  # nobody is there to be told, or nothing was changed
     releases = deployment.releases
-    found = releases.look()
-    failed = found.current
-    if failed is None or failed.gate == "passed":
-        return cause  # what serves was proven once: another release would not mend this
-    releases.mark(failed.id, "failed")
+    try:
+        found = releases.look()
+        failed = found.current
+        if failed is None or failed.gate == "passed":
+            return cause  # what serves was proven once: another release would not mend this
+        if failed.gate != "failed":
+            releases.mark(failed.id, "failed")
+    except LabelrigError as error:
+        return LabelrigError(f"{cause}\nWhether another release must be put back cannot be found out: {error}")
     target = newest_passed(found.releases)
     if target is None:
         return type(cause)(f"{cause}\nThere is no release before {failed.id} to go back to.")
@@ -74,7 +77,10 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
         except LabelrigError as error:
             if found.current is None:
                 raise
-            serve(deployment, releases, found.current, report)
+            try:
+                serve(deployment, releases, found.current, report)
+            except LabelrigError as again:
+                raise LabelrigError(f"{error}\nRelease {found.current.id} does not serve either: {again}") from None
             raise RolledBack(f"{error}\nRelease {found.current.id} serves again.") from None
         report.settled(f"release {target.id} serves", [f"go to {target.id}"])
     return target
@@ -124,14 +130,8 @@ def database_now(deployment: Deployment, current: Release | None) -> DatabaseSta
 
 def _check(deployment: Deployment, found: Found, wanted: Release | str | None) -> Release:
     def images(ids: Sequence[str]) -> Collection[str]:
-        there = []
         with closing(engine_client(deployment.host)) as engine:
-            for one in ids:
-                try:
-                    there.append(str(engine.images.get(one).id))
-                except ImageNotFound:
-                    continue
-        return there
+            return present(ids, engine)
 
     def folders(paths: Sequence[str]) -> Collection[str]:
         return [path for path in paths if deployment.host.run("test", "-d", path, ok=(0, 1)).ok]

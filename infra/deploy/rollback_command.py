@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from infra.audit import AuditEvent, AuditLog
-from infra.deploy.command import Choice, Outcome
+from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.deployment import Deployment
 from infra.deploy.fleet import exit_code_of, on_each, reports_for
 from infra.deploy.recovery import roll_back
@@ -48,7 +48,7 @@ def run_rollback(
             host.close()
 
     results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=True, barrier=True)
-    problems = [f"{one.host}: {one.error}" for one in results if one.error is not None]
+    problems = [named_error(one) for one in results if one.error is not None]
     return Outcome(results, "\n".join([*problems, recap(results)]), exit_code_of(results))
 
 

@@ -88,7 +88,9 @@ def deploy_host(wishes: Wishes, wish: HostSettings, report: Report) -> None:
     run = _Run(wishes, wish, deployment, report)
     began = time.monotonic()
     try:
-        with HostLock(host, base_folder(wish), owner, report).held(wishes.lock_wait):
+        lock = HostLock(host, base_folder(wish), owner, report)
+        with lock.held(wishes.lock_wait):
+            deployment.still_ours = lock.ensure
             try:
                 run.hook("pre-deploy")
             except LabelrigError as error:

@@ -85,8 +85,8 @@ class Host(Protocol):
         """
         ...
 
-    def forwarded(self, port: int) -> AbstractContextManager[str]:
-        """Reach `port` of the machine's own 127.0.0.1 from here, while the context lasts.
+    def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
+        """Reach `port` of one of the machine's own addresses from here, while the context lasts.
 
         Returns:
             A context that yields the base URL, `http://127.0.0.1:<a port here>`.

@@ -65,15 +65,15 @@ class LocalHost:
         on_line: Callable[[str], None] | None,
     ) -> Result:
         lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
-        readers = [
-            threading.Thread(target=_read_lines, args=(stream, lines[kind], on_line), daemon=True)
-            for kind, stream in (("stdout", process.stdout), ("stderr", process.stderr))
-        ]
-        for reader in readers:
-            reader.start()
-        if stdin is not None:
-            threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
         try:
+            readers = [
+                threading.Thread(target=_read_lines, args=(stream, lines[kind], on_line), daemon=True)
+                for kind, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+            ]
+            for reader in readers:
+                reader.start()
+            if stdin is not None:
+                threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             _kill_group(process)
@@ -125,9 +125,9 @@ class LocalHost:
                     os.unlink(temporary)
             raise FileAccessError(f"{self.name}: cannot write {path}: {error.strerror}") from None
 
-    def forwarded(self, port: int) -> AbstractContextManager[str]:
+    def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
         """See `infra.hosts.base.Host.forwarded`."""
-        return contextlib.nullcontext(f"http://127.0.0.1:{port}")
+        return contextlib.nullcontext(f"http://{address}:{port}")
 
     def docker_socket(self) -> str | None:
         """See `infra.hosts.base.Host.docker_socket`."""

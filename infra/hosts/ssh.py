@@ -105,17 +105,18 @@ class SshHost:
             raise FileAccessError(f"{self.name}: cannot write {path}: {reason(ended)}")
 
     @contextlib.contextmanager
-    def forwarded(self, port: int) -> Iterator[str]:
+    def forwarded(self, port: int, address: str = "127.0.0.1") -> Iterator[str]:
         """See `infra.hosts.base.Host.forwarded`."""
-        with self.forwarded_from(0, port) as local_port:
+        with self.forwarded_from(0, port, address) as local_port:
             yield f"http://127.0.0.1:{local_port}"
 
     @contextlib.contextmanager
-    def forwarded_from(self, local_port: int, port: int) -> Iterator[int]:
-        """Serve `port` of the machine's own 127.0.0.1 at a port of this machine's while the context lasts.
+    def forwarded_from(self, local_port: int, port: int, address: str = "127.0.0.1") -> Iterator[int]:
+        """Serve `port` of one of the machine's addresses at a port of this machine's while the context lasts.
 
         Args:
             local_port: where it shall be here; 0 takes a free one.
+            address: the machine's own.
 
         Raises:
             HostError: the local port is taken.
@@ -123,7 +124,7 @@ class SshHost:
         self._connected()
         listener = listen_on_port(local_port)
         number: int = listener.getsockname()[1]
-        forwarder = Forwarder(listener, lambda: self._dial_port(port))
+        forwarder = Forwarder(listener, lambda: self._dial_port(port, address))
         try:
             yield number
         finally:
@@ -270,9 +271,9 @@ class SshHost:
             "run the same command again: it goes on from where it was"
         )
 
-    def _dial_port(self, port: int) -> OtherEnd:
+    def _dial_port(self, port: int, address: str) -> OtherEnd:
         transport = self._connected().transport
-        return OtherEnd(transport.open_channel("direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0)))
+        return OtherEnd(transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0)))
 
     def _dial_engine(self) -> OtherEnd:
         if (elevation := self._to_engine()) is None:

@@ -6,8 +6,12 @@ browser (a label that no smart tool offers, two labels on one key).
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
+from importlib import resources
+
+import yaml
 
 from infra.labelstudio.labeling_xml import (
     BOX_TAGS,
@@ -19,29 +23,28 @@ from infra.labelstudio.labeling_xml import (
     control_of,
 )
 
-# What the editor of Label Studio 1.23.2 registers (`Registry.addTag`), written as its documentation does.
-_TAGS = """
-Audio AudioPlus Bitmask BitmaskLabels Brush BrushLabels Bucket Channel Choice Choices Collapse DateTime Dialog
-Ellipse EllipseLabels Filter Header HyperText HyperTextLabels Image KeyPoint KeyPointLabels Label Labels List
-MagicWand Markdown MultiChannel Number PagedView Pairwise Panel ParagraphLabels Paragraphs Pdf Polygon
-PolygonLabels Ranker Rating Rectangle RectangleLabels Relation Relations Shortcut Style Table Taxonomy Text
-TextArea TimeSeries TimeSeriesLabels TimelineLabels Vector VectorLabels Video VideoRectangle View
-"""
-KNOWN_TAGS = frozenset(_TAGS.split())
-NAMED = (*LABELS_TAGS, *POINT_TAGS, *BOX_TAGS, *MASK_TAGS)
+TAGS_FILE = "editor_tags.yaml"
+NAMED = (*LABELS_TAGS, *POINT_TAGS, *BOX_TAGS, *MASK_TAGS, "Bitmask", "Polygon", "Ellipse")
 
 Problem = tuple[int, str]
 """The line, and what is wrong there."""
+
+
+@functools.cache
+def known_tags() -> frozenset[str]:
+    """The tags of the pinned Label Studio's editor, as its documentation writes them."""
+    text = resources.files(__package__).joinpath(TAGS_FILE).read_text(encoding="utf-8")
+    return frozenset(yaml.safe_load(text)["tags"])
 
 
 def problems_in(root: Tag) -> list[Problem]:
     """Return everything that is wrong, in the order of the lines; an empty list for a good configuration."""
     tags = list(root.walk())
     problems = [
-        *_structure(root, tags),
-        *_names(tags),
+        *structure(root, tags),
+        *names(tags),
         *_image(tags),
-        *_palettes(tags),
+        *palettes(tags),
     ]
     # What each label can do is worth saying only once its tags are sound.
     if not problems:
@@ -49,20 +52,22 @@ def problems_in(root: Tag) -> list[Problem]:
     return sorted(problems)
 
 
-def _structure(root: Tag, tags: list[Tag]) -> Iterator[Problem]:
+def structure(root: Tag, tags: list[Tag]) -> Iterator[Problem]:
+    """What is wrong with the tags themselves."""
     if root.name != "View":
         yield root.line, f"the outermost tag is <{root.name}>; Label Studio wants <View>"
     for tag in tags:
-        if tag.name not in KNOWN_TAGS:
-            near = next((known for known in KNOWN_TAGS if known.lower() == tag.name.lower()), None)
+        if tag.name not in known_tags():
+            near = next((known for known in known_tags() if known.lower() == tag.name.lower()), None)
             hint = f"; did you mean <{near}>?" if near else ""
             yield tag.line, f"Label Studio 1.23.2 knows no tag <{tag.name}>{hint}"
         for child in tag.children:
-            if child.name == "Label" and tag.name not in LABELS_TAGS and tag.name in KNOWN_TAGS:
+            if child.name == "Label" and tag.name not in LABELS_TAGS and tag.name in known_tags():
                 yield child.line, f"<Label> stands in <{tag.name}>; it belongs in a tag such as <Labels>"
 
 
-def _names(tags: list[Tag]) -> Iterator[Problem]:
+def names(tags: list[Tag]) -> Iterator[Problem]:
+    """Names that are missing, given twice, or meant and not there."""
     lines: dict[str, int] = {}
     for tag in tags:
         name = tag.attributes.get("name")
@@ -93,7 +98,8 @@ def _image(tags: list[Tag]) -> Iterator[Problem]:
             yield image.line, f'<Image> needs a variable such as value="$image", not value="{value}"'
 
 
-def _palettes(tags: list[Tag]) -> Iterator[Problem]:
+def palettes(tags: list[Tag]) -> Iterator[Problem]:
+    """Labels that are missing or repeated, and colours that are none."""
     for palette in (tag for tag in tags if tag.name in LABELS_TAGS):
         where = f'<{palette.name} name="{palette.attributes.get("name", "")}">'
         labels = [child for child in palette.children if child.name == "Label"]
@@ -105,7 +111,7 @@ def _palettes(tags: list[Tag]) -> Iterator[Problem]:
             if not label.attributes.get("value"):
                 yield label.line, "<Label> has no value"
             colour = label.attributes.get("background")
-            if colour is not None and not _is_colour(colour):
+            if colour is not None and not is_colour(colour):
                 yield label.line, f'background="{colour}" is no colour; write it as #RRGGBB'
 
 
@@ -152,7 +158,8 @@ def _offered(control: Control, shared: list[str]) -> list[str]:
     return list(control.labels) if control.tag in LABELS_TAGS else shared
 
 
-def _is_colour(text: str) -> bool:
+def is_colour(text: str) -> bool:
+    """Whether CSS reads it as a colour."""
     from PIL import ImageColor  # reads what CSS does: names, #hex, rgb(), hsl()
 
     try:

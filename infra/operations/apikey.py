@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from infra.dotenv_file import update_env_file
 from infra.hosts.base import Exec, Host
@@ -40,7 +41,11 @@ class ApiKeyPresent:
     @property
     def name(self) -> str:
         """See `Operation.name`."""
-        return "personal access token in .env"
+        return f"personal access token in {self._file}"
+
+    @property
+    def _file(self) -> str:
+        return PurePosixPath(self.env_file).name
 
     def plan(self) -> Sequence[Change]:
         """See `Operation.plan`."""
@@ -48,7 +53,11 @@ class ApiKeyPresent:
         if access.api_key is not None and token_works(access.base_url, access.api_key, access.transport):
             return []
         why = "none is stored" if access.api_key is None else "the stored one is not accepted"
-        return [Change(f"make a personal access token for {access.username} and write it to .env ({why})", self._make)]
+        return [
+            Change(
+                f"make a personal access token for {access.username} and write it to {self._file} ({why})", self._make
+            )
+        ]
 
     def _session(self) -> AbstractContextManager[Session]:
         access = self.access
@@ -59,7 +68,7 @@ class ApiKeyPresent:
             token = self._new_token()
         except SignInRefused:
             self.report.changing(
-                f"set the password of {self.access.username} in Label Studio to the one in .env "
+                f"set the password of {self.access.username} in Label Studio to the one in {self._file} "
                 "(Label Studio's database has another one)"
             )
             reset_password(self.exec_in_label_studio, self.access.username, self.access.password)

@@ -10,10 +10,11 @@ from pathlib import PurePath, PurePosixPath
 
 from infra.hosts.base import Host
 
-SAMPLE = 1000
+SAMPLE = 1000  # images
+ENTRIES = 20 * SAMPLE  # of any kind: labels and other files may lie in front of the images
 LOOK_TIMEOUT = 60.0
-# A line of it: kind, mode, group, path below the folder. A folder comes before what lies in it.
-LIST = 'find -H "$1" -mindepth 1 -printf "%y\\t%m\\t%G\\t%P\\0" 2>/dev/null | head -z -n "$2" | tr "\\0" "\\n"'
+# An entry of it: kind, mode, group, path below the folder. A folder comes before what lies in it.
+LIST = 'find -H "$1" -mindepth 1 -printf "%y\\t%m\\t%G\\t%P\\0" 2>/dev/null | head -z -n "$2"'
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def check_folder(host: Host, path: PurePath, pattern: str) -> FolderCheck:
                 f"(mode {stat.filemode(stat.S_IFDIR | top.mode)}); `chmod o+rx` it, or give its group r-x",
             )
         )
-    found, unreadable = _images(host, path, pattern, top, group)
+    found, unreadable = _images(host, path, pattern, group)
     if not found:
-        return FolderCheck((f"data folder {path}: no file matches {pattern!r} among its first {SAMPLE}",))
+        return FolderCheck((f"data folder {path}: no file matches {pattern!r} among its first {ENTRIES} entries",))
     if unreadable:
         return FolderCheck(
             (
@@ -96,19 +97,17 @@ def _top(host: Host, path: PurePath) -> Entry | None:
     return Entry("d" if stat.S_ISDIR(mode) else "f", stat.S_IMODE(mode), int(group), "")
 
 
-def _images(
-    host: Host, folder: PurePath, pattern: str, top: Entry, group: int | None
-) -> tuple[int, list[PurePosixPath]]:
-    folders = {"": top}
+def _images(host: Host, folder: PurePath, pattern: str, group: int | None) -> tuple[int, list[PurePosixPath]]:
+    reached = {".": True}  # folder -> whether the containers get into it, and into those above it
     found, unreadable = 0, []
     for entry in _entries(host, folder):
         path = PurePosixPath(entry.path)
+        way_is_open = reached.get(str(path.parent), True)
         if entry.kind == "d":
-            folders[entry.path] = entry
+            reached[str(path)] = way_is_open and entry.open_to(group, 5)
         elif entry.kind == "f" and re.match(pattern, path.name):
-            parent = folders.get("" if str(path.parent) == "." else str(path.parent))
             found += 1
-            if not entry.open_to(group, 4) or (parent is not None and not parent.open_to(group, 5)):
+            if not way_is_open or not entry.open_to(group, 4):
                 unreadable.append(path)
             if found == SAMPLE:
                 break
@@ -116,8 +115,8 @@ def _images(
 
 
 def _entries(host: Host, folder: PurePath) -> Iterator[Entry]:
-    listed = host.run("sh", "-c", LIST, "sh", str(folder), str(2 * SAMPLE), timeout=LOOK_TIMEOUT)
-    for line in listed.stdout.splitlines():
-        fields = line.split("\t", 3)
+    listed = host.run("sh", "-c", LIST, "sh", str(folder), str(ENTRIES), timeout=LOOK_TIMEOUT)
+    for entry in listed.stdout.split("\0"):  # a name may hold a line break
+        fields = entry.split("\t", 3)
         if len(fields) == 4:
             yield Entry(fields[0], int(fields[1], 8), int(fields[2]), fields[3])

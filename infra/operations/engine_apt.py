@@ -28,6 +28,8 @@ OPTIONS = (
     "Dpkg::Options::=--force-confold",
     "--no-install-recommends",
 )
+# So that looking writes nothing, not even apt's own cache: root's apt would, in a plan too.
+NO_CACHE = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
 PLANNED = re.compile(r"^(Inst|Remv) (\S+)(?: \[[^\]]*\])?(?: \((\S+) ([^)\[]*))?")
 
 
@@ -58,12 +60,13 @@ def read_sources(host: Host) -> list[AptSource]:
     would say of themselves, codename and label, is then taken from the suite and the keyring.
     """
     fields = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"
-    answer = host.run("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
+    answer = host.run("apt-get", *NO_CACHE, "indextargets", "--format", fields, "Created-By: Packages")
     found = [AptSource(*parts) for line in answer.stdout.splitlines() if len(parts := line.strip().split("|")) == 4]
     if found:
         return found
     fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
-    answer = host.run("apt-get", "indextargets", "--no-release-info", "--format", fields, "Created-By: Packages")
+    unread = ("--no-release-info", "--format", fields, "Created-By: Packages")
+    answer = host.run("apt-get", *NO_CACHE, "indextargets", *unread)
     lines = [parts for line in answer.stdout.splitlines() if len(parts := line.strip().split("|")) == 4]
     return [AptSource(uri, suite, component, _label(uri, key)) for uri, suite, component, key in lines]
 
@@ -106,7 +109,7 @@ class Apt:
 
     def has_candidate(self, package: str) -> bool:
         """Whether apt could install the package from the lists it has."""
-        answer = self._host.run("env", "LC_ALL=C.UTF-8", "apt-cache", "policy", package)
+        answer = self._host.run("env", "LC_ALL=C.UTF-8", "apt-cache", *NO_CACHE, "policy", package)
         candidates = re.findall(r"^\s+Candidate: (\S+)$", answer.stdout, re.MULTILINE)
         return bool(candidates) and candidates[0] != "(none)"
 

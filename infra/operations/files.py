@@ -26,20 +26,34 @@ def masked_diff(path: str, old: bytes, new: bytes) -> str:
 
 
 class FilesWritten:
-    """The rendered files lie on the host with the content they should have."""
+    """The rendered files lie on the host with the content they should have, and those that are not meant do not."""
 
     name = "stack files written"
 
-    def __init__(self, host: Host, files: Sequence[RenderedFile]) -> None:
+    def __init__(self, host: Host, files: Sequence[RenderedFile], absent: Sequence[str] = ()) -> None:
         self._host = host
         self._files = files
+        self._absent = tuple(absent)
 
     def plan(self) -> list[Change]:
-        """One change for each file that is missing or differs."""
-        return [change for file in self._files if (change := self._change(file)) is not None]
+        """One change for each file that is missing, differs, or should not be there."""
+        changes = [change for file in self._files if (change := self._change(file)) is not None]
+        there = [path for path in self._absent if self._read(path) is not None]
+        return [*changes, *(self._removal(path) for path in there)]
+
+    def _removal(self, path: str) -> Change:
+        as_root = not self._host.is_local
+
+        def remove() -> None:
+            self._host.run("rm", path, as_root=as_root)
+
+        return Change(f"remove {PurePosixPath(path).name}", remove)
+
+    def _read(self, path: str) -> bytes | None:
+        return self._host.read(path, as_root=not self._host.is_local)
 
     def _change(self, file: RenderedFile) -> Change | None:
-        present = self._host.read(file.path, as_root=not self._host.is_local)
+        present = self._read(file.path)
         if present == file.content:
             return None
         name = PurePosixPath(file.path).name

@@ -33,14 +33,16 @@ class FolderThere:
     def plan(self) -> list[Change]:
         """One change where it is missing, or somebody else's, or open to others than it should be."""
         # Exit code 1: it is not there.
-        shown = self._host.run("stat", "-L", "-c", "%F %u %a", "--", self._path, ok=(0, 1), as_root=True)
-        if shown.ok and shown.stdout.strip() == f"directory 0 {self._mode:o}":
+        shown = self._host.run("stat", "-L", "-c", "%F %u:%g %a", "--", self._path, ok=(0, 1), as_root=True)
+        if shown.ok and shown.stdout.strip() == f"directory 0:0 {self._mode:o}":
             return []
         verb = "make" if not shown.ok else "correct owner and mode of"
         return [Change(f"{verb} the folder {self._path}", self._make)]
 
     def _make(self) -> None:
-        self._host.run("install", "-d", "-o", "root", "-g", "root", "-m", f"{self._mode:o}", self._path, as_root=True)
+        # Five digits also take away the bit by which a folder hands on its group: new folders inherit it.
+        mode = f"{self._mode:05o}"
+        self._host.run("install", "-d", "-o", "root", "-g", "root", "-m", mode, self._path, as_root=True)
 
 
 class FolderSent:

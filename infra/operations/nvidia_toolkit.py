@@ -11,7 +11,7 @@ from infra.hosts.base import Host
 from infra.operation import Change
 from infra.operations.compose_cli import ANY_EXIT_CODE
 from infra.operations.daemon_config import owe_restart
-from infra.operations.engine_apt import Apt
+from infra.operations.engine_apt import NO_CACHE, Apt
 from infra.operations.engine_platform import read_distribution
 from infra.operations.nvidia_facts import COMMAND_NOT_FOUND, version_numbers
 from infra.operations.nvidia_key import checked_keyring, fetch_key, fingerprints, is_pinned
@@ -22,8 +22,6 @@ PACKAGE = "nvidia-container-toolkit"
 OLDEST = "1.17.8"
 KEYRING_FILE = "/etc/apt/keyrings/labelrig-nvidia.gpg"
 SOURCE_FILE = "/etc/apt/sources.list.d/labelrig-nvidia.sources"
-# So that looking writes nothing, not even apt's own cache.
-NO_CACHE = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
 FETCHED = re.compile(r"^'([^']+)'", re.MULTILINE)
 
 

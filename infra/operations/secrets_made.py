@@ -13,7 +13,7 @@ from infra.settings import Settings, missing_secrets
 class SecretsMade:
     """`.env` holds every secret, and nobody else may read the file."""
 
-    def __init__(self, host: Host, env_file: Path, settings: Settings) -> None:
+    def __init__(self, host: Host, env_file: Path | str, settings: Settings) -> None:
         self._host = host
         self._env_file = PurePosixPath(env_file)
         self._missing = missing_secrets(settings)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.errors import CommandFailed, LabelrigError, ProofFailed
+from infra.errors import CommandFailed, LabelrigError, LabelStudioError, ProofFailed
 from infra.hosts.base import Exec
 from infra.labelstudio.config import ProjectSpec
 from infra.operations.stack import StackRunning, health_of, last_lines
@@ -78,16 +78,20 @@ def pass_gate(
         if container is None or health_of(container) != "healthy":
             raise LabelrigError(f"{service} is not healthy{tail_of(container)}")
     report.settled("every container healthy", [])
-    backend = backend_facts(context.exec_in_backend)
+    sam2 = running.container("sam2")
+    try:
+        backend = backend_facts(context.exec_in_backend)
+    except ProofFailed as error:
+        raise ProofFailed(f"{error}{tail_of(sam2)}") from None
     if gpu and not str(backend.device).startswith("cuda"):
-        raise ProofFailed(
-            f"the SAM2 backend runs on {backend.device} and not on the GPU{tail_of(running.container('sam2'))}"
-        )
+        raise ProofFailed(f"the SAM2 backend runs on {backend.device} and not on the GPU{tail_of(sam2)}")
     report.settled(f"SAM2 on {backend.device}", [])
     try:
         proof = verify(settings, spec, context, report)
     except LabelrigError as error:
-        raise type(error)(f"{error}{tail_of(running.container('sam2'))}") from None
+        # What Label Studio could not do may be its own fault, or that of the backend behind it.
+        others = tail_of(running.container("label-studio")) if isinstance(error, LabelStudioError) else ""
+        raise type(error)(f"{error}{others}{tail_of(sam2)}") from None
     report.settled(proof.sentence(), [])
     report.facts |= {"device": backend.device, "engine": backend.engine}
     return proof

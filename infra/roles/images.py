@@ -87,7 +87,7 @@ def settle_images(
 
     Raises:
         CannotKnow: what they are built on is decided by an engine that does not run yet.
-        HostError: they are to be sent, and this machine has no engine.
+        HostError: they are to be sent, and this machine has no engine, or another processor.
     """
     ready = engine_state(host) is EngineState.ANSWERS
     built = [service for service in services if service not in own]
@@ -98,7 +98,13 @@ def settle_images(
         has_engine = engine_state(here) is EngineState.ANSWERS
         if way == "ship" and not has_engine:
             raise HostError(f"images are to be sent to {host.name} (`images: ship`), and no Docker engine runs here")
-        if has_engine and (way == "ship" or _complete(here, repository, built) is not None):
+        same = has_engine and _processor(here) == _processor(host)
+        if way == "ship" and not same:
+            raise HostError(
+                f"images are to be sent to {host.name} (`images: ship`), and those of this machine are for another "
+                f"processor ({_processor(here)}, there it is {_processor(host)}); `images: host` builds them there"
+            )
+        if same and (way == "ship" or _complete(here, repository, built) is not None):
             images = plan_images(here, repository, settings, report, services=services, own=own)
             return ImageOrigin(images, ships=True)
     if not ready:
@@ -131,11 +137,15 @@ def possible_images(
 
 
 def _bases(host: Host, repository: Path, official: OfficialImages | None = None) -> dict[str, Base]:
-    machine = None if host.is_local else host.run("uname", "-m").stdout.strip()
+    machine = None if host.is_local else _processor(host)
     return {
         "official": official_base(official or OfficialImages()),
         "debootstrap": debootstrap_base(repository, machine),
     }
+
+
+def _processor(host: Host) -> str:
+    return host.run("uname", "-m").stdout.strip()
 
 
 def _image_set(

@@ -95,7 +95,9 @@ def user() -> Iterator[User]:
     """Somebody who has a password and no rights."""
     assert shutil.which("sudo"), "these tests need sudo: `./inv test` as root installs it"
     one = User(f"lr-{secrets.token_hex(4)}")
-    subprocess.run(("useradd", "--create-home", "--shell", "/bin/sh", one.name), check=True)
+    # Far from the numbers of users in containers: whoever has one of those would own their processes, to the end.
+    numbers = ("--key", "UID_MIN=40000", "--key", "UID_MAX=59999", "--key", "GID_MIN=40000", "--key", "GID_MAX=59999")
+    subprocess.run(("useradd", *numbers, "--create-home", "--shell", "/bin/sh", one.name), check=True)
     subprocess.run(("chpasswd",), input=f"{one.name}:{PASSWORD}".encode(), check=True)
     yield one
     one.rules.unlink(missing_ok=True)

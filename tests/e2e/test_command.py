@@ -132,6 +132,18 @@ def test_a_project_that_is_not_there_is_no_project_to_encode(stack: Stack) -> No
     assert "error: Label Studio has no project called 'No such thing'" in done.stderr
 
 
+def test_a_changed_setting_never_starts_an_empty_database(stack: Stack) -> None:
+    before = up(stack)
+    done = inv(stack, "up", LABELRIG_DATABASE="postgres")
+    assert done.returncode == 2
+    assert "works on sqlite, and the settings say postgres, which would begin empty" in done.stderr
+    assert "`./inv database.move --to postgres` moves the work there" in done.stderr
+    there = inv(stack, "database.move", "--to", "sqlite", "--yes")
+    assert there.returncode == 2
+    assert "the stack of this machine works on sqlite already; nothing was changed" in there.stderr
+    assert up(stack)["proof"]["task_id"] == before["proof"]["task_id"]
+
+
 def test_purge_asks_first(stack: Stack) -> None:
     done = inv(stack, "down", "--purge")
     assert done.returncode == 2

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.unit.infra.export_bench import ExportBench
 from tests.unit.infra.labelstudio_bench import Bench
 
 
@@ -12,3 +14,10 @@ def bench() -> Iterator[Bench]:
     one = Bench()
     yield one
     one.access.close()
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> Iterator[ExportBench]:
+    one = ExportBench(tmp_path)
+    yield one
+    one.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.operations.engine_apt import NO_CACHE
 from infra.operations.image_apt import apt_conf, read_apt_settings
 from infra.operations.image_context import staged
 from infra.operations.image_machine import CA_BUNDLE_VARIABLES
@@ -24,7 +25,7 @@ NO_SECURITY = "https://mirror.lab/debian/|bookworm|main|Debian\n"
 
 def machine(sources: str, auth: str = "", proxy: str = "", name: str = "mirror.lab") -> FakeHost:
     host = FakeHost()
-    host.script("apt-get", "indextargets", "--format", FIELDS, "Created-By: Packages", stdout=sources)
+    host.script("apt-get", *NO_CACHE, "indextargets", "--format", FIELDS, "Created-By: Packages", stdout=sources)
     host.script("sh", "-c", AUTH, stdout=auth)
     for scheme in ("http", "https"):
         keys = (f"Acquire::{scheme}::Proxy::{name}", "general", f"Acquire::{scheme}::Proxy")
@@ -86,7 +87,7 @@ def test_without_a_mirror_that_fits_it_is_debians_own(sources: str) -> None:
 
 def test_a_machine_without_apt_builds_from_debians_own_mirror() -> None:
     host = FakeHost()
-    host.script("apt-get", "indextargets", "--format", FIELDS, "Created-By: Packages", exit_code=127)
+    host.script("apt-get", *NO_CACHE, "indextargets", "--format", FIELDS, "Created-By: Packages", exit_code=127)
     assert read_apt_settings(host, None)["sources.list"] == "deb http://deb.debian.org/debian bookworm main\n"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from infra.errors import CommandFailed, HostError
 from infra.operations.compose_cli import CANDIDATES, Compose, find_compose
-from infra.operations.engine_apt import ENVIRONMENT, OPTIONS, Apt, AptSource, parse_plan, unwelcome
+from infra.operations.engine_apt import ENVIRONMENT, NO_CACHE, OPTIONS, Apt, AptSource, parse_plan, unwelcome
 from infra.operations.engine_client import EngineState
 from infra.operations.engine_packages import EnginePackages, debian_mirror
 from infra.operations.engine_platform import (
@@ -52,7 +52,7 @@ def script_look(host: FakeHost, *, engine: bool = False, command: bool = False, 
 
 def script_candidate(host: FakeHost, package: str, candidate: str) -> None:
     host.script(
-        "env", "LC_ALL=C.UTF-8", "apt-cache", "policy", package,
+        "env", "LC_ALL=C.UTF-8", "apt-cache", *NO_CACHE, "policy", package,
         stdout=f"{package}:\n  Installed: (none)\n  Candidate: {candidate}\n" if candidate else "",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def bare(system: str) -> FakeHost:
     script_look(host)
     script_candidate(host, "docker-compose-plugin", "")
     fields = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"
-    host.script("apt-get", "indextargets", "--format", fields, "Created-By: Packages", stdout=SOURCES)
+    host.script("apt-get", *NO_CACHE, "indextargets", "--format", fields, "Created-By: Packages", stdout=SOURCES)
     return host
 
 
@@ -108,7 +108,7 @@ def test_a_source_of_the_next_release_that_somebody_made_is_left_alone() -> None
     host = bare("debian 12")
     fields = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"
     theirs = SOURCES + "http://mirror.lab/debian/|trixie|main|Debian\n"
-    host.script("apt-get", "indextargets", "--format", fields, "Created-By: Packages", stdout=theirs)
+    host.script("apt-get", *NO_CACHE, "indextargets", "--format", fields, "Created-By: Packages", stdout=theirs)
     assert summaries(host) == ["install docker.io, docker-compose with apt"]
 
 

@@ -26,7 +26,9 @@ from infra.report import Report
 from tests.fakes import FakeHost
 
 STOPPED = ("systemctl", "stop", "docker")
-START = "setsid env -u LABELRIG_RUN -u LABELRIG_COMMAND dockerd </dev/null >>/var/log/labelrig-dockerd.log 2>&1 & echo $!"
+START = (
+    "setsid env -u LABELRIG_RUN -u LABELRIG_COMMAND dockerd </dev/null >>/var/log/labelrig-dockerd.log 2>&1 & echo $!"
+)
 SCRIPT = ("env", "-u", "LABELRIG_RUN", "-u", "LABELRIG_COMMAND", SYSV_SCRIPT, "start")
 NO_PIDFILES = Daemon(pidfiles=())
 

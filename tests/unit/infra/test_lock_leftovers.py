@@ -69,9 +69,12 @@ def test_a_command_that_does_not_end_is_ended(host: Host, run_id: str, start: St
     report = Report(io.StringIO())
     wait_for_leftovers(host, run_id, report, deadline=0, grace=1)
     assert (polite.wait(5), stubborn.wait(5)) == (-15, -9)
-    said = "\n".join(report.notices)
-    assert "sending TERM to" in said
-    assert f"sending KILL to {stubborn.pid} sh -c" in said
+    (terminated,) = [one for one in report.notices if "sending TERM to" in one]
+    (killed,) = [one for one in report.notices if "sending KILL to" in one]
+    assert f"{polite.pid} sleep 60" in terminated
+    # What the shell just waits for stands there too, before or behind it.
+    assert f"{stubborn.pid} sh -c" in killed
+    assert f"{polite.pid} " not in killed
 
 
 def test_other_runs_and_commands_are_left_alone(host: Host, run_id: str, start: Start) -> None:

@@ -158,3 +158,27 @@ def test_for_real_nothing_is_unknown(error: LabelrigError) -> None:
     with pytest.raises(CannotKnow, match=r"^the images: no engine$"):
         runner.unknown("the images", "no engine")
     assert runner.report.stages[-1].unknown == []
+
+
+def test_something_is_pending_behind_a_change_or_an_unknown_of_a_plan_and_never_for_real() -> None:
+    runner = Previewer(Report(io.StringIO()))
+    runner.run([Switch("a", [], on=True)])
+    assert runner.pending is False
+    runner.unknown("containers", "which of them start anew is known later")
+    assert runner.pending is True
+    runner.run([Switch("a", [], on=True)])
+    assert runner.pending is True  # what was not known then is not known now
+    assert Previewer(Report(io.StringIO())).pending is False
+    applier = Applier(Report(io.StringIO()))
+    applier.run([Switch("a", [])])
+    assert applier.pending is False
+    with pytest.raises(CannotKnow):
+        applier.unknown("containers", "why")
+    assert applier.pending is False
+
+
+def test_an_error_that_ends_a_plan_leaves_nothing_pending_that_was_not() -> None:
+    runner = Previewer(Report(io.StringIO()))
+    with pytest.raises(HostError):
+        runner.run([Unreadable(HostError("no route"))])
+    assert runner.pending is False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from infra.errors import CommandTimedOut
+from infra.operations.engine_apt import NO_CACHE
 from infra.operations.outbound import outbound_problems, package_server
 from tests.fakes import FakeHost
 
 FIELDS = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"
 NEVER_FETCHED = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
-INDEXES = ("apt-get", "indextargets", "--format", FIELDS, "Created-By: Packages")
+INDEXES = ("apt-get", *NO_CACHE, "indextargets", "--format", FIELDS, "Created-By: Packages")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,9 @@ def machine(*uris: str, proxy: str = "", name: str = "deb.lab") -> FakeHost:
     """A machine whose apt uses these indexes, through a proxy for http where one is given."""
     host = FakeHost()
     host.script(*INDEXES, stdout="".join(f"{uri}|bookworm|main|Debian\n" for uri in uris))
-    host.script("apt-get", "indextargets", "--no-release-info", "--format", NEVER_FETCHED, "Created-By: Packages")
+    host.script(
+        "apt-get", *NO_CACHE, "indextargets", "--no-release-info", "--format", NEVER_FETCHED, "Created-By: Packages"
+    )
     for scheme in ("http", "https"):
         host.script(
             "apt-config", "shell",
@@ -66,7 +69,7 @@ def test_an_address_that_is_a_number_needs_no_name() -> None:
 def test_a_server_whose_package_lists_were_never_fetched_is_checked_too() -> None:
     host = machine()
     host.script(
-        *("apt-get", "indextargets", "--no-release-info", "--format", NEVER_FETCHED, "Created-By: Packages"),
+        *("apt-get", *NO_CACHE, "indextargets", "--no-release-info", "--format", NEVER_FETCHED, "Created-By: Packages"),
         stdout="http://deb.lab/debian/|bookworm|main|/usr/share/keyrings/debian-archive-keyring.gpg\n",
     )
     assert package_server(host) == "deb.lab"

@@ -125,7 +125,7 @@ class TestFolder:
 
     def test_a_folder_without_images_is_named(self, folder: Path) -> None:
         (folder / "sub" / "a b.png").rename(folder / "sub" / "a b.jpg")
-        assert self.check(folder) == f"data folder {folder}: no file matches '.*png' among its first 1000"
+        assert self.check(folder) == f"data folder {folder}: no file matches '.*png' among its first 20000 entries"
 
     def test_a_folder_that_only_its_owner_may_read_is_named(self, folder: Path) -> None:
         folder.chmod(0o700)

@@ -1,0 +1,203 @@
+"""Tasks on what people have made: export, import, config.check, database.move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from commands.base import (
+    HOST_HELP,
+    choose,
+    confirm,
+    decimal,
+    expected_errors_in_words,
+    finish,
+    local_settings,
+    number,
+    wishes,
+)
+from commands.base import out as show
+from infra.export.command import HELP as EXPORT_HELP
+from infra.importing.command import HELP as IMPORT_HELP
+
+ONE_HOST = {
+    "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
+    "inventory": HOST_HELP["inventory"],
+}
+
+
+@task(
+    iterable=["host", "group"],
+    help={
+        **HOST_HELP,
+        "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
+        "to": "postgres or sqlite",
+        "replace": "put work aside that the target holds already",
+        "yes": "do not ask; Label Studio is stopped while the work is copied",
+        "lock_wait": "how long to wait when another run holds the host, such as 90s or 30m",
+        "json": "print the result as JSON on stdout",
+    },
+)
+@expected_errors_in_words
+def move(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    to: str,
+    limit: str | None = None,
+    inventory: str | None = None,
+    replace: bool = False,
+    yes: bool = False,
+    lock_wait: str | None = None,
+    json: bool = False,
+) -> None:
+    """Move projects, annotations and users from SQLite to PostgreSQL or back; nothing is deleted."""
+    from infra.settings import Database
+
+    if to not in get_args(Database):
+        raise Exit(f"error: --to {to}: must be {' or '.join(get_args(Database))}", code=2)
+    if not yes:
+        confirm("Label Studio stops while the work is copied; some 10 000 tasks take one to two minutes.")
+    if host or group or limit:
+        from infra.deploy.move_command import run_move
+
+        choice = choose(host, group, limit, inventory)
+        said = wishes("database.move", lock_wait=lock_wait)
+        finish(run_move(choice, said, to, replace_target=replace), json=json)  # type: ignore[arg-type]
+        return
+    from infra.database.here import move_here
+    from infra.deploy.move_command import told
+    from infra.report import Report
+
+    report = Report()
+    moved = move_here(local_settings(), to, report, replace_target=replace)  # type: ignore[arg-type]
+    report.facts["moved"] = told(moved)
+    show(report.as_json() if json else f"{told(moved)}\n\n{report.recap()}")
+
+
+@task(
+    iterable=["host"],
+    help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in EXPORT_HELP.items()}},
+)
+@expected_errors_in_words
+def export(
+    _context: Context,
+    host: list[str],
+    format: str,
+    inventory: str | None = None,
+    out: str | None = None,
+    project: str | None = None,
+    labels: str | None = None,
+    tasks: str | None = None,
+    annotators: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    annotations: str | None = None,
+    all_tasks: bool = False,
+    config: str | None = None,
+    config_version: str | None = None,
+    classes: str | None = None,
+    coco: str = "compressed",
+    instance: bool = False,
+    split: bool = False,
+    tolerance: str | None = None,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON or Label Studio's own JSON; ghosts removed."""
+    from infra.deploy.project_command import label_studio_at
+    from infra.export.command import export_project
+    from infra.report import Report
+    from infra.settings import REPOSITORY
+
+    report = Report()
+    with label_studio_at(choose(host, [], None, inventory), wishes("export"), report) as (access, default):
+        summary = export_project(
+            access.client(),
+            project or default,
+            REPOSITORY,
+            report,
+            format_name=format,
+            out=None if out is None else Path(out),
+            labels=labels,
+            tasks=tasks,
+            annotators=annotators,
+            since=since,
+            until=until,
+            annotations=annotations,
+            all_tasks=all_tasks,
+            config=config,
+            config_version=number("--config-version", config_version),
+            classes=None if classes is None else Path(classes),
+            coco=coco,
+            instance=instance,
+            split=split,
+            tolerance=decimal("--tolerance", tolerance),
+            force=force,
+        )
+    show(report.as_json() if json else summary.sentence())
+    if summary.problems:
+        raise Exit("", code=1)
+
+
+@task(
+    name="import",
+    positional=["path"],
+    iterable=["host"],
+    help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in IMPORT_HELP.items() if name != "as"}}
+    | {"kind": IMPORT_HELP["as"]},
+)
+@expected_errors_in_words
+def put_back(
+    _context: Context,
+    path: str,
+    host: list[str],
+    inventory: str | None = None,
+    project: str | None = None,
+    format: str | None = None,
+    kind: str = "annotation",
+    create_tasks: bool = False,
+    json: bool = False,
+) -> None:
+    """Put an export back into a project, once; a person's annotation is never overwritten."""
+    from infra.deploy.project_command import label_studio_at
+    from infra.importing.command import import_into_project
+    from infra.report import Report
+
+    report = Report()
+    with label_studio_at(choose(host, [], None, inventory), wishes("import"), report) as (access, default):
+        summary = import_into_project(
+            access.client(),
+            project or default,
+            report,
+            path=Path(path),
+            format_name=format,
+            as_kind=kind,
+            create_tasks=create_tasks,
+        )
+    show(report.as_json() if json else summary.sentence())
+
+
+@task(
+    help={
+        "path": "a file or folder (default: all of labeling_configs)",
+        "data": "keys of the tasks' data, with commas: image variables must be among them",
+        "json": "print the result as JSON on stdout",
+    },
+)
+@expected_errors_in_words
+def check(_context: Context, path: str = "", data: str | None = None, json: bool = False) -> None:
+    """Check labeling configurations: XML, tags, prompts, outputs, hotkeys, colours; every problem with its line."""
+    from infra.labelstudio.config_check import check_configs
+    from infra.report import Report
+    from infra.settings import REPOSITORY
+
+    keys = None if data is None else [one.strip() for one in data.split(",")]
+    checked = check_configs(REPOSITORY, Path(path) if path else None, keys)
+    report = Report()
+    report.facts["files"] = list(checked.files)
+    show(report.as_json() if json else checked.sentence())

@@ -1,0 +1,92 @@
+"""Tasks that only look: status, logs, tunnel, doctor. Without a host they look at this machine."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, number, wishes
+
+MANY = ["host", "group"]
+HELP = {
+    **HOST_HELP,
+    "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine); may be given several times",
+    "json": "print the result as JSON on stdout",
+}
+
+
+@task(iterable=MANY, help=HELP)
+@expected_errors_in_words
+def status(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say how a stack is: containers, model, device, GPU memory, disk, release."""
+    from infra.deploy.look_command import run_status
+
+    finish(run_status(choose(host, group, limit, inventory), wishes("status")), json=json)
+
+
+@task(iterable=MANY, help=HELP)
+@expected_errors_in_words
+def doctor(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Walk from SSH to a click; name the first broken link and its fix. Exit code 1: broken, 2: warnings only."""
+    from infra.deploy.look_command import run_doctor
+
+    finish(run_doctor(choose(host, group, limit, inventory), wishes("doctor")), json=json)
+
+
+@task(
+    iterable=[*MANY, "service"],
+    help={
+        **{name: text for name, text in HELP.items() if name != "json"},
+        "service": "label-studio, sam2 or db (default: all); may be given several times",
+        "follow": "go on until stopped by hand",
+        "since": "only what is newer: 10m, 2h, or a time such as 2026-05-01T12:00:00",
+        "tail": "only so many lines of each service",
+    },
+)
+@expected_errors_in_words
+def logs(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    service: list[str],
+    limit: str | None = None,
+    inventory: str | None = None,
+    follow: bool = False,
+    since: str | None = None,
+    tail: str | None = None,
+) -> None:
+    """Show what the containers say; with --follow until stopped by hand."""
+    from infra.deploy.look_command import run_logs
+
+    choice = choose(host, group, limit, inventory)
+    run_logs(choice, wishes("logs"), service, follow=follow, since=since, tail=number("--tail", tail))
+
+
+@task(
+    iterable=["host"],
+    help={
+        "host": HOST_HELP["host"].partition(";")[0],
+        "inventory": HOST_HELP["inventory"],
+        "local_port": "port on this machine (default: the host's own, or a free one where that is taken)",
+    },
+)
+@expected_errors_in_words
+def tunnel(_context: Context, host: list[str], inventory: str | None = None, local_port: str | None = None) -> None:
+    """Open a host's Label Studio on this machine without publishing a port; until stopped by hand."""
+    from infra.deploy.look_command import run_tunnel
+
+    run_tunnel(choose(host, [], None, inventory), wishes("tunnel"), number("--local-port", local_port))

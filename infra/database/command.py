@@ -1,0 +1,99 @@
+"""`./inv database.move`: what moving the work needs of a stack, here or on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from infra.database.move import Moved, move_database
+from infra.errors import LabelrigError
+from infra.folders import ImageFolder
+from infra.operation import converge
+from infra.operations.compose_cli import Compose
+from infra.operations.engine_client import engine_client
+from infra.operations.files import FilesWritten
+from infra.operations.image_build import ImageSet
+from infra.rendering import POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
+from infra.report import Report
+from infra.settings import Database
+from infra.site import Site, rendered
+from infra.stages import stack_running
+
+MODEL = "LABELRIG_SAM2_MODEL"
+BOTH = "move"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A stack whose work is to move.
+
+    Attributes:
+        site: with every secret, also the database server's.
+        images: of every service, the database server's too.
+        folders: the image folders that are mounted.
+        settle: writes a choice of database down, with the files, images and model of the stack on it, so that the next
+            run goes on there.
+        gate: raises where the stack does not do its work.
+    """
+
+    site: Site
+    images: ImageSet
+    folders: Sequence[ImageFolder]
+    settle: Callable[[Site, list[RenderedFile], ImageSet, str], None]
+    gate: Callable[[Site], None]
+
+
+def move_work(ground: Ground, to: Database, report: Report, *, replace_target: bool) -> Moved:
+    """Move the work of a stack; see `infra.database.move.move_database`."""
+    site = ground.site
+    model = model_of(site)
+    both = _both(site, ground, model)
+    converge([FilesWritten(site.host, both[1])], report)
+
+    def switch(kind: Database) -> None:
+        on = on_database(site, kind)
+        services = ground.images.tags
+        images = replace(ground.images, tags={name: tag for name, tag in services.items() if name in on.services})
+        ground.settle(on, rendered(on, images, model, ground.folders, report), images, model)
+        with closing(engine_client(site.host)) as engine:
+            converge([stack_running(on, lambda: engine, report)], report)
+
+    return move_database(
+        site.host,
+        Compose(site.host, site.settings.project, both[0].compose, both[0].env),
+        site.settings.project,
+        to,
+        report,
+        switch=switch,
+        gate=lambda: ground.gate(on_database(site, to)),
+        replace=replace_target,
+    )
+
+
+def on_database(site: Site, kind: Database) -> Site:
+    """The same stack on a kind of database."""
+    return replace(site, settings=site.settings.model_copy(update={"database": kind}))
+
+
+def model_of(site: Site) -> str:
+    """The model that the stack runs, by its files.
+
+    Raises:
+        LabelrigError: there is no stack.
+    """
+    content = site.host.read(site.files.env, as_root=not site.host.is_local)
+    for line in (content or b"").decode("utf-8", "replace").splitlines():
+        name, _, value = line.partition("=")
+        if name == MODEL:
+            return value.strip("'")
+    task = "up" if site.host.is_local else "deploy"
+    raise LabelrigError(f"{site.host.name}: there is no stack {site.settings.project} here; `./inv {task}` makes it")
+
+
+def _both(site: Site, ground: Ground, model: str) -> tuple[StackFiles, list[RenderedFile]]:
+    """Files of a stack with both databases, for as long as the work moves. Never what the next run starts from."""
+    files = StackFiles(f"{site.state}/{BOTH}", (POSTGRES,))
+    settings = site.settings.model_copy(update={"database": "postgres"})
+    values = stack_values(settings, ground.images.tags, model)
+    return files, render_stack(files, values, ground.folders, ground.folders, [], settings.backend)

@@ -1,0 +1,78 @@
+"""Moving the work of this machine's own stack."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from infra.database.choice import database_of
+from infra.database.command import Ground, move_work
+from infra.database.move import Moved
+from infra.errors import ProofFailed, SettingsError
+from infra.folders import read_folders
+from infra.hosts.local import LocalHost
+from infra.labelstudio.session import token_works
+from infra.operation import Operation, converge
+from infra.operations.files import FilesWritten
+from infra.operations.image_build import ImageSet
+from infra.operations.image_recipe import DB, SERVICES
+from infra.operations.remembered import SettingsRemembered
+from infra.operations.secrets_made import SecretsMade
+from infra.rendering import RenderedFile
+from infra.report import Report
+from infra.roles.gate import backend_facts
+from infra.roles.images import images_role, plan_images
+from infra.settings import REPOSITORY, Database, Settings, env_file, load_settings
+from infra.site import Site, local_site
+
+
+def move_here(settings: Settings, to: Database, report: Report, *, replace_target: bool) -> Moved:
+    """Move the work of this machine's stack to the other kind of database, and remember the choice in `.env`.
+
+    Raises:
+        SettingsError: it works on that kind already.
+        RolledBack, LabelrigError: see `infra.database.move.move_database`.
+    """
+    host, env_path = LocalHost(), env_file(os.environ)
+
+    def reload() -> Settings:
+        return load_settings(env_path, os.environ, {})
+
+    site = local_site(host, settings, env_path, reload)
+    now = database_of(site)
+    if now == to:
+        raise SettingsError(f"the stack of this machine works on {to} already; nothing was changed")
+    with report.stage("prepare"):
+        wanted = settings.model_copy(update={"database": "postgres"})
+        converge([SecretsMade(host, env_path, wanted)], report)
+        services = (DB, *SERVICES)
+        images = plan_images(host, REPOSITORY, settings, report, services=services)
+        converge(images_role(host, images, report), report)
+    site = replace(site, settings=reload().model_copy(update={"database": now or "sqlite"}))
+
+    def settle(on: Site, files: list[RenderedFile], _images: ImageSet, _model: str) -> None:
+        chosen = {"LABELRIG_DATABASE": on.settings.database}
+        operations: list[Operation] = [
+            SettingsRemembered(host, Path(env_path), chosen),
+            FilesWritten(host, files, on.files.unused),
+        ]
+        converge(operations, report)
+
+    return move_work(
+        Ground(site, images, read_folders(host, site.files.folders), settle, check_stack), to, report,
+        replace_target=replace_target,
+    )  # fmt: skip
+
+
+def check_stack(site: Site) -> None:
+    """The gate of a move: the token is accepted, and the backend answers.
+
+    Raises:
+        ProofFailed: Label Studio does not take the token that it took before.
+    """
+    key = site.settings.api_key
+    with site.host.forwarded(site.settings.port, site.settings.own_address) as url:
+        if key is None or not token_works(url, key.get_secret_value()):
+            raise ProofFailed("Label Studio does not take the personal access token that it took before")
+    backend_facts(site.exec_in("sam2"))

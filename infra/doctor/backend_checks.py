@@ -1,0 +1,91 @@
+"""The last links: the backend in Label Studio, its interactive flag, and one real click."""
+
+from __future__ import annotations
+
+import io
+
+from infra.doctor.diagnosis import Finding, broken, ok, warning
+from infra.doctor.inspection import Inspection
+from infra.errors import LabelrigError
+from infra.labelstudio.answers import PRIVATE_ADDRESS
+from infra.labelstudio.labeling_checks import problems_in
+from infra.labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
+from infra.labelstudio.models import Backend
+from infra.operations.ml_backend import same_url
+from infra.report import Report
+from infra.roles.project import BACKEND_URL, ProjectContext
+from infra.roles.verify import verify
+
+
+def check_backend(look: Inspection) -> Finding:
+    """The backend is registered once, and Label Studio gets good answers from it."""
+    ours, others = _backends(look)
+    if not ours:
+        there = ", ".join(one.url for one in others) or "none"
+        return broken(f"no ML backend {BACKEND_URL} is registered (there are: {there})", f"{look.again} registers it")
+    if not ours[0].connected:
+        said = " ".join(ours[0].error.split()) or "it gives no reason"
+        fix = f"{look.inv('logs')} shows what the backend answered"
+        if PRIVATE_ADDRESS in said:
+            fix = f"{look.again} makes the container anew, with the settings that open the stack's own network"
+        return broken(f"Label Studio's state of {BACKEND_URL} is {ours[0].state}: {said}", fix)
+    if len(ours) > 1:
+        return warning(f"{BACKEND_URL} is registered {len(ours)} times", f"{look.again} keeps one")
+    return ok(f"{BACKEND_URL} is connected, model {ours[0].model_version or 'unnamed'}")
+
+
+def check_interactive(look: Inspection) -> Finding:
+    """Clicks go to the backend, and the labeling configuration has a tool to click with and one for the mask."""
+    ours, others = _backends(look)
+    if not ours or not ours[0].is_interactive:
+        return broken(
+            "the ML backend is not interactive: the editor never asks it",
+            f'{look.again}, or switch on "Interactive preannotations" in the project\'s settings (Model)',
+        )
+    try:
+        root = parse_xml(look.project().label_config)
+        problems = [f"line {line}: {what}" for line, what in problems_in(root)]
+    except XmlProblem as problem:
+        problems = [str(problem)]
+    if problems:
+        return broken(f"the project's labeling configuration: {problems[0]}", f"{look.again} puts ours back")
+    labeling = labeling_config(look.project().label_config, root)
+    first = next((one for one in others if one.is_interactive and one.id < ours[0].id), None)
+    if first is not None:
+        return warning(
+            f"another interactive ML backend comes first, {first.title} at {first.url}: the editor asks that one",
+            "remove it in the project's settings (Model)",
+        )
+    tools = [control.tag for control in (labeling.point, labeling.box) if control is not None]
+    return ok(
+        f"interactive; smart tools: {', '.join(tools)}; masks go to {labeling.mask.tag if labeling.mask else '?'}"
+    )
+
+
+def check_click(look: Inspection) -> Finding:
+    """One click as the editor sends it comes back as a mask."""
+    scratch = Report(io.StringIO())
+    context = ProjectContext(
+        host=look.host,
+        env_file=look.site.env_file,
+        folder=look.folder(),
+        access=look.access,
+        exec_in_label_studio=look.exec_in("label-studio"),
+        exec_in_backend=look.exec_in("sam2"),
+        report=scratch,
+        truth=look.truth,
+    )
+    try:
+        proof = verify(look.site.settings, look.spec, context, scratch)
+    except LabelrigError as error:
+        return broken(str(error), f"{look.inv('logs')} shows what the backend did")
+    if scratch.notices:
+        return warning(f"{proof.sentence()}\n" + "\n".join(scratch.notices), "look at a few images in the browser")
+    return ok(proof.sentence())
+
+
+def _backends(look: Inspection) -> tuple[list[Backend], list[Backend]]:
+    """Ours, and the others."""
+    everything = look.client.backends(look.project().id)
+    ours = [one for one in everything if same_url(one.url, BACKEND_URL)]
+    return ours, [one for one in everything if one not in ours]

@@ -1,0 +1,120 @@
+"""The first links: SSH, clock, engine, rendered files, disks."""
+
+from __future__ import annotations
+
+import time
+
+from infra.doctor.diagnosis import Finding, broken, ok, warning
+from infra.doctor.inspection import Inspection
+from infra.errors import (
+    HostError,
+    HostKeyRefused,
+    LabelrigError,
+    LoginRefused,
+    SettingsError,
+    SudoRefused,
+)
+from infra.operations.compose_cli import find_compose
+from infra.operations.engine_client import EngineState, engine_state
+from infra.operations.preflight import DISK_TO_RUN, GIB, clock_problems, read_disk
+from infra.releases import Releases
+
+LOOK_TIMEOUT = 8.0
+DISK_LOW = 5 * GIB
+# Prints the arguments that are no files.
+MISSING = 'for file; do [ -f "$file" ] || printf "%s\\n" "$file"; done'
+SECRET_MODE = 0o600
+
+
+def check_ssh(look: Inspection) -> Finding:
+    """Login, host key, and root's rights."""
+    host = look.host
+    if host.is_local:
+        return ok("not needed: it is this machine")
+    try:
+        user = host.run("id", "-un", timeout=LOOK_TIMEOUT).stdout.strip()
+        host.run("true", timeout=LOOK_TIMEOUT, as_root=True)
+    except LabelrigError as error:
+        return broken_ssh(host.name, error)
+    return ok(f"logged in as {user}{'' if user == 'root' else ', who may become root'}")
+
+
+def broken_ssh(name: str, error: LabelrigError) -> Finding:
+    """What an error on the way to a host means, and what to do."""
+    if isinstance(error, HostKeyRefused):
+        fix = "compare the fingerprint with the one its administrator names; a new host: add `--accept-new-host-key`"
+    elif isinstance(error, LoginRefused):
+        fix = "add your key to the user there (`ssh-copy-id`), or set `user` or `ssh_key` in infra/inventory.yaml"
+    elif isinstance(error, SudoRefused):
+        fix = "put LABELRIG_SUDO_PASSWORD into .env, or let an administrator allow sudo without a password"
+    else:
+        fix = f"see whether the machine is on; `ssh -v` shows how far it comes; `address` of {name} is in the inventory"
+    return broken(str(error), fix)
+
+
+def check_clock(look: Inspection) -> Finding:
+    """The host's clock agrees with ours."""
+    if look.host.is_local:
+        return ok("not needed: it is this machine")
+    there = float(look.host.run("date", "+%s", timeout=LOOK_TIMEOUT).stdout)
+    here = time.time()
+    if problems := clock_problems(there, here):
+        return warning(problems[0], look.by_hand("sudo timedatectl set-ntp true"))
+    return ok(f"{abs(there - here):.0f} s apart")
+
+
+def check_engine(look: Inspection) -> Finding:
+    """The Docker engine answers, and compose is there."""
+    try:
+        with look.asking_engine() as engine:
+            version = str(engine.version().get("Version", "?"))
+    except HostError as error:
+        if look.host.is_local and engine_state(look.host) is EngineState.FORBIDDEN:
+            return broken(str(error), "`sudo usermod -aG docker $USER`, then log in again")
+        return broken(
+            str(error), f"{look.by_hand('sudo systemctl start docker')}; where none is installed {look.again}"
+        )
+    program = find_compose(look.host)
+    if program is None:
+        return broken(f"Docker {version}, and no compose version 2", f"{look.again} installs it")
+    compose = look.host.run(*program, "version", "--short", timeout=LOOK_TIMEOUT).stdout.strip()
+    return ok(f"Docker {version}, compose {compose}")
+
+
+def check_files(look: Inspection) -> Finding:
+    """What compose reads is there and whole, and so are the secrets."""
+    site, host = look.site, look.host
+    wanted = (site.files.env, *site.files.compose, site.files.folders, site.env_file)
+    as_root = not host.is_local
+    missing = host.run("sh", "-c", MISSING, "sh", *wanted, timeout=LOOK_TIMEOUT, as_root=as_root).stdout.splitlines()
+    if missing:
+        return broken(f"{len(missing)} of {len(wanted)} files are missing: {', '.join(missing)}", look.again)
+    changed = [] if host.is_local else _changed_files(look)
+    if changed:
+        return broken(f"changed since the release was made: {', '.join(changed)}", look.again)
+    try:
+        look.load_settings()
+    except (SettingsError, HostError) as error:
+        return broken(str(error), f"repair {site.env_file} by hand")
+    loose = host.run("stat", "-c", "%a", "--", site.env_file, timeout=LOOK_TIMEOUT, as_root=as_root).stdout.strip()
+    if int(loose, 8) & ~SECRET_MODE:
+        return warning(f"{site.env_file} is open to others (mode {loose})", look.by_hand(f"chmod 600 {site.env_file}"))
+    return ok(f"{len(wanted)} files in {site.stack_folder}")
+
+
+def check_disk(look: Inspection) -> Finding:
+    """There is room where the engine keeps containers and volumes."""
+    with look.asking_engine() as engine:
+        root = str(engine.info()["DockerRootDir"])
+    disk = read_disk(look.host, root)
+    seen = f"{disk.free / GIB:.1f} GiB free for Docker in {root}"
+    fix = f"{look.by_hand('docker system df')} shows what takes it; `docker image prune` removes unused images"
+    if disk.free < DISK_TO_RUN:
+        return broken(seen, fix)
+    return warning(seen, fix) if disk.free < DISK_LOW else ok(seen)
+
+
+def _changed_files(look: Inspection) -> list[str]:
+    """The files of the current release that are not what its manifest says."""
+    release = Releases(look.host, look.site.state).current()
+    return ["current (it leads to no release)"] if release is None else release.damaged()

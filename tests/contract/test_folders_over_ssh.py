@@ -1,0 +1,23 @@
+"""Folders on a host over a real SSH connection: the same bodies as on this machine."""
+
+# ruff: noqa: F403
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.hosts.ssh import SshHost
+from tests.sshd import Sshd
+from tests.unit.infra.test_data_folder import *
+from tests.unit.infra.test_folders_there import *
+from tests.unit.infra.test_folders_there import pytestmark as pytestmark
+
+
+@pytest.fixture(scope="module")
+def host(sshd: Sshd) -> Iterator[SshHost]:
+    """One connection for all of them."""
+    host = SshHost(sshd.target(), run_id="folders-over-ssh", notice=lambda _text: None)
+    yield host
+    host.close()

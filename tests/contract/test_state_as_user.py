@@ -1,0 +1,88 @@
+"""What a stack keeps on its host, where the login is a user with sudo: root's alone from birth, and readable to us."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.deploy.target import site_of
+from infra.errors import FileAccessError, SudoRefused
+from infra.hosts.ssh import SshHost
+from infra.inventory_schema import HostSettings
+from infra.operation import Operation, converge
+from infra.operations.folders_there import FolderSent, FolderThere
+from infra.operations.secrets_made import SecretsMade
+from infra.releases import ReleaseActive, Releases
+from tests.contract.conftest import PASSWORD, User
+from tests.recorder import RecordingHost, changes_in
+from tests.sshd import Sshd
+from tests.unit.infra.deploy_bench import quiet
+from tests.unit.infra.lock_bench import lock
+from tests.unit.infra.release_bench import FACTS, files
+
+Connected = Callable[..., SshHost]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes users: needs root")
+
+
+@pytest.fixture
+def host(sshd: Sshd, connected: Connected, user: User) -> SshHost:
+    user.may("USER ALL=(ALL) NOPASSWD: ALL")
+    return connected(sshd, user=user.name)
+
+
+def test_a_stack_s_state_is_root_s_and_the_next_run_finds_it(host: SshHost, open_folder: Path) -> None:
+    wish = HostSettings(name="lab", root=f"{open_folder}/srv", hooks=Path("/none"))
+    base = Path(f"{wish.root}/{wish.project}")
+    site = site_of(host, wish)
+    source = open_folder / "images"
+    source.mkdir()
+    (source / "a.png").write_bytes(b"\x89PNG")
+    releases = Releases(host, str(base))
+    operations: list[Operation] = [
+        FolderThere(host, wish.root, 0o755),
+        FolderThere(host, str(base), 0o750),
+        SecretsMade(host, Path(site.env_file), site.settings),
+        FolderSent(host, source, f"{wish.root}/labelrig-demo/images"),
+        ReleaseActive(releases, files(), FACTS),
+    ]
+    assert converge(operations, quiet()) == 6
+    with lock(host, str(base)).held():
+        assert sorted(path.name for path in base.iterdir()) == ["current", "lock", "releases", "secrets.env"]
+    secrets = base / "secrets.env"
+    for path, mode in ((base, 0o750), (secrets, 0o600), (base / "current" / "stack.env", 0o600)):
+        seen = path.stat()
+        assert (seen.st_uid, seen.st_gid, stat.S_IMODE(seen.st_mode)) == (0, 0, mode)
+    with pytest.raises(FileAccessError, match="Permission denied"):
+        host.read(str(secrets))
+    # The images are for the containers' user too.
+    assert host.run("cat", f"{wish.root}/labelrig-demo/images/a.png").ok
+
+    recorder = RecordingHost(host)
+    again = site.reload()
+    assert again.password is not None
+    assert again.secret_key is not None
+    looking: list[Operation] = [
+        FolderThere(recorder, wish.root, 0o755),
+        FolderThere(recorder, str(base), 0o750),
+        SecretsMade(recorder, Path(site.env_file), again),
+        FolderSent(recorder, source, f"{wish.root}/labelrig-demo/images"),
+        ReleaseActive(Releases(recorder, str(base)), files(), FACTS),
+    ]
+    assert [change.summary for operation in looking for change in operation.plan()] == []
+    assert changes_in(recorder) == []
+    shown = host.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '", as_root=True).stdout
+    assert again.password.get_secret_value() not in shown
+
+
+def test_a_user_without_sudo_may_not_even_ask_and_nothing_is_made(
+    sshd: Sshd, connected: Connected, user: User, open_folder: Path
+) -> None:
+    host: SshHost = connected(sshd, user=user.name)
+    with pytest.raises(SudoRefused) as caught:
+        converge([FolderThere(host, f"{open_folder}/srv", 0o755)], quiet())
+    assert PASSWORD not in str(caught.value)
+    assert list(open_folder.iterdir()) == []

@@ -1,0 +1,47 @@
+"""Clicks through the Label Studio of a lab host, judged against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.folders import folder_name
+from infra.hosts.ssh import SshHost
+from infra.hosts.ssh_connect import SshTarget
+from infra.labelstudio.client import Client
+from infra.labelstudio.config import load_project
+from infra.labelstudio.image_files import path_in
+from infra.labelstudio.truth import truth_of
+from infra.roles.project import DEFAULT_PROJECT
+from infra.settings import REPOSITORY
+from tests.deploy.command import Lab
+from tests.deploy.first import secrets_on
+from tests.e2e.clicks import Round, Scene, click
+from tests.labhost.host import DATA
+
+
+def mean_iou(lab: Lab, truth: Path, pictures: dict[str, Path], name: str = "lab1", port: int = 8080) -> float:
+    """One click on every object of every picture; the mean IoU with what was drawn."""
+    lab_host = lab.hosts[name]
+    target = SshTarget(name, lab_host.address, "operator", lab_host.port, lab_host.key, None, lab_host.known_hosts)
+    host = SshHost(target, run_id="a test")
+    spec = load_project(REPOSITORY, DEFAULT_PROJECT)
+    folder = folder_name(Path(DATA))
+    found: list[float] = []
+    try:
+        with host.forwarded(port) as url:
+            client = Client(url, secrets_on(lab_host)["LABEL_STUDIO_API_KEY"])
+            (project,) = client.projects(spec.title)
+            (backend,) = client.backends(project.id)
+            round_ = Round(client, spec, project.id, backend.id, folder, truth)
+            for task in client.tasks(project.id, spec.labeling.image_key):
+                path = path_in(folder, task.image)
+                assert path is not None
+                objects = truth_of(truth, pictures[path].name)
+                height, width = objects[0].mask().shape
+                scene = Scene(task, path, (width, height), tuple(objects))
+                found += [click(round_, scene, one).iou for one in objects]
+            client.close()
+    finally:
+        host.close()
+    assert len(found) >= len(pictures)
+    return sum(found) / len(found)

@@ -1,0 +1,112 @@
+"""The real `./inv`, as somebody at a laptop runs it against lab hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.settings import REPOSITORY
+from tests.labhost.host import DATA, LabHost
+
+TIMEOUT = 1200
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """Both streams, for a look at everything a person sees."""
+        return self.out + self.err
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+    def changed(self) -> list[str]:
+        """What `--json` says was changed, on all hosts."""
+        return [one for host in self.json["hosts"] for stage in host["stages"] for one in stage["changed"]]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Lab hosts and a folder of our own from which they are reached.
+
+    Attributes:
+        folder: holds the inventory and a `.env` without anything of whoever runs the tests.
+        hosts: name in the inventory -> lab host.
+        secrets: lines of that `.env`.
+    """
+
+    folder: Path
+    hosts: Mapping[str, LabHost]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    def inventory(self, name: str = "inventory.yaml", **settings: object) -> Path:
+        """Write an inventory with all hosts; `settings` are for each of them."""
+        hosts = {
+            name: {
+                "address": host.address,
+                "user": "operator",
+                "ssh_port": host.port,
+                "ssh_key": str(host.key),
+                "known_hosts": str(host.known_hosts),
+                "data": DATA,
+                "model": "demo",
+                **settings,
+            }
+            for name, host in self.hosts.items()
+        }
+        path = self.folder / name
+        path.write_text(yaml.safe_dump({"hosts": hosts}, allow_unicode=True))
+        return path
+
+    def start(self, task: str, *arguments: str, inventory: Path | None = None) -> subprocess.Popen[str]:
+        """Start a task and return its process."""
+        env_file = self.folder / ".env"
+        env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.secrets.items()))
+        env_file.chmod(0o600)
+        theirs = {
+            name: value for name, value in os.environ.items() if not name.startswith(("LABELRIG_", "LABEL_STUDIO_"))
+        }
+        named = () if inventory is None and task == "docs" else ("--inventory", str(inventory or self.inventory()))
+        return subprocess.Popen(
+            [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), task, *named, *arguments],
+            env=theirs | {"LABELRIG_ENV_FILE": str(env_file), "HOME": str(self.folder), "SSH_AUTH_SOCK": ""},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def inv(self, task: str, *arguments: str, inventory: Path | None = None) -> Ended:
+        """Run a task to its end."""
+        with self.start(task, *arguments, inventory=inventory) as process:
+            try:
+                out, err = process.communicate(timeout=TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise AssertionError(f"`{task}` did not end in {TIMEOUT} s:\n{out}{err}") from None
+        return Ended(process.returncode, out, err)
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    """Wait for a task that was started."""
+    out, err = process.communicate(timeout=TIMEOUT)
+    return Ended(process.returncode, out, err)

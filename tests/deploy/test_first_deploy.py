@@ -1,0 +1,179 @@
+"""From a bare host to a proven click, and again: the main road."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from infra.deploy import run as deploy_run
+from infra.deploy.commit import Commit
+from infra.deploy.run import Wishes, plan_host
+from infra.inventory import load_inventory
+from infra.report import Report
+from infra.settings import load_settings
+from tests.deploy.clicking import mean_iou
+from tests.deploy.command import Lab
+from tests.deploy.first import BASE, First, secrets_on
+from tests.labhost.host import LabHost
+from tests.recorder import RecordingHost, changes_in
+
+SERVICES = ("db", "sam2", "label-studio")
+
+
+def started(host: LabHost) -> dict[str, str]:
+    """When each container of the stack was started, by its name."""
+    names = host.inside_engine("ps", "--all", "--format", "{{.Names}}").stdout.split()
+    answer = host.inside_engine("inspect", "--format", "{{.Name}} {{.State.StartedAt}}", *names).stdout
+    return dict(line.strip("/").split() for line in answer.splitlines())
+
+
+def _tags(host: LabHost) -> list[str]:
+    tags = host.inside_engine("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert len(tags) >= len(SERVICES)
+    return tags
+
+
+def _logs(host: LabHost, service: str) -> str:
+    done = host.exec("sh", "-c", 'docker logs "$1" 2>&1', "sh", f"labelrig-{service}-1")
+    assert done.stdout
+    return done.stdout
+
+
+def _history(host: LabHost, tag: str) -> str:
+    return host.inside_engine("history", "--no-trunc", tag).stdout
+
+
+def test_the_plan_of_a_bare_host_shows_what_it_can_and_says_what_it_cannot(first: First) -> None:
+    assert first.plan.code == 0, first.plan.err
+    (host,) = first.plan.json["hosts"]
+    changes = first.plan.changed()
+    assert any(change.startswith("install docker.io") for change in changes)
+    assert any(change.startswith("send labelrig/sam2:") for change in changes)
+    assert {"containers", "project"} <= {one for stage in host["stages"] for one in stage["unknown"]}
+    (release,) = [one["diff"] for one in host["diffs"] if one["change"].startswith("write release ")]
+    assert "+LABEL_STUDIO_PASSWORD=(secret)" in release
+    assert "+++ compose.yaml (new)" in release
+
+
+def test_the_first_deploy_ends_in_a_proven_click(first: First) -> None:
+    (host,) = first.deploy.json["hosts"]
+    assert host["exit_code"] == 0
+    assert host["model"] == "demo"
+    assert host["device"] == "cpu"
+    assert host["proof"]["covered"] > 0
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{7}(-dirty)?", host["release"])
+    assert any("DEMO model" in notice for notice in host["notices"])
+
+
+def test_sam2_finds_what_was_drawn(first: First, lab: Lab, lab_scenes: Path, lab_pictures: dict[str, Path]) -> None:
+    assert first.deploy.code == 0
+    assert mean_iou(lab, lab_scenes / "truth", lab_pictures) >= 0.75
+
+
+def test_the_second_deploy_changes_and_restarts_nothing(first: First, lab: Lab) -> None:
+    assert first.deploy.code == 0
+    before = started(lab.hosts["lab1"])
+    assert len(before) == len(SERVICES)
+    again = lab.inv("deploy", "--host", "lab1", "--yes", "--json")
+    assert again.code == 0, again.err
+    assert again.changed() == []
+    assert started(lab.hosts["lab1"]) == before
+
+
+def test_a_plan_of_a_host_that_is_right_shows_nothing(first: First, lab: Lab) -> None:
+    assert first.deploy.code == 0
+    plan = lab.inv("plan", "--host", "lab1", "--json")
+    assert (plan.code, plan.changed()) == (0, [])
+    (host,) = plan.json["hosts"]
+    assert [one for stage in host["stages"] for one in stage["unknown"]] == []
+
+
+def test_no_secret_is_seen_anywhere(first: First, lab: Lab) -> None:
+    host = lab.hosts["lab1"]
+    secrets = secrets_on(host)
+    assert first.watch.rounds > 20
+    assert any("docker compose" in line or "docker-compose" in line for line in first.watch.lines)
+    places = {
+        "the plan": first.plan.said,
+        "the output": first.deploy.said,
+        "the process list": "\n".join(first.watch.lines),
+        "the engine's log": host.exec("cat", "/var/log/labelrig-dockerd.log").stdout,
+        "the audit log": host.exec("cat", f"{BASE}/audit.jsonl").stdout,
+        **{f"the logs of {name}": _logs(host, name) for name in SERVICES},
+        **{f"the history of {tag}": _history(host, tag) for tag in _tags(host)},
+    }
+    found = [(name, place) for place, text in places.items() for name, value in secrets.items() if value in text]
+    assert found == []
+
+
+def test_no_secret_is_in_the_layers_of_the_images(first: First, lab: Lab) -> None:
+    assert first.deploy.code == 0
+    host = lab.hosts["lab1"]
+    values = "\n".join(secrets_on(host).values())
+    # Every file of every layer that the engine has; containers' own writable layers hold what they were given.
+    layers = host.inside_engine("inspect", "--format", "{{.GraphDriver.Data.LowerDir}}", *_tags(host)).stdout
+    folders = sorted({one for line in layers.splitlines() for one in line.split(":") if one.startswith("/")})
+    assert folders
+    looked = host.exec("grep", "-rlaF", "-f", "/dev/stdin", *folders, stdin=values, check=False, timeout=300)
+    assert (looked.returncode, looked.stdout) == (1, "")
+
+
+def test_the_secrets_lie_in_files_of_root_alone(first: First, lab: Lab) -> None:
+    assert first.deploy.code == 0
+    host = lab.hosts["lab1"]
+    shown = host.exec("stat", "-c", "%a %U %n", BASE, f"{BASE}/secrets.env", f"{BASE}/current/stack.env").stdout
+    assert shown.splitlines() == [
+        f"750 root {BASE}",
+        f"600 root {BASE}/secrets.env",
+        f"600 root {BASE}/current/stack.env",
+    ]
+
+
+def test_label_studio_is_published_on_the_host_itself_only(first: First, lab: Lab) -> None:
+    assert first.deploy.code == 0
+    ports = lab.hosts["lab1"].inside_engine("ps", "--format", "{{.Ports}}").stdout.split()
+    assert [port for port in ports if "->" in port] == ["127.0.0.1:8080->8080/tcp"]
+
+
+def test_what_was_done_is_on_record(first: First, lab: Lab) -> None:
+    assert first.deploy.code == 0
+    audit = lab.inv("audit", "--host", "lab1", "--json").json["hosts"][0]["audit"]
+    assert (audit[0]["command"], audit[0]["result"], audit[0]["exit_code"]) == ("./inv deploy", "ok", 0)
+    releases = lab.inv("releases", "--host", "lab1", "--json").json["hosts"][0]["releases"]
+    assert [(one["current"], one["gate"]) for one in releases] == [(True, "passed")]
+    assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"
+
+
+def test_a_plan_changes_nothing(first: First, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded at the host: every command, and every file that is newer than the moment before."""
+    assert first.deploy.code == 0
+    host = lab.hosts["lab1"]
+    inventory = lab.inventory("other.yaml", backend={"MASK_KEEP": "clicked"}, docker_users=["guest"], port=8181)
+    (wish,) = load_inventory(inventory).select(["lab1"], [], None, {})
+    recorders: list[RecordingHost] = []
+
+    def recorded(*arguments: object, **more: object) -> RecordingHost:
+        recorders.append(RecordingHost(connect(*arguments, **more)))  # type: ignore[arg-type]
+        return recorders[-1]
+
+    connect = deploy_run.connect_to
+    monkeypatch.setattr(deploy_run, "connect_to", recorded)
+    host.exec("sh", "-c", "sleep 1.1; touch /tmp/before; sleep 1.1")
+    report = Report(io.StringIO())
+    wishes = Wishes("plan", load_settings(tmp_path / ".env", {}, {}), Commit("0" * 40, dirty=True))
+    plan_host(wishes, wish, report)
+    (recorder,) = recorders
+    assert len(recorder.commands) > 30
+    assert recorder.writes == []
+    assert changes_in(recorder) == []
+    # Not what plan does: logins are logged, and the running stack works on.
+    newer = host.exec(
+        "sh", "-c",
+        "find / -xdev -newer /tmp/before -type f "
+        r"! -path '/proc/*' ! -path '/sys/*' ! -path '/run/*' ! -path '/var/log/*' ! -path '/dev/*'",
+    ).stdout.split()  # fmt: skip
+    assert newer == []
+    assert report.changed > 0

@@ -1,0 +1,262 @@
+"""Releases that break, rollbacks, locks, and hosts that go down: the stack that served goes on serving."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from infra.errors import WaitTimeout
+from infra.waiting import wait_for
+from tests.deploy.command import Ended, Lab, ended
+from tests.deploy.first import BASE, First
+from tests.labhost.host import LabHost, docker
+
+HEALTHY_TIMEOUT = 240.0
+# How often a deploy is killed; the full run by hand takes 20.
+KILLS = int(os.environ.get("LABELRIG_TEST_KILLS", "3"))
+
+
+@pytest.fixture(autouse=True)
+def _deployed(first: First) -> None:
+    assert first.deploy.code == 0
+
+
+@pytest.fixture
+def host(lab: Lab) -> LabHost:
+    return lab.hosts["lab1"]
+
+
+def releases(lab: Lab) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = lab.inv("releases", "--host", "lab1", "--json").json["hosts"][0]["releases"]
+    return found
+
+
+def current(lab: Lab) -> str:
+    (one,) = [str(release["id"]) for release in releases(lab) if release["current"]]
+    return one
+
+
+def healths(host: LabHost) -> dict[str, str]:
+    answer = host.inside_engine("ps", "--all", "--format", "{{.Names}} {{.Status}}").stdout
+    return dict(line.split(" ", 1) for line in answer.splitlines())
+
+
+def wait_until_healthy(host: LabHost) -> None:
+    def all_healthy() -> bool | None:
+        shown = host.inside_engine("ps", "--all", "--format", "{{.Status}}", check=False)
+        states = shown.stdout.splitlines()
+        return True if len(states) == 3 and all("(healthy)" in state for state in states) else None
+
+    try:
+        wait_for("the stack to come back", all_healthy, timeout=HEALTHY_TIMEOUT)
+    except WaitTimeout as error:
+        raise AssertionError(f"{error}: {healths(host)}") from error
+
+
+def serves(lab: Lab) -> None:
+    """A click is answered, and nothing has to be changed for it."""
+    done = lab.inv("deploy", "--host", "lab1", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert done.changed() == []
+
+
+def rolled_back(lab: Lab, done: Ended, before: str, cause: str) -> None:
+    assert done.code == 5, done.said
+    assert cause in done.said
+    assert f"release {before} serves again" in done.said
+    assert current(lab) == before
+    newest = releases(lab)[0]
+    assert (newest["gate"], newest["current"]) == ("failed", False)
+    serves(lab)
+
+
+def test_a_release_that_breaks_the_backend_is_put_back(lab: Lab) -> None:
+    before = current(lab)
+    done = lab.inv(
+        "deploy", "--host", "lab1", "--yes", inventory=lab.inventory("bad.yaml", backend={"SAM2_DEVICE": "abacus"})
+    )
+    rolled_back(lab, done, before, "sam2 does not start; its last lines:")
+    assert "abacus" in done.said
+
+
+@pytest.fixture
+def broken_label_studio() -> Iterator[str]:
+    """An image that looks like Label Studio's and ends at once, in this machine's engine."""
+    tag = "labelrig-test/broken-label-studio:1"
+    images = docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    ours = next(one for one in images if one.startswith("labelrig/label-studio:"))
+    recipe = f'FROM {ours}\nCMD ["sh", "-c", "echo the disk of wonders is missing; exit 3"]\n'
+    docker("build", "--quiet", "--tag", tag, "-", stdin=recipe)
+    yield tag
+    docker("image", "rm", "--force", tag)
+
+
+def test_a_release_that_breaks_label_studio_is_put_back(lab: Lab, broken_label_studio: str) -> None:
+    before = current(lab)
+    inventory = lab.inventory("bad.yaml", label_studio_image=broken_label_studio)
+    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
+    rolled_back(lab, done, before, "label-studio does not start; its last lines:")
+    assert "the disk of wonders is missing" in done.said
+
+
+def test_a_hook_can_refuse_and_is_told_how_it_went(lab: Lab, tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    before = current(lab)
+    refuse = hooks / "pre-deploy"
+    refuse.write_text("#!/bin/sh\necho not during the review of $LABELRIG_HOST\nexit 1\n")
+    refuse.chmod(0o755)
+    inventory = lab.inventory("hooks.yaml", hooks=str(hooks), backend={"MASK_KEEP": "clicked"})
+    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
+    assert done.code == 1
+    assert "not during the review of lab1" in done.said
+    assert current(lab) == before
+    refuse.unlink()
+    told = hooks / "post-deploy"
+    told.write_text(f"#!/bin/sh\nenv | grep ^LABELRIG_ >{tmp_path}/told\n")
+    told.chmod(0o755)
+    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=lab.inventory("hooks.yaml", hooks=str(hooks)))
+    assert done.code == 0, done.err
+    values = dict(line.split("=", 1) for line in (tmp_path / "told").read_text().splitlines())
+    assert (values["LABELRIG_HOST"], values["LABELRIG_RESULT"]) == ("lab1", "ok")
+    assert values["LABELRIG_RELEASE"] == before
+
+
+def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost) -> None:
+    before = current(lab)
+    done = lab.inv(
+        "deploy", "--host", "lab1", "--yes", inventory=lab.inventory("b.yaml", backend={"MASK_KEEP": "clicked"})
+    )
+    assert done.code == 0, done.said
+    after = current(lab)
+    assert after != before
+    assert "MASK_KEEP=clicked" in host.inside_engine("inspect", "labelrig-sam2-1").stdout
+    assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
+    assert current(lab) == before
+    assert "MASK_KEEP" not in host.inside_engine("inspect", "labelrig-sam2-1").stdout
+    unknown = lab.inv("rollback", "--release", "20200101T000000Z-0000000", "--host", "lab1", "--yes")
+    assert (unknown.code, current(lab)) == (1, before)
+    assert "there is no release 20200101T000000Z-0000000" in unknown.said
+    # The database moves on: a migration that the other release does not know.
+    migrated = "INSERT INTO django_migrations (app, name, applied) VALUES ('tasks', '9999_from_the_future', now())"
+    _psql(host, migrated)
+    refused = lab.inv("rollback", "--release", after, "--host", "lab1", "--yes")
+    _psql(host, "DELETE FROM django_migrations WHERE name = '9999_from_the_future'")
+    assert (refused.code, current(lab)) == (1, before)
+    assert "the tables of the database are 1 migrations newer than its own; restore a backup" in refused.said
+    serves(lab)
+
+
+def _psql(host: LabHost, statement: str) -> None:
+    host.inside_engine("exec", "labelrig-db-1", "psql", "-U", "labelstudio", "-d", "labelstudio", "-c", statement)
+
+
+def test_only_the_last_releases_stay_and_one_can_still_go_back(lab: Lab) -> None:
+    for keep in ("clicked", "all"):
+        inventory = lab.inventory("few.yaml", keep_releases=2, backend={"MASK_KEEP": keep})
+        done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
+        assert done.code == 0, done.said
+    left = releases(lab)
+    assert len(left) <= 3
+    assert left[0]["current"]
+    assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
+    done = lab.inv("deploy", "--host", "lab1", "--yes")
+    assert done.code == 0, done.said
+
+
+def test_of_two_deploys_at_once_one_waits(lab: Lab) -> None:
+    one = lab.start("deploy", "--host", "lab1", "--yes", "--lock-wait", "3m", "--json")
+    two = lab.start("deploy", "--host", "lab1", "--yes", "--lock-wait", "3m", "--json")
+    with one, two:
+        done = [ended(one), ended(two)]
+    assert [each.code for each in done] == [0, 0], [each.said for each in done]
+    audit = lab.inv("audit", "--host", "lab1", "--json").json["hosts"][0]["audit"]
+    assert [entry["result"] for entry in audit[-2:]] == ["ok", "ok"]
+
+
+def test_a_deploy_that_may_not_wait_ends_with_its_own_code(lab: Lab, host: LabHost) -> None:
+    assert lab.inv("lock.take", "--host", "lab1", "--message", "counting the fish").code == 0
+    try:
+        done = lab.inv("deploy", "--host", "lab1", "--yes")
+        assert done.code == 4, done.said
+        assert "counting the fish" in done.said
+        other = lab.inv("lock.release", "--host", "lab1", "--own")
+        assert other.code == 0
+    finally:
+        lab.inv("lock.release", "--host", "lab1", "--force")
+    assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"
+
+
+def test_the_engine_is_restarted_for_a_new_daemon_json_and_the_stack_comes_back(lab: Lab, host: LabHost) -> None:
+    inventory = _daemon(lab)
+    done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
+    assert done.code == 0, done.err
+    (change,) = [one for one in done.changed() if "daemon.json" in one]
+    assert change.startswith("update /etc/docker/daemon.json and restart the docker engine")
+    config = json.loads(host.exec("cat", "/etc/docker/daemon.json").stdout)
+    assert config["log-opts"] == {"max-size": "11m", "max-file": "3"}
+    wait_until_healthy(host)
+    assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory).changed() == []
+
+
+def test_an_engine_that_was_killed_is_started_again_and_its_leftovers_are_not_taken_for_others(
+    lab: Lab, host: LabHost
+) -> None:
+    """Its bridge, and the proxy on the published port, outlive it."""
+    host.exec("sh", "-c", "kill -9 $(pgrep -x dockerd)")
+    done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab))
+    assert done.code == 0, done.said
+    assert any(change.startswith("start the docker engine") for change in done.changed())
+    wait_until_healthy(host)
+
+
+def _daemon(lab: Lab) -> Path:
+    return lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
+
+
+def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHost) -> None:
+    host.kill()
+    host.boot()
+    host.wait_for_ssh()
+    wait_until_healthy(host)
+    done = lab.inv("doctor", "--host", "lab1", "--json")
+    assert done.code in (0, 2), done.said  # 2: warnings, such as containers that were restarted just now
+    assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab)).changed() == []
+
+
+def _wishes(number: int) -> Mapping[str, object]:
+    """Something to do for each try: other settings of the backend, and every other time of the engine."""
+    return {
+        "backend": {"POLYGON_TOLERANCE_PIXELS": str(1 + number % 5)},
+        "docker_daemon": {"log-opts": {"max-size": f"{12 + number // 2 % 3}m"}},
+    }
+
+
+def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost) -> None:
+    chance = random.Random(os.environ.get("LABELRIG_TEST_SEED", "20"))
+    moments: list[float] = []
+    for number in range(KILLS):
+        inventory = lab.inventory("killed.yaml", **_wishes(number))
+        moments.append(round(chance.uniform(1.0, 14.0), 1))
+        process = lab.start("deploy", "--host", "lab1", "--yes", inventory=inventory)
+        with process:
+            try:
+                process.wait(moments[-1])
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+        done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
+        assert done.code == 0, f"killed after {moments} s:\n{done.said}"
+        time.sleep(0.1)
+        again = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
+        assert (again.code, again.changed()) == (0, []), f"killed after {moments} s"
+    assert host.exec("sh", "-c", f"ls -d {BASE}/releases/.*.part 2>/dev/null", check=False).stdout == ""
+    assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"

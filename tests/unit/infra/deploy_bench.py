@@ -1,0 +1,122 @@
+"""Hosts, wishes and deployments for the tests of `infra/deploy`, on this machine in the place of another one."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+from docker.errors import ImageNotFound
+
+from infra.deploy.commit import Commit
+from infra.deploy.deployment import Deployment
+from infra.deploy.run import Wishes
+from infra.hosts.base import DEFAULT_TIMEOUT, Result
+from infra.hosts.local import LocalHost
+from infra.inventory_schema import HostSettings
+from infra.report import Report
+from infra.settings import Settings
+
+COMMIT = Commit("607e07e0" + "a" * 32, dirty=False)
+PEOPLE = {"USER": "alice"}
+
+
+class LabHost(LocalHost):
+    """This machine, as if it were another one. `alive` is False after `close`."""
+
+    is_local = False
+    name = "gpu01"
+
+    def __init__(self) -> None:
+        self.alive = True
+
+    def run(
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | IO[bytes] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        as_root: bool = False,
+    ) -> Result:
+        assert self.alive, f"asked after it was closed: {argv}"
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
+
+    def close(self) -> None:
+        self.alive = False
+
+
+class Here(Wishes):
+    """A command line whose hosts are all this machine."""
+
+    def connect(self, wish: HostSettings, run_id: str, report: Report) -> Any:
+        return LabHost()
+
+
+def wish(root: Path | str = "/srv/labelrig", **changes: object) -> HostSettings:
+    values: dict[str, object] = {"name": "gpu01", "root": str(root), "hooks": "/no/hooks", **changes}
+    return HostSettings.model_validate(values)
+
+
+def wishes(command: str = "deploy", **changes: Any) -> Wishes:
+    values: dict[str, Any] = {"environment": PEOPLE, **changes}
+    return Here(command, Settings(), COMMIT, **values)
+
+
+def deployment(root: Path, host: Any = None, **changes: object) -> Deployment:
+    there: Any = host or LabHost()
+    return Deployment(there, wish(root, **changes), COMMIT, "alice@desk")
+
+
+def quiet() -> Report:
+    return Report(io.StringIO())
+
+
+def shown(report: Report) -> str:
+    stream = report._stream
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
+
+
+class Engine:
+    """The part of the Docker SDK's client that is used on images: tags by image id, and containers' image ids."""
+
+    def __init__(self, images: Mapping[str, list[str]], used: Collection[str] = ()) -> None:
+        self.tags = {identity: list(tags) for identity, tags in images.items()}
+        self.used = list(used)
+        self.removed: list[str] = []
+        self.closed = 0
+        self.images = SimpleNamespace(get=self._get, list=self._list, remove=self._remove)
+        self.api = SimpleNamespace(containers=self._containers)
+
+    def __call__(self, *_arguments: object, **_options: object) -> Engine:
+        return self
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def _get(self, reference: str) -> SimpleNamespace:
+        for identity, tags in self.tags.items():
+            if reference == identity or reference in tags:
+                return SimpleNamespace(id=identity, tags=tags)
+        raise ImageNotFound(f"no such image: {reference}")
+
+    def _list(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(id=identity, tags=list(tags)) for identity, tags in self.tags.items()]
+
+    def _remove(self, tag: str) -> None:
+        self.removed.append(tag)
+        for tags in self.tags.values():
+            if tag in tags:
+                tags.remove(tag)
+
+    def _containers(self, *, all: bool) -> list[dict[str, str]]:
+        assert all, "stopped containers need their image too"
+        return [{"ImageID": identity} for identity in self.used]
+
+
+def lines_with(text: str, pattern: str) -> list[str]:
+    return [line for line in text.splitlines() if re.search(pattern, line)]

@@ -1,0 +1,293 @@
+"""`plan` and `deploy` on several hosts: which, shown, asked, done, summed up."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from infra.deploy import command as module
+from infra.deploy.command import Choice, Outcome, named_error, run_deploy, run_plan
+from infra.deploy.run import Wishes
+from infra.errors import LabelrigError, PreflightError, RolledBack, SettingsError
+from infra.inventory_schema import HostSettings
+from infra.operation import Operation
+from infra.report import Report
+from infra.results import HostResult
+from tests.unit.infra.deploy_bench import wishes
+
+INVENTORY = """
+defaults: {data: /NAS/set}
+groups:
+  gpu: {hosts: [gpu01, gpu02, gpu03]}
+hosts:
+  gpu01: {address: 10.0.0.1}
+  gpu02: {address: 10.0.0.2}
+  gpu03: {address: 10.0.0.3}
+"""
+Work = Callable[[HostSettings, Report], None]
+
+
+def nothing(_wish: HostSettings, report: Report) -> None:
+    report.settled("as it should be", [])
+
+
+def something(wish: HostSettings, report: Report) -> None:
+    with report.stage("docker"):
+        report.settled("daemon.json", [f"write daemon.json of {wish.name}"])
+
+
+class Bench:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inventory = folder / "inventory.yaml"
+        self.inventory.write_text(INVENTORY)
+        self.diary: list[str] = []
+        self.plan: Work = something
+        self.deploy: Work = something
+        monkeypatch.setattr(module, "plan_host", self._plan)
+        monkeypatch.setattr(module, "deploy_host", self._deploy)
+        monkeypatch.setattr(module, "converge", self._draw)
+
+    def choice(self, *hosts: str, parallel: int = 1, fail_fast: bool = False, **overrides: object) -> Choice:
+        groups = () if hosts else ("all",)
+        return Choice(hosts, groups, None, self.inventory, tuple(overrides.items()), parallel, fail_fast)
+
+    def _plan(self, _wishes: Wishes, wish: HostSettings, report: Report) -> None:
+        self.diary.append(f"plan {wish.name}")
+        self.plan(wish, report)
+
+    def _deploy(self, _wishes: Wishes, wish: HostSettings, report: Report) -> None:
+        self.diary.append(f"deploy {wish.name}")
+        self.deploy(wish, report)
+
+    def _draw(self, _operations: list[Operation], _report: Report) -> None:
+        self.diary.append("draw demo images")
+
+    def ask(self, what: str) -> None:
+        self.diary.append(f"ask {what}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def failing(names: str, error: LabelrigError, otherwise: Work = something) -> Work:
+    def work(wish: HostSettings, report: Report) -> None:
+        if wish.name in names.split():
+            raise error
+        otherwise(wish, report)
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ({}, "no host was named; give --host, --group or --limit (hosts: gpu01, gpu02, gpu03; groups: gpu, all)"),
+        ({"hosts": ("gpu09",)}, "--host gpu09: is not in the inventory"),
+        ({"groups": ("cpu",)}, "--group cpu: there is no such group"),
+        ({"hosts": ("gpu01",), "limit": "gpu02"}, "--limit gpu02: `gpu02` means none of gpu01"),
+        ({"hosts": ("gpu01",), "parallel": 0}, "--parallel: must be 1 or more"),
+        ({"hosts": ("gpu01",), "overrides": (("data", "NAS"),)}, "gpu01: --data: must be an absolute path on the host"),
+        (
+            {"hosts": ("gpu01",), "overrides": (("moddel", "x"),)},
+            "gpu01: --moddel: is not a setting; did you mean model?",
+        ),
+    ],
+)
+def test_what_names_no_host_is_refused_before_anything_is_asked(
+    bench: Bench, choice: dict[str, object], text: str
+) -> None:
+    one = Choice(inventory=bench.inventory, **choice)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError) as caught:
+        one.select()
+    assert text in str(caught.value)
+    with pytest.raises(SettingsError):
+        run_plan(one, wishes())
+    with pytest.raises(SettingsError):
+        run_deploy(one, wishes(), confirm=None)
+    assert bench.diary == []
+
+
+def test_an_inventory_that_is_not_there_is_named(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"^{tmp_path}/none.yaml: cannot be read: No such file"):
+        Choice(("gpu01",), inventory=tmp_path / "none.yaml").select()
+
+
+def test_overrides_of_the_command_line_count_and_those_not_given_do_not(bench: Bench) -> None:
+    (host,) = bench.choice("gpu02", data=None, model="large", port="8090").select()
+    assert (host.data, host.model, host.port, host.address) == ("/NAS/set", "large", 8090, "10.0.0.2")
+
+
+def test_a_plan_looks_at_every_host_whatever_the_others_say(bench: Bench) -> None:
+    bench.plan = failing("gpu01", PreflightError(["port 8080 is taken"]))
+    outcome = run_plan(bench.choice(), wishes("plan"))
+    assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
+    assert outcome.exit_code == 3
+    lines = outcome.text.splitlines()
+    assert lines[0] == "gpu01: preflight found 1 problem; nothing was changed:"
+    assert lines[-4].startswith("gpu01  ok=0 changed=0 skipped=0 failed=1 unknown=0")
+    assert lines[-3].startswith("gpu02  ok=0 changed=1 skipped=0 failed=0 unknown=0")
+    assert lines[-1] == "2 would change"
+
+
+def test_a_plan_that_finds_nothing_ends_well(bench: Bench) -> None:
+    bench.plan = nothing
+    outcome = run_plan(bench.choice("gpu01"), wishes("plan"))
+    assert (outcome.exit_code, outcome.text.splitlines()[-1]) == (0, "0 would change")
+
+
+def test_a_deploy_shows_asks_and_does_in_this_order(bench: Bench) -> None:
+    outcome = run_deploy(bench.choice("gpu02", "gpu01"), wishes(), confirm=bench.ask)
+    assert bench.diary == [
+        "plan gpu02",
+        "plan gpu01",
+        "ask This changes gpu02, gpu01 as shown above.",
+        "deploy gpu02",
+        "deploy gpu01",
+    ]
+    assert outcome.exit_code == 0
+    assert outcome.text.splitlines()[-1] == "2 changed"
+
+
+def test_whoever_says_no_has_changed_nothing(bench: Bench) -> None:
+    class No(Exception):
+        pass
+
+    def no(_what: str) -> None:
+        raise No
+
+    with pytest.raises(No):
+        run_deploy(bench.choice("gpu01"), wishes(), confirm=no)
+    assert bench.diary == ["plan gpu01"]
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_where_nothing_would_change_nobody_is_asked_but_what_is_unknown_counts(bench: Bench, unknown: bool) -> None:
+    def plan(wish: HostSettings, report: Report) -> None:
+        nothing(wish, report)
+        if unknown:
+            report.unknown("containers", "not there yet")
+
+    bench.plan = bench.deploy = plan
+    outcome = run_deploy(bench.choice("gpu01"), wishes(), confirm=bench.ask)
+    asked = ["ask This changes gpu01 as shown above."] if unknown else []
+    assert bench.diary == ["plan gpu01", *asked, "deploy gpu01"]
+    assert outcome.text.splitlines()[-1] == "0 changed"
+
+
+def test_where_no_host_can_be_planned_nothing_is_deployed_and_nobody_asked(bench: Bench) -> None:
+    bench.plan = failing("gpu01 gpu02 gpu03", PreflightError(["no room"]))
+    outcome = run_deploy(bench.choice(), wishes(), confirm=bench.ask)
+    assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
+    assert outcome.exit_code == 3
+    assert [one.exit_code for one in outcome.results] == [3, 3, 3]
+
+
+def test_a_host_that_cannot_be_planned_is_left_out_and_named(bench: Bench) -> None:
+    bench.plan = failing("gpu01", PreflightError(["no room"]))
+    outcome = run_deploy(bench.choice(), wishes(), confirm=bench.ask)
+    assert bench.diary[3:] == ["ask This changes gpu02, gpu03 as shown above.", "deploy gpu02", "deploy gpu03"]
+    assert sorted(one.host for one in outcome.results) == ["gpu01", "gpu02", "gpu03"]
+    assert outcome.exit_code == 3
+    assert outcome.text.startswith("gpu01: preflight found 1 problem")
+
+
+def test_with_fail_fast_one_that_cannot_be_planned_stops_all(bench: Bench) -> None:
+    bench.plan = failing("gpu03", PreflightError(["no room"]))
+    outcome = run_deploy(bench.choice(fail_fast=True), wishes(), confirm=bench.ask)
+    assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
+    assert outcome.exit_code == 3
+
+
+def test_the_first_host_is_a_barrier_and_how_it_ended_is_the_exit_code(bench: Bench) -> None:
+    bench.deploy = failing("gpu01", RolledBack("no mask; release x serves again"))
+    outcome = run_deploy(bench.choice(), wishes(), confirm=None)
+    assert [line for line in bench.diary if line.startswith("deploy")] == ["deploy gpu01"]
+    assert outcome.exit_code == 5
+    assert "gpu02: not tried, since a host before it failed" in outcome.text.splitlines()
+
+
+def test_demo_images_are_drawn_once_and_only_for_hosts_without_their_own(bench: Bench) -> None:
+    run_deploy(bench.choice("gpu01"), wishes(), confirm=None)
+    assert "draw demo images" not in bench.diary
+    bench.inventory.write_text(INVENTORY.replace("defaults: {data: /NAS/set}", ""))
+    run_deploy(bench.choice(), wishes(), confirm=None)
+    assert bench.diary.count("draw demo images") == 1
+    assert bench.diary.index("draw demo images") < bench.diary.index("deploy gpu02")
+
+
+def test_what_a_person_needs_of_a_host_comes_before_the_recap(bench: Bench) -> None:
+    def deploy(wish: HostSettings, report: Report) -> None:
+        something(wish, report)
+        report.facts |= {
+            "how_to_open": "`./inv tunnel --host gpu01`",
+            "username": "admin@labelrig.local",
+            "secrets": "/srv/labelrig/labelrig/secrets.env",
+            "folder": "/NAS/set",
+            "model": "tiny",
+            "model_version": "sam2.1-tiny",
+            "device": "cuda:0",
+            "release": "20250301T100000Z-607e07e",
+            "proof_sentence": "a click came back as a mask",
+        }
+
+    bench.deploy = deploy
+    text = run_deploy(bench.choice("gpu01"), wishes(), confirm=None).text
+    assert text.splitlines()[:8] == [
+        "gpu01",
+        "  open     `./inv tunnel --host gpu01`",
+        "  login    admin@labelrig.local, password in /srv/labelrig/labelrig/secrets.env",
+        "  images   /NAS/set",
+        "  model    tiny (sam2.1-tiny) on cuda:0",
+        "  release  20250301T100000Z-607e07e",
+        "  proof    a click came back as a mask",
+        "",
+    ]
+
+
+def results() -> list[HostResult]:
+    good, bad = Report(io.StringIO()), Report(io.StringIO())
+    something(HostSettings(name="gpu01"), good)
+    good.facts["release"] = "r1"
+    return [HostResult("gpu01", good, None, 0, 1.25), HostResult("gpu02", bad, "gpu02: no route\nat all", 1, 0.5)]
+
+
+def test_the_json_form_has_everything_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    outcome = Outcome(results(), "for people", 1)
+    body = json.loads(outcome.shown(json=True, junit=None))
+    assert (body["ok"], body["changed"]) == (False, 1)
+    assert [(one["host"], one["exit_code"], one["error"], one["seconds"]) for one in body["hosts"]] == [
+        ("gpu01", 0, None, 1.25),
+        ("gpu02", 1, "gpu02: no route\nat all", 0.5),
+    ]
+    assert body["hosts"][0]["release"] == "r1"
+    assert body["hosts"][0]["stages"][0]["changed"] == ["write daemon.json of gpu01"]
+    assert outcome.shown(json=False, junit=None) == "for people"
+
+
+def test_junit_is_written_beside_what_is_printed(tmp_path: Path) -> None:
+    file = tmp_path / "result.xml"
+    file.write_text("old")
+    assert Outcome(results(), "for people", 1).shown(json=False, junit=str(file)) == "for people"
+    root = ElementTree.parse(file).getroot()  # noqa: S314 - written above
+    assert [suite.get("name") for suite in root] == ["gpu01", "gpu02"]
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+
+
+def test_a_junit_file_that_became_unwritable_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^--junit .*: cannot be written: Is a directory$"):
+        Outcome(results(), "", 0).shown(json=False, junit=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [("no route", "gpu01: no route"), ("gpu01: no route", "gpu01: no route"), ("gpu011: x", "gpu01: gpu011: x")],
+)
+def test_the_name_of_a_host_stands_in_front_of_its_error_once(error: str, text: str) -> None:
+    assert named_error(HostResult("gpu01", Report(io.StringIO()), error, 1, 0.0)) == text

@@ -1,0 +1,203 @@
+"""From a host of the inventory to a connection and a stack: no setting is forgotten on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from infra.backend_settings import backend_environment
+from infra.deploy import target
+from infra.deploy.target import base_folder, connect_to, demo_folder, own_images, settings_of, site_of
+from infra.errors import SettingsError
+from infra.hosts.ssh_connect import SshTarget
+from infra.inventory_schema import HostSettings, setting_fields
+from infra.settings import REPOSITORY, Settings
+from tests.unit.infra.deploy_bench import LabHost, wish
+
+# Setting of the inventory -> another value than the default, and where it goes: a field of SshTarget or of Settings.
+SSH: dict[str, tuple[object, str]] = {
+    "address": ("10.0.0.5", "address"),
+    "user": ("ana", "user"),
+    "ssh_port": (2222, "port"),
+    "ssh_key": ("/home/ana/.ssh/lab", "key"),
+    "jump": ("ana@gate.lab:2200", "jump"),
+    "known_hosts": ("/etc/lab/known_hosts", "known_hosts"),
+    "connect_timeout": (42.0, "connect_timeout"),
+}
+STACK: dict[str, tuple[object, str]] = {
+    "project": ("trial", "project"),
+    "data": ("/NAS/home/me/RGB_T_SAR", "data"),
+    "model": ("large", "model"),
+    "checkpoint_url": ("http://mirror.lab/sam2", "checkpoint_url"),
+    "subnet": ("10.77.0.0/24", "subnet"),
+    "port": (8090, "port"),
+    "listen": ("10.0.0.5", "listen"),
+    "username": ("ana@lab.example", "username"),
+    "database": ("sqlite", "database"),
+    "gpu": ("require", "gpu"),
+    "backend": ({"MASK_KEEP": "clicked"}, "backend"),
+}
+# What the deployment itself looks at.
+DEPLOYMENT = {
+    "docker_daemon",
+    "docker_users",
+    "hooks",
+    "images",
+    "keep_releases",
+    "label_studio_image",
+    "manage_docker",
+    "root",
+    "sam2_image",
+}
+
+
+def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, settings: Settings, **options: Any) -> SshTarget:
+    """What an SshHost would be made with."""
+    made: list[SshTarget] = []
+
+    def keep(where: SshTarget, *, run_id: str, notice: object) -> LabHost:
+        assert (run_id, notice) == ("run-1", print)
+        made.append(where)
+        return LabHost()
+
+    monkeypatch.setattr(target, "SshHost", keep)
+    connect_to(one, settings, "run-1", print, **options)
+    return made[0]
+
+
+def with_setting(name: str, value: object) -> HostSettings:
+    """The usual host with one more setting."""
+    return HostSettings.model_validate({**wish().model_dump(), name: value})
+
+
+def differing(one: object, other: object) -> set[str]:
+    names = (
+        [field.name for field in dataclasses.fields(one)]
+        if dataclasses.is_dataclass(one)
+        else list(type(one).model_fields)  # type: ignore[attr-defined]
+    )
+    return {name for name in names if getattr(one, name) != getattr(other, name)}
+
+
+def test_every_setting_of_a_host_is_one_that_this_test_knows() -> None:
+    """A new setting belongs into one of the three tables, and its way is tested there."""
+    assert sorted([*SSH, *STACK, *DEPLOYMENT]) == sorted(setting_fields())
+
+
+def test_every_field_of_a_target_is_given_but_the_keepalive() -> None:
+    given = {where for _, where in SSH.values()}
+    by_other_ways = {"name", "keepalive", "accept_new_host_key", "ssh_password", "key_passphrase", "sudo_password"}
+    assert given | by_other_ways == {field.name for field in dataclasses.fields(SshTarget)}
+
+
+@pytest.mark.parametrize("name", SSH)
+def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, where = SSH[name]
+    usual, other = wish(), with_setting(name, value)
+    before, after = (ssh_target(monkeypatch, one, Settings()) for one in (usual, other))
+    assert differing(before, after) == {where}
+    assert getattr(after, where) == getattr(other, name)
+    assert settings_of(usual) == settings_of(other)
+
+
+@pytest.mark.parametrize("name", STACK)
+def test_what_is_about_the_stack_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, where = STACK[name]
+    usual, other = wish(), with_setting(name, value)
+    before, after = settings_of(usual), settings_of(other)
+    assert differing(before, after) == {where}
+    if name != "backend":
+        assert str(getattr(after, where)) == str(value)
+    assert ssh_target(monkeypatch, usual, Settings()) == ssh_target(monkeypatch, other, Settings())
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENT))
+def test_what_is_about_the_deployment_is_looked_at_there(name: str) -> None:
+    sources = [path.read_text() for path in (REPOSITORY / "infra" / "deploy").glob("*.py")]
+    assert any(re.search(rf"\bwish\.{name}\b", text) for text in sources)
+
+
+def test_no_setting_of_a_stack_is_left_to_a_default_of_settings() -> None:
+    """The defaults of `up` and `deploy` differ: a field that is not given would be `up`'s."""
+    kept_on_the_host = {"password", "secret_key", "api_key", "postgres_password"}
+    of_the_way_there = {"ssh_password", "ssh_passphrase", "sudo_password"}
+    given = {where for _, where in STACK.values()}
+    assert given | kept_on_the_host | of_the_way_there == set(Settings.model_fields)
+    assert settings_of(wish()).database == "postgres"
+
+
+def test_the_passwords_of_the_way_there_come_from_env_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.model_validate(
+        {
+            "LABELRIG_SSH_PASSWORD": "s1",
+            "LABELRIG_SSH_PASSPHRASE": "s2",
+            "LABELRIG_SUDO_PASSWORD": "s3",
+            "LABEL_STUDIO_PASSWORD": "of this machine",
+            "LABELRIG_PROJECT": "here",
+        }
+    )
+    made = ssh_target(monkeypatch, wish(), settings, accept_new_host_key=True)
+    passwords = (made.ssh_password, made.key_passphrase, made.sudo_password)
+    assert passwords == (SecretStr("s1"), SecretStr("s2"), SecretStr("s3"))
+    assert (made.name, made.accept_new_host_key) == ("gpu01", True)
+    assert not any(secret in repr(made) for secret in ("s1", "s2", "s3"))
+    assert ssh_target(monkeypatch, wish(), Settings()).accept_new_host_key is False
+
+
+def test_settings_of_the_backend_get_the_names_that_env_has() -> None:
+    one = wish(backend={"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": 200000})
+    settings = settings_of(one)
+    assert dict(settings.backend) == {"BACKEND_MASK_KEEP": "clicked", "BACKEND_EMBEDDING_CACHE_DISK_MB": "200000"}
+    assert backend_environment(settings.backend) == {"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": "200000"}
+
+
+def test_folders_and_images_of_a_stack() -> None:
+    one = wish("/srv/labelrig", project="trial")
+    assert base_folder(one) == "/srv/labelrig/trial"
+    assert demo_folder(one) == "/srv/labelrig/trial-demo/images"
+    assert not demo_folder(one).startswith(base_folder(one) + "/")  # root alone may enter that one
+    assert own_images(one) == {}
+    own = wish(label_studio_image="lab/ls:1", sam2_image="lab/sam2:2")
+    assert own_images(own) == {"label-studio": "lab/ls:1", "sam2": "lab/sam2:2"}
+
+
+def test_a_site_takes_its_secrets_from_the_host_and_reads_them_anew(tmp_path: Path) -> None:
+    one = wish(tmp_path, backend={"MASK_KEEP": "clicked"}, port=8090)
+    made: Any = LabHost()
+    site = site_of(made, one)
+    assert (site.settings.password, site.settings.api_key) == (None, None)
+    assert site.state == f"{tmp_path}/labelrig"
+    assert site.stack_folder == f"{tmp_path}/labelrig/current"
+    assert site.env_file == f"{tmp_path}/labelrig/secrets.env"
+    secrets = tmp_path / "labelrig" / "secrets.env"
+    secrets.parent.mkdir()
+    secrets.write_text("LABEL_STUDIO_PASSWORD='pa$s word'\nLABELRIG_POSTGRES_PASSWORD='of_postgres'\n")
+    for settings in (site.reload(), site_of(made, one).settings):
+        assert settings.password == SecretStr("pa$s word")
+        assert settings.postgres_password == SecretStr("of_postgres")
+        assert (settings.port, dict(settings.backend)) == (8090, {"BACKEND_MASK_KEEP": "clicked"})
+    assert "pa$s" not in repr(site)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("LABEL_STUDIO_PASSWORD='short'\n", "LABEL_STUDIO_PASSWORD"),
+        ("LABELRIG_NOTHING='hunter2hunter2'\n", "LABELRIG_NOTHING"),
+        ("hunter2hunter2\n", "line 1"),
+    ],
+)
+def test_secrets_that_cannot_be_used_are_named_without_their_value(tmp_path: Path, text: str, problem: str) -> None:
+    secrets = tmp_path / "labelrig" / "secrets.env"
+    secrets.parent.mkdir()
+    secrets.write_text(text)
+    made: Any = LabHost()
+    with pytest.raises(SettingsError, match=problem) as caught:
+        site_of(made, wish(tmp_path))
+    assert "secrets.env" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,218 @@
+"""Which images another machine gets, and how: a table of what both engines have, against what is wished for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from infra.errors import CannotKnow, HostError
+from infra.operations import image_build, image_ship
+from infra.operations.engine_client import EngineState
+from infra.operations.image_build import BaseThere, ImagesBuilt
+from infra.operations.image_recipe import OfficialImages, debootstrap_base, image_tags, official_base
+from infra.operations.image_ship import ImagesShipped
+from infra.roles import images as module
+from infra.roles.images import ImageOrigin, Way, settle_images, shipped_images_role
+from infra.settings import REPOSITORY, Settings
+from tests.fakes import FakeHost
+from tests.unit.infra.deploy_bench import Engine, quiet
+
+SERVICES = ("db", "sam2", "label-studio")
+HERE, THERE = "x86_64", "x86_64"
+OFFICIAL = official_base(OfficialImages())
+OWN_BASE = debootstrap_base(REPOSITORY, THERE)
+PUBLISHED = image_tags(REPOSITORY, OFFICIAL, SERVICES)
+OURS = image_tags(REPOSITORY, OWN_BASE, SERVICES)
+
+
+class Machine(FakeHost):
+    """`tags` is what its engine has; None: no engine answers."""
+
+    def __init__(self, name: str, tags: Iterable[str] | None, *, local: bool, processor: str = "x86_64") -> None:
+        super().__init__()
+        self.name, self.is_local = name, local
+        self.script("uname", "-m", stdout=f"{processor}\n")
+        self.engine = Engine({f"sha256:{tag}": [tag] for tag in tags}) if tags is not None else None
+
+
+@dataclass
+class Bench:
+    here: Machine = field(default_factory=lambda: Machine("this machine", [], local=True))
+    there: Machine = field(default_factory=lambda: Machine("gpu01", [], local=False))
+    registry: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def settle(self, way: Way, own: dict[str, str] | None = None) -> ImageOrigin:
+        return settle_images(
+            self.here, self.there, REPOSITORY, Settings(), quiet(), way=way, services=SERVICES, own=own or {}
+        )
+
+    def answers(self, host: Machine, _references: list[str]) -> bool:
+        self.asked.append(host.name)
+        return self.registry
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    one = Bench()
+
+    def state(host: Machine) -> EngineState:
+        return EngineState.SILENT if host.engine is None else EngineState.ANSWERS
+
+    def client(host: Machine, *_arguments: Any) -> Engine:
+        assert host.engine is not None, f"{host.name} has no engine to ask"
+        return host.engine
+
+    for each in (module, image_build, image_ship):
+        monkeypatch.setattr(each, "engine_client", client)
+    for each in (module, image_ship):
+        monkeypatch.setattr(each, "engine_state", state)
+    monkeypatch.setattr(module, "registry_answers", one.answers)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    return one
+
+
+ALL, SOME, NONE = list(OURS.values()), list(OURS.values())[:2], None
+
+
+@pytest.mark.parametrize(
+    ("way", "there", "here", "ships"),
+    [
+        ("auto", ALL, NONE, True),
+        ("auto", ALL, ALL, True),
+        ("auto", SOME, ALL, True),
+        ("auto", SOME, SOME, False),
+        ("auto", SOME, NONE, False),
+        ("auto", [], [], False),
+        ("auto", NONE, ALL, True),
+        ("ship", ALL, ALL, True),
+        ("ship", SOME, SOME, True),
+        ("ship", NONE, [], True),
+        ("host", ALL, ALL, False),
+        ("host", [], ALL, False),
+        ("host", SOME, NONE, False),
+    ],
+)
+def test_where_images_come_from(
+    bench: Bench, way: Way, there: list[str] | None, here: list[str] | None, ships: bool
+) -> None:
+    bench.there = Machine("gpu01", there, local=False)
+    bench.here = Machine("this machine", here, local=True)
+    origin = bench.settle(way)
+    assert origin.ships is ships
+    assert origin.images.tags == OURS
+    assert origin.images.base == OWN_BASE
+
+
+@pytest.mark.parametrize(("way", "here"), [("auto", NONE), ("auto", []), ("auto", SOME), ("host", ALL), ("host", NONE)])
+def test_what_is_built_by_an_engine_that_does_not_run_yet_cannot_be_known(
+    bench: Bench, way: Way, here: list[str] | None
+) -> None:
+    bench.there = Machine("gpu01", None, local=False)
+    bench.here = Machine("this machine", here, local=True)
+    with pytest.raises(CannotKnow, match=r"^which images are built on the host is decided by what"):
+        bench.settle(way)
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize("there", [NONE, [], ALL])
+def test_without_an_engine_here_nothing_can_be_sent(bench: Bench, there: list[str] | None) -> None:
+    bench.there = Machine("gpu01", there, local=False)
+    bench.here = Machine("this machine", None, local=True)
+    with pytest.raises(HostError, match=r"^images are to be sent to gpu01 \(`images: ship`\), and no Docker"):
+        bench.settle("ship")
+
+
+def test_images_for_another_processor_are_not_sent(bench: Bench) -> None:
+    """A laptop with an ARM processor has them all after `./inv up`, and no server could run them."""
+    bench.here = Machine("this machine", [*PUBLISHED.values(), *ALL], local=True, processor="aarch64")
+    assert bench.settle("auto").ships is False
+    with pytest.raises(HostError, match=r"another processor \(aarch64, there it is x86_64\); `images: host`"):
+        bench.settle("ship")
+    bench.there = Machine("gpu01", ALL, local=False)
+    assert bench.settle("auto") == ImageOrigin(bench.settle("auto").images, ships=True)  # they are there: none is sent
+
+
+def test_images_built_on_published_ones_count_as_well(bench: Bench) -> None:
+    bench.there = Machine("gpu01", PUBLISHED.values(), local=False)
+    origin = bench.settle("auto")
+    assert (origin.ships, origin.images.tags, origin.images.base) == (True, PUBLISHED, OFFICIAL)
+    bench.there = Machine("gpu01", [], local=False)
+    bench.here = Machine("this machine", PUBLISHED.values(), local=True)
+    assert bench.settle("auto").images.tags == PUBLISHED
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize("registry", [True, False])
+def test_the_registry_is_asked_through_the_engine_that_builds(bench: Bench, registry: bool) -> None:
+    bench.registry = registry
+    base = OFFICIAL if registry else OWN_BASE
+    assert bench.settle("host").images.base == base
+    assert bench.settle("ship").images.base == base
+    assert bench.asked == ["gpu01", "this machine"]
+
+
+def test_what_is_built_on_follows_the_other_machine_s_processor(bench: Bench) -> None:
+    bench.there = Machine("gpu01", [], local=False, processor="aarch64")
+    assert bench.settle("auto").images.base == debootstrap_base(REPOSITORY, "aarch64")
+
+
+def test_an_image_of_the_lab_s_own_is_never_built_and_never_missed(bench: Bench) -> None:
+    own = {"sam2": "lab/sam2:2026-05"}
+    ours = [tag for service, tag in OURS.items() if service != "sam2"]
+    bench.there = Machine("gpu01", ours, local=False)
+    origin = bench.settle("auto", own)
+    assert origin.ships is True
+    assert origin.images.tags == {**OURS, **own}
+    assert origin.images.own == {"sam2"}
+    assert origin.images.missing(bench.there) == []
+
+
+def roles(bench: Bench, origin: ImageOrigin) -> list[tuple[str, str]]:
+    """Each operation with the machine that it works on."""
+    found = []
+    for one in shipped_images_role(bench.here, bench.there, origin, quiet()):
+        host: Any = vars(one)["_host"]
+        found.append((type(one).__name__, host.name))
+    return found
+
+
+BUILT_HERE = [(BaseThere.__name__, "this machine"), (ImagesBuilt.__name__, "this machine")]
+BUILT_THERE = [(BaseThere.__name__, "gpu01"), (ImagesBuilt.__name__, "gpu01")]
+SENT = [(ImagesShipped.__name__, "gpu01")]
+
+
+@pytest.mark.parametrize(("there", "expected"), [(ALL, SENT), (SOME, BUILT_HERE + SENT), (NONE, BUILT_HERE + SENT)])
+def test_what_is_sent_is_built_here_first_where_the_host_lacks_it(
+    bench: Bench, there: list[str] | None, expected: list[tuple[str, str]]
+) -> None:
+    bench.here = Machine("this machine", ALL, local=True)
+    bench.there = Machine("gpu01", there, local=False)
+    origin = bench.settle("ship")
+    assert roles(bench, origin) == expected
+    *_, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
+    lacking = [tag for tag in OURS.values() if tag not in (there or [])]
+    assert [change.summary for change in shipped.plan()] == [f"send {tag} to the host" for tag in lacking]
+
+
+def test_what_is_built_there_is_not_sent_but_the_lab_s_own_image_is(bench: Bench) -> None:
+    origin = bench.settle("host", {"sam2": "lab/sam2:1"})
+    assert roles(bench, origin) == BUILT_THERE + SENT
+    *_, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
+    assert [change.summary for change in shipped.plan()] == ["send lab/sam2:1 to the host"]
+    bench.there = Machine("gpu01", ["lab/sam2:1"], local=False)
+    *_, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
+    assert list(shipped.plan()) == []
+
+
+def test_where_everything_is_there_the_lab_s_own_image_may_still_be_missing(bench: Bench) -> None:
+    ours = [tag for service, tag in OURS.items() if service != "sam2"]
+    bench.there = Machine("gpu01", ours, local=False)
+    bench.here = Machine("this machine", ["lab/sam2:1"], local=True)
+    origin = bench.settle("auto", {"sam2": "lab/sam2:1"})
+    assert roles(bench, origin) == SENT
+    (shipped,) = shipped_images_role(bench.here, bench.there, origin, quiet())
+    assert [change.summary for change in shipped.plan()] == ["send lab/sam2:1 to the host"]

@@ -1,0 +1,91 @@
+"""The front door: every task and every option says what it is for, and nothing heavy is loaded to say so."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from invoke.program import Program
+from invoke.tasks import Task
+
+from infra.settings import REPOSITORY
+from tasks import namespace
+
+TASKS: dict[str, Task[Any]] = {name: namespace[name] for name in sorted(map(str, namespace.task_names))}
+SHARED = ("host", "group", "limit", "inventory", "json")
+
+
+@pytest.fixture(params=TASKS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@functools.cache
+def every_option() -> dict[str, dict[str, str | None]]:
+    """The options of each task with their help; Invoke gives the help once only, so another process is asked."""
+    told = "{name: {one.name: one.help for one in tasks.namespace[name].get_arguments()} for name in names}"
+    code = f"import json, tasks; names = tasks.namespace.task_names; print(json.dumps({told}))"
+    done = subprocess.run((sys.executable, "-c", code), cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    found: dict[str, dict[str, str | None]] = json.loads(done.stdout)
+    return found
+
+
+def options(name: str) -> dict[str, str | None]:
+    """The options of a task, each with its help."""
+    return every_option()[name]
+
+
+def test_every_option_has_help_of_one_line(name: str) -> None:
+    for option, text in options(name).items():
+        assert text, f"{name} --{option}"
+        assert text == " ".join(text.split()), f"{name} --{option}"
+        assert not text.endswith("."), f"{name} --{option}"
+
+
+def test_a_task_says_in_one_sentence_what_it_does(name: str) -> None:
+    text = inspect.getdoc(TASKS[name].body) or ""
+    first = text.splitlines()[0] if text else ""
+    assert first.endswith("."), name
+    assert len(first) <= 120, name
+
+
+def test_help_is_shown_with_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Program(namespace=namespace, name="inv", binary="inv").run(["inv", "--help", name], exit=False)
+    shown = capsys.readouterr().out
+    for option in options(name):
+        assert f"--{option.replace('_', '-')}" in shown
+    assert (TASKS[name].__doc__ or "").splitlines()[0].split()[0] in shown
+
+
+def test_an_option_of_several_tasks_means_the_same_everywhere() -> None:
+    for option in SHARED:
+        kinds = {argument.kind for name in TASKS for argument in TASKS[name].get_arguments() if argument.name == option}
+        assert len(kinds) == 1, option
+
+
+def test_no_option_is_a_number_to_invoke() -> None:
+    """It would answer a slip with a traceback; see `commands.base.number`."""
+    found = [
+        f"{name} --{argument.name}"
+        for name in TASKS
+        for argument in TASKS[name].get_arguments()
+        if argument.kind not in (str, bool, list)
+    ]
+    assert found == []
+
+
+def test_every_task_turns_expected_errors_into_words(name: str) -> None:
+    assert inspect.unwrap(TASKS[name].body) is not TASKS[name].body
+
+
+def test_the_list_of_tasks_needs_neither_the_sdk_nor_docker_nor_ssh() -> None:
+    """`./inv --list` shall come at once: heavy modules are imported in the bodies."""
+    heavy = ("docker", "paramiko", "fabric", "label_studio_sdk", "torch", "pydantic")
+    code = f"import sys, tasks; print(sorted(set({heavy!r}) & set(sys.modules)))"
+    done = subprocess.run((sys.executable, "-c", code), cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

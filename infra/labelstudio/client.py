@@ -32,7 +32,6 @@ PAGE = 500
 DRAWN_PAGE = 50  # each task may hold megabytes of masks
 # `include` counts for what is in a task too: an annotation comes without its results unless they are named.
 DRAWN_FIELDS = ("result", "completed_by", "lead_time", "was_cancelled", "model_version")
-IMPORT_TIMEOUT = 600.0
 SIGNED_BY_US = "signed-by-us"
 TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
@@ -211,27 +210,6 @@ class Client:
         answer = self._request("list the model versions", "GET", f"/api/projects/{project_id}/model-versions/")
         return {str(name): int(count) for name, count in answer.json().items() if count}
 
-    def add_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
-        """Add predictions to tasks. Annotations are not touched.
-
-        In bulk where that works: the bulk import checks a label of a shared palette as if it labelled a text, leaves
-        the prediction out, and answers HTTP 201 all the same. Those go one by one.
-        """
-        with_palette = [one for one in predictions if any(region["type"] == "labels" for region in one["result"])]
-        for one in with_palette:
-            self._request(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
-        rest = [dict(one) for one in predictions if one not in with_palette]
-        if not rest:
-            return
-        path, doing = f"/api/projects/{project_id}/import/predictions", "import predictions"
-        answer = self._request(doing, "POST", path, json=rest, timeout=IMPORT_TIMEOUT)
-        made = answer.json().get("created")
-        if made != len(rest):
-            raise LabelStudioError(
-                f"cannot {doing}: Label Studio at {self.base_url} took {made} of {len(rest)}; its log says why "
-                "(Prediction validation failed)"
-            )
-
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""
         answer = self._request(f"read the drafts of task {task_id}", "GET", f"/api/tasks/{task_id}/drafts")
@@ -324,9 +302,10 @@ class Client:
         *,
         json: object = None,
         params: Mapping[str, str | int] | None = None,
+        timeout: float = TIMEOUT,
     ) -> Any:
         """One request and its JSON, for what `bulk` needs of many tasks at once. `doing` as in "read the tasks"."""
-        answer = self._request(doing, method, path, json=json, params=params)
+        answer = self._request(doing, method, path, json=json, params=params, timeout=timeout)
         try:
             return answer.json()
         except ValueError:

@@ -365,8 +365,8 @@ def test_a_configuration_with_two_images_needs_pairs(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_projects(tmp_path)
     assert str(caught.value) == (
-        "labeling_configs/projects.yaml: projects.pair.images: labeling_configs/rgbt-pair/v1.xml shows rgb, thermal; say "
-        "with `pairs` which files belong together"
+        "labeling_configs/projects.yaml: projects.pair.images: labeling_configs/rgbt-pair/v1.xml shows rgb, thermal; "
+        "say with `pairs` which files belong together"
     )
     path.write_text(f"{text}    images: {{pairs: {{rgb: 'RGB/{{name}}.png', thermal: 'T/{{name}}.png'}}}}\n")
     (spec,) = load_projects(tmp_path)

@@ -20,6 +20,7 @@ PAGE = 500
 FIRST_CHUNK = 8
 LARGEST_CHUNK = 64
 CHUNK_BYTES = 8_000_000  # of answer: masks are large, and ten thousand tasks are not held in memory
+BULK_TIMEOUT = 600.0
 ANNOTATION_FIELDS = "id,data,annotations,result,completed_by,was_cancelled,ground_truth,created_at,updated_at,lead_time"
 PREDICTION_FIELDS = f"{ANNOTATION_FIELDS},predictions,model_version,score"
 
@@ -153,19 +154,32 @@ def add_annotation(client: Client, task_id: int, body: Mapping[str, object]) -> 
 
 
 def add_predictions(client: Client, project_id: int, rows: Sequence[Mapping[str, object]]) -> None:
-    """Store predictions in one request.
+    """Store predictions: in one request where that works, else one by one.
+
+    The bulk import checks a label of a shared `<Labels>` palette as if it labelled a text, drops the prediction, and
+    answers 201 all the same.
 
     Raises:
-        LabelStudioError: Label Studio took fewer; it answers 201 to predictions that it drops, too.
+        LabelStudioError: Label Studio took fewer.
     """
+    bulk = [dict(one) for one in rows if not _with_palette(one)]
+    for one in filter(_with_palette, rows):
+        client.call(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
+    if not bulk:
+        return
     doing = f"import predictions into project {project_id}"
     path = f"/api/projects/{project_id}/import/predictions"
-    answer = client.call(doing, "POST", path, json=[dict(one) for one in rows])
-    if answer.get("created") != len(rows):
+    answer = client.call(doing, "POST", path, json=bulk, timeout=BULK_TIMEOUT)
+    if answer.get("created") != len(bulk):
         raise LabelStudioError(
-            f"cannot {doing}: Label Studio stored {answer.get('created')} of {len(rows)}; it drops predictions that do "
+            f"cannot {doing}: Label Studio stored {answer.get('created')} of {len(bulk)}; it drops predictions that do "
             "not fit the project's labeling configuration"
         )
+
+
+def _with_palette(row: Mapping[str, object]) -> bool:
+    result = row.get("result")
+    return isinstance(result, list) and any(isinstance(one, dict) and one.get("type") == "labels" for one in result)
 
 
 def add_tasks(client: Client, project_id: int, datas: Sequence[Json]) -> None:

@@ -30,7 +30,8 @@ SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
 DRAWN_PAGE = 50  # each task may hold megabytes of masks
-IMPORT_TIMEOUT = 600.0
+# `include` counts for what is in a task too: an annotation comes without its results unless they are named.
+DRAWN_FIELDS = ("result", "completed_by", "lead_time", "was_cancelled", "model_version")
 SIGNED_BY_US = "signed-by-us"
 TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
@@ -190,7 +191,7 @@ class Client:
 
     def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
         """Every task with its data; with `drawn` its `annotations` or `predictions` too."""
-        fields = ["id", "data", "total_annotations", *([drawn] if drawn else [])]
+        fields = ["id", "data", "total_annotations", *([drawn, *DRAWN_FIELDS] if drawn else [])]
         query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
         query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
         yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
@@ -208,27 +209,6 @@ class Client:
         """How many predictions of which model version a project has."""
         answer = self._request("list the model versions", "GET", f"/api/projects/{project_id}/model-versions/")
         return {str(name): int(count) for name, count in answer.json().items() if count}
-
-    def add_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
-        """Add predictions to tasks. Annotations are not touched.
-
-        In bulk where that works: the bulk import checks a label of a shared palette as if it labelled a text, leaves
-        the prediction out, and answers HTTP 201 all the same. Those go one by one.
-        """
-        with_palette = [one for one in predictions if any(region["type"] == "labels" for region in one["result"])]
-        for one in with_palette:
-            self._request(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
-        rest = [dict(one) for one in predictions if one not in with_palette]
-        if not rest:
-            return
-        path, doing = f"/api/projects/{project_id}/import/predictions", "import predictions"
-        answer = self._request(doing, "POST", path, json=rest, timeout=IMPORT_TIMEOUT)
-        made = answer.json().get("created")
-        if made != len(rest):
-            raise LabelStudioError(
-                f"cannot {doing}: Label Studio at {self.base_url} took {made} of {len(rest)}; its log says why "
-                "(Prediction validation failed)"
-            )
 
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""
@@ -322,9 +302,10 @@ class Client:
         *,
         json: object = None,
         params: Mapping[str, str | int] | None = None,
+        timeout: float = TIMEOUT,
     ) -> Any:
         """One request and its JSON, for what `bulk` needs of many tasks at once. `doing` as in "read the tasks"."""
-        answer = self._request(doing, method, path, json=json, params=params)
+        answer = self._request(doing, method, path, json=json, params=params, timeout=timeout)
         try:
             return answer.json()
         except ValueError:

@@ -15,10 +15,11 @@ import yaml
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.errors import SettingsError
+from infra.labelstudio.config_check import check_text
 from infra.labelstudio.labeling_checks import problems_in
 from infra.labelstudio.labeling_xml import LabelingConfig, XmlProblem, labeling_config, parse_xml
+from infra.labelstudio.versions import FOLDER as FOLDER
 
-FOLDER = "labeling_configs"
 FILE = "projects.yaml"
 NAME = "{name}"
 VERSION_FILE = re.compile(r"v([1-9]\d*)\.xml")
@@ -128,7 +129,7 @@ class ProjectSpec:
 
 
 def load_project(repository: Path, name: str) -> ProjectSpec:
-    """Read one project and its labeling configuration.
+    """Read one project and its labeling configuration, of the kind that a click can be proven with.
 
     Args:
         repository: the folder that holds `labeling_configs`.
@@ -137,11 +138,16 @@ def load_project(repository: Path, name: str) -> ProjectSpec:
     Raises:
         SettingsError: lists everything that is wrong, with file and line or path. Nothing was changed.
     """
-    return load_projects(repository, [name])[0]
+    return load_projects(repository, [name], provable=True)[0]
 
 
-def load_projects(repository: Path, names: Sequence[str] = ()) -> list[ProjectSpec]:
-    """Read several projects, all of them where no name is given; see `load_project`."""
+def load_projects(repository: Path, names: Sequence[str] = (), *, provable: bool = False) -> list[ProjectSpec]:
+    """Read several projects, all of them where no name is given; see `load_project`.
+
+    Args:
+        provable: only configurations with one image and a brush, which `up` proves with a click. Without it everything
+            that `config.check` finds nothing wrong with: several images, polygons, bitmasks, boxes.
+    """
     path = repository / FOLDER / FILE
     projects = _read_projects(path, f"{FOLDER}/{FILE}")
     unknown = [name for name in names if name not in projects]
@@ -149,14 +155,13 @@ def load_projects(repository: Path, names: Sequence[str] = ()) -> list[ProjectSp
         raise SettingsError(
             f"{FOLDER}/{FILE}: there is no project {unknown[0]!r} (there are: {', '.join(sorted(projects))})"
         )
-    return [_spec(repository, name, projects[name]) for name in names or projects]
+    return [_spec(repository, name, projects[name], provable) for name in names or projects]
 
 
-def _spec(repository: Path, name: str, part: ProjectPart) -> ProjectSpec:
+def _spec(repository: Path, name: str, part: ProjectPart, provable: bool) -> ProjectSpec:
     relative = f"{FOLDER}/{part.config}/v{part.version}.xml"
-    labeling = load_labeling(repository / relative, relative)
-    if part.images.pairs:
-        _check_pairs(name, part, labeling.text, relative)
+    labeling = load_labeling(repository / relative, relative, provable=provable)
+    _check_images(name, part, labeling.text, relative)
     return ProjectSpec(
         name=name,
         title=part.title,
@@ -176,9 +181,14 @@ def _spec(repository: Path, name: str, part: ProjectPart) -> ProjectSpec:
     )
 
 
-def _check_pairs(name: str, part: ProjectPart, text: str, relative: str) -> None:
+def _check_images(name: str, part: ProjectPart, text: str, relative: str) -> None:
     shown = {tag.attributes.get("value", "").removeprefix("$") for tag in parse_xml(text).walk() if tag.name == "Image"}
-    if shown != set(part.images.pairs):
+    if len(shown) > 1 and not part.images.pairs:
+        raise SettingsError(
+            f"{FOLDER}/{FILE}: projects.{name}.images: {relative} shows {', '.join(sorted(shown))}; say with `pairs` "
+            "which files belong together"
+        )
+    if part.images.pairs and shown != set(part.images.pairs):
         raise SettingsError(
             f"{FOLDER}/{FILE}: projects.{name}.images.pairs: gives {', '.join(part.images.pairs)}, and {relative} "
             f"shows {', '.join(sorted(shown))}; the names must be the same"
@@ -194,8 +204,8 @@ def read_versions(repository: Path, config: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def load_labeling(path: Path, shown: str) -> LabelingConfig:
-    """Read and check one labeling configuration. `shown` is its name in messages.
+def load_labeling(path: Path, shown: str, *, provable: bool = True) -> LabelingConfig:
+    """Read and check one labeling configuration. `shown` is its name in messages; `provable` as of `load_projects`.
 
     Raises:
         SettingsError: lists everything that is wrong, with the line.
@@ -205,7 +215,10 @@ def load_labeling(path: Path, shown: str) -> LabelingConfig:
         root = parse_xml(text)
     except XmlProblem as problem:
         raise SettingsError(f"{shown}:{problem.line}: {problem.text}") from None
-    problems = [f"{shown}:{line}: {what}" for line, what in problems_in(root)]
+    found = problems_in(root)
+    if found and not provable:
+        found = check_text(text)
+    problems = [f"{shown}:{line}: {what}" for line, what in found]
     if problems:
         raise SettingsError(_listed("the labeling configuration cannot be used", problems))
     return labeling_config(text, root)

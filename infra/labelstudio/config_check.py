@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import SettingsError
-from infra.labelstudio.config import FOLDER
 from infra.labelstudio.labeling_checks import Problem, is_colour, names, palettes, structure
 from infra.labelstudio.labeling_xml import (
     BOX_TAGS,
@@ -26,7 +25,7 @@ from infra.labelstudio.labeling_xml import (
     control_of,
     parse_xml,
 )
-from infra.labelstudio.versions import LOCK, read_versions, sha256_of
+from infra.labelstudio.versions import FOLDER, LOCK, read_versions, sha256_of
 
 OUTPUT_TAGS = ("Brush", "BrushLabels", "Bitmask", "BitmaskLabels", "Polygon", "PolygonLabels")
 TOO_ALIKE = 10.0  # CIE 1976 colour difference; the guide's own palette has 18 and more

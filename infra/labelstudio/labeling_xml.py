@@ -159,6 +159,6 @@ def labeling_config(text: str, root: Tag) -> LabelingConfig:
     return LabelingConfig(
         text=text,
         image_name=image.attributes["name"],
-        image_key=image.attributes["value"].removeprefix("$"),
+        image_key=(image.attributes.get("value") or image.attributes.get("valueList", "")).removeprefix("$"),
         controls=controls,
     )

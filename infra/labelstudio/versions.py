@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import SettingsError
 
+FOLDER = "labeling_configs"
 LOCK = "versions.lock"
 LINE = re.compile(r"([0-9a-f]{64})  ([a-z0-9][a-z0-9-]*/v[0-9]+\.xml)")
 
@@ -48,17 +49,11 @@ def publish(folder: Path, config: str, version: int) -> bool:
     Raises:
         SettingsError: it is published with another content.
     """
+    if check_published(folder, config, version):
+        return False
     name = f"{config}/v{version}.xml"
     published = read_versions(folder / LOCK)
-    checksum = sha256_of(folder / name)
-    if name in published:
-        if published[name] != checksum:
-            raise SettingsError(
-                f"{folder.name}/{name} was changed after it was published; take it back from git, and put the change "
-                f"into v{version + 1}.xml"
-            )
-        return False
-    published[name] = checksum
+    published[name] = sha256_of(folder / name)
     text = "".join(f"{published[one]}  {one}\n" for one in sorted(published, key=_order))
     beside = folder / f".{LOCK}.{os.getpid()}"
     try:
@@ -66,6 +61,24 @@ def publish(folder: Path, config: str, version: int) -> bool:
         beside.replace(folder / LOCK)
     finally:
         beside.unlink(missing_ok=True)
+    return True
+
+
+def check_published(folder: Path, config: str, version: int) -> bool:
+    """Whether a version is published.
+
+    Raises:
+        SettingsError: it is published with another content.
+    """
+    name = f"{config}/v{version}.xml"
+    published = read_versions(folder / LOCK)
+    if name not in published:
+        return False
+    if published[name] != sha256_of(folder / name):
+        raise SettingsError(
+            f"{folder.name}/{name} was changed after it was published; take it back from git, and put the change "
+            f"into v{version + 1}.xml"
+        )
     return True
 
 

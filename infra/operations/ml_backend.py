@@ -52,7 +52,8 @@ class BackendRegistered:
         client = self.access.client()
         project = find_project(client, self.spec.title)
         everything = client.backends(project.id) if project else []
-        ours = [one for one in everything if same_url(one.url, self.url)]
+        # The oldest stays: over PostgreSQL the list's order changes with every update of a row.
+        ours = sorted((one for one in everything if same_url(one.url, self.url)), key=lambda one: one.id)
         if not ours or project is None:
             return [Change(f"connect the ML backend {self.url} to {self.spec.title}", self._add)]
         kept, *others = ours

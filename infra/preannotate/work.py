@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import LabelStudioError, SettingsError
 from infra.hosts.base import Exec
+from infra.labelstudio.bulk import add_predictions
 from infra.labelstudio.labeling_xml import XmlProblem, parse_xml
 from infra.labelstudio.models import Project
 from infra.preannotate.boxes import Box, some
@@ -179,7 +180,7 @@ class Preannotation:
         if good:
             kept = ("result", "score", "model_version")
             rows = [{"task": task, **{name: one[name] for name in kept}} for task, one in good.items()]
-            self.client.add_predictions(self.project.id, rows)
+            add_predictions(self.client, self.project.id, rows)
         for task, one in good.items():
             masks = len({region["id"] for region in one["result"]})
             tally.images, tally.masks = tally.images + 1, tally.masks + masks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infra.labelstudio.config import load_projects
+from infra.labelstudio.versions import FOLDER, LOCK, check_published, publish
 from infra.operation import Applier, Operation, Previewer, Runner
 from infra.operations.labeling_applied import Migration
 from infra.operations.storage_sync import ImagesSynced, StorageConnected
@@ -36,8 +37,12 @@ def apply_projects(place: Place, names: Sequence[str], migration: Migration) -> 
         SettingsError: labels in use would be orphaned; that project was not changed.
         LabelrigError: it failed; the same command goes on from there.
     """
+    folder = REPOSITORY / FOLDER
     for spec in load_projects(REPOSITORY, names):
+        check_published(folder, spec.config, spec.version)
         _run(place, Applier(place.report), spec.name, migration)
+        if publish(folder, spec.config, spec.version):
+            place.report.notice(f"{spec.config}/v{spec.version} stands in {FOLDER}/{LOCK} now: commit it")
     return place.report.recap()
 
 

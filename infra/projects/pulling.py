@@ -8,9 +8,9 @@ from pathlib import Path
 
 from infra.errors import FileAccessError
 from infra.labelstudio.config import FILE, FOLDER, ProjectSpec, load_projects
-from infra.labelstudio.labeling_checks import problems_in
-from infra.labelstudio.labeling_xml import XmlProblem, parse_xml
+from infra.labelstudio.config_check import check_text
 from infra.labelstudio.models import Project
+from infra.labelstudio.versions import publish
 from infra.operation import Change, Runner
 from infra.operations.labeling_applied import diff, known_version
 from infra.operations.project import SAMPLINGS, get_project
@@ -59,6 +59,7 @@ class ProjectPulled:
         def write() -> None:
             _write(self.repository / relative, there + "\n")
             self._write_value(spec, "version", version)
+            publish(self.repository / FOLDER, spec.config, version)  # people annotate with it already
 
         shown = diff(spec.labeling.text.strip(), there, relative).replace(
             "--- Label Studio", f"--- v{spec.version}.xml"
@@ -87,10 +88,7 @@ class ProjectPulled:
         _write(path, with_value(text, ("projects", spec.name), key, value))
 
     def _mention_problems(self, text: str, relative: str) -> None:
-        try:
-            problems = [f"{relative}:{line}: {what}" for line, what in problems_in(parse_xml(text))]
-        except XmlProblem as problem:
-            problems = [f"{relative}:{problem.line}: {problem.text}"]
+        problems = [f"{relative}:{line}: {what}" for line, what in check_text(text)]
         if problems:
             self.report.notice("\n".join(["what was made in the browser cannot be applied again as it is:", *problems]))
 

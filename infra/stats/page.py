@@ -45,7 +45,7 @@ def render(stats: Stats, colours: Mapping[str, str], pictures: Sequence[Picture]
         classes="\n".join(_row(label, one, colours) for label, one in {**known, **empty}.items()),
         histogram=_histogram(total),
         notes=escape(" ".join([*_remarks(stats), NO_CLICKS])),
-        pictures=_pictures(pictures),
+        pictures=_pictures(pictures, colours),
     )
 
 
@@ -65,7 +65,7 @@ def _tiles(stats: Stats) -> str:
 
 
 def _row(label: str, one: ClassStats, colours: Mapping[str, str]) -> str:
-    swatch = f'<span class="swatch" style="background:{escape(colours.get(label, "#888888"))}"></span>'
+    swatch = _swatch(label, colours)
     area = [_percent(value) for value in (median(one.areas), min(one.areas), max(one.areas))] if one.areas else [""] * 3
     seconds = f"{median(one.seconds):.1f} s" if one.seconds else ""
     cells = [f"{one.masks:,}", f"{one.images:,}", *area, seconds, _spark(one.histogram) if one.masks else ""]
@@ -114,13 +114,22 @@ def _remarks(stats: Stats) -> list[str]:
     return remarks
 
 
-def _pictures(pictures: Sequence[Picture]) -> str:
+def _pictures(pictures: Sequence[Picture], colours: Mapping[str, str]) -> str:
     if not pictures:
         return '<p class="note">Nobody has submitted a mask yet.</p>'
     figures = (
         f'<figure class="card" style="padding:0"><img src="{one.url}" alt="{escape(one.name)}" loading="lazy">'
-        f'<figcaption>{escape(one.name)} <span class="labels">task {one.task}: {escape(", ".join(one.labels))}</span>'
+        f"<figcaption>{escape(one.name)}, task {one.task}{_labels(one.labels, colours)}"
         "</figcaption></figure>"
         for one in pictures
     )
     return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def _labels(labels: Sequence[str], colours: Mapping[str, str]) -> str:
+    inside = " ".join(f"<span>{_swatch(label, colours)}{escape(label)}</span>" for label in labels)
+    return f'<span class="labels">{inside}</span>'
+
+
+def _swatch(label: str, colours: Mapping[str, str]) -> str:
+    return f'<span class="swatch" style="background:{escape(colours.get(label, "#888888"))}"></span>'

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.labelstudio.masks import decoded_alpha
+from infra.labelstudio.brush_rle import decode_brush
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +63,9 @@ def _mask(one: Mapping[str, Any]) -> NDArray[np.bool_] | None:
     value = one.get("value")
     if not isinstance(value, Mapping):
         return None
-    if value.get("format") == "rle" and value.get("rle"):
-        covered: NDArray[np.bool_] = decoded_alpha(one) == 255
-        return covered
     size_wh = (int(one.get("original_width") or 0), int(one.get("original_height") or 0))
+    if value.get("format") == "rle" and value.get("rle"):
+        return decode_brush(value["rle"], size_wh)
     if str(value.get("imageDataURL", "")).startswith(DATA_URL):
         return _of_png(str(value["imageDataURL"]))
     if isinstance(value.get("points"), list) and len(value["points"]) > 2:

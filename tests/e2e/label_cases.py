@@ -217,6 +217,7 @@ def test_drift_is_seen_and_pulled_as_the_next_version(life: Life) -> None:
     assert "    version: 4\n    sampling: uniform\n" in text
     assert "    description: 'By hand: ñ'\n" in text
     assert (life.repository / "labeling_configs" / "rgbt-sar" / "v4.xml").read_text().strip() == changed
+    assert "  rgbt-sar/v4.xml\n" in (life.repository / "labeling_configs" / "versions.lock").read_text()
     assert life.plan(4).changed == 0
     assert pull(life) == 0
 

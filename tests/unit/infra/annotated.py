@@ -103,6 +103,7 @@ class AnnotatedLabelStudio(FakeLabelStudio):
             ("GET", "/api/users", self._users),
             ("POST", r"/api/tasks/(\d+)/annotations", self._annotate),
             ("POST", r"/api/projects/(\d+)/import/predictions", self._predict),
+            ("POST", "/api/predictions", self._predict_one),
             ("POST", r"/api/projects/(\d+)/import", self._import),
             ("GET", "/data/local-files", self._image),
             *super()._routes(),
@@ -147,8 +148,15 @@ class AnnotatedLabelStudio(FakeLabelStudio):
     def _predict(self, request: httpx.Request, _project: int) -> httpx.Response:
         rows = json.loads(request.content)
         for one in rows:
+            # The real one drops it and answers 201.
+            assert all(region["type"] != "labels" for region in one["result"])
             self.predictions[one["task"]].append({"id": self.new_id(), **one})
         return httpx.Response(201, json={"created": len(rows)})
+
+    def _predict_one(self, request: httpx.Request) -> httpx.Response:
+        one = json.loads(request.content)
+        self.predictions[one["task"]].append({"id": self.new_id(), **one})
+        return httpx.Response(201, json={"id": 1})
 
     def _import(self, request: httpx.Request, key: int) -> httpx.Response:
         for one in json.loads(request.content):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from infra.errors import SettingsError
 from infra.labelstudio.config import load_labeling, load_project, load_projects
 from infra.labelstudio.labeling_xml import LabelingConfig
+from infra.labelstudio.wanted_tasks import wanted_tasks
 from infra.settings import REPOSITORY
 
 LABELS = (
@@ -346,3 +348,30 @@ def test_other_settings_that_are_wrong_are_said_with_their_path(repository: Path
     with pytest.raises(SettingsError) as caught:
         load_project(repository, "one")
     assert message in str(caught.value)
+
+
+def test_what_a_click_cannot_prove_can_still_be_a_project() -> None:
+    """The other configurations that are shipped: pairs, polygons, boxes."""
+    for config in ("boxes-to-masks", "minimal", "polygon"):
+        path = REPOSITORY / "labeling_configs" / config / "v1.xml"
+        assert load_labeling(path, config, provable=False).image_key == "image"
+
+
+def test_a_configuration_with_two_images_needs_pairs(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "labeling_configs", tmp_path / "labeling_configs")
+    path = tmp_path / "labeling_configs" / "projects.yaml"
+    text = "projects:\n  pair:\n    title: Pairs\n    config: rgbt-pair\n    version: 1\n"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_projects(tmp_path)
+    assert str(caught.value) == (
+        "labeling_configs/projects.yaml: projects.pair.images: labeling_configs/rgbt-pair/v1.xml shows rgb, thermal; "
+        "say with `pairs` which files belong together"
+    )
+    path.write_text(f"{text}    images: {{pairs: {{rgb: 'RGB/{{name}}.png', thermal: 'T/{{name}}.png'}}}}\n")
+    (spec,) = load_projects(tmp_path)
+    assert wanted_tasks(spec, ["RGB/a.png", "T/a.png"]).tasks == {
+        "RGB/a.png": {"rgb": "RGB/a.png", "thermal": "T/a.png"}
+    }
+    with pytest.raises(SettingsError, match="there are 2 <Image> tags; exactly one is needed"):
+        load_project(tmp_path, "pair")

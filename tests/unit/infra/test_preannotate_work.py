@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import pytest
 
 from infra.errors import LabelStudioError
 from infra.hosts.base import Result
+from infra.labelstudio.bulk import add_predictions
 from infra.labelstudio.models import Project
 from infra.preannotate.boxes import Box
 from infra.preannotate.work import IMAGES_AT_A_TIME, Preannotation, TaskState, labels_of, states
@@ -59,7 +60,7 @@ class Backend:
         if asked["task"] in self.bad:
             status, detail = self.bad[asked["task"]]
             return {"status": status, "body": {"detail": detail}}
-        result = [{"id": f"{asked['task']}-{number}"} for number, _ in enumerate(asked["boxes"])]
+        result = [{"id": f"{asked['task']}-{number}", "type": "brushlabels"} for number, _ in enumerate(asked["boxes"])]
         return {"status": 200, "body": {"result": result, "score": 0.5, "model_version": VERSION}}
 
 
@@ -74,9 +75,11 @@ class Taken:
         assert (project_id, version) == (PROJECT.id, VERSION)
         return self.done
 
-    def add_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
-        assert project_id == PROJECT.id
-        self.imports.append(list(predictions))
+    def call(self, _doing: str, method: str, path: str, *, json: Any, timeout: float) -> dict[str, int]:
+        assert (method, path) == ("POST", f"/api/projects/{PROJECT.id}/import/predictions")
+        assert timeout > 60
+        self.imports.append(json)
+        return {"created": len(json)}
 
     @property
     def tasks(self) -> list[int]:
@@ -191,7 +194,7 @@ def test_the_state_of_tasks_is_read_with_what_was_drawn(bench: Bench) -> None:
     ]
 
     def listed(request: httpx.Request) -> httpx.Response:
-        assert request.url.params["include"].endswith("predictions")
+        assert set(request.url.params["include"].split(",")) >= {"predictions", "result", "was_cancelled"}
         return httpx.Response(200, json={"total": 2, "tasks": rows})
 
     bench.server.overrides["GET /api/tasks"] = listed
@@ -228,7 +231,7 @@ def test_labels_of_a_shared_palette_go_one_by_one_and_the_others_in_bulk(bench: 
 
     bench.server.overrides |= {"POST /api/predictions": took, "POST /api/projects/1/import/predictions": took}
     split, fused = prediction("labels"), prediction("brushlabels")
-    bench.access.client().add_predictions(1, [fused, split, fused])
+    add_predictions(bench.access.client(), 1, [fused, split, fused])
     assert made == [split, [fused, fused]]
 
 
@@ -236,5 +239,5 @@ def test_a_bulk_import_that_leaves_some_out_is_an_error(bench: Bench) -> None:
     """Label Studio answers HTTP 201."""
     answer = httpx.Response(201, json={"created": 0})
     bench.server.overrides["POST /api/projects/1/import/predictions"] = lambda _: answer
-    with pytest.raises(LabelStudioError, match="took 0 of 1; its log says why"):
-        bench.access.client().add_predictions(1, [prediction("brushlabels")])
+    with pytest.raises(LabelStudioError, match="stored 0 of 1; it drops predictions"):
+        add_predictions(bench.access.client(), 1, [prediction("brushlabels")])

@@ -168,7 +168,7 @@ def page(collector: Collector, *pictures: Picture) -> Page:
 def test_the_page_is_whole_and_asks_nobody(collector: Collector) -> None:
     parsed = page(collector, Picture("data:image/jpeg;base64,AA", 1, "ñ & 1.png", ["Car", "Road"]))
     assert all(source.startswith("data:") for source in parsed.sources)
-    for seen in ("A <project>", "ñ & 1.png", "50 % annotated", "4.5 s", "task 1: Car, Road", "2026-01-02 03:04 UTC"):
+    for seen in ("A <project>", "ñ & 1.png", "50 % annotated", "4.5 s", "ñ & 1.png, task 1", "2026-01-02 03:04 UTC"):
         assert seen in parsed.text
     assert "1 annotations were skipped" in parsed.text
     assert "Predictions: 7 of demo@1." in parsed.text
@@ -195,7 +195,8 @@ def test_a_thumbnail_shows_the_mask_in_its_colour() -> None:
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
     assert picture.shape == (240, 480, 3)
     assert picture[40, 40, 0] > 240
-    assert picture[40, 40, 1] < 170
+    assert picture[40, 40, 1] < 190
+    assert picture[40, 117, 1] < 90  # the edge
     assert picture[200, 400].min() > 240
 
 

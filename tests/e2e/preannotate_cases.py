@@ -1,0 +1,149 @@
+"""Boxes become masks as predictions on a real Label Studio and a real model, and masks are counted.
+
+As `project_cases`, they take a `stage` fixture, and work in a project of their own (`own`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.errors import LabelStudioError
+from infra.labelstudio.masks import intersection_over_union, masks_in
+from infra.labelstudio.models import Project
+from infra.labelstudio.prompts import box_regions
+from infra.labelstudio.truth import TruthObject, truth_of
+from infra.operations.project import get_project
+from infra.preannotate.boxes import Box, matched
+from infra.preannotate.coco import read_coco
+from infra.preannotate.drawn import newest
+from infra.preannotate.work import Preannotation, Tally, states
+from infra.report import Report
+from infra.stats.collect import Collector
+from tests.e2e.project_cases import Stage, own  # noqa: F401 - a fixture
+
+MEAN_IOU = 0.9  # the demo images with the box from their truth: 0.957
+SIZE_WH = (1920, 1080)
+
+
+def project_of(stage: Stage) -> Project:
+    return get_project(stage.client, stage.spec.title)
+
+
+def truth(stage: Stage, image: str) -> list[TruthObject]:
+    assert stage.ctx.truth is not None
+    return list(truth_of(stage.ctx.truth, image))
+
+
+def coco(stage: Stage, path: Path) -> Path:
+    """The boxes of the drawn objects as a detector would write them."""
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    names = {label: number for number, label in enumerate(stage.spec.labeling.labels, 1)}
+    for number, image in enumerate(stage.images(), 1):
+        images.append({"id": number, "file_name": image, "width": SIZE_WH[0], "height": SIZE_WH[1]})
+        for one in truth(stage, image):
+            left, top, right, bottom = one.box_xyxy
+            bbox = [left, top, right - left, bottom - top]
+            annotations.append({"image_id": number, "category_id": names[one.label], "bbox": bbox})
+    categories = [{"id": number, "name": label} for label, number in names.items()]
+    path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+    return path
+
+
+def run(stage: Stage, boxes: dict[int, list[Box]], *, also_annotated: bool = False) -> Tally:
+    project = project_of(stage)
+    tasks = {one.id: one for one in states(stage.client, project, None, Report(io.StringIO()))}
+    work = Preannotation(
+        stage.client, stage.ctx.exec_in_backend, project, Report(io.StringIO()), also_annotated=also_annotated
+    )
+    return work.go(boxes, tasks)
+
+
+def boxes_of_file(stage: Stage, tmp_path: Path) -> dict[int, list[Box]]:
+    paths = {
+        task.image.rsplit("/", 1)[1]: task.id
+        for task in stage.client.tasks(stage.project_id, stage.spec.labeling.image_key)
+    }
+    by_task, alone = matched(read_coco(coco(stage, tmp_path / "boxes.json")), paths)
+    assert alone == []
+    return by_task
+
+
+def predictions(stage: Stage) -> dict[str, list[dict[str, Any]]]:
+    """The predictions of every task, by its image."""
+    found = stage.client.task_states(stage.project_id, "predictions")
+    return {one["data"]["image"].rsplit("/", 1)[1]: one["predictions"] for one in found}
+
+
+def test_boxes_of_a_file_become_the_masks_of_the_drawn_objects(own: Stage, tmp_path: Path) -> None:  # noqa: F811
+    boxes = boxes_of_file(own, tmp_path)
+    first, *rest = sorted(boxes)
+    assert run(own, {first: boxes[first]}).images == 1
+
+    tally = run(own, boxes)
+    assert (tally.before, tally.images, tally.empty) == (1, len(rest), 0)
+
+    ious = []
+    for image, (prediction,) in predictions(own).items():
+        masks = {one.region_id: one for one in masks_in(prediction["result"])}
+        assert Counter(one.labels[0] for one in masks.values()) == Counter(one.label for one in truth(own, image))
+        for one in truth(own, image):
+            mine = [found.mask for found in masks.values() if found.labels == (one.label,)]
+            ious.append(max(intersection_over_union(mask, one.mask()) for mask in mine))
+    assert len(ious) >= 24
+    assert np.mean(ious) >= MEAN_IOU
+    assert run(own, boxes).before == len(boxes)
+    assert all(len(rows) == 1 for rows in predictions(own).values())
+
+
+def test_boxes_that_people_drew_become_masks_and_stay(own: Stage) -> None:  # noqa: F811
+    task = next(own.client.tasks(own.project_id, own.spec.labeling.image_key))
+    one = truth(own, task.image.rsplit("/", 1)[1])[0]
+    drawn = box_regions(own.spec.labeling, one.label, one.box_xyxy, SIZE_WH)
+    own.client.sdk.annotations.create(task.id, result=drawn)
+
+    project = project_of(own)
+    found = {one.id: newest(one.drawn) for one in states(own.client, project, "annotations", Report(io.StringIO()))}
+    boxes = {number: list(rows) for number, rows in found.items() if rows}
+    assert list(boxes) == [task.id]
+    assert run(own, boxes).annotated == 1  # of a file they would be left alone
+    assert run(own, boxes, also_annotated=True).masks == 1
+
+    stored = own.client._request("read a task", "GET", f"/api/tasks/{task.id}").json()
+    assert [row["result"] for row in stored["annotations"]] == [drawn]
+    (mask,) = {found.region_id: found for found in masks_in(stored["predictions"][0]["result"])}.values()
+    assert intersection_over_union(mask.mask, one.mask()) > 0.75
+
+
+def test_an_image_that_went_is_named_and_the_others_are_done(own: Stage, tmp_path: Path) -> None:  # noqa: F811
+    boxes = boxes_of_file(own, tmp_path)
+    url = "/data/local-files/?d=demo/none.png"
+    own.client.sdk.projects.import_tasks(own.project_id, request=[{"image": url}])
+    gone = max(task.id for task in own.client.tasks(own.project_id, "image"))
+    with pytest.raises(LabelStudioError, match=f"1 images failed; .*\n  task {gone}: "):
+        run(own, {**dict(list(boxes.items())[:2]), gone: [Box("Road", 10, 10, 20, 20)]})
+    assert sum(len(rows) for rows in predictions(own).values()) == 2
+
+
+def test_masks_are_counted_as_the_truth_says(own: Stage, tmp_path: Path) -> None:  # noqa: F811
+    run(own, boxes_of_file(own, tmp_path))
+    image, (prediction,) = next(iter(sorted(predictions(own).items())))
+    task = next(task for task in own.client.tasks(own.project_id, "image") if task.image.endswith(image))
+    own.client.sdk.annotations.create(task.id, result=prediction["result"], lead_time=12.0)
+    collector = Collector(own.spec.title, own.spec.labeling.labels)
+    for one in own.client.task_states(own.project_id, "annotations"):
+        collector.add(one, one["data"]["image"])
+    found, drawn = collector.stats, truth(own, image)
+    assert (found.images, found.annotated, found.masks, len(found.people)) == (12, 1, len(drawn), 1)
+    assert found.seconds_per_mask == 12.0 / len(drawn)
+    for label in {one.label for one in drawn}:
+        areas = [100 * one.mask().mean() for one in drawn if one.label == label]
+        assert sorted(found.by_class[label].areas) == pytest.approx(sorted(areas), rel=0.2)
+    assert list(own.client.model_versions(own.project_id).values()) == [12]

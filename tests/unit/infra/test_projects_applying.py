@@ -1,0 +1,59 @@
+"""A version that was changed after it was published is applied nowhere; a new one is written down."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from infra.errors import SettingsError
+from infra.labelstudio.access import Access
+from infra.labelstudio.versions import read_versions
+from infra.operations.labeling_applied import Migration
+from infra.projects import applying
+from infra.projects.place import Place
+from infra.settings import REPOSITORY
+from tests.unit.infra.labelstudio_bench import Bench
+from tests.unit.infra.test_project_place import place
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(REPOSITORY / "labeling_configs", tmp_path / "labeling_configs")
+    monkeypatch.setattr(applying, "REPOSITORY", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ready(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A stack whose project stage is the bench's operations."""
+    found = place()
+    monkeypatch.setattr(applying, "project_role", lambda *_: bench.operations())
+    return Place(found.site, Access("http://x", "u", "p", None), found.demo, bench.report)
+
+
+def test_a_version_that_is_applied_is_published(repository: Path, ready: Place, bench: Bench) -> None:
+    lock = repository / "labeling_configs" / "versions.lock"
+    lock.write_text("")
+    text = applying.apply_projects(ready, [], Migration())
+    assert list(read_versions(lock)) == ["rgbt-sar/v2.xml"]
+    assert "4 changed" in text
+    assert bench.report.notices == ["rgbt-sar/v2 stands in labeling_configs/versions.lock now: commit it"]
+
+
+def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, ready: Place, bench: Bench) -> None:
+    path = repository / "labeling_configs" / "rgbt-sar" / "v2.xml"
+    path.write_text(path.read_text().replace("Debris", "Rubble"))
+    with pytest.raises(SettingsError, match=r"rgbt-sar/v2\.xml was changed after it was published"):
+        applying.apply_projects(ready, [], Migration())
+    assert bench.server.projects == {}
+
+
+def test_a_plan_writes_nothing_and_names_each_project(repository: Path, ready: Place, bench: Bench) -> None:
+    lock = repository / "labeling_configs" / "versions.lock"
+    before = lock.read_text()
+    assert applying.plan_projects(ready, ["rgbt-sar"], Migration()).endswith("would change")
+    assert lock.read_text() == before
+    assert [stage.name for stage in bench.report.stages] == ["RGBT-SAR"]
+    assert bench.server.projects == {}

@@ -84,7 +84,8 @@ def test_ctrl_c_ends_what_follows(tmp_path: Path) -> None:
     (tmp_path / "stack.env").write_text("")
     script = tmp_path / "follow.py"
     script.write_text(
-        "import sys\n"
+        # Whoever starts the tests in the background has them ignore it.
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from infra.hosts.local import LocalHost\nfrom infra.logs import logs\nfrom infra.settings import Settings\n"
         "from infra.site import Site\n"
         f"site = Site(LocalHost(), Settings(), {str(tmp_path)!r}, {str(tmp_path)!r}, 'x', Settings)\n"
@@ -97,7 +98,10 @@ def test_ctrl_c_ends_what_follows(tmp_path: Path) -> None:
         assert [process.stdout.readline() for _ in range(2)] == ["sam2-1  | hello\n", "sam2-1  | again\n"]
         child = int((tmp_path / "pid").read_text())
         process.send_signal(signal.SIGINT)
-        assert process.wait(PLENTY) == 130
+        try:
+            assert process.wait(PLENTY) == 130
+        finally:
+            process.kill()
     deadline = time.monotonic() + PLENTY
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)

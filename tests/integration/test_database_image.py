@@ -22,6 +22,7 @@ import pytest
 from infra.hosts.base import DEFAULT_TIMEOUT, Result
 from infra.hosts.local import LocalHost
 from infra.operation import converge
+from infra.operations.engine_apt import read_sources
 from infra.operations.image_mirror import AUTH_FILES
 from infra.operations.image_recipe import DB
 from infra.operations.images_remove import remove_images
@@ -110,8 +111,9 @@ class WithMirrorLogin(LocalHost):
         as_root: bool = False,
     ) -> Result:
         if argv == ("sh", "-c", AUTH_FILES):
-            lines = f"machine deb.debian.org login reader password {MIRROR_PASSWORD}\n"
-            return Result(argv, 0, lines, "")
+            names = {urlsplit(source.uri).hostname for source in read_sources(LocalHost())}
+            lines = [f"machine {name} login reader password {MIRROR_PASSWORD}\n" for name in names if name]
+            return Result(argv, 0, "".join(lines), "")
         return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, data, deploying, locking, looking, machine
+from commands import checking, data, deploying, locking, looking, machine, projects
 
 namespace = Collection(
     machine.up,
@@ -32,4 +32,5 @@ namespace = Collection(
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
+    Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )

@@ -93,9 +93,14 @@ def exec_in(host: Host, compose: Compose, service: str) -> Exec:
     """Return what runs a command inside the running container of a service."""
 
     def run(
-        *argv: str, ok: Collection[int] = (0,), timeout: float = EXEC_TIMEOUT, stdin: bytes | None = None
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = EXEC_TIMEOUT,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
-        return run_docker(host, *compose.argv("exec", "--no-TTY", service, *argv), ok=ok, timeout=timeout, stdin=stdin)
+        command = compose.argv("exec", "--no-TTY", service, *argv)
+        return run_docker(host, *command, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
 
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -150,12 +150,16 @@ def _one_shot(site: Site, service: str) -> Exec:
     """Run a command in a container of its own with the service's volumes, and remove it."""
 
     def run(
-        *argv: str, ok: Collection[int] = (0,), timeout: float = EXEC_TIMEOUT, stdin: bytes | None = None
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = EXEC_TIMEOUT,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         program, *arguments = argv
         command = site.compose.argv(
             *("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, service, *arguments)
         )
-        return run_docker(site.host, *command, ok=ok, timeout=timeout, stdin=stdin)
+        return run_docker(site.host, *command, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
 
     return run

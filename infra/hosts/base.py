@@ -118,6 +118,7 @@ class Exec(Protocol):
         ok: Collection[int] = (0,),
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         """See `Host.run`."""
         ...

@@ -25,11 +25,11 @@ from infra.labelstudio.token_auth import TokenAuth
 
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
-SYNC_TIMEOUT = 3600.0  # a sync answers when it is done: 10 000 images took up to 200 s on SQLite
+SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
 SIGNED_BY_US = "signed-by-us"
-TASK_FIELDS = "id,data,total_annotations"
+TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
 
 def connect(base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> LabelStudio:
@@ -86,18 +86,20 @@ class Client:
             label_config=one.label_config or "",
             show_collab_predictions=bool(one.show_collab_predictions),
             task_count=int(one.task_number or 0),
+            sampling=str(one.sampling or ""),
         )
 
-    def create_project(self, title: str, description: str, label_config: str) -> int:
+    def create_project(self, title: str, description: str, label_config: str, sampling: str = "") -> int:
         """Make a project; return its id. Predictions are shown when a task opens: that call warms the model."""
-        with self._doing(f"create project {title!r}"):
-            made = self.sdk.projects.create(
-                title=title,
-                description=description,
-                label_config=label_config,
-                show_collab_predictions=True,
-            )
-        return _id_of(made.id)
+        body = {
+            "title": title,
+            "description": description,
+            "label_config": label_config,
+            "show_collab_predictions": True,
+            **({"sampling": sampling} if sampling else {}),
+        }
+        made = self._request(f"create project {title!r}", "POST", "/api/projects/", json=body)
+        return _id_of(made.json().get("id"))
 
     def update_project(
         self,
@@ -106,15 +108,22 @@ class Client:
         description: str | None = None,
         label_config: str | None = None,
         show_collab_predictions: bool | None = None,
+        sampling: str | None = None,
     ) -> None:
         """Change the given fields of a project. Label Studio validates a labeling configuration against its tasks."""
         given = {
             "description": description,
             "label_config": label_config,
             "show_collab_predictions": show_collab_predictions,
+            "sampling": sampling,
         }
         body = {name: value for name, value in given.items() if value is not None}
         self._request(f"update project {project_id}", "PATCH", f"/api/projects/{project_id}/", json=body)
+
+    def user_emails(self) -> set[str]:
+        """The e-mail addresses of everybody who has an account."""
+        answer = self._request("list the users", "GET", "/api/users/")
+        return {str(one["email"]).lower() for one in answer.json()}
 
     def storages(self, project_id: int) -> list[Storage]:
         """The project's local-files storages, oldest first. Label Studio checks stuck syncs on the way."""
@@ -168,7 +177,12 @@ class Client:
         query: dict[str, str | int] = {"project": project_id, "page_size": PAGE, "include": TASK_FIELDS}
         for one in self._pages("list the tasks", "/api/tasks", query, "total", "tasks"):
             data = one.get("data") or {}
-            yield TaskRef(int(one["id"]), str(data.get(image_key, "")), int(one.get("total_annotations") or 0))
+            yield TaskRef(
+                id=int(one["id"]),
+                image=str(data.get(image_key, "")),
+                annotations=int(one.get("total_annotations") or 0),
+                file=one.get("storage_filename"),
+            )
 
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""
@@ -186,20 +200,37 @@ class Client:
         with self._doing("list the ML backends"):
             return [_backend(one) for one in self.sdk.ml.list(project=project_id)]
 
-    def add_backend(self, project_id: int, url: str, title: str, options: Mapping[str, object] | None = None) -> int:
-        """Register an interactive ML backend; return its id. Label Studio calls its health and setup first."""
+    def add_backend(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
+    ) -> int:
+        """Register an ML backend; return its id. Label Studio calls its health and setup first."""
         with self._doing(f"connect the ML backend {url}"):
             given = {"extra_params": dict(options)} if options else {}
-            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=True, **given)
+            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=interactive, **given)
         return _id_of(made.id)
 
     def update_backend(
-        self, project_id: int, backend_id: int, url: str, title: str, options: Mapping[str, object] | None = None
+        self,
+        project_id: int,
+        backend_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
     ) -> None:
         """Set title, interactivity and, unless empty, options. Label Studio needs url and project each time."""
         with self._doing(f"update the ML backend {url}"):
             given = {"extra_params": dict(options)} if options else {}
-            self.sdk.ml.update(backend_id, project=project_id, url=url, title=title, is_interactive=True, **given)
+            self.sdk.ml.update(
+                backend_id, project=project_id, url=url, title=title, is_interactive=interactive, **given
+            )
 
     def delete_backend(self, backend_id: int) -> None:
         """Remove an ML backend from its project."""

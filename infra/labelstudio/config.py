@@ -6,13 +6,13 @@ Reads files only: no network, nothing is changed, so that a broken file is found
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.errors import SettingsError
 from infra.labelstudio.labeling_checks import problems_in
@@ -20,6 +20,10 @@ from infra.labelstudio.labeling_xml import LabelingConfig, XmlProblem, labeling_
 
 FOLDER = "labeling_configs"
 FILE = "projects.yaml"
+NAME = "{name}"
+VERSION_FILE = re.compile(r"v([1-9]\d*)\.xml")
+
+Sampling = Literal["sequential", "uniform", "uncertainty"]
 
 
 def _regular_expression(text: str) -> str:
@@ -34,17 +38,48 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ImagesPart(_Part):
-    """Which files of the image folder become tasks. `filter` is matched from the start of the file name."""
+def _pattern(text: str) -> str:
+    if text.count(NAME) != 1 or text.startswith("/"):
+        raise ValueError(f"must be a path below the folder with {NAME} in it once, such as RGB/{NAME}.png")
+    return text
 
+
+def _email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError("is no e-mail address")
+    return text
+
+
+class ImagesPart(_Part):
+    """Which files become tasks.
+
+    Attributes:
+        folder: name of a connected folder, or of one below it; without one, the folder that `up` or `deploy` was given.
+        filter: matched from the start of the file name.
+        pairs: instead of a filter: for each image of a task its path, in which `{name}` is what the pair shares.
+    """
+
+    folder: Annotated[str | None, Field(pattern=r"^[^/\s](?:[^/]*[^/\s])?(?:/[^/]+)*$")] = None
     filter: Annotated[str, AfterValidator(_regular_expression)] = ".*png"
+    pairs: Annotated[dict[str, Annotated[str, AfterValidator(_pattern)]], Field(max_length=8)] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ImagesPart:
+        if self.pairs and "filter" in self.model_fields_set:
+            raise ValueError("give either `filter` or `pairs`")
+        if len(self.pairs) == 1:
+            raise ValueError("`pairs` needs two images or more")
+        return self
 
 
 class BackendPart(_Part):
     """How the SAM2 backend is called in the project's settings, and what the project chooses (docs/backend.md)."""
 
     title: Annotated[str, Field(min_length=1, max_length=100)] = "SAM2"
-    options: dict[str, bool | int | float | str] = {}
+    options: Annotated[
+        dict[str, bool | int | float | str], Field(validation_alias=AliasChoices("extra_params", "options"))
+    ] = {}
+    interactive: bool = True
 
 
 class ProjectPart(_Part):
@@ -56,6 +91,8 @@ class ProjectPart(_Part):
     version: Annotated[int, Field(ge=1, strict=True)]
     images: ImagesPart = ImagesPart()
     backend: BackendPart = BackendPart()
+    sampling: Sampling = "sequential"
+    members: tuple[Annotated[str, AfterValidator(_email)], ...] = ()
 
 
 class ProjectsFile(_Part):
@@ -69,7 +106,8 @@ class ProjectSpec:
     """One project, ready to be applied: everything in it was read and checked.
 
     `images_filter` is a regular expression for `re.match` on the file name. `backend_options` go to the backend as
-    its extra params; it checks them. `labeling` holds the XML and what it says.
+    its extra params; it checks them. `labeling` holds the XML and what it says. `versions` holds the text of every
+    version of that configuration.
     """
 
     name: str
@@ -81,6 +119,12 @@ class ProjectSpec:
     backend_title: str
     backend_options: Mapping[str, bool | int | float | str]
     labeling: LabelingConfig
+    images_folder: str | None = None
+    images_pairs: Mapping[str, str] = field(default_factory=dict)
+    interactive: bool = True
+    sampling: Sampling = "sequential"
+    members: tuple[str, ...] = ()
+    versions: Mapping[int, str] = field(default_factory=dict)
 
 
 def load_project(repository: Path, name: str) -> ProjectSpec:
@@ -93,12 +137,26 @@ def load_project(repository: Path, name: str) -> ProjectSpec:
     Raises:
         SettingsError: lists everything that is wrong, with file and line or path. Nothing was changed.
     """
+    return load_projects(repository, [name])[0]
+
+
+def load_projects(repository: Path, names: Sequence[str] = ()) -> list[ProjectSpec]:
+    """Read several projects, all of them where no name is given; see `load_project`."""
     path = repository / FOLDER / FILE
     projects = _read_projects(path, f"{FOLDER}/{FILE}")
-    if name not in projects:
-        raise SettingsError(f"{FOLDER}/{FILE}: there is no project {name!r} (there are: {', '.join(sorted(projects))})")
-    part = projects[name]
+    unknown = [name for name in names if name not in projects]
+    if unknown:
+        raise SettingsError(
+            f"{FOLDER}/{FILE}: there is no project {unknown[0]!r} (there are: {', '.join(sorted(projects))})"
+        )
+    return [_spec(repository, name, projects[name]) for name in names or projects]
+
+
+def _spec(repository: Path, name: str, part: ProjectPart) -> ProjectSpec:
     relative = f"{FOLDER}/{part.config}/v{part.version}.xml"
+    labeling = load_labeling(repository / relative, relative)
+    if part.images.pairs:
+        _check_pairs(name, part, labeling.text, relative)
     return ProjectSpec(
         name=name,
         title=part.title,
@@ -108,8 +166,32 @@ def load_project(repository: Path, name: str) -> ProjectSpec:
         images_filter=part.images.filter,
         backend_title=part.backend.title,
         backend_options=part.backend.options,
-        labeling=load_labeling(repository / relative, relative),
+        labeling=labeling,
+        images_folder=part.images.folder,
+        images_pairs=part.images.pairs,
+        interactive=part.backend.interactive,
+        sampling=part.sampling,
+        members=part.members,
+        versions=read_versions(repository, part.config),
     )
+
+
+def _check_pairs(name: str, part: ProjectPart, text: str, relative: str) -> None:
+    shown = {tag.attributes.get("value", "").removeprefix("$") for tag in parse_xml(text).walk() if tag.name == "Image"}
+    if shown != set(part.images.pairs):
+        raise SettingsError(
+            f"{FOLDER}/{FILE}: projects.{name}.images.pairs: gives {', '.join(part.images.pairs)}, and {relative} "
+            f"shows {', '.join(sorted(shown))}; the names must be the same"
+        )
+
+
+def read_versions(repository: Path, config: str) -> dict[int, str]:
+    """The text of every version of a configuration, by its number."""
+    found: dict[int, str] = {}
+    for path in (repository / FOLDER / config).glob("v*.xml"):
+        if match := VERSION_FILE.fullmatch(path.name):
+            found[int(match[1])] = _read_text(path, f"{FOLDER}/{config}/{path.name}")
+    return dict(sorted(found.items()))
 
 
 def load_labeling(path: Path, shown: str) -> LabelingConfig:

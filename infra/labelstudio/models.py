@@ -19,6 +19,7 @@ class Project:
     label_config: str
     show_collab_predictions: bool
     task_count: int
+    sampling: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class Storage:
 
 @dataclass(frozen=True)
 class TaskRef:
-    """A task and the URL of its image, as Label Studio stores it."""
+    """A task and the URL of its image, as Label Studio stores it; `file` is the file that its storage knows it by."""
 
     id: int
     image: str
     annotations: int
+    file: str | None = None
 
 
 @dataclass(frozen=True)

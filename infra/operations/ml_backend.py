@@ -60,10 +60,11 @@ class BackendRegistered:
             Change(f"remove ML backend {one.id}, a second one at {one.url}", partial(client.delete_backend, one.id))
             for one in others
         ]
-        if not kept.is_interactive or kept.title != self.spec.backend_title:
+        if kept.is_interactive != self.spec.interactive or kept.title != self.spec.backend_title:
             update = partial(self._update, client, project.id, kept)
+            kind = "interactive" if self.spec.interactive else "not interactive"
             changes.append(
-                Change(f"make the ML backend {self.url} interactive and call it {self.spec.backend_title}", update)
+                Change(f"make the ML backend {self.url} {kind} and call it {self.spec.backend_title}", update)
             )
         elif self.spec.backend_options and kept.options != dict(self.spec.backend_options):
             # Without options in projects.yaml, what somebody chose in the browser is left alone.
@@ -80,7 +81,13 @@ class BackendRegistered:
         project_id = get_project(client, self.spec.title).id
         before = {one.id for one in client.backends(project_id)}
         try:
-            client.add_backend(project_id, self.url, self.spec.backend_title, self.spec.backend_options)
+            client.add_backend(
+                project_id,
+                self.url,
+                self.spec.backend_title,
+                self.spec.backend_options,
+                interactive=self.spec.interactive,
+            )
         except LabelStudioError:
             # Label Studio keeps the row of some registrations that it refuses.
             for one in client.backends(project_id):
@@ -89,7 +96,14 @@ class BackendRegistered:
             raise
 
     def _update(self, client: Client, project_id: int, kept: Backend) -> None:
-        client.update_backend(project_id, kept.id, kept.url, self.spec.backend_title, self.spec.backend_options)
+        client.update_backend(
+            project_id,
+            kept.id,
+            kept.url,
+            self.spec.backend_title,
+            self.spec.backend_options,
+            interactive=self.spec.interactive,
+        )
 
     def _wait_connected(self, client: Client, project_id: int, kept: Backend) -> None:
         last = kept
@@ -112,6 +126,8 @@ class BackendRegistered:
 
     def _mention_rivals(self, everything: Sequence[Backend], kept: Backend) -> None:
         first = next((one for one in everything if one.is_interactive), kept)
+        if not self.spec.interactive:
+            return
         if first.id != kept.id:
             self.report.notice(
                 f"the project has another interactive ML backend before ours, {first.title} at {first.url}: "

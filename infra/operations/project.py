@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import LabelStudioError
+from infra.hosts.base import Exec
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec
 from infra.labelstudio.models import Project
 from infra.operation import Change
+from infra.operations.labeling_applied import LabelingApplied, Migration, diff
 from infra.report import Report
 
 if TYPE_CHECKING:
     from infra.labelstudio.client import Client
+
+SAMPLINGS = {
+    "sequential": "Sequential sampling",
+    "uniform": "Uniform sampling",
+    "uncertainty": "Uncertainty sampling",
+}
 
 
 def find_project(client: Client, title: str) -> Project | None:
@@ -39,11 +47,20 @@ def get_project(client: Client, title: str) -> Project:
 
 @dataclass(frozen=True)
 class ProjectPresent:
-    """There is a project with our title, description, labeling configuration and settings."""
+    """There is a project with our title, description, labeling configuration and settings.
+
+    Attributes:
+        run: runs a command in the label-studio container.
+        migration: what happens to labels that go.
+        keep: see `LabelingApplied`.
+    """
 
     access: Access
     spec: ProjectSpec
+    run: Exec
     report: Report
+    migration: Migration = field(default_factory=Migration)
+    keep: Path | None = None
 
     @property
     def name(self) -> str:
@@ -63,23 +80,17 @@ class ProjectPresent:
         return self._differences(found[0])
 
     def _differences(self, project: Project) -> list[Change]:
-        client, spec, changes = self.access.client(), self.spec, []
+        client, spec = self.access.client(), self.spec
+        labeling = LabelingApplied(client, spec, self.run, self.report, self.migration, self.keep)
+        changes = labeling.changes(project)
         # Label Studio strips the ends of the texts it stores.
-        wanted_xml, wanted_description = spec.labeling.text.strip(), spec.description.strip()
-        if project.label_config.strip() != wanted_xml:
-            changes.append(
-                Change(
-                    f"replace the labeling configuration of {spec.title} by {spec.config}/v{spec.version}",
-                    partial(client.update_project, project.id, label_config=wanted_xml),
-                    _diff(project.label_config.strip(), wanted_xml, f"{spec.config}/v{spec.version}.xml"),
-                )
-            )
+        wanted_description = spec.description.strip()
         if project.description.strip() != wanted_description:
             changes.append(
                 Change(
                     f"set the description of {spec.title}",
                     partial(client.update_project, project.id, description=wanted_description),
-                    _diff(project.description, wanted_description, "description"),
+                    diff(project.description, wanted_description, "description"),
                 )
             )
         if not project.show_collab_predictions:
@@ -90,13 +101,47 @@ class ProjectPresent:
                     "- show_collab_predictions: false\n+ show_collab_predictions: true",
                 )
             )
+        sampling = SAMPLINGS[spec.sampling]
+        if project.sampling != sampling:
+            changes.append(
+                Change(
+                    f"give out the tasks of {spec.title} by {spec.sampling} sampling",
+                    partial(client.update_project, project.id, sampling=sampling),
+                    f"- sampling: {project.sampling}\n+ sampling: {sampling}",
+                )
+            )
         return changes
 
     def _create(self) -> None:
         spec = self.spec
-        self.access.client().create_project(spec.title, spec.description, spec.labeling.text)
+        sampling = SAMPLINGS[spec.sampling]
+        self.access.client().create_project(spec.title, spec.description, spec.labeling.text, sampling)
 
 
-def _diff(old: str, new: str, name: str) -> str:
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "Label Studio", name, lineterm="", n=1)
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class MembersKnown:
+    """Everybody whom the project names has an account.
+
+    In this edition of Label Studio who has an account sees every project, and a password is its owner's own: so nobody
+    is made here, and who is missing is said.
+    """
+
+    access: Access
+    spec: ProjectSpec
+    report: Report
+
+    @property
+    def name(self) -> str:
+        """See `Operation.name`."""
+        return f"members of {self.spec.title} known"
+
+    def plan(self) -> Sequence[Change]:
+        """See `Operation.plan`."""
+        known = self.access.client().user_emails() if self.spec.members else set()
+        missing = [one for one in self.spec.members if one.lower() not in known]
+        if missing:
+            self.report.notice(
+                f"{', '.join(missing)}: no account yet; send the invite link that Label Studio shows under "
+                "Organization, Add People"
+            )
+        return []

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import PurePosixPath
 
 from infra.errors import LabelStudioError
-from infra.hosts.base import Host
+from infra.hosts.base import Exec, Host
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec
+from infra.labelstudio.filling import NewFile, Pace, fill
 from infra.labelstudio.image_files import ImageFiles, list_images, path_in
 from infra.labelstudio.models import Storage, TaskRef
-from infra.labelstudio.syncing import Pace, run_sync
+from infra.labelstudio.wanted_tasks import WantedTasks, image_keys, list_filter, storage_filter, task_url, wanted_tasks
 from infra.operation import Change
 from infra.operations.project import find_project, get_project
 from infra.report import Report
@@ -74,7 +76,7 @@ class StorageConnected:
             id=0,
             title=self.folder_name,
             path=self.path,
-            regex_filter=self.spec.images_filter,
+            regex_filter=storage_filter(self.spec),
             use_blob_urls=True,
             recursive_scan=True,
         )
@@ -86,10 +88,12 @@ class StorageConnected:
 
 @dataclass(frozen=True)
 class ImagesSynced:
-    """Each image of the folder is a task of the project, exactly once.
+    """Each image of the folder is a task of the project, exactly once, and the storage knows it.
 
     Compares the folder on the host with the tasks, not with the storage's own book-keeping, which a deleted and
-    re-made storage starts anew. `folder` is the folder on the host, `storage` its connection.
+    re-made storage starts anew. What the storage does not know, the next press on Sync in the browser would make a
+    second time. `folder` is the folder on the host, `storage` its connection, `run` runs a command in the
+    label-studio container.
     """
 
     access: Access
@@ -97,6 +101,7 @@ class ImagesSynced:
     host: Host
     folder: str
     storage: StorageConnected
+    run: Exec
     report: Report
     pace: Pace = field(default_factory=Pace)
 
@@ -107,20 +112,46 @@ class ImagesSynced:
 
     def plan(self) -> Sequence[Change]:
         """See `Operation.plan`."""
-        images = list_images(self.host, self.folder, self.spec.images_filter)
-        if not images.paths:
-            raise LabelStudioError(
-                f"no image in {self.folder} has a name that matches {self.spec.images_filter!r}; "
-                "give another folder with --data, or another filter in labeling_configs/projects.yaml"
-            )
+        images = list_images(self.host, self.folder, list_filter(self.spec))
+        wanted = wanted_tasks(self.spec, images.paths)
+        if not wanted.tasks:
+            raise LabelStudioError(self._no_image(wanted))
         tasks = self._tasks()
-        self._mention(images, tasks)
-        missing = images.paths - tasks.keys()
-        changes = []
-        if missing:
-            changes.append(Change(f"sync {len(missing)} new images ({_some(missing)})", partial(self._sync, missing)))
-        changes += self._surplus(tasks)
-        return changes
+        self._mention(images, wanted, tasks)
+        surplus, kept = self._surplus(tasks)
+        new = wanted.tasks.keys() - kept.keys()
+        unknown = {path for path, task in kept.items() if path in wanted.tasks and task.file != self._key(path)}
+        if not new and not unknown:
+            return surplus
+        files = [
+            NewFile(self._key(path), self._data(wanted.tasks[path]), kept[path].id if path in kept else None)
+            for path in sorted(new | unknown, key=lambda path: (PurePosixPath(path).name, path))
+        ]
+        fill_it = partial(self._fill, files)
+        if not new:
+            summary = f"make {len(unknown)} images known to the storage ({_some(unknown)})"
+        else:
+            summary = f"sync {len(new)} new images ({_some(new)})"
+        # The surplus first: a link to a task that is deleted would go with it.
+        return [*surplus, Change(summary, fill_it)]
+
+    def _key(self, path: str) -> str:
+        return f"{self.storage.path}/{path}"
+
+    def _data(self, images: Mapping[str, str]) -> dict[str, str]:
+        return {key: task_url(self.storage.folder_name, path) for key, path in images.items()}
+
+    def _no_image(self, wanted: WantedTasks) -> str:
+        if self.spec.images_pairs:
+            patterns = " and ".join(repr(one) for one in self.spec.images_pairs.values())
+            return (
+                f"no files in {self.folder} make a pair of {patterns} ({len(wanted.alone)} have no partner); "
+                "correct `pairs` in labeling_configs/projects.yaml"
+            )
+        return (
+            f"no image in {self.folder} has a name that matches {self.spec.images_filter!r}; "
+            "give another folder with --data, or another filter in labeling_configs/projects.yaml"
+        )
 
     def _tasks(self) -> dict[str, list[TaskRef]]:
         """The project's tasks by the path of their image below the folder."""
@@ -128,18 +159,22 @@ class ImagesSynced:
         project = find_project(client, self.spec.title)
         tasks: dict[str, list[TaskRef]] = defaultdict(list)
         if project is not None:
-            for count, task in enumerate(client.tasks(project.id, self.spec.labeling.image_key), 1):
+            for count, task in enumerate(client.tasks(project.id, image_keys(self.spec)[0]), 1):
                 path = path_in(self.storage.folder_name, task.image)
                 if path is not None:
                     tasks[path].append(task)
                 self.report.progress(f"compared {count} of {project.task_count} tasks with the folder")
         return dict(tasks)
 
-    def _mention(self, images: ImageFiles, tasks: dict[str, list[TaskRef]]) -> None:
+    def _mention(self, images: ImageFiles, wanted: WantedTasks, tasks: dict[str, list[TaskRef]]) -> None:
         if images.links:
             self.report.notice(
                 f"{len(images.links)} symbolic links in {self.folder} are left out ({_some(images.links)}): "
                 "what they point to need not exist inside the container"
+            )
+        if wanted.alone:
+            self.report.notice(
+                f"{len(wanted.alone)} files in {self.folder} have no partner and are left out ({_some(wanted.alone)})"
             )
         gone = tasks.keys() - images.paths - images.links
         if gone:
@@ -148,44 +183,35 @@ class ImagesSynced:
                 "the tasks and their annotations are kept"
             )
 
-    def _surplus(self, tasks: dict[str, list[TaskRef]]) -> list[Change]:
-        """Second tasks of one image, as a storage that was deleted and made again leaves them."""
+    def _surplus(self, tasks: dict[str, list[TaskRef]]) -> tuple[list[Change], dict[str, TaskRef]]:
+        """Second tasks of one image, as a storage that was deleted and made again leaves them, and what stays."""
         client = self.access.client()
-        changes, kept = [], []
+        changes, doubled, kept = [], [], {}
         for path, same in sorted(tasks.items()):
-            # The one with most work in it stays; of equals the oldest.
-            _, *others = sorted(same, key=lambda task: (-task.annotations, task.id))
+            # The one with most work in it stays; of equals the one that the storage knows, then the oldest.
+            key = self._key(path)
+            first, *others = sorted(same, key=lambda task: (-task.annotations, task.file != key, task.id))
+            kept[path] = first
             for task in others:
                 if task.annotations or client.draft_count(task.id):
-                    kept.append(path)
+                    doubled.append(path)
                     continue
                 delete = partial(client.delete_task, task.id)
                 changes.append(Change(f"delete task {task.id}, an untouched second task of {path}", delete))
-        if kept:
+        if doubled:
             self.report.notice(
-                f"{len(kept)} images have more than one annotated task ({_some(kept)}); all of them are kept"
+                f"{len(doubled)} images have more than one annotated task ({_some(doubled)}); all of them are kept"
             )
-        return changes
+        return changes, kept
 
-    def _sync(self, missing: frozenset[str]) -> None:
+    def _fill(self, files: Sequence[NewFile]) -> None:
         client = self.access.client()
         project = get_project(client, self.spec.title)
         path = self.storage.path
         storage = next((one for one in client.storages(project.id) if one.path.rstrip("/") == path), None)
         if storage is None:
             raise LabelStudioError(f"the folder {path} is not connected to project {project.title}")
-        run_sync(client, project, storage.id, len(missing), self.report, self.pace)
-        tasks = self._tasks()
-        # A storage that was made anew does not know the tasks of the one before it, and makes them again.
-        for change in self._surplus(tasks):
-            change.apply()
-        left = missing - tasks.keys()
-        if left:
-            raise LabelStudioError(
-                f"Label Studio synced {path} and made no task for {len(left)} images ({_some(left)}); "
-                f"is {self.folder} the folder that the container sees as {path}, "
-                "and may its user read the files?"
-            )
+        fill(self.run, client, project.id, storage.id, files, self.report, self.pace)
 
 
 def _difference(old: Storage, new: Storage) -> str:

@@ -12,14 +12,17 @@ from infra.labelstudio.config import ProjectSpec
 from infra.operation import Operation
 from infra.operations.apikey import ApiKeyPresent
 from infra.operations.backend_key import BackendKeyPresent
+from infra.operations.labeling_applied import Migration
 from infra.operations.ml_backend import BackendRegistered
-from infra.operations.project import ProjectPresent
+from infra.operations.project import MembersKnown, ProjectPresent
 from infra.operations.storage_sync import ImagesSynced, StorageConnected
 from infra.report import Report
-from infra.settings import Settings
+from infra.settings import REPOSITORY, Settings
 
 BACKEND_URL = "http://sam2:9090"
 DEFAULT_PROJECT = "rgbt-sar"
+REPLACED = REPOSITORY / ".labelrig" / "replaced"
+NO_MIGRATION = Migration()
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,17 @@ class ProjectContext:
     backend_url: str = BACKEND_URL
 
 
-def project_role(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext) -> list[Operation]:
-    """The operations, in order: token, its copy in the backend, project, storage, images, ML backend."""
+def project_role(
+    _settings: Settings, spec: ProjectSpec, ctx: ProjectContext, migration: Migration = NO_MIGRATION
+) -> list[Operation]:
+    """The operations, in order: token, its copy in the backend, project, storage, images, ML backend, members."""
     storage = StorageConnected(ctx.access, spec, ctx.files_root, ctx.folder.name)
     return [
         ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio, ctx.report),
         BackendKeyPresent(ctx.access, ctx.exec_in_backend),
-        ProjectPresent(ctx.access, spec, ctx.report),
+        ProjectPresent(ctx.access, spec, ctx.exec_in_label_studio, ctx.report, migration, REPLACED),
         storage,
-        ImagesSynced(ctx.access, spec, ctx.host, ctx.folder.path, storage, ctx.report),
+        ImagesSynced(ctx.access, spec, ctx.host, ctx.folder.path, storage, ctx.exec_in_label_studio, ctx.report),
         BackendRegistered(ctx.access, spec, ctx.backend_url, ctx.report),
+        *([MembersKnown(ctx.access, spec, ctx.report)] if spec.members else []),
     ]

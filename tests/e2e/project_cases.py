@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +91,20 @@ def new_image(stage: Stage) -> Iterator[str]:
     path.unlink()
 
 
+@pytest.fixture
+def many_images(stage: Stage) -> Iterator[list[str]]:
+    """A folder of tiny images that appears in the image folder."""
+    folder = Path(stage.ctx.folder.path) / f"vuelo Ñ {uuid.uuid4().hex[:6]}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    for number in range(1200):
+        path = folder / f"{number:04} á.png"
+        Image.new("RGB", (8, 8), (number % 256, 0, 0)).save(path)
+        path.chmod(0o644)
+    yield [f"{folder.name}/{path.name}" for path in folder.iterdir()]
+    shutil.rmtree(folder)
+
+
 def test_a_second_run_changes_nothing(own: Stage) -> None:
     assert own.apply() == []
     assert own.images() == sorted(path.name for path in Path(own.ctx.folder.path).glob("*.png"))
@@ -98,6 +115,62 @@ def test_a_new_image_becomes_one_task(own: Stage, new_image: str) -> None:
     assert own.apply() == [f"sync 1 new images ({new_image})"]
     assert own.images() == sorted([*before, new_image])
     assert own.apply() == []
+
+
+def test_a_press_on_sync_in_the_browser_adds_nothing(own: Stage, new_image: str) -> None:
+    own.apply()
+    before = own.images()
+    storage = own.client.storages(own.project_id)[0]
+
+    assert own.client.sync_storage(storage.id).status == "completed"
+
+    assert own.images() == before
+    row = own.client.sdk.import_storage.local.get(storage.id)
+    assert row.last_sync_count == 0
+    assert row.meta is not None
+    assert row.meta["tasks_existed"] == len(before)
+    assert new_image in before
+
+
+def test_a_storage_that_was_made_by_hand_gets_to_know_the_tasks(own: Stage) -> None:
+    before = own.images()
+    storage = own.client.storages(own.project_id)[0]
+    own.client.delete_storage(storage.id)
+    own.client.create_storage(own.project_id, storage)
+
+    assert len(own.apply()) == 1
+
+    own.client.sync_storage(own.client.storages(own.project_id)[0].id)
+    assert own.images() == before
+
+
+def test_images_are_taken_in_while_people_save_annotations(own: Stage, many_images: list[str]) -> None:
+    """On SQLite Label Studio's own sync fails as soon as somebody saves."""
+    task = next(own.client.tasks(own.project_id, own.spec.labeling.image_key))
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as people:
+        saving = people.submit(_save_until, own, task.id, stop)
+        try:
+            assert own.apply()[0].startswith(f"sync {len(many_images)} new images")
+        finally:
+            stop.set()
+        saved = saving.result(60)
+    assert saved >= 3
+    assert set(many_images) <= set(own.images())
+    assert own.apply() == []
+
+
+def _save_until(stage: Stage, task_id: int, stop: threading.Event) -> int:
+    ours = stage.ctx.access
+    access = Access(ours.base_url, ours.username, ours.password, ours.api_key)
+    count = 0
+    try:
+        while not stop.is_set():
+            access.client().sdk.annotations.create(task_id, result=[])
+            count += 1
+    finally:
+        access.close()
+    return count
 
 
 def test_a_remade_storage_does_not_double_the_tasks(own: Stage, new_image: str) -> None:

@@ -141,7 +141,12 @@ class FakeExec:
         self.exit_codes: dict[str, int] = {}
 
     def __call__(
-        self, *argv: str, ok: Collection[int] = (0,), timeout: float = 60.0, stdin: bytes | None = None
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = 60.0,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         key = argv[2] if argv[:2] in (("python3", "-c"), ("python", "-c")) else argv[0]
         answer = self.answers[key]

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from infra.labelstudio.access import Access
 from infra.labelstudio.config import ProjectSpec, load_project
-from infra.labelstudio.syncing import Pace
+from infra.labelstudio.filling import Pace
 from infra.operation import Operation, converge
+from infra.operations.labeling_applied import Migration
 from infra.operations.ml_backend import BackendRegistered
 from infra.operations.project import ProjectPresent
 from infra.operations.storage_sync import ImagesSynced, StorageConnected
 from infra.report import Report
 from infra.settings import REPOSITORY
 from tests.fakes import FakeHost
+from tests.unit.infra.inside_fake import InsideFake
 from tests.unit.infra.labelstudio_fake import (
     BASE,
     EMAIL,
     PASSWORD,
+    ROOT,
     FakeLabelStudio,
 )
 
-ROOT = "/label-studio/files"
 FOLDER = "/data/set"
 BACKEND = "http://sam2:9090"
 FIND = ("find", "-H", FOLDER, "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
@@ -47,24 +50,27 @@ class Bench:
     def __init__(self) -> None:
         self.server = FakeLabelStudio()
         self.host = FakeHost()
+        self.inside = InsideFake({"fill": self.server.fill})
         self.access = Access(BASE, EMAIL, PASSWORD, self.server.token(), self.server.transport)
         self.spec: ProjectSpec = load_project(REPOSITORY, "rgbt-sar")
         self.report = Report(io.StringIO())
+        self.migration = Migration()
+        self.keep: Path | None = None
         self.put("a.png", "b c.png")
 
     def put(self, *paths: str, links: tuple[str, ...] = ()) -> None:
         """These files, and no others, lie in the image folder."""
         listed = "".join(f"f{path}\0" for path in paths) + "".join(f"l{path}\0" for path in links)
         self.host.script(*FIND, stdout=listed)
-        self.server.folder = [f"set/{path.replace(' ', '%20')}" for path in paths if path.endswith("png")]
+        self.server.folder = [f"set/{path}" for path in paths if path.endswith("png")]
 
     def operations(self) -> list[Operation]:
         storage = StorageConnected(self.access, self.spec, ROOT, "set")
         pace = Pace(look=0.05, stalled=10.0, clock=Clock())
         return [
-            ProjectPresent(self.access, self.spec, self.report),
+            ProjectPresent(self.access, self.spec, self.inside, self.report, self.migration, self.keep),
             storage,
-            ImagesSynced(self.access, self.spec, self.host, FOLDER, storage, self.report, pace),
+            ImagesSynced(self.access, self.spec, self.host, FOLDER, storage, self.inside, self.report, pace),
             BackendRegistered(self.access, self.spec, BACKEND, self.report, patience=0.0),
         ]
 

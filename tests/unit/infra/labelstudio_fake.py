@@ -15,9 +15,12 @@ from urllib.parse import parse_qs
 
 import httpx
 
+from infra.labelstudio.wanted_tasks import task_url
+
 BASE = "http://label-studio.test"
 EMAIL = "admin@labelrig.local"
 PASSWORD = "right-password"
+ROOT = "/label-studio/files"
 
 LOGIN_AGAIN = '<html><p class="error">\n            The email and password you entered don&#x27;t match.\n </p></html>'
 NOT_FOUND_PAGE = "<html><head><title>404 | Label Studio</title><style>a{}</style></head><body>404</body></html>"
@@ -58,8 +61,7 @@ class FakeLabelStudio:
         self.backends: dict[int, dict[str, Any]] = {}
         self.drafts: dict[int, int] = {}
         self.calls: list[str] = []
-        self.folder: list[str] = []  # what a sync finds, as paths below the document root
-        self.sync_failures: list[str] = []  # tracebacks of the next syncs
+        self.folder: list[str] = []  # what a press on Sync finds, as paths below the document root
         self.refuse_backend: httpx.Response | None = None  # a row is left behind all the same
         self.overrides: dict[str, Callable[[httpx.Request], httpx.Response]] = {}
         self._next = 0
@@ -102,13 +104,14 @@ class FakeLabelStudio:
             ("POST", "/api/token/blacklist", self._blacklist),
             ("GET", "/api/current-user/whoami", lambda _: httpx.Response(200, json={"id": 1, "email": EMAIL})),
             ("GET", "/api/projects", self._list_projects),
-            ("POST", "/api/projects", self._create(self.projects)),
+            ("POST", "/api/projects", self._create(self.projects, sampling="Sequential sampling")),
+            ("GET", "/api/users", lambda _: httpx.Response(200, json=[{"id": 1, "email": EMAIL}])),
             ("GET", r"/api/projects/(\d+)", self._project),
             ("PATCH", r"/api/projects/(\d+)", self._patch(self.projects)),
             ("GET", "/api/storages/localfiles", self._list(self.storages)),
             ("POST", "/api/storages/localfiles", self._create(self.storages, status="initialized", traceback=None)),
             ("PATCH", r"/api/storages/localfiles/(\d+)", self._patch(self.storages)),
-            ("DELETE", r"/api/storages/localfiles/(\d+)", self._delete(self.storages)),
+            ("DELETE", r"/api/storages/localfiles/(\d+)", self._disconnect),
             ("POST", r"/api/storages/localfiles/(\d+)/sync", self._sync),
             ("GET", "/api/tasks", self._list_tasks),
             ("DELETE", r"/api/tasks/(\d+)", self._delete(self.tasks)),
@@ -166,36 +169,68 @@ class FakeLabelStudio:
 
     def _list_tasks(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
-        assert query["include"] == "id,data,total_annotations"
+        assert query["include"] == "id,data,total_annotations,storage_filename"
         size, page = int(query["page_size"]), int(query["page"])
         found = [task for task in self.tasks.values() if task["project"] == int(query["project"])]
         return httpx.Response(200, json={"total": len(found), "tasks": found[size * (page - 1) : size * page]})
 
     def _sync(self, _request: httpx.Request, key: int) -> httpx.Response:
+        """As somebody does who presses Sync in the browser."""
         storage = self.storages[key]
-        known = {task["data"]["image"] for task in self.tasks.values() if task.get("storage") == key}
+        known = {task["storage_filename"] for task in self.tasks.values() if task["storage"] == key}
         for path in self.folder:
-            url = f"/data/local-files/?d={path}"
-            if url not in known:
-                self.add_task(storage["project"], url, storage=key)
-        failure = self.sync_failures.pop(0) if self.sync_failures else None
-        storage |= {"status": "failed" if failure else "completed", "traceback": failure}
+            file = f"{ROOT}/{path}"
+            if file not in known:
+                self.add_task(storage["project"], task_url("", path).replace("?d=/", "?d="), storage=key, file=file)
+        storage |= {"status": "completed", "traceback": None}
         return httpx.Response(200, json=storage)
 
-    def add_task(self, project: int, url: str, *, annotations: int = 0, storage: int | None = None) -> int:
+    def fill(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What `infra.labelstudio.inside.fill` does to the database."""
+        storage, made = asked["storage"], 0
+        for key, data, task in asked["files"]:
+            if any((one["storage"], one["storage_filename"]) == (storage, key) for one in self.tasks.values()):
+                continue
+            if task not in self.tasks:
+                task, made = self.add_task(asked["project"], "", data=data), made + 1
+            self.tasks[task] |= {"storage": storage, "storage_filename": key}
+        return {"made": made, "known": len(asked["files"]) - made, "seconds": 0.1}
+
+    def add_task(
+        self,
+        project: int,
+        url: str,
+        *,
+        annotations: int = 0,
+        storage: int | None = None,
+        file: str | None = None,
+        data: dict[str, str] | None = None,
+    ) -> int:
         key = self.new_id()
         self.tasks[key] = {
             "id": key,
             "project": project,
-            "data": {"image": url},
+            "data": {"image": url} if data is None else data,
             "total_annotations": annotations,
             "storage": storage,
+            "storage_filename": file,
         }
         return key
 
     def _add_backend(self, request: httpx.Request) -> httpx.Response:
         made = self._create(self.backends, state="CO", error_message=None, model_version="demo")(request)
         return self.refuse_backend or made
+
+    def _disconnect(self, _request: httpx.Request, key: int) -> httpx.Response:
+        self.disconnect(key)
+        return httpx.Response(204)
+
+    def disconnect(self, key: int) -> None:
+        """Remove a storage: its tasks stay, and nobody knows their files any more."""
+        del self.storages[key]
+        for task in self.tasks.values():
+            if task["storage"] == key:
+                task |= {"storage": None, "storage_filename": None}
 
     @staticmethod
     def _list(rows: dict[int, dict[str, Any]]) -> Callable[..., httpx.Response]:

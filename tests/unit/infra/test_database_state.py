@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -18,7 +18,11 @@ POSTGRES = '{"migrations" : ["core.0001", "tasks.0002"]}\n{"born" : 17}\n{"born"
 
 def answering(text: str) -> Exec:
     def run(
-        *argv: str, ok: Collection[int] = (0,), timeout: float = DEFAULT_TIMEOUT, stdin: bytes | None = None
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         assert stdin
         return Result(argv, 0, text, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import SettingsError
-from infra.labelstudio.config import load_labeling, load_project
+from infra.labelstudio.config import load_labeling, load_project, load_projects
 from infra.labelstudio.labeling_xml import LabelingConfig
 from infra.settings import REPOSITORY
 
@@ -272,3 +272,77 @@ def test_a_file_that_is_no_text_is_refused(repository: Path) -> None:
     (repository / "labeling_configs" / "one" / "v1.xml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"^labeling_configs/one/v1\.xml: cannot be read: not UTF-8 text$"):
         load_project(repository, "one")
+
+
+FULL = """projects:
+  one:
+    title: One project
+    config: one
+    version: 1
+    images: {folder: vuelo Ñ/RGB, filter: '.*(png|jpg)'}
+    backend: {extra_params: {output: polygon}, interactive: false}
+    sampling: uncertainty
+    members: [ana@lab.example, Bo@lab.example]
+  two:
+    title: Two projects
+    config: one
+    version: 1
+"""
+
+
+def test_several_projects_with_everything(repository: Path) -> None:
+    (repository / "labeling_configs" / "projects.yaml").write_text(FULL)
+    (repository / "labeling_configs" / "one" / "v2.xml").write_text(GOOD.replace("Road", "Way"))
+    one, two = load_projects(repository)
+    assert (one.images_folder, one.images_filter) == ("vuelo Ñ/RGB", ".*(png|jpg)")
+    assert (one.backend_options, one.interactive) == ({"output": "polygon"}, False)
+    assert (one.sampling, one.members) == ("uncertainty", ("ana@lab.example", "Bo@lab.example"))
+    assert (two.images_folder, two.images_filter, two.interactive, two.sampling) == (None, ".*png", True, "sequential")
+    assert list(one.versions) == [1, 2]
+    assert load_projects(repository, ["two"])[0].title == "Two projects"
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("{filters: x}", "projects.one.images.filters: Extra inputs are not permitted"),
+        ("{pairs: {rgb: 'RGB/{name}.png'}}", "projects.one.images: Value error, `pairs` needs two images or more"),
+        (
+            "{filter: a, pairs: {a: '{name}.png', b: '{name}.tif'}}",
+            "projects.one.images: Value error, give either `filter` or `pairs`",
+        ),
+        (
+            "{pairs: {a: 'RGB/x.png', b: '{name}.tif'}}",
+            "projects.one.images.pairs.a: Value error, must be a path below the folder with {name} in it once, such as "
+            "RGB/{name}.png",
+        ),
+        ("{folder: /abs}", "projects.one.images.folder: String should match pattern"),
+        (
+            "{pairs: {a: '{name}.png', b: '{name}.tif'}}",
+            "projects.one.images.pairs: gives a, b, and labeling_configs/one/v1.xml shows image; the names must be the "
+            "same",
+        ),
+    ],
+)
+def test_images_that_cannot_be_understood_are_said_with_their_path(repository: Path, images: str, message: str) -> None:
+    path = repository / "labeling_configs" / "projects.yaml"
+    path.write_text(f"{YAML}    images: {images}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_project(repository, "one")
+    assert f"labeling_configs/projects.yaml: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sampling: random", "projects.one.sampling: Input should be 'sequential', 'uniform' or 'uncertainty'"),
+        ("members: [nobody]", "projects.one.members.0: Value error, is no e-mail address"),
+        ("backend: {interactiv: no}", "projects.one.backend.interactiv: Extra inputs are not permitted"),
+    ],
+)
+def test_other_settings_that_are_wrong_are_said_with_their_path(repository: Path, line: str, message: str) -> None:
+    path = repository / "labeling_configs" / "projects.yaml"
+    path.write_text(f"{YAML}    {line}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_project(repository, "one")
+    assert message in str(caught.value)

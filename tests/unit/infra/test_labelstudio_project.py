@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.operations.project import ProjectPresent
+from infra.errors import LabelStudioError, SettingsError
+from infra.labelstudio.label_use import Rename
+from infra.operations.labeling_applied import Migration
+from infra.operations.project import MembersKnown, ProjectPresent
 from infra.settings import REPOSITORY
 from tests.unit.infra.labelstudio_bench import BACKEND, Bench
 from tests.unit.infra.labelstudio_fake import (
@@ -54,7 +58,9 @@ def test_what_was_changed_by_hand_comes_back_with_a_diff(bench: Bench) -> None:
         "show_collab_predictions": False,
     }
 
-    changes = ProjectPresent(bench.access, bench.spec, bench.report).plan()
+    bench.inside.modules["labels"] = lambda _asked: {"uses": []}
+
+    changes = ProjectPresent(bench.access, bench.spec, bench.inside, bench.report).plan()
 
     assert [change.summary for change in changes] == [
         "replace the labeling configuration of RGBT-SAR by rgbt-sar/v2",
@@ -201,7 +207,8 @@ def test_many_tasks_are_read_page_by_page(bench: Bench) -> None:
     bench.put(*paths)
     bench.server.tasks.clear()
     for path in paths:
-        bench.server.add_task(bench.project, f"http://old-host:8080/data/local-files/?d=set/{path}")
+        url = f"http://old-host:8080/data/local-files/?d=set/{path}"
+        bench.server.add_task(bench.project, url, file=f"/label-studio/files/set/{path}")
     bench.server.calls.clear()
     assert bench.apply() == []
     assert bench.server.calls.count("GET /api/tasks") == 3
@@ -218,3 +225,91 @@ def test_importing_the_stage_does_not_import_the_sdk() -> None:
     """It takes seconds, and `./inv` must start in under one."""
     code = "import sys, infra.roles.project, infra.roles.verify; sys.exit('label_studio_sdk' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)
+
+
+def uses(*given: list[object]) -> dict[str, object]:
+    return {"uses": list(given)}
+
+
+def drifted(bench: Bench, label: str = "Sky") -> None:
+    project = bench.server.projects[bench.project]
+    project["label_config"] = project["label_config"].replace(f'value="{label}"', 'value="Heaven"')
+
+
+def test_a_label_in_use_that_would_go_is_shown_and_refused(bench: Bench) -> None:
+    bench.inside.modules["labels"] = lambda _asked: uses(["annotations", "label", "labels", "Heaven", 3])
+    bench.apply()
+    drifted(bench)
+    (change,) = bench.operations()[0].plan()
+    assert change.summary == (
+        "replace the labeling configuration of RGBT-SAR by rgbt-sar/v2: REFUSED, it would orphan Heaven: 3 in "
+        "annotations"
+    )
+    with pytest.raises(SettingsError, match=r"would orphan labels that are in use in RGBT-SAR: Heaven: 3 in annot"):
+        bench.apply()
+    assert not any(call.startswith("PATCH /api/projects") for call in bench.server.calls)
+
+
+def test_a_rename_is_sent_with_the_configuration(bench: Bench) -> None:
+    bench.apply()
+    drifted(bench)
+    there = [["drafts", "label", "labels", "Heaven", 2]]
+
+    def labels(asked: dict[str, Any]) -> list[dict[str, object]]:
+        if asked["do"] == "count":
+            return [uses(*there)]
+        there.clear()
+        bench.server.projects[asked["project"]]["label_config"] = asked["label_config"]
+        counts = {"annotations": 0, "drafts": 2, "predictions": 0}
+        return [{"done": 1, "tasks": 1}, {"renamed": counts, "tasks": 1, "backup": "/x.jsonl.gz"}]
+
+    bench.inside.modules["labels"] = labels
+    bench.migration = Migration([Rename("Heaven", "Sky")])
+    assert bench.apply() == [
+        "replace the labeling configuration of RGBT-SAR by rgbt-sar/v2, renaming Heaven to Sky (Heaven: 2 in drafts)"
+    ]
+    sent = next(asked for name, asked in bench.inside.asked if name == "labels" and asked["do"] == "relabel")
+    assert sent["renames"] == [["Heaven", "Sky"]]
+    assert bench.report.notices[-1] == (
+        "labels renamed in 0 annotations, 2 drafts, 0 predictions of 1 tasks; the rows as they were are in /x.jsonl.gz "
+        "in the label-studio container's volume"
+    )
+    assert bench.apply() == []
+
+
+def test_what_was_made_in_the_browser_is_kept_when_it_is_replaced(bench: Bench, tmp_path: Path) -> None:
+    bench.inside.modules["labels"] = lambda _asked: uses()
+    bench.keep = tmp_path / "kept"
+    bench.apply()
+    drifted(bench)
+    text = bench.server.projects[bench.project]["label_config"]
+    assert len(bench.apply()) == 1
+    (kept,) = bench.keep.iterdir()
+    assert kept.read_text() == text + "\n"
+
+
+def test_another_version_is_no_drift(bench: Bench) -> None:
+    bench.inside.modules["labels"] = lambda _asked: uses()
+    bench.apply()
+    bench.server.projects[bench.project]["label_config"] = bench.spec.versions[1].replace(">\n", ">\n\n").strip()
+    assert bench.apply() == ["replace the labeling configuration of RGBT-SAR by rgbt-sar/v2 (it is v1)"]
+    assert bench.report.notices == []
+
+
+def test_sampling_and_interactivity_are_set(bench: Bench) -> None:
+    bench.apply()
+    bench.spec = dataclasses.replace(bench.spec, sampling="uniform", interactive=False)
+    assert bench.apply() == [
+        "give out the tasks of RGBT-SAR by uniform sampling",
+        "make the ML backend http://sam2:9090 not interactive and call it SAM2",
+    ]
+    assert bench.server.projects[bench.project]["sampling"] == "Uniform sampling"
+    assert bench.apply() == []
+
+
+def test_members_without_an_account_are_named(bench: Bench) -> None:
+    spec = dataclasses.replace(bench.spec, members=("Admin@labelrig.local", "ana@lab.example"))
+    assert MembersKnown(bench.access, spec, bench.report).plan() == []
+    assert bench.report.notices == [
+        "ana@lab.example: no account yet; send the invite link that Label Studio shows under Organization, Add People"
+    ]

@@ -1,6 +1,8 @@
-"""The image folder's operations against the fake Label Studio: sync, repeat, give up, mention."""
+"""The image folder's operations against the fake Label Studio: fill, wait, mention, pairs."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -8,12 +10,12 @@ import pytest
 from infra.errors import LabelStudioError
 from infra.operation import converge
 from tests.unit.infra.labelstudio_bench import FIND, Bench
+from tests.unit.infra.labelstudio_fake import ROOT
 
 
 def test_only_new_images_are_synced(bench: Bench) -> None:
     bench.apply()
     bench.put("a.png", "b c.png", "deep/ñ.png", "notes.txt")
-    bench.server.folder[-1] = "set/deep/%C3%B1.png"
     assert bench.apply() == ["sync 1 new images (deep/ñ.png)"]
     assert len(bench.server.tasks) == 3
 
@@ -22,7 +24,7 @@ def test_a_remade_storage_leaves_no_second_tasks_and_keeps_annotations(bench: Be
     bench.apply()
     annotated, drafted = bench.server.tasks
     bench.server.tasks[annotated]["total_annotations"] = 2
-    bench.server.storages.clear()
+    bench.server.disconnect(storage_id(bench))
     bench.put("a.png", "b c.png", "new.png")
 
     assert bench.apply() == [
@@ -42,7 +44,10 @@ def test_second_tasks_with_work_in_them_are_kept_and_named(bench: Bench) -> None
     bench.server.drafts[drafted] = 1
     first = next(iter(bench.server.tasks))
 
-    assert bench.apply() == [f"delete task {first}, an untouched second task of a.png"]
+    assert bench.apply() == [
+        f"delete task {first}, an untouched second task of a.png",
+        "make 1 images known to the storage (a.png)",
+    ]
 
     assert bench.report.notices[-1] == "1 images have more than one annotated task (a.png); all of them are kept"
 
@@ -82,77 +87,122 @@ def test_a_folder_without_usable_images_is_an_error(bench: Bench, listed: str, m
     assert str(caught.value) == message
 
 
-LOCKED = "Traceback (most recent call last):\n  File x\ndjango.db.utils.OperationalError: database is locked\n"
-
-
-def test_a_sync_is_repeated_while_the_database_is_locked(bench: Bench) -> None:
-    bench.server.sync_failures = [LOCKED, LOCKED]
-    bench.apply()
-    assert sum(call.endswith("/sync") for call in bench.server.calls) == 3
-
-
-def test_a_database_that_stays_locked_is_an_error(bench: Bench) -> None:
-    bench.server.sync_failures = [LOCKED] * 99
-    with pytest.raises(LabelStudioError) as caught:
-        bench.apply()
-    assert str(caught.value) == (
-        "Label Studio could not sync the folder /label-studio/files/set (status failed): "
-        "django.db.utils.OperationalError: database is locked; see the log of the label-studio container; the tasks "
-        "made so far are kept, and `./inv up` goes on from there"
-    )
-    assert sum(call.endswith("/sync") for call in bench.server.calls) == 6
-
-
-def test_a_sync_that_fails_for_another_reason_is_not_repeated(bench: Bench) -> None:
-    bench.server.sync_failures = [
-        "Traceback:\nPermissionError: [Errno 13] Permission denied: '/label-studio/files/set'"
-    ]
-    with pytest.raises(LabelStudioError, match=r"\(status failed\): PermissionError: \[Errno 13\] Permission denied"):
-        bench.apply()
-    assert sum(call.endswith("/sync") for call in bench.server.calls) == 1
-
-
 def storage_id(bench: Bench) -> int:
     return next(iter(bench.server.storages))
 
 
-def test_a_sync_whose_request_breaks_off_is_waited_for(bench: Bench) -> None:
-    converge(bench.operations()[:2], bench.report)
-    key = storage_id(bench)
-    looks = iter(["in_progress", "in_progress", "completed", "completed"])
+def press_sync(bench: Bench) -> None:
+    bench.access.client().sync_storage(storage_id(bench))
 
-    def broken(request: httpx.Request) -> httpx.Response:
-        bench.server._sync(request, key)
-        raise httpx.ReadTimeout("timed out")
 
-    def listed(_request: httpx.Request) -> httpx.Response:
-        bench.server.storages[key]["status"] = next(looks, "completed")
-        return httpx.Response(200, json=[bench.server.storages[key]])
+def test_a_press_on_sync_in_the_browser_makes_no_second_tasks(bench: Bench) -> None:
+    bench.put("a.png", "b c.png", "sub dir/Ñandú 50% #1 +x.png")
+    bench.apply()
+    press_sync(bench)
+    assert len(bench.server.tasks) == 3
+    assert bench.apply() == []
 
-    bench.server.overrides[f"POST /api/storages/localfiles/{key}/sync"] = broken
-    bench.server.overrides["GET /api/storages/localfiles"] = listed
-    assert converge([bench.operations()[2]], bench.report) == 1
-    assert sum(call.endswith("/sync") for call in bench.server.calls) == 1
+
+def test_a_file_that_came_by_the_browser_is_not_made_again(bench: Bench) -> None:
+    bench.apply()
+    bench.put("a.png", "b c.png", "ñ.png")
+    press_sync(bench)
+    assert len(bench.server.tasks) == 3
+    assert bench.apply() == []
+
+
+def test_a_remade_storage_gets_to_know_its_files(bench: Bench) -> None:
+    bench.apply()
+    bench.server.disconnect(storage_id(bench))
+    assert bench.apply() == [
+        "connect the folder /label-studio/files/set to RGBT-SAR",
+        "make 2 images known to the storage (a.png, b c.png)",
+    ]
+    press_sync(bench)
     assert len(bench.server.tasks) == 2
 
 
-def test_a_sync_that_makes_no_progress_is_given_up(bench: Bench) -> None:
+def test_of_two_untouched_tasks_the_one_that_the_storage_knows_stays(bench: Bench) -> None:
+    bench.apply()
+    (known,) = [task["id"] for task in bench.server.tasks.values() if task["storage_filename"].endswith("a.png")]
+    unknown = bench.server.add_task(bench.project, "/data/local-files/?d=set/a.png")
+    assert bench.apply() == [f"delete task {unknown}, an untouched second task of a.png"]
+    assert known in bench.server.tasks
+
+
+def test_what_is_sent_names_each_file_as_the_storage_does(bench: Bench) -> None:
+    bench.put("b/z.png", "a y.png")
+    bench.apply()
+    ((_, asked),) = bench.inside.asked
+    assert asked == {
+        "project": bench.project,
+        "storage": storage_id(bench),
+        "files": [
+            [f"{ROOT}/set/a y.png", {"image": "/data/local-files/?d=set/a%20y.png"}, None],
+            [f"{ROOT}/set/b/z.png", {"image": "/data/local-files/?d=set/b/z.png"}, None],
+        ],
+    }
+
+
+def test_a_sync_that_somebody_started_is_waited_for(bench: Bench) -> None:
+    converge(bench.operations()[:2], bench.report)
+    looks = iter(["in_progress", "in_progress", "completed"])
+
+    def listed(_request: httpx.Request) -> httpx.Response:
+        bench.server.storages[storage_id(bench)]["status"] = next(looks, "completed")
+        return httpx.Response(200, json=list(bench.server.storages.values()))
+
+    bench.server.overrides["GET /api/storages/localfiles"] = listed
+    assert converge([bench.operations()[2]], bench.report) == 1
+    assert next(looks, None) is None
+    assert len(bench.server.tasks) == 2
+
+
+def test_a_sync_of_somebody_that_makes_no_progress_is_given_up(bench: Bench) -> None:
     converge(bench.operations()[:2], bench.report)
     bench.server.storages[storage_id(bench)]["status"] = "in_progress"
     with pytest.raises(LabelStudioError) as caught:
         converge([bench.operations()[2]], bench.report)
     assert str(caught.value) == (
-        f"the sync of storage {storage_id(bench)} has made no task for 10 s (0 so far); see the log of the "
-        "label-studio container, then run `./inv up` again: it goes on where this one stopped"
+        "somebody's sync of the storage /label-studio/files/set has made no task for 10 s; see the log of the "
+        "label-studio container, then run the same command again"
     )
-    assert not any(call.endswith("/sync") for call in bench.server.calls)
+    assert bench.inside.asked == []
 
 
-def test_a_sync_that_leaves_images_out_says_which(bench: Bench) -> None:
-    bench.server.folder = ["set/a.png"]
+def test_a_refusal_inside_is_one_sentence(bench: Bench) -> None:
+    bench.inside.refusal = "the storage is being synced by somebody else"
+    with pytest.raises(LabelStudioError) as caught:
+        bench.apply()
+    assert str(caught.value) == "Label Studio cannot fill this: the storage is being synced by somebody else"
+
+
+PAIRS = {"rgb": "RGB/{name}.png", "thermal": "T/{name}_t.tiff"}
+
+
+def test_pairs_are_one_task_each_and_the_rest_is_named(bench: Bench) -> None:
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png", "T/a_t.tiff", "RGB/deep/ñ 1.png", "T/deep/ñ 1_t.tiff", "RGB/alone.png", "notes.txt")
+    bench.server.folder = []
+    bench.apply()
+    assert [task["data"] for task in bench.server.tasks.values()] == [
+        {"rgb": "/data/local-files/?d=set/RGB/a.png", "thermal": "/data/local-files/?d=set/T/a_t.tiff"},
+        {
+            "rgb": "/data/local-files/?d=set/RGB/deep/%C3%B1%201.png",
+            "thermal": "/data/local-files/?d=set/T/deep/%C3%B1%201_t.tiff",
+        },
+    ]
+    assert set(bench.report.notices) == {"1 files in /data/set have no partner and are left out (RGB/alone.png)"}
+    assert bench.server.storages[storage_id(bench)]["regex_filter"] == "(?!)"
+    assert bench.apply() == []
+
+
+def test_a_folder_without_one_pair_is_an_error(bench: Bench) -> None:
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png")
     with pytest.raises(LabelStudioError) as caught:
         bench.apply()
     assert str(caught.value) == (
-        "Label Studio synced /label-studio/files/set and made no task for 1 images (b c.png); is /data/set the folder "
-        "that the container sees as /label-studio/files/set, and may its user read the files?"
+        "no files in /data/set make a pair of 'RGB/{name}.png' and 'T/{name}_t.tiff' (1 have no partner); correct "
+        "`pairs` in labeling_configs/projects.yaml"
     )

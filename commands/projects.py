@@ -1,0 +1,146 @@
+"""Tasks on projects: project.plan, project.apply, project.pull, project.sync."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, local_settings, out, wishes
+
+if TYPE_CHECKING:
+    from infra.projects.command import Work
+
+MANY = ["host", "group", "project"]
+HELP = {
+    **HOST_HELP,
+    "host": f"{HOST_HELP['host']}; without one, the stack of this machine",
+    "project": "a project of labeling_configs/projects.yaml; may be given several times (default: all)",
+    "json": "print the result as JSON on stdout",
+}
+RENAME_HELP = {
+    "rename": "OLD=NEW: a label that gets another name in every annotation, draft and prediction; may be given again",
+    "force": "leave what a removed label orphans as it is",
+}
+
+
+@task(iterable=[*MANY, "rename"], help={**HELP, **RENAME_HELP})
+@expected_errors_in_words
+def plan(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    project: list[str],
+    rename: list[str],
+    force: bool = False,
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Show what `project.apply` would change in Label Studio, with diffs; nothing is changed."""
+    from infra.labelstudio.label_use import Rename
+    from infra.operations.labeling_applied import Migration
+    from infra.projects.applying import plan_projects
+
+    migration = Migration([Rename.parse(one) for one in rename], force)
+    work: Work = lambda place: plan_projects(place, project, migration)  # noqa: E731
+    run_work("project.plan", work, host, group, limit, inventory, json=json, changes=False)
+
+
+@task(
+    iterable=[*MANY, "rename"],
+    help={**HELP, **RENAME_HELP, "dry_run": "only show it, as project.plan does", "lock_wait": "as of deploy"},
+)
+@expected_errors_in_words
+def apply(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    project: list[str],
+    rename: list[str],
+    force: bool = False,
+    dry_run: bool = False,
+    limit: str | None = None,
+    inventory: str | None = None,
+    lock_wait: str | None = None,
+    json: bool = False,
+) -> None:
+    """Make the projects in Label Studio what labeling_configs/projects.yaml says; labels in use are never orphaned."""
+    from infra.labelstudio.label_use import Rename
+    from infra.operations.labeling_applied import Migration
+    from infra.projects.applying import apply_projects, plan_projects
+
+    migration = Migration([Rename.parse(one) for one in rename], force)
+    do = plan_projects if dry_run else apply_projects
+    work: Work = lambda place: do(place, project, migration)  # noqa: E731
+    run_work("project.apply", work, host, group, limit, inventory, json=json, changes=not dry_run, lock_wait=lock_wait)
+
+
+@task(iterable=MANY, help={**HELP, "dry_run": "only show it"})
+@expected_errors_in_words
+def pull(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    project: list[str],
+    dry_run: bool = False,
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Write what somebody changed in the browser into the clone, a changed configuration as its next version."""
+    from infra.operation import Applier, Previewer
+    from infra.projects.command import only_one
+    from infra.projects.pulling import pull_projects
+    from infra.settings import REPOSITORY
+
+    if host or group:
+        only_one(choose(host, group, limit, inventory))
+    runner = Previewer if dry_run else Applier
+    work: Work = lambda place: pull_projects(place, project, REPOSITORY, runner(place.report))  # noqa: E731
+    run_work("project.pull", work, host, group, limit, inventory, json=json, changes=False)
+
+
+@task(iterable=MANY, help={**HELP, "lock_wait": "as of deploy"})
+@expected_errors_in_words
+def sync(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    project: list[str],
+    limit: str | None = None,
+    inventory: str | None = None,
+    lock_wait: str | None = None,
+    json: bool = False,
+) -> None:
+    """Make tasks of new image files, and say which files have vanished."""
+    from infra.projects.applying import sync_projects
+
+    work: Work = lambda place: sync_projects(place, project)  # noqa: E731
+    run_work("project.sync", work, host, group, limit, inventory, json=json, changes=True, lock_wait=lock_wait)
+
+
+def run_work(
+    name: str,
+    work: Work,
+    host: list[str],
+    group: list[str],
+    limit: str | None,
+    inventory: str | None,
+    *,
+    json: bool,
+    changes: bool,
+    lock_wait: str | None = None,
+) -> None:
+    """Do the work where the command line says, and print what came of it."""
+    from infra.projects.command import on_hosts, on_this_machine
+    from infra.report import Report
+
+    if host or group:
+        asked = wishes(name, lock_wait=lock_wait)
+        finish(on_hosts(choose(host, group, limit, inventory), asked, work, changes=changes), json=json)
+        return
+    report = Report()
+    text = on_this_machine(local_settings(), report, work)
+    out(report.as_json() if json else text)

@@ -1,0 +1,66 @@
+"""`project.plan`, `project.apply` and `project.sync`: Label Studio's projects as `projects.yaml` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from infra.labelstudio.config import load_projects
+from infra.operation import Applier, Operation, Previewer, Runner
+from infra.operations.labeling_applied import Migration
+from infra.operations.storage_sync import ImagesSynced, StorageConnected
+from infra.projects.place import Place
+from infra.roles.project import project_role
+from infra.settings import REPOSITORY
+
+
+def plan_projects(place: Place, names: Sequence[str], migration: Migration) -> str:
+    """Show what `apply_projects` would change, with diffs.
+
+    Args:
+        names: keys of `projects.yaml`; none means all.
+
+    Raises:
+        LabelrigError: it would fail too.
+    """
+    runner = Previewer(place.report)
+    for name in names or [spec.name for spec in load_projects(REPOSITORY)]:
+        runner.pending = False  # one project says nothing of another
+        _run(place, runner, name, migration)
+    return f"{place.report.recap()}\n{place.report.changed} would change"
+
+
+def apply_projects(place: Place, names: Sequence[str], migration: Migration) -> str:
+    """Make the projects what `projects.yaml` says; see `plan_projects`.
+
+    Raises:
+        SettingsError: labels in use would be orphaned; that project was not changed.
+        LabelrigError: it failed; the same command goes on from there.
+    """
+    for spec in load_projects(REPOSITORY, names):
+        _run(place, Applier(place.report), spec.name, migration)
+    return place.report.recap()
+
+
+def sync_projects(place: Place, names: Sequence[str]) -> str:
+    """Take in new files, and say which ones have vanished; nothing else of the projects is looked at.
+
+    Raises:
+        LabelrigError: it failed; the same command goes on from there.
+    """
+    for spec in load_projects(REPOSITORY, names):
+        settled, folder = place.settled(spec)
+        ctx = place.context(folder)
+        storage = StorageConnected(ctx.access, settled, ctx.files_root, folder.name)
+        operations: list[Operation] = [
+            storage,
+            ImagesSynced(ctx.access, settled, ctx.host, folder.path, storage, ctx.exec_in_label_studio, place.report),
+        ]
+        with place.report.stage(settled.title):
+            Applier(place.report).run(operations)
+    return place.report.recap()
+
+
+def _run(place: Place, runner: Runner, name: str, migration: Migration) -> None:
+    spec, folder = place.settled(load_projects(REPOSITORY, [name])[0])
+    with runner.stage(spec.title):
+        runner.run(project_role(place.site.settings, spec, place.context(folder), migration))

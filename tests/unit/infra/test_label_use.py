@@ -1,0 +1,117 @@
+"""What a change of a labeling configuration would orphan, and which renames fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.errors import SettingsError
+from infra.labelstudio.inside.labels import _renamed, _renamed_counts
+from infra.labelstudio.label_use import (
+    Rename,
+    Use,
+    check_renames,
+    described,
+    may_orphan,
+    orphans,
+    same_configuration,
+)
+
+
+def config(*labels: str, brush: str = "Brush", more: str = "") -> str:
+    inside = "".join(f'<Label value="{label}"/>' for label in labels)
+    return (
+        f'<View><Labels name="label" toName="image">{inside}</Labels><{brush} name="brush" toName="image"/>{more}'
+        '<Image name="image" value="$image"/></View>'
+    )
+
+
+USES = [
+    Use("annotations", "brush", "brush", None, 12),
+    Use("annotations", "label", "labels", "Car", 9),
+    Use("drafts", "label", "labels", "Car", 1),
+    Use("predictions", "label", "labels", "Road", 3),
+    Use("annotations", "old", "brushlabels", "Gone", 5),
+]
+
+
+def test_a_label_that_goes_orphans_its_uses_and_no_others() -> None:
+    lost = orphans(USES, config("Car", "Road"), config("Road", "Sky"), [])
+    assert described(lost) == "Car: 9 in annotations, 1 in drafts"
+
+
+def test_what_has_no_home_now_is_not_the_changes_fault() -> None:
+    assert orphans(USES, config("Car", "Road"), config("Car", "Road", "Sky"), []) == []
+
+
+def test_a_rename_gives_its_uses_a_home() -> None:
+    renames = [Rename("Car", "Vehicle")]
+    assert orphans(USES, config("Car", "Road"), config("Vehicle", "Road"), renames) == []
+
+
+def test_a_tool_of_another_type_orphans_what_it_made() -> None:
+    lost = orphans(USES, config("Car", "Road"), config("Car", "Road", brush="Bitmask"), [])
+    assert described(lost) == "(tool brush): 12 in annotations"
+
+
+@pytest.mark.parametrize(
+    ("new", "answer"),
+    [
+        (config("Car", "Road", "Sky"), False),
+        (config("Road", "Car"), False),
+        (config("Car"), True),
+        (config("Car", "Road", brush="Bitmask"), True),
+    ],
+)
+def test_only_a_change_that_takes_something_away_is_counted(new: str, answer: bool) -> None:
+    assert may_orphan(config("Car", "Road"), new) is answer
+
+
+def test_white_space_and_comments_make_no_other_configuration() -> None:
+    one = config("Car")
+    assert same_configuration(one, one.replace("><", ">\n  <!-- a comment -->\n  <") + "\n")
+    assert not same_configuration(one, config("Cars"))
+    assert same_configuration("no XML", "no XML ")
+
+
+@pytest.mark.parametrize(
+    ("renames", "message"),
+    [
+        (["Car=Lorry"], "has no label 'Lorry' (there are: Road, Vehicle)"),
+        (["Road=Vehicle"], "still has the label 'Road'"),
+        (["Car=Vehicle", "Car=Road"], "one label was given two new names"),
+    ],
+)
+def test_a_rename_that_does_not_fit_is_refused(renames: list[str], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_renames([Rename.parse(one) for one in renames], config("Vehicle", "Road"))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["Car", "=New", "Old=", "Car=Car", " = "])
+def test_a_rename_must_be_two_labels(text: str) -> None:
+    with pytest.raises(SettingsError, match="must be OLD=NEW"):
+        Rename.parse(text)
+
+
+def test_labels_are_renamed_wherever_a_result_has_them() -> None:
+    results = [
+        {"id": "a", "type": "labels", "value": {"labels": ["Car", "Road"], "rle": [1]}},
+        {"id": "b", "type": "brushlabels", "value": {"brushlabels": ["Car"], "text": "Car"}},
+        {"type": "relation", "labels": ["Car"], "from_id": "a"},
+        "no result",
+    ]
+    assert _renamed(results, {"Car": "Vehicle"}) == [
+        {"id": "a", "type": "labels", "value": {"labels": ["Vehicle", "Road"], "rle": [1]}},
+        {"id": "b", "type": "brushlabels", "value": {"brushlabels": ["Vehicle"], "text": "Car"}},
+        {"type": "relation", "labels": ["Car"], "from_id": "a"},
+        "no result",
+    ]
+    assert _renamed(results, {"Sky": "Heaven"}) is None
+    assert _renamed(None, {"Car": "Vehicle"}) is None
+
+
+def test_two_labels_that_become_one_are_there_once_and_counted_together() -> None:
+    result = [{"type": "labels", "value": {"labels": ["Car", "Lorry"]}}]
+    names = {"Car": "Vehicle", "Lorry": "Vehicle"}
+    assert _renamed(result, names) == [{"type": "labels", "value": {"labels": ["Vehicle"]}}]
+    assert _renamed_counts({"label": {"Car": 2, "Lorry": 3, "Sky": 1}}, names) == {"label": {"Vehicle": 5, "Sky": 1}}

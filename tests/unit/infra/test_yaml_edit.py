@@ -1,0 +1,52 @@
+"""Single values are changed in a file that people wrote, and nothing else of it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from infra.errors import SettingsError
+from infra.projects.yaml_edit import with_value
+
+TEXT = """# kept
+projects:
+  one:          # kept too
+    title: One project
+    description: "old: text"   # why
+    config: one
+    version: 1
+    images: {filter: '.*png'}
+  two:
+    version:   7
+    description: >
+      several
+      lines
+    title: Two
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "old", "new"),
+    [
+        ("one", "version", 12, "    version: 1\n", "    version: 12\n"),
+        ("two", "version", 8, "version:   7", "version:   8"),
+        ("one", "description", "new: ñ # 1", '"old: text"', "'new: ñ # 1'"),
+        ("one", "sampling", "uniform", "    version: 1\n", "    version: 1\n    sampling: uniform\n"),
+        ("two", "description", "short", ">\n      several\n      lines\n", "short\n"),
+        ("two", "description", "yes", ">\n      several\n      lines\n", "'yes'\n"),
+    ],
+)
+def test_one_value_is_changed(name: str, key: str, value: str | int, old: str, new: str) -> None:
+    changed = with_value(TEXT, ("projects", name), key, value)
+    assert changed == TEXT.replace(old, new, 1)
+    assert yaml.safe_load(changed)["projects"][name][key] == value
+
+
+def test_a_project_in_one_line_is_left_to_people() -> None:
+    with pytest.raises(SettingsError, match=r"projects\.one: is not written as a block"):
+        with_value("projects:\n  one: {version: 1}\n", ("projects", "one"), "version", 2)
+
+
+def test_a_project_that_is_not_there_is_said() -> None:
+    with pytest.raises(SettingsError, match=r"projects\.other: is not written"):
+        with_value(TEXT, ("projects", "other"), "version", 2)

@@ -49,6 +49,7 @@ export class Session {
     this.state = null;
     /** @type {Trouble | null} */
     this.trouble = null;
+    this.isUnknown = true;
     this.foundNothing = false;
     this.negative = false;
     this.acceptNext = false;
@@ -239,6 +240,7 @@ export class Session {
   #open(store) {
     this.task = store.task?.id ?? null;
     this.state = null;
+    this.isUnknown = true;
     this.trouble = null;
     if (this.task !== null) void this.#follow(this.task);
   }
@@ -266,6 +268,7 @@ export class Session {
         const state = await this.api.state(this.backend, task);
         if (this.task !== task) return;
         this.state = state;
+        this.isUnknown = false;
         if (state?.backend === "failed" || state?.image === "failed") throw new Trouble(state.reason ?? "");
         this.#show();
         if (state === null || state.image === "ready") return;
@@ -412,11 +415,11 @@ export class Session {
       const id = this.trouble.requestId;
       return this.chip.show("error", this.trouble.message, id ? texts.request(id) : "");
     }
-    if (this.backend === null && this.state === null) return this.chip.show("quiet", texts.starting, extra);
     if (!store.autoAnnotation) return this.chip.show("quiet", texts.off);
     if (this.isBusy) return this.chip.show("busy", texts.thinking(name), extra);
     if (this.annotation?.suggestions.size) return this.chip.show("ready", texts.pending(name), extra);
     if (this.foundNothing) return this.chip.show("quiet", texts.nothing(name), extra);
+    if (this.isUnknown) return this.chip.show("quiet", texts.starting, extra);
     if (this.state?.backend === "loading") return this.chip.show("busy", texts.loading(this.state.model ?? ""), extra);
     if (this.state?.image === "encoding") return this.chip.show("busy", texts.encoding(name), extra);
     return this.chip.show("ready", texts.ready(name), extra);

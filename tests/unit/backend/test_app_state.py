@@ -62,6 +62,16 @@ def test_what_will_fail_is_said_before_the_click(client: TestClient, also: dict[
     assert reason in told["reason"]
 
 
+def test_an_image_that_is_cut_off_is_told_and_not_tried_for_ever(
+    client: TestClient, root: Path, segmenter: FakeSegmenter
+) -> None:
+    whole = (root / "set" / "a.png").read_bytes()
+    (root / "set" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    eventually(lambda: state(client, image="set/cut.png")["image"] == "failed")
+    assert "cut.png" in state(client, image="set/cut.png")["reason"]
+    assert segmenter.encoded == []
+
+
 def test_a_model_that_loads_is_told_and_one_that_cannot(settings: Settings) -> None:
     gate = threading.Event()
 

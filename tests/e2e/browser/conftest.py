@@ -1,4 +1,4 @@
-"""Browsers on the stack of the end-to-end suite. Playwright's loop ends with each module: other tests have their own."""
+"""Browsers on the end-to-end stack. Playwright's loop ends with each module: other tests have loops of their own."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def desk(make_desk: MakeDesk) -> Desk:
 
 
 @contextmanager
-def companion(stack: Stack, demo_folder: Path, switch: str) -> Iterator[None]:
+def companion(stack: Stack, demo_folder: Path, switch: bool) -> Iterator[None]:
     """Run Label Studio with the switch in this position, and afterwards as before."""
 
-    def run(wanted: str) -> None:
+    def run(wanted: bool) -> None:
         settings, report = stack.settings.model_copy(update={"companion": wanted}), Report()
         images = plan_images(LocalHost(), REPOSITORY, settings, report)
         folders, _ = with_folder([], demo_folder / "images", DEMO)

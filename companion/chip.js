@@ -1,5 +1,7 @@
 /** The status chip: one quiet line above the editor's bottom bar. Red with a sentence when something went wrong. */
 
+/** @import { Line } from "./status.js" */
+
 const STYLE = `
 :host { position: fixed; z-index: 900; pointer-events: none; max-width: 46rem; }
 div { display: inline-block; padding: 3px 10px; border-radius: 10px; font: 13px/1.45 Figtree, system-ui, sans-serif;
@@ -28,12 +30,8 @@ export class Chip {
     page.body.append(this.host);
   }
 
-  /**
-   * @param {"quiet" | "busy" | "ready" | "error"} mood
-   * @param {string} text
-   * @param {string} extra what is switched on besides
-   */
-  show(mood, text, extra = "") {
+  /** @param {Line} line */
+  show({ mood, text, extra }) {
     this.host.dataset.mood = mood;
     // For whoever looks from outside: a screen reader, a test. A shadow tree's text is neither's.
     this.host.setAttribute("aria-label", extra ? `${text} · ${extra}` : text);

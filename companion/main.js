@@ -23,7 +23,7 @@ else if (window.APP_SETTINGS) console.info(`labelrig: the companion does nothing
 function begin() {
   setInterval(look, LOOK_MS);
   window.addEventListener("keydown", onKey, { capture: true });
-  for (const name of ["pointerup", "mouseup", "click"]) {
+  for (const name of /** @type {const} */ (["pointerup", "mouseup", "click"])) {
     window.addEventListener(name, onRelease, { capture: true });
   }
 }

@@ -1,6 +1,7 @@
 /** One project in the page: sees what is drawn, asks SAM2, and shows how that goes. */
 
 import { Trouble } from "./api.js";
+import { Asker } from "./asking.js";
 import { Choices } from "./choices.js";
 import {
   accept,
@@ -13,20 +14,17 @@ import {
   remove,
   stripGhosts,
 } from "./editor.js";
+import { follow } from "./following.js";
 import { hotkeysIn } from "./keys.js";
-import { nameOf } from "./messages.js";
-import { currentSubject, entriesOf, promptsAmong, stateOf, subjectOf, underNewIds } from "./prompts.js";
+import { currentSubject, promptsAmong, stateOf, subjectOf } from "./prompts.js";
+import { statusLine } from "./status.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Chip } from "./chip.js" */
 /** @import { Texts } from "./messages.js" */
 
 const TICK_MS = 250;
-const STATE_MS = 700; // between two questions while the image is encoded
-const STATE_PATIENCE = 200; // questions
 const SUBMIT_PATIENCE_MS = 8_000;
-
-/** @typedef {{ control: AbortController, done: Promise<void>, requestId: string }} Asking */
 
 export class Session {
   /**
@@ -68,8 +66,7 @@ export class Session {
     this.suggested = false;
     /** @type {string[]} hotkeys of the labels that stay selected for the next prompt */
     this.kept = [];
-    /** @type {Asking | null} */
-    this.asking = null;
+    this.asker = new Asker(api, manager.projectId);
     /** @type {Set<string>} */
     this.taken = new Set();
     this.closed = false;
@@ -87,7 +84,7 @@ export class Session {
   close() {
     this.closed = true;
     clearInterval(this.timer);
-    this.asking?.control.abort();
+    this.asker.stop();
     this.manager.off(FINISHED, this.#drawn);
     this.manager.off("lsf:entityCreate", this.#created);
     this.manager.off("lsf:beforeSaveAnnotation", this.#beforeSave);
@@ -102,7 +99,7 @@ export class Session {
   }
 
   get isBusy() {
-    return this.asking !== null;
+    return this.asker.isBusy;
   }
 
   /** Whether Enter and Esc are ours now. */
@@ -206,7 +203,7 @@ export class Session {
     const { store, annotation } = this;
     if (store?.autoAnnotation && annotation) {
       this.acceptNext = this.isBusy;
-      await Promise.race([this.asking?.done, new Promise((resolve) => setTimeout(resolve, SUBMIT_PATIENCE_MS))]);
+      await Promise.race([this.asker.done, new Promise((resolve) => setTimeout(resolve, SUBMIT_PATIENCE_MS))]);
       this.#stopAsking();
       accept(store, annotation, promptsAmong(annotation.regions));
       stripGhosts(annotation);
@@ -255,27 +252,25 @@ export class Session {
     this.#startAfresh();
   }
 
-  /**
-   * Look after the backend and the task's image until it is encoded.
-   * @param {number} task
-   */
+  /** @param {number} task */
   async #follow(task) {
+    const isOurs = () => this.task === task && !this.closed;
     try {
-      this.backend = await this.api.backend(this.manager.projectId);
-      const trouble = this.backend && this.api.troubleOf(this.backend);
-      if (trouble) throw trouble;
-      for (let asked = 0; this.backend && asked < STATE_PATIENCE && !this.closed && this.task === task; asked += 1) {
-        const state = await this.api.state(this.backend, task);
-        if (this.task !== task) return;
-        this.state = state;
-        this.isUnknown = false;
-        if (state?.backend === "failed" || state?.image === "failed") throw new Trouble(state.reason ?? "");
-        this.#show();
-        if (state === null || state.image === "ready") return;
-        await new Promise((resolve) => setTimeout(resolve, STATE_MS));
-      }
+      await follow(
+        this.api,
+        this.manager.projectId,
+        task,
+        (backend) => (this.backend = backend),
+        (state) => {
+          if (!isOurs()) return false;
+          this.state = state;
+          this.isUnknown = false;
+          this.#show();
+          return true;
+        },
+      );
     } catch (error) {
-      if (this.task === task) this.#fail(error, null);
+      if (isOurs()) this.#fail(error, null);
     }
   }
 
@@ -326,55 +321,29 @@ export class Session {
    * @param {Region[]} prompts
    */
   #ask(store, annotation, prompts) {
-    this.#stopAsking();
     this.trouble = null;
     this.foundNothing = false;
-    const control = new AbortController();
-    const requestId = crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");
-    const answer = this.#masks(entriesOf(prompts), requestId, control.signal);
-    const shown = store.loadSuggestions(answer, (results) => underNewIds(results, prompts, newId));
-    const done = Promise.all([answer, shown])
-      .then(([results]) => this.#answered(requestId, results))
-      .catch((error) => this.#refused(requestId, error, annotation));
-    this.asking = { control, done, requestId };
+    this.acceptNext = false;
+    const refused = (/** @type {unknown} */ error, /** @type {string} */ id) => this.#refused(annotation, error, id);
+    this.asker.ask(store, this.backend, this.task ?? 0, prompts, this.#answered, refused);
     this.#show();
   }
 
-  /**
-   * @param {PromptEntry[]} entries
-   * @param {string} requestId
-   * @param {AbortSignal} signal
-   */
-  async #masks(entries, requestId, signal) {
-    const project = this.manager.projectId;
-    this.backend ??= await this.api.backend(project);
-    if (this.backend === null || this.task === null) return [];
-    return this.api.masks(project, this.backend, this.task, entries, requestId, signal);
-  }
-
-  /**
-   * @param {string} requestId
-   * @param {any[]} results
-   */
-  #answered(requestId, results) {
-    if (this.asking?.requestId !== requestId) return;
-    this.asking = null;
+  #answered = (/** @type {any[]} */ results) => {
     this.foundNothing = results.length === 0;
     this.suggested = (this.annotation?.suggestions.size ?? 0) > 0;
     if (this.state) this.state = { ...this.state, image: "ready" };
     if (this.acceptNext || this.store?.autoAcceptSuggestions) this.accept();
     this.acceptNext = false;
     this.#show();
-  }
+  };
 
   /**
-   * @param {string} requestId
-   * @param {unknown} error
    * @param {Annotation} annotation
+   * @param {unknown} error
+   * @param {string} requestId
    */
-  #refused(requestId, error, annotation) {
-    if (this.asking?.requestId !== requestId) return;
-    this.asking = null;
+  #refused(annotation, error, requestId) {
     this.acceptNext = false;
     if (this.annotation === annotation && this.store) reject(annotation);
     this.#startAfresh();
@@ -392,8 +361,7 @@ export class Session {
   }
 
   #stopAsking() {
-    this.asking?.control.abort();
-    this.asking = null;
+    this.asker.stop();
     this.acceptNext = false;
   }
 
@@ -409,23 +377,14 @@ export class Session {
   #show() {
     const { store, texts } = this;
     if (this.closed || !store) return this.chip.hide();
-    const extra = this.negative ? texts.negative : this.choices.read().brushAsks ? "" : texts.byHand;
-    const name = nameOf(this.state, texts);
-    if (this.trouble) {
-      const id = this.trouble.requestId;
-      return this.chip.show("error", this.trouble.message, id ? texts.request(id) : "");
-    }
-    if (!store.autoAnnotation) return this.chip.show("quiet", texts.off);
-    if (this.isBusy) return this.chip.show("busy", texts.thinking(name), extra);
-    if (this.annotation?.suggestions.size) return this.chip.show("ready", texts.pending(name), extra);
-    if (this.foundNothing) return this.chip.show("quiet", texts.nothing(name), extra);
-    if (this.isUnknown) return this.chip.show("quiet", texts.starting, extra);
-    if (this.state?.backend === "loading") return this.chip.show("busy", texts.loading(this.state.model ?? ""), extra);
-    if (this.state?.image === "encoding") return this.chip.show("busy", texts.encoding(name), extra);
-    return this.chip.show("ready", texts.ready(name), extra);
+    const isSuggested = (this.annotation?.suggestions.size ?? 0) > 0;
+    const { autoAnnotation } = store;
+    const { brushAsks } = this.choices.read();
+    this.chip.show(statusLine({ ...this.view, autoAnnotation, isSuggested, brushAsks }, texts));
   }
-}
 
-function newId() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, "0")).join("");
+  get view() {
+    const { trouble, state, isUnknown, isBusy, foundNothing, negative } = this;
+    return { trouble, state, isUnknown, isBusy, foundNothing, negative };
+  }
 }

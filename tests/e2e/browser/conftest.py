@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from infra.dotenv_file import read_env_file
 from infra.folders import DEMO, with_folder
 from infra.hosts.local import LocalHost
 from infra.operation import converge
 from infra.operations.files import FilesWritten
-from infra.rendering import render_stack, stack_values
+from infra.rendering import render_stack
 from infra.report import Report
-from infra.roles.images import plan_images
 from infra.settings import REPOSITORY
 from tests.e2e import clicks
-from tests.e2e.browser.desk import CHROMIUM, Desk, chromium
+from tests.e2e.browser.desk import Desk, chromium
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
@@ -30,8 +30,6 @@ MakeDesk = Callable[..., Desk]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"{CHROMIUM} is not there; as root, ./inv test installs it (apt-get install chromium)")
     with sync_playwright() as play, chromium(play) as one:
         yield one
 
@@ -80,12 +78,10 @@ def companion(stack: Stack, demo_folder: Path, switch: bool) -> Iterator[None]:
     """Run Label Studio with the switch in this position, and afterwards as before."""
 
     def run(wanted: bool) -> None:
-        settings, report = stack.settings.model_copy(update={"companion": wanted}), Report()
-        images = plan_images(LocalHost(), REPOSITORY, settings, report)
+        values = read_env_file(Path(stack.files.env)) | {"LABELRIG_COMPANION": "on" if wanted else "off"}
         folders, _ = with_folder([], demo_folder / "images", DEMO)
-        values = stack_values(settings, images.tags, "demo")
-        files = render_stack(stack.files, values, folders, folders, [], settings.backend)
-        converge([FilesWritten(LocalHost(), files), stack.running], report)
+        files = render_stack(stack.files, values, folders, folders, [], stack.settings.backend)
+        converge([FilesWritten(LocalHost(), files), stack.running], Report())
 
     run(switch)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright, Response
 
 Mask = NDArray[np.bool_]
 XY = tuple[float, float]
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
+COLOURS = 96  # enough for a page, and a quarter of the size
 VIEW = {"width": 1280, "height": 800}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 CLICK_ROUTE = "/interactive-annotating"
@@ -41,6 +46,7 @@ OPEN = """(task) => {
   if (since.annotation !== now) window.openSince = { annotation: now, at: performance.now() };
   return now !== null && performance.now() - window.openSince.at > 500;
 }"""
+PICKED = f"(name) => {SELECTED}.names.get('label').selectedValues().includes(name)"
 SUGGESTED = f"() => {SELECTED}.suggestions.size > 0 && !Htx.awaitingSuggestions"
 REGIONS = f"""() => {SELECTED}.regions.map((one) => ({{
   type: one.type, label: one.labelName, dynamic: one.dynamic, results: one.results.map((result) => result.type),
@@ -53,8 +59,11 @@ SUGGESTION = f"""() => Array.from({SELECTED}.suggestions.values(), (one) => ({{
 
 @contextmanager
 def chromium(play: Playwright) -> Iterator[Browser]:
-    """Debian's browser, without a window. Its sandbox does not work for root, and everything it loads is ours."""
-    browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    """The system's browser, without a window. Its sandbox does not work for root, and everything it loads is ours."""
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.fail(f"there is none of {', '.join(CHROMIUM)}; as root, ./inv test installs chromium")
+    browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
     try:
         yield browser
     finally:
@@ -94,12 +103,15 @@ class Desk:
         """Open a task and wait until it can be drawn on."""
         self.size_wh = size_wh
         self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
+        self.page.wait_for_load_state("networkidle")
         self.page.wait_for_function(OPEN, arg=task)
 
     # -- what people do
 
     def label(self, name: str) -> None:
+        """Press the label's key, and look that it is picked."""
         self.page.keyboard.press(self.keys[name])
+        self.page.wait_for_function(PICKED, arg=name)
 
     def key(self, name: str) -> None:
         self.page.keyboard.press(name)
@@ -184,7 +196,8 @@ class Desk:
         if folder := os.environ.get(SCREENSHOTS):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.wait_for_timeout(400)  # tool tips and colours settle
-            self.page.screenshot(path=Path(folder) / f"{name}.png")
+            whole = Image.open(io.BytesIO(self.page.screenshot()))
+            whole.quantize(COLOURS).save(Path(folder) / f"{name}.png", optimize=True)
 
     def _place(self, xy: XY) -> tuple[float, float]:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]

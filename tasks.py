@@ -14,6 +14,8 @@ namespace = Collection(
     machine.up,
     machine.down,
     machine.embed,
+    projects.preannotate,
+    projects.stats,
     deploying.plan,
     deploying.deploy,
     deploying.rollback,

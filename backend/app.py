@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import ValidationError
 
 from backend import __version__
+from backend.box_routes import add_box_routes
 from backend.catalog import ModelFiles
 from backend.clicks import Answered
 from backend.embed_routes import add_embed_routes
@@ -142,6 +143,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
         return Response(await run_sync(service.metrics.text), media_type=CONTENT_TYPE)
 
     add_embed_routes(app, service)
+    add_box_routes(app, service)
     describe(app)
     return app
 

@@ -20,6 +20,7 @@ from backend.options import ProjectOptions, ProjectOptionsRegistry
 from backend.prompts import Click, read_click, to_pixels
 from backend.protocol import ContextRegion, Prediction, PredictRequest, RegionResult, Task
 from backend.results import to_results
+from backend.scheduling import Priority
 from backend.segmenter import Prompts
 from backend.sources import ImageSources
 from backend.stages import Stages
@@ -98,7 +99,25 @@ class ClickAnswerer:
         task = request.tasks[0]
         click = self._boxes.complete(task.id, self._read(regions, task))
         with self._in_flight.enter(task.id or "", click.region_ids) as token:
-            return self._answer(request, task, click, model, deadline, stages, token)
+            answered, found = self._answer(request, task, click, model, deadline, stages, token)
+        if found is not None:
+            self._boxes.remember(task.id, click, found)
+        return answered
+
+    def answer_in_batch(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
+        """As `answer`, for nobody who waits: every click goes first, and nothing is remembered for the next click."""
+        regions = request.context.result if request.context else None
+        click = read_click(regions or [], (), self._pixel_limit)
+        task = request.tasks[0]
+        return self._answer(request, task, click, model, deadline, stages, Token(), Priority.BATCH)[0]
+
+    def shown_size(self, task: Task, url: str, deadline: float) -> tuple[int, int]:
+        """Width and height of a task's image as the browser shows it.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
+        return self._images.describe(self._sources.open(url, task.id, deadline), deadline).size_wh
 
     def _read(self, regions: list[ContextRegion], task: Task) -> Click:
         return read_click(regions, task.drafts or (), self._pixel_limit)
@@ -112,7 +131,9 @@ class ClickAnswerer:
         deadline: float,
         stages: Stages,
         token: Token,
-    ) -> Answered:
+        priority: Priority = Priority.CLICK,
+    ) -> tuple[Answered, set[str] | None]:
+        """The answer, and the ids of its regions; None where nothing was asked of the model."""
         options = self._options.of(request.project)
         config = parse_cached(request.label_config)
         output = config.output_for(click.to_name, click.label, click.kind, options.output)
@@ -127,16 +148,17 @@ class ClickAnswerer:
         line = f"click task={task.id} image={info.size_wh[0]}x{info.size_wh[1]} {what}"
         if not prompts.names_an_object:
             logger.info("%s: nothing to segment", line)
-            return Answered(self._prediction(0.0, []), kind, what, task.id or "", click.label, info.size_wh)
-        view = View(info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages)
+            nothing = self._prediction(0.0, [])
+            return Answered(nothing, kind, what, task.id or "", click.label, info.size_wh), None
+        view = View(info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages, priority)
         found = self._looker.look(model, view, prompts, closer=options.crop_small_objects)
         token.check()
         with stages("post"):
             results, covered = self._results(found, click, prompts, info.size_wh, options, output)
-        self._boxes.remember(task.id, click, {result.id for result in results})
         logger.info("%s area=%.2f%% score=%.3f %s: %s", line, 100 * covered, found.score, found.embedding, stages)
         prediction = self._prediction(found.score if results else 0.0, results)
-        return Answered(prediction, kind, what, task.id or "", click.label, info.size_wh, found.embedding)
+        answered = Answered(prediction, kind, what, task.id or "", click.label, info.size_wh, found.embedding)
+        return answered, {result.id for result in results}
 
     def _results(
         self,

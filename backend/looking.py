@@ -32,6 +32,7 @@ class View:
         deadline: `time.monotonic` value.
         token: the click's right to go on.
         stages: where the time goes.
+        priority: in the model's queue.
     """
 
     info: ImageInfo
@@ -39,6 +40,7 @@ class View:
     deadline: float
     token: Token
     stages: Stages
+    priority: Priority = Priority.CLICK
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Looker:
         asked = replace(asked, mask_logits=self._start(key, placed, prompts))
         ticket = model.queue.submit(
             lambda: model.embeddings.with_memory(lambda: model.segmenter.decode(embedding, asked)),
-            Priority.CLICK,
+            view.priority,
             deadline=view.deadline,
             name="decode",
         )
@@ -130,7 +132,7 @@ class Looker:
             return model.embeddings.get(
                 view.info,
                 load,
-                Priority.CLICK,
+                view.priority,
                 view.deadline,
                 crop_xyxy=None if crop is None else crop.box_xyxy,
                 claim=view.token.attach,

@@ -9,11 +9,17 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from backend.box_routes import BoxesRequest
 from backend.embed_routes import EmbedRequest
 from backend.protocol import PredictAnswer, PredictRequest, SetupRequest
 
 REFERENCE = "#/components/schemas/{model}"
-BODIES: dict[str, type[BaseModel]] = {"/predict": PredictRequest, "/setup": SetupRequest, "/embed": EmbedRequest}
+BODIES: dict[str, type[BaseModel]] = {
+    "/predict": PredictRequest,
+    "/setup": SetupRequest,
+    "/embed": EmbedRequest,
+    "/boxes": BoxesRequest,
+}
 COMMON = {"400": "the request cannot be understood or served", "500": "a defect; the log has the details"}
 # What can happen besides, by path.
 ERRORS: dict[str, dict[str, str]] = {
@@ -23,6 +29,12 @@ ERRORS: dict[str, dict[str, str]] = {
         "502": "the server that holds the image did not answer",
         "503": "the model is loading, failed to load, is out of memory, or too many clicks wait",
         "504": "no answer in the time that Label Studio waits",
+    },
+    "/boxes": {
+        "422": "the task's image cannot be read",
+        "502": "the server that holds the image did not answer",
+        "503": "the model is loading, failed to load, or is out of memory",
+        "504": "clicks kept the model busy for too long",
     },
     "/embed": {"422": "there is no such folder", "503": "the model is loading, or too many jobs wait"},
     "/embed/{job}": {"404": "there is no such job"},

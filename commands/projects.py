@@ -121,6 +121,78 @@ def sync(
     run_work("project.sync", work, host, group, limit, inventory, json=json, changes=True, lock_wait=lock_wait)
 
 
+@task(
+    iterable=["host", "group", "label"],
+    help={
+        **{name: text for name, text in HELP.items() if name != "project"},
+        "project": "the project of labeling_configs/projects.yaml (default: the one that `up` makes)",
+        "boxes": "annotations, predictions, a COCO file, or a folder of YOLO text files",
+        "label": "THEIRS=OURS: what a label of the boxes is called in the project; may be given several times",
+        "image": "the image tag that the boxes are of, where a task has several images (default: the first)",
+        "also_annotated": "make masks for images that people have annotated too; their annotations stay as they are",
+    },
+)
+@expected_errors_in_words
+def preannotate(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    label: list[str],
+    boxes: str,
+    project: str | None = None,
+    image: str | None = None,
+    also_annotated: bool = False,
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Make SAM2 masks of boxes, as predictions; run it again to go on. What people annotated is never changed."""
+    from infra.labelstudio.label_use import Rename
+    from infra.preannotate.command import Asked, read_boxes
+    from infra.preannotate.command import preannotate as work_on
+    from infra.roles.project import DEFAULT_PROJECT
+
+    names = [Rename.parse(one, "--label") for one in label]
+    labels = {one.old: one.new for one in names}
+    asked = Asked(project or DEFAULT_PROJECT, boxes, labels, image, also_annotated)
+    file = read_boxes(asked)
+    work: Work = lambda place: work_on(place, asked, file)  # noqa: E731
+    run_work("preannotate", work, host, group, limit, inventory, json=json, changes=False)
+
+
+@task(
+    iterable=["host", "group"],
+    help={
+        **{name: text for name, text in HELP.items() if name != "project"},
+        "project": "the project of labeling_configs/projects.yaml (default: the one that `up` makes)",
+        "html": "the page to write (default: stats.html here; `-` writes none)",
+    },
+)
+@expected_errors_in_words
+def stats(
+    _context: Context,
+    host: list[str],
+    group: list[str],
+    project: str | None = None,
+    html: str = "stats.html",
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Count images, annotations and masks of a project: a table, and a page with pictures to look at."""
+    from pathlib import Path
+
+    from infra.projects.command import only_one
+    from infra.roles.project import DEFAULT_PROJECT
+    from infra.stats.command import stats as count
+
+    if host or group:
+        only_one(choose(host, group, limit, inventory))
+    page = None if html == "-" else Path(html).expanduser().absolute()
+    work: Work = lambda place: count(place, project or DEFAULT_PROJECT, page)  # noqa: E731
+    run_work("stats", work, host, group, limit, inventory, json=json, changes=False)
+
+
 def run_work(
     name: str,
     work: Work,

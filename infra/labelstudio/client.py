@@ -28,6 +28,8 @@ CONNECT_TIMEOUT = 5.0
 SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
+DRAWN_PAGE = 50  # each task may hold megabytes of masks
+IMPORT_TIMEOUT = 600.0
 SIGNED_BY_US = "signed-by-us"
 TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
@@ -87,6 +89,7 @@ class Client:
             show_collab_predictions=bool(one.show_collab_predictions),
             task_count=int(one.task_number or 0),
             sampling=str(one.sampling or ""),
+            key=f"{project_id}.{int(one.created_at.timestamp())}" if one.created_at else str(project_id),
         )
 
     def create_project(self, title: str, description: str, label_config: str, sampling: str = "") -> int:
@@ -183,6 +186,18 @@ class Client:
                 annotations=int(one.get("total_annotations") or 0),
                 file=one.get("storage_filename"),
             )
+
+    def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
+        """Every task with its data and its predictions' versions; with `drawn` its annotations or predictions too."""
+        fields = ["id", "data", "total_annotations", "predictions_model_versions", *([drawn] if drawn else [])]
+        query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
+        query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
+        yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, object]]) -> None:
+        """Add predictions to tasks, in bulk. Annotations are not touched."""
+        path = f"/api/projects/{project_id}/import/predictions"
+        self._request("import predictions", "POST", path, json=list(predictions), timeout=IMPORT_TIMEOUT)
 
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""

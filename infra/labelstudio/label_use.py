@@ -24,7 +24,7 @@ class Rename:
     new: str
 
     @classmethod
-    def parse(cls, text: str) -> Rename:
+    def parse(cls, text: str, option: str = "--rename") -> Rename:
         """Read `Old=New`.
 
         Raises:
@@ -32,7 +32,7 @@ class Rename:
         """
         old, separator, new = (part.strip() for part in text.partition("="))
         if not (separator and old and new) or old == new:
-            raise SettingsError(f"--rename {text}: must be OLD=NEW, two different labels")
+            raise SettingsError(f"{option} {text}: must be OLD=NEW, two different labels")
         return cls(old, new)
 
 

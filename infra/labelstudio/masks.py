@@ -52,7 +52,12 @@ def intersection_over_union(first: NDArray[np.bool_], second: NDArray[np.bool_])
     return int((first & second).sum()) / union if union else 1.0
 
 
-def _decoded(one: Mapping[str, object], results: Sequence[Mapping[str, object]]) -> MaskResult:
+def decoded_alpha(one: Mapping[str, object]) -> NDArray[np.uint8]:
+    """``(H, W)`` uint8, the alpha of one result with a brush RLE.
+
+    Raises:
+        ValueError: it says another size than its RLE holds, or values other than 0 and 255.
+    """
     import numpy as np
     from label_studio_sdk.converter.brush import decode_rle
 
@@ -64,6 +69,11 @@ def _decoded(one: Mapping[str, object], results: Sequence[Mapping[str, object]])
     alpha = flat.reshape(height, width, 4)[..., 3]
     if not np.isin(alpha, (0, 255)).all():
         raise ValueError("the mask holds values other than 0 and 255")
+    return alpha
+
+
+def _decoded(one: Mapping[str, object], results: Sequence[Mapping[str, object]]) -> MaskResult:
+    alpha = decoded_alpha(one)
     region_id = str(one.get("id", ""))
     score = one.get("score")
     return MaskResult(

@@ -20,6 +20,7 @@ class Project:
     show_collab_predictions: bool
     task_count: int
     sampling: str = ""
+    key: str = ""  # what Label Studio calls it towards the backend: under this its options are known there
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,231 @@
+"""`./inv preannotate`: boxes become SAM2 masks, as predictions that people accept, correct or throw away.
+
+An image is one request to the backend, some images are one import into Label Studio. What has a prediction of this
+model already is left out, so a run that was killed goes on where it was. A person's annotation is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import LabelStudioError, SettingsError
+from infra.hosts.base import Exec
+from infra.labelstudio.labeling_xml import XmlProblem, parse_xml
+from infra.labelstudio.models import Project
+from infra.preannotate.boxes import Box, some
+from infra.report import Report
+
+if TYPE_CHECKING:
+    from infra.labelstudio.client import Client
+
+IMAGES_AT_A_TIME = 20
+SECONDS_FOR_ONE = 330.0
+SHOWN_FAILURES = 5
+OK, NO_ANSWER, NOT_NOW = 200, 0, (503, 504)
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """What counts of a task.
+
+    Attributes:
+        data: as Label Studio has it.
+        annotations: how many people's annotations it has.
+        versions: the model versions of its predictions.
+        boxes: what was drawn in it, if that was asked for.
+    """
+
+    id: int
+    data: Mapping[str, Any]
+    annotations: int
+    versions: frozenset[str]
+    drawn: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass
+class Tally:
+    """What came of it."""
+
+    images: int = 0
+    masks: int = 0
+    empty: int = 0
+    before: int = 0
+    annotated: int = 0
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        """For people."""
+        parts = [f"{self.masks} masks in {self.images} images in {self.seconds:.0f} s"]
+        if self.before:
+            parts.append(f"{self.before} images had theirs already")
+        if self.annotated:
+            parts.append(f"{self.annotated} images that people have annotated were left alone")
+        if self.empty:
+            parts.append(f"nothing was found in {self.empty} boxes")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Preannotation:
+    """Masks for the boxes of one project.
+
+    Attributes:
+        run: runs a command in the sam2 container.
+        project: as Label Studio has it.
+        image: the name of the image tag that the boxes are of.
+        labels: what the boxes' labels are called here.
+        also_annotated: make masks for images that people have annotated too; their annotations stay as they are.
+    """
+
+    client: Client
+    run: Exec
+    project: Project
+    report: Report
+    image: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    also_annotated: bool = False
+
+    def go(self, boxes: Mapping[int, Sequence[Box]], tasks: Mapping[int, TaskState]) -> Tally:
+        """Make the masks that are missing.
+
+        Args:
+            boxes: by task.
+            tasks: what each task has; those that are not in `boxes` do not matter.
+
+        Raises:
+            LabelStudioError: the backend does not answer, Label Studio did not take them, or images failed: then the
+                others are done.
+        """
+        version = self.model_version()
+        tally, began = Tally(), time.monotonic()
+        left = []
+        for task in sorted(boxes):
+            if version in tasks[task].versions:
+                tally.before += 1
+            elif tasks[task].annotations and not self.also_annotated:
+                tally.annotated += 1
+            else:
+                left.append(task)
+        self.report.info(f"  {len(left)} images with {sum(len(boxes[task]) for task in left)} boxes to do")
+        for start in range(0, len(left), IMAGES_AT_A_TIME):
+            some_tasks = left[start : start + IMAGES_AT_A_TIME]
+            answers = self._ask(
+                [self._request(tasks[task], boxes[task]) for task in some_tasks], len(left), start, began
+            )
+            self._take(dict(zip(some_tasks, answers, strict=True)), boxes, tally)
+        tally.seconds = time.monotonic() - began
+        self.report.facts["preannotate"] = {**vars(tally), "model_version": version}
+        if tally.failures:
+            shown = [f"  {one}" for one in tally.failures[:SHOWN_FAILURES]]
+            if more := len(tally.failures) - len(shown):
+                shown.append(f"  and {more} more")
+            raise LabelStudioError("\n".join([f"{len(tally.failures)} images failed; {tally.text()}", *shown]))
+        return tally
+
+    def model_version(self) -> str:
+        """What the backend calls its model: the version under which Label Studio shows its predictions."""
+        result = self.run("python", "-m", "backend.ask", "GET", "/versions", ok=(0, 1, 2))
+        try:
+            versions = json.loads(result.stdout)["versions"]
+            return str(versions[0])
+        except (ValueError, KeyError, IndexError, TypeError):
+            said = (result.stderr or result.stdout).strip()[-300:]
+            raise LabelStudioError(f"the SAM2 backend does not say its version: {said}; does the stack run?") from None
+
+    def _request(self, task: TaskState, boxes: Sequence[Box]) -> dict[str, object]:
+        named = [{**box.as_json(), "label": self.labels.get(box.label, box.label)} for box in boxes]
+        return {
+            "project": self.project.key,
+            "label_config": self.project.label_config,
+            "task": str(task.id),
+            "data": dict(task.data),
+            **({} if self.image is None else {"to_name": self.image}),
+            "boxes": named,
+        }
+
+    def _ask(self, requests: Sequence[object], total: int, done: int, began: float) -> list[dict[str, Any]]:
+        answered = 0
+
+        def line(_text: str) -> None:
+            nonlocal answered
+            answered += 1
+            count = done + answered
+            rate = count / max(time.monotonic() - began, 0.001)
+            self.report.progress(
+                f"preannotate: {count} of {total} images, {rate:.2f} a second, {(total - count) / rate:.0f} s left"
+            )
+
+        bodies = "".join(json.dumps(one) + "\n" for one in requests).encode()
+        timeout = SECONDS_FOR_ONE * len(requests)
+        result = self.run("python", "-m", "backend.ask_lines", "/boxes", timeout=timeout, stdin=bodies, on_line=line)
+        answers = [json.loads(text) for text in result.stdout.splitlines() if text.startswith("{")]
+        if len(answers) != len(requests):
+            raise LabelStudioError(
+                f"the SAM2 backend answered {len(answers)} of {len(requests)} images; see its log, and run the same "
+                "command again: it goes on from here"
+            )
+        return answers
+
+    def _take(self, answers: Mapping[int, dict[str, Any]], boxes: Mapping[int, Sequence[Box]], tally: Tally) -> None:
+        """Import what came, and only then say what did not."""
+        good = {task: one["body"] for task, one in answers.items() if one["status"] == OK}
+        if good:
+            kept = ("result", "score", "model_version")
+            rows = [{"task": task, **{name: one[name] for name in kept}} for task, one in good.items()]
+            self.client.import_predictions(self.project.id, rows)
+        for task, one in good.items():
+            masks = len({region["id"] for region in one["result"]})
+            tally.images, tally.masks = tally.images + 1, tally.masks + masks
+            tally.empty += max(0, len(boxes[task]) - masks)
+        bad = {task: one for task, one in answers.items() if one["status"] != OK}
+        for task, one in bad.items():
+            tally.failures.append(f"task {task}: {one['body'].get('detail', one['body'])}")
+        if bad and all(one["status"] in (NO_ANSWER, *NOT_NOW) for one in bad.values()):
+            raise LabelStudioError(
+                f"the SAM2 backend does not work now: {tally.failures[-1]}; {tally.text()}; run the same command "
+                "again, it goes on from here"
+            )
+
+
+def labels_of(project: Project) -> list[str]:
+    """Every label that a mask can have.
+
+    Raises:
+        SettingsError: the project's configuration cannot be read.
+    """
+    try:
+        root = parse_xml(project.label_config)
+    except XmlProblem as problem:
+        raise SettingsError(f"the labeling configuration of {project.title} cannot be read: {problem}") from None
+    values = [
+        tag.attributes.get("alias") or tag.attributes.get("value", "") for tag in root.walk() if tag.name == "Label"
+    ]
+    return list(dict.fromkeys(filter(None, values)))
+
+
+def states(client: Client, project: Project, kind: str | None, report: Report) -> Iterator[TaskState]:
+    """Every task; with `kind` ("annotations" or "predictions") also what was drawn in it."""
+    for count, one in enumerate(client.task_states(project.id, kind), 1):
+        report.progress(f"read {count} of {project.task_count} tasks")
+        predictions = one.get("predictions") or ()
+        versions = one.get("predictions_model_versions") or ""
+        yield TaskState(
+            id=int(one["id"]),
+            data=one.get("data") or {},
+            annotations=int(one.get("total_annotations") or 0),
+            versions=frozenset(
+                [*(part.strip() for part in str(versions).split(",") if part.strip())]
+                + [str(row.get("model_version")) for row in predictions]
+            ),
+            drawn=one.get(kind) or () if kind else (),
+        )
+
+
+def without_task(alone: Sequence[str], origin: str) -> str:
+    """What is said of images that are nobody's."""
+    return f"{origin}: {len(alone)} images are no task of the project and are left out ({some(list(alone))})"

@@ -1,0 +1,96 @@
+"""`./inv stats`: count a project, and write the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from infra.errors import FileAccessError, LabelStudioError
+from infra.labelstudio.config import load_projects
+from infra.labelstudio.image_files import path_in
+from infra.labelstudio.labeling_xml import XmlProblem, parse_xml
+from infra.labelstudio.wanted_tasks import image_keys
+from infra.operations.project import get_project
+from infra.projects.place import Place
+from infra.settings import REPOSITORY
+from infra.stats.collect import Collector, Stats, as_facts, table
+from infra.stats.page import Picture, render
+from infra.stats.thumbnails import thumbnail
+
+if TYPE_CHECKING:
+    from infra.labelstudio.client import Client
+
+
+def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
+    """Count a project's masks, write the page; returns the table.
+
+    Args:
+        name: the project's key in `projects.yaml`.
+        out: the page; None writes none.
+
+    Raises:
+        LabelStudioError: the project is not there, or Label Studio did not answer.
+        FileAccessError: the page cannot be written.
+    """
+    spec, folder = place.settled(load_projects(REPOSITORY, [name])[0])
+    client = place.access.client()
+    project = get_project(client, spec.title)
+    colours = label_colours(project.label_config)
+    key = image_keys(spec)[0]
+    with place.report.stage(f"stats of {spec.title}"):
+        collector = Collector(spec.title, list(colours))
+        urls: dict[int, str] = {}
+        for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
+            place.report.progress(f"counted {count} of {project.task_count} images")
+            url = str((task.get("data") or {}).get(key, ""))
+            urls[int(task["id"])] = url
+            collector.add(task, path_in(folder.name, url) or PurePosixPath(url).name)
+        found = collector.stats
+        place.report.facts["stats"] = as_facts(found)
+        text = table(found)
+        if out is None:
+            return text
+        pictures = _pictures(place, client, found, urls, colours)
+        _write(out, render(found, colours, pictures, now()))
+        return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
+
+
+def label_colours(label_config: str) -> dict[str, str]:
+    """Every label and its colour; grey where it has none.
+
+    Raises:
+        LabelStudioError: the configuration cannot be read.
+    """
+    try:
+        tags = [tag.attributes for tag in parse_xml(label_config).walk() if tag.name == "Label"]
+    except XmlProblem as problem:
+        raise LabelStudioError(f"the project's labeling configuration cannot be read: {problem}") from None
+    colours: dict[str, str] = {}
+    for one in tags:
+        colours.setdefault(one.get("alias") or one.get("value", ""), one.get("background") or "#888888")
+    return colours
+
+
+def _pictures(
+    place: Place, client: Client, found: Stats, urls: Mapping[int, str], colours: Mapping[str, str]
+) -> list[Picture]:
+    pictures = []
+    for count, example in enumerate(found.examples, 1):
+        place.report.progress(f"picture {count} of {len(found.examples)}")
+        try:
+            url = thumbnail(client.download(urls[example.task]), example, colours)
+        except (LabelStudioError, OSError) as error:
+            place.report.notice(f"task {example.task}: its image cannot be shown: {error}")
+            continue
+        pictures.append(Picture(url, example.task, example.image, sorted(example.labels)))
+    return pictures
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot be written: {error.strerror}") from None

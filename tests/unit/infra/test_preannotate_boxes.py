@@ -1,0 +1,177 @@
+"""Boxes out of files, and how they find their tasks; everything wrong in a file is said at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.errors import SettingsError
+from infra.preannotate.boxes import Box, BoxFile, matched, with_labels
+from infra.preannotate.coco import read_coco
+from infra.preannotate.drawn import boxes_in, newest
+from infra.preannotate.yolo import read_yolo
+
+COCO: dict[str, Any] = {
+    "images": [{"id": 7, "file_name": "vuelo ñ/a.png", "width": 200, "height": 100}],
+    "categories": [{"id": 3, "name": "Car"}],
+    "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [20, 10, 100, 50]}],
+}
+
+
+def coco(tmp_path: Path, **changes: object) -> Path:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps({**COCO, **changes}))
+    return path
+
+
+def test_coco_pixels_become_percent(tmp_path: Path) -> None:
+    found = read_coco(coco(tmp_path))
+    assert found.by_image == {"vuelo ñ/a.png": [Box("Car", 10, 10, 50, 50)]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"annotations": [{"image_id": 8, "category_id": 3}]}, "annotations[0]: image_id 8 is no image of the file"),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 4}]},
+            "annotations[0]: category_id 4 is no category of the file",
+        ),
+        ({"images": None}, "images: a list of objects is needed"),
+        ({"images": [*COCO["images"], *COCO["images"]]}, "images[1]: id 7 was given already"),
+        ({"categories": [{"id": 3}]}, "categories[0]: has no name"),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3]}]},
+            "annotations[0]: bbox must be [x, y, width, height] in pixels",
+        ),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 3, "bbox": [250, 0, 5, 5]}]},
+            "annotations[0]: its bbox lies outside the image vuelo ñ/a.png",
+        ),
+        ({"annotations": [{"image_id": 7, "category_id": 3, "bbox": [5, 5, 0, 5]}]}, "its bbox has no area"),
+        (
+            {"images": [{"id": 7, "file_name": "a.png"}]},
+            "annotations[0]: its image a.png has no width and height",
+        ),
+    ],
+)
+def test_a_coco_file_that_does_not_fit_itself_is_refused(
+    tmp_path: Path, changes: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_coco(coco(tmp_path, **changes))
+    assert "cannot be used as COCO; nothing was done" in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_all_problems_of_a_coco_file_are_said_and_the_rest_is_counted(tmp_path: Path) -> None:
+    rows = [{"image_id": number, "category_id": 3} for number in range(100, 115)]
+    with pytest.raises(SettingsError) as caught:
+        read_coco(coco(tmp_path, annotations=rows))
+    assert str(caught.value).count("\n  - ") == 10
+    assert str(caught.value).endswith("  and 5 more")
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "is no COCO")])
+def test_what_is_no_coco_is_said(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        read_coco(tmp_path / "x.json")
+
+
+def yolo(tmp_path: Path, line: str, names: str = "Car\nRoad\n") -> Path:
+    folder = tmp_path / "set" / "labels"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "ñ 1.txt").write_text(line + "\n\n")
+    (tmp_path / "set" / "classes.txt").write_text(names)
+    return folder
+
+
+def test_yolo_middles_become_corners(tmp_path: Path) -> None:
+    found = read_yolo(yolo(tmp_path, "1 0.5 0.5 0.2 0.4\n0 0.1 0.1 0.2 0.2 0.93"))
+    assert list(found.by_image) == ["deep/ñ 1"]
+    first, second = found.by_image["deep/ñ 1"]
+    assert (first.label, second.label) == ("Road", "Car")
+    assert (first.x, first.y, first.width, first.height) == pytest.approx((40, 30, 20, 40))
+    assert (second.x, second.y) == pytest.approx((0, 0))
+
+
+def test_names_of_a_yolo_data_file(tmp_path: Path) -> None:
+    folder = yolo(tmp_path, "1 0.5 0.5 0.2 0.4")
+    (tmp_path / "set" / "classes.txt").unlink()
+    (tmp_path / "set" / "data.yaml").write_text("names: {0: Car, 1: Boat}\n")
+    assert read_yolo(folder).by_image["deep/ñ 1"][0].label == "Boat"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("9 0.5 0.5 0.2 0.4", "deep/ñ 1.txt:1: class 9 has no name"),
+        ("1 0.5 0.5", "deep/ñ 1.txt:1: must be `class x y width height`"),
+        ("1 50 50 20 40", "must be shares of the image, between 0 and 1"),
+        ("1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "is an outline and no box"),
+    ],
+)
+def test_a_yolo_line_that_is_no_box_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_yolo(yolo(tmp_path, line))
+    assert problem in str(caught.value)
+
+
+def test_a_yolo_folder_without_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no names of classes"):
+        read_yolo(tmp_path)
+
+
+PATHS = {"RGB/a.png": 1, "T/a.png": 2, "RGB/b.png": 3, "c d.png": 4}
+BOX = Box("Car", 1, 2, 3, 4)
+
+
+def test_images_find_their_tasks_by_path_end_or_name() -> None:
+    names = ["RGB/a.png", "/home/me/set/T/a.png", "b", "set/c d.png", "none.png"]
+    by_task, alone = matched(BoxFile("f", {name: [BOX] for name in names}), PATHS)
+    assert sorted(by_task) == [1, 2, 3, 4]
+    assert alone == ["none.png"]
+
+
+def test_a_name_of_several_tasks_is_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        matched(BoxFile("f.json", {"a.png": [BOX]}), PATHS)
+    assert str(caught.value) == (
+        "f.json: the image a.png may be RGB/a.png, T/a.png: give its path below the image folder"
+    )
+
+
+def test_labels_that_the_project_has_not_are_named() -> None:
+    boxes = [Box("person", 0, 0, 1, 1), Box("car", 0, 0, 1, 1)]
+    with_labels(boxes, {"person": "Person", "car": "Car"}, ["Person", "Car"], "f")
+    with pytest.raises(SettingsError) as caught:
+        with_labels(boxes, {"person": "Person"}, ["Person", "Car"], "f")
+    assert str(caught.value) == (
+        "f: the labeling configuration has no 'car' (there are: Person, Car); say what they are with --label "
+        "THEIRS=OURS"
+    )
+
+
+def test_rectangles_of_both_styles_are_boxes_and_masks_are_none() -> None:
+    corner = {"x": 1, "y": 2, "width": 3, "height": 4, "rotation": 5}
+    results = [
+        {"id": "a", "type": "rectangle", "value": corner},
+        {"id": "a", "type": "labels", "value": {**corner, "labels": ["Car"]}},
+        {"id": "b", "type": "rectanglelabels", "value": {**corner, "rectanglelabels": ["Road"]}},
+        {"id": "c", "type": "brushlabels", "value": {"format": "rle", "rle": [1], "brushlabels": ["Sky"]}},
+        {"id": "d", "type": "rectangle", "value": corner},
+    ]
+    assert boxes_in(results) == [Box("Car", 1, 2, 3, 4, 5), Box("Road", 1, 2, 3, 4, 5)]
+
+
+def test_the_newest_annotation_with_boxes_counts() -> None:
+    def row(number: int, label: str, **more: object) -> dict[str, object]:
+        value = {"x": 0, "y": 0, "width": 1, "height": 1, "rectanglelabels": [label]}
+        return {"id": number, "result": [{"id": "r", "type": "rectanglelabels", "value": value}], **more}
+
+    rows = [row(1, "Old"), row(3, "New"), row(4, "Skipped", was_cancelled=True), {"id": 5, "result": []}]
+    assert [box.label for box in newest(rows)] == ["New"]

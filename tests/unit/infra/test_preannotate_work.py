@@ -1,0 +1,196 @@
+"""Boxes become predictions: what is there already is left out, what fails costs the others nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.errors import LabelStudioError
+from infra.hosts.base import Result
+from infra.labelstudio.models import Project
+from infra.preannotate.boxes import Box
+from infra.preannotate.work import IMAGES_AT_A_TIME, Preannotation, TaskState, labels_of, states
+from infra.report import Report
+from tests.unit.infra.labelstudio_bench import Bench
+
+VERSION = "demo@1"
+CONFIG = '<View><Labels name="l" toName="i"><Label value="Car" alias="car"/><Label value="Road"/></Labels></View>'
+PROJECT = Project(1, "P", "", CONFIG, True, 3, key="1.17")
+BOX = Box("Car", 10, 20, 30, 40)
+
+
+class Backend:
+    """Answers each image with one region a box; `bad` tasks with an error."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.bad: dict[str, tuple[int, str]] = {}
+        self.dies_after: int | None = None
+
+    def __call__(
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = 60.0,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Result:
+        if argv[2] == "backend.ask":
+            assert argv[3:] == ("GET", "/versions")
+            return Result(argv, 0, json.dumps({"versions": [VERSION]}), "")
+        assert argv[2:] == ("backend.ask_lines", "/boxes")
+        assert stdin is not None
+        lines = []
+        for text in stdin.splitlines():
+            if self.dies_after is not None and len(self.asked) >= self.dies_after:
+                break
+            lines.append(json.dumps(self.answer(json.loads(text))))
+            if on_line is not None:
+                on_line(lines[-1])
+        return Result(argv, 0, "\n".join(lines) + "\n", "")
+
+    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(asked)
+        if asked["task"] in self.bad:
+            status, detail = self.bad[asked["task"]]
+            return {"status": status, "body": {"detail": detail}}
+        result = [{"id": f"{asked['task']}-{number}"} for number, _ in enumerate(asked["boxes"])]
+        return {"status": 200, "body": {"result": result, "score": 0.5, "model_version": VERSION}}
+
+
+class Taken:
+    """The part of the client that is used: what was imported."""
+
+    def __init__(self) -> None:
+        self.imports: list[list[Mapping[str, Any]]] = []
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
+        assert project_id == PROJECT.id
+        self.imports.append(list(predictions))
+
+    @property
+    def tasks(self) -> list[int]:
+        return [one["task"] for rows in self.imports for one in rows]
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+def taken() -> Taken:
+    return Taken()
+
+
+def tasks(count: int = 3, **changes: TaskState) -> dict[int, TaskState]:
+    plain = {number: TaskState(number, {"image": f"/{number}"}, 0, frozenset()) for number in range(1, count + 1)}
+    return plain | {one.id: one for one in changes.values()}
+
+
+def work(backend: Backend, taken: Taken, **more: Any) -> Preannotation:
+    return Preannotation(taken, backend, PROJECT, Report(io.StringIO()), **more)  # type: ignore[arg-type]
+
+
+def test_boxes_become_predictions_of_the_backends_version(backend: Backend, taken: Taken) -> None:
+    boxes = {1: [BOX, Box("x", 1, 2, 3, 4, 45)], 2: [BOX]}
+    tally = work(backend, taken, labels={"x": "Road"}, image="i").go(boxes, tasks())
+    assert (tally.images, tally.masks, tally.empty) == (2, 3, 0)
+    first, second = taken.imports[0]
+    assert (first["task"], first["score"], first["model_version"]) == (1, 0.5, VERSION)
+    assert [one["id"] for one in first["result"]] == ["1-0", "1-1"]
+    assert second["task"] == 2
+    assert backend.asked[0] == {
+        "project": "1.17",
+        "label_config": CONFIG,
+        "task": "1",
+        "data": {"image": "/1"},
+        "to_name": "i",
+        "boxes": [
+            {"label": "Car", "x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0.0},
+            {"label": "Road", "x": 1, "y": 2, "width": 3, "height": 4, "rotation": 45},
+        ],
+    }
+
+
+def test_what_is_done_or_annotated_is_left_alone(backend: Backend, taken: Taken) -> None:
+    there = tasks(
+        done=TaskState(1, {}, 0, frozenset({VERSION, "other"})), annotated=TaskState(2, {}, 1, frozenset({"other"}))
+    )
+    boxes = {1: [BOX], 2: [BOX], 3: [BOX]}
+    tally = work(backend, taken).go(boxes, there)
+    assert taken.tasks == [3]
+    assert (tally.before, tally.annotated) == (1, 1)
+    assert tally.text().startswith(
+        "1 masks in 1 images in 0 s; 1 images had theirs already; 1 images that people have annotated were left alone"
+    )
+    work(backend, taken, also_annotated=True).go(boxes, there)
+    assert taken.tasks == [3, 2, 3]
+
+
+def test_a_run_that_broke_off_is_gone_on_with_and_doubles_nothing(backend: Backend, taken: Taken) -> None:
+    count = 3 * IMAGES_AT_A_TIME
+    boxes = {number: [BOX] for number in range(1, count + 1)}
+    backend.dies_after = IMAGES_AT_A_TIME + 5
+    with pytest.raises(LabelStudioError, match=f"answered 5 of {IMAGES_AT_A_TIME} images"):
+        work(backend, taken).go(boxes, tasks(count))
+    assert len(taken.tasks) == IMAGES_AT_A_TIME
+
+    backend.dies_after = None
+    done = {number: TaskState(number, {}, 0, frozenset({VERSION})) for number in taken.tasks}
+    tally = work(backend, taken).go(boxes, tasks(count) | done)
+    assert (tally.before, tally.images) == (IMAGES_AT_A_TIME, count - IMAGES_AT_A_TIME)
+    assert sorted(taken.tasks) == list(range(1, count + 1))
+
+
+def test_images_that_fail_are_named_and_the_others_are_done(backend: Backend, taken: Taken) -> None:
+    backend.bad = {"2": (422, "the image is not in /files")}
+    with pytest.raises(LabelStudioError) as caught:
+        work(backend, taken).go({number: [BOX] for number in (1, 2, 3)}, tasks())
+    assert taken.tasks == [1, 3]
+    assert str(caught.value).startswith("1 images failed; 2 masks in 2 images in 0 s\n  task 2: the image is not in")
+
+
+def test_a_backend_that_is_down_ends_the_run_at_once(backend: Backend, taken: Taken) -> None:
+    count = 2 * IMAGES_AT_A_TIME
+    backend.bad = {str(number): (503, "the model is loading") for number in range(2, count + 1)}
+    with pytest.raises(LabelStudioError, match="the SAM2 backend does not work now: task 20: the model is loading"):
+        work(backend, taken).go({number: [BOX] for number in range(1, count + 1)}, tasks(count))
+    assert taken.tasks == [1]
+    assert len(backend.asked) == IMAGES_AT_A_TIME
+
+
+def test_a_box_in_which_nothing_is_found_is_counted(backend: Backend, taken: Taken) -> None:
+    backend.answer = lambda asked: {  # type: ignore[method-assign]
+        "status": 200,
+        "body": {"result": [], "score": 0.0, "model_version": VERSION},
+    }
+    tally = work(backend, taken).go({1: [BOX, BOX]}, tasks())
+    assert (tally.images, tally.masks, tally.empty) == (1, 0, 2)
+    assert taken.tasks == [1]  # so that the next run does not ask again
+
+
+def test_labels_are_what_results_call_them() -> None:
+    assert labels_of(PROJECT) == ["car", "Road"]
+
+
+def test_the_state_of_tasks_is_read_with_what_was_drawn(bench: Bench) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": 1, "data": {"image": "/1"}, "total_annotations": 2, "predictions_model_versions": "a, b"},
+        {"id": 2, "data": {}, "predictions": [{"model_version": "c", "result": []}]},
+    ]
+
+    def listed(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["include"].endswith("predictions")
+        return httpx.Response(200, json={"total": 2, "tasks": rows})
+
+    bench.server.overrides["GET /api/tasks"] = listed
+    found: Iterator[TaskState] = states(bench.access.client(), PROJECT, "predictions", bench.report)
+    first, second = found
+    assert (first.id, first.annotations, first.versions) == (1, 2, {"a", "b"})
+    assert (second.versions, second.drawn) == ({"c"}, [{"model_version": "c", "result": []}])

@@ -1,0 +1,220 @@
+"""Counting masks: each region once, whatever the editor wrote, in its share of the image; and the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from label_studio_sdk.converter.brush import mask2rle
+from numpy.typing import NDArray
+from PIL import Image
+
+from infra.stats.collect import BINS, SHOWN_IMAGES, Collector, Example, as_facts, table
+from infra.stats.command import label_colours
+from infra.stats.page import Picture, render
+from infra.stats.shapes import shapes_in
+from infra.stats.thumbnails import rgb, thumbnail
+
+WIDTH, HEIGHT = 100, 50
+LABELS = ["Car", "Road", "Sky"]
+
+
+def square(side: int, at: int = 0) -> NDArray[np.bool_]:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[at : at + side, at : at + side] = True
+    return mask
+
+
+def brush(mask: NDArray[np.bool_], region: str = "r", **value: Any) -> dict[str, Any]:
+    rle = mask2rle(mask.astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
+    return result("brushlabels", region, format="rle", rle=rle, **value)
+
+
+def result(kind: str, region: str = "r", **value: Any) -> dict[str, Any]:
+    return {"id": region, "type": kind, "original_width": WIDTH, "original_height": HEIGHT, "value": value}
+
+
+def png(mask: NDArray[np.bool_]) -> str:
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[..., 3] = mask * 255
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def task(number: int, *results: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": number, "annotations": [{"completed_by": 1, "result": list(results), **more}]}
+
+
+def areas(results: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    shapes, unreadable = shapes_in(results)
+    assert unreadable == 0
+    return [(shape.label, int(shape.mask.sum())) for shape in shapes]
+
+
+def test_a_brush_a_bitmask_and_a_polygon_are_masks_and_prompts_are_none() -> None:
+    assert areas(
+        [
+            brush(square(10), "a", brushlabels=["Car"]),
+            result("bitmasklabels", "b", imageDataURL=png(square(20)), bitmasklabels=["Road"]),
+            result("keypointlabels", "d", x=1, y=1, width=1, keypointlabels=["Sky"]),
+            result("rectanglelabels", "e", x=1, y=1, width=9, height=9, rectanglelabels=["Sky"]),
+        ]
+    ) == [("Car", 100), ("Road", 400)]
+    corners = [[10, 10], [30, 10], [30, 50], [10, 50]]  # 20 by 20 pixels
+    ((label, area),) = areas([result("polygonlabels", "c", points=corners, polygonlabels=["Sky"])])
+    assert label == "Sky"
+    assert area == pytest.approx(400, rel=0.11)
+
+
+def test_a_region_with_two_results_is_one_mask_with_its_label() -> None:
+    first = brush(square(10))
+    first["type"] = "brush"
+    second = {**brush(square(10)), "type": "labels"}
+    second["value"]["labels"] = ["Road"]
+    assert areas([first, second]) == [("Road", 100)]
+
+
+def test_a_ghost_is_not_counted_twice() -> None:
+    ghost = {**brush(square(10)), "type": "keypointlabels"}
+    ghost["value"]["keypointlabels"] = ["Road"]
+    assert areas([brush(square(10), brushlabels=["Car"]), ghost]) == [("Car", 100)]
+
+
+def test_what_cannot_be_read_is_counted_and_no_more() -> None:
+    broken = brush(square(10), "x", brushlabels=["Car"])
+    broken["original_width"] = 7
+    shapes, unreadable = shapes_in([broken, brush(square(5), "y", brushlabels=["Car"]), {"id": "z"}])
+    assert (len(shapes), unreadable) == (1, 1)
+
+
+@pytest.fixture
+def collector() -> Collector:
+    one = Collector("A <project>", LABELS)
+    one.add(
+        task(
+            1,
+            brush(square(10), "a", brushlabels=["Car"]),
+            brush(square(20, 25), "b", brushlabels=["Road"]),
+            lead_time=9,
+        ),
+        "ñ & 1.png",
+    )
+    one.add(task(2, brush(square(5), "a", brushlabels=["Car"])), "2.png")
+    one.add({"id": 3, "predictions_model_versions": "demo@1, other"}, "3.png")
+    one.add(task(4, brush(square(5), "a", brushlabels=["Car"]), was_cancelled=True), "4.png")
+    return one
+
+
+def test_images_people_masks_and_times_are_counted(collector: Collector) -> None:
+    stats = collector.stats
+    assert (stats.images, stats.annotated, stats.annotations, stats.skipped, stats.masks) == (4, 2, 2, 1, 3)
+    car, road, sky = (stats.by_class[label] for label in LABELS)
+    assert (car.masks, car.images, road.masks, sky.masks) == (2, 2, 1, 0)
+    assert car.areas == pytest.approx([2.0, 0.5])
+    assert (car.seconds, road.seconds) == ([4.5], [4.5])  # the second annotation has no time
+    assert stats.seconds_per_mask == 4.5
+    assert stats.predicted == {"demo@1": 1, "other": 1}
+    assert sum(car.histogram) == 2
+    assert car.histogram[BINS.index(3.0)] == 1
+
+
+def test_the_table_is_for_people_and_the_facts_for_programs(collector: Collector) -> None:
+    lines = table(collector.stats).splitlines()
+    assert lines[0] == "A <project>: 4 images, 2 annotated (50 %), 3 masks"
+    assert lines[3].split() == ["Car", "2", "2", "1.25", "%", "4.5", "s"]
+    assert lines[5].split() == ["Sky", "0", "0"]
+    facts: Any = as_facts(collector.stats)
+    assert (facts["masks"], facts["classes"]["Road"]["masks"], facts["people"]) == (3, 1, 1)
+
+
+class Page(HTMLParser):
+    """Sees that every tag is closed, and what would be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """`<rect/>`: open and closed."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(collector: Collector, *pictures: Picture) -> Page:
+    colours = {"Car": "#E53935", "Road": "red", "Sky": "#888888"}
+    parsed = Page()
+    parsed.feed(render(collector.stats, colours, pictures, datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
+    assert parsed.open == []
+    return parsed
+
+
+def test_the_page_is_whole_and_asks_nobody(collector: Collector) -> None:
+    parsed = page(collector, Picture("data:image/jpeg;base64,AA", 1, "ñ & 1.png", ["Car", "Road"]))
+    assert all(source.startswith("data:") for source in parsed.sources)
+    for seen in ("A <project>", "ñ & 1.png", "50 % annotated", "4.5 s", "task 1: Car, Road", "2026-01-02 03:04 UTC"):
+        assert seen in parsed.text
+    assert "1 annotations were skipped" in parsed.text
+
+
+def test_a_project_that_nobody_has_begun_has_a_page_too() -> None:
+    assert "Nobody has submitted a mask yet." in page(Collector("Empty", LABELS)).text
+
+
+def test_examples_are_few_and_show_rare_classes() -> None:
+    one = Collector("Many", LABELS)
+    for number in range(3 * SHOWN_IMAGES):
+        label = "Sky" if number == 3 * SHOWN_IMAGES - 1 else "Car"
+        one.add(task(number, brush(square(5), brushlabels=[label])), f"{number}.png")
+    assert len(one.stats.examples) == SHOWN_IMAGES
+    assert any("Sky" in example.labels for example in one.stats.examples)
+
+
+def test_a_thumbnail_shows_the_mask_in_its_colour() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255)).save(out, "PNG")
+    example = Example(1, "x.png", (WIDTH, HEIGHT), (("Car", square(25)),))
+    url = thumbnail(out.getvalue(), example, {"Car": "#FF0000"})
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
+    assert picture.shape == (240, 480, 3)
+    assert picture[40, 40, 0] > 240
+    assert picture[40, 40, 1] < 170
+    assert picture[200, 400].min() > 240
+
+
+def test_a_thermal_image_of_16_bits_is_stretched() -> None:
+    out = io.BytesIO()
+    values = np.linspace(20_000, 21_000, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    Image.fromarray(values).save(out, "PNG")
+    url = thumbnail(out.getvalue(), Example(1, "x.png", (WIDTH, HEIGHT), ()), {})
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
+    assert int(picture.max()) - int(picture.min()) > 200
+
+
+@pytest.mark.parametrize(
+    ("colour", "seen"), [("#E53935", (229, 57, 53)), ("blue", (0, 0, 255)), ("?", (136, 136, 136))]
+)
+def test_colours_are_read_as_css_writes_them(colour: str, seen: tuple[int, int, int]) -> None:
+    assert rgb(colour) == seen
+
+
+def test_labels_have_the_colours_of_the_configuration() -> None:
+    labels = '<Label value="Car" alias="car" background="red"/><Label value="b"/>'
+    config = f'<View><Labels name="l" toName="i">{labels}</Labels></View>'
+    assert label_colours(config) == {"car": "red", "b": "#888888"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -12,15 +13,18 @@ from infra.operations.image_base import SUITE
 from infra.operations.image_mirror import Mirror, find_mirror, read_proxies, with_login
 
 SECRETS = "/run/secrets"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
-DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
+DEBOOTSTRAP_SCRIPT = f"/usr/share/debootstrap/scripts/{SUITE}"
+DEFAULT_MIRROR = re.compile(r"^default_mirror (\S+)$", re.MULTILINE)
+SECURITY_SUFFIX = "-security"  # of the same server's other archive
 REACHABLE = ("http", "https")  # a mirror in a folder of the machine is not in the build
 
 
 def read_apt_settings(host: Host, ca_bundle: str | None) -> dict[str, str]:
     """Read the machine's mirror, login, proxies: the files of a build by name, `apt.conf` first of all.
 
-    A machine without apt gives Debian's own mirror; the proxies of its environment come to a build anyway.
+    Where the machine has no Debian mirror of its own it is debootstrap's, from which our base image came; and where
+    there is no debootstrap, the sources that the published image brings. The proxies of the environment come to a
+    build anyway.
 
     Args:
         ca_bundle: where the machine's CA bundle lies in the build.
@@ -28,25 +32,31 @@ def read_apt_settings(host: Host, ca_bundle: str | None) -> dict[str, str]:
     try:
         sources = read_sources(host)
     except CommandFailed:
-        return _files([f"deb {DEFAULT_MIRROR} {SUITE} main"], [], {}, ca_bundle)
+        sources = []
     own = find_mirror(sources)
-    mirror = with_login(host, own) if _reachable(own.url) else Mirror(DEFAULT_MIRROR)
+    usual = None if _reachable(own.url) else _default_mirror(host)
+    if not _reachable(own.url) and usual is None:
+        return _files([], [], read_proxies(host, own) if sources else {}, ca_bundle)
+    mirror = Mirror(usual) if usual is not None else with_login(host, own)
     security = next((source.uri for source in sources if source.label == "Debian-Security"), None)
     lines = [f"deb {mirror.url} {suite} main" for suite in _suites(sources)]
     mirrors = [mirror]
     if security is not None and _reachable(security):
         mirrors.append(with_login(host, _without_login(security)))
-    elif mirror.url == DEFAULT_MIRROR:
-        mirrors.append(Mirror(DEFAULT_SECURITY))
+    elif usual is not None:
+        mirrors.append(Mirror(usual + SECURITY_SUFFIX))
     lines += [f"deb {one.url} {SUITE}-security main" for one in mirrors[1:]]
-    return _files(lines, mirrors, read_proxies(host, mirror), ca_bundle)
+    return _files(lines, mirrors, read_proxies(host, mirror) if sources else {}, ca_bundle)
 
 
-def apt_conf(proxies: Mapping[str, str], ca_bundle: str | None) -> str:
-    """Write the `apt.conf` of a build."""
-    options = {
-        "Dir::Etc::SourceList": f"{SECRETS}/apt_sources",
-        "Dir::Etc::SourceParts": "-",
+def apt_conf(proxies: Mapping[str, str], ca_bundle: str | None, *, own_sources: bool = True) -> str:
+    """Write the `apt.conf` of a build.
+
+    Args:
+        own_sources: the machine's sources count; the image's own otherwise.
+    """
+    options = {"Dir::Etc::SourceList": f"{SECRETS}/apt_sources", "Dir::Etc::SourceParts": "-"} if own_sources else {}
+    options |= {
         "Dir::Etc::Netrc": f"{SECRETS}/apt_auth",
         "Dir::Etc::NetrcParts": "-",
         "APT::Sandbox::User": "root",  # the files above are root's alone
@@ -72,10 +82,15 @@ def _files(
     # With its scheme: without one apt sends a login over https only.
     auth = [f"machine {one.url} login {one.user} password {one.password}\n" for one in mirrors if one.user]
     return {
-        "apt.conf": apt_conf(proxies, ca_bundle),
+        "apt.conf": apt_conf(proxies, ca_bundle, own_sources=bool(lines)),
         "sources.list": "\n".join([*lines, ""]),
         "auth.conf": "".join(auth),
     }
+
+
+def _default_mirror(host: Host) -> str | None:
+    found = DEFAULT_MIRROR.search((host.read(DEBOOTSTRAP_SCRIPT) or b"").decode("utf-8", "replace"))
+    return found[1].rstrip("/") if found else None
 
 
 def _suites(sources: Sequence[AptSource]) -> list[str]:

@@ -76,19 +76,24 @@ def test_a_mirror_of_another_release_is_asked_for_nothing_it_may_not_have() -> N
     ["http://archive.ubuntu.com/ubuntu/|noble|main|Ubuntu\n", "file:/srv/mirror/|bookworm|main|Debian\n"],
     ids=["another distribution", "a mirror in a folder, which the build does not see"],
 )
-def test_without_a_mirror_that_fits_it_is_debians_own(sources: str) -> None:
-    files = read_apt_settings(machine(sources, name="deb.debian.org"), None)
+def test_without_a_mirror_that_fits_it_is_that_of_debootstrap(sources: str) -> None:
+    host = machine(sources, name="usual.mirror")
+    host.files["/usr/share/debootstrap/scripts/bookworm"] = (
+        b"case $ARCH in\ndefault_mirror http://usual.mirror/debian\n"
+    )
+    files = read_apt_settings(host, None)
     assert files["sources.list"] == (
-        "deb http://deb.debian.org/debian bookworm main\n"
-        "deb http://deb.debian.org/debian-security bookworm-security main\n"
+        "deb http://usual.mirror/debian bookworm main\ndeb http://usual.mirror/debian-security bookworm-security main\n"
     )
     assert "CaInfo" not in files["apt.conf"]
 
 
-def test_a_machine_without_apt_builds_from_debians_own_mirror() -> None:
+def test_a_machine_without_apt_builds_from_the_sources_of_the_published_image() -> None:
     host = FakeHost()
     host.script("apt-get", *NO_CACHE, "indextargets", "--format", FIELDS, "Created-By: Packages", exit_code=127)
-    assert read_apt_settings(host, None)["sources.list"] == "deb http://deb.debian.org/debian bookworm main\n"
+    files = read_apt_settings(host, None)
+    assert "Dir::Etc::SourceList" not in files["apt.conf"]
+    assert "Acquire::Retries" in files["apt.conf"]
 
 
 def test_a_mirror_that_goes_past_the_proxy_does_so_in_the_build() -> None:

@@ -68,6 +68,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             pattern=spec.images_filter,
             state=str(REPOSITORY),
             images=possible_images(REPOSITORY, site.services),
+            stack_there=host.read(site.files.env) is not None,
             also=gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
         )
         report.settled("this machine has what is needed", [])

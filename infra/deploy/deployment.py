@@ -12,7 +12,7 @@ from infra.database.choice import database_of, refuse_other_database
 from infra.database.state import database_state
 from infra.deploy.commit import Commit
 from infra.deploy.target import base_folder, demo_folder, own_images, settings_of, site_of
-from infra.errors import CannotKnow, LabelrigError
+from infra.errors import CannotKnow, LabelrigError, SudoRefused
 from infra.folders import DEMO, ImageFolder, read_folders, with_folder
 from infra.hosts.local import LocalHost
 from infra.hosts.ssh import SshHost
@@ -125,12 +125,19 @@ class Deployment:
                 state=self.wish.root,
                 images=possible_images(REPOSITORY, services, machine),
                 builds=self.wish.images == "host",
+                stack_there=self._was_deployed(),
                 # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
                 also=[]
                 if self.wish.sam2_image
                 else gpu_problems(read_gpu(self.host), self.wish.gpu, newest_torch_cuda()),
             )
             run.report.settled("this machine has what is needed", [])
+
+    def _was_deployed(self) -> bool:
+        try:
+            return self.host.run("test", "-e", f"{self.base}/current", ok=(0, 1), as_root=True).ok
+        except SudoRefused:
+            return False  # which is a problem of its own, told with the others
 
     def _docker(self, run: Runner) -> None:
         with run.stage("docker"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.errors import HostError, PreflightError, SudoRefused
@@ -43,6 +43,7 @@ def check_machine(
     images: Collection[frozenset[str]],
     builds: bool = True,
     also: Sequence[str] = (),
+    stack_there: bool = False,
 ) -> None:
     """Check everything.
 
@@ -53,11 +54,15 @@ def check_machine(
         images: sets of image names, any of which is all that this tree needs; without one there is much to build.
         builds: images that are missing are built on `host`; they are sent there otherwise.
         also: problems that others have found.
+        stack_there: this stack was made before. While its engine is down (a run was killed in the middle of a restart),
+            the port and the network that a dead engine leaves behind count as ours.
 
     Raises:
         PreflightError: lists every problem. Nothing was changed.
     """
     facts = engine_facts(host, settings)
+    if stack_there and not facts.ready:
+        facts = replace(facts, holds_port=True, holds_network=True)
     ready = facts.ready and find_compose(host) is not None
     has_images = any(names <= facts.images for names in images)
     needs = {

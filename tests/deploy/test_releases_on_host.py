@@ -196,7 +196,7 @@ def test_a_deploy_that_may_not_wait_ends_with_its_own_code(lab: Lab, host: LabHo
 
 
 def test_the_engine_is_restarted_for_a_new_daemon_json_and_the_stack_comes_back(lab: Lab, host: LabHost) -> None:
-    inventory = lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
+    inventory = _daemon(lab)
     done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
     assert done.code == 0, done.err
     (change,) = [one for one in done.changed() if "daemon.json" in one]
@@ -207,6 +207,21 @@ def test_the_engine_is_restarted_for_a_new_daemon_json_and_the_stack_comes_back(
     assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory).changed() == []
 
 
+def test_an_engine_that_was_killed_is_started_again_and_its_leftovers_are_not_taken_for_others(
+    lab: Lab, host: LabHost
+) -> None:
+    """Its bridge, and the proxy on the published port, outlive it."""
+    host.exec("sh", "-c", "kill -9 $(pgrep -x dockerd)")
+    done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab))
+    assert done.code == 0, done.said
+    assert any(change.startswith("start the docker engine") for change in done.changed())
+    wait_until_healthy(host)
+
+
+def _daemon(lab: Lab) -> Path:
+    return lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
+
+
 def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHost) -> None:
     host.kill()
     host.boot()
@@ -214,8 +229,7 @@ def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHos
     wait_until_healthy(host)
     done = lab.inv("doctor", "--host", "lab1", "--json")
     assert done.code in (0, 2), done.said  # 2: warnings, such as containers that were restarted just now
-    inventory = lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
-    assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory).changed() == []
+    assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab)).changed() == []
 
 
 def _wishes(number: int) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ Importing this module imports the SDK, which takes seconds: import it where a co
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -188,16 +189,46 @@ class Client:
             )
 
     def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
-        """Every task with its data and its predictions' versions; with `drawn` its annotations or predictions too."""
-        fields = ["id", "data", "total_annotations", "predictions_model_versions", *([drawn] if drawn else [])]
+        """Every task with its data; with `drawn` its `annotations` or `predictions` too."""
+        fields = ["id", "data", "total_annotations", *([drawn] if drawn else [])]
         query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
         query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
         yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, object]]) -> None:
-        """Add predictions to tasks, in bulk. Annotations are not touched."""
-        path = f"/api/projects/{project_id}/import/predictions"
-        self._request("import predictions", "POST", path, json=list(predictions), timeout=IMPORT_TIMEOUT)
+    def tasks_predicted_by(self, project_id: int, version: str) -> set[int]:
+        """The tasks that have a prediction of exactly this model version."""
+        name = "predictions_model_versions"
+        item = {"filter": f"filter:tasks:{name}", "operator": "contains", "type": "List", "value": version}
+        filters = json.dumps({"filters": {"conjunction": "and", "items": [item]}})
+        query: dict[str, str | int] = {"project": project_id, "include": f"id,{name}", "page_size": PAGE}
+        rows = self._pages("list the tasks", "/api/tasks", {**query, "query": filters}, "total", "tasks")
+        return {int(one["id"]) for one in rows if version in str(one.get(name) or "").split(",")}
+
+    def model_versions(self, project_id: int) -> dict[str, int]:
+        """How many predictions of which model version a project has."""
+        answer = self._request("list the model versions", "GET", f"/api/projects/{project_id}/model-versions/")
+        return {str(name): int(count) for name, count in answer.json().items() if count}
+
+    def add_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
+        """Add predictions to tasks. Annotations are not touched.
+
+        In bulk where that works: the bulk import checks a label of a shared palette as if it labelled a text, leaves
+        the prediction out, and answers HTTP 201 all the same. Those go one by one.
+        """
+        with_palette = [one for one in predictions if any(region["type"] == "labels" for region in one["result"])]
+        for one in with_palette:
+            self._request(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
+        rest = [dict(one) for one in predictions if one not in with_palette]
+        if not rest:
+            return
+        path, doing = f"/api/projects/{project_id}/import/predictions", "import predictions"
+        answer = self._request(doing, "POST", path, json=rest, timeout=IMPORT_TIMEOUT)
+        made = answer.json().get("created")
+        if made != len(rest):
+            raise LabelStudioError(
+                f"cannot {doing}: Label Studio at {self.base_url} took {made} of {len(rest)}; its log says why "
+                "(Prediction validation failed)"
+            )
 
     def draft_count(self, task_id: int) -> int:
         """How many unsubmitted drafts a task has (our user's)."""

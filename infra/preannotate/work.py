@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +35,12 @@ class TaskState:
     Attributes:
         data: as Label Studio has it.
         annotations: how many people's annotations it has.
-        versions: the model versions of its predictions.
         boxes: what was drawn in it, if that was asked for.
     """
 
     id: int
     data: Mapping[str, Any]
     annotations: int
-    versions: frozenset[str]
     drawn: Sequence[Mapping[str, Any]] = ()
 
 
@@ -103,9 +101,10 @@ class Preannotation:
         """
         version = self.model_version()
         tally, began = Tally(), time.monotonic()
+        done = self.client.tasks_predicted_by(self.project.id, version)
         left = []
         for task in sorted(boxes):
-            if version in tasks[task].versions:
+            if task in done:
                 tally.before += 1
             elif tasks[task].annotations and not self.also_annotated:
                 tally.annotated += 1
@@ -114,9 +113,16 @@ class Preannotation:
         self.report.info(f"  {len(left)} images with {sum(len(boxes[task]) for task in left)} boxes to do")
         for start in range(0, len(left), IMAGES_AT_A_TIME):
             some_tasks = left[start : start + IMAGES_AT_A_TIME]
-            answers = self._ask(
-                [self._request(tasks[task], boxes[task]) for task in some_tasks], len(left), start, began
-            )
+
+            def show(answered: int, before: int = start) -> None:
+                count, failed = before + answered, len(tally.failures)
+                rate = count / max(time.monotonic() - began, 0.001)
+                self.report.progress(
+                    f"preannotate: {count} of {len(left)} images, {rate:.2f} a second, "
+                    f"{(len(left) - count) / rate:.0f} s left{f', {failed} failed' if failed else ''}"
+                )
+
+            answers = self._ask([self._request(tasks[task], boxes[task]) for task in some_tasks], show)
             self._take(dict(zip(some_tasks, answers, strict=True)), boxes, tally)
         tally.seconds = time.monotonic() - began
         self.report.facts["preannotate"] = {**vars(tally), "model_version": version}
@@ -148,17 +154,13 @@ class Preannotation:
             "boxes": named,
         }
 
-    def _ask(self, requests: Sequence[object], total: int, done: int, began: float) -> list[dict[str, Any]]:
+    def _ask(self, requests: Sequence[object], show: Callable[[int], None]) -> list[dict[str, Any]]:
         answered = 0
 
         def line(_text: str) -> None:
             nonlocal answered
             answered += 1
-            count = done + answered
-            rate = count / max(time.monotonic() - began, 0.001)
-            self.report.progress(
-                f"preannotate: {count} of {total} images, {rate:.2f} a second, {(total - count) / rate:.0f} s left"
-            )
+            show(answered)
 
         bodies = "".join(json.dumps(one) + "\n" for one in requests).encode()
         timeout = SECONDS_FOR_ONE * len(requests)
@@ -177,7 +179,7 @@ class Preannotation:
         if good:
             kept = ("result", "score", "model_version")
             rows = [{"task": task, **{name: one[name] for name in kept}} for task, one in good.items()]
-            self.client.import_predictions(self.project.id, rows)
+            self.client.add_predictions(self.project.id, rows)
         for task, one in good.items():
             masks = len({region["id"] for region in one["result"]})
             tally.images, tally.masks = tally.images + 1, tally.masks + masks
@@ -212,16 +214,10 @@ def states(client: Client, project: Project, kind: str | None, report: Report) -
     """Every task; with `kind` ("annotations" or "predictions") also what was drawn in it."""
     for count, one in enumerate(client.task_states(project.id, kind), 1):
         report.progress(f"read {count} of {project.task_count} tasks")
-        predictions = one.get("predictions") or ()
-        versions = one.get("predictions_model_versions") or ""
         yield TaskState(
             id=int(one["id"]),
             data=one.get("data") or {},
             annotations=int(one.get("total_annotations") or 0),
-            versions=frozenset(
-                [*(part.strip() for part in str(versions).split(",") if part.strip())]
-                + [str(row.get("model_version")) for row in predictions]
-            ),
             drawn=one.get(kind) or () if kind else (),
         )
 

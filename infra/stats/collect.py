@@ -74,7 +74,7 @@ class Stats:
     skipped: int = 0
     unreadable: int = 0
     people: set[int] = field(default_factory=set)
-    predicted: Counter[str] = field(default_factory=Counter)
+    predicted: dict[str, int] = field(default_factory=dict)
     by_class: dict[str, ClassStats] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
@@ -101,7 +101,6 @@ class Collector:
         """Count one task of Label Studio's list, with its annotations."""
         stats = self.stats
         stats.images += 1
-        stats.predicted.update(_versions(task))
         done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
         stats.skipped += len(task.get("annotations") or ()) - len(done)
         stats.annotations += len(done)
@@ -152,11 +151,6 @@ class Collector:
 THUMBNAIL_WIDTH = 480
 
 
-def _versions(task: Mapping[str, Any]) -> list[str]:
-    text = str(task.get("predictions_model_versions") or "")
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def table(stats: Stats) -> str:
     """The same as text."""
     rows = [("class", "masks", "images", "median area", "median time")]
@@ -196,7 +190,7 @@ def as_facts(stats: Stats) -> dict[str, object]:
         "people": len(stats.people),
         "masks": stats.masks,
         "median_seconds_per_mask": stats.seconds_per_mask,
-        "predicted": dict(stats.predicted),
+        "predicted": stats.predicted,
         "bins_percent": list(BINS),
         "classes": dict(classes),
     }

@@ -48,6 +48,7 @@ def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime]
             urls[int(task["id"])] = url
             collector.add(task, path_in(folder.name, url) or PurePosixPath(url).name)
         found = collector.stats
+        found.predicted = client.model_versions(project.id)
         place.report.facts["stats"] = as_facts(found)
         text = table(found)
         if out is None:

@@ -109,8 +109,8 @@ def _remarks(stats: Stats) -> list[str]:
     if stats.unreadable:
         remarks.append(f"{stats.unreadable} regions could not be read as masks and do not count.")
     if stats.predicted:
-        counts = ", ".join(f"{count} images from {version}" for version, count in stats.predicted.most_common())
-        remarks.append(f"Predictions that wait for people: {counts}.")
+        counts = ", ".join(f"{count} of {version}" for version, count in stats.predicted.items())
+        remarks.append(f"Predictions: {counts}.")
     return remarks
 
 

@@ -68,8 +68,13 @@ class Taken:
 
     def __init__(self) -> None:
         self.imports: list[list[Mapping[str, Any]]] = []
+        self.done: set[int] = set()
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
+    def tasks_predicted_by(self, project_id: int, version: str) -> set[int]:
+        assert (project_id, version) == (PROJECT.id, VERSION)
+        return self.done
+
+    def add_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
         assert project_id == PROJECT.id
         self.imports.append(list(predictions))
 
@@ -89,7 +94,7 @@ def taken() -> Taken:
 
 
 def tasks(count: int = 3, **changes: TaskState) -> dict[int, TaskState]:
-    plain = {number: TaskState(number, {"image": f"/{number}"}, 0, frozenset()) for number in range(1, count + 1)}
+    plain = {number: TaskState(number, {"image": f"/{number}"}, 0) for number in range(1, count + 1)}
     return plain | {one.id: one for one in changes.values()}
 
 
@@ -119,9 +124,8 @@ def test_boxes_become_predictions_of_the_backends_version(backend: Backend, take
 
 
 def test_what_is_done_or_annotated_is_left_alone(backend: Backend, taken: Taken) -> None:
-    there = tasks(
-        done=TaskState(1, {}, 0, frozenset({VERSION, "other"})), annotated=TaskState(2, {}, 1, frozenset({"other"}))
-    )
+    there = tasks(annotated=TaskState(2, {}, 1))
+    taken.done = {1}
     boxes = {1: [BOX], 2: [BOX], 3: [BOX]}
     tally = work(backend, taken).go(boxes, there)
     assert taken.tasks == [3]
@@ -142,8 +146,8 @@ def test_a_run_that_broke_off_is_gone_on_with_and_doubles_nothing(backend: Backe
     assert len(taken.tasks) == IMAGES_AT_A_TIME
 
     backend.dies_after = None
-    done = {number: TaskState(number, {}, 0, frozenset({VERSION})) for number in taken.tasks}
-    tally = work(backend, taken).go(boxes, tasks(count) | done)
+    taken.done = set(taken.tasks)
+    tally = work(backend, taken).go(boxes, tasks(count))
     assert (tally.before, tally.images) == (IMAGES_AT_A_TIME, count - IMAGES_AT_A_TIME)
     assert sorted(taken.tasks) == list(range(1, count + 1))
 
@@ -180,9 +184,10 @@ def test_labels_are_what_results_call_them() -> None:
 
 
 def test_the_state_of_tasks_is_read_with_what_was_drawn(bench: Bench) -> None:
+    drawn = [{"model_version": "c", "result": []}]
     rows: list[dict[str, Any]] = [
-        {"id": 1, "data": {"image": "/1"}, "total_annotations": 2, "predictions_model_versions": "a, b"},
-        {"id": 2, "data": {}, "predictions": [{"model_version": "c", "result": []}]},
+        {"id": 1, "data": {"image": "/1"}, "total_annotations": 2},
+        {"id": 2, "data": {}, "predictions": drawn},
     ]
 
     def listed(request: httpx.Request) -> httpx.Response:
@@ -191,6 +196,45 @@ def test_the_state_of_tasks_is_read_with_what_was_drawn(bench: Bench) -> None:
 
     bench.server.overrides["GET /api/tasks"] = listed
     found: Iterator[TaskState] = states(bench.access.client(), PROJECT, "predictions", bench.report)
-    first, second = found
-    assert (first.id, first.annotations, first.versions) == (1, 2, {"a", "b"})
-    assert (second.versions, second.drawn) == ({"c"}, [{"model_version": "c", "result": []}])
+    assert list(found) == [TaskState(1, {"image": "/1"}, 2), TaskState(2, {}, 0, drawn)]
+
+
+def test_only_the_exact_version_counts(bench: Bench) -> None:
+    rows = [
+        {"id": 1, "predictions_model_versions": "demo@1"},
+        {"id": 2, "predictions_model_versions": "demo@10,x"},
+        {"id": 3, "predictions_model_versions": "x,demo@1"},
+    ]
+
+    def listed(request: httpx.Request) -> httpx.Response:
+        (item,) = json.loads(request.url.params["query"])["filters"]["items"]
+        assert (item["operator"], item["value"]) == ("contains", VERSION)
+        return httpx.Response(200, json={"total": 3, "tasks": rows})
+
+    bench.server.overrides["GET /api/tasks"] = listed
+    assert bench.access.client().tasks_predicted_by(1, VERSION) == {1, 3}
+
+
+def prediction(kind: str) -> dict[str, Any]:
+    return {"task": 1, "result": [{"id": "r", "type": kind}], "score": 0.5, "model_version": VERSION}
+
+
+def test_labels_of_a_shared_palette_go_one_by_one_and_the_others_in_bulk(bench: Bench) -> None:
+    made: list[Any] = []
+
+    def took(request: httpx.Request) -> httpx.Response:
+        made.append(json.loads(request.content))
+        return httpx.Response(201, json={"created": 2})
+
+    bench.server.overrides |= {"POST /api/predictions": took, "POST /api/projects/1/import/predictions": took}
+    split, fused = prediction("labels"), prediction("brushlabels")
+    bench.access.client().add_predictions(1, [fused, split, fused])
+    assert made == [split, [fused, fused]]
+
+
+def test_a_bulk_import_that_leaves_some_out_is_an_error(bench: Bench) -> None:
+    """Label Studio answers HTTP 201."""
+    answer = httpx.Response(201, json={"created": 0})
+    bench.server.overrides["POST /api/projects/1/import/predictions"] = lambda _: answer
+    with pytest.raises(LabelStudioError, match="took 0 of 1; its log says why"):
+        bench.access.client().add_predictions(1, [prediction("brushlabels")])

@@ -106,7 +106,8 @@ def collector() -> Collector:
         "ñ & 1.png",
     )
     one.add(task(2, brush(square(5), "a", brushlabels=["Car"])), "2.png")
-    one.add({"id": 3, "predictions_model_versions": "demo@1, other"}, "3.png")
+    one.add({"id": 3}, "3.png")
+    one.stats.predicted = {"demo@1": 7}
     one.add(task(4, brush(square(5), "a", brushlabels=["Car"]), was_cancelled=True), "4.png")
     return one
 
@@ -119,7 +120,6 @@ def test_images_people_masks_and_times_are_counted(collector: Collector) -> None
     assert car.areas == pytest.approx([2.0, 0.5])
     assert (car.seconds, road.seconds) == ([4.5], [4.5])  # the second annotation has no time
     assert stats.seconds_per_mask == 4.5
-    assert stats.predicted == {"demo@1": 1, "other": 1}
     assert sum(car.histogram) == 2
     assert car.histogram[BINS.index(3.0)] == 1
 
@@ -171,6 +171,7 @@ def test_the_page_is_whole_and_asks_nobody(collector: Collector) -> None:
     for seen in ("A <project>", "ñ & 1.png", "50 % annotated", "4.5 s", "task 1: Car, Road", "2026-01-02 03:04 UTC"):
         assert seen in parsed.text
     assert "1 annotations were skipped" in parsed.text
+    assert "Predictions: 7 of demo@1." in parsed.text
 
 
 def test_a_project_that_nobody_has_begun_has_a_page_too() -> None:

@@ -89,6 +89,7 @@ export function reject(annotation) {
   asOneStep(annotation, () => {
     for (const id of [...annotation.suggestions.keys()]) annotation.rejectSuggestion(id);
     remove(annotation, promptsAmong(annotation.regions));
+    annotation.unselectAll(); // as after a mask was accepted: the next object begins with its label
   });
 }
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from infra.labelstudio.masks import intersection_over_union
+from infra.settings import REPOSITORY
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
 from tests.e2e.browser.desk import Desk, way_over
 from tests.e2e.clicks import Round, Scene
-from tests.e2e.workbench import Bench
+from tests.e2e.project_cases import Stage
+from tests.e2e.workbench import Bench, project
 
 GOOD = 0.75
 
@@ -214,6 +216,29 @@ def test_the_check_mark_on_the_image_leaves_no_points(desk: Desk, bench: Bench, 
     desk.page.evaluate(f"() => {selected}.acceptSuggestion({selected}.suggestions.keys().next().value)")
     desk.page.wait_for_function(f"() => {selected}.regions.length === 1")
     assert (desk.masks(), desk.prompts()) == (1, 0)
+
+
+def test_the_guides_own_template_leaves_no_second_result(
+    make_desk: MakeDesk, stage: Stage, scenes: list[Scene], round_: Round
+) -> None:
+    """A palette per tool, and labels that stay picked: the stock page glues the point's label to the accepted mask."""
+    key, scene = stage.ctx.access.api_key, scenes[0]
+    assert key is not None
+    config = (REPOSITORY / "labeling_configs" / "rgbt-sar" / "v1.xml").read_text("utf-8")
+    with project(stage.client, key, stage.ctx.backend_url, config) as own:
+        desk = make_desk(config)
+        opened(desk, own, scene)
+        desk.page.evaluate("() => Htx.settings.continuousLabeling || Htx.settings.toggleContinuousLabeling()")
+        for one in scene.objects[:2]:
+            desk.page.locator(".column").nth(1).get_by_text(one.label, exact=True).click()
+            with desk.asking():
+                desk.click(one.click_xy)
+            accepted(desk)
+        annotation = desk.submit()
+        results = [dict(one) for one in round_.client.sdk.annotations.get(annotation).result or []]
+        assert [(one["type"], one["value"]["brushlabels"]) for one in results] == [
+            ("brushlabels", [one.label]) for one in scene.objects[:2]
+        ]
 
 
 def test_what_somebody_switched_stays_so_in_the_project(desk: Desk, bench: Bench, scenes: list[Scene]) -> None:

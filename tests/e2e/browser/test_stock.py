@@ -47,7 +47,6 @@ def test_points_and_boxes_become_masks(stock: Desk, scenes: list[Scene], round_:
     with stock.asking():
         stock.click(first.click_xy)
     assert intersection_over_union(stock.suggestion(), first.mask()) >= GOOD
-    stock.label(first.label)
     with stock.asking():
         stock.click(second.click_xy, "Alt")
     refined = stock.suggestion()
@@ -56,7 +55,7 @@ def test_points_and_boxes_become_masks(stock: Desk, scenes: list[Scene], round_:
     accept(stock)
 
     stock.key("m")  # and once more: the smart rectangle
-    stock.label(second.label)
+    stock.label(second.label)  # with one palette for all tools, the first label was picked until now
     left, top, right, bottom = second.box_xyxy
     with stock.asking():
         stock.drag((left - 4, top - 4), (right + 4, bottom + 4))

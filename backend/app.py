@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 import anyio
 from anyio import CapacityLimiter
@@ -24,12 +23,10 @@ from backend.catalog import ModelFiles
 from backend.clicks import Answered
 from backend.embed_routes import add_embed_routes
 from backend.errors import RequestError, Superseded
-from backend.image_store import TaskImage
 from backend.labeling_check import check
-from backend.labeling_config import image_url, parse_cached
+from backend.labeling_config import parse_cached
 from backend.metrics import CONTENT_TYPE
 from backend.model import Model
-from backend.neighbours import following_images
 from backend.openapi import describe
 from backend.options import read_options
 from backend.protocol import PredictAnswer, PredictRequest, SetupRequest
@@ -37,8 +34,9 @@ from backend.segmenter import Segmenter
 from backend.service import Service, build_service
 from backend.settings import Settings
 from backend.stages import Stages
+from backend.state import prewarm, state_answer, task_images
 from backend.status_page import HEADERS, render_status
-from backend.web import bad_request, error_response, install_error_handlers, read_body, request_id_of
+from backend.web import bad_request, error_response, install_error_handlers, read_body, request_id_of, take_request_id
 
 SPARE_THREADS = 8  # so that a click beyond the limit is told so, and does not wait for a thread
 
@@ -115,6 +113,9 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
         if asked.context is None:
             await run_sync(_prewarm, service, asked)
             return _json(PredictAnswer(results=[[] for _ in asked.tasks]))
+        take_request_id(request, asked.context.request_id)
+        if asked.context.ask == "state":
+            return JSONResponse(await run_sync(state_answer, service, asked))
         model = await service.loader.model(settings.model_wait_seconds)
         deadline = arrived + settings.click_deadline_seconds
         return await run_sync(_click, service, asked, model, deadline, stages, request_id_of(request), limiter=limiter)
@@ -193,14 +194,10 @@ def _prewarm(service: Service, asked: PredictRequest) -> None:
     model = service.loader.loaded
     if model is None or len(asked.tasks) != 1:
         return
-    task = asked.tasks[0]
     try:
-        urls = [image_url(task.data, tag, None) for tag in parse_cached(asked.label_config).images]
+        prewarm(service, model, asked, task_images(asked))
     except RequestError:
         return
-    root, count = service.settings.local_files_document_root, service.settings.prewarm_neighbours
-    for url in reversed(urls):
-        model.prewarmer.opened(asked.project, TaskImage(url, task.id), partial(following_images, root, url, count))
 
 
 def _json(answer: PredictAnswer) -> Response:

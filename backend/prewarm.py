@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from backend.embeddings import Embeddings
-from backend.errors import RequestError
+from backend.errors import RequestError, Superseded
 from backend.image_store import ImageStore, TaskImage
 from backend.scheduling import Priority, Ticket
 from backend.segmenter import Embedding
@@ -71,6 +71,7 @@ class Prewarmer:
         self._neighbours: OrderedDict[Hashable, deque[TaskImage]] = OrderedDict()
         self._running: _Opened | _Neighbour | None = None
         self._ticket: Ticket[Embedding] | None = None
+        self._failures: OrderedDict[TaskImage, str] = OrderedDict()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="prewarm", daemon=True)
 
@@ -118,6 +119,11 @@ class Prewarmer:
             queued = len(self._opened) + sum(map(len, self._neighbours.values()))
             return queued + (self._running is not None)
 
+    def failure_of(self, image: TaskImage) -> str | None:
+        """Why an opened image could not be encoded when it was tried last, in one sentence."""
+        with self._changed:
+            return self._failures.get(image)
+
     def _cancel_running(self) -> None:
         """Under the lock. An encoder run that has begun goes on, and its outcome is kept."""
         if self._ticket is not None:
@@ -126,16 +132,27 @@ class Prewarmer:
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
+            failure = None
             try:
                 self._warm(job)
             except RequestError as error:
                 logger.debug("pre-warming: %s", error)
+                failure = None if isinstance(error, Superseded) else str(error)
             except Exception:  # a defect: it may cost this image, not all that come after it
                 logger.exception("pre-warming failed unexpectedly")
             if isinstance(job, _Opened):
                 self._ask_for_neighbours(job)
             with self._changed:
+                self._note(job.image, failure)
                 self._running = self._ticket = None
+
+    def _note(self, image: TaskImage, failure: str | None) -> None:
+        """Under the lock."""
+        self._failures.pop(image, None)
+        if failure is not None:
+            self._failures[image] = failure
+            while len(self._failures) > OPENED_LIMIT:
+                self._failures.popitem(last=False)
 
     def _next(self) -> _Opened | _Neighbour | None:
         """Wait for work; what was opened last comes first. None when closed."""

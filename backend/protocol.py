@@ -77,9 +77,18 @@ class ContextRegion(_Incoming):
 
 
 class Context(_Incoming):
-    """What the annotator drew and has not accepted yet. Empty when the last prompt was deleted."""
+    """What the annotator drew and has not accepted yet. Empty when the last prompt was deleted.
+
+    The last two come from our own script in Label Studio's pages (companion/); Label Studio passes them on untouched.
+
+    Attributes:
+        ask: `state` asks how the backend is, instead of for a mask.
+        request_id: of the click, as the page shows it with an error.
+    """
 
     result: list[ContextRegion] | None = None
+    ask: Literal["state"] | None = None
+    request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
 
 
 class PredictParams(_Incoming):

@@ -44,6 +44,7 @@ class Service:
     settings: Settings
     files: ModelFiles
     sources: ImageSources
+    images: ImageStore
     defaults: ProjectOptions
     options: ProjectOptionsRegistry
     answerer: ClickAnswerer
@@ -148,8 +149,8 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     metrics = Metrics(CollectorRegistry(), cache_uses(lambda: loader.loaded), queue.state)
     parts["watch"] = watch = Watch(lambda: loader.state, queue.state, lambda: _problems(loader.loaded))
     return Service(
-        settings, files, sources, defaults, options, answerer, in_flight, queue, loader, watch, metrics, Recent(),
-        time.monotonic(), temporary,
+        settings, files, sources, images, defaults, options, answerer, in_flight, queue, loader, watch, metrics,
+        Recent(), time.monotonic(), temporary,
     )  # fmt: skip
 
 

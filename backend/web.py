@@ -46,7 +46,7 @@ class RequestIdMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = scope["state"]["request_id"]
             await send(message)
 
         try:
@@ -143,6 +143,13 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
 def request_id_of(request: Request) -> str:
     """The id that the answer and the log lines of a request carry."""
     return getattr(request.state, "request_id", "-")
+
+
+def take_request_id(request: Request, request_id: str | None) -> None:
+    """Go on under the id that a page chose: Label Studio, which is between us, passes on no header of its."""
+    if request_id is not None:
+        request.state.request_id = request_id
+        _request_id.set(request_id)
 
 
 def install_error_handlers(

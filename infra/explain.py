@@ -199,7 +199,7 @@ def _yaml(value: object) -> str:
 
 def _env_default(name: str) -> str:
     values = (field.default for field in Settings.model_fields.values() if field.alias == name)
-    return next((str(value) for value in values if value is not None), "")
+    return next(("on" if value is True else str(value) for value in values if value is not None), "")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -39,6 +39,11 @@ ENV_NAMES = {
         "What to do about an NVIDIA GPU. `auto` uses one if it is there, `require` fails without one, `off` stays on "
         "the CPU.",
     ),
+    "LABELRIG_COMPANION": EnvName(
+        "on or off",
+        "Whether labelrig's own script runs in Label Studio's pages: state and errors of SAM2 in words, keys to accept "
+        "and reject, a brush that asks SAM2. `off` leaves the pages as Label Studio makes them.",
+    ),
     "LABELRIG_SUBNET": EnvName(
         "private IPv4 network, /16 to /28",
         "The containers' private network. Change it when it overlaps a network of your lab; preflight tells.",

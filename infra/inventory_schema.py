@@ -179,6 +179,14 @@ class HostSettings(BaseModel):
             "deploy where there is none; `off` stays on the CPU.",
         ),
     ] = "auto"
+    companion: Annotated[
+        bool,
+        _told(
+            "true or false",
+            "Whether labelrig's own script runs in Label Studio's pages: state and errors of SAM2 in words, keys to "
+            "accept and reject, a brush that asks SAM2. With false the pages are as Label Studio makes them.",
+        ),
+    ] = True
     images: Annotated[
         Literal["auto", "host", "ship"],
         _told(

@@ -69,6 +69,7 @@ class Settings(BaseModel):
     model: Annotated[Model, Field(alias="LABELRIG_MODEL")] = "auto"
     database: Annotated[Database, Field(alias="LABELRIG_DATABASE")] = "sqlite"
     gpu: Annotated[Gpu, Field(alias="LABELRIG_GPU")] = "auto"
+    companion: Annotated[bool, Field(alias="LABELRIG_COMPANION")] = True  # as text: on or off
     subnet: Annotated[str, Field(alias="LABELRIG_SUBNET"), AfterValidator(private_subnet)] = "172.31.250.0/24"
     listen: Annotated[str, Field(alias="LABELRIG_LISTEN"), AfterValidator(_ipv4)] = "127.0.0.1"
     port: Annotated[int, Field(alias="LABEL_STUDIO_PORT", ge=1, le=65535)] = 8080

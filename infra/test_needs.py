@@ -11,7 +11,7 @@ from infra.report import Report
 
 SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
 # Program -> the Debian package that brings it.
-PROGRAMS = {"sshd": "openssh-server", "ssh-keygen": "openssh-client", "sudo": "sudo"}
+PROGRAMS = {"sshd": "openssh-server", "ssh-keygen": "openssh-client", "sudo": "sudo", "chromium": "chromium"}
 SERVICES = ("ssh.service", "ssh.socket")
 SYSTEMCTL_TIMEOUT = 30.0
 

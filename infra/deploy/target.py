@@ -69,6 +69,7 @@ def settings_of(wish: HostSettings) -> Settings:
         "LABELRIG_MODEL": wish.model,
         "LABELRIG_DATABASE": wish.database,
         "LABELRIG_GPU": wish.gpu,
+        "LABELRIG_COMPANION": wish.companion,
         "LABELRIG_SUBNET": wish.subnet,
         "LABELRIG_LISTEN": wish.listen,
         "LABEL_STUDIO_PORT": wish.port,

@@ -24,6 +24,7 @@ SERVICES = (LABEL_STUDIO, SAM2)  # of every stack; a database server is wanted b
 POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
 IMAGES = Path("infra/images")
 BUILD_FILE = IMAGES / "build.yaml"
+COMPANION = Path("companion")  # our script in Label Studio's pages
 FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres"}
 SCRIPTS = {
     LABEL_STUDIO: ("pip-install.sh", "make-user.sh"),
@@ -89,6 +90,10 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
     if service == SAM2:
         backend = repository / "backend"
         files |= {path.relative_to(repository).as_posix(): path for path in _tree(backend)}
+    if service == LABEL_STUDIO:  # apart from `build`: a change of the script shall not install everything again
+        modules = [path for path in _tree(repository / COMPANION) if path.suffix == ".js"]
+        files |= {path.relative_to(repository).as_posix(): path for path in modules}
+        files["pages/add_companion.py"] = folder / "add_companion.py"
     if service == DB:
         files |= {path.name: path for path in _tree(folder)}
     missing = [str(path) for path in files.values() if not path.is_file()]

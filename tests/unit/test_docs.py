@@ -29,7 +29,8 @@ def test_the_readme_names_every_setting_with_its_default() -> None:
         assert f"| `{name}` |" in README, name
     for field in Settings.model_fields.values():
         if field.default is not None and field.alias is not None:
-            assert f"| `{field.alias}` | `{field.default}` |" in README, field.alias
+            shown = "on" if field.default is True else field.default
+            assert f"| `{field.alias}` | `{shown}` |" in README, field.alias
 
 
 def test_the_settings_of_the_backend_are_listed() -> None:

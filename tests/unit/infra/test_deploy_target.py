@@ -41,6 +41,7 @@ STACK: dict[str, tuple[object, str]] = {
     "database": ("sqlite", "database"),
     "gpu": ("require", "gpu"),
     "backend": ({"MASK_KEEP": "clicked"}, "backend"),
+    "companion": (False, "companion"),
 }
 # What the deployment itself looks at.
 DEPLOYMENT = {

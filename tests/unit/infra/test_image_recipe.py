@@ -35,6 +35,7 @@ def tree(tmp_path: Path) -> Path:
     """A repository with everything that the images are made of, and a small backend."""
     shutil.copytree(REPOSITORY / "infra" / "images", tmp_path / "infra" / "images")
     shutil.copytree(REPOSITORY / "requirements", tmp_path / "requirements")
+    shutil.copytree(REPOSITORY / "companion", tmp_path / "companion")
     shutil.copyfile(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
     (tmp_path / "backend" / "models").mkdir(parents=True)
     (tmp_path / "backend" / "app.py").write_text("app = 1\n")
@@ -64,6 +65,9 @@ def test_a_database_server_is_built_for_the_stacks_that_have_one_only(tree: Path
         ("requirements/backend.lock", {"sam2"}),
         ("requirements/label-studio.lock", {"label-studio"}),
         ("infra/images/label-studio/Dockerfile", {"label-studio"}),
+        ("infra/images/label-studio/add_companion.py", {"label-studio"}),
+        ("companion/main.js", {"label-studio"}),
+        ("companion/types.d.ts", set()),
         ("infra/images/pip-install.sh", {"label-studio", "sam2"}),
         ("infra/images/build.yaml", {"label-studio", "sam2", "db"}),
         ("infra/images/postgres/run.sh", {"db"}),

@@ -1,0 +1,169 @@
+/** Label Studio's own API, as the page may use it. Every failure is a `Trouble`: one sentence for people. */
+
+import { backendSentence } from "./messages.js";
+
+/** @import { Texts } from "./messages.js" */
+
+const CONNECTED = "CO";
+const CANNOT_SERVE = "ER";
+const STATE_LIMIT_MS = 20_000;
+const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend
+// Label Studio takes 3 s to find that a backend hangs, and the annotator shall know within 5 s of the click.
+const PATIENCE_MS = 1_500;
+
+/** What went wrong, in one sentence. */
+export class Trouble extends Error {
+  /**
+   * @param {string} sentence
+   * @param {string | null} requestId under which the backend's log has it
+   */
+  constructor(sentence, requestId = null) {
+    super(sentence);
+    this.requestId = requestId;
+  }
+}
+
+export class Api {
+  /**
+   * @param {Texts} texts
+   * @param {string} prefix of Label Studio's addresses
+   * @param {typeof fetch} ask
+   */
+  constructor(texts, prefix = "", ask = (...given) => fetch(...given)) {
+    this.texts = texts;
+    this.prefix = prefix;
+    this.ask = ask;
+  }
+
+  /**
+   * The backend that is asked for masks: the project's first interactive one, as Label Studio chooses too. Label Studio
+   * looks after it before it answers, so `state` is of now.
+   * @param {number | string} project
+   * @returns {Promise<Backend | null>}
+   */
+  async backend(project) {
+    const found = await this.#json(`/api/ml?project=${encodeURIComponent(project)}`, {}, STATE_LIMIT_MS);
+    return /** @type {Backend[]} */ (found).find((one) => one.is_interactive) ?? null;
+  }
+
+  /**
+   * How the backend is, and the task's image. Null from a backend that is not labelrig's.
+   * @param {Backend} backend
+   * @param {number} task
+   * @returns {Promise<BackendState | null>}
+   */
+  async state(backend, task) {
+    const data = await this.#interactive(backend, task, { result: [], ask: "state" }, null, STATE_LIMIT_MS);
+    return /** @type {{ state?: BackendState } | null} */ (data)?.state ?? null;
+  }
+
+  /**
+   * The results for some prompts.
+   * @param {number | string} project
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {PromptEntry[]} entries
+   * @param {string} requestId
+   * @param {AbortSignal} signal
+   * @returns {Promise<any[]>}
+   */
+  async masks(project, backend, task, entries, requestId, signal) {
+    const stop = new AbortController();
+    const context = { result: entries, request_id: requestId };
+    const limit = AbortSignal.any([signal, stop.signal]);
+    const answer = this.#interactive(backend, task, context, requestId, CLICK_LIMIT_MS, limit, project);
+    const silence = this.#silence(project, stop.signal);
+    try {
+      const data = await Promise.race([answer, silence]);
+      return /** @type {{ result?: any[] } | null} */ (data)?.result ?? [];
+    } finally {
+      stop.abort();
+      answer.catch(() => {});
+      silence.catch(() => {});
+    }
+  }
+
+  /**
+   * Rejects when no answer came and Label Studio finds that the backend hangs; else never settles.
+   * @param {number | string} project
+   * @param {AbortSignal} over
+   * @returns {Promise<never>}
+   */
+  async #silence(project, over) {
+    await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+    if (!over.aborted) {
+      const trouble = await this.#diagnosis(project);
+      if (trouble !== null) throw trouble;
+    }
+    return new Promise(() => {});
+  }
+
+  /**
+   * Why the backend does not answer, by the state that Label Studio finds it in; null when it is well.
+   * @param {number | string} project
+   * @returns {Promise<Trouble | null>}
+   */
+  async #diagnosis(project) {
+    const backend = await this.backend(project);
+    if (backend === null || backend.state === CONNECTED) return null;
+    return this.troubleOf(backend);
+  }
+
+  /**
+   * What is wrong with a backend that is not connected.
+   * @param {Backend} backend
+   * @returns {Trouble | null}
+   */
+  troubleOf(backend) {
+    if (backend.state === CONNECTED) return null;
+    if (backend.state === CANNOT_SERVE && backend.error_message) {
+      return new Trouble(this.texts.refused(backendSentence(backend.error_message) ?? backend.error_message));
+    }
+    return new Trouble(this.texts.silent(backend.url));
+  }
+
+  /**
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {object} context
+   * @param {string | null} requestId
+   * @param {number} limitMs
+   * @param {AbortSignal | null} signal
+   * @param {number | string | null} project
+   */
+  async #interactive(backend, task, context, requestId, limitMs, signal = null, project = null) {
+    const body = JSON.stringify({ task, context });
+    const answer = await this.#json(
+      `/api/ml/${backend.id}/interactive-annotating`,
+      { method: "POST", headers: { "Content-Type": "application/json" }, body },
+      limitMs,
+      signal,
+    );
+    if (!answer.errors?.length) return answer.data;
+    const told = String(answer.errors[0]);
+    const sentence = backendSentence(told);
+    if (sentence !== null) throw new Trouble(sentence, requestId);
+    throw (project === null ? null : await this.#diagnosis(project)) ?? new Trouble(told, requestId);
+  }
+
+  /**
+   * @param {string} path
+   * @param {RequestInit} init
+   * @param {number} limitMs
+   * @param {AbortSignal | null} signal
+   * @returns {Promise<any>}
+   */
+  async #json(path, init, limitMs, signal = null) {
+    const late = AbortSignal.timeout(limitMs);
+    let answer;
+    try {
+      answer = await this.ask(this.prefix + path, { ...init, signal: signal ? AbortSignal.any([signal, late]) : late });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new Trouble(late.aborted ? this.texts.cut : this.texts.unreachable);
+    }
+    if (answer.status === 401 || answer.status === 403) throw new Trouble(this.texts.signedOut);
+    if (!answer.ok) throw new Trouble(this.texts.http(answer.status));
+    return answer.json();
+  }
+}

@@ -1,0 +1,78 @@
+/** One question to SAM2 at a time: a newer one makes the older one's answer worthless. */
+
+import { entriesOf, underNewIds } from "./prompts.js";
+
+/** @import { Api } from "./api.js" */
+
+export class Asker {
+  /**
+   * @param {Api} api
+   * @param {number | string} project
+   */
+  constructor(api, project) {
+    this.api = api;
+    this.project = project;
+    /** @type {{ control: AbortController, done: Promise<void> } | null} */
+    this.current = null;
+  }
+
+  get isBusy() {
+    return this.current !== null;
+  }
+
+  /** When the answer is there, or never will be. */
+  get done() {
+    return this.current?.done ?? Promise.resolve();
+  }
+
+  /**
+   * Ask, and let the editor show the answer as it shows every suggestion.
+   * @param {Store} store
+   * @param {Backend | null} backend null: it is still to be found
+   * @param {number} task
+   * @param {Region[]} prompts
+   * @param {(results: any[]) => void} answered not called for a question that was stopped
+   * @param {(error: unknown, requestId: string) => void} refused the same
+   */
+  ask(store, backend, task, prompts, answered, refused) {
+    this.stop();
+    const control = new AbortController();
+    const requestId = randomHex(4);
+    const answer = this.#masks(backend, task, entriesOf(prompts), requestId, control.signal);
+    const shown = store.loadSuggestions(answer, (results) => underNewIds(results, prompts, () => randomHex(16)));
+    const done = Promise.all([answer, shown]).then(
+      ([results]) => this.#end(control) && answered(results),
+      (error) => this.#end(control) && refused(error, requestId),
+    );
+    this.current = { control, done: done.then(() => {}) };
+  }
+
+  stop() {
+    this.current?.control.abort();
+    this.current = null;
+  }
+
+  /** @param {AbortController} control */
+  #end(control) {
+    const isCurrent = this.current?.control === control;
+    if (isCurrent) this.current = null;
+    return isCurrent;
+  }
+
+  /**
+   * @param {Backend | null} backend
+   * @param {number} task
+   * @param {PromptEntry[]} entries
+   * @param {string} requestId
+   * @param {AbortSignal} signal
+   */
+  async #masks(backend, task, entries, requestId, signal) {
+    const asked = backend ?? (await this.api.backend(this.project));
+    return asked === null ? [] : this.api.masks(this.project, asked, task, entries, requestId, signal);
+  }
+}
+
+/** @param {number} bytes */
+function randomHex(bytes) {
+  return [...crypto.getRandomValues(new Uint8Array(bytes))].map((one) => one.toString(16).padStart(2, "0")).join("");
+}

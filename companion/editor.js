@@ -1,0 +1,144 @@
+/**
+ * Everything that touches Label Studio's editor, by the objects that it exposes: `dataManager`, its store `lsf.lsf`, and
+ * `ToolManager`. What a name does stands in Label Studio's sources of the versions listed here.
+ */
+
+import { ghostsOf, promptsAmong } from "./prompts.js";
+
+export const VERSIONS = ["1.23.2"];
+export const FINISHED = "lsf:regionFinishedDrawing";
+const PROMPT_TOOLS = /^(KeyPointTool|RectangleTool|Rectangle3PointTool)$/;
+const HISTORY_KEY = "labelrig";
+
+/**
+ * Null when the page is of a version that we know; else why nothing is done.
+ * @param {Window} page
+ */
+export function strangeness(page) {
+  const release = page.APP_SETTINGS?.version?.release;
+  if (release === undefined) return "this page does not say its version";
+  return VERSIONS.includes(release) ? null : `Label Studio ${release} is not known, only ${VERSIONS.join(", ")}`;
+}
+
+/**
+ * Whether the data manager has what we use: a page may be half built.
+ * @param {DataManager | undefined} manager
+ * @returns {manager is DataManager}
+ */
+export function isUsable(manager) {
+  const names = /** @type {const} */ (["on", "off", "getEventCallbacks"]);
+  return manager !== undefined && names.every((name) => typeof manager[name] === "function");
+}
+
+/**
+ * The annotation on the screen that can be drawn on.
+ * @param {Store} store
+ * @returns {Annotation | null}
+ */
+export function openAnnotation(store) {
+  const { selected, viewingAll } = store.annotationStore;
+  return !selected || viewingAll || selected.isReadOnly() ? null : selected;
+}
+
+/**
+ * Whether the tool that is picked draws prompts.
+ * @param {Window} page
+ * @param {Region} region
+ */
+export function isBrushTool(page, region) {
+  return page.ToolManager?.getInstance({ name: region.object.name })?.findSelectedTool()?.toolName === "BrushTool";
+}
+
+/**
+ * Pick the smart twin of a plain point or box tool: with the plain one, a click asks nothing.
+ * @param {Window} page
+ */
+export function preferSmartTools(page) {
+  for (const manager of page.ToolManager?.allInstances() ?? []) {
+    const tool = manager.findSelectedTool();
+    if (!tool || tool.dynamic || tool.mode === "drawing" || !PROMPT_TOOLS.test(tool.toolName)) continue;
+    const twin = manager
+      .allTools()
+      .find((one) => one.dynamic && one.toolName === tool.toolName && one.control === tool.control);
+    if (twin) manager.selectTool(twin, true);
+  }
+}
+
+/**
+ * Make the suggestions masks of the annotation and remove what they were asked with, as one step of the history.
+ * @param {Store} store
+ * @param {Annotation} annotation
+ * @param {Region[]} prompts those that go
+ */
+export function accept(store, annotation, prompts) {
+  asOneStep(annotation, () => {
+    const labels = store.settings.continuousLabeling ? selectedLabelsOf(prompts) : [];
+    // Otherwise the editor gives the mask every label that is selected: the ghosts that break exports.
+    annotation.unselectAll();
+    for (const id of [...annotation.suggestions.keys()]) annotation.acceptSuggestion(id);
+    remove(annotation, prompts);
+    for (const label of labels) label.setSelected(true);
+  });
+}
+
+/**
+ * Take back the suggestions and what they were asked with.
+ * @param {Annotation} annotation
+ */
+export function reject(annotation) {
+  asOneStep(annotation, () => {
+    for (const id of [...annotation.suggestions.keys()]) annotation.rejectSuggestion(id);
+    remove(annotation, promptsAmong(annotation.regions));
+    annotation.unselectAll(); // as after a mask was accepted: the next object begins with its label
+  });
+}
+
+/**
+ * Remove prompts without the editor asking about what is left of them.
+ * @param {Annotation} annotation
+ * @param {Region[]} prompts
+ */
+export function remove(annotation, prompts) {
+  const ids = new Set(prompts.map((one) => one.id));
+  for (const one of promptsAmong(annotation.regions).filter((region) => ids.has(region.id))) {
+    one.setDrawing(true); // Label Studio's own way to keep it from asking
+    one.deleteRegion();
+  }
+}
+
+/**
+ * Select the label of a prompt again: the editor unselects it after each point, and the next one would be of nothing.
+ * @param {Region} prompt
+ * @returns {string[]} the labels' hotkeys
+ */
+export function keepLabel(prompt) {
+  const labels = selectedLabelsOf([prompt]);
+  for (const label of labels) label.setSelected(true);
+  return labels.flatMap((one) => (one.hotkey ? [one.hotkey.toLowerCase()] : []));
+}
+
+/** @param {Annotation} annotation */
+export function stripGhosts(annotation) {
+  for (const region of annotation.regions) {
+    for (const ghost of ghostsOf(region)) region.removeResult(ghost);
+  }
+}
+
+/** @param {Region[]} prompts */
+function selectedLabelsOf(prompts) {
+  const last = prompts[prompts.length - 1];
+  return last?.results.flatMap((one) => (one.type.endsWith("labels") ? one.selectedLabels ?? [] : [])) ?? [];
+}
+
+/**
+ * @param {Annotation} annotation
+ * @param {() => void} work
+ */
+function asOneStep(annotation, work) {
+  annotation.history.freeze(HISTORY_KEY);
+  try {
+    work();
+  } finally {
+    annotation.history.unfreeze(HISTORY_KEY);
+  }
+}

@@ -1,0 +1,79 @@
+/** labelrig's companion in Label Studio's pages: finds the editor, and is its session's keyboard and mouse. */
+
+import { Api } from "./api.js";
+import { Chip } from "./chip.js";
+import { FINISHED, isUsable, strangeness } from "./editor.js";
+import { isTyping, wishOf } from "./keys.js";
+import { textsFor } from "./messages.js";
+import { Session } from "./session.js";
+
+const LOOK_MS = 300;
+
+/** @type {Session | null} */
+let session = null;
+/** @type {DataManager | null} */
+let seen = null;
+/** @type {Chip | null} */
+let chip = null;
+
+const strange = strangeness(window);
+if (strange === null) begin();
+else if (window.APP_SETTINGS) console.info(`labelrig: the companion does nothing: ${strange}`);
+
+function begin() {
+  setInterval(look, LOOK_MS);
+  window.addEventListener("keydown", onKey, { capture: true });
+  for (const name of /** @type {const} */ (["pointerup", "mouseup", "click"])) {
+    window.addEventListener(name, onRelease, { capture: true });
+  }
+}
+
+/** A project's page makes a data manager of its own; one without an interactive backend does not listen for drawings. */
+function look() {
+  const manager = window.dataManager;
+  if (manager === seen) return;
+  session?.close();
+  session = null;
+  seen = null;
+  if (!isUsable(manager) || !manager.getEventCallbacks(FINISHED).size) return;
+  seen = manager;
+  const texts = textsFor(navigator.languages);
+  chip ??= new Chip(document);
+  session = new Session(manager, new Api(texts, window.APP_SETTINGS?.hostname ?? ""), chip, texts);
+  session.start();
+}
+
+/** @param {KeyboardEvent} press */
+function onKey(press) {
+  if (!session?.store || isTyping(press.target)) return;
+  // A tool may be picked by this key: the smart one, before the next click.
+  setTimeout(() => session?.tick());
+  // Who is used to pressing the label's key before each point would unselect it.
+  if (session.kept.includes(press.key.toLowerCase()) && !press.ctrlKey && !press.altKey && !press.metaKey) {
+    press.stopImmediatePropagation();
+    return;
+  }
+  const wish = wishOf(press, session.taken);
+  if (wish === null || press.repeat) return;
+  if ((wish === "accept" || wish === "reject") && !session.isPending && !session.trouble) return;
+  if (wish === "negative" || wish === "brush") {
+    if (!session.store.autoAnnotation) return;
+  }
+  press.preventDefault();
+  press.stopImmediatePropagation();
+  if (wish === "accept") session.accept();
+  else if (wish === "reject") session.reject();
+  else if (wish === "negative") session.toggleNegative();
+  else session.toggleBrush();
+}
+
+/** @param {MouseEvent} release */
+function onRelease(release) {
+  if (!session?.store) return;
+  const isOnImage = /** @type {Element | null} */ (release.target)?.tagName === "CANVAS";
+  if (isOnImage && session.marksNegative) {
+    // The editor takes Alt for "not this"; the key N says so without it.
+    Object.defineProperty(release, "altKey", { get: () => true });
+  }
+  setTimeout(() => session?.tick());
+}

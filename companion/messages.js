@@ -1,0 +1,79 @@
+/** Every sentence that people read, in their language where it is ours, and what can be read from Label Studio's. */
+
+// `requests` says it so, with the backend's own sentence as the reason (docs/decisions/0007 of labelrig).
+const BACKEND_ERROR = /^(\d{3}) (?:Client|Server) Error: (.*) for url: \S+$/s;
+
+const ENGLISH = {
+  starting: "SAM2: asking how it is …",
+  loading: (/** @type {string} */ model) => `SAM2 ${model}: the model is loading …`,
+  encoding: (/** @type {string} */ name) => `${name}: reading the image …`,
+  ready: (/** @type {string} */ name) => `${name}: ready`,
+  thinking: (/** @type {string} */ name) => `${name}: thinking …`,
+  pending: (/** @type {string} */ name) => `${name}: Enter accepts, Esc rejects`,
+  nothing: (/** @type {string} */ name) => `${name}: no object there; try another point, or draw a box`,
+  off: "SAM2: off; switch Auto-Annotation on",
+  negative: "N: points say “not this”",
+  byHand: "Shift+B: the brush paints by hand",
+  demo: "DEMO model, for drawn shapes only",
+  silent: (/** @type {string} */ url) =>
+    `SAM2 does not answer at ${url}: it is stopped or starts again; tell whoever runs the server (./inv status)`,
+  refused: (/** @type {string} */ reason) => `SAM2 cannot serve this project: ${reason}`,
+  unreachable: "Label Studio does not answer: is the network up, or the server restarting?",
+  signedOut: "You are signed out of Label Studio: sign in again in another tab, then go on here",
+  http: (/** @type {number} */ status) => `Label Studio answered with an error (${status}); its log says more`,
+  cut: "SAM2 was asked and did not answer in time; try again",
+  request: (/** @type {string} */ id) => `request ${id}`,
+};
+
+/** @type {typeof ENGLISH} */
+const SPANISH = {
+  starting: "SAM2: comprobando su estado …",
+  loading: (model) => `SAM2 ${model}: cargando el modelo …`,
+  encoding: (name) => `${name}: leyendo la imagen …`,
+  ready: (name) => `${name}: listo`,
+  thinking: (name) => `${name}: pensando …`,
+  pending: (name) => `${name}: Intro acepta, Esc descarta`,
+  nothing: (name) => `${name}: ahí no encuentra ningún objeto; prueba otro punto o dibuja una caja`,
+  off: "SAM2: apagado; activa Auto-Annotation",
+  negative: "N: los puntos dicen «esto no»",
+  byHand: "Mayús+B: el pincel pinta a mano",
+  demo: "modelo de DEMOSTRACIÓN, solo para figuras dibujadas",
+  silent: (url) =>
+    `SAM2 no responde en ${url}: está parado o reiniciándose; avisa a quien lleva el servidor (./inv status)`,
+  refused: (reason) => `SAM2 no puede trabajar en este proyecto: ${reason}`,
+  unreachable: "Label Studio no responde: ¿hay red, o se está reiniciando el servidor?",
+  signedOut: "Se ha cerrado tu sesión en Label Studio: entra otra vez en otra pestaña y sigue aquí",
+  http: (status) => `Label Studio respondió con un error (${status}); su registro dice más`,
+  cut: "SAM2 no respondió a tiempo; inténtalo otra vez",
+  request: (id) => `petición ${id}`,
+};
+
+/** @typedef {typeof ENGLISH} Texts */
+
+/**
+ * @param {readonly string[]} languages as the browser prefers them
+ * @returns {Texts}
+ */
+export function textsFor(languages) {
+  const first = languages.map((one) => one.slice(0, 2).toLowerCase()).find((one) => one === "es" || one === "en");
+  return first === "es" ? SPANISH : ENGLISH;
+}
+
+/**
+ * The backend's own sentence in what Label Studio says of an error; null when the backend was not reached.
+ * @param {string} text
+ */
+export function backendSentence(text) {
+  return BACKEND_ERROR.exec(text.trim())?.[2] ?? null;
+}
+
+/**
+ * `SAM2 tiny (cuda:0)`; the demo model is never shown without saying what it is.
+ * @param {BackendState | null} state
+ * @param {Texts} texts
+ */
+export function nameOf(state, texts) {
+  if (!state?.model) return "SAM2";
+  const where = state.device ? ` (${state.device})` : "";
+  return state.model === "demo" ? `SAM2 demo${where}, ${texts.demo}` : `SAM2 ${state.model}${where}`;
+}

@@ -1,0 +1,119 @@
+/** What we use of Label Studio 1.23.2's editor and data manager, as their sources have it. For the type check only. */
+
+interface Result {
+  type: string;
+  selectedLabels?: Label[];
+  serialize(): PromptEntry | null;
+}
+
+interface Label {
+  hotkey?: string | null;
+  setSelected(selected: boolean): void;
+}
+
+interface Region {
+  id: string;
+  cleanId: string;
+  type: string;
+  dynamic: boolean;
+  fromSuggestion: boolean;
+  isDrawing: boolean;
+  labelName?: string;
+  object: { name: string };
+  item_index: number | null;
+  results: Result[];
+  x?: number;
+  y?: number;
+  width?: number;
+  height?: number;
+  rotation?: number;
+  negative?: boolean;
+  touches?: ArrayLike<unknown>;
+  makeDynamic(): void;
+  setDrawing(drawing: boolean): void;
+  deleteRegion(): void;
+  removeResult(result: Result): void;
+}
+
+interface Annotation {
+  id: string;
+  isDrawing: boolean;
+  regions: Region[];
+  suggestions: { size: number; keys(): Iterable<string>; has(id: string): boolean };
+  history: { freeze(key: string): void; unfreeze(key: string): void };
+  acceptSuggestion(id: string): void;
+  rejectSuggestion(id: string): void;
+  unselectAll(): void;
+  isReadOnly(): boolean;
+}
+
+interface Store {
+  config: string;
+  isLoading: boolean;
+  autoAnnotation: boolean;
+  autoAcceptSuggestions: boolean;
+  settings: { continuousLabeling: boolean };
+  task: { id: number } | null;
+  annotationStore: { selected: Annotation | null; viewingAll?: boolean };
+  setAutoAnnotation(on: boolean): void;
+  setAutoAcceptSuggestions(on: boolean): void;
+  loadSuggestions(answer: Promise<unknown>, read: (answer: any) => unknown): Promise<void>;
+}
+
+interface Tool {
+  toolName: string;
+  dynamic: boolean;
+  mode?: string;
+  control: { name: string; smart: boolean };
+}
+
+interface Manager {
+  findSelectedTool(): Tool | undefined;
+  selectTool(tool: Tool, selected: boolean): void;
+  allTools(): Tool[];
+}
+
+interface DataManager {
+  projectId: number | string;
+  lsf?: { lsf: Store; task: { id: number } | null };
+  on(event: string, callback: (...given: any[]) => unknown): void;
+  off(event: string, callback: (...given: any[]) => unknown): void;
+  getEventCallbacks(event: string): Set<(...given: any[]) => unknown>;
+}
+
+/** One entry of `context.result`, as the editor writes it. */
+interface PromptEntry {
+  id: string;
+  type: string;
+  from_name: string;
+  to_name: string;
+  item_index?: number;
+  is_positive?: boolean;
+  value: Record<string, any>;
+}
+
+/** What the backend says of itself (backend/state.py). */
+interface BackendState {
+  backend: "loading" | "ready" | "failed";
+  model?: string;
+  device?: string;
+  image?: "encoding" | "ready" | "failed";
+  reason?: string;
+}
+
+/** One of a project's ML backends, as Label Studio lists them. */
+interface Backend {
+  id: number;
+  state: string;
+  url: string;
+  title: string;
+  is_interactive: boolean;
+  error_message: string | null;
+}
+
+interface Window {
+  APP_SETTINGS?: { hostname?: string; version?: { release?: string } };
+  dataManager?: DataManager;
+  Htx?: Store;
+  ToolManager?: { getInstance(of: { name: string }): Manager | undefined; allInstances(): Manager[] };
+}

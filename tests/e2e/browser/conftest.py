@@ -1,0 +1,90 @@
+"""Browsers on the end-to-end stack. Playwright's loop ends with each module: other tests have loops of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from infra.dotenv_file import read_env_file
+from infra.folders import DEMO, with_folder
+from infra.hosts.local import LocalHost
+from infra.operation import converge
+from infra.operations.files import FilesWritten
+from infra.rendering import render_stack
+from infra.report import Report
+from infra.settings import REPOSITORY
+from tests.e2e import clicks
+from tests.e2e.browser.desk import Desk, chromium
+from tests.e2e.clicks import Round, Scene
+from tests.e2e.conftest import Stack
+from tests.e2e.project_cases import Stage
+from tests.e2e.workbench import Bench, project
+
+CONFIG = (REPOSITORY / "labeling_configs" / "rgbt-sar" / "v2.xml").read_text("utf-8")
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play, chromium(play) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def bench(stage: Stage) -> Iterator[Bench]:
+    """A project of the module's own, with the recommended labels."""
+    key = stage.ctx.access.api_key
+    assert key is not None
+    with project(stage.client, key, stage.ctx.backend_url, CONFIG) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def scenes(round_: Round) -> list[Scene]:
+    return clicks.scenes(round_)
+
+
+@pytest.fixture
+def make_desk(browser: Browser, stack: Stack) -> Iterator[MakeDesk]:
+    """Signed-in annotators; afterwards none of their pages may have thrown an error."""
+    settings, made = stack.settings, list[Desk]()
+    assert settings.password is not None
+    password = settings.password.get_secret_value()
+
+    with ExitStack() as closing:
+
+        def make(config: str = CONFIG, language: str = "en-US") -> Desk:
+            one = Desk(browser, settings.url, config, language)
+            closing.callback(one.close)
+            one.sign_in(settings.username, password)
+            made.append(one)
+            return one
+
+        yield make
+    assert [failure for one in made for failure in one.failures] == []
+
+
+@pytest.fixture
+def desk(make_desk: MakeDesk) -> Desk:
+    return make_desk()
+
+
+@contextmanager
+def companion(stack: Stack, demo_folder: Path, switch: bool) -> Iterator[None]:
+    """Run Label Studio with the switch in this position, and afterwards as before."""
+
+    def run(wanted: bool) -> None:
+        values = read_env_file(Path(stack.files.env)) | {"LABELRIG_COMPANION": "on" if wanted else "off"}
+        folders, _ = with_folder([], demo_folder / "images", DEMO)
+        files = render_stack(stack.files, values, folders, folders, [], stack.settings.backend)
+        converge([FilesWritten(LocalHost(), files), stack.running], Report())
+
+    run(switch)
+    try:
+        yield
+    finally:
+        run(stack.settings.companion)

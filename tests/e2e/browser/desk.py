@@ -1,0 +1,228 @@
+"""An annotator at a browser: real mouse and keys on Label Studio's pages, and what stands on the screen then."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from label_studio_sdk.converter.brush import decode_rle
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, Playwright, Response
+
+Mask = NDArray[np.bool_]
+XY = tuple[float, float]
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
+SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
+COLOURS = 96  # enough for a page, and a quarter of the size
+VIEW = {"width": 1280, "height": 800}
+ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
+CLICK_ROUTE = "/interactive-annotating"
+SELECTED = "Htx.annotationStore.selected"
+# Where a point of the image, in percent, is on the screen.
+PLACE = f"""([x, y]) => {{
+  const image = {SELECTED}.names.get('image');
+  const box = image.stageRef.content.getBoundingClientRect();
+  const scale = image.stageScale;
+  return [box.x + x / 100 * image.stageWidth * scale, box.y + y / 100 * image.stageHeight * scale];
+}}"""
+# Label Studio builds the annotation twice while a task opens, and a label that was picked in between is lost: the task
+# is open when the same annotation has been there for a while.
+OPEN = """(task) => {
+  const store = window.Htx, selected = store?.annotationStore?.selected;
+  const image = selected?.names?.get('image');
+  const there = store?.task?.id === task && !store.isLoading && image?.stageRef && image.imageIsLoaded
+    && !selected.history.isFrozen && window.dataManager?.lsf?.task?.id === task;
+  const now = there ? selected.id : null, since = window.openSince ?? {};
+  if (since.annotation !== now) window.openSince = { annotation: now, at: performance.now() };
+  return now !== null && performance.now() - window.openSince.at > 500;
+}"""
+PICKED = f"(name) => {SELECTED}.names.get('label').selectedValues().includes(name)"
+SUGGESTED = f"() => {SELECTED}.suggestions.size > 0 && !Htx.awaitingSuggestions"
+REGIONS = f"""() => {SELECTED}.regions.map((one) => ({{
+  type: one.type, label: one.labelName, dynamic: one.dynamic, results: one.results.map((result) => result.type),
+}}))"""
+SUGGESTION = f"""() => Array.from({SELECTED}.suggestions.values(), (one) => ({{
+  rle: Array.from(one.rle ?? []), label: one.labelName,
+  size: [one.object.naturalWidth, one.object.naturalHeight],
+}}))"""
+
+
+@contextmanager
+def chromium(play: Playwright) -> Iterator[Browser]:
+    """The system's browser, without a window. Its sandbox does not work for root, and everything it loads is ours."""
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.fail(f"there is none of {', '.join(CHROMIUM)}; as root, ./inv test installs chromium")
+    browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+class Desk:
+    """One person, signed in, in a browser profile of their own."""
+
+    def __init__(self, browser: Browser, url: str, config: str, language: str = "en-US") -> None:
+        """
+        Args:
+            url: of Label Studio.
+            config: the labeling configuration, for the labels' keys.
+        """
+        self.url = url
+        self.keys = dict(re.findall(r'<Label value="([^"]+)"[^>]*hotkey="([^"]+)"', config))
+        self.context = browser.new_context(viewport=VIEW, locale=language, service_workers="block")
+        self.context.set_default_timeout(ANSWER_MS)
+        self.page: Page = self.context.new_page()
+        self.failures: list[str] = []
+        self.page.on("pageerror", lambda error: self.failures.append(str(error)))
+        self.size_wh = (0, 0)
+
+    def close(self) -> None:
+        self.context.close()
+
+    def sign_in(self, username: str, password: str) -> None:
+        self.page.goto(f"{self.url}/user/login/")
+        self.page.fill("input[name=email]", username)
+        self.page.fill("input[name=password]", password)
+        self.shot("sign-in")
+        self.page.click("button[type=submit]")
+        self.page.wait_for_url(lambda url: "/user/login" not in url, wait_until="commit")
+
+    def open(self, project: int, task: int, size_wh: tuple[int, int]) -> None:
+        """Open a task and wait until it can be drawn on."""
+        self.size_wh = size_wh
+        self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_function(OPEN, arg=task)
+
+    # -- what people do
+
+    def label(self, name: str) -> None:
+        """Press the label's key, and look that it is picked."""
+        self.page.keyboard.press(self.keys[name])
+        self.page.wait_for_function(PICKED, arg=name)
+
+    def key(self, name: str) -> None:
+        self.page.keyboard.press(name)
+
+    def click(self, xy: XY, *modifiers: str) -> None:
+        """Click on a pixel of the image."""
+        for modifier in modifiers:
+            self.page.keyboard.down(modifier)
+        self.page.mouse.click(*self._place(xy))
+        for modifier in modifiers:
+            self.page.keyboard.up(modifier)
+
+    def drag(self, *way: XY) -> None:
+        """Draw from one pixel over others to the last with the button down."""
+        places = [self._place(xy) for xy in way]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*place, steps=4)
+        self.page.mouse.up()
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """What is done inside asks SAM2; left when its newest answer is on the screen."""
+        with self.page.expect_response(is_click, timeout=ANSWER_MS):
+            yield
+        self.page.wait_for_function("() => !Htx.awaitingSuggestions")
+
+    def submit(self) -> int:
+        """Press Submit or Update; the annotation's id."""
+        saved = re.compile(r"/api/(tasks/\d+/annotations|annotations/\d+)/?\?")
+        with self.page.expect_response(
+            lambda got: got.request.method in ("POST", "PATCH") and bool(saved.search(got.url))
+        ) as got:
+            self.page.get_by_role("button", name=re.compile("^(submit|update)", re.IGNORECASE)).first.click()
+        assert got.value.ok, got.value.text()
+        return int(got.value.json()["id"])
+
+    # -- what they see
+
+    def suggestion(self) -> Mask:
+        """The mask that waits to be accepted, ``(H, W)`` bool."""
+        self.page.wait_for_function(SUGGESTED)
+        (one,) = self.page.evaluate(SUGGESTION)
+        width, height = one["size"]
+        flat = np.asarray(decode_rle(one["rle"]), dtype=np.uint8)
+        return np.asarray(flat.reshape(height, width, 4)[..., 3] > 127)
+
+    @property
+    def suggestions(self) -> int:
+        return int(self.page.evaluate(f"() => {SELECTED}.suggestions.size"))
+
+    def regions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.page.evaluate(REGIONS)
+        return found
+
+    def prompts(self) -> int:
+        return sum(bool(one["dynamic"]) for one in self.regions())
+
+    def masks(self) -> int:
+        return sum(one["type"] == "brushregion" and not one["dynamic"] for one in self.regions())
+
+    @property
+    def chip(self) -> Locator:
+        return self.page.locator("labelrig-chip")
+
+    def says(self, text: str, within_s: float = ANSWER_MS / 1000) -> float:
+        """Wait until the status chip holds a text; how long that took, in seconds."""
+        begun = time.monotonic()
+        self.page.wait_for_function(
+            "(text) => document.querySelector('labelrig-chip')?.getAttribute('aria-label')?.includes(text)",
+            arg=text,
+            timeout=within_s * 1000,
+        )
+        return time.monotonic() - begun
+
+    def said(self) -> str:
+        return self.chip.get_attribute("aria-label") or ""
+
+    def shot(self, name: str) -> None:
+        """Keep what the screen shows, where somebody asked for it."""
+        if folder := os.environ.get(SCREENSHOTS):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.wait_for_timeout(400)  # tool tips and colours settle
+            whole = Image.open(io.BytesIO(self.page.screenshot()))
+            whole.quantize(COLOURS).save(Path(folder) / f"{name}.png", optimize=True)
+
+    def _place(self, xy: XY) -> tuple[float, float]:
+        percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]
+        x, y = self.page.evaluate(PLACE, percent)
+        return x, y
+
+
+def is_click(answer: Response) -> bool:
+    """Whether it answers prompts, and not the question how the backend is."""
+    return CLICK_ROUTE in answer.url and '"ask"' not in (answer.request.post_data or "")
+
+
+def way_over(mask: Mask, share: float = 0.6, bend: float = 0.18) -> Sequence[XY]:
+    """A rough stroke as people paint it: through the object's middle, `share` of its width, bent a little."""
+    rows, columns = np.nonzero(mask)
+    middle_y = int(np.median(rows))
+    across = columns[rows == middle_y]
+    left, right = float(across.min()), float(across.max())
+    middle, half = (left + right) / 2, share * (right - left) / 2
+    rise = bend * (rows.max() - rows.min())
+    wanted = [(middle - half, middle_y), (middle, middle_y - rise), (middle + half, middle_y + rise / 3)]
+    return [nearest_inside(mask, xy) for xy in wanted]
+
+
+def nearest_inside(mask: Mask, xy: XY) -> XY:
+    rows, columns = np.nonzero(mask)
+    nearest = int(np.argmin((columns - xy[0]) ** 2 + (rows - xy[1]) ** 2))
+    return float(columns[nearest]), float(rows[nearest])

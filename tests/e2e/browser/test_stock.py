@@ -1,0 +1,75 @@
+"""The switch is off: Label Studio's own pages, and what they can do works with our backend as it always did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.labelstudio.masks import intersection_over_union
+from tests.e2e import clicks
+from tests.e2e.browser.conftest import MakeDesk, companion
+from tests.e2e.browser.desk import SELECTED, Desk
+from tests.e2e.clicks import Round, Scene
+from tests.e2e.conftest import Stack
+from tests.e2e.workbench import Bench
+
+GOOD = 0.75
+
+
+@pytest.fixture(scope="module", autouse=True)
+def switched_off(stack: Stack, demo_folder: Path) -> Iterator[None]:
+    with companion(stack, demo_folder, False):
+        yield
+
+
+@pytest.fixture
+def stock(make_desk: MakeDesk, bench: Bench, scenes: list[Scene]) -> Desk:
+    """A task on the screen, as Label Studio alone shows it."""
+    desk, scene = make_desk(), scenes[0]
+    desk.open(bench.project_id, bench.task(image=scene.task.image), scene.size_wh)
+    return desk
+
+
+def test_nothing_of_ours_is_in_the_page(stock: Desk) -> None:
+    assert "/static/labelrig/" not in stock.page.content()
+    assert stock.chip.count() == 0
+    assert stock.page.evaluate("() => [Htx.autoAnnotation, Htx.autoAcceptSuggestions]") == [False, False]
+
+
+def test_points_and_boxes_become_masks(stock: Desk, scenes: list[Scene], round_: Round) -> None:
+    first, second = scenes[0].objects[:2]
+    stock.page.get_by_test_id("bottombar-auto-annotation-toggle").click()
+    stock.page.evaluate("() => document.activeElement.blur()")  # the switch would get the keys
+    stock.key("m")  # Auto-Detect: the smart key point
+    stock.label(first.label)
+    with stock.asking():
+        stock.click(first.click_xy)
+    assert intersection_over_union(stock.suggestion(), first.mask()) >= GOOD
+    with stock.asking():
+        stock.click(second.click_xy, "Alt")
+    refined = stock.suggestion()
+    assert intersection_over_union(refined, first.mask()) >= GOOD
+    assert refined[second.mask()].mean() <= 0.1
+    accept(stock)
+
+    stock.key("m")  # and once more: the smart rectangle
+    stock.label(second.label)  # with one palette for all tools, the first label was picked until now
+    left, top, right, bottom = second.box_xyxy
+    with stock.asking():
+        stock.drag((left - 4, top - 4), (right + 4, bottom + 4))
+    assert intersection_over_union(stock.suggestion(), second.mask()) >= GOOD
+    accept(stock)
+
+    stored = clicks.read_back(round_, stock.submit())
+    assert [one.labels for one in stored] == [(first.label,), (second.label,)]
+    for found, one in zip(stored, (first, second), strict=True):
+        assert intersection_over_union(found.mask, one.mask()) >= GOOD
+
+
+def accept(desk: Desk) -> None:
+    """The check mark of the bottom bar."""
+    desk.page.get_by_test_id("bottombar-accept-suggestions-button").click()
+    desk.page.wait_for_function(f"() => {SELECTED}.suggestions.size === 0")
+    assert desk.prompts() == 0

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Trouble } from "../../../companion/api.js";
+import { Asker } from "../../../companion/asking.js";
+import { follow } from "../../../companion/following.js";
+import { textsFor } from "../../../companion/messages.js";
+import { statusLine } from "../../../companion/status.js";
+import { region } from "./fakes.mjs";
+
+const backend = { id: 3, state: "CO" };
+
+/** A store that shows what it is given, and an Api whose answers come when the test says so. */
+function bench() {
+  const shown = [];
+  const asked = [];
+  const store = {
+    loadSuggestions: async (answer, read) => shown.push(read(await answer)),
+  };
+  const api = {
+    backend: async () => backend,
+    masks: (project, one, task, entries, requestId, signal) =>
+      new Promise((resolve, reject) => asked.push({ one, task, entries, requestId, signal, resolve, reject })),
+  };
+  const told = [];
+  const ask = (asker) =>
+    asker.ask(store, null, 5, [region({ id: "p" })], (results) => told.push(results), (error, id) => told.push([error, id]));
+  return { shown, asked, told, ask, asker: new Asker(api, 7) };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve));
+
+test("an answer is shown and told once", async () => {
+  const { shown, asked, told, ask, asker } = bench();
+  ask(asker);
+  await turn();
+  assert.equal(asker.isBusy, true);
+  assert.match(asked[0].requestId, /^[0-9a-f]{8}$/);
+  asked[0].resolve([{ id: "m" }]);
+  await asker.done;
+  await turn();
+  assert.deepEqual([shown, told, asker.isBusy], [[[{ id: "m" }]], [[{ id: "m" }]], false]);
+});
+
+test("a newer question stops the older one, whose end nobody is told", async () => {
+  const { asked, told, ask, asker } = bench();
+  ask(asker);
+  await turn();
+  ask(asker);
+  await turn();
+  assert.equal(asked[0].signal.aborted, true);
+  asked[0].reject(new Error("stopped"));
+  asked[1].resolve([]);
+  await asker.done;
+  await turn();
+  assert.deepEqual(told, [[]]);
+});
+
+test("a refusal is told with the question's id", async () => {
+  const { asked, told, ask, asker } = bench();
+  ask(asker);
+  await turn();
+  const error = new Trouble("it is cut off");
+  asked[0].reject(error);
+  await asker.done;
+  assert.deepEqual(told, [[error, asked[0].requestId]]);
+});
+
+test("an opened task is followed until its image is ready", async () => {
+  const states = [{ backend: "loading" }, { backend: "ready", image: "encoding" }, { backend: "ready", image: "ready" }];
+  const api = { backend: async () => backend, troubleOf: () => null, state: async () => states.shift() };
+  const told = [];
+  await follow(api, 7, 5, () => {}, (state) => Boolean(told.push(state.image ?? state.backend)));
+  assert.deepEqual(told, ["loading", "encoding", "ready"]);
+});
+
+test("what will fail is said when the task opens", async () => {
+  const state = { backend: "ready", image: "failed", reason: "it is cut off" };
+  const api = { backend: async () => backend, troubleOf: () => null, state: async () => state };
+  await assert.rejects(follow(api, 7, 5, () => {}, () => true), { message: "it is cut off" });
+  const trouble = new Trouble("it is stopped");
+  await assert.rejects(follow({ ...api, troubleOf: () => trouble }, 7, 5, () => {}, () => true), trouble);
+});
+
+test("the line says the most urgent thing", () => {
+  const texts = textsFor(["en"]);
+  const state = { backend: "ready", model: "tiny", device: "cuda:0", image: "ready" };
+  const calm = {
+    autoAnnotation: true, trouble: null, state, isUnknown: false, isBusy: false, isSuggested: false,
+    foundNothing: false, negative: false, brushAsks: true,
+  };
+  const name = "SAM2 tiny (cuda:0)";
+  const lines = [
+    [{}, "ready", texts.ready(name), ""],
+    [{ negative: true }, "ready", texts.ready(name), texts.negative],
+    [{ brushAsks: false }, "ready", texts.ready(name), texts.byHand],
+    [{ state: { ...state, image: "encoding" } }, "busy", texts.encoding(name), ""],
+    [{ state: { backend: "loading", model: "tiny" } }, "busy", texts.loading("tiny"), ""],
+    [{ isUnknown: true, state: null }, "quiet", texts.starting, ""],
+    [{ foundNothing: true }, "quiet", texts.nothing(name), ""],
+    [{ isSuggested: true, foundNothing: true }, "ready", texts.pending(name), ""],
+    [{ isBusy: true, isSuggested: true }, "busy", texts.thinking(name), ""],
+    [{ autoAnnotation: false, isBusy: true }, "quiet", texts.off, ""],
+    [{ trouble: new Trouble("no", "ab12"), isBusy: true }, "error", "no", texts.request("ab12")],
+    [{ trouble: new Trouble("no"), autoAnnotation: false }, "error", "no", ""],
+  ];
+  for (const [change, mood, text, extra] of lines) {
+    assert.deepEqual(statusLine({ ...calm, ...change }, texts), { mood, text, extra }, JSON.stringify(change));
+  }
+});

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Choices } from "../../../companion/choices.js";
+import { strangeness } from "../../../companion/editor.js";
+import { hotkeysIn, isTyping, wishOf } from "../../../companion/keys.js";
+import { backendSentence, nameOf, textsFor } from "../../../companion/messages.js";
+
+const press = (key, more = {}) => ({ key, shiftKey: false, ctrlKey: false, metaKey: false, altKey: false, ...more });
+
+test("the backend's sentence is read out of what Label Studio says", () => {
+  const told = "422 Client Error: the image 'a.png' is cut off: 3 of 9 bytes for url: http://sam2:9090/predict";
+  assert.equal(backendSentence(told), "the image 'a.png' is cut off: 3 of 9 bytes");
+  assert.equal(backendSentence("503 Server Error: busy for url: http://sam2:9090/predict\n"), "busy");
+  assert.equal(backendSentence("HTTPConnectionPool(host='sam2', port=9090): Max retries exceeded"), null);
+});
+
+test("the demo model never goes without saying so", () => {
+  for (const languages of [["en"], ["es"]]) {
+    const texts = textsFor(languages);
+    assert.ok(nameOf({ backend: "ready", model: "demo", device: "cpu" }, texts).includes(texts.demo));
+  }
+  assert.equal(nameOf({ backend: "ready", model: "tiny", device: "cuda:0" }, textsFor([])), "SAM2 tiny (cuda:0)");
+  assert.equal(nameOf(null, textsFor([])), "SAM2");
+});
+
+test("the first language that we speak is taken, else English", () => {
+  const [english, spanish] = [textsFor(["en"]), textsFor(["es"])];
+  assert.notEqual(english, spanish);
+  assert.equal(textsFor(["ca-ES", "es-MX", "en"]), spanish);
+  assert.equal(textsFor(["fr", "en-GB", "es"]), english);
+  assert.equal(textsFor(["de"]), english);
+  assert.deepEqual(Object.keys(english), Object.keys(spanish));
+});
+
+test("keys", () => {
+  const none = new Set();
+  assert.equal(wishOf(press("Enter"), none), "accept");
+  assert.equal(wishOf(press("Escape"), none), "reject");
+  assert.equal(wishOf(press("n"), none), "negative");
+  assert.equal(wishOf(press("B", { shiftKey: true }), none), "brush");
+  for (const other of [press("b"), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
+    assert.equal(wishOf(other, none), null, other.key);
+  }
+});
+
+test("a label's own key stays the label's", () => {
+  const taken = hotkeysIn(`<Label value="Net" hotkey="N"/><Label value="Boat" hotkey='shift+b, x'/>`);
+  assert.deepEqual([...taken], ["n", "shift+b", "x"]);
+  assert.equal(wishOf(press("n"), taken), null);
+  assert.equal(wishOf(press("B", { shiftKey: true }), taken), null);
+});
+
+test("somebody who types text is left alone, somebody on a switch is not", () => {
+  for (const [target, typing] of [
+    [{ tagName: "TEXTAREA" }, true],
+    [{ tagName: "INPUT", type: "text" }, true],
+    [{ tagName: "INPUT", type: "checkbox" }, false],
+    [{ tagName: "DIV", isContentEditable: true }, true],
+    [{ tagName: "CANVAS" }, false],
+    [null, false],
+  ]) {
+    assert.equal(isTyping(target), typing, JSON.stringify(target));
+  }
+});
+
+test("choices are of a project, and a broken store is the first time", () => {
+  const held = new Map();
+  const storage = { getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
+  const first = { autoAnnotation: true, autoAccept: false, brushAsks: true };
+  assert.deepEqual(new Choices(storage, 1).read(), first);
+  new Choices(storage, 1).write({ autoAnnotation: false });
+  assert.deepEqual(new Choices(storage, 1).read(), { ...first, autoAnnotation: false });
+  assert.deepEqual(new Choices(storage, 2).read(), first);
+  held.set("labelrig:project:2", "{");
+  assert.deepEqual(new Choices(storage, 2).read(), first);
+});
+
+test("an unknown version is left alone", () => {
+  assert.equal(strangeness({ APP_SETTINGS: { version: { release: "1.23.2" } } }), null);
+  assert.match(strangeness({ APP_SETTINGS: { version: { release: "1.24.0" } } }), /1\.24\.0 is not known/);
+  assert.match(strangeness({}), /does not say its version/);
+});

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from infra.errors import CommandFailed, HostError, WaitTimeout
 from infra.hosts.base import TAIL_LINES, Host
+from infra.operations.compose_cli import ANY_EXIT_CODE
 from infra.report import Report
 from infra.waiting import wait_for
 
 UPDATE_TIMEOUT = 300.0
 INSTALL_TIMEOUT = 1200.0
 LOCK_SECONDS = 120
+LISTS_LOCK = "/var/lib/apt/lists/lock"
+# /proc/locks names the file of a lock by device and inode, proc(5).
+LISTS_ARE_HELD = 'inode=$(stat -c %i -- "$1") && grep -q ":$inode " /proc/locks'
 DEBIAN_KEYRING = "debian-archive-keyring"
 ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", "NEEDRESTART_MODE=l")
 OPTIONS = (
@@ -120,12 +124,21 @@ class Apt:
             HostError: another program holds apt's lists for too long, or a source is broken.
         """
         last: list[CommandFailed] = []
+        unheld = 0
 
         def attempt() -> bool | None:
+            nonlocal unheld
             try:
                 self._apt("update", timeout=UPDATE_TIMEOUT)
             except CommandFailed as error:
                 last[:] = [error]
+                unheld = 0 if self._lists_are_held() else unheld + 1
+                # Whoever held them may have ended just before the look, so that one time proves nothing.
+                if unheld > 1:
+                    raise HostError(
+                        f"the package lists cannot be refreshed: mend what apt names in its sources "
+                        f"(/etc/apt/sources.list, /etc/apt/sources.list.d), then repeat the command. {error}"
+                    ) from error
                 return None
             return True
 
@@ -134,8 +147,8 @@ class Apt:
             wait_for("apt", attempt, timeout=LOCK_SECONDS / 2, pause=5, show=self._report.progress)
         except WaitTimeout as error:
             raise HostError(
-                f"the package lists could not be refreshed for {LOCK_SECONDS / 2:.0f} s (does another program use apt? "
-                f"let it finish, then repeat the command). {last[0]}"
+                f"another program holds apt's package lists for {LOCK_SECONDS / 2:.0f} s: let it finish, then repeat "
+                f"the command. {last[0]}"
             ) from error
         self._updated = True
 
@@ -181,6 +194,9 @@ class Apt:
                 raise
             self.update()  # old lists name files that the mirror no longer has
             self._apt("install", *packages, timeout=INSTALL_TIMEOUT)
+
+    def _lists_are_held(self) -> bool:
+        return self._host.run("sh", "-c", LISTS_ARE_HELD, "sh", LISTS_LOCK, ok=ANY_EXIT_CODE).ok
 
     def _apt(self, command: str, *args: str, timeout: float) -> str:
         return self._host.run(

@@ -26,6 +26,7 @@ from infra.report import Report
 
 COMPOSE_PLUGIN_OF_DOCKER = "docker-compose-plugin"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+ENGINE = "dockerd"
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -36,6 +37,12 @@ class Found:
     engine: bool
     command_line: bool
     compose: bool
+
+
+def is_installed(host: Host, program: str) -> bool:
+    """Whether a program lies where daemons do; a user's PATH often lacks those folders."""
+    look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
+    return host.run("sh", "-c", look, "sh", program, ok=ANY_EXIT_CODE).ok
 
 
 class EnginePackages:
@@ -89,15 +96,10 @@ class EnginePackages:
                 "engine will be installed beside Podman"
             )
         return Found(
-            engine=self._is_installed("dockerd") or self._ask_engine() is not EngineState.SILENT,
+            engine=is_installed(self._host, ENGINE) or self._ask_engine() is not EngineState.SILENT,
             command_line=answer.ok,
             compose=find_compose(self._host) is not None,
         )
-
-    def _is_installed(self, program: str) -> bool:
-        # A user's PATH often lacks the sbin folders in which daemons lie.
-        look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
-        return self._host.run("sh", "-c", look, "sh", program, ok=ANY_EXIT_CODE).ok
 
     def _changes(self, found: Found, distribution: Distribution) -> list[Change]:
         packages: list[str] = []

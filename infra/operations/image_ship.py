@@ -22,11 +22,12 @@ from typing import IO, Any
 import requests
 from docker.errors import DockerException, ImageNotFound
 
-from infra.errors import CommandFailed, FileAccessError, HostError
+from infra.errors import CannotKnow, CommandFailed, FileAccessError, HostError
 from infra.hosts.base import Host
 from infra.operation import Change
 from infra.operations.compose_cli import run_docker
 from infra.operations.engine_client import EngineState, engine_client, engine_state
+from infra.operations.engine_packages import ENGINE, is_installed
 from infra.operations.image_registry import present
 from infra.report import Report
 
@@ -64,11 +65,17 @@ class ImagesShipped:
         self._report = report
 
     def plan(self) -> list[Change]:
-        """One change for each image that the host has not got; all of them where no engine runs yet."""
+        """One change for each image that the host has not got; all of them where there is no engine yet.
+
+        Raises:
+            CannotKnow: the engine that would tell does not run.
+        """
         found: list[str] = []
         if engine_state(self._host) is EngineState.ANSWERS:
             with closing(engine_client(self._host)) as there:
                 found = present(self._tags, there)
+        elif is_installed(self._host, ENGINE):
+            raise CannotKnow(f"which images {self._host.name} has is known to its engine, which does not run")
         return [Change(f"send {tag} to the host", self._sender(tag)) for tag in self._tags if tag not in found]
 
     def _sender(self, tag: str) -> Any:

@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from infra.hosts.local import LocalHost
+from infra.operation import converge
+from infra.operations.image_recipe import DB, SERVICES
+from infra.report import Report
+from infra.roles.docker import docker_role
+from infra.roles.images import images_role, plan_images
+from infra.settings import REPOSITORY, load_settings
 from tests.deploy.command import Lab
 from tests.deploy.first import First, first_deploy
 from tests.labhost.fixtures import (  # noqa: F401
@@ -34,6 +41,16 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def first(lab: Lab) -> First:
+def images_here(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The images of the stack on this machine, so that whether a deploy sends them does not hang on what ran before."""
+    host, report = LocalHost(), Report()
+    converge(docker_role(host, report), report)
+    settings = load_settings(tmp_path_factory.mktemp("images") / ".env", {}, {})
+    images = plan_images(host, REPOSITORY, settings, report, services=(DB, *SERVICES))
+    converge(images_role(host, images, report), report)
+
+
+@pytest.fixture(scope="session")
+def first(lab: Lab, images_here: None) -> First:
     """What the first deploy to the bare host did; every test with this fixture finds a stack that serves."""
     return first_deploy(lab)

@@ -15,6 +15,7 @@ from infra.doctor.diagnosis import Diagnosis, Verdict
 from infra.hosts.local import LocalHost
 from infra.logs import logs
 from infra.operations.backend_key import KEY_FILE, WRITE
+from infra.operations.stack import restarts_of
 from infra.report import Report
 from infra.settings import load_settings
 from infra.site import Site, local_site
@@ -51,6 +52,17 @@ def first_broken(site: Site, stage: Stage) -> tuple[str, str]:
     return found.first_broken.id, found.first_broken.seen
 
 
+@pytest.fixture
+def fresh_containers(stack: Stack) -> None:
+    """Containers that no other test's kill has restarted; a recent restart is a warning of the doctor's."""
+    found = {service: stack.running.container(service) for service in ("label-studio", "sam2")}
+    killed = [service for service, container in found.items() if container is not None and restarts_of(container)]
+    if killed:
+        stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", *killed, timeout=180)
+        stack.running.wait_until_healthy()
+
+
+@pytest.mark.usefixtures("fresh_containers")
 def test_everything_holds(site: Site, stage: Stage) -> None:
     found = diagnose(site, stage)
     assert found.exit_code == 0, found.text()

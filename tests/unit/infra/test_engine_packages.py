@@ -1,10 +1,24 @@
 from __future__ import annotations
 
+import fcntl
+from pathlib import Path
+
 import pytest
 
 from infra.errors import CommandFailed, HostError
-from infra.operations.compose_cli import CANDIDATES, Compose, find_compose
-from infra.operations.engine_apt import ENVIRONMENT, NO_CACHE, OPTIONS, Apt, AptSource, parse_plan, unwelcome
+from infra.hosts.local import LocalHost
+from infra.operations.compose_cli import ANY_EXIT_CODE, CANDIDATES, Compose, find_compose
+from infra.operations.engine_apt import (
+    ENVIRONMENT,
+    LISTS_ARE_HELD,
+    LISTS_LOCK,
+    NO_CACHE,
+    OPTIONS,
+    Apt,
+    AptSource,
+    parse_plan,
+    unwelcome,
+)
 from infra.operations.engine_client import EngineState
 from infra.operations.engine_packages import EnginePackages, debian_mirror
 from infra.operations.engine_platform import (
@@ -211,6 +225,42 @@ def test_old_lists_are_refreshed_once_and_the_second_failure_counts() -> None:
         Apt(host, Report()).install(["docker.io"])
     assert host.commands.count(apt_get("update")) == 1
     assert host.commands.count(apt_get("install", "docker.io")) == 2
+
+
+def test_a_broken_source_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    host = FakeHost()
+    host.script(*apt_get("update"), exit_code=100, stderr="E: Malformed entry 1 in list file lab.list (Suite)\n")
+    host.script("sh", "-c", LISTS_ARE_HELD, "sh", LISTS_LOCK, exit_code=1)
+    with pytest.raises(HostError, match=r"mend what apt names in its sources .*\n    E: Malformed entry 1"):
+        Apt(host, Report()).update()
+    assert host.commands.count(apt_get("update")) == 2
+
+
+def test_lists_that_another_apt_holds_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost()
+    host.script(*apt_get("update"), exit_code=100, stderr="E: Could not get lock /var/lib/apt/lists/lock.\n")
+    host.script("sh", "-c", LISTS_ARE_HELD, "sh", LISTS_LOCK)
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 4:
+            host.script(*apt_get("update"))
+
+    monkeypatch.setattr("time.sleep", nap)
+    Apt(host, Report()).update()
+    assert len(naps) == 4
+
+
+def test_who_holds_a_lock_is_seen(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    look = ("sh", "-c", LISTS_ARE_HELD, "sh", str(lock))
+    with lock.open("w") as file:
+        assert not LocalHost().run(*look, ok=ANY_EXIT_CODE).ok
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert LocalHost().run(*look, ok=ANY_EXIT_CODE).ok
+    assert not LocalHost().run(*look, ok=ANY_EXIT_CODE).ok
 
 
 @pytest.mark.parametrize("answer", ["1.29.2\n", "docker: 'compose' is not a docker command.\n"])

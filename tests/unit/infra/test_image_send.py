@@ -11,11 +11,12 @@ from typing import IO, Any
 import pytest
 from docker.errors import APIError, ImageNotFound
 
-from infra.errors import CommandFailed, HostError
+from infra.errors import CannotKnow, CommandFailed, HostError
 from infra.hosts.base import DEFAULT_TIMEOUT, Result
 from infra.operation import converge
 from infra.operations import image_ship
 from infra.operations.engine_client import EngineState
+from infra.operations.engine_packages import ENGINE, SEARCH_PATH
 from infra.operations.image_ship import ImagesShipped, known_chains
 from infra.report import Report
 from tests.fakes import FakeHost
@@ -155,11 +156,25 @@ def quiet() -> Report:
 
 def test_a_host_whose_engine_does_not_run_yet_is_said_to_get_every_image(here: FakeHost, engine_of: Engines) -> None:
     engine_of(here, one_image())
-    operation = ImagesShipped(here, FakeHost(), [TAG, "labelrig/other:1"], quiet())
+    operation = ImagesShipped(here, without_engine(installed=False), [TAG, "labelrig/other:1"], quiet())
     assert [change.summary for change in operation.plan()] == [
         f"send {TAG} to the host",
         "send labelrig/other:1 to the host",
     ]
+
+
+def test_what_an_engine_has_that_does_not_run_is_not_known(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image())
+    operation = ImagesShipped(here, without_engine(installed=True), [TAG], quiet())
+    with pytest.raises(CannotKnow, match=r"which images fake host has is known to its engine, which does not run"):
+        operation.plan()
+
+
+def without_engine(*, installed: bool) -> FakeHost:
+    host = FakeHost()
+    look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
+    host.script("sh", "-c", look, "sh", ENGINE, exit_code=0 if installed else 127)
+    return host
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -11,6 +11,7 @@ import pytest
 from infra.errors import CannotKnow, HostError
 from infra.operations import image_build, image_ship
 from infra.operations.engine_client import EngineState
+from infra.operations.engine_packages import ENGINE, SEARCH_PATH
 from infra.operations.image_build import BaseThere, ImagesBuilt
 from infra.operations.image_recipe import OfficialImages, debootstrap_base, image_tags, official_base
 from infra.operations.image_ship import ImagesShipped
@@ -29,12 +30,14 @@ OURS = image_tags(REPOSITORY, OWN_BASE, SERVICES)
 
 
 class Machine(FakeHost):
-    """`tags` is what its engine has; None: no engine answers."""
+    """`tags` is what its engine has; None: there is no engine."""
 
     def __init__(self, name: str, tags: Iterable[str] | None, *, local: bool, processor: str = "x86_64") -> None:
         super().__init__()
         self.name, self.is_local = name, local
         self.script("uname", "-m", stdout=f"{processor}\n")
+        look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
+        self.script("sh", "-c", look, "sh", ENGINE, exit_code=127 if tags is None else 0)
         self.engine = Engine({f"sha256:{tag}": [tag] for tag in tags}) if tags is not None else None
 
 

@@ -150,13 +150,17 @@ class ClickAnswerer:
             logger.info("%s: nothing to segment", line)
             nothing = self._prediction(0.0, [])
             return Answered(nothing, kind, what, task.id or "", click.label, info.size_wh), None
-        view = View(info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages, priority)
+        wanted = request.context.candidate if request.context else None
+        view = View(
+            info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages, priority, wanted or 0
+        )
         found = self._looker.look(model, view, prompts, closer=options.crop_small_objects)
         token.check()
         with stages("post"):
             results, covered = self._results(found, click, prompts, info.size_wh, options, output)
         logger.info("%s area=%.2f%% score=%.3f %s: %s", line, 100 * covered, found.score, found.embedding, stages)
-        prediction = self._prediction(found.score if results else 0.0, results)
+        offered = None if wanted is None else found.candidates
+        prediction = self._prediction(found.score if results else 0.0, results, offered)
         answered = Answered(prediction, kind, what, task.id or "", click.label, info.size_wh, found.embedding)
         return answered, {result.id for result in results}
 
@@ -174,9 +178,9 @@ class ClickAnswerer:
         mask = clean(mask, options, positive)
         return to_results(mask, found.score, click, output, options), _share(mask)
 
-    def _prediction(self, score: float, results: list[RegionResult]) -> Prediction:
+    def _prediction(self, score: float, results: list[RegionResult], candidates: int | None = None) -> Prediction:
         """With an empty result the editor clears the suggestion."""
-        return Prediction(model_version=self._model_version, score=score, result=results)
+        return Prediction(model_version=self._model_version, score=score, result=results, candidates=candidates)
 
 
 def described(prompts: Prompts, click: Click) -> tuple[str, str]:

@@ -33,6 +33,7 @@ class View:
         token: the click's right to go on.
         stages: where the time goes.
         priority: in the model's queue.
+        candidate: which mask of several is wanted, 0 the best one.
     """
 
     info: ImageInfo
@@ -41,6 +42,7 @@ class View:
     token: Token
     stages: Stages
     priority: Priority = Priority.CLICK
+    candidate: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class Found:
         score: the model's own estimate of the mask's IoU.
         crop: the piece that was looked at.
         embedding: where the embedding came from: `memory`, `disk`, `encoded`.
+        candidates: how many masks the model offered.
     """
 
     logits: NDArray[np.float32]
     score: float
     crop: Crop | None
     embedding: str
+    candidates: int
 
     def mask(self, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
         """``(H, W)`` bool in this size."""
@@ -109,7 +113,8 @@ class Looker:
         view.token.check()
         where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
         embedding = self._embedding(model, view, crop)
-        key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key}"
+        # With the candidate, so that nobody's second choice is what another's points start from.
+        key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
         asked = prompts if crop is None else crop.prompts(prompts)
         placed = prompt_set(prompts, view.info.size_wh)
         asked = replace(asked, mask_logits=self._start(key, placed, prompts))
@@ -122,9 +127,9 @@ class Looker:
         candidates: Candidates = view.token.attach(ticket).result()
         view.stages.add("wait", ticket.waited_seconds)
         view.stages.add("decode", ticket.ran_seconds)
-        logits, score = masks.best(candidates)
+        logits, score = masks.best(candidates, view.candidate)
         self._memory.store(key, placed, logits)
-        return Found(logits, score, crop, where or "encoded")
+        return Found(logits, score, crop, where or "encoded", len(candidates.iou))
 
     def _embedding(self, model: Model, view: View, crop: Crop | None) -> Embedding:
         load = view.load_pixels if crop is None else lambda: crop.pixels(view.load_pixels())

@@ -14,12 +14,16 @@ from backend.segmenter import Candidates
 MARGIN_CELLS = 2
 
 
-def best(candidates: Candidates) -> tuple[NDArray[np.float32], float]:
+def best(candidates: Candidates, rank: int = 0) -> tuple[NDArray[np.float32], float]:
     """The candidate that the model trusts most, still at low resolution, and its predicted IoU.
 
     Choosing first means that only one mask is ever enlarged.
+
+    Args:
+        rank: 1 for the one that it trusts second most, and so on; after the last comes the first.
     """
-    index = int(np.argmax(candidates.iou))
+    order = np.argsort(-candidates.iou, kind="stable")
+    index = int(order[rank % len(order)])
     return candidates.logits[index], float(candidates.iou[index])
 
 

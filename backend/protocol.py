@@ -14,6 +14,8 @@ Percent = Annotated[float, Field(allow_inf_nan=False, ge=-1_000_000, le=1_000_00
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(max_length=1000)]  # some are kept for later, many at a time
 
+MAX_CANDIDATE = 15
+
 
 class _Incoming(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True)
@@ -79,16 +81,20 @@ class ContextRegion(_Incoming):
 class Context(_Incoming):
     """What the annotator drew and has not accepted yet. Empty when the last prompt was deleted.
 
-    The last two come from our own script in Label Studio's pages (companion/); Label Studio passes them on untouched.
+    All but the prompts come from our own script in Label Studio's pages (companion/); Label Studio passes them on
+    untouched.
 
     Attributes:
         ask: `state` asks how the backend is, instead of for a mask.
         request_id: of the click, as the page shows it with an error.
+        candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is told
+            again with the points that come after, so that they refine the mask that the annotator looked at.
     """
 
     result: list[ContextRegion] | None = None
     ask: Literal["state"] | None = None
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
 
 
 class PredictParams(_Incoming):
@@ -199,11 +205,16 @@ class RegionResult(_Outgoing):
 
 
 class Prediction(_Outgoing):
-    """The answer for one task; an empty `result` clears the suggestion on the screen."""
+    """The answer for one task; an empty `result` clears the suggestion on the screen.
+
+    Attributes:
+        candidates: of how many masks this is one, for a page that asked for a certain one.
+    """
 
     model_version: str
     score: float
     result: list[RegionResult]
+    candidates: int | None = None
 
 
 class PredictAnswer(_Outgoing):

@@ -121,6 +121,41 @@ def test_feedback_can_be_chosen(settings: Settings, choice: str, fed: list[bool]
         assert [prompts.mask_logits is not None for prompts in house.segmenter.decoded[1:]] == fed
 
 
+def wishing(candidate: int | None, *regions: dict[str, object]) -> dict[str, object]:
+    """A click for a certain one of the model's masks, as our script in the pages sends it."""
+    body: Any = click(*regions)
+    if candidate is not None:
+        body["params"]["context"]["candidate"] = candidate
+    return body  # type: ignore[no-any-return]
+
+
+def test_each_mask_of_a_lone_point_can_be_had_the_best_first(house: House) -> None:
+    answers = [house.ask(wishing(n, point("a"))).json()["results"][0] for n in (None, 0, 1, 2, 3)]
+    scores = [answer["score"] for answer in answers]
+    assert scores == [0.875, 0.875, 0.5, 0.0, 0.875]  # the fake's third mask is empty: no object, no score
+    assert [answer.get("candidates") for answer in answers] == [None, 3, 3, 3, 3]
+    everything = decode_rle(answers[2]["result"][0]["value"]["rle"])
+    assert (everything == 255).all()
+
+
+def test_points_that_come_after_refine_the_mask_that_was_chosen(house: House) -> None:
+    more = (point("a"), point("b", 60, 20))
+    for body in (wishing(0, point("a")), wishing(1, point("a")), wishing(1, *more), wishing(0, *more)):
+        assert said(house.ask(body))
+    *_, chosen, best = (prompts.mask_logits for prompts in house.segmenter.decoded)
+    assert chosen is not None
+    assert best is not None
+    assert (chosen > 0).all()
+    assert not (best > 0).all()
+
+
+@pytest.mark.parametrize("candidate", [-1, 16, "first", 0.5])
+def test_a_candidate_is_a_small_number(house: House, candidate: Any) -> None:
+    status, sentence = refused(house.ask(wishing(candidate, point("a"))))
+    assert status == 400
+    assert "candidate" in sentence
+
+
 def test_masks_are_not_fed_to_another_image(house: House, root: Path) -> None:
     draw(root, "set/b.png")
     assert said(house.ask(click(point("a"))))

@@ -111,6 +111,13 @@ def test_best_is_the_one_the_model_trusts() -> None:
     assert score == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize(("rank", "expected"), [(0, 2), (1, 3), (2, 1), (3, 2)])
+def test_the_others_come_in_the_order_in_which_the_model_trusts_them(rank: int, expected: float) -> None:
+    logits = np.stack([np.full((4, 4), value, dtype=np.float32) for value in (1, 2, 3)])
+    chosen, _ = masks.best(Candidates(logits, np.asarray([0.1, 0.9, 0.5], dtype=np.float32)), rank)
+    assert (chosen == expected).all()
+
+
 @pytest.mark.parametrize("size_wh", [(640, 480), (1920, 1080), (64, 64), (50, 3), (1, 1)])
 def test_full_size_has_the_shape_of_the_image(size_wh: tuple[int, int]) -> None:
     mask = masks.full_size(np.ones((64, 64), dtype=np.float32), size_wh)

@@ -28,12 +28,15 @@ VIEW = {"width": 1280, "height": 800}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
-# Where a point of the image, in percent, is on the screen.
+# Where a point of the image, in percent, is on the screen; a long palette pushes the image out of it.
 PLACE = f"""([x, y]) => {{
-  const image = {SELECTED}.names.get('image');
-  const box = image.stageRef.content.getBoundingClientRect();
-  const scale = image.stageScale;
-  return [box.x + x / 100 * image.stageWidth * scale, box.y + y / 100 * image.stageHeight * scale];
+  const image = {SELECTED}.names.get('image'), canvas = image.stageRef.content;
+  const place = () => {{
+    const box = canvas.getBoundingClientRect(), scale = image.stageScale;
+    return [box.x + x / 100 * image.stageWidth * scale, box.y + y / 100 * image.stageHeight * scale];
+  }};
+  if (!canvas.contains(document.elementFromPoint(...place()))) canvas.scrollIntoView({{ block: 'center' }});
+  return place();
 }}"""
 # Label Studio builds the annotation twice while a task opens, and a label that was picked in between is lost: the task
 # is open when the same annotation has been there for a while.

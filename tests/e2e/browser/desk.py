@@ -17,14 +17,14 @@ import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Playwright, Response
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
 
 Mask = NDArray[np.bool_]
 XY = tuple[float, float]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
-COLOURS = 96  # enough for a page, and a quarter of the size
-VIEW = {"width": 1280, "height": 800}
+COLOURS = 128  # enough for a page, and a quarter of the size
+VIEW = {"width": 1440, "height": 900}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
@@ -89,6 +89,8 @@ class Desk:
         self.page: Page = self.context.new_page()
         self.failures: list[str] = []
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
+        # Our script catches its own errors, so that nobody's work is lost, and says them here.
+        self.page.on("console", self._listen)
         self.size_wh = (0, 0)
 
     def close(self) -> None:
@@ -110,6 +112,11 @@ class Desk:
         self.page.wait_for_function(OPEN, arg=task)
 
     # -- what people do
+
+    def pick_row(self, row: int, task: int) -> None:
+        """Click on another task in the list beside the image: the page is not loaded anew."""
+        self.page.locator(".lsf-table-row").nth(row).click()
+        self.page.wait_for_function(OPEN, arg=task)
 
     def label(self, name: str) -> None:
         """Press the label's key, and look that it is picked."""
@@ -199,8 +206,14 @@ class Desk:
         if folder := os.environ.get(SCREENSHOTS):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.wait_for_timeout(400)  # tool tips and colours settle
-            whole = Image.open(io.BytesIO(self.page.screenshot()))
+            editor = self.page.locator(".lsf-editor").first
+            clip = editor.bounding_box() if editor.count() else None
+            whole = Image.open(io.BytesIO(self.page.screenshot(clip=clip)))  # type: ignore[arg-type]
             whole.quantize(COLOURS).save(Path(folder) / f"{name}.png", optimize=True)
+
+    def _listen(self, line: ConsoleMessage) -> None:
+        if line.text.startswith("labelrig: the companion stops"):
+            self.failures.append(line.text)
 
     def _place(self, xy: XY) -> tuple[float, float]:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]

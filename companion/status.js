@@ -32,7 +32,8 @@ export function statusLine(now, texts) {
     return { mood: "error", text: trouble.message, extra: trouble.requestId ? texts.request(trouble.requestId) : "" };
   }
   if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: "" };
-  const extra = now.lacksLabel ? texts.label : now.negative ? texts.negative : now.brushAsks ? "" : texts.byHand;
+  const hints = [now.lacksLabel && texts.label, now.negative && texts.negative, !now.brushAsks && texts.byHand];
+  const extra = hints.filter(Boolean).join(" · ");
   const name = nameOf(state, texts);
   if (now.isBusy) return { mood: "busy", text: texts.thinking(name), extra };
   if (now.isSuggested) return { mood: "ready", text: texts.pending(name), extra };

@@ -23,7 +23,8 @@ Mask = NDArray[np.bool_]
 XY = tuple[float, float]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
-COLOURS = 128  # enough for a page, and a quarter of the size
+COLOURS = 64  # enough for a page, and a quarter of the size
+EDITOR = ".lsf-main-content"  # the pictures leave the list of tasks and the panels out
 VIEW = {"width": 1440, "height": 900}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 CLICK_ROUTE = "/interactive-annotating"
@@ -206,10 +207,10 @@ class Desk:
         if folder := os.environ.get(SCREENSHOTS):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.wait_for_timeout(400)  # tool tips and colours settle
-            editor = self.page.locator(".lsf-editor").first
-            clip = editor.bounding_box() if editor.count() else None
-            whole = Image.open(io.BytesIO(self.page.screenshot(clip=clip)))  # type: ignore[arg-type]
-            whole.quantize(COLOURS).save(Path(folder) / f"{name}.png", optimize=True)
+            editor = self.page.locator(EDITOR)
+            shown = editor.first.screenshot() if editor.count() else self.page.screenshot()
+            image = Image.open(io.BytesIO(shown)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            image.save(Path(folder) / f"{name}.png", optimize=True)
 
     def _listen(self, line: ConsoleMessage) -> None:
         if line.text.startswith("labelrig: the companion stops"):

@@ -77,7 +77,7 @@ test("the line says the most urgent thing", () => {
     [{}, "ready", texts.ready(name), ""],
     [{ negative: true }, "ready", texts.ready(name), texts.negative],
     [{ brushAsks: false }, "ready", texts.ready(name), texts.byHand],
-    [{ lacksLabel: true, negative: true }, "ready", texts.ready(name), texts.label],
+    [{ lacksLabel: true, negative: true }, "ready", texts.ready(name), `${texts.label} · ${texts.negative}`],
     [{ state: { ...state, image: "encoding" } }, "busy", texts.encoding(name), ""],
     [{ state: { backend: "loading", model: "tiny" } }, "busy", texts.loading("tiny"), ""],
     [{ isUnknown: true, state: null }, "quiet", texts.starting, ""],

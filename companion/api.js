@@ -6,6 +6,8 @@ import { backendSentence } from "./messages.js";
 
 const CONNECTED = "CO";
 const CANNOT_SERVE = "ER";
+// The task is sent without its annotations: infra/images/label-studio/clicked_task.py.
+const HEADERS = { "Content-Type": "application/json", "X-Labelrig-Click": "1" };
 const STATE_LIMIT_MS = 20_000;
 const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend
 // Label Studio takes 3 s to find that a backend hangs, and the annotator shall know within 5 s of the click.
@@ -135,7 +137,7 @@ export class Api {
     const body = JSON.stringify({ task, context });
     const answer = await this.#json(
       `/api/ml/${backend.id}/interactive-annotating`,
-      { method: "POST", headers: { "Content-Type": "application/json" }, body },
+      { method: "POST", headers: HEADERS, body },
       limitMs,
       signal,
     );

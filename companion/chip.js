@@ -33,10 +33,14 @@ export class Chip {
   /** @param {Line} line */
   show({ mood, text, extra }) {
     this.host.dataset.mood = mood;
-    // For whoever looks from outside: a screen reader, a test. A shadow tree's text is neither's.
-    this.host.setAttribute("aria-label", extra ? `${text} · ${extra}` : text);
-    if (this.text.textContent !== text) this.text.textContent = text;
-    if (this.extra.textContent !== extra) this.extra.textContent = extra;
+    // For whoever looks from outside: a screen reader, a test. A shadow tree's text is neither's. Set again, the same
+    // words would be read aloud again.
+    const all = extra ? `${text} · ${extra}` : text;
+    if (this.host.getAttribute("aria-label") !== all) {
+      this.host.setAttribute("aria-label", all);
+      this.text.textContent = text;
+      this.extra.textContent = extra;
+    }
     this.#place();
     this.host.hidden = false;
   }
@@ -51,9 +55,5 @@ export class Chip {
     const box = bar?.getBoundingClientRect();
     this.host.style.left = `${Math.max(8, (box?.left ?? 0) + 8)}px`;
     this.host.style.bottom = `${box ? Math.max(8, innerHeight - box.top + 6) : 64}px`;
-  }
-
-  remove() {
-    this.host.remove();
   }
 }

@@ -13,6 +13,8 @@ export class Choices {
   constructor(storage, project) {
     this.storage = storage;
     this.key = `labelrig:project:${project}`;
+    /** @type {{ autoAnnotation: boolean, autoAccept: boolean } | null} the switches as they were seen last */
+    this.seen = null;
   }
 
   /** @returns {Choice} */
@@ -26,6 +28,32 @@ export class Choices {
 
   /** @param {Partial<Choice>} change */
   write(change) {
-    this.storage.setItem(this.key, JSON.stringify({ ...this.read(), ...change }));
+    try {
+      this.storage.setItem(this.key, JSON.stringify({ ...this.read(), ...change }));
+    } catch {
+      // A browser that keeps nothing: the switches hold until the page is left, the brush is as at first.
+    }
+  }
+
+  /**
+   * Set a new editor's switches as they were chosen.
+   * @param {Store} store
+   */
+  give(store) {
+    const { autoAnnotation, autoAccept } = this.read();
+    store.setAutoAnnotation(autoAnnotation);
+    store.setAutoAcceptSuggestions(autoAccept);
+    this.seen = { autoAnnotation, autoAccept };
+  }
+
+  /**
+   * Keep what somebody switched here. What another tab's switches say is that tab's.
+   * @param {Store} store
+   */
+  follow(store) {
+    const { autoAnnotation, autoAcceptSuggestions: autoAccept } = store;
+    if (this.seen?.autoAnnotation === autoAnnotation && this.seen.autoAccept === autoAccept) return;
+    this.seen = { autoAnnotation, autoAccept };
+    this.write(this.seen);
   }
 }

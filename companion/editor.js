@@ -50,6 +50,19 @@ export function isBrushTool(page, region) {
 }
 
 /**
+ * Whether what is drawn now would be of no label, though the project has labels.
+ * @param {Window} page
+ * @param {Annotation} annotation
+ */
+export function lacksLabel(page, annotation) {
+  const palettes = [...annotation.names.values()].filter((one) => one.type.endsWith("labels"));
+  if (!palettes.length) return false;
+  const picked = (page.ToolManager?.allInstances() ?? []).map((one) => one.findSelectedTool()?.control);
+  const own = picked.filter((one) => one?.type.endsWith("labels"));
+  return own.length ? own.some((one) => !one?.isSelected) : !palettes.some((one) => one.isSelected);
+}
+
+/**
  * Pick the smart twin of a plain point or box tool: with the plain one, a click asks nothing.
  * @param {Window} page
  */
@@ -73,9 +86,11 @@ export function preferSmartTools(page) {
 export function accept(store, annotation, prompts) {
   asOneStep(annotation, () => {
     const labels = store.settings.continuousLabeling ? selectedLabelsOf(prompts) : [];
-    // Otherwise the editor gives the mask every label that is selected: the ghosts that break exports.
-    annotation.unselectAll();
+    // The editor gives the mask every label that is selected: the ghosts that break exports. Only a mask that was asked
+    // for without a label takes the one that was picked since.
+    if (prompts.some((one) => one.labelName)) annotation.unselectAll();
     for (const id of [...annotation.suggestions.keys()]) annotation.acceptSuggestion(id);
+    annotation.unselectAll();
     remove(annotation, prompts);
     for (const label of labels) label.setSelected(true);
   });
@@ -109,12 +124,16 @@ export function remove(annotation, prompts) {
 /**
  * Select the label of a prompt again: the editor unselects it after each point, and the next one would be of nothing.
  * @param {Region} prompt
- * @returns {string[]} the labels' hotkeys
  */
 export function keepLabel(prompt) {
   const labels = selectedLabelsOf([prompt]);
   for (const label of labels) label.setSelected(true);
-  return labels.flatMap((one) => (one.hotkey ? [one.hotkey.toLowerCase()] : []));
+  return labels;
+}
+
+/** @param {Label} label */
+export function isPicked(label) {
+  return label.selected;
 }
 
 /** @param {Annotation} annotation */

@@ -1,30 +1,58 @@
-/** Looks after the backend and the image of an opened task until the image is encoded. */
+/** Looks after the backend and the image of an opened task until the image is encoded, and again while something is wrong. */
 
 import { Trouble } from "./api.js";
 
 /** @import { Api } from "./api.js" */
 
-const PAUSE_MS = 700;
-const PATIENCE = 200; // questions: some minutes, for the largest image on the slowest machine
+const ENCODING_PAUSE_MS = 700;
+const TROUBLE_PAUSE_MS = 10_000;
+
+/**
+ * @typedef {object} Watch
+ * @property {() => boolean} isWanted whether anybody still wants to know
+ * @property {(backend: Backend | null) => void} found
+ * @property {(state: BackendState | null) => void} told null: the backend is not labelrig's
+ * @property {(error: unknown) => void} failed what will fail too when somebody clicks
+ */
 
 /**
  * @param {Api} api
  * @param {number | string} project
  * @param {number} task
- * @param {(backend: Backend | null) => void} found
- * @param {(state: BackendState | null) => boolean} told returns whether anybody still wants to know
- * @throws {Trouble} what will fail when somebody clicks
+ * @param {Watch} watch
+ * @param {(ms: number) => Promise<unknown>} pause
  */
-export async function follow(api, project, task, found, told) {
+export async function follow(api, project, task, watch, pause = (ms) => new Promise((go) => setTimeout(go, ms))) {
+  while (watch.isWanted()) {
+    try {
+      return await untilReady(api, project, task, watch, pause);
+    } catch (error) {
+      if (watch.isWanted()) watch.failed(error);
+    }
+    await pause(TROUBLE_PAUSE_MS);
+  }
+}
+
+/**
+ * @param {Api} api
+ * @param {number | string} project
+ * @param {number} task
+ * @param {Watch} watch
+ * @param {(ms: number) => Promise<unknown>} pause
+ */
+async function untilReady(api, project, task, watch, pause) {
   const backend = await api.backend(project);
-  found(backend);
+  if (!watch.isWanted()) return;
+  watch.found(backend);
   if (backend === null) return;
   const trouble = api.troubleOf(backend);
   if (trouble) throw trouble;
-  for (let asked = 0; asked < PATIENCE; asked += 1) {
+  for (;;) {
     const state = await api.state(backend, task);
-    if (!told(state) || state === null || state.image === "ready") return;
-    if (state.backend === "failed" || state.image === "failed") throw new Trouble(state.reason ?? "SAM2: ?");
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    if (!watch.isWanted()) return;
+    if (state?.backend === "failed" || state?.image === "failed") throw new Trouble(state.reason ?? "SAM2: ?");
+    watch.told(state);
+    if (state?.backend !== "loading" && state?.image !== "encoding") return;
+    await pause(ENCODING_PAUSE_MS);
   }
 }

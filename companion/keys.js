@@ -1,8 +1,15 @@
 /** Keys for what Label Studio has none for. A key that the project's own labels use stays theirs. */
 
+/** @typedef {Pick<KeyboardEvent, "key" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} Press */
+
+/** @param {Press} press */
+export function isPlain(press) {
+  return !press.shiftKey && !press.ctrlKey && !press.metaKey && !press.altKey;
+}
+
 /**
  * What a key press asks for, if anything.
- * @param {{ key: string, shiftKey: boolean, ctrlKey: boolean, metaKey: boolean, altKey: boolean }} press
+ * @param {Press} press
  * @param {Set<string>} taken hotkeys of labels
  * @returns {"accept" | "reject" | "negative" | "brush" | null}
  */
@@ -17,12 +24,14 @@ export function wishOf(press, taken) {
 }
 
 /**
- * The hotkeys in a labeling configuration.
+ * The hotkeys in a labeling configuration, and those that somebody set for Label Studio itself.
  * @param {string} config
+ * @param {Record<string, { key?: string | null } | null> | null} keymap
  */
-export function hotkeysIn(config) {
-  const found = config.matchAll(/\bhotkey\s*=\s*(?:"([^"]*)"|'([^']*)')/gi);
-  return new Set([...found].flatMap((one) => (one[1] ?? one[2]).toLowerCase().split(",").map((key) => key.trim())));
+export function hotkeysIn(config, keymap = null) {
+  const labels = [...config.matchAll(/\bhotkey\s*=\s*(?:"([^"]*)"|'([^']*)')/gi)].map((one) => one[1] ?? one[2]);
+  const own = Object.values(keymap ?? {}).map((one) => one?.key ?? "");
+  return new Set([...labels, ...own].flatMap((one) => one.toLowerCase().split(",").map((key) => key.trim())));
 }
 
 /**

@@ -3,7 +3,7 @@
 import { Api } from "./api.js";
 import { Chip } from "./chip.js";
 import { FINISHED, isUsable, strangeness } from "./editor.js";
-import { isTyping, wishOf } from "./keys.js";
+import { isPlain, isTyping, wishOf } from "./keys.js";
 import { textsFor } from "./messages.js";
 import { Session } from "./session.js";
 
@@ -47,24 +47,18 @@ function look() {
 function onKey(press) {
   if (!session?.store || isTyping(press.target)) return;
   // A tool may be picked by this key: the smart one, before the next click.
-  setTimeout(() => session?.tick());
-  // Who is used to pressing the label's key before each point would unselect it.
-  if (session.kept.includes(press.key.toLowerCase()) && !press.ctrlKey && !press.altKey && !press.metaKey) {
-    press.stopImmediatePropagation();
-    return;
-  }
+  setTimeout(session.tick);
   const wish = wishOf(press, session.taken);
-  if (wish === null || press.repeat) return;
-  if ((wish === "accept" || wish === "reject") && !session.isPending && !session.trouble) return;
-  if (wish === "negative" || wish === "brush") {
-    if (!session.store.autoAnnotation) return;
-  }
+  const { drawing } = session;
+  const isOurs =
+    (wish === "accept" && drawing.isPending) ||
+    (wish === "reject" && (drawing.isPending || session.trouble !== null)) ||
+    ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
+    (isPlain(press) && drawing.keeps(press.key));
+  if (!isOurs) return;
   press.preventDefault();
   press.stopImmediatePropagation();
-  if (wish === "accept") session.accept();
-  else if (wish === "reject") session.reject();
-  else if (wish === "negative") session.toggleNegative();
-  else session.toggleBrush();
+  if (wish !== null && !press.repeat) session.obey(wish);
 }
 
 /** @param {MouseEvent} release */
@@ -75,5 +69,5 @@ function onRelease(release) {
     // The editor takes Alt for "not this"; the key N says so without it.
     Object.defineProperty(release, "altKey", { get: () => true });
   }
-  setTimeout(() => session?.tick());
+  setTimeout(session.tick);
 }

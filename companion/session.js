@@ -1,22 +1,11 @@
-/** One project in the page: sees what is drawn, asks SAM2, and shows how that goes. */
+/** One project in the page: which task and annotation are on the screen, how SAM2 is, and what the chip says of it. */
 
 import { Trouble } from "./api.js";
-import { Asker } from "./asking.js";
 import { Choices } from "./choices.js";
-import {
-  accept,
-  FINISHED,
-  isBrushTool,
-  keepLabel,
-  openAnnotation,
-  preferSmartTools,
-  reject,
-  remove,
-  stripGhosts,
-} from "./editor.js";
+import { Drawing } from "./drawing.js";
+import { FINISHED, isBrushTool, lacksLabel, openAnnotation, preferSmartTools } from "./editor.js";
 import { follow } from "./following.js";
 import { hotkeysIn } from "./keys.js";
-import { currentSubject, promptsAmong, stateOf, subjectOf } from "./prompts.js";
 import { statusLine } from "./status.js";
 
 /** @import { Api } from "./api.js" */
@@ -24,7 +13,6 @@ import { statusLine } from "./status.js";
 /** @import { Texts } from "./messages.js" */
 
 const TICK_MS = 250;
-const SUBMIT_PATIENCE_MS = 8_000;
 
 export class Session {
   /**
@@ -41,6 +29,7 @@ export class Session {
     this.texts = texts;
     this.page = page;
     this.choices = new Choices(page.localStorage, manager.projectId);
+    this.drawing = new Drawing(api, manager.projectId, this, page.localStorage);
     /** @type {Backend | null} */
     this.backend = null;
     /** @type {BackendState | null} */
@@ -48,27 +37,15 @@ export class Session {
     /** @type {Trouble | null} */
     this.trouble = null;
     this.isUnknown = true;
-    this.foundNothing = false;
-    this.negative = false;
-    this.acceptNext = false;
+    this.watches = 0;
     /** @type {number | null} */
     this.task = null;
     /** @type {Store | null} the one whose switches were set */
     this.prepared = null;
-    /** @type {Annotation | null} */
-    this.annotation = null;
-    /** @type {Set<string>} */
-    this.known = new Set();
-    /** @type {string | null} */
-    this.subject = null;
-    /** @type {string | null} the prompts of the last tick, to see that nobody is still dragging one */
-    this.lately = null;
-    this.suggested = false;
-    /** @type {string[]} hotkeys of the labels that stay selected for the next prompt */
-    this.kept = [];
-    this.asker = new Asker(api, manager.projectId);
     /** @type {Set<string>} */
     this.taken = new Set();
+    /** @type {((...given: any[]) => unknown)[]} Label Studio's own listeners to drawings, while ours is in their place */
+    this.stock = [];
     this.closed = false;
   }
 
@@ -78,138 +55,107 @@ export class Session {
     this.manager.on(FINISHED, this.#drawn);
     this.manager.on("lsf:entityCreate", this.#created);
     this.manager.on("lsf:beforeSaveAnnotation", this.#beforeSave);
-    this.timer = setInterval(() => this.tick(), TICK_MS);
+    this.timer = setInterval(this.tick, TICK_MS);
   }
 
   close() {
+    if (this.closed) return;
     this.closed = true;
     clearInterval(this.timer);
-    this.asker.stop();
+    this.drawing.stop();
     this.manager.off(FINISHED, this.#drawn);
     this.manager.off("lsf:entityCreate", this.#created);
     this.manager.off("lsf:beforeSaveAnnotation", this.#beforeSave);
-    for (const one of this.stock ?? []) this.manager.on(FINISHED, one);
+    for (const one of this.stock) this.manager.on(FINISHED, one);
     this.chip.hide();
   }
 
   /** @returns {Store | null} */
   get store() {
     const store = this.manager.lsf?.lsf ?? null;
-    return store?.task && !store.isLoading ? store : null;
-  }
-
-  get isBusy() {
-    return this.asker.isBusy;
-  }
-
-  /** Whether Enter and Esc are ours now. */
-  get isPending() {
-    const annotation = this.annotation;
-    if (!annotation || !this.store) return false;
-    return this.isBusy || annotation.suggestions.size > 0 || promptsAmong(annotation.regions).length > 0;
+    return !this.closed && store?.task && !store.isLoading ? store : null;
   }
 
   /** Whether a click shall mean "not this". */
   get marksNegative() {
-    return this.negative && this.store?.autoAnnotation === true;
+    return this.drawing.negative && this.store?.autoAnnotation === true;
   }
 
-  tick() {
-    const store = this.store;
+  tick = () => this.#safely(this.#look);
+
+  /** @param {"accept" | "reject" | "negative" | "brush"} wish */
+  obey(wish) {
+    this.#safely(() => {
+      if (wish === "accept") this.drawing.accept();
+      else if (wish === "reject") this.#reject();
+      else if (wish === "negative") this.drawing.negative = !this.drawing.negative;
+      else this.choices.write({ brushAsks: !this.choices.read().brushAsks });
+      this.#show();
+    });
+  }
+
+  // -- what the drawing tells
+
+  asked() {
+    this.trouble = null;
+    this.#show();
+  }
+
+  answered() {
+    if (this.state) this.state = { ...this.state, image: "ready" };
+    this.#show();
+  }
+
+  /**
+   * @param {unknown} error
+   * @param {string} requestId
+   */
+  refused(error, requestId) {
+    this.backend = null; // it may have been connected anew
+    this.#fail(error, requestId);
+    if (this.trouble?.requestId === null && this.task !== null) void this.#follow(this.task);
+  }
+
+  // -- what the page tells
+
+  #drawn = () =>
+    this.#safely(() => {
+      this.drawing.reconcile();
+      this.#show();
+    });
+
+  /** @param {Region} region */
+  #created = (region) =>
+    this.#safely(() => {
+      if (!this.store?.autoAnnotation) return;
+      const isStroke = region.type === "brushregion" && !region.dynamic && isBrushTool(this.page, region);
+      if (isStroke && this.choices.read().brushAsks) region.makeDynamic();
+      queueMicrotask(this.#drawn); // the labels are put on right after this event
+    });
+
+  /** Label Studio saves when this says true, and not at all when it throws. */
+  #beforeSave = async () => {
+    try {
+      await this.drawing.finish();
+    } catch (error) {
+      this.#giveUp(error);
+    }
+    return true;
+  };
+
+  #look = () => {
+    const { store, drawing } = this;
     if (!store) return this.chip.hide();
     if (store !== this.prepared) this.#prepare(store);
     if (store.task?.id !== this.task) this.#open(store);
-    this.#keepChoices(store);
+    this.choices.follow(store);
     const annotation = openAnnotation(store);
-    if (annotation !== this.annotation) this.#turnTo(annotation);
+    if (annotation !== drawing.annotation) drawing.turnTo(annotation);
     if (annotation && store.autoAnnotation) {
       preferSmartTools(this.page);
-      this.#notice(annotation);
-      const now = promptsAmong(annotation.regions).map(stateOf).join("\n");
-      if (now === this.lately) this.reconcile();
-      this.lately = now;
+      drawing.look();
     }
     this.#show();
-  }
-
-  /** Ask about what is drawn now, if it is not what was asked about last. */
-  reconcile() {
-    const { store, annotation } = this;
-    if (!store?.autoAnnotation || !annotation || annotation.isDrawing) return;
-    const prompts = promptsAmong(annotation.regions);
-    const states = new Set(prompts.map(stateOf));
-    if (states.size === this.known.size && [...states].every((one) => this.known.has(one))) return;
-    if (!prompts.length) return this.#forget(annotation);
-    const subject = currentSubject(prompts, this.known, this.subject);
-    const ours = prompts.filter((one) => subjectOf(one) === subject);
-    this.known = states;
-    if (subject !== this.subject) this.#leave(store, annotation, prompts);
-    this.subject = subject;
-    this.kept = keepLabel(ours[ours.length - 1]);
-    this.#ask(store, annotation, ours);
-  }
-
-  /** Enter. */
-  accept() {
-    const { store, annotation } = this;
-    if (!store || !annotation) return;
-    if (this.isBusy) {
-      this.acceptNext = true; // the annotator is quicker than the model
-      return;
-    }
-    if (!annotation.suggestions.size) return;
-    accept(store, annotation, promptsAmong(annotation.regions));
-    this.#startAfresh();
-    this.#show();
-  }
-
-  /** Esc. */
-  reject() {
-    const { annotation } = this;
-    if (!annotation) return;
-    this.#stopAsking();
-    reject(annotation);
-    this.trouble = null;
-    this.#startAfresh();
-    this.#show();
-  }
-
-  toggleNegative() {
-    this.negative = !this.negative;
-    this.#show();
-  }
-
-  toggleBrush() {
-    this.choices.write({ brushAsks: !this.choices.read().brushAsks });
-    this.#show();
-  }
-
-  #drawn = () => {
-    this.reconcile();
-    this.#show();
-  };
-
-  /** @param {Region} region */
-  #created = (region) => {
-    if (!this.store?.autoAnnotation) return;
-    const isStroke = region.type === "brushregion" && !region.dynamic && isBrushTool(this.page, region);
-    if (isStroke && this.choices.read().brushAsks) region.makeDynamic();
-    // The labels are put on right after this event.
-    setTimeout(() => this.#drawn());
-  };
-
-  /** A mask that is on the screen when somebody submits is meant; a point that is left over is not. */
-  #beforeSave = async () => {
-    const { store, annotation } = this;
-    if (store?.autoAnnotation && annotation) {
-      this.acceptNext = this.isBusy;
-      await Promise.race([this.asker.done, new Promise((resolve) => setTimeout(resolve, SUBMIT_PATIENCE_MS))]);
-      this.#stopAsking();
-      accept(store, annotation, promptsAmong(annotation.regions));
-      stripGhosts(annotation);
-      this.#startAfresh();
-    }
-    return true;
   };
 
   /**
@@ -218,19 +164,8 @@ export class Session {
    */
   #prepare(store) {
     this.prepared = store;
-    const choice = this.choices.read();
-    store.setAutoAnnotation(choice.autoAnnotation);
-    store.setAutoAcceptSuggestions(choice.autoAccept);
-    this.taken = hotkeysIn(store.config);
-  }
-
-  /** @param {Store} store */
-  #keepChoices(store) {
-    const choice = this.choices.read();
-    const { autoAnnotation, autoAcceptSuggestions: autoAccept } = store;
-    if (choice.autoAnnotation !== autoAnnotation || choice.autoAccept !== autoAccept) {
-      this.choices.write({ autoAnnotation, autoAccept });
-    }
+    this.choices.give(store);
+    this.taken = hotkeysIn(store.config, this.page.APP_SETTINGS?.editor_keymap);
   }
 
   /** @param {Store} store */
@@ -243,111 +178,28 @@ export class Session {
   }
 
   /**
-   * Another annotation is on the screen: what was asked about the last one is over.
-   * @param {Annotation | null} annotation
+   * One watch at a time: a newer one ends the older.
+   * @param {number} task
    */
-  #turnTo(annotation) {
-    this.#stopAsking();
-    this.annotation = annotation;
-    this.#startAfresh();
-  }
-
-  /** @param {number} task */
   async #follow(task) {
-    const isOurs = () => this.task === task && !this.closed;
-    try {
-      await follow(
-        this.api,
-        this.manager.projectId,
-        task,
-        (backend) => (this.backend = backend),
-        (state) => {
-          if (!isOurs()) return false;
-          this.state = state;
-          this.isUnknown = false;
-          this.#show();
-          return true;
-        },
-      );
-    } catch (error) {
-      if (isOurs()) this.#fail(error, null);
-    }
+    const number = (this.watches += 1);
+    await follow(this.api, this.manager.projectId, task, {
+      isWanted: () => this.watches === number && !this.closed,
+      found: (backend) => (this.backend = backend),
+      told: (state) => {
+        this.state = state;
+        this.isUnknown = false;
+        // What was wrong with the backend is over; what was wrong with a click is still to be read.
+        if (this.trouble?.requestId === null) this.trouble = null;
+        this.#show();
+      },
+      failed: (error) => this.#fail(error, null),
+    });
   }
 
-  /**
-   * What the editor's own buttons did: the check mark on the image leaves the prompts, and labels where none belong.
-   * @param {Annotation} annotation
-   */
-  #notice(annotation) {
-    const prompts = promptsAmong(annotation.regions);
-    const isGone = this.suggested && !annotation.suggestions.size && !this.isBusy;
-    if (isGone) {
-      stripGhosts(annotation);
-      remove(annotation, prompts.filter((one) => this.known.has(stateOf(one))));
-      this.#startAfresh();
-    }
-    this.suggested = annotation.suggestions.size > 0;
-  }
-
-  /**
-   * The last prompt was deleted: its mask goes too.
-   * @param {Annotation} annotation
-   */
-  #forget(annotation) {
-    this.#stopAsking();
-    for (const id of [...annotation.suggestions.keys()]) annotation.rejectSuggestion(id);
-    this.#startAfresh();
-  }
-
-  /**
-   * Somebody went on to another label without accepting: the mask that stood there is not lost.
-   * @param {Store} store
-   * @param {Annotation} annotation
-   * @param {Region[]} prompts
-   */
-  #leave(store, annotation, prompts) {
-    const left = this.subject === null ? [] : prompts.filter((one) => subjectOf(one) === this.subject);
-    if (annotation.suggestions.size && left.length) {
-      accept(store, annotation, left);
-    } else {
-      remove(annotation, left);
-    }
-    this.known = new Set(promptsAmong(annotation.regions).map(stateOf));
-  }
-
-  /**
-   * @param {Store} store
-   * @param {Annotation} annotation
-   * @param {Region[]} prompts
-   */
-  #ask(store, annotation, prompts) {
+  #reject() {
+    this.drawing.reject();
     this.trouble = null;
-    this.foundNothing = false;
-    this.acceptNext = false;
-    const refused = (/** @type {unknown} */ error, /** @type {string} */ id) => this.#refused(annotation, error, id);
-    this.asker.ask(store, this.backend, this.task ?? 0, prompts, this.#answered, refused);
-    this.#show();
-  }
-
-  #answered = (/** @type {any[]} */ results) => {
-    this.foundNothing = results.length === 0;
-    this.suggested = (this.annotation?.suggestions.size ?? 0) > 0;
-    if (this.state) this.state = { ...this.state, image: "ready" };
-    if (this.acceptNext || this.store?.autoAcceptSuggestions) this.accept();
-    this.acceptNext = false;
-    this.#show();
-  };
-
-  /**
-   * @param {Annotation} annotation
-   * @param {unknown} error
-   * @param {string} requestId
-   */
-  #refused(annotation, error, requestId) {
-    this.acceptNext = false;
-    if (this.annotation === annotation && this.store) reject(annotation);
-    this.#startAfresh();
-    this.#fail(error, requestId);
   }
 
   /**
@@ -360,31 +212,49 @@ export class Session {
     this.#show();
   }
 
-  #stopAsking() {
-    this.asker.stop();
-    this.acceptNext = false;
+  /**
+   * An error of ours must not cost anybody their work: then the page is Label Studio's alone again.
+   * @param {() => void} work
+   */
+  #safely(work) {
+    if (this.closed) return;
+    try {
+      work();
+    } catch (error) {
+      this.#giveUp(error);
+    }
   }
 
-  #startAfresh() {
-    this.known = new Set();
-    this.subject = null;
-    this.suggested = false;
-    this.foundNothing = false;
-    this.negative = false;
-    this.kept = [];
+  /** @param {unknown} error */
+  #giveUp(error) {
+    console.error("labelrig: the companion stops until the page is loaded again:", error);
+    this.close();
   }
 
   #show() {
-    const { store, texts } = this;
-    if (this.closed || !store) return this.chip.hide();
-    const isSuggested = (this.annotation?.suggestions.size ?? 0) > 0;
-    const { autoAnnotation } = store;
+    const { store, texts, drawing } = this;
+    if (!store) return this.chip.hide();
+    const { trouble, state, isUnknown } = this;
+    const { isBusy, isSuggested, foundNothing, negative } = drawing;
     const { brushAsks } = this.choices.read();
-    this.chip.show(statusLine({ ...this.view, autoAnnotation, isSuggested, brushAsks }, texts));
-  }
-
-  get view() {
-    const { trouble, state, isUnknown, isBusy, foundNothing, negative } = this;
-    return { trouble, state, isUnknown, isBusy, foundNothing, negative };
+    const { autoAnnotation } = store;
+    const annotation = openAnnotation(store);
+    this.chip.show(
+      statusLine(
+        {
+          autoAnnotation,
+          trouble,
+          state,
+          isUnknown,
+          isBusy,
+          isSuggested,
+          foundNothing,
+          negative,
+          lacksLabel: annotation !== null && lacksLabel(this.page, annotation),
+          brushAsks,
+        },
+        texts,
+      ),
+    );
   }
 }

@@ -15,6 +15,7 @@ import { nameOf } from "./messages.js";
  * @property {boolean} isSuggested whether a mask waits to be accepted
  * @property {boolean} foundNothing whether the last answer held no mask
  * @property {boolean} negative whether points say "not this"
+ * @property {boolean} lacksLabel whether what is drawn would be of no label
  * @property {boolean} brushAsks whether the brush asks SAM2
  */
 
@@ -31,7 +32,8 @@ export function statusLine(now, texts) {
     return { mood: "error", text: trouble.message, extra: trouble.requestId ? texts.request(trouble.requestId) : "" };
   }
   if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: "" };
-  const extra = now.negative ? texts.negative : now.brushAsks ? "" : texts.byHand;
+  const hints = [now.lacksLabel && texts.label, now.negative && texts.negative, !now.brushAsks && texts.byHand];
+  const extra = hints.filter(Boolean).join(" · ");
   const name = nameOf(state, texts);
   if (now.isBusy) return { mood: "busy", text: texts.thinking(name), extra };
   if (now.isSuggested) return { mood: "ready", text: texts.pending(name), extra };

@@ -7,6 +7,7 @@ interface Result {
 }
 
 interface Label {
+  selected: boolean;
   hotkey?: string | null;
   setSelected(selected: boolean): void;
 }
@@ -38,6 +39,7 @@ interface Region {
 interface Annotation {
   id: string;
   isDrawing: boolean;
+  names: Map<string, Control>;
   regions: Region[];
   suggestions: { size: number; keys(): Iterable<string>; has(id: string): boolean };
   history: { freeze(key: string): void; unfreeze(key: string): void };
@@ -60,11 +62,18 @@ interface Store {
   loadSuggestions(answer: Promise<unknown>, read: (answer: any) => unknown): Promise<void>;
 }
 
+/** A tag of the labeling configuration that draws or names. */
+interface Control {
+  name: string;
+  type: string;
+  isSelected?: boolean;
+}
+
 interface Tool {
   toolName: string;
   dynamic: boolean;
   mode?: string;
-  control: { name: string; smart: boolean };
+  control: Control;
 }
 
 interface Manager {
@@ -112,7 +121,11 @@ interface Backend {
 }
 
 interface Window {
-  APP_SETTINGS?: { hostname?: string; version?: { release?: string } };
+  APP_SETTINGS?: {
+    hostname?: string;
+    version?: { release?: string };
+    editor_keymap?: Record<string, { key?: string | null } | null> | null;
+  };
   dataManager?: DataManager;
   Htx?: Store;
   ToolManager?: { getInstance(of: { name: string }): Manager | undefined; allInstances(): Manager[] };

@@ -91,9 +91,10 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
         backend = repository / "backend"
         files |= {path.relative_to(repository).as_posix(): path for path in _tree(backend)}
     if service == LABEL_STUDIO:  # apart from `build`: a change of the script shall not install everything again
-        modules = [path for path in _tree(repository / COMPANION) if path.suffix == ".js"]
+        modules = {path for path in _tree(repository / COMPANION) if path.suffix == ".js"}
+        modules.add(repository / COMPANION / "main.js")  # named as missing where all are
         files |= {path.relative_to(repository).as_posix(): path for path in modules}
-        files["pages/add_companion.py"] = folder / "add_companion.py"
+        files |= {f"pages/{name}": folder / name for name in ("add_companion.py", "clicked_task.py")}
     if service == DB:
         files |= {path.name: path for path in _tree(folder)}
     missing = [str(path) for path in files.values() if not path.is_file()]

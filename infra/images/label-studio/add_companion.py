@@ -2,9 +2,9 @@
 
 Usage: python add_companion.py FOLDER, with the script's modules in FOLDER.
 
-Three things change: the modules become static files, the template of all pages names them, and the settings get the
-switch LABELRIG_COMPANION. A Label Studio that is not as we know it is left as it is, and said so: its pages work, they
-only lack the script. Doing it twice changes nothing.
+Four things change: the modules become static files, the template of all pages names them, the settings get the switch
+LABELRIG_COMPANION, and with it on they name what is sent with our clicks (clicked_task.py). A Label Studio that is not
+as we know it is left as it is, and said so: its pages work, they only lack the script. Doing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ FOLDER = "labelrig"
 END_OF_PAGE = "</body>"
 MARK = "LABELRIG_COMPANION"
 READS_SWITCH = "get_bool_env("
+CLICKS = "labelrig_clicks"
+CLICKED_TASK = Path(__file__).with_name("clicked_task.py")
+ADDED = f"""
+# Added by labelrig.
+{MARK} = get_bool_env('{MARK}', True)
+if {MARK}:
+    INTERACTIVE_DATA_SERIALIZER = '{CLICKS}.ClickedTask'
+"""
 
 
 def main(companion: Path) -> int:
@@ -54,7 +62,8 @@ def add(label_studio: Path, companion: Path) -> int:
     source = f"{{{{settings.HOSTNAME}}}}/static/{where}/main.js"
     script = f'{{% if settings.{MARK} %}}<script type="module" src="{source}"></script>{{% endif %}}\n'
     template.write_text(page.replace(END_OF_PAGE, script + END_OF_PAGE), "utf-8")
-    settings.write_text(f"{code}\n# Added by labelrig.\n{MARK} = {READS_SWITCH}'{MARK}', True)\n", "utf-8")
+    shutil.copyfile(CLICKED_TASK, label_studio / f"{CLICKS}.py")
+    settings.write_text(code + ADDED, "utf-8")
     sys.stdout.write(f"the companion was added as static/{where}\n")
     return 0
 

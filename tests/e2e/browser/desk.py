@@ -17,23 +17,27 @@ import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Playwright, Response
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
 
 Mask = NDArray[np.bool_]
 XY = tuple[float, float]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
-COLOURS = 96  # enough for a page, and a quarter of the size
-VIEW = {"width": 1280, "height": 800}
+COLOURS = 64  # enough for a page, and a quarter of the size
+EDITOR = ".lsf-main-content"  # the pictures leave the list of tasks and the panels out
+VIEW = {"width": 1440, "height": 900}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
-# Where a point of the image, in percent, is on the screen.
+# Where a point of the image, in percent, is on the screen; a long palette pushes the image out of it.
 PLACE = f"""([x, y]) => {{
-  const image = {SELECTED}.names.get('image');
-  const box = image.stageRef.content.getBoundingClientRect();
-  const scale = image.stageScale;
-  return [box.x + x / 100 * image.stageWidth * scale, box.y + y / 100 * image.stageHeight * scale];
+  const image = {SELECTED}.names.get('image'), canvas = image.stageRef.content;
+  const place = () => {{
+    const box = canvas.getBoundingClientRect(), scale = image.stageScale;
+    return [box.x + x / 100 * image.stageWidth * scale, box.y + y / 100 * image.stageHeight * scale];
+  }};
+  if (!canvas.contains(document.elementFromPoint(...place()))) canvas.scrollIntoView({{ block: 'center' }});
+  return place();
 }}"""
 # Label Studio builds the annotation twice while a task opens, and a label that was picked in between is lost: the task
 # is open when the same annotation has been there for a while.
@@ -86,6 +90,8 @@ class Desk:
         self.page: Page = self.context.new_page()
         self.failures: list[str] = []
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
+        # Our script catches its own errors, so that nobody's work is lost, and says them here.
+        self.page.on("console", self._listen)
         self.size_wh = (0, 0)
 
     def close(self) -> None:
@@ -107,6 +113,11 @@ class Desk:
         self.page.wait_for_function(OPEN, arg=task)
 
     # -- what people do
+
+    def pick_row(self, row: int, task: int) -> None:
+        """Click on another task in the list beside the image: the page is not loaded anew."""
+        self.page.locator(".lsf-table-row").nth(row).click()
+        self.page.wait_for_function(OPEN, arg=task)
 
     def label(self, name: str) -> None:
         """Press the label's key, and look that it is picked."""
@@ -196,8 +207,14 @@ class Desk:
         if folder := os.environ.get(SCREENSHOTS):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.wait_for_timeout(400)  # tool tips and colours settle
-            whole = Image.open(io.BytesIO(self.page.screenshot()))
-            whole.quantize(COLOURS).save(Path(folder) / f"{name}.png", optimize=True)
+            editor = self.page.locator(EDITOR)
+            shown = editor.first.screenshot() if editor.count() else self.page.screenshot()
+            image = Image.open(io.BytesIO(shown)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            image.save(Path(folder) / f"{name}.png", optimize=True)
+
+    def _listen(self, line: ConsoleMessage) -> None:
+        if line.text.startswith("labelrig: the companion stops"):
+            self.failures.append(line.text)
 
     def _place(self, xy: XY) -> tuple[float, float]:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]

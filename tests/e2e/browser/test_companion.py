@@ -78,7 +78,6 @@ def test_the_first_ten_minutes(desk: Desk, bench: Bench, scenes: list[Scene], ro
     accepted(desk)
 
     annotation = desk.submit()
-    desk.shot("submitted")
     stored = clicks.read_back(round_, annotation)
     assert [one.labels for one in stored] == [(one.label,) for one in (first, second, third)]
     for found, one in zip(stored, (first, second, third), strict=True):

@@ -42,7 +42,8 @@ def test_points_and_boxes_become_masks(stock: Desk, scenes: list[Scene], round_:
     first, second = scenes[0].objects[:2]
     stock.page.get_by_test_id("bottombar-auto-annotation-toggle").click()
     stock.page.evaluate("() => document.activeElement.blur()")  # the switch would get the keys
-    stock.key("m")  # Auto-Detect: the smart key point
+    smart = stock.page.locator(".lsf-tool_smart").first
+    smart.click()  # Auto-Detect: the smart key point
     stock.label(first.label)
     with stock.asking():
         stock.click(first.click_xy)
@@ -54,7 +55,7 @@ def test_points_and_boxes_become_masks(stock: Desk, scenes: list[Scene], round_:
     assert refined[second.mask()].mean() <= 0.1
     accept(stock)
 
-    stock.key("m")  # and once more: the smart rectangle
+    smart.click()  # and once more: the smart rectangle
     stock.label(second.label)  # with one palette for all tools, the first label was picked until now
     left, top, right, bottom = second.box_xyxy
     with stock.asking():

@@ -3,7 +3,6 @@ import test from "node:test";
 
 import { Trouble } from "../../../companion/api.js";
 import { Asker } from "../../../companion/asking.js";
-import { follow } from "../../../companion/following.js";
 import { textsFor } from "../../../companion/messages.js";
 import { statusLine } from "../../../companion/status.js";
 import { region } from "./fakes.mjs";
@@ -66,34 +65,19 @@ test("a refusal is told with the question's id", async () => {
   assert.deepEqual(told, [[error, asked[0].requestId]]);
 });
 
-test("an opened task is followed until its image is ready", async () => {
-  const states = [{ backend: "loading" }, { backend: "ready", image: "encoding" }, { backend: "ready", image: "ready" }];
-  const api = { backend: async () => backend, troubleOf: () => null, state: async () => states.shift() };
-  const told = [];
-  await follow(api, 7, 5, () => {}, (state) => Boolean(told.push(state.image ?? state.backend)));
-  assert.deepEqual(told, ["loading", "encoding", "ready"]);
-});
-
-test("what will fail is said when the task opens", async () => {
-  const state = { backend: "ready", image: "failed", reason: "it is cut off" };
-  const api = { backend: async () => backend, troubleOf: () => null, state: async () => state };
-  await assert.rejects(follow(api, 7, 5, () => {}, () => true), { message: "it is cut off" });
-  const trouble = new Trouble("it is stopped");
-  await assert.rejects(follow({ ...api, troubleOf: () => trouble }, 7, 5, () => {}, () => true), trouble);
-});
-
 test("the line says the most urgent thing", () => {
   const texts = textsFor(["en"]);
   const state = { backend: "ready", model: "tiny", device: "cuda:0", image: "ready" };
   const calm = {
     autoAnnotation: true, trouble: null, state, isUnknown: false, isBusy: false, isSuggested: false,
-    foundNothing: false, negative: false, brushAsks: true,
+    foundNothing: false, negative: false, lacksLabel: false, brushAsks: true,
   };
   const name = "SAM2 tiny (cuda:0)";
   const lines = [
     [{}, "ready", texts.ready(name), ""],
     [{ negative: true }, "ready", texts.ready(name), texts.negative],
     [{ brushAsks: false }, "ready", texts.ready(name), texts.byHand],
+    [{ lacksLabel: true, negative: true }, "ready", texts.ready(name), `${texts.label} · ${texts.negative}`],
     [{ state: { ...state, image: "encoding" } }, "busy", texts.encoding(name), ""],
     [{ state: { backend: "loading", model: "tiny" } }, "busy", texts.loading("tiny"), ""],
     [{ isUnknown: true, state: null }, "quiet", texts.starting, ""],

@@ -51,6 +51,12 @@ test("a label's own key stays the label's", () => {
   assert.equal(wishOf(press("B", { shiftKey: true }), taken), null);
 });
 
+test("a key that somebody set for Label Studio itself stays Label Studio's", () => {
+  const keymap = { "tool:zoom-in": { key: "N" }, "tool:pan": null, "tool:move": { key: null } };
+  assert.equal(wishOf(press("n"), hotkeysIn("<View/>", keymap)), null);
+  assert.equal(wishOf(press("n"), hotkeysIn("<View/>", null)), "negative");
+});
+
 test("somebody who types text is left alone, somebody on a switch is not", () => {
   for (const [target, typing] of [
     [{ tagName: "TEXTAREA" }, true],
@@ -74,6 +80,27 @@ test("choices are of a project, and a broken store is the first time", () => {
   assert.deepEqual(new Choices(storage, 2).read(), first);
   held.set("labelrig:project:2", "{");
   assert.deepEqual(new Choices(storage, 2).read(), first);
+});
+
+test("two tabs with different switches do not overrule each other", () => {
+  const held = new Map();
+  const storage = { getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
+  const tab = () => {
+    const store = { setAutoAnnotation: (on) => (store.autoAnnotation = on), setAutoAcceptSuggestions: (on) => (store.autoAcceptSuggestions = on) };
+    const choices = new Choices(storage, 1);
+    choices.give(store);
+    return { store, choices };
+  };
+  const [here, there] = [tab(), tab()];
+  here.store.setAutoAnnotation(false);
+  for (const { store, choices } of [here, there, here, there]) choices.follow(store);
+  assert.equal(there.store.autoAnnotation, true);
+  assert.equal(new Choices(storage, 1).read().autoAnnotation, false);
+});
+
+test("a browser that keeps nothing stops nobody", () => {
+  const storage = { getItem: () => null, setItem: () => { throw new Error("full"); } };
+  new Choices(storage, 1).write({ brushAsks: false });
 });
 
 test("an unknown version is left alone", () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -59,7 +60,28 @@ def test_the_page_names_the_script_behind_the_switch(script: ModuleType, label_s
     )
     assert (label_studio / "templates" / "base.html").read_text() == PAGE.replace("</body>", tag + "</body>")
     added = (label_studio / "core" / "settings" / "label_studio.py").read_text().removeprefix(SETTINGS)
-    assert added == "\n# Added by labelrig.\nLABELRIG_COMPANION = get_bool_env('LABELRIG_COMPANION', True)\n"
+    assert added == (
+        "\n# Added by labelrig.\nLABELRIG_COMPANION = get_bool_env('LABELRIG_COMPANION', True)\n"
+        "if LABELRIG_COMPANION:\n    INTERACTIVE_DATA_SERIALIZER = 'labelrig_clicks.ClickedTask'\n"
+    )
+
+
+def test_the_clicks_serializer_is_the_one_that_the_settings_name(
+    script: ModuleType, label_studio: Path, companion: Path
+) -> None:
+    """Both switches by one: with it off, Label Studio's own setting holds."""
+    script.add(label_studio, companion)
+    assert "class ClickedTask(" in (label_studio / "labelrig_clicks.py").read_text()
+    code = (label_studio / "core" / "settings" / "label_studio.py").read_text()
+    for switch, expected in ((True, "labelrig_clicks.ClickedTask"), (False, "theirs")):
+        values = {"get_bool_env": lambda name, default, on=switch: on, "INTERACTIVE_DATA_SERIALIZER": "theirs"}
+        exec(code, values)  # noqa: S102
+        assert values["INTERACTIVE_DATA_SERIALIZER"] == expected
+
+
+def test_the_script_sends_the_header_that_the_serializer_looks_for() -> None:
+    (header,) = re.findall(r'^HEADER = "([^"]+)"', SCRIPT.with_name("clicked_task.py").read_text(), re.MULTILINE)
+    assert f'"{header}": "1"' in (REPOSITORY / "companion" / "api.js").read_text()
 
 
 def test_a_second_time_changes_nothing(script: ModuleType, label_studio: Path, companion: Path) -> None:

@@ -1,0 +1,224 @@
+/** What is drawn in one annotation and not accepted yet: asks SAM2 about it, and keeps or takes back what came. */
+
+import { Asker } from "./asking.js";
+import { accept, isPicked, keepLabel, reject, remove, stripGhosts } from "./editor.js";
+import { Leftovers } from "./leftovers.js";
+import { currentSubject, promptsAmong, stateOf, subjectOf } from "./prompts.js";
+
+/** @import { Api } from "./api.js" */
+
+const SUBMIT_PATIENCE_MS = 8_000;
+
+/**
+ * @typedef {object} Surroundings what the session knows, and is told
+ * @property {Store | null} store
+ * @property {Backend | null} backend
+ * @property {number | null} task
+ * @property {() => void} asked
+ * @property {() => void} answered
+ * @property {(error: unknown, requestId: string) => void} refused
+ */
+
+export class Drawing {
+  /**
+   * @param {Api} api
+   * @param {number | string} project
+   * @param {Surroundings} around
+   * @param {Pick<Storage, "getItem" | "setItem">} storage
+   */
+  constructor(api, project, around, storage) {
+    this.around = around;
+    this.leftovers = new Leftovers(storage);
+    this.asker = new Asker(api, project);
+    /** @type {Annotation | null} */
+    this.annotation = null;
+    this.negative = false;
+    this.foundNothing = false;
+    this.acceptNext = false;
+    /** @type {Set<string>} states of the prompts when they were looked at before */
+    this.known = new Set();
+    /** @type {string | null} */
+    this.subject = null;
+    /** @type {string | null} the prompts of the last look, to see that nobody is still dragging one */
+    this.lately = null;
+    this.suggested = false;
+    /** @type {Label[]} those that stay picked for the next prompt */
+    this.kept = [];
+  }
+
+  get isBusy() {
+    return this.asker.isBusy;
+  }
+
+  get isSuggested() {
+    return (this.annotation?.suggestions.size ?? 0) > 0;
+  }
+
+  /** Whether there is something to accept or take back. */
+  get isPending() {
+    if (!this.annotation || !this.around.store) return false;
+    return this.isBusy || this.isSuggested || promptsAmong(this.annotation.regions).length > 0;
+  }
+
+  /**
+   * Whether a label with this key stays picked: who presses it before each point would unselect it.
+   * @param {string} key
+   */
+  keeps(key) {
+    return this.kept.some((one) => one.hotkey?.toLowerCase() === key.toLowerCase() && isPicked(one));
+  }
+
+  /**
+   * Another annotation is on the screen: what was asked about the last one is over.
+   * @param {Annotation | null} annotation
+   */
+  turnTo(annotation) {
+    this.stop();
+    this.annotation = annotation;
+    this.#startAfresh();
+  }
+
+  /** Look at all of it, four times a second: whatever changed a prompt (undo, a drag, the editor's own buttons). */
+  look() {
+    const { annotation } = this;
+    if (!annotation) return;
+    for (const one of this.leftovers.among(annotation.regions)) one.deleteRegion();
+    this.#notice(annotation);
+    const prompts = promptsAmong(annotation.regions);
+    this.leftovers.note(prompts);
+    const now = prompts.map(stateOf).join("\n");
+    if (now === this.lately) this.reconcile();
+    this.lately = now;
+  }
+
+  /** Ask about what is drawn now, if it is not what was asked about last. */
+  reconcile() {
+    const { annotation, around } = this;
+    const { store } = around;
+    if (!store?.autoAnnotation || !annotation || annotation.isDrawing) return;
+    const prompts = promptsAmong(annotation.regions);
+    const states = new Set(prompts.map(stateOf));
+    if (states.size === this.known.size && [...states].every((one) => this.known.has(one))) return;
+    if (!prompts.length) return this.#forget(annotation);
+    const subject = currentSubject(prompts, this.known, this.subject);
+    const ours = prompts.filter((one) => subjectOf(one) === subject);
+    this.known = states;
+    if (subject !== this.subject) this.#leave(store, annotation, prompts);
+    this.subject = subject;
+    this.kept = keepLabel(ours[ours.length - 1]);
+    this.#ask(store, annotation, ours);
+  }
+
+  /** Enter. */
+  accept() {
+    const { annotation } = this;
+    const { store } = this.around;
+    if (!store || !annotation) return;
+    if (this.isBusy) {
+      this.acceptNext = true; // the annotator is quicker than the model
+      return;
+    }
+    if (!annotation.suggestions.size) return;
+    accept(store, annotation, promptsAmong(annotation.regions));
+    this.#startAfresh();
+  }
+
+  /** Esc. */
+  reject() {
+    this.stop();
+    if (this.annotation && this.around.store) reject(this.annotation);
+    this.#startAfresh();
+  }
+
+  /** A mask that is on the screen when somebody submits is meant; a point that is left over is not. */
+  async finish() {
+    const { annotation } = this;
+    const { store } = this.around;
+    if (!store?.autoAnnotation || !annotation) return;
+    await Promise.race([this.asker.done, new Promise((resolve) => setTimeout(resolve, SUBMIT_PATIENCE_MS))]);
+    this.stop();
+    if (this.isPending) accept(store, annotation, promptsAmong(annotation.regions));
+    stripGhosts(annotation);
+    this.#startAfresh();
+  }
+
+  stop() {
+    this.asker.stop();
+    this.acceptNext = false;
+  }
+
+  /**
+   * What the editor's own buttons did: the check mark on the image leaves the prompts, and labels where none belong.
+   * @param {Annotation} annotation
+   */
+  #notice(annotation) {
+    const isGone = this.suggested && !annotation.suggestions.size && !this.isBusy;
+    if (isGone) {
+      stripGhosts(annotation);
+      remove(annotation, promptsAmong(annotation.regions).filter((one) => this.known.has(stateOf(one))));
+      this.#startAfresh();
+    }
+    this.suggested = annotation.suggestions.size > 0;
+  }
+
+  /**
+   * The last prompt was deleted: its mask goes too.
+   * @param {Annotation} annotation
+   */
+  #forget(annotation) {
+    this.stop();
+    for (const id of [...annotation.suggestions.keys()]) annotation.rejectSuggestion(id);
+    this.#startAfresh();
+  }
+
+  /**
+   * Somebody went on to another label without accepting: the mask that stood there is not lost.
+   * @param {Store} store
+   * @param {Annotation} annotation
+   * @param {Region[]} prompts
+   */
+  #leave(store, annotation, prompts) {
+    const left = this.subject === null ? [] : prompts.filter((one) => subjectOf(one) === this.subject);
+    if (annotation.suggestions.size && left.length) {
+      accept(store, annotation, left);
+    } else {
+      remove(annotation, left);
+    }
+    this.known = new Set(promptsAmong(annotation.regions).map(stateOf));
+  }
+
+  /**
+   * @param {Store} store
+   * @param {Annotation} annotation
+   * @param {Region[]} prompts
+   */
+  #ask(store, annotation, prompts) {
+    this.foundNothing = false;
+    this.acceptNext = false;
+    const { backend, task } = this.around;
+    this.asker.ask(store, backend, task ?? 0, prompts, this.#answered, (error, requestId) => {
+      this.acceptNext = false;
+      if (this.annotation === annotation && this.around.store) reject(annotation);
+      this.#startAfresh();
+      this.around.refused(error, requestId);
+    });
+    this.around.asked();
+  }
+
+  #answered = (/** @type {any[]} */ results) => {
+    this.foundNothing = results.length === 0;
+    this.suggested = this.isSuggested;
+    if (this.acceptNext || this.around.store?.autoAcceptSuggestions) this.accept();
+    this.acceptNext = false;
+    this.around.answered();
+  };
+
+  #startAfresh() {
+    this.known = new Set();
+    this.subject = null;
+    this.suggested = false;
+    this.foundNothing = false;
+    this.negative = false;
+    this.kept = [];
+  }
+}

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Drawing } from "../../../companion/drawing.js";
+import { region } from "./fakes.mjs";
+
+/** An annotation, a store and an Api as far as a drawing looks; answers come when the test says so. */
+function bench() {
+  const held = new Map();
+  const storage = { getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
+  const annotation = {
+    isDrawing: false,
+    regions: [],
+    suggestions: new Map(),
+    history: { freeze: () => {}, unfreeze: () => {} },
+    unselectAll: () => {},
+    acceptSuggestion: (id) => {
+      annotation.suggestions.delete(id);
+      add({ id, type: "brushregion", dynamic: false });
+    },
+    rejectSuggestion: (id) => annotation.suggestions.delete(id),
+  };
+  const add = (given) => {
+    const one = region(given);
+    Object.assign(one, {
+      setDrawing: (value) => (one.isDrawing = value),
+      deleteRegion: () => annotation.regions.splice(annotation.regions.indexOf(one), 1),
+    });
+    annotation.regions.push(one);
+    return one;
+  };
+  const store = {
+    autoAnnotation: true,
+    autoAcceptSuggestions: false,
+    settings: { continuousLabeling: false },
+    loadSuggestions: async (answer, read) => {
+      try {
+        const results = read(await answer);
+        annotation.suggestions.clear();
+        for (const one of results) annotation.suggestions.set(one.id, one);
+      } catch {
+        // as Label Studio does
+      }
+    },
+  };
+  const asked = [];
+  const api = {
+    masks: (project, backend, task, entries, requestId, signal) =>
+      new Promise((resolve, reject) => asked.push({ ids: entries.map((one) => one.id), signal, resolve, reject })),
+  };
+  const told = [];
+  const around = {
+    store,
+    backend: { id: 3 },
+    task: 5,
+    asked: () => told.push("asked"),
+    answered: () => told.push("answered"),
+    refused: (error) => told.push(error.message),
+  };
+  const drawing = new Drawing(api, 7, around, storage);
+  drawing.turnTo(annotation);
+  return { annotation, add, store, asked, told, drawing, storage };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve));
+const types = (annotation) => annotation.regions.map((one) => one.type);
+
+test("a prompt is asked about once, and its mask waits", async () => {
+  const { add, asked, told, drawing } = bench();
+  add();
+  drawing.reconcile();
+  drawing.reconcile();
+  await turn();
+  assert.equal(asked.length, 1);
+  asked[0].resolve([{ id: "m" }]);
+  await turn();
+  assert.deepEqual(told, ["asked", "answered"]);
+  assert.deepEqual([drawing.isBusy, drawing.isSuggested, drawing.isPending], [false, true, true]);
+});
+
+test("what is being dragged is not asked about until it stands still", async () => {
+  const { add, asked, drawing } = bench();
+  const box = add({ type: "rectangleregion" });
+  drawing.look();
+  box.x = 30;
+  drawing.look();
+  assert.equal(asked.length, 0);
+  drawing.look();
+  await turn();
+  assert.equal(asked.length, 1);
+});
+
+test("Enter keeps the mask and removes the prompts", async () => {
+  const { annotation, add, asked, drawing } = bench();
+  add();
+  drawing.reconcile();
+  await turn();
+  asked[0].resolve([{ id: "m" }]);
+  await turn();
+  drawing.accept();
+  assert.deepEqual(types(annotation), ["brushregion"]);
+  drawing.look();
+  drawing.look();
+  assert.equal(asked.length, 1);
+});
+
+test("Enter before the answer takes it when it comes", async () => {
+  const { annotation, add, asked, drawing } = bench();
+  add();
+  drawing.reconcile();
+  await turn();
+  drawing.accept();
+  asked[0].resolve([{ id: "m" }]);
+  await turn();
+  assert.deepEqual([types(annotation), annotation.suggestions.size], [["brushregion"], 0]);
+});
+
+test("Esc stops the question and takes everything back", async () => {
+  const { annotation, add, asked, told, drawing } = bench();
+  add();
+  drawing.reconcile();
+  await turn();
+  drawing.reject();
+  assert.equal(asked[0].signal.aborted, true);
+  asked[0].reject(new Error("stopped"));
+  await turn();
+  assert.deepEqual([types(annotation), told], [[], ["asked"]]);
+});
+
+test("after an error no prompt stays", async () => {
+  const { annotation, add, asked, told, drawing } = bench();
+  add();
+  drawing.reconcile();
+  await turn();
+  asked[0].reject(new Error("it is cut off"));
+  await turn();
+  assert.deepEqual([types(annotation), told], [[], ["asked", "it is cut off"]]);
+});
+
+test("another label keeps the mask that waited", async () => {
+  const { annotation, add, asked, drawing } = bench();
+  add({ label: "Sky" });
+  drawing.reconcile();
+  await turn();
+  asked[0].resolve([{ id: "m" }]);
+  await turn();
+  add({ label: "Road" });
+  drawing.reconcile();
+  assert.deepEqual(types(annotation), ["keypointregion", "brushregion"]);
+  assert.equal(annotation.regions[0].labelName, "Road");
+});
+
+test("saving waits for the answer and takes it; with nothing drawn it changes nothing", async () => {
+  const { annotation, add, asked, drawing } = bench();
+  await drawing.finish();
+  add();
+  drawing.reconcile();
+  await turn();
+  const saved = drawing.finish();
+  asked[0].resolve([{ id: "m" }]);
+  await saved;
+  assert.deepEqual(types(annotation), ["brushregion"]);
+});
+
+test("a point that a draft kept goes, one that is no prompt of ours stays", () => {
+  const { annotation, add, drawing } = bench();
+  const prompt = add({ id: "ours" });
+  drawing.look();
+  prompt.dynamic = false; // as a reopened draft has it
+  add({ id: "theirs", dynamic: false });
+  drawing.look();
+  assert.deepEqual(annotation.regions.map((one) => one.cleanId), ["theirs"]);
+});
+
+test("only the key of a label that is still picked is kept", async () => {
+  const { add, drawing } = bench();
+  const label = { hotkey: "Q", selected: false, setSelected: (value) => (label.selected = value) };
+  add({ results: [{ type: "labels", selectedLabels: [label], serialize: () => null }] });
+  drawing.reconcile();
+  assert.deepEqual([drawing.keeps("q"), drawing.keeps("w")], [true, false]);
+  label.setSelected(false);
+  assert.equal(drawing.keeps("q"), false);
+});

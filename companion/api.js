@@ -60,24 +60,26 @@ export class Api {
   }
 
   /**
-   * The results for some prompts.
+   * The mask for some prompts.
    * @param {number | string} project
    * @param {Backend} backend
    * @param {number} task
    * @param {PromptEntry[]} entries
+   * @param {number} candidate which of the model's masks, 0 the one that it trusts most
    * @param {string} requestId
    * @param {AbortSignal} signal
-   * @returns {Promise<any[]>}
+   * @returns {Promise<Answer>}
    */
-  async masks(project, backend, task, entries, requestId, signal) {
+  async mask(project, backend, task, entries, candidate, requestId, signal) {
     const stop = new AbortController();
-    const context = { result: entries, request_id: requestId };
+    const context = { result: entries, request_id: requestId, candidate };
     const limit = AbortSignal.any([signal, stop.signal]);
     const answer = this.#interactive(backend, task, context, requestId, CLICK_LIMIT_MS, limit, project);
     const silence = this.#silence(project, stop.signal);
     try {
       const data = await Promise.race([answer, silence]);
-      return /** @type {{ result?: any[] } | null} */ (data)?.result ?? [];
+      const { result, candidates } = /** @type {{ result?: any[], candidates?: number } | null} */ (data) ?? {};
+      return { results: result ?? [], candidates: candidates ?? 1 };
     } finally {
       stop.abort();
       answer.catch(() => {});

@@ -31,17 +31,18 @@ export class Asker {
    * @param {Backend | null} backend null: it is still to be found
    * @param {number} task
    * @param {Region[]} prompts
-   * @param {(results: any[]) => void} answered not called for a question that was stopped
+   * @param {number} candidate which of the model's masks
+   * @param {(answer: Answer) => void} answered not called for a question that was stopped
    * @param {(error: unknown, requestId: string) => void} refused the same
    */
-  ask(store, backend, task, prompts, answered, refused) {
+  ask(store, backend, task, prompts, candidate, answered, refused) {
     this.stop();
     const control = new AbortController();
     const requestId = randomHex(4);
-    const answer = this.#masks(backend, task, entriesOf(prompts), requestId, control.signal);
-    const shown = store.loadSuggestions(answer, (results) => underNewIds(results, prompts, () => randomHex(16)));
+    const answer = this.#mask(backend, task, entriesOf(prompts), candidate, requestId, control.signal);
+    const shown = store.loadSuggestions(answer, ({ results }) => underNewIds(results, prompts, () => randomHex(16)));
     const done = Promise.all([answer, shown]).then(
-      ([results]) => this.#end(control) && answered(results),
+      ([came]) => this.#end(control) && answered(came),
       (error) => this.#end(control) && refused(error, requestId),
     );
     this.current = { control, done: done.then(() => {}) };
@@ -63,12 +64,15 @@ export class Asker {
    * @param {Backend | null} backend
    * @param {number} task
    * @param {PromptEntry[]} entries
+   * @param {number} candidate
    * @param {string} requestId
    * @param {AbortSignal} signal
+   * @returns {Promise<Answer>}
    */
-  async #masks(backend, task, entries, requestId, signal) {
+  async #mask(backend, task, entries, candidate, requestId, signal) {
     const asked = backend ?? (await this.api.backend(this.project));
-    return asked === null ? [] : this.api.masks(this.project, asked, task, entries, requestId, signal);
+    if (asked === null) return { results: [], candidates: 1 };
+    return this.api.mask(this.project, asked, task, entries, candidate, requestId, signal);
   }
 }
 

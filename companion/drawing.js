@@ -35,6 +35,11 @@ export class Drawing {
     this.negative = false;
     this.foundNothing = false;
     this.acceptNext = false;
+    /** Which of the model's masks is on the screen, and of how many. */
+    this.candidate = 0;
+    this.candidates = 1;
+    /** @type {string | null} the lone point that it was chosen for: as long as it stays, so does the choice */
+    this.chosenFor = null;
     /** @type {Set<string>} states of the prompts when they were looked at before */
     this.known = new Set();
     /** @type {string | null} */
@@ -52,6 +57,11 @@ export class Drawing {
 
   get isSuggested() {
     return (this.annotation?.suggestions.size ?? 0) > 0;
+  }
+
+  /** Whether the model has other masks for what is drawn. */
+  get offersMore() {
+    return !this.isBusy && this.candidates > 1;
   }
 
   /** Whether there is something to accept or take back. */
@@ -106,6 +116,18 @@ export class Drawing {
     if (subject !== this.subject) this.#leave(store, annotation, prompts);
     this.subject = subject;
     this.kept = keepLabel(ours[ours.length - 1]);
+    if (this.chosenFor === null || !states.has(this.chosenFor)) this.#choose(0, null);
+    this.#ask(store, annotation, ours);
+  }
+
+  /** The model's next mask: a lone point may mean a part or the whole. */
+  next() {
+    const { annotation } = this;
+    const { store } = this.around;
+    if (!store || !annotation || !this.offersMore) return;
+    const ours = promptsAmong(annotation.regions).filter((one) => subjectOf(one) === this.subject);
+    if (ours.length !== 1) return;
+    this.#choose((this.candidate + 1) % this.candidates, stateOf(ours[0]));
     this.#ask(store, annotation, ours);
   }
 
@@ -195,8 +217,9 @@ export class Drawing {
   #ask(store, annotation, prompts) {
     this.foundNothing = false;
     this.acceptNext = false;
+    this.candidates = 1;
     const { backend, task } = this.around;
-    this.asker.ask(store, backend, task ?? 0, prompts, this.#answered, (error, requestId) => {
+    this.asker.ask(store, backend, task ?? 0, prompts, this.candidate, this.#answered, (error, requestId) => {
       this.acceptNext = false;
       if (this.annotation === annotation && this.around.store) reject(annotation);
       this.#startAfresh();
@@ -205,15 +228,27 @@ export class Drawing {
     this.around.asked();
   }
 
-  #answered = (/** @type {any[]} */ results) => {
+  #answered = (/** @type {Answer} */ { results, candidates }) => {
     this.foundNothing = results.length === 0;
+    this.candidates = candidates;
     this.suggested = this.isSuggested;
     if (this.acceptNext || this.around.store?.autoAcceptSuggestions) this.accept();
     this.acceptNext = false;
     this.around.answered();
   };
 
+  /**
+   * @param {number} candidate
+   * @param {string | null} point
+   */
+  #choose(candidate, point) {
+    this.candidate = candidate;
+    this.chosenFor = point;
+  }
+
   #startAfresh() {
+    this.#choose(0, null);
+    this.candidates = 1;
     this.known = new Set();
     this.subject = null;
     this.suggested = false;

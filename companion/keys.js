@@ -11,7 +11,7 @@ export function isPlain(press) {
  * What a key press asks for, if anything.
  * @param {Press} press
  * @param {Set<string>} taken hotkeys of labels
- * @returns {"accept" | "reject" | "negative" | "brush" | null}
+ * @returns {"accept" | "reject" | "negative" | "next" | "brush" | null}
  */
 export function wishOf(press, taken) {
   if (press.ctrlKey || press.metaKey || press.altKey) return null;
@@ -19,6 +19,7 @@ export function wishOf(press, taken) {
   if (key === "enter" && !press.shiftKey) return "accept";
   if (key === "escape") return "reject";
   if (key === "n" && !press.shiftKey && !taken.has("n")) return "negative";
+  if (key === "c" && !press.shiftKey && !taken.has("c")) return "next";
   if (key === "b" && press.shiftKey && !taken.has("shift+b")) return "brush";
   return null;
 }

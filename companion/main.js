@@ -53,6 +53,7 @@ function onKey(press) {
   const isOurs =
     (wish === "accept" && drawing.isPending) ||
     (wish === "reject" && (drawing.isPending || session.trouble !== null)) ||
+    (wish === "next" && drawing.offersMore) ||
     ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
     (isPlain(press) && drawing.keeps(press.key));
   if (!isOurs) return;

@@ -83,11 +83,12 @@ export class Session {
 
   tick = () => this.#safely(this.#look);
 
-  /** @param {"accept" | "reject" | "negative" | "brush"} wish */
+  /** @param {"accept" | "reject" | "negative" | "next" | "brush"} wish */
   obey(wish) {
     this.#safely(() => {
       if (wish === "accept") this.drawing.accept();
       else if (wish === "reject") this.#reject();
+      else if (wish === "next") this.drawing.next();
       else if (wish === "negative") this.drawing.negative = !this.drawing.negative;
       else this.choices.write({ brushAsks: !this.choices.read().brushAsks });
       this.#show();
@@ -235,7 +236,7 @@ export class Session {
     const { store, texts, drawing } = this;
     if (!store) return this.chip.hide();
     const { trouble, state, isUnknown } = this;
-    const { isBusy, isSuggested, foundNothing, negative } = drawing;
+    const { isBusy, isSuggested, foundNothing, negative, candidate, candidates } = drawing;
     const { brushAsks } = this.choices.read();
     const { autoAnnotation } = store;
     const annotation = openAnnotation(store);
@@ -249,6 +250,8 @@ export class Session {
           isBusy,
           isSuggested,
           foundNothing,
+          candidate,
+          candidates,
           negative,
           lacksLabel: annotation !== null && lacksLabel(this.page, annotation),
           brushAsks,

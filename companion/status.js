@@ -14,6 +14,8 @@ import { nameOf } from "./messages.js";
  * @property {boolean} isBusy whether a click waits for its answer
  * @property {boolean} isSuggested whether a mask waits to be accepted
  * @property {boolean} foundNothing whether the last answer held no mask
+ * @property {number} candidate which of the model's masks is on the screen, from 0
+ * @property {number} candidates of how many
  * @property {boolean} negative whether points say "not this"
  * @property {boolean} lacksLabel whether what is drawn would be of no label
  * @property {boolean} brushAsks whether the brush asks SAM2
@@ -32,7 +34,12 @@ export function statusLine(now, texts) {
     return { mood: "error", text: trouble.message, extra: trouble.requestId ? texts.request(trouble.requestId) : "" };
   }
   if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: "" };
-  const hints = [now.lacksLabel && texts.label, now.negative && texts.negative, !now.brushAsks && texts.byHand];
+  const hints = [
+    now.candidates > 1 && texts.another(now.candidate + 1, now.candidates),
+    now.lacksLabel && texts.label,
+    now.negative && texts.negative,
+    !now.brushAsks && texts.byHand,
+  ];
   const extra = hints.filter(Boolean).join(" · ");
   const name = nameOf(state, texts);
   if (now.isBusy) return { mood: "busy", text: texts.thinking(name), extra };

@@ -101,6 +101,12 @@ interface PromptEntry {
   value: Record<string, any>;
 }
 
+/** What came for some prompts: Label Studio's results, and of how many masks they are one. */
+interface Answer {
+  results: any[];
+  candidates: number;
+}
+
 /** What the backend says of itself (backend/state.py). */
 interface BackendState {
   backend: "loading" | "ready" | "failed";

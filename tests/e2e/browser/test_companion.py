@@ -161,6 +161,31 @@ def test_esc_leaves_nothing_behind(desk: Desk, bench: Bench, scenes: list[Scene]
     assert (desk.suggestions, desk.regions()) == (0, [])
 
 
+def test_c_goes_round_the_models_masks(desk: Desk, bench: Bench, scenes: list[Scene]) -> None:
+    """A lone point may mean a part or the whole; what is chosen is kept."""
+    scene = scenes[0]
+    opened(desk, bench, scene)
+    one = scene.objects[0]
+    desk.label(one.label)
+    with desk.asking():
+        desk.click(one.click_xy)
+    desk.says("this is 1 of 3")
+    best, others = desk.suggestion(), []
+    for number in (2, 3):
+        with desk.asking():
+            desk.key("c")
+        desk.says(f"this is {number} of 3")
+        others += [desk.suggestion()] if desk.suggestions else []
+    assert others
+    assert not any(np.array_equal(other, best) for other in others)
+    with desk.asking():
+        desk.key("c")
+    desk.says("this is 1 of 3")
+    assert np.array_equal(desk.suggestion(), best)
+    accepted(desk)
+    assert (desk.masks(), desk.prompts()) == (1, 0)
+
+
 def test_a_deleted_prompt_is_no_longer_asked_with(desk: Desk, bench: Bench, scenes: list[Scene]) -> None:
     """The stock page leaves the old suggestion on the screen."""
     scene = scenes[0]

@@ -24,22 +24,26 @@ function served(answers) {
   return { api, asked };
 }
 
-const masks = (api) => api.masks(7, backend, 5, [{ id: "p" }], "ab12cd34", signal);
+const mask = (api) => api.mask(7, backend, 5, [{ id: "p" }], 2, "ab12cd34", signal);
 
-test("a click carries its prompts and its id, and gives the results", async () => {
-  const { api, asked } = served({ interactive: { data: { result: [{ id: "m" }] } } });
-  assert.deepEqual(await masks(api), [{ id: "m" }]);
+test("a click carries its prompts, its id and its wish, and gives the results", async () => {
+  const { api, asked } = served({ interactive: { data: { result: [{ id: "m" }], candidates: 3 } } });
+  assert.deepEqual(await mask(api), { results: [{ id: "m" }], candidates: 3 });
   assert.deepEqual(asked, [
     {
       url: "/ls/api/ml/3/interactive-annotating",
-      body: { task: 5, context: { result: [{ id: "p" }], request_id: "ab12cd34" } },
+      body: { task: 5, context: { result: [{ id: "p" }], request_id: "ab12cd34", candidate: 2 } },
     },
   ]);
 });
 
+test("a backend that does not say how many masks there are has one", async () => {
+  assert.deepEqual(await mask(served({ interactive: { data: null } }).api), { results: [], candidates: 1 });
+});
+
 test("the backend's refusal is its own sentence, under the click's id", async () => {
   const { api } = served({ interactive: { errors: ["422 Client Error: it is cut off for url: http://sam2:9090/predict"] } });
-  await assert.rejects(masks(api), (error) => {
+  await assert.rejects(mask(api), (error) => {
     assert.ok(error instanceof Trouble);
     assert.equal(error.message, "it is cut off");
     assert.equal(error.requestId, "ab12cd34");
@@ -50,14 +54,14 @@ test("the backend's refusal is its own sentence, under the click's id", async ()
 test("a backend that cannot be reached is named by the state that Label Studio finds", async () => {
   const errors = ["HTTPConnectionPool(host='sam2', port=9090): Max retries exceeded"];
   const { api } = served({ interactive: { errors }, "api/ml?project=7": [down] });
-  await assert.rejects(masks(api), { message: texts.silent("http://sam2:9090") });
+  await assert.rejects(mask(api), { message: texts.silent("http://sam2:9090") });
   const well = served({ interactive: { errors }, "api/ml?project=7": [backend] });
-  await assert.rejects(masks(well.api), { message: errors[0] });
+  await assert.rejects(mask(well.api), { message: errors[0] });
 });
 
 test("a backend that hangs is found while the click still waits", async () => {
   const { api } = served({ interactive: "never", "api/ml?project=7": [down] });
-  await assert.rejects(masks(api), { message: texts.silent("http://sam2:9090") });
+  await assert.rejects(mask(api), { message: texts.silent("http://sam2:9090") });
 });
 
 test("Label Studio's own failures have sentences too", async () => {
@@ -67,7 +71,7 @@ test("Label Studio's own failures have sentences too", async () => {
     [[403, {}], texts.signedOut],
     [[502, {}], texts.http(502)],
   ]) {
-    await assert.rejects(masks(served({ interactive: answer }).api), { message });
+    await assert.rejects(mask(served({ interactive: answer }).api), { message });
   }
 });
 

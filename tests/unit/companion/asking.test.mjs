@@ -18,12 +18,12 @@ function bench() {
   };
   const api = {
     backend: async () => backend,
-    masks: (project, one, task, entries, requestId, signal) =>
-      new Promise((resolve, reject) => asked.push({ one, task, entries, requestId, signal, resolve, reject })),
+    mask: (project, one, task, entries, candidate, requestId, signal) =>
+      new Promise((resolve, reject) => asked.push({ one, task, entries, candidate, requestId, signal, resolve, reject })),
   };
   const told = [];
   const ask = (asker) =>
-    asker.ask(store, null, 5, [region({ id: "p" })], (results) => told.push(results), (error, id) => told.push([error, id]));
+    asker.ask(store, null, 5, [region({ id: "p" })], 1, (answer) => told.push(answer), (error, id) => told.push([error, id]));
   return { shown, asked, told, ask, asker: new Asker(api, 7) };
 }
 
@@ -35,10 +35,12 @@ test("an answer is shown and told once", async () => {
   await turn();
   assert.equal(asker.isBusy, true);
   assert.match(asked[0].requestId, /^[0-9a-f]{8}$/);
-  asked[0].resolve([{ id: "m" }]);
+  assert.equal(asked[0].candidate, 1);
+  const answer = { results: [{ id: "m" }], candidates: 3 };
+  asked[0].resolve(answer);
   await asker.done;
   await turn();
-  assert.deepEqual([shown, told, asker.isBusy], [[[{ id: "m" }]], [[{ id: "m" }]], false]);
+  assert.deepEqual([shown, told, asker.isBusy], [[[{ id: "m" }]], [answer], false]);
 });
 
 test("a newer question stops the older one, whose end nobody is told", async () => {
@@ -49,10 +51,11 @@ test("a newer question stops the older one, whose end nobody is told", async () 
   await turn();
   assert.equal(asked[0].signal.aborted, true);
   asked[0].reject(new Error("stopped"));
-  asked[1].resolve([]);
+  const answer = { results: [], candidates: 1 };
+  asked[1].resolve(answer);
   await asker.done;
   await turn();
-  assert.deepEqual(told, [[]]);
+  assert.deepEqual(told, [answer]);
 });
 
 test("a refusal is told with the question's id", async () => {
@@ -70,11 +73,12 @@ test("the line says the most urgent thing", () => {
   const state = { backend: "ready", model: "tiny", device: "cuda:0", image: "ready" };
   const calm = {
     autoAnnotation: true, trouble: null, state, isUnknown: false, isBusy: false, isSuggested: false,
-    foundNothing: false, negative: false, lacksLabel: false, brushAsks: true,
+    foundNothing: false, candidate: 0, candidates: 1, negative: false, lacksLabel: false, brushAsks: true,
   };
   const name = "SAM2 tiny (cuda:0)";
   const lines = [
     [{}, "ready", texts.ready(name), ""],
+    [{ isSuggested: true, candidate: 1, candidates: 3 }, "ready", texts.pending(name), texts.another(2, 3)],
     [{ negative: true }, "ready", texts.ready(name), texts.negative],
     [{ brushAsks: false }, "ready", texts.ready(name), texts.byHand],
     [{ lacksLabel: true, negative: true }, "ready", texts.ready(name), `${texts.label} · ${texts.negative}`],

@@ -45,8 +45,11 @@ function bench() {
   };
   const asked = [];
   const api = {
-    masks: (project, backend, task, entries, requestId, signal) =>
-      new Promise((resolve, reject) => asked.push({ ids: entries.map((one) => one.id), signal, resolve, reject })),
+    mask: (project, backend, task, entries, candidate, requestId, signal) =>
+      new Promise((resolve, reject) => {
+        const answer = (results, candidates = 1) => resolve({ results, candidates });
+        asked.push({ ids: entries.map((one) => one.id), candidate, signal, answer, reject });
+      }),
   };
   const told = [];
   const around = {
@@ -72,7 +75,7 @@ test("a prompt is asked about once, and its mask waits", async () => {
   drawing.reconcile();
   await turn();
   assert.equal(asked.length, 1);
-  asked[0].resolve([{ id: "m" }]);
+  asked[0].answer([{ id: "m" }]);
   await turn();
   assert.deepEqual(told, ["asked", "answered"]);
   assert.deepEqual([drawing.isBusy, drawing.isSuggested, drawing.isPending], [false, true, true]);
@@ -95,7 +98,7 @@ test("Enter keeps the mask and removes the prompts", async () => {
   add();
   drawing.reconcile();
   await turn();
-  asked[0].resolve([{ id: "m" }]);
+  asked[0].answer([{ id: "m" }]);
   await turn();
   drawing.accept();
   assert.deepEqual(types(annotation), ["brushregion"]);
@@ -110,7 +113,7 @@ test("Enter before the answer takes it when it comes", async () => {
   drawing.reconcile();
   await turn();
   drawing.accept();
-  asked[0].resolve([{ id: "m" }]);
+  asked[0].answer([{ id: "m" }]);
   await turn();
   assert.deepEqual([types(annotation), annotation.suggestions.size], [["brushregion"], 0]);
 });
@@ -142,7 +145,7 @@ test("another label keeps the mask that waited", async () => {
   add({ label: "Sky" });
   drawing.reconcile();
   await turn();
-  asked[0].resolve([{ id: "m" }]);
+  asked[0].answer([{ id: "m" }]);
   await turn();
   add({ label: "Road" });
   drawing.reconcile();
@@ -157,7 +160,7 @@ test("saving waits for the answer and takes it; with nothing drawn it changes no
   drawing.reconcile();
   await turn();
   const saved = drawing.finish();
-  asked[0].resolve([{ id: "m" }]);
+  asked[0].answer([{ id: "m" }]);
   await saved;
   assert.deepEqual(types(annotation), ["brushregion"]);
 });
@@ -180,4 +183,69 @@ test("only the key of a label that is still picked is kept", async () => {
   assert.deepEqual([drawing.keeps("q"), drawing.keeps("w")], [true, false]);
   label.setSelected(false);
   assert.equal(drawing.keeps("q"), false);
+});
+
+/** A lone point, of which the model has three masks. */
+async function ambiguous() {
+  const all = bench();
+  const point = all.add();
+  all.drawing.reconcile();
+  await turn();
+  all.asked[0].answer([{ id: "m" }], 3);
+  await turn();
+  return { ...all, point };
+}
+
+test("C goes round the masks of a lone point", async () => {
+  const { asked, drawing } = await ambiguous();
+  for (const [number, wanted] of [1, 2, 0].entries()) {
+    assert.equal(drawing.offersMore, true);
+    drawing.next();
+    drawing.next(); // while one is on its way, it asks nothing
+    await turn();
+    assert.deepEqual([asked.length, asked[number + 1].candidate], [number + 2, wanted]);
+    asked[number + 1].answer(wanted === 2 ? [] : [{ id: `m${wanted}` }], 3);
+    await turn();
+  }
+});
+
+test("points that come after belong to the mask that was chosen", async () => {
+  const { add, asked, drawing } = await ambiguous();
+  drawing.next();
+  await turn();
+  asked[1].answer([{ id: "whole" }], 3);
+  await turn();
+  add();
+  drawing.reconcile();
+  await turn();
+  assert.equal(asked[2].candidate, 1);
+  asked[2].answer([{ id: "refined" }], 1);
+  await turn();
+  assert.equal(drawing.offersMore, false);
+  drawing.next();
+  await turn();
+  assert.equal(asked.length, 3);
+});
+
+test("a point that moves, and the next object, begin with the best mask", async () => {
+  const { add, asked, drawing, point } = await ambiguous();
+  drawing.next();
+  await turn();
+  asked[1].answer([{ id: "whole" }], 3);
+  await turn();
+  point.x = 70;
+  drawing.reconcile();
+  await turn();
+  asked[2].answer([{ id: "there" }], 3);
+  await turn();
+  drawing.next();
+  await turn();
+  asked[3].answer([{ id: "whole there" }], 3);
+  await turn();
+  drawing.accept();
+  assert.equal(drawing.offersMore, false);
+  add();
+  drawing.reconcile();
+  await turn();
+  assert.deepEqual(asked.map((one) => one.candidate), [0, 1, 0, 1, 0]);
 });

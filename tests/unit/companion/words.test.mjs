@@ -38,8 +38,9 @@ test("keys", () => {
   assert.equal(wishOf(press("Enter"), none), "accept");
   assert.equal(wishOf(press("Escape"), none), "reject");
   assert.equal(wishOf(press("n"), none), "negative");
+  assert.equal(wishOf(press("c"), none), "next");
   assert.equal(wishOf(press("B", { shiftKey: true }), none), "brush");
-  for (const other of [press("b"), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
+  for (const other of [press("b"), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
     assert.equal(wishOf(other, none), null, other.key);
   }
 });

@@ -159,9 +159,12 @@ export class Api {
    */
   async #json(path, init, limitMs, signal = null) {
     const late = AbortSignal.timeout(limitMs);
+    const either = signal ? AbortSignal.any([signal, late]) : late;
+    const ask = () => this.ask(this.prefix + path, { ...init, signal: either });
     let answer;
     try {
-      answer = await this.ask(this.prefix + path, { ...init, signal: signal ? AbortSignal.any([signal, late]) : late });
+      // Once more: a browser drops its connections when the computer changes its network. No question changes anything.
+      answer = await ask().catch((error) => (either.aborted ? Promise.reject(error) : ask()));
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Trouble(late.aborted ? this.texts.cut : this.texts.unreachable);

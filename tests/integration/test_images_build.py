@@ -145,6 +145,7 @@ def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     tree, links = tmp_path / "tree", tmp_path / "links"
     shutil.copytree(REPOSITORY / "infra" / "images", tree / "infra" / "images")
     shutil.copyfile(REPOSITORY / "pyproject.toml", tree / "pyproject.toml")
+    shutil.copytree(REPOSITORY / "companion", tree / "companion")
     (tree / "backend").mkdir()
     (tree / "backend" / "__init__.py").touch()
     (tree / "backend" / "__main__.py").write_text(f"print('backend of {uuid4().hex}')\n")

@@ -17,16 +17,18 @@ import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Playwright, Request, Response
 
 Mask = NDArray[np.bool_]
 XY = tuple[float, float]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
-COLOURS = 64  # enough for a page, and a quarter of the size
+COLOURS = 200  # as many as a page has without the image's noise, and a tenth of the size
 EDITOR = ".lsf-main-content"  # the pictures leave the list of tasks and the panels out
 VIEW = {"width": 1440, "height": 900}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
+LOADS = 3  # of a page, until all of its scripts came
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
 # Where a point of the image, in percent, is on the screen; a long palette pushes the image out of it.
@@ -92,13 +94,15 @@ class Desk:
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
         # Our script catches its own errors, so that nobody's work is lost, and says them here.
         self.page.on("console", self._listen)
+        self.lost: list[str] = []  # scripts of the page that did not come
+        self.page.on("requestfailed", self._note_lost)
         self.size_wh = (0, 0)
 
     def close(self) -> None:
         self.context.close()
 
     def sign_in(self, username: str, password: str) -> None:
-        self.page.goto(f"{self.url}/user/login/")
+        self._load(f"{self.url}/user/login/")
         self.page.fill("input[name=email]", username)
         self.page.fill("input[name=password]", password)
         self.shot("sign-in")
@@ -108,8 +112,7 @@ class Desk:
     def open(self, project: int, task: int, size_wh: tuple[int, int]) -> None:
         """Open a task and wait until it can be drawn on."""
         self.size_wh = size_wh
-        self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
-        self.page.wait_for_load_state("networkidle")
+        self._load(f"{self.url}/projects/{project}/data?task={task}")
         self.page.wait_for_function(OPEN, arg=task)
 
     # -- what people do
@@ -209,8 +212,33 @@ class Desk:
             self.page.wait_for_timeout(400)  # tool tips and colours settle
             editor = self.page.locator(EDITOR)
             shown = editor.first.screenshot() if editor.count() else self.page.screenshot()
-            image = Image.open(io.BytesIO(shown)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            image.save(Path(folder) / f"{name}.png", optimize=True)
+            image = Image.open(io.BytesIO(shown)).convert("RGB")
+            few = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            few.save(Path(folder) / f"{name}.png", optimize=True)
+
+    def _load(self, url: str) -> None:
+        """Load a page with all of its scripts.
+
+        Chromium drops its connections whenever a network of the machine comes or goes, as those of other containers do.
+        """
+        for _ in range(LOADS):
+            self.lost, before = [], len(self.failures)
+            try:
+                self.page.goto(url)
+                self.page.wait_for_load_state("networkidle")
+            except Error as error:
+                if NETWORK_CHANGED not in error.message:
+                    raise
+                self.lost.append(error.message)
+            if not self.lost:
+                return
+            print(f"not loaded: {', '.join(self.lost)}")  # noqa: T201
+            del self.failures[before:]
+        pytest.fail(f"{url} was not loaded in {LOADS} tries: {', '.join(self.lost)}")
+
+    def _note_lost(self, asked: Request) -> None:
+        if asked.resource_type == "script" and asked.failure != "net::ERR_ABORTED":
+            self.lost.append(f"{asked.url} ({asked.failure})")
 
     def _listen(self, line: ConsoleMessage) -> None:
         if line.text.startswith("labelrig: the companion stops"):

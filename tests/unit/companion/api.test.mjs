@@ -75,6 +75,16 @@ test("Label Studio's own failures have sentences too", async () => {
   }
 });
 
+test("a connection that was dropped is made once more", async () => {
+  const answers = [new TypeError("network changed"), { data: { result: [{ id: "m" }] } }];
+  const api = new Api(texts, "", async () => {
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    return { ok: true, status: 200, json: async () => answer };
+  });
+  assert.deepEqual(await masks(api), [{ id: "m" }]);
+});
+
 test("the first interactive backend is asked", async () => {
   const { api } = served({ "api/ml?project=7": [{ ...backend, id: 1, is_interactive: false }, backend, { ...backend, id: 9 }] });
   assert.equal((await api.backend(7)).id, 3);

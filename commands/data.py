@@ -183,21 +183,40 @@ def put_back(
 
 
 @task(
+    iterable=["host"],
     help={
         "path": "a file or folder (default: all of labeling_configs)",
         "data": "keys of the tasks' data, with commas: image variables must be among them",
+        "project": "take those keys from the tasks of this project: its title, or its name in projects.yaml",
+        "host": ONE_HOST["host"],
+        "inventory": HOST_HELP["inventory"],
         "json": "print the result as JSON on stdout",
     },
 )
 @expected_errors_in_words
-def check(_context: Context, path: str = "", data: str | None = None, json: bool = False) -> None:
+def check(
+    _context: Context,
+    host: list[str],
+    path: str = "",
+    data: str | None = None,
+    project: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
     """Check labeling configurations: XML, tags, prompts, outputs, hotkeys, colours; every problem with its line."""
     from infra.labelstudio.config_check import check_configs
     from infra.report import Report
     from infra.settings import REPOSITORY
 
-    keys = None if data is None else [one.strip() for one in data.split(",")]
-    checked = check_configs(REPOSITORY, Path(path) if path else None, keys)
     report = Report()
+    keys = None if data is None else [one.strip() for one in data.split(",")]
+    if project is not None:
+        from infra.deploy.project_command import label_studio_at
+        from infra.export.command import find_project
+
+        with label_studio_at(choose(host, [], None, inventory), wishes("config.check"), report) as (access, _):
+            found = find_project(access.client(), project, REPOSITORY)
+            keys = [*(keys or ()), *sorted(access.client().data_keys(found.id))]
+    checked = check_configs(REPOSITORY, Path(path) if path else None, keys)
     report.facts["files"] = list(checked.files)
     show(report.as_json() if json else checked.sentence())

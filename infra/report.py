@@ -60,6 +60,7 @@ class Report:
         self._live = False
         self.stages: list[Stage] = []
         self.notices: list[str] = []
+        self._noticed: set[str] = set()
         self.diffs: list[dict[str, str]] = []
         self.facts: dict[str, object] = {}
 
@@ -68,6 +69,7 @@ class Report:
         """Group operations under a heading and time them."""
         stage = Stage(name)
         self.stages.append(stage)
+        self._noticed.clear()
         began = self._clock()
         self._line(f"▸ {name}")
         try:
@@ -128,7 +130,10 @@ class Report:
             self._stream.flush()
 
     def notice(self, text: str) -> None:
-        """Say something that a person must not miss."""
+        """Say something that a person must not miss; once a stage, because an operation looks again when it is done."""
+        if text in self._noticed:
+            return
+        self._noticed.add(text)
         self.notices.append(text)
         self._line("\n".join(f"  ! {line}" for line in text.splitlines()))
 

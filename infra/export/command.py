@@ -20,7 +20,7 @@ COCO = ("compressed", "uncompressed", "polygons")
 HELP = {
     "format": f"one of {', '.join(FORMATS)}",
     "out": "folder to write; it must not be there yet (default: exports/<project>-<format>)",
-    "project": "title of the project in Label Studio (default: the one that `up` made)",
+    "project": "the project, by its title or its name in projects.yaml (default: the one that `up` made)",
     "labels": "only these labels, with commas",
     "tasks": "only these tasks of Label Studio: ids and ranges, such as 12,20-99",
     "annotators": "only annotations of these e-mail addresses, with commas",
@@ -40,19 +40,39 @@ HELP = {
 }
 
 
-def find_project(client: Client, title: str) -> Project:
-    """The project of this title.
+def find_project(client: Client, called: str, repository: Path) -> Project:
+    """The project of this title; else the one that `projects.yaml` has under this name.
 
     Raises:
         SettingsError: there is none, or several.
     """
-    found = client.projects(title)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(str(one.id) for one in found)
-        raise SettingsError(f"Label Studio has {len(found)} projects called {title!r} (ids {ids}); rename all but one")
-    raise SettingsError(f"Label Studio has no project called {title!r}; --project takes the title as it is shown")
+    titles = client.titles()
+    for title in (called, *_titles_of(called, repository)):
+        ids = [project_id for project_id, other in titles.items() if other == title]
+        if len(ids) == 1:
+            return client.project(ids[0])
+        if ids:
+            shown = ", ".join(map(str, ids))
+            raise SettingsError(
+                f"Label Studio has {len(ids)} projects called {title!r} (ids {shown}); rename all but one"
+            )
+    there = ", ".join(sorted(set(titles.values()))) or "none"
+    raise SettingsError(
+        f"Label Studio has no project called {called!r} (there are: {there}); --project takes the title as it is "
+        "shown, or the name in labeling_configs/projects.yaml"
+    )
+
+
+def _titles_of(name: str, repository: Path) -> list[str]:
+    """The titles that a project of `projects.yaml` may have: its own, or that of the demo images."""
+    from infra.labelstudio.config import load_projects
+    from infra.stages import demo_spec
+
+    try:
+        (spec,) = load_projects(repository, [name])
+    except SettingsError:  # it is no name of ours, and a broken file is not what was asked about
+        return []
+    return [spec.title, demo_spec(spec).title]
 
 
 def export_project(
@@ -110,11 +130,11 @@ def export_project(
         which=annotations or ("all" if is_whole else "newest"),
         annotated_only=not all_tasks,
     )
-    project = find_project(client, title)
+    project = find_project(client, title, repository)
     one = Export(
         client=client,
         project=project,
-        config=used_config(repository, project.label_config, title, config, config_version),
+        config=used_config(repository, project.label_config, project.title, config, config_version),
         selection=replace(chosen, skipped=is_whole),
         options=ExportOptions(
             format=format_name,  # type: ignore[arg-type]  # looked at above
@@ -128,7 +148,7 @@ def export_project(
         report=report,
         classes_file=classes,
     )
-    return one.run(out or Path("exports") / f"{_as_name(title)}-{format_name}")
+    return one.run(out or Path("exports") / f"{_as_name(project.title)}-{format_name}")
 
 
 def _as_name(title: str) -> str:

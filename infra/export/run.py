@@ -86,6 +86,7 @@ class Export:
         lock = self._lock_file()
         before = read_classes(lock)
         own = self.config.labeling.labels
+        self._check_labels([*own, *(one.name for one in before.known)])
         classes = before.with_labels(own, present=None if self.config.strict else own)
         tally = Tally()
         with whole_folder(out, force=self.options.force) as folder:
@@ -99,7 +100,8 @@ class Export:
                 raise LabelrigError(self._nothing(len(rows), tally))
             (folder / "classes.json").write_text(classes.as_json(), encoding="utf-8")
             write_manifest(folder, self._facts(tally, classes, has_pixels=writer.needs_masks))
-            write_classes(lock, before, classes)
+            if write_classes(lock, before, classes):
+                self.report.notice(f"{lock} has new class numbers: commit it")
         summary = ExportSummary(
             folder=out,
             format=self.options.format,
@@ -121,6 +123,14 @@ class Export:
                 "have no place there: give a file that keeps them over exports, --classes FILE"
             )
         return self.repository / FOLDER / self.config.name / CLASSES_FILE
+
+    def _check_labels(self, known: list[str]) -> None:
+        """A typing error would otherwise be an export without masks."""
+        if unknown := sorted(self.selection.labels - set(known)):
+            raise SettingsError(
+                f"--labels: the project {self.project.title!r} has no {', '.join(map(repr, unknown))} (there are: "
+                f"{', '.join(dict.fromkeys(known))})"
+            )
 
     def _rows(self) -> list[TaskRow]:
         """The tasks in the order of their images' names, which is the same on every server."""
@@ -162,6 +172,8 @@ class Export:
     def _nothing(self, rows: int, tally: Tally) -> str:
         reasons = ", ".join(f"{number} {reason}" for reason, number in tally.left_out.items() if number)
         seen = f"{rows} of its tasks were read{f'; left out: {reasons}' if reasons else ''}"
+        if not rows and self.selection.annotated_only and not self.selection.task_ids:
+            seen = "nobody has annotated it yet; --all-tasks takes its images all the same"
         first = f"; the first problem: {tally.problems[0]}" if tally.problems else ""
         return f"nothing in the project {self.project.title!r} fits the selection ({seen}){first}; nothing was written"
 

@@ -224,7 +224,12 @@ def _items(path: Path, where: str) -> Iterator[dict[str, Any]]:
                     raise SettingsError(f"{path}: {where} holds {one!r}, where an object is expected")
                 yield one
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is not JSON: {' '.join(str(error).split())}") from None
+            raise SettingsError(f"{path} is not JSON: {reason_of(error)}") from None
+
+
+def reason_of(error: Exception) -> str:
+    """What ijson says, without the piece of the file that it draws an arrow at."""
+    return " ".join(str(error).splitlines()[0].split()) or type(error).__name__
 
 
 def open_json(path: Path) -> IO[bytes]:

@@ -16,7 +16,7 @@ KINDS = ("annotation", "prediction")
 # For the help of the task: the name of each argument, and what it does.
 HELP = {
     "path": "a folder that `export` made, or a file: COCO, rle-json, or Label Studio's JSON",
-    "project": "title of the project in Label Studio (default: the one that `up` made)",
+    "project": "the project, by its title or its name in projects.yaml (default: the one that `up` made)",
     "format": "coco, rle-json or label-studio, where the file does not tell",
     "as": "annotation (default: tasks with somebody's own annotations are left alone) or prediction (only shown)",
     "create-tasks": "label-studio: make the tasks that are not there",
@@ -42,12 +42,13 @@ def import_into_project(
     """
     from infra.export.command import find_project
     from infra.importing.run import Import
+    from infra.settings import REPOSITORY
 
     if as_kind not in KINDS:
         raise SettingsError(f"--as is {' or '.join(KINDS)}, not {as_kind!r}")
     return Import(
         client=client,
-        project=find_project(client, title),
+        project=find_project(client, title, REPOSITORY),
         report=report,
         as_kind=as_kind,  # type: ignore[arg-type]  # looked at above
         create_tasks=create_tasks,

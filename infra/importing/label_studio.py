@@ -10,7 +10,7 @@ from infra.errors import SettingsError
 from infra.export.image_name import file_name_of
 from infra.export.labeling import Labeling, UsedConfig
 from infra.export.regions import read_results
-from infra.importing.coco import open_json
+from infra.importing.coco import open_json, reason_of
 from infra.importing.source import Entry, Incoming, Placed, Spool
 from infra.importing.target import Shape, results_of
 
@@ -67,7 +67,7 @@ class LabelStudioSource:
                         raise SettingsError(f"{self._path}: entry {number} is no task of Label Studio: it has no data")
                     yield one
             except (ijson.JSONError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{self._path} is not JSON: {' '.join(str(error).split())}") from None
+                raise SettingsError(f"{self._path} is not JSON: {reason_of(error)}") from None
 
     def _take(self, task: dict[str, Any], config: UsedConfig) -> None:
         annotations = task.get("annotations") or []

@@ -74,10 +74,13 @@ class Client:
 
     def projects(self, title: str) -> list[Project]:
         """The projects with exactly this title, oldest first."""
+        return [self.project(project_id) for project_id, other in self.titles().items() if other == title]
+
+    def titles(self) -> dict[int, str]:
+        """The title of every project by its id, oldest first."""
         query: dict[str, str | int] = {"page_size": PAGE, "include": "id,title"}
         rows = self._pages("list the projects", "/api/projects/", query, "count", "results")
-        ids = sorted(int(one["id"]) for one in rows if one["title"] == title)
-        return [self.project(project_id) for project_id in ids]
+        return dict(sorted((int(one["id"]), str(one["title"])) for one in rows))
 
     def project(self, project_id: int) -> Project:
         """One project."""
@@ -124,6 +127,11 @@ class Client:
         }
         body = {name: value for name, value in given.items() if value is not None}
         self._request(f"update project {project_id}", "PATCH", f"/api/projects/{project_id}/", json=body)
+
+    def data_keys(self, project_id: int) -> frozenset[str]:
+        """The keys that the data of every task of a project has; none where there are no tasks."""
+        body = self.call(f"read the summary of project {project_id}", "GET", f"/api/projects/{project_id}/summary/")
+        return frozenset(body.get("common_data_columns") or ())
 
     def user_emails(self) -> set[str]:
         """The e-mail addresses of everybody who has an account."""

@@ -5,16 +5,17 @@ Reads files only: no network, nothing is changed, so that a broken file is found
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.errors import SettingsError
+from infra.inventory_yaml import parse_yaml
 from infra.labelstudio.config_check import check_text
 from infra.labelstudio.labeling_checks import problems_in
 from infra.labelstudio.labeling_xml import LabelingConfig, XmlProblem, labeling_config, parse_xml
@@ -225,22 +226,41 @@ def load_labeling(path: Path, shown: str, *, provable: bool = True) -> LabelingC
 
 
 def _read_projects(path: Path, shown: str) -> dict[str, ProjectPart]:
-    text = _read_text(path, shown)
     try:
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingsError(f"{shown}:{line}: not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{shown}: not YAML: {' '.join(str(error).split())}") from None
-    try:
-        return ProjectsFile.model_validate(content).projects
+        projects = ProjectsFile.model_validate(parse_yaml(_read_text(path, shown), shown)).projects
     except ValidationError as error:
         problems = [
-            f"{shown}: {'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}"
+            f"{shown}: {'.'.join(map(str, one['loc'])) or 'the file'}: {_said(one)}"
             for one in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError(_listed("the projects cannot be used", problems)) from None
+    doubled = [f"{shown}: {one}" for one in _doubled_titles(projects)]
+    if doubled:
+        raise SettingsError(_listed("the projects cannot be used", doubled))
+    return projects
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """A problem that pydantic found, in words for people."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"]).removeprefix("Value error, ")
+    *above, key = error["loc"]
+    parts: dict[str, type[BaseModel]] = {"images": ImagesPart, "backend": BackendPart}
+    part = parts.get(str(above[-1]), ProjectPart) if above[1:] else ProjectsFile
+    known = list(part.model_fields)
+    near = difflib.get_close_matches(str(key), known, 1)
+    return f"is no key here; did you mean {near[0]}?" if near else f"is no key here (there are: {', '.join(known)})"
+
+
+def _doubled_titles(projects: Mapping[str, ProjectPart]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for name, part in projects.items():
+        other = first.setdefault(part.title, name)
+        if other != name:
+            yield (
+                f"projects.{name}.title: {part.title!r} is the title of projects.{other} too; a project is found "
+                "by its title, so each needs its own"
+            )
 
 
 def _read_text(path: Path, shown: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError, canonicalize
 
 from infra.errors import SettingsError
-from infra.labelstudio.labeling_xml import LABELS_TAGS, parse_xml
+from infra.labelstudio.labeling_xml import LABELS_TAGS, XmlProblem, parse_xml
 
 KINDS = ("annotations", "drafts", "predictions")
 
@@ -73,6 +73,24 @@ def tools_in(text: str) -> dict[str, Tool]:
     }
 
 
+def labels_in(text: str) -> frozenset[str]:
+    """Every label of a labeling configuration; none of a text that is no XML."""
+    try:
+        return frozenset(label for tool in tools_in(text).values() for label in tool.labels or ())
+    except XmlProblem:
+        return frozenset()
+
+
+def image_keys_in(text: str) -> frozenset[str]:
+    """The keys of a task's data that images are shown by; none of a text that is no XML."""
+    try:
+        images = [tag.attributes for tag in parse_xml(text).walk() if tag.name == "Image"]
+    except XmlProblem:
+        return frozenset()
+    variables = [one.get("valueList") or one.get("value", "") for one in images]
+    return frozenset(one[1:].split(".")[0].split("[")[0] for one in variables if one.startswith("$"))
+
+
 def same_configuration(one: str, other: str) -> bool:
     """Whether two XML texts say the same: white space between tags and comments do not count."""
     try:
@@ -107,7 +125,7 @@ def check_renames(renames: Sequence[Rename], new: str) -> None:
     Raises:
         SettingsError: a new name is not in it, or an old one still is, or two renames contradict.
     """
-    labels = {label for tool in tools_in(new).values() for label in tool.labels or ()}
+    labels = labels_in(new)
     for rename in renames:
         if rename.new not in labels:
             raise SettingsError(

@@ -19,6 +19,8 @@ from infra.labelstudio.label_use import (
     Use,
     check_renames,
     described,
+    image_keys_in,
+    labels_in,
     may_orphan,
     orphans,
     same_configuration,
@@ -71,9 +73,17 @@ class LabelingApplied:
         spec, there, wanted = self.spec, project.label_config.strip(), self.spec.labeling.text.strip()
         renames = self.migration.renames
         check_renames(renames, wanted)
-        renamed = [use for use in self._uses(project) if use.label in {one.old for one in renames}] if renames else []
+        uses = self._uses(project) if renames else []
+        renamed = [use for use in uses if use.label in {one.old for one in renames}]
         if same_configuration(there, wanted):
+            if unknown := self._unknown_names(project, uses):
+                self.report.notice(f"nothing in {project.title} has the label {', '.join(map(repr, unknown))} now")
             return [self._rename_only(project, there, renamed)] if renamed else []
+        if unknown := self._unknown_names(project, uses):
+            raise SettingsError(
+                f"--rename {unknown[0]}=...: no version of {spec.config} has a label {unknown[0]!r}, and nothing in "
+                f"{project.title} has it"
+            )
         version = known_version(spec, there)
         if version is None:
             self.report.notice(
@@ -82,6 +92,7 @@ class LabelingApplied:
             )
         lost = self._lost(project, there, wanted)
         name = f"{spec.config}/v{spec.version}"
+        self._check_images(project, there, wanted, name)
         summary = f"replace the labeling configuration of {spec.title} by {name}"
         if version is not None and version != spec.version:
             summary += f" (it is v{version})"
@@ -97,6 +108,23 @@ class LabelingApplied:
         if lost:
             summary += f", leaving orphans ({described(lost)})"
         return [Change(summary, partial(self._replace, project, there, wanted, version), shown)]
+
+    def _unknown_names(self, project: Project, uses: Sequence[Use]) -> list[str]:
+        """Old names that are perhaps typing errors: nothing would be renamed, and nobody would see it."""
+        texts = [project.label_config, *self.spec.versions.values()]
+        known = {use.label for use in uses} | {label for text in texts for label in labels_in(text)}
+        return [one.old for one in self.migration.renames if one.old not in known]
+
+    def _check_images(self, project: Project, there: str, wanted: str, name: str) -> None:
+        """Tasks without the variable that an image is shown by would open empty. Label Studio does not look."""
+        new = image_keys_in(wanted) - image_keys_in(there)
+        keys = self.client.data_keys(project.id) if new and project.task_count else frozenset()
+        if missing := sorted(new - keys) if keys else []:
+            raise SettingsError(
+                f"{name} shows ${', $'.join(missing)}, and the {project.task_count} tasks of {project.title} have "
+                f"{', '.join(sorted(keys))}; nothing was changed: keep the variable's name, or give the configuration "
+                "to a project with another title"
+            )
 
     def _rename_only(self, project: Project, there: str, renamed: Sequence[Use]) -> Change:
         """What somebody saved with an old name after the configuration had changed."""

@@ -112,10 +112,7 @@ class ImagesSynced:
 
     def plan(self) -> Sequence[Change]:
         """See `Operation.plan`."""
-        images = list_images(self.host, self.folder, list_filter(self.spec))
-        wanted = wanted_tasks(self.spec, images.paths)
-        if not wanted.tasks:
-            raise LabelStudioError(self._no_image(wanted))
+        images, wanted = look_in(self.host, self.folder, self.spec)
         tasks = self._tasks()
         self._mention(images, wanted, tasks)
         surplus, kept = self._surplus(tasks)
@@ -141,18 +138,6 @@ class ImagesSynced:
     def _data(self, images: Mapping[str, str]) -> dict[str, str]:
         return {key: task_url(self.storage.folder_name, path) for key, path in images.items()}
 
-    def _no_image(self, wanted: WantedTasks) -> str:
-        if self.spec.images_pairs:
-            patterns = " and ".join(repr(one) for one in self.spec.images_pairs.values())
-            return (
-                f"no files in {self.folder} make a pair of {patterns} ({len(wanted.alone)} have no partner); "
-                "correct `pairs` in labeling_configs/projects.yaml"
-            )
-        return (
-            f"no image in {self.folder} has a name that matches {self.spec.images_filter!r}; "
-            "give another folder with --data, or another filter in labeling_configs/projects.yaml"
-        )
-
     def _tasks(self) -> dict[str, list[TaskRef]]:
         """The project's tasks by the path of their image below the folder."""
         client = self.access.client()
@@ -172,9 +157,12 @@ class ImagesSynced:
                 f"{len(images.links)} symbolic links in {self.folder} are left out ({_some(images.links)}): "
                 "what they point to need not exist inside the container"
             )
-        if wanted.alone:
+        if alone := wanted.alone - tasks.keys():
+            self.report.notice(f"{len(alone)} files in {self.folder} have no partner and are left out ({_some(alone)})")
+        if left := wanted.alone & tasks.keys():
             self.report.notice(
-                f"{len(wanted.alone)} files in {self.folder} have no partner and are left out ({_some(wanted.alone)})"
+                f"{len(left)} tasks have lost the partner of their image ({_some(left)}); the tasks and their "
+                "annotations are kept"
             )
         gone = tasks.keys() - images.paths - images.links
         if gone:
@@ -212,6 +200,28 @@ class ImagesSynced:
         if storage is None:
             raise LabelStudioError(f"the folder {path} is not connected to project {project.title}")
         fill(self.run, client, project.id, storage.id, files, self.report, self.pace)
+
+
+def look_in(host: Host, folder: str, spec: ProjectSpec) -> tuple[ImageFiles, WantedTasks]:
+    """What lies in a folder on the host, and the tasks that it makes.
+
+    Raises:
+        LabelStudioError: it makes none.
+    """
+    images = list_images(host, folder, list_filter(spec))
+    wanted = wanted_tasks(spec, images.paths)
+    if wanted.tasks:
+        return images, wanted
+    if not spec.images_pairs:
+        raise LabelStudioError(
+            f"no image in {folder} has a name that matches {spec.images_filter!r}; "
+            "give another folder with --data, or another filter in labeling_configs/projects.yaml"
+        )
+    patterns = " and ".join(repr(one) for one in spec.images_pairs.values())
+    raise LabelStudioError(
+        f"no files in {folder} make a pair of {patterns} ({len(wanted.alone)} have no partner); "
+        "correct `pairs` in labeling_configs/projects.yaml"
+    )
 
 
 def _difference(old: Storage, new: Storage) -> str:

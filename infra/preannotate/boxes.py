@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from infra.errors import SettingsError
 
 SHOWN = 5
+Place = TypeVar("Place", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Box:
-    """A corner and sides in percent of the image; `rotation` in degrees about the corner, clockwise."""
+    """A corner and sides in percent of the image; `rotation` in degrees about the corner, clockwise.
+
+    `image` is the image tag that it is on; the task's first one if None.
+    """
 
     label: str
     x: float
@@ -21,6 +26,7 @@ class Box:
     width: float
     height: float
     rotation: float = 0.0
+    image: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """As the backend's `/boxes` takes it."""
@@ -36,35 +42,35 @@ class BoxFile:
     by_image: dict[str, list[Box]] = field(default_factory=dict)
 
 
-def matched(boxes: BoxFile, paths: Mapping[str, int]) -> tuple[dict[int, list[Box]], list[str]]:
-    """The boxes by task, and the images that no task has.
+def matched(boxes: BoxFile, paths: Mapping[str, Place]) -> tuple[dict[Place, list[Box]], list[str]]:
+    """The boxes by the place of their image (its task, or task and tag), and the images that no task has.
 
     An image is found by its whole path below the folder, else by the end of it, else by its name without ending (YOLO
     has none) if that is the name of one task only.
 
     Args:
-        paths: the tasks, by the path of their image below the folder.
+        paths: the places, by the path of their image below the folder.
 
     Raises:
-        SettingsError: a name fits several tasks.
+        SettingsError: a name fits several images.
     """
-    by_task: dict[int, list[Box]] = {}
+    by_place: dict[Place, list[Box]] = {}
     alone = []
     ends = _by_end(paths)
     for image, found in boxes.by_image.items():
-        task = paths.get(image)
-        if task is None:
+        place = paths.get(image)
+        if place is None:
             fitting = next((ends[end] for end in _ends(image) if end in ends), [])
             if len(fitting) > 1:
                 raise SettingsError(
                     f"{boxes.origin}: the image {image} may be {some(fitting)}: give its path below the image folder"
                 )
-            task = paths[fitting[0]] if fitting else None
-        if task is None:
+            place = paths[fitting[0]] if fitting else None
+        if place is None:
             alone.append(image)
         else:
-            by_task.setdefault(task, []).extend(found)
-    return by_task, alone
+            by_place.setdefault(place, []).extend(found)
+    return by_place, alone
 
 
 def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence[str], origin: str) -> None:

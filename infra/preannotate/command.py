@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import LabelStudioError, SettingsError
+from infra.export.labeling import Labeling, read_labeling
 from infra.labelstudio.config import load_projects
 from infra.labelstudio.image_files import path_in
-from infra.labelstudio.wanted_tasks import image_keys
 from infra.operations.project import get_project
 from infra.preannotate.boxes import Box, BoxFile, matched, with_labels
 from infra.preannotate.coco import read_coco
@@ -34,7 +34,7 @@ class Asked:
         project: its key in `projects.yaml`.
         boxes: `annotations`, `predictions`, or the path of a COCO file or YOLO folder on this machine.
         labels: what the boxes' labels are called in the project.
-        image: the image tag that the boxes are of; the first one if None.
+        image: only boxes on the images of this tag; None takes each box on the image that it is of.
         also_annotated: see `Preannotation`.
     """
 
@@ -73,34 +73,51 @@ def preannotate(place: Place, asked: Asked, file: BoxFile | None) -> str:
     spec, folder = place.settled(load_projects(REPOSITORY, [asked.project])[0])
     client = place.access.client()
     project = get_project(client, spec.title)
+    labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
+    _check_image(asked, labeling)
     with place.report.stage(f"preannotate {spec.title}"):
         tasks = {one.id: one for one in states(client, project, asked.boxes if file is None else None, place.report)}
         if not tasks:
             raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
         if file is None:
             boxes: Mapping[int, Sequence[Box]] = {
-                task: found for task, one in tasks.items() if (found := newest(one.drawn))
+                task: found for task, one in tasks.items() if (found := newest(one.drawn, asked.image))
             }
         else:
-            boxes = _of_file(place, file, tasks, folder.name, image_keys(spec)[0])
+            boxes = _of_file(place, file, tasks, folder.name, asked, labeling)
         if not boxes:
             raise LabelStudioError(f"{spec.title}: there are no boxes in {asked.boxes} for any of its tasks")
         _check_labels(boxes, asked, project)
         # Boxes that people drew are in annotations, which are there to be made masks of.
         also = asked.also_annotated or asked.boxes == "annotations"
-        work = Preannotation(client, place.site.exec_in("sam2"), project, place.report, asked.image, asked.labels, also)
+        work = Preannotation(client, place.site.exec_in("sam2"), project, place.report, asked.labels, also)
         return work.go(boxes, tasks).text()
 
 
+def _check_image(asked: Asked, labeling: Labeling) -> None:
+    names = [one.name for one in labeling.images]
+    if asked.image is not None and asked.image not in names:
+        raise SettingsError(
+            f"--image {asked.image}: the labeling configuration has no such image (there are: {', '.join(names)})"
+        )
+
+
 def _of_file(
-    place: Place, file: BoxFile, tasks: Mapping[int, TaskState], folder: str, key: str
+    place: Place, file: BoxFile, tasks: Mapping[int, TaskState], folder: str, asked: Asked, labeling: Labeling
 ) -> Mapping[int, Sequence[Box]]:
-    paths = {
-        path: one.id for one in tasks.values() if (path := path_in(folder, str(one.data.get(key, "")))) is not None
-    }
-    boxes, alone = matched(file, paths)
+    paths: dict[str, tuple[int, str]] = {}
+    for one in tasks.values():
+        for tag in labeling.images:
+            urls = labeling.urls(tag, one.data)
+            path = path_in(folder, urls[0]) if len(urls) == 1 and asked.image in (None, tag.name) else None
+            if path is not None:
+                paths.setdefault(path, (one.id, tag.name))
+    by_place, alone = matched(file, paths)
     if alone:
         place.report.notice(without_task(alone, file.origin))
+    boxes: dict[int, list[Box]] = {}
+    for (task, image), found in by_place.items():
+        boxes.setdefault(task, []).extend(replace(box, image=image) for box in found)
     return boxes
 
 

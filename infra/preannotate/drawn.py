@@ -29,14 +29,15 @@ def boxes_in(results: Sequence[Mapping[str, Any]]) -> list[Box]:
         sides = [value.get(name) for name in ("x", "y", "width", "height")]
         if all(isinstance(side, int | float) for side in sides):
             x, y, width, height = map(float, sides)  # type: ignore[arg-type]
-            found[region] = Box(labels[region], x, y, width, height, float(value.get("rotation") or 0.0))
+            image = str(one["to_name"]) if one.get("to_name") else None
+            found[region] = Box(labels[region], x, y, width, height, float(value.get("rotation") or 0.0), image)
     return list(found.values())
 
 
-def newest(rows: Iterable[Mapping[str, Any]]) -> list[Box]:
-    """The boxes of the newest annotation or prediction that has any."""
+def newest(rows: Iterable[Mapping[str, Any]], image: str | None = None) -> list[Box]:
+    """The boxes of the newest annotation or prediction that has any; with `image`, any on this image tag."""
     for row in sorted(rows, key=lambda one: int(one.get("id") or 0), reverse=True):
-        boxes = boxes_in(row.get("result") or ())
+        boxes = [box for box in boxes_in(row.get("result") or ()) if image in (None, box.image)]
         if boxes and not row.get("was_cancelled"):
             return boxes
     return []

@@ -23,10 +23,11 @@ from infra.report import Report
 if TYPE_CHECKING:
     from infra.labelstudio.client import Client
 
-IMAGES_AT_A_TIME = 20
+TASKS_AT_A_TIME = 20
 SECONDS_FOR_ONE = 330.0
 SHOWN_FAILURES = 5
 OK, NO_ANSWER, NOT_NOW = 200, 0, (503, 504)
+Answer = dict[str, Any]  # of the backend: `status` and `body`
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,6 @@ class Preannotation:
     Attributes:
         run: runs a command in the sam2 container.
         project: as Label Studio has it.
-        image: the name of the image tag that the boxes are of.
         labels: what the boxes' labels are called here.
         also_annotated: make masks for images that people have annotated too; their annotations stay as they are.
     """
@@ -85,7 +85,6 @@ class Preannotation:
     run: Exec
     project: Project
     report: Report
-    image: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     also_annotated: bool = False
 
@@ -106,25 +105,31 @@ class Preannotation:
         left = []
         for task in sorted(boxes):
             if task in done:
-                tally.before += 1
+                tally.before += len(by_image(boxes[task]))
             elif tasks[task].annotations and not self.also_annotated:
-                tally.annotated += 1
+                tally.annotated += len(by_image(boxes[task]))
             else:
                 left.append(task)
-        self.report.info(f"  {len(left)} images with {sum(len(boxes[task]) for task in left)} boxes to do")
-        for start in range(0, len(left), IMAGES_AT_A_TIME):
-            some_tasks = left[start : start + IMAGES_AT_A_TIME]
+        images, asked = sum(len(by_image(boxes[task])) for task in left), 0
+        self.report.info(f"  {images} images with {sum(len(boxes[task]) for task in left)} boxes to do")
+        for start in range(0, len(left), TASKS_AT_A_TIME):
+            some_tasks = left[start : start + TASKS_AT_A_TIME]
+            jobs = [(task, image, found) for task in some_tasks for image, found in by_image(boxes[task]).items()]
 
-            def show(answered: int, before: int = start) -> None:
+            def show(answered: int, before: int = asked) -> None:
                 count, failed = before + answered, len(tally.failures)
                 rate = count / max(time.monotonic() - began, 0.001)
                 self.report.progress(
-                    f"preannotate: {count} of {len(left)} images, {rate:.2f} a second, "
-                    f"{(len(left) - count) / rate:.0f} s left{f', {failed} failed' if failed else ''}"
+                    f"preannotate: {count} of {images} images, {rate:.2f} a second, "
+                    f"{(images - count) / rate:.0f} s left{f', {failed} failed' if failed else ''}"
                 )
 
-            answers = self._ask([self._request(tasks[task], boxes[task]) for task in some_tasks], show)
-            self._take(dict(zip(some_tasks, answers, strict=True)), boxes, tally)
+            answers = self._ask([self._request(tasks[task], image, found) for task, image, found in jobs], show)
+            asked += len(jobs)
+            by_task: dict[int, list[Answer]] = {task: [] for task in some_tasks}
+            for (task, _, _), answer in zip(jobs, answers, strict=True):
+                by_task[task].append(answer)
+            self._take(by_task, boxes, tally)
         tally.seconds = time.monotonic() - began
         self.report.facts["preannotate"] = {**vars(tally), "model_version": version}
         if tally.failures:
@@ -144,18 +149,18 @@ class Preannotation:
             said = (result.stderr or result.stdout).strip()[-300:]
             raise LabelStudioError(f"the SAM2 backend does not say its version: {said}; does the stack run?") from None
 
-    def _request(self, task: TaskState, boxes: Sequence[Box]) -> dict[str, object]:
+    def _request(self, task: TaskState, image: str | None, boxes: Sequence[Box]) -> dict[str, object]:
         named = [{**box.as_json(), "label": self.labels.get(box.label, box.label)} for box in boxes]
         return {
             "project": self.project.key,
             "label_config": self.project.label_config,
             "task": str(task.id),
             "data": dict(task.data),
-            **({} if self.image is None else {"to_name": self.image}),
+            **({} if image is None else {"to_name": image}),
             "boxes": named,
         }
 
-    def _ask(self, requests: Sequence[object], show: Callable[[int], None]) -> list[dict[str, Any]]:
+    def _ask(self, requests: Sequence[object], show: Callable[[int], None]) -> list[Answer]:
         answered = 0
 
         def line(_text: str) -> None:
@@ -174,25 +179,42 @@ class Preannotation:
             )
         return answers
 
-    def _take(self, answers: Mapping[int, dict[str, Any]], boxes: Mapping[int, Sequence[Box]], tally: Tally) -> None:
-        """Import what came, and only then say what did not."""
-        good = {task: one["body"] for task, one in answers.items() if one["status"] == OK}
+    def _take(self, answers: Mapping[int, list[Answer]], boxes: Mapping[int, Sequence[Box]], tally: Tally) -> None:
+        """Import what came, one prediction a task with all its images, and only then say what did not."""
+        bad = [(task, one) for task, found in answers.items() for one in found if one["status"] != OK]
+        failed = {task for task, _ in bad}
+        good = {task: [one["body"] for one in found] for task, found in answers.items() if task not in failed}
         if good:
-            kept = ("result", "score", "model_version")
-            rows = [{"task": task, **{name: one[name] for name in kept}} for task, one in good.items()]
-            add_predictions(self.client, self.project.id, rows)
-        for task, one in good.items():
-            masks = len({region["id"] for region in one["result"]})
-            tally.images, tally.masks = tally.images + 1, tally.masks + masks
+            add_predictions(self.client, self.project.id, [_prediction(task, found) for task, found in good.items()])
+        for task, found in good.items():
+            masks = len({region["id"] for one in found for region in one["result"]})
+            tally.images, tally.masks = tally.images + len(found), tally.masks + masks
             tally.empty += max(0, len(boxes[task]) - masks)
-        bad = {task: one for task, one in answers.items() if one["status"] != OK}
-        for task, one in bad.items():
+        for task, one in bad:
             tally.failures.append(f"task {task}: {one['body'].get('detail', one['body'])}")
-        if bad and all(one["status"] in (NO_ANSWER, *NOT_NOW) for one in bad.values()):
+        if bad and all(one["status"] in (NO_ANSWER, *NOT_NOW) for _, one in bad):
             raise LabelStudioError(
                 f"the SAM2 backend does not work now: {tally.failures[-1]}; {tally.text()}; run the same command "
                 "again, it goes on from here"
             )
+
+
+def by_image(boxes: Sequence[Box]) -> dict[str | None, list[Box]]:
+    """The boxes of one task by their image tag."""
+    found: dict[str | None, list[Box]] = {}
+    for box in boxes:
+        found.setdefault(box.image, []).append(box)
+    return found
+
+
+def _prediction(task: int, bodies: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """One prediction of the answers about the images of one task."""
+    return {
+        "task": task,
+        "result": [region for one in bodies for region in one["result"]],
+        "score": sum(one["score"] for one in bodies) / len(bodies),
+        "model_version": bodies[0]["model_version"],
+    }
 
 
 def labels_of(project: Project) -> list[str]:

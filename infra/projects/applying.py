@@ -8,7 +8,7 @@ from infra.labelstudio.config import load_projects
 from infra.labelstudio.versions import FOLDER, LOCK, check_published, publish
 from infra.operation import Applier, Operation, Previewer, Runner
 from infra.operations.labeling_applied import Migration
-from infra.operations.storage_sync import ImagesSynced, StorageConnected
+from infra.operations.storage_sync import ImagesSynced, StorageConnected, look_in
 from infra.projects.place import Place
 from infra.roles.project import project_role
 from infra.settings import REPOSITORY
@@ -68,4 +68,5 @@ def sync_projects(place: Place, names: Sequence[str]) -> str:
 def _run(place: Place, runner: Runner, name: str, migration: Migration) -> None:
     spec, folder = place.settled(load_projects(REPOSITORY, [name])[0])
     with runner.stage(spec.title):
+        look_in(place.site.host, folder.path, spec)  # before a project is made that has no images
         runner.run(project_role(place.site.settings, spec, place.context(folder), migration))

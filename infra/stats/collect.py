@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from infra.stats.shapes import Shape, shapes_in
+from infra.stats.shapes import ImagePlace, Shape, shapes_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,7 @@ class Example:
     """An annotated image to look at, made small already: masks of full size would fill the memory."""
 
     task: int
+    place: ImagePlace
     image: str
     size_wh: tuple[int, int]
     shapes: tuple[tuple[str, NDArray[np.bool_]], ...]
@@ -97,26 +98,31 @@ class Collector:
         self.stats = Stats(title, by_class={label: ClassStats() for label in labels})
         self._shown: Counter[str] = Counter()
 
-    def add(self, task: Mapping[str, Any], image: str) -> None:
-        """Count one task of Label Studio's list, with its annotations."""
+    def add(self, task: Mapping[str, Any], images: Mapping[ImagePlace, str]) -> None:
+        """Count one task of Label Studio's list, with its annotations.
+
+        Args:
+            images: what each image of the task is called.
+        """
         stats = self.stats
-        stats.images += 1
+        stats.images += len(images)
         done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
         stats.skipped += len(task.get("annotations") or ()) - len(done)
         stats.annotations += len(done)
-        stats.annotated += bool(done)
-        seen: set[str] = set()
+        stats.annotated += len(images) if done else 0
+        seen: set[tuple[ImagePlace, str]] = set()
         for one in done:
             shapes, unreadable = shapes_in(one.get("result") or ())
             stats.unreadable += unreadable
             if isinstance(one.get("completed_by"), int):
                 stats.people.add(one["completed_by"])
             seen |= self._count(shapes, one.get("lead_time"))
-            self._show(int(task["id"]), image, shapes)
-        for label in seen:
+            for place, image in images.items():
+                self._show(int(task["id"]), place, image, [shape for shape in shapes if shape.place == place])
+        for _, label in seen:
             stats.by_class[label].images += 1
 
-    def _count(self, shapes: Sequence[Shape], lead_time: object) -> set[str]:
+    def _count(self, shapes: Sequence[Shape], lead_time: object) -> set[tuple[ImagePlace, str]]:
         each = float(lead_time) / len(shapes) if isinstance(lead_time, int | float) and shapes else None
         seen = set()
         for shape in shapes:
@@ -125,10 +131,10 @@ class Collector:
             one.areas.append(100 * float(shape.mask.mean()))
             if each is not None:
                 one.seconds.append(each)
-            seen.add(label)
+            seen.add((shape.place, label))
         return seen
 
-    def _show(self, task: int, image: str, shapes: Sequence[Shape]) -> None:
+    def _show(self, task: int, place: ImagePlace, image: str, shapes: Sequence[Shape]) -> None:
         """Keep it as an example where it shows a class of which there are few."""
         labels = {shape.label or NO_LABEL for shape in shapes}
         if not labels or (len(self.stats.examples) >= SHOWN_IMAGES and min(self._shown[one] for one in labels)):
@@ -136,7 +142,7 @@ class Collector:
         height, width = shapes[0].mask.shape
         step = max(1, width // THUMBNAIL_WIDTH)
         small = tuple((shape.label or NO_LABEL, shape.mask[::step, ::step].copy()) for shape in shapes)
-        self.stats.examples.append(Example(task, image, (width, height), small))
+        self.stats.examples.append(Example(task, place, image, (width, height), small))
         self._shown.update(labels)
         if len(self.stats.examples) > SHOWN_IMAGES:
             self._drop_one()

@@ -8,19 +8,21 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from infra.errors import FileAccessError, LabelStudioError
+from infra.export.labeling import read_labeling
 from infra.labelstudio.config import load_projects
 from infra.labelstudio.image_files import path_in
 from infra.labelstudio.labeling_xml import XmlProblem, parse_xml
-from infra.labelstudio.wanted_tasks import image_keys
 from infra.operations.project import get_project
 from infra.projects.place import Place
 from infra.settings import REPOSITORY
 from infra.stats.collect import Collector, Stats, as_facts, table
 from infra.stats.page import Picture, render
+from infra.stats.shapes import ImagePlace
 from infra.stats.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from infra.labelstudio.client import Client
+    from infra.report import Report
 
 
 def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
@@ -38,22 +40,29 @@ def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime]
     client = place.access.client()
     project = get_project(client, spec.title)
     colours = label_colours(project.label_config)
-    key = image_keys(spec)[0]
+    labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
     with place.report.stage(f"stats of {spec.title}"):
         collector = Collector(spec.title, list(colours))
-        urls: dict[int, str] = {}
+        urls: dict[tuple[int, ImagePlace], str] = {}
         for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
-            place.report.progress(f"counted {count} of {project.task_count} images")
-            url = str((task.get("data") or {}).get(key, ""))
-            urls[int(task["id"])] = url
-            collector.add(task, path_in(folder.name, url) or PurePosixPath(url).name)
+            place.report.progress(f"counted {count} of {project.task_count} tasks")
+            data = task.get("data") or {}
+            mine = {
+                (tag.name, number): url
+                for tag in labeling.images
+                for number, url in enumerate(labeling.urls(tag, data))
+            }
+            urls |= {(int(task["id"]), where): url for where, url in mine.items()}
+            collector.add(
+                task, {where: path_in(folder.name, url) or PurePosixPath(url).name for where, url in mine.items()}
+            )
         found = collector.stats
         found.predicted = client.model_versions(project.id)
         place.report.facts["stats"] = as_facts(found)
         text = table(found)
         if out is None:
             return text
-        pictures = _pictures(place, client, found, urls, colours)
+        pictures = _pictures(place.report, client, found, urls, colours)
         _write(out, render(found, colours, pictures, now()))
         return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
 
@@ -75,15 +84,15 @@ def label_colours(label_config: str) -> dict[str, str]:
 
 
 def _pictures(
-    place: Place, client: Client, found: Stats, urls: Mapping[int, str], colours: Mapping[str, str]
+    report: Report, client: Client, found: Stats, urls: Mapping[tuple[int, ImagePlace], str], colours: Mapping[str, str]
 ) -> list[Picture]:
     pictures = []
     for count, example in enumerate(found.examples, 1):
-        place.report.progress(f"picture {count} of {len(found.examples)}")
+        report.progress(f"picture {count} of {len(found.examples)}")
         try:
-            url = thumbnail(client.download(urls[example.task]), example, colours)
+            url = thumbnail(client.download(urls[example.task, example.place]), example, colours)
         except (LabelStudioError, OSError) as error:
-            place.report.notice(f"task {example.task}: its image cannot be shown: {error}")
+            report.notice(f"task {example.task}: its image cannot be shown: {error}")
             continue
         pictures.append(Picture(url, example.task, example.image, sorted(example.labels)))
     return pictures

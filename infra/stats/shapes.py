@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+ImagePlace = tuple[str, int]  # an image tag, and which one of a list of images
 DATA_URL = "data:image/png;base64,"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One region that covers pixels. `mask` is ``(H, W)`` bool."""
+    """One region that covers pixels. `mask` is ``(H, W)`` bool, `place` the image of the task that it is on."""
 
     label: str
     mask: NDArray[np.bool_]
+    place: ImagePlace = ("", 0)
 
 
 def shapes_in(results: Sequence[Mapping[str, Any]]) -> tuple[list[Shape], int]:
@@ -49,7 +51,8 @@ def shapes_in(results: Sequence[Mapping[str, Any]]) -> tuple[list[Shape], int]:
             unreadable += 1
             continue
         if mask is not None:
-            found[region] = Shape(labels.get(region, ""), mask)
+            place = (str(one.get("to_name") or ""), int(one.get("item_index") or 0))
+            found[region] = Shape(labels.get(region, ""), mask, place)
     return list(found.values()), unreadable
 
 

@@ -139,7 +139,7 @@ def test_masks_are_counted_as_the_truth_says(own: Stage, tmp_path: Path) -> None
     own.client.sdk.annotations.create(task.id, result=prediction["result"], lead_time=12.0)
     collector = Collector(own.spec.title, own.spec.labeling.labels)
     for one in own.client.task_states(own.project_id, "annotations"):
-        collector.add(one, one["data"]["image"])
+        collector.add(one, {("image", 0): one["data"]["image"]})
     found, drawn = collector.stats, truth(own, image)
     assert (found.images, found.annotated, found.masks, len(found.people)) == (12, 1, len(drawn), 1)
     assert found.seconds_per_mask == 12.0 / len(drawn)

@@ -107,6 +107,7 @@ class FakeLabelStudio:
             ("POST", "/api/projects", self._create(self.projects, sampling="Sequential sampling")),
             ("GET", "/api/users", lambda _: httpx.Response(200, json=[{"id": 1, "email": EMAIL}])),
             ("GET", r"/api/projects/(\d+)", self._project),
+            ("GET", r"/api/projects/(\d+)/summary", self._summary),
             ("PATCH", r"/api/projects/(\d+)", self._patch(self.projects)),
             ("GET", "/api/storages/localfiles", self._list(self.storages)),
             ("POST", "/api/storages/localfiles", self._create(self.storages, status="initialized", traceback=None)),
@@ -128,6 +129,10 @@ class FakeLabelStudio:
 
     def _list_tokens(self, _request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[{"token": token.rsplit(".", 1)[0]} for token in self.tokens])
+
+    def _summary(self, _request: httpx.Request, key: int) -> httpx.Response:
+        keys = [set(task["data"]) for task in self.tasks.values() if task["project"] == key]
+        return httpx.Response(200, json={"common_data_columns": sorted(set.intersection(*keys)) if keys else []})
 
     def _list_drafts(self, _request: httpx.Request, key: int) -> httpx.Response:
         return httpx.Response(200, json=[{}] * self.drafts.get(key, 0))

@@ -231,13 +231,23 @@ PROJECTS = {
         "the projects cannot be used, 4 problems:\n"
         "  - labeling_configs/projects.yaml: projects.one.title: String should have at least 3 characters\n"
         "  - labeling_configs/projects.yaml: projects.one.version: Input should be a valid integer\n"
-        "  - labeling_configs/projects.yaml: projects.one.images.filter: Value error, is no regular expression: "
+        "  - labeling_configs/projects.yaml: projects.one.images.filter: is no regular expression: "
         "nothing to repeat at position 0\n"
-        "  - labeling_configs/projects.yaml: projects.one.colour: Extra inputs are not permitted",
+        "  - labeling_configs/projects.yaml: projects.one.colour: is no key here (there are: "
+        "title, description, config, version, images, backend, sampling, members)",
     ),
     "not yaml": (
         "projects: {one: [}\n",
-        "labeling_configs/projects.yaml:1: not YAML: expected the node content, but found '}'",
+        "labeling_configs/projects.yaml: line 1: expected the node content, but found '}'",
+    ),
+    "key twice": (
+        YAML + "  one:\n    title: Another\n",
+        f"labeling_configs/projects.yaml: line {YAML.count(chr(10)) + 1}: one is given twice (also on line 2)",
+    ),
+    "title twice": (
+        YAML + YAML.removeprefix("projects:\n").replace("one:", "two:"),
+        "labeling_configs/projects.yaml: projects.two.title: 'One project' is the title of projects.one too; a project "
+        "is found by its title, so each needs its own",
     ),
     "empty": (
         "",
@@ -307,15 +317,16 @@ def test_several_projects_with_everything(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ("{filters: x}", "projects.one.images.filters: Extra inputs are not permitted"),
-        ("{pairs: {rgb: 'RGB/{name}.png'}}", "projects.one.images: Value error, `pairs` needs two images or more"),
+        ("{filters: x}", "projects.one.images.filters: is no key here; did you mean filter?"),
+        ("{folder: a, 1x: b}", "projects.one.images.1x: is no key here (there are: folder, filter, pairs)"),
+        ("{pairs: {rgb: 'RGB/{name}.png'}}", "projects.one.images: `pairs` needs two images or more"),
         (
             "{filter: a, pairs: {a: '{name}.png', b: '{name}.tif'}}",
-            "projects.one.images: Value error, give either `filter` or `pairs`",
+            "projects.one.images: give either `filter` or `pairs`",
         ),
         (
             "{pairs: {a: 'RGB/x.png', b: '{name}.tif'}}",
-            "projects.one.images.pairs.a: Value error, must be a path below the folder with {name} in it once, such as "
+            "projects.one.images.pairs.a: must be a path below the folder with {name} in it once, such as "
             "RGB/{name}.png",
         ),
         ("{folder: /abs}", "projects.one.images.folder: String should match pattern"),
@@ -338,8 +349,8 @@ def test_images_that_cannot_be_understood_are_said_with_their_path(repository: P
     ("line", "message"),
     [
         ("sampling: random", "projects.one.sampling: Input should be 'sequential', 'uniform' or 'uncertainty'"),
-        ("members: [nobody]", "projects.one.members.0: Value error, is no e-mail address"),
-        ("backend: {interactiv: no}", "projects.one.backend.interactiv: Extra inputs are not permitted"),
+        ("members: [nobody]", "projects.one.members.0: is no e-mail address"),
+        ("backend: {interactiv: no}", "projects.one.backend.interactiv: is no key here; did you mean interactive?"),
     ],
 )
 def test_other_settings_that_are_wrong_are_said_with_their_path(repository: Path, line: str, message: str) -> None:

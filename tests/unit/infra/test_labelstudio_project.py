@@ -13,6 +13,7 @@ import pytest
 
 from infra.errors import LabelStudioError, SettingsError
 from infra.labelstudio.label_use import Rename
+from infra.labelstudio.labeling_xml import labeling_config, parse_xml
 from infra.operations.labeling_applied import Migration
 from infra.operations.project import MembersKnown, ProjectPresent
 from infra.settings import REPOSITORY
@@ -74,7 +75,7 @@ def test_what_was_changed_by_hand_comes_back_with_a_diff(bench: Bench) -> None:
 
 def test_a_configuration_that_label_studio_refuses_is_an_error_with_its_reason(bench: Bench) -> None:
     bench.apply()
-    bench.server.projects[bench.project]["label_config"] = "<View/>"
+    bench.server.projects[bench.project]["label_config"] = '<View><Image name="image" value="$image"/></View>'
     errors = {"label_config": ["These labels still exist in annotations: Heaven"]}
     bench.server.overrides[f"PATCH /api/projects/{bench.project}"] = lambda _: problem(400, "Validation error", errors)
     with pytest.raises(LabelStudioError) as caught:
@@ -270,11 +271,41 @@ def test_a_rename_is_sent_with_the_configuration(bench: Bench) -> None:
     ]
     sent = next(asked for name, asked in bench.inside.asked if name == "labels" and asked["do"] == "relabel")
     assert sent["renames"] == [["Heaven", "Sky"]]
-    assert bench.report.notices[-1] == (
+    assert bench.report.notices[-2] == (
         "labels renamed in 0 annotations, 2 drafts, 0 predictions of 1 tasks; the rows as they were are in /x.jsonl.gz "
         "in the label-studio container's volume"
     )
     assert bench.apply() == []
+
+
+def test_a_rename_of_a_label_that_nobody_knows_is_refused(bench: Bench) -> None:
+    bench.inside.modules["labels"] = lambda _asked: uses()
+    bench.apply()
+    bench.migration = Migration([Rename("Haeven", "Sky")])
+    assert bench.apply() == []
+    assert bench.report.notices == ["nothing in RGBT-SAR has the label 'Haeven' now"]
+    drifted(bench)
+    with pytest.raises(SettingsError) as caught:
+        bench.apply()
+    assert str(caught.value) == (
+        "--rename Haeven=...: no version of rgbt-sar has a label 'Haeven', and nothing in RGBT-SAR has it"
+    )
+
+
+def test_a_variable_that_the_tasks_do_not_have_is_refused(bench: Bench) -> None:
+    bench.inside.modules["labels"] = lambda _asked: uses()
+    bench.apply()
+    before = bench.server.projects[bench.project]["label_config"]
+    other = labeling_config(before.replace("$image", "$photo"), parse_xml(before.replace("$image", "$photo")))
+    bench.spec = dataclasses.replace(bench.spec, version=3, labeling=other)
+    with pytest.raises(SettingsError) as caught:
+        bench.operations()[0].plan()
+    assert str(caught.value) == (
+        "rgbt-sar/v3 shows $photo, and the 2 tasks of RGBT-SAR have image; nothing was changed: keep the variable's "
+        "name, or give the configuration to a project with another title"
+    )
+    bench.server.tasks.clear()
+    assert len(bench.operations()[0].plan()) == 1
 
 
 def test_what_was_made_in_the_browser_is_kept_when_it_is_replaced(bench: Bench, tmp_path: Path) -> None:

@@ -197,6 +197,17 @@ def test_pairs_are_one_task_each_and_the_rest_is_named(bench: Bench) -> None:
     assert bench.apply() == []
 
 
+def test_a_task_whose_partner_went_is_kept_and_named(bench: Bench) -> None:
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png", "T/a_t.tiff", "RGB/b.png", "T/b_t.tiff")
+    bench.apply()
+    bench.put("RGB/a.png", "RGB/b.png", "T/b_t.tiff")
+    assert bench.apply() == []
+    assert bench.report.notices == [
+        "1 tasks have lost the partner of their image (RGB/a.png); the tasks and their annotations are kept"
+    ]
+
+
 def test_a_folder_without_one_pair_is_an_error(bench: Bench) -> None:
     bench.spec = replace(bench.spec, images_pairs=PAIRS)
     bench.put("RGB/a.png")

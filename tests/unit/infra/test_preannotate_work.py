@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from infra.hosts.base import Result
 from infra.labelstudio.bulk import add_predictions
 from infra.labelstudio.models import Project
 from infra.preannotate.boxes import Box
-from infra.preannotate.work import IMAGES_AT_A_TIME, Preannotation, TaskState, labels_of, states
+from infra.preannotate.work import TASKS_AT_A_TIME, Preannotation, TaskState, labels_of, states
 from infra.report import Report
 from tests.unit.infra.labelstudio_bench import Bench
 
@@ -107,7 +108,7 @@ def work(backend: Backend, taken: Taken, **more: Any) -> Preannotation:
 
 def test_boxes_become_predictions_of_the_backends_version(backend: Backend, taken: Taken) -> None:
     boxes = {1: [BOX, Box("x", 1, 2, 3, 4, 45)], 2: [BOX]}
-    tally = work(backend, taken, labels={"x": "Road"}, image="i").go(boxes, tasks())
+    tally = work(backend, taken, labels={"x": "Road"}).go(boxes, tasks())
     assert (tally.images, tally.masks, tally.empty) == (2, 3, 0)
     first, second = taken.imports[0]
     assert (first["task"], first["score"], first["model_version"]) == (1, 0.5, VERSION)
@@ -118,12 +119,35 @@ def test_boxes_become_predictions_of_the_backends_version(backend: Backend, take
         "label_config": CONFIG,
         "task": "1",
         "data": {"image": "/1"},
-        "to_name": "i",
         "boxes": [
             {"label": "Car", "x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0.0},
             {"label": "Road", "x": 1, "y": 2, "width": 3, "height": 4, "rotation": 45},
         ],
     }
+
+
+def test_boxes_on_several_images_of_a_task_are_one_prediction(backend: Backend, taken: Taken) -> None:
+    boxes = {1: [replace(BOX, image="rgb"), replace(BOX, image="thermal"), replace(BOX, image="rgb")], 2: [BOX]}
+    tally = work(backend, taken).go(boxes, tasks())
+    assert [(one["task"], one.get("to_name"), len(one["boxes"])) for one in backend.asked] == [
+        ("1", "rgb", 2),
+        ("1", "thermal", 1),
+        ("2", None, 1),
+    ]
+    first, second = taken.imports[0]
+    assert (first["task"], len(first["result"]), second["task"]) == (1, 3, 2)
+    assert tally.images == 3
+
+
+def test_a_task_with_one_image_that_failed_gets_no_half_prediction(backend: Backend, taken: Taken) -> None:
+    plain = backend.answer
+    backend.answer = lambda asked: (  # type: ignore[method-assign]
+        {"status": 422, "body": {"detail": "no image"}} if asked.get("to_name") == "thermal" else plain(asked)
+    )
+    boxes = {1: [replace(BOX, image="rgb"), replace(BOX, image="thermal")], 2: [BOX]}
+    with pytest.raises(LabelStudioError, match="1 images failed; 1 masks in 1 images"):
+        work(backend, taken).go(boxes, tasks())
+    assert taken.tasks == [2]
 
 
 def test_what_is_done_or_annotated_is_left_alone(backend: Backend, taken: Taken) -> None:
@@ -141,17 +165,17 @@ def test_what_is_done_or_annotated_is_left_alone(backend: Backend, taken: Taken)
 
 
 def test_a_run_that_broke_off_is_gone_on_with_and_doubles_nothing(backend: Backend, taken: Taken) -> None:
-    count = 3 * IMAGES_AT_A_TIME
+    count = 3 * TASKS_AT_A_TIME
     boxes = {number: [BOX] for number in range(1, count + 1)}
-    backend.dies_after = IMAGES_AT_A_TIME + 5
-    with pytest.raises(LabelStudioError, match=f"answered 5 of {IMAGES_AT_A_TIME} images"):
+    backend.dies_after = TASKS_AT_A_TIME + 5
+    with pytest.raises(LabelStudioError, match=f"answered 5 of {TASKS_AT_A_TIME} images"):
         work(backend, taken).go(boxes, tasks(count))
-    assert len(taken.tasks) == IMAGES_AT_A_TIME
+    assert len(taken.tasks) == TASKS_AT_A_TIME
 
     backend.dies_after = None
     taken.done = set(taken.tasks)
     tally = work(backend, taken).go(boxes, tasks(count))
-    assert (tally.before, tally.images) == (IMAGES_AT_A_TIME, count - IMAGES_AT_A_TIME)
+    assert (tally.before, tally.images) == (TASKS_AT_A_TIME, count - TASKS_AT_A_TIME)
     assert sorted(taken.tasks) == list(range(1, count + 1))
 
 
@@ -164,12 +188,12 @@ def test_images_that_fail_are_named_and_the_others_are_done(backend: Backend, ta
 
 
 def test_a_backend_that_is_down_ends_the_run_at_once(backend: Backend, taken: Taken) -> None:
-    count = 2 * IMAGES_AT_A_TIME
+    count = 2 * TASKS_AT_A_TIME
     backend.bad = {str(number): (503, "the model is loading") for number in range(2, count + 1)}
     with pytest.raises(LabelStudioError, match="the SAM2 backend does not work now: task 20: the model is loading"):
         work(backend, taken).go({number: [BOX] for number in range(1, count + 1)}, tasks(count))
     assert taken.tasks == [1]
-    assert len(backend.asked) == IMAGES_AT_A_TIME
+    assert len(backend.asked) == TASKS_AT_A_TIME
 
 
 def test_a_box_in_which_nothing_is_found_is_counted(backend: Backend, taken: Taken) -> None:

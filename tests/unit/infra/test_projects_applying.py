@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
+from infra.errors import LabelStudioError, SettingsError
 from infra.labelstudio.access import Access
 from infra.labelstudio.versions import read_versions
 from infra.operations.labeling_applied import Migration
@@ -16,6 +16,9 @@ from infra.projects.place import Place
 from infra.settings import REPOSITORY
 from tests.unit.infra.labelstudio_bench import Bench
 from tests.unit.infra.test_project_place import place
+
+FIND = ("find", "-H", "/nas/flight", "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
+FILES = "fa.png\0fb.png\0"
 
 
 @pytest.fixture
@@ -29,6 +32,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ready(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A stack whose project stage is the bench's operations."""
     found = place()
+    found.site.host.script(*FIND, stdout=FILES)  # type: ignore[attr-defined]
     monkeypatch.setattr(applying, "project_role", lambda *_: bench.operations())
     return Place(found.site, Access("http://x", "u", "p", None), found.demo, bench.report)
 
@@ -47,6 +51,14 @@ def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, read
     path.write_text(path.read_text().replace("Debris", "Rubble"))
     with pytest.raises(SettingsError, match=r"rgbt-sar/v2\.xml was changed after it was published"):
         applying.apply_projects(ready, [], Migration())
+    assert bench.server.projects == {}
+
+
+def test_a_folder_without_images_makes_no_project(repository: Path, ready: Place, bench: Bench) -> None:
+    ready.site.host.script(*FIND, stdout="fnotes.txt\0")  # type: ignore[attr-defined]
+    for work in (applying.plan_projects, applying.apply_projects):
+        with pytest.raises(LabelStudioError, match="no image in /nas/flight has a name that matches"):
+            work(ready, ["rgbt-sar"], Migration())
     assert bench.server.projects == {}
 
 

@@ -34,6 +34,15 @@ def test_progress_is_one_line_on_a_terminal_and_gone_when_something_is_said() ->
     assert stream.getvalue() == "\r\033[2K      step 1\r\033[2K      step 2\r\033[2Kdone\n"
 
 
+def test_a_notice_is_said_once_a_stage() -> None:
+    report = Report(io.StringIO())
+    for name in ("one", "two"):
+        with report.stage(name):
+            report.notice("a link was left out")
+            report.notice("a link was left out")
+    assert report.notices == ["a link was left out"] * 2
+
+
 def test_the_record_holds_stages_notices_and_facts() -> None:
     report = Report(io.StringIO())
     report.facts["url"] = "http://127.0.0.1:8080"

@@ -21,6 +21,7 @@ from infra.stats.shapes import shapes_in
 from infra.stats.thumbnails import rgb, thumbnail
 
 WIDTH, HEIGHT = 100, 50
+AT = ("image", 0)
 LABELS = ["Car", "Road", "Sky"]
 
 
@@ -36,7 +37,8 @@ def brush(mask: NDArray[np.bool_], region: str = "r", **value: Any) -> dict[str,
 
 
 def result(kind: str, region: str = "r", **value: Any) -> dict[str, Any]:
-    return {"id": region, "type": kind, "original_width": WIDTH, "original_height": HEIGHT, "value": value}
+    size = {"original_width": WIDTH, "original_height": HEIGHT}
+    return {"id": region, "type": kind, "to_name": "image", "value": value, **size}
 
 
 def png(mask: NDArray[np.bool_]) -> str:
@@ -103,12 +105,12 @@ def collector() -> Collector:
             brush(square(20, 25), "b", brushlabels=["Road"]),
             lead_time=9,
         ),
-        "ñ & 1.png",
+        {AT: "ñ & 1.png"},
     )
-    one.add(task(2, brush(square(5), "a", brushlabels=["Car"])), "2.png")
-    one.add({"id": 3}, "3.png")
+    one.add(task(2, brush(square(5), "a", brushlabels=["Car"])), {AT: "2.png"})
+    one.add({"id": 3}, {AT: "3.png"})
     one.stats.predicted = {"demo@1": 7}
-    one.add(task(4, brush(square(5), "a", brushlabels=["Car"]), was_cancelled=True), "4.png")
+    one.add(task(4, brush(square(5), "a", brushlabels=["Car"]), was_cancelled=True), {AT: "4.png"})
     return one
 
 
@@ -182,15 +184,28 @@ def test_examples_are_few_and_show_rare_classes() -> None:
     one = Collector("Many", LABELS)
     for number in range(3 * SHOWN_IMAGES):
         label = "Sky" if number == 3 * SHOWN_IMAGES - 1 else "Car"
-        one.add(task(number, brush(square(5), brushlabels=[label])), f"{number}.png")
+        one.add(task(number, brush(square(5), brushlabels=[label])), {AT: f"{number}.png"})
     assert len(one.stats.examples) == SHOWN_IMAGES
     assert any("Sky" in example.labels for example in one.stats.examples)
+
+
+def test_the_images_of_a_pair_are_counted_and_shown_each_with_its_own_masks() -> None:
+    one = Collector("Pairs", LABELS)
+    rgb, thermal = ("rgb", 0), ("thermal", 0)
+    results = [brush(square(5), "a", brushlabels=["Car"]), brush(square(9), "b", brushlabels=["Car"])]
+    results = [{**result, "to_name": name} for result, (name, _) in zip(results, (rgb, thermal), strict=True)]
+    one.add(task(1, *results), {rgb: "RGB/1.png", thermal: "T/1.png"})
+    one.add({"id": 2}, {rgb: "RGB/2.png", thermal: "T/2.png"})
+    assert (one.stats.images, one.stats.annotated, one.stats.annotations) == (4, 2, 1)
+    assert (one.stats.by_class["Car"].masks, one.stats.by_class["Car"].images) == (2, 2)
+    shown = [(found.image, found.place, [int(mask.sum()) for _, mask in found.shapes]) for found in one.stats.examples]
+    assert shown == [("RGB/1.png", rgb, [25]), ("T/1.png", thermal, [81])]
 
 
 def test_a_thumbnail_shows_the_mask_in_its_colour() -> None:
     out = io.BytesIO()
     Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255)).save(out, "PNG")
-    example = Example(1, "x.png", (WIDTH, HEIGHT), (("Car", square(25)),))
+    example = Example(1, AT, "x.png", (WIDTH, HEIGHT), (("Car", square(25)),))
     url = thumbnail(out.getvalue(), example, {"Car": "#FF0000"})
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
     assert picture.shape == (240, 480, 3)
@@ -204,7 +219,7 @@ def test_a_thermal_image_of_16_bits_is_stretched() -> None:
     out = io.BytesIO()
     values = np.linspace(20_000, 21_000, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(np.uint16)
     Image.fromarray(values).save(out, "PNG")
-    url = thumbnail(out.getvalue(), Example(1, "x.png", (WIDTH, HEIGHT), ()), {})
+    url = thumbnail(out.getvalue(), Example(1, AT, "x.png", (WIDTH, HEIGHT), ()), {})
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
     assert int(picture.max()) - int(picture.min()) > 200
 

@@ -12,7 +12,7 @@ import pytest
 
 from infra.errors import SettingsError
 from infra.export import command
-from infra.export.command import export_project
+from infra.export.command import export_project, find_project
 from infra.export.writers.choice import Format
 from infra.importing import command as import_command
 from infra.importing.command import import_into_project
@@ -38,6 +38,15 @@ def test_a_project_is_exported_and_imported_by_its_title(exports: ExportBench) -
     assert (summary.added, summary.present) == (0, 1)
     with pytest.raises(SettingsError, match="--as is annotation or prediction, not 'draft'"):
         import_into_project(exports.client, "Scenes", exports.report, path=path, as_kind="draft")
+
+
+def test_a_project_is_found_by_its_name_in_the_clone_too(exports: ExportBench) -> None:
+    demo = exports.server.project(FUSED, "RGBT-SAR demo")
+    assert find_project(exports.client, "rgbt-sar", REPOSITORY).id == demo.id
+    lab = exports.server.project(FUSED, "RGBT-SAR")
+    assert find_project(exports.client, "rgbt-sar", REPOSITORY).id == lab.id
+    own = exports.server.project(FUSED, "rgbt-sar")
+    assert find_project(exports.client, "rgbt-sar", REPOSITORY).id == own.id
 
 
 def test_label_studios_json_is_everybodys_work(exports: ExportBench) -> None:
@@ -66,7 +75,8 @@ def test_wrong_words_are_all_told(exports: ExportBench) -> None:
         "--format is one of coco, yolo-seg, png, rle-json, label-studio, not 'yolo'; --coco is one of compressed, "
         "uncompressed, polygons, not 'zip'; --tolerance is a number of pixels from 0 to 100, not -1.0"
     )
-    with pytest.raises(SettingsError, match="Label Studio has no project called 'Scenes'"):
+    exports.server.project(FUSED, "Other")
+    with pytest.raises(SettingsError, match=r"Label Studio has no project called 'Scenes' \(there are: Other\)"):
         run(exports)
     for _ in range(2):
         exports.server.project(FUSED)

@@ -1,57 +1,29 @@
-"""An export as a whole: what it takes, what it counts, and that it is there as a whole or not at all."""
+"""An export as a whole: what it takes, and what it counts."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
-import os
 import re
-import signal
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from infra.errors import LabelrigError, LabelStudioError, SettingsError
-from infra.export.labeling import used_config
+from infra.errors import LabelrigError, SettingsError
 from infra.export.selection import Selection, selection
 from infra.labelstudio.models import Project
-from infra.labelstudio.versions import sha256_of
-from infra.settings import REPOSITORY
 from tests.unit.infra.annotated import (
     FUSED,
     OTHER,
     PAIR,
     AnnotatedLabelStudio,
     brush,
-    ghost,
-    key_point,
-    rectangle_mask,
     result,
     url,
 )
+from tests.unit.infra.export.scenes import CAR, ROAD, SIZE
 from tests.unit.infra.export_bench import ExportBench
-
-SIZE = (20, 10)
-CAR, ROAD = rectangle_mask(SIZE, 2, 3, 9, 8), rectangle_mask(SIZE, 0, 8, 20, 10)
-
-
-@pytest.fixture
-def project(exports: ExportBench) -> Project:
-    """Three annotated images and one that nobody has looked at, in no good order."""
-    server = exports.server
-    project = server.project(FUSED)
-    server.annotate(server.task(project, image=url("set/b.png")), [*brush(CAR, "Car"), *brush(ROAD, "Road", "b")])
-    server.annotate(server.task(project, image=url("set/a%20%C3%91.png")), [*brush(ROAD, "Road"), ghost(ROAD, "Car")])
-    server.task(project, image=url("set/d.png"))
-    server.annotate(server.task(project, image=url("set/c.png")), [key_point("Car")], completed_by=2)
-    return project
 
 
 def names(exports: ExportBench, name: str = "out") -> list[str]:
@@ -233,99 +205,6 @@ def test_lists_of_images_are_told_apart(exports: ExportBench) -> None:
     ]
 
 
-def test_what_is_there_is_never_replaced_without_force(exports: ExportBench, project: Project) -> None:
-    exports.export(project, "coco")
-    with pytest.raises(SettingsError, match=r"/out is there already; --force replaces it"):
-        exports.export(project, "png")
-    exports.export(project, "png", force=True)
-    assert exports.json("out/manifest.json")["format"] == "png"
-    assert not (exports.folder / "out" / "annotations.json").exists()
-    assert sorted(one.name for one in exports.folder.iterdir()) == ["classes.lock", "out"]
-
-
-def test_force_replaces_exports_only(exports: ExportBench, project: Project) -> None:
-    thesis = exports.folder / "out" / "thesis.tex"
-    thesis.parent.mkdir()
-    thesis.write_text("years")
-    with pytest.raises(
-        SettingsError, match=r"/out is no export \(it has no manifest.json\): --force does not replace it"
-    ):
-        exports.export(project, "coco", force=True)
-    assert thesis.read_text() == "years"
-
-
-def test_a_server_that_goes_away_leaves_nothing(exports: ExportBench, project: Project) -> None:
-    exports.export(project, "coco")
-    before = (exports.folder / "out" / "manifest.json").read_bytes()
-    calls: list[int] = []
-
-    def gone(request: httpx.Request) -> httpx.Response:
-        calls.append(1)
-        if len(calls) == 2:
-            raise httpx.ReadError("connection reset")
-        return exports.server._tasks(request)
-
-    exports.server.overrides["GET /api/tasks"] = gone
-    with pytest.raises(LabelStudioError, match=r"the connection to Label Studio at .* broke off"):
-        exports.export(project, "png", "other")
-    calls.clear()
-    with pytest.raises(LabelStudioError, match="broke off"):
-        exports.export(project, "png", force=True)
-    assert sorted(one.name for one in exports.folder.iterdir()) == ["classes.lock", "out"]
-    assert (exports.folder / "out" / "manifest.json").read_bytes() == before
-
-
-def test_a_disk_that_refuses_is_told(exports: ExportBench, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    (exports.folder / "file").write_text("")
-    with pytest.raises(LabelrigError, match=r"cannot write the export .*/file/out: (Not a directory|File exists)"):
-        exports.export(project, "coco", "file/out")
-
-    def full(*_ignored: object, **_words: object) -> None:
-        raise OSError(28, "No space left on device", "/somewhere/a.png")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    message = r"cannot write the export .*/out: No space left on device \(/somewhere/a\.png\)"
-    with pytest.raises(LabelrigError, match=message):
-        exports.export(project, "png")
-    assert not list(exports.folder.glob("*out*"))
-
-
-KILLED = """
-    import sys
-    from pathlib import Path
-    from infra.export.folder import whole_folder
-    with whole_folder(Path(sys.argv[1]), force=False) as folder:
-        (folder / "masks").mkdir()
-        (folder / "masks" / "half.png").write_bytes(b"half")
-        print("ready", flush=True)
-        sys.stdin.read()
-"""
-
-
-def test_a_killed_export_leaves_nothing_half_made(exports: ExportBench, project: Project) -> None:
-    command = (sys.executable, "-c", textwrap.dedent(KILLED), str(exports.folder / "out"))
-    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        with pytest.raises(LabelrigError, match=r"another export to .*/out is running"):
-            exports.export(project, "png")
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=20)
-    assert not (exports.folder / "out").exists()
-    exports.export(project, "png")
-    assert not list(exports.folder.glob("**/half.png"))
-    assert not list(exports.folder.glob(".out*"))
-
-
-def test_the_lock_of_a_folder_ends_with_it(exports: ExportBench, project: Project) -> None:
-    exports.export(project, "coco")
-    handle = os.open(exports.folder / "out", os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(handle)
-
-
 def test_nothing_to_export_is_an_error_with_the_reasons(exports: ExportBench, project: Project) -> None:
     with pytest.raises(LabelrigError) as caught:
         exports.export(project, "coco", selection=selection(since="2030-01-01"))
@@ -356,75 +235,6 @@ def test_many_small_tasks_are_asked_for_many_at_a_time(exports: ExportBench) -> 
 
 
 # Which configuration, and class numbers.
-
-
-def write_config(exports: ExportBench, name: str, version: int, text: str) -> Path:
-    path = exports.folder / "repository" / "labeling_configs" / name / f"v{version}.xml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path.parent / "classes.lock"
-
-
-def test_numbers_are_kept_beside_the_configuration(exports: ExportBench, project: Project) -> None:
-    lock = write_config(exports, "cars", 1, FUSED)
-    (lock.parent / "v1.xml").write_text(FUSED + "\n")  # Label Studio takes the last line break away
-    used = used_config(exports.folder / "repository", FUSED, "Scenes", None, None)
-    assert (used.name, used.version, used.strict) == ("cars", 1, False)
-    assert used.labeling.sha256 == sha256_of(lock.parent / "v1.xml")
-    exports.export(project, "coco", config=("cars", 1))
-    assert lock.read_text() == (
-        '{\n  "format": 1,\n  "classes": [\n    {"id": 1, "name": "Car"},\n    {"id": 2, "name": "Road"}\n  ]\n}\n'
-    )
-    assert (exports.folder / "out" / "classes.json").read_text() == lock.read_text()
-
-
-def test_numbers_stay_when_labels_come_and_go(exports: ExportBench, project: Project) -> None:
-    exports.export(project, "coco", "first")
-    newer = FUSED.replace('<Label value="Car" background="#E53935"/>', '<Label value="Bus"/>').replace(
-        '<Label value="Car"/>', '<Label value="Bus"/>'
-    )
-    task = exports.server.task(project, image=url("z.png"))
-    exports.server.annotate(task, [*brush(CAR, "Bus"), *brush(ROAD, "Lorry", "b")])
-    changed = Project(project.id, project.title, "", newer, True, 0)
-    exports.export(changed, "coco", "second")
-    rows = exports.json("second/classes.json")["classes"]
-    assert rows == [
-        {"id": 1, "name": "Car", "retired": True},
-        {"id": 2, "name": "Road"},
-        {"id": 3, "name": "Bus"},
-        {"id": 4, "name": "Lorry", "retired": True},
-    ]
-    assert exports.json("second/annotations.json")["categories"][0]["name"] == "Car"
-    exports.export(project, "coco", "third")
-    assert [one["id"] for one in exports.json("third/classes.json")["classes"] if not one.get("retired")] == [1, 2]
-
-
-def test_a_given_version_leaves_out_what_it_lacks(exports: ExportBench, project: Project) -> None:
-    write_config(exports, "cars", 1, FUSED.replace('<Label value="Road" background="#1E88E5"/>', ""))
-    summary = exports.export(project, "coco", config=("cars", 1))
-    assert summary.per_class == {"Car": 1}
-    manifest = exports.json("out/manifest.json")
-    assert manifest["counts"]["left_out"]["not in this configuration"] == 2
-    assert (manifest["config"]["name"], manifest["config"]["version"]) == ("cars", 1)
-
-
-def test_a_configuration_of_nobody_needs_a_place_for_its_numbers(exports: ExportBench, project: Project) -> None:
-    with pytest.raises(SettingsError, match="is none of labeling_configs, so its class numbers have no place there"):
-        export_without_lock(exports, project)
-    with pytest.raises(SettingsError, match=r"labeling_configs/cars/v7.xml: cannot be read \(there are: none\)"):
-        exports.export(project, "coco", config=("cars", 7))
-    with pytest.raises(SettingsError, match="say which one --config-version counts"):
-        used_config(exports.folder, FUSED, "Scenes", None, 1)
-
-
-def export_without_lock(exports: ExportBench, project: Project) -> None:
-    from infra.export.run import Export
-    from infra.export.writers.choice import ExportOptions
-
-    config = used_config(exports.folder, project.label_config, project.title, None, None)
-    Export(exports.client, project, config, Selection(), ExportOptions("coco"), exports.folder, exports.report).run(
-        exports.folder / "out"
-    )
 
 
 def test_the_fake_answers_as_the_application() -> None:

@@ -18,6 +18,13 @@ from tests.unit.backend.fakes import MODEL, FakeSegmenter, click, region
 WITHOUT_PROMPTS = '<View><Image name="image" value="$image"/></View>'
 
 
+@pytest.fixture
+def client(client: TestClient) -> TestClient:
+    """With its model loaded: until then there is no image to tell of."""
+    eventually(lambda: client.get("/ready").status_code == 200)
+    return client
+
+
 def asking(**also: Any) -> dict[str, Any]:
     """A click's body with the question instead of prompts."""
     body: dict[str, Any] = dict(click(**also))

@@ -82,7 +82,7 @@ test("a connection that was dropped is made once more", async () => {
     if (answer instanceof Error) throw answer;
     return { ok: true, status: 200, json: async () => answer };
   });
-  assert.deepEqual(await masks(api), [{ id: "m" }]);
+  assert.deepEqual((await mask(api)).results, [{ id: "m" }]);
 });
 
 test("the first interactive backend is asked", async () => {

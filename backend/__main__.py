@@ -13,14 +13,14 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from backend import integrity
-from backend.app import create_app
-from backend.catalog import ModelFiles, choose, fetch_command, load_catalog
 from backend.errors import ModelError, OutOfMemory, SettingsError
-from backend.reason import ReasonProtocol
 from backend.segmenter import Prompts, Segmenter
 from backend.settings import Settings, load_settings
-from backend.web import OneLineFormatter, RequestIdFilter
+from backend.web.app import create_app
+from backend.web.reason import ReasonProtocol
+from backend.web.web import OneLineFormatter, RequestIdFilter
+from backend.weights import integrity
+from backend.weights.catalog import ModelFiles, choose, fetch_command, load_catalog
 
 logger = logging.getLogger("backend")
 STOP_SECONDS = 8  # below the 10 s that Docker grants

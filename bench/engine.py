@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from backend.__main__ import load_model
-from backend.catalog import choose, load_catalog
 from backend.segmenter import Embedding, Prompts, Segmenter
 from backend.settings import load_settings
+from backend.weights.catalog import choose, load_catalog
 from bench import loop
 
 

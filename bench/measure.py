@@ -16,7 +16,7 @@ import numpy as np
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 
-from backend import masks
+from backend.geometry import masks
 from bench.clicks import Picture, Reply, click, opened, predict
 from bench.errors import MaskNotClean
 from bench.pictures import Album, in_pixels

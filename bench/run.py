@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from backend.catalog import load_catalog
+from backend.weights.catalog import load_catalog
 from bench import measure
 from bench.clicks import click, predict
 from bench.errors import BackendFailed, BenchError, WorkerFailed

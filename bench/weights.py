@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from backend.catalog import load_catalog
+from backend.weights.catalog import load_catalog
 
 SEED = 7
 HEIGHT = 8.0  # of the dome, in logits: far above what bfloat16 rounds away

@@ -107,7 +107,7 @@ interface Answer {
   candidates: number;
 }
 
-/** What the backend says of itself (backend/state.py). */
+/** What the backend says of itself (backend/serving/state.py). */
 interface BackendState {
   backend: "loading" | "ready" | "failed";
   model?: string;

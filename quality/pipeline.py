@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend import crop, masks
-from backend.catalog import PACKAGE, load_catalog
 from backend.engines import torch_engine
 from backend.engines.torch_engine import TorchSegmenter
+from backend.geometry import crop, masks
 from backend.segmenter import Embedding, Prompts
+from backend.weights.catalog import PACKAGE, load_catalog
 from demo import model as demo_model
 
 Mask = NDArray[np.bool_]

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend import masks, strokes
-from backend.drafts import near_distance
+from backend.geometry import masks, strokes
+from backend.labelstudio.drafts import near_distance
 from backend.segmenter import Prompts
 from demo import clicks, segment
 from demo.evaluate import EVALUATION_SEED, correction, share

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend import crop
+from backend.geometry import crop
 from demo import clicks, segment
 from demo.evaluate import EVALUATION_SEED
 from demo.scenes import STYLES, draw_scene

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 
-from backend.catalog import ModelFiles
 from backend.device import DeviceChoice
 from backend.engines import openvino_export, self_check, torch_engine
 from backend.engines.cuda_graphs import capture_on
@@ -18,6 +17,7 @@ from backend.engines.openvino_store import ConvertedModel
 from backend.engines.torch_engine import TorchSegmenter
 from backend.engines.torch_model import build_model, pick_autocast, pick_device
 from backend.errors import ModelError, OutOfMemory
+from backend.weights.catalog import ModelFiles
 
 logger = logging.getLogger(__name__)
 EngineChoice = Literal["auto", "torch", "openvino"]

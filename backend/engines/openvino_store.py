@@ -19,7 +19,7 @@ from typing import Any
 
 from backend.engines.openvino_export import EXPORT_VERSION, GRAPHS
 from backend.engines.openvino_runtime import load_openvino
-from backend.integrity import file_sha256
+from backend.weights.integrity import file_sha256
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"

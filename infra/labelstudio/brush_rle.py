@@ -3,8 +3,8 @@
 The format is `rle-pack` (https://github.com/thi-ng/umbrella, packages/rle-pack, which the editor uses) over the bytes
 of the RGBA image, as bits from the highest down: the number of bytes (32 bits), word size - 1 (5 bits), four run size
 widths - 1 (4 bits each), then records. A record is 1 bit (a run, or words as they are), 2 bits (which width), the
-length - 1 in that width, and one word or as many as the length says. The backend has its own copy (`backend/rle.py`):
-the two packages meet at HTTP only, and a test compares both with the SDK.
+length - 1 in that width, and one word or as many as the length says. The backend has its own copy
+(`backend/geometry/rle.py`): the two packages meet at HTTP only, and a test compares both with the SDK.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.rle import encode_rle
+from backend.geometry.rle import encode_rle
 from infra.database.move import Moved, move_database
 from infra.database.sides import Kind
 from infra.database.state import DatabaseState, database_state

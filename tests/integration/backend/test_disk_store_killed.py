@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.disk_entry import PART
-from backend.disk_store import FOLDER, DiskStore
+from backend.embedding.disk_entry import PART
+from backend.embedding.disk_store import FOLDER, DiskStore
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 40 * 1024**2
@@ -25,7 +25,7 @@ ROUNDS = 12
 PAYLOAD = f"""
 import hashlib, sys
 from pathlib import Path
-from backend.disk_store import DiskStore
+from backend.embedding.disk_store import DiskStore
 
 def payload(key):
     return hashlib.sha256(key.encode()).digest() * ({PAYLOAD_BYTES} // 32)

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from backend import checkpoints
-from backend.catalog import Catalog, ModelSpec
-from backend.download import Downloader, Limits, Wanted
 from backend.errors import DownloadError
-from backend.progress import Progress
+from backend.weights import checkpoints
+from backend.weights.catalog import Catalog, ModelSpec
+from backend.weights.download import Downloader, Limits, Wanted
+from backend.weights.progress import Progress
 from tests.integration.backend.origin import Origin, corrupt, replace, served, stall, status, truncate
 
 REPOSITORY = Path(__file__).parents[3]
@@ -296,15 +296,15 @@ def test_probe_does_not_wait_for_a_dead_host() -> None:
     assert str(checkpoints.probe(f"{closed.url}weights.pt", 5)).startswith("127.0.0.1 cannot be reached (")
 
 
-COMMAND = (sys.executable, "-m", "backend.checkpoints", "fetch")
+COMMAND = (sys.executable, "-m", "backend.weights.checkpoints", "fetch")
 
 
 def test_two_processes_at_once_download_once(origin: Origin, tmp_path: Path) -> None:
     program = (
         "import sys, hashlib, json\n"
         "from pathlib import Path\n"
-        "from backend.download import Downloader, Wanted\n"
-        "from backend.progress import Progress\n"
+        "from backend.weights.download import Downloader, Wanted\n"
+        "from backend.weights.progress import Progress\n"
         "url, target, sha256 = sys.argv[1:]\n"
         "wanted = Wanted('tiny', url, Path(target), sha256, None)\n"
         "sys.stdout.write(str(Downloader(wanted, Progress('tiny')).fetch()))\n"
@@ -354,4 +354,4 @@ def test_command_refuses_the_wrong_file(origin: Origin, tmp_path: Path) -> None:
 def test_command_with_wrong_arguments(arguments: tuple[str, ...]) -> None:
     done = run_command(*arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith("usage: python -m backend.checkpoints")
+    assert done.stderr.startswith("usage: python -m backend.weights.checkpoints")

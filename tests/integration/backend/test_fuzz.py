@@ -26,10 +26,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from PIL import Image
 from schemathesis import Case, GenerationMode
 
-from backend.app import create_app
 from backend.segmenter import Candidates, Embedding, Prompts
+from backend.serving.status_page import resident_bytes
 from backend.settings import Settings
-from backend.status_page import resident_bytes
+from backend.web.app import create_app
 from tests.integration.backend.mutations import IMAGE_URL, SIZE_WH, Mutator, Sent
 from tests.integration.backend.test_process import running
 from tests.unit.backend.fakes import MODEL, FakeSegmenter, click, region

@@ -16,13 +16,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backend.catalog import ModelFiles, load_catalog
 from backend.engines import choose, openvino_engine, openvino_export, self_check, torch_engine
 from backend.engines.openvino_engine import OpenVinoSegmenter
 from backend.engines.openvino_store import MANIFEST, ConvertedModel
 from backend.engines.torch_engine import TorchSegmenter
 from backend.engines.torch_model import build_model
 from backend.segmenter import Prompts
+from backend.weights.catalog import ModelFiles, load_catalog
 
 REPOSITORY = Path(__file__).parents[3]
 CPU = torch.device("cpu")

@@ -229,7 +229,9 @@ def test_broken_settings_end_the_process(tmp_path: Path) -> None:
     environment = {"SAM2_MODEL": "tiny", "SAM2_MODEL_DIR": str(tmp_path), "LOCAL_FILES_DOCUMENT_ROOT": str(tmp_path)}
     with running(tmp_path, **environment) as backend:
         assert backend.process.wait(timeout=DEADLINE_SECONDS) == 2
-        backend.until(r"^SAM2_MODEL: the weights of tiny are not at .*; run: python -m backend.checkpoints fetch tiny")
+        backend.until(
+            r"^SAM2_MODEL: the weights of tiny are not at .*; run: python -m backend.weights.checkpoints fetch tiny"
+        )
 
 
 def test_weights_that_are_not_what_they_should_be(tmp_path: Path) -> None:
@@ -246,7 +248,9 @@ def test_weights_that_are_not_what_they_should_be(tmp_path: Path) -> None:
 
 def test_the_port_does_not_wait_for_torch() -> None:
     """Importing the process's code must not import torch, which takes seconds."""
-    program = "import sys, backend.__main__, backend.checkpoints; sys.exit(len({'torch', 'sam2'} & set(sys.modules)))"
+    program = (
+        "import sys, backend.__main__, backend.weights.checkpoints; sys.exit(len({'torch', 'sam2'} & set(sys.modules)))"
+    )
     assert subprocess.run((sys.executable, "-c", program), cwd=REPOSITORY, timeout=60, check=False).returncode == 0
 
 

@@ -19,11 +19,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backend import masks
-from backend.catalog import load_catalog
 from backend.engines import torch_engine
 from backend.engines.torch_engine import TorchSegmenter
+from backend.geometry import masks
 from backend.segmenter import Candidates, Embedding, Prompts
+from backend.weights.catalog import load_catalog
 from demo.scenes import draw_scene
 
 OPERATORS = ("nms", "qnms")

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from backend.catalog import load_catalog
 from backend.engines import torch_engine, torch_model
 from backend.engines.torch_engine import TorchSegmenter
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Prompts
+from backend.weights.catalog import load_catalog
 
 CPU = torch.device("cpu")
 MODELS = load_catalog().models

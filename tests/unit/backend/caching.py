@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.errors import ImageError
-from backend.image_store import ImageInfo
+from backend.images.image_store import ImageInfo
 from backend.segmenter import Candidates, Embedding, Prompts
 from backend.sources.source_file import SourceFile
 

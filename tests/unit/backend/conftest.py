@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from backend.app import create_app
 from backend.settings import Settings
+from backend.web.app import create_app
 from tests.unit.backend.fakes import MODEL, FakeSegmenter
 
 

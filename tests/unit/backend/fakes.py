@@ -11,8 +11,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.catalog import ModelFiles
 from backend.segmenter import Candidates, Embedding, Prompts
+from backend.weights.catalog import ModelFiles
 
 SIDE = 64
 MODEL = ModelFiles("demo", Path("x.yaml"), Path("x.pt"), "0123456789abcdef" * 4, known=False)

@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.app import create_app
 from backend.segmenter import Candidates, Embedding, Prompts
 from backend.settings import Settings
+from backend.web.app import create_app
 from tests.unit.backend.caching import WAIT
 from tests.unit.backend.fakes import MODEL, FakeSegmenter
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend import images
 from backend.errors import ImageError
+from backend.images import images
 from backend.sources import SourceFile
 
 LIMIT = 10_000

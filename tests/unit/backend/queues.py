@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.scheduling import ModelQueue, Priority
+from backend.queue.scheduling import ModelQueue, Priority
 
 CLICK, OPEN, BATCH = Priority.CLICK, Priority.OPEN, Priority.BATCH
 PATIENCE = 30.0

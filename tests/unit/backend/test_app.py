@@ -16,10 +16,10 @@ from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.app import create_app
 from backend.errors import ModelError
 from backend.segmenter import Segmenter
 from backend.settings import Settings
+from backend.web.app import create_app
 from tests.unit.backend.fakes import MODEL, V1, V2, FakeSegmenter, click, region
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -153,7 +153,7 @@ def test_log_has_one_line_a_click_and_no_bodies(client: TestClient, caplog: pyte
     request = click(region("keypointlabels", 25, 75))
     request["params"] = {**request["params"], "password": "hunter22"}  # type: ignore[dict-item]
     client.post("/predict", json=request)
-    lines = [record.getMessage() for record in caplog.records if record.name == "backend.clicks"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "backend.serving.clicks"]
     assert len(lines) == 1
     assert lines[0].startswith("click task=17 image=64x48 1 point + area=")
     for stage in ("fetch=", "read=", "encode=", "decode=", "post=", "total="):

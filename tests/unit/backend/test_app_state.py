@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.app import create_app
 from backend.errors import ModelError
 from backend.settings import Settings
+from backend.web.app import create_app
 from tests.unit.backend.caching import eventually
 from tests.unit.backend.fakes import MODEL, FakeSegmenter, click, region
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from backend.cleanup import clean
-from backend.options import ProjectOptions
+from backend.labelstudio.cleanup import clean
+from backend.labelstudio.options import ProjectOptions
 
 
 def drawn(text: str) -> NDArray[np.bool_]:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backend import masks
-from backend.crop import CELL, CONTEXT, LARGEST_ZOOM, SMALL_CELLS, Crop, choose_crop, first_point, object_box
+from backend.geometry import masks
+from backend.geometry.crop import CELL, CONTEXT, LARGEST_ZOOM, SMALL_CELLS, Crop, choose_crop, first_point, object_box
 from backend.segmenter import Prompts
 
 LARGE_WH = (6000, 4000)

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from backend.disk_entry import HEADER
-from backend.disk_store import FOLDER, RETRY_SECONDS, WAITING_WRITES, DiskStore
+from backend.embedding.disk_entry import HEADER
+from backend.embedding.disk_store import FOLDER, RETRY_SECONDS, WAITING_WRITES, DiskStore
 from tests.unit.backend.caching import WAIT, together
 
 PAYLOAD = bytes(range(256)) * 4
@@ -182,7 +182,7 @@ def test_switches_itself_off_when_the_disk_is_full_and_tries_again_later(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("backend.disk_entry.os.write", full)
+        patched.setattr("backend.embedding.disk_entry.os.write", full)
         for key in "bcd":
             assert not store.write(key, PAYLOAD)
         assert store.stats.problem == "embeddings are not kept in EMBEDDING_CACHE_DIR: No space left on device"
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_made_switches_it_off(tmp_path: Path, caplog: py
 
 def test_a_folder_without_the_right_to_write_switches_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path).write("a", PAYLOAD)
-    monkeypatch.setattr("backend.disk_store.os.access", lambda path, mode: False)  # root may write anywhere
+    monkeypatch.setattr("backend.embedding.disk_store.os.access", lambda path, mode: False)  # root may write anywhere
     store = make(tmp_path)
     assert store.stats.problem == "embeddings are not kept in EMBEDDING_CACHE_DIR: the folder cannot be written to"
     assert store.read("a") == PAYLOAD

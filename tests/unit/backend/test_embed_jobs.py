@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from backend.disk_entry import HEADER
-from backend.disk_store import FOLDER, DiskStore
-from backend.embed_jobs import WAITING_LIMIT, EmbedJobs
-from backend.embed_progress import SHOWN_FAILURES, EmbedProgress
-from backend.embeddings import Embeddings
+from backend.embedding.disk_entry import HEADER
+from backend.embedding.disk_store import FOLDER, DiskStore
+from backend.embedding.embed_jobs import WAITING_LIMIT, EmbedJobs
+from backend.embedding.embed_progress import SHOWN_FAILURES, EmbedProgress
+from backend.embedding.embeddings import Embeddings
 from backend.errors import BadRequest, Busy, OutOfMemory
-from backend.image_store import ImageStore, TaskImage
-from backend.scheduling import ModelQueue, Priority
+from backend.images.image_store import ImageStore, TaskImage
+from backend.queue.scheduling import ModelQueue, Priority
 from tests.unit.backend.caching import WAIT, Encoder, Folder, eventually, soon
 
 PACKED_BYTES = 20
@@ -256,7 +256,7 @@ def test_a_disk_that_fails_ends_the_job_with_the_reason(house: House, monkeypatc
     def full(descriptor: int, data: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("backend.disk_entry.os.write", full)
+    monkeypatch.setattr("backend.embedding.disk_entry.os.write", full)
     done = house.ended(house.jobs.submit("p1", house.images(*range(1, 9))))
     assert (done.state, done.problem) == (
         "failed",

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.disk_store import FOLDER, DiskStore
-from backend.embeddings import Embeddings
+from backend.embedding.disk_store import FOLDER, DiskStore
+from backend.embedding.embeddings import Embeddings
+from backend.embedding.in_flight import InFlight
 from backend.errors import DeadlinePassed, ImageError, OutOfMemory, Superseded
-from backend.in_flight import InFlight
-from backend.scheduling import ModelQueue, Priority, Ticket
+from backend.queue.scheduling import ModelQueue, Priority, Ticket
 from backend.segmenter import Embedding
 from tests.unit.backend.caching import EMBEDDING_BYTES, WAIT, Encoder, eventually, info, pixels, soon, together
 

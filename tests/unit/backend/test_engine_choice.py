@@ -12,12 +12,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backend.catalog import ModelFiles
 from backend.engines import choose, self_check
 from backend.engines.cuda_graphs import Recorded
 from backend.engines.out_of_memory import translated
 from backend.errors import ModelError, OutOfMemory
 from backend.segmenter import Candidates, Embedding, Prompts
+from backend.weights.catalog import ModelFiles
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 

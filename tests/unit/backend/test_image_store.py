@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend import images
 from backend.errors import DeadlinePassed, ImageError
-from backend.image_store import ImageStore
+from backend.images import images
+from backend.images.image_store import ImageStore
 from backend.sources.source_file import SourceFile
 from tests.unit.backend.caching import WAIT, Folder, eventually, together
 
@@ -23,7 +23,7 @@ ONE_IMAGE = 8 * 6 * 3
 
 
 class Counted:
-    """`backend.images` with its calls counted, and a gate before the decode."""
+    """`backend.images.images` with its calls counted, and a gate before the decode."""
 
     def __init__(self) -> None:
         self.reads = 0

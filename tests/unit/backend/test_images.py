@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend import images
 from backend.errors import ImageError
+from backend.images import images
 from tests.unit.backend.image_files import LIMIT, corners, file_of, load, outcome, root
 
 __all__ = ["root"]  # a fixture

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.embedding.in_flight import InFlight
 from backend.errors import Busy, Superseded
-from backend.in_flight import InFlight
-from backend.scheduling import ModelQueue, Priority
+from backend.queue.scheduling import ModelQueue, Priority
 
 MESSAGE = r"^a newer click on the same object came$"
 IDS = st.frozensets(st.sampled_from("abcd"))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from backend.errors import ImageError, LabelingConfigError
-from backend.labeling_check import check
-from backend.labeling_config import ImageTag, image_url, parse, parse_cached
-from backend.options import OutputKind, read_options
+from backend.labelstudio.labeling_check import check
+from backend.labelstudio.labeling_config import ImageTag, image_url, parse, parse_cached
+from backend.labelstudio.options import OutputKind, read_options
 from tests.unit.backend.fakes import V1, V2
 
 SHIPPED = sorted((Path(__file__).parents[3] / "labeling_configs").glob("*/v*.xml"))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.memory import ENTRY_OVERHEAD_BYTES, BoxMemory, MaskMemory, prompt_set
-from backend.prompts import Click, read_click, to_pixels
-from backend.protocol import ContextRegion
+from backend.embedding.memory import ENTRY_OVERHEAD_BYTES, BoxMemory, MaskMemory, prompt_set
+from backend.labelstudio.prompts import Click, read_click, to_pixels
+from backend.labelstudio.protocol import ContextRegion
 from backend.segmenter import Prompts
 from tests.unit.backend.fakes import region
 

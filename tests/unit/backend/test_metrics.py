@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.errors import ImageError
-from backend.metrics import BUCKETS_SECONDS, CONTENT_TYPE, CacheUse, Metrics
-from backend.scheduling import DEFAULT_LIMITS, Priority, QueueState, Running
+from backend.queue.scheduling import DEFAULT_LIMITS, Priority, QueueState, Running
+from backend.serving.metrics import BUCKETS_SECONDS, CONTENT_TYPE, CacheUse, Metrics
 
 IDLE = QueueState(dict.fromkeys(Priority, 0), DEFAULT_LIMITS)
 

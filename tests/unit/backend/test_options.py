@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.errors import LabelingConfigError
-from backend.options import ProjectOptions, ProjectOptionsRegistry, read_options
+from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry, read_options
 
 ALLOWED = "crop_small_objects, fill_holes_pixels, keep, output, polygon_tolerance_pixels, remove_specks_pixels"
 

@@ -12,11 +12,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.options import OutputKind
-from backend.outputs import png_url, values
-from backend.polygons import polygons
-from backend.protocol import BrushValue, PolygonValue, RectangleValue
-from backend.rle import decode_rle
+from backend.geometry.polygons import polygons
+from backend.geometry.rle import decode_rle
+from backend.labelstudio.options import OutputKind
+from backend.labelstudio.outputs import png_url, values
+from backend.labelstudio.protocol import BrushValue, PolygonValue, RectangleValue
 
 Ring = NDArray[np.float64]
 

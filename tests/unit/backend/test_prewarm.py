@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from backend.disk_store import DiskStore
-from backend.embeddings import Embeddings
+from backend.embedding.disk_store import DiskStore
+from backend.embedding.embeddings import Embeddings
+from backend.embedding.prewarm import OPENED_LIMIT, Prewarmer
 from backend.errors import ImageError
-from backend.image_store import ImageStore, TaskImage
-from backend.prewarm import OPENED_LIMIT, Prewarmer
-from backend.scheduling import ModelQueue, Priority
+from backend.images.image_store import ImageStore, TaskImage
+from backend.queue.scheduling import ModelQueue, Priority
 from backend.segmenter import Embedding
 from tests.unit.backend.caching import WAIT, Encoder, Folder, eventually, soon
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend import shapes
 from backend.errors import BadRequest
-from backend.prompts import MAX_PROMPTS, Click, read_click, to_pixels
-from backend.protocol import ContextRegion, PredictRequest
+from backend.geometry import shapes
+from backend.labelstudio.prompts import MAX_PROMPTS, Click, read_click, to_pixels
+from backend.labelstudio.protocol import ContextRegion, PredictRequest
 from backend.segmenter import Prompts
 from tests.unit.backend.fakes import region
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import ImageError, OutOfMemory
-from backend.recent import CLICKS, ERRORS, Percentiles, Recent, RecentClick, percentile
+from backend.serving.recent import CLICKS, ERRORS, Percentiles, Recent, RecentClick, percentile
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backend import masks
-from backend.labeling_check import check
-from backend.labeling_config import parse
-from backend.options import ProjectOptions, read_options
-from backend.prompts import Click, read_click
-from backend.protocol import ContextRegion, RegionResult
-from backend.results import to_results
+from backend.geometry import masks
+from backend.labelstudio.labeling_check import check
+from backend.labelstudio.labeling_config import parse
+from backend.labelstudio.options import ProjectOptions, read_options
+from backend.labelstudio.prompts import Click, read_click
+from backend.labelstudio.protocol import ContextRegion, RegionResult
+from backend.labelstudio.results import to_results
 from backend.segmenter import Candidates
 from tests.unit.backend.fakes import V1, V2, region
 

@@ -10,7 +10,7 @@ from label_studio_sdk.converter.brush import encode_rle as sdk_encode
 from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 
-from backend.rle import decode_rle, encode_rle
+from backend.geometry.rle import decode_rle, encode_rle
 
 
 def shapes() -> dict[str, NDArray[np.bool_]]:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import Busy, DeadlinePassed, ImageError, ModelNotReady, Superseded
-from backend.scheduling import ModelQueue, Priority, Ticket
+from backend.queue.scheduling import ModelQueue, Priority, Ticket
 from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, Clock, Gate, drain, make
 
 __all__ = ["make"]  # a fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from backend import __main__ as entry
-from backend import __version__, catalog, integrity
+from backend import __version__
 from backend.errors import ModelError, SettingsError
 from backend.settings import Settings, load_settings
+from backend.weights import catalog, integrity
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 
@@ -137,7 +138,7 @@ def test_missing_weights_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_p
     folder = tmp_path / "models"
     assert str(caught.value) == (
         f"SAM2_MODEL: the weights of small are not at {folder}/sam2.1_hiera_small.pt; "
-        f"run: python -m backend.checkpoints fetch small --dir {folder}"
+        f"run: python -m backend.weights.checkpoints fetch small --dir {folder}"
     )
 
 
@@ -163,7 +164,7 @@ def test_wrong_weights_are_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path:
         entry.load_model(settings, files)
     assert str(caught.value) == (
         f"{files.checkpoint} is not the file that tiny should be (its SHA-256 differs); "
-        f"run: python -m backend.checkpoints fetch tiny --dir {files.checkpoint.parent}"
+        f"run: python -m backend.weights.checkpoints fetch tiny --dir {files.checkpoint.parent}"
     )
 
 

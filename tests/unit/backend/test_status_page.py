@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.metrics import CacheUse
-from backend.recent import Percentiles, RecentClick, RecentError
-from backend.scheduling import DEFAULT_LIMITS, Priority, QueueState, Running
-from backend.status_page import (
+from backend.queue.scheduling import DEFAULT_LIMITS, Priority, QueueState, Running
+from backend.serving.metrics import CacheUse
+from backend.serving.recent import Percentiles, RecentClick, RecentError
+from backend.serving.status_page import (
     HEADERS,
     StatusSnapshot,
     duration_text,

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from backend.errors import Busy, DeadlinePassed, ImageError, Superseded
-from backend.scheduling import ModelQueue, Priority
+from backend.queue.scheduling import ModelQueue, Priority
 from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, Clock, Gate, drain, make
 
 __all__ = ["make"]  # a fixture
@@ -148,7 +148,7 @@ def test_waiter_that_goes_takes_its_waiting_job_along(make: Callable[..., ModelQ
 
 
 def test_failure_reaches_its_tickets_only(make: Callable[..., ModelQueue], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "backend.scheduling")
+    caplog.set_level(logging.INFO, "backend.queue.scheduling")
     seen: list[tuple[str, Exception | None]] = []
     queue = make(on_finished=lambda name, error: seen.append((name, error)))
 

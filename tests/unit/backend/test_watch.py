@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import Busy, DeadlinePassed, ImageError, OutOfMemory, Superseded
-from backend.scheduling import DEFAULT_LIMITS, ModelQueue, Priority, QueueState, Running
-from backend.watch import LoadState, Watch
+from backend.queue.scheduling import DEFAULT_LIMITS, ModelQueue, Priority, QueueState, Running
+from backend.serving.watch import LoadState, Watch
 
 IDLE = QueueState(dict.fromkeys(Priority, 0), DEFAULT_LIMITS)
 NO_MEMORY = OutOfMemory("cuda:0 has no memory left")

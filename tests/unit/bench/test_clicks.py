@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from backend import labeling_config
-from backend.protocol import PredictRequest
+from backend.labelstudio import labeling_config
+from backend.labelstudio.protocol import PredictRequest
 from bench.clicks import CONFIG, LABEL, Picture, click, detail_of, opened, predict, stages_of
 from bench.errors import BackendFailed
 

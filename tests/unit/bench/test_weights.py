@@ -11,9 +11,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from backend import masks
-from backend.catalog import load_catalog
+from backend.geometry import masks
 from backend.segmenter import Candidates
+from backend.weights.catalog import load_catalog
 from bench import weights
 from demo import model as demo_model
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from backend.labeling_check import check
-from backend.labeling_config import parse
+from backend.labelstudio.labeling_check import check
+from backend.labelstudio.labeling_config import parse
 from infra.errors import SettingsError
 from infra.export.labeling import read_labeling
 from infra.labelstudio.config_check import check_configs, check_text, difference

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from backend.app import create_app
 from backend.settings import Settings
+from backend.web.app import create_app
 from infra.embed import cancel_all, embed
 from infra.errors import LabelrigError
 from infra.hosts.base import Result

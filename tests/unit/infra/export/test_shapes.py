@@ -11,7 +11,7 @@ from label_studio_sdk.converter.brush import encode_rle as sdk_encode
 from label_studio_sdk.converter.brush import mask2rle
 from pycocotools import mask as coco
 
-from backend.rle import encode_rle as backend_encode
+from backend.geometry.rle import encode_rle as backend_encode
 from infra.export import coco_rle
 from infra.export.geometry import box_xywh, filled
 from infra.export.outline import joined, parts_of, simplified

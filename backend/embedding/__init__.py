@@ -1,0 +1,1 @@
+"""Embeddings: kept in memory and on disk, made ahead of the clicks."""

@@ -1,0 +1,282 @@
+"""Encode an image once: embeddings in memory, on the disk, and one encoder run for all who wait for the same image.
+
+An embedding is found by what it was computed from and by: the image's digest, the model's version, the engine with
+its precision, and the rectangle where only a part of the image was encoded. Another model is another key.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.embedding.disk_store import DiskStats, DiskStore
+from backend.errors import OutOfMemory
+from backend.images.byte_lru import ByteLru
+from backend.images.image_store import ImageInfo
+from backend.images.single_flight import SingleFlight
+from backend.queue.scheduling import ModelQueue, Priority, Ticket
+from backend.segmenter import Embedding, Segmenter
+
+T = TypeVar("T")
+Pixels = NDArray[np.uint8]
+Crop = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class EmbeddingStats:
+    """What happened since the start; `held_*` are of now.
+
+    Attributes:
+        joined: requests that waited for an encoder run which another had asked for.
+        encoded: encoder runs that ended well, those of batches not counted.
+        emptied: times that the memory was given up because the device's did not suffice.
+        disk: None without a store.
+    """
+
+    held_bytes: int
+    held_images: int
+    limit_bytes: int
+    evicted: int
+    memory_hits: int = 0
+    disk_hits: int = 0
+    joined: int = 0
+    encoded: int = 0
+    emptied: int = 0
+    disk: DiskStats | None = None
+
+
+@dataclass
+class _Encoding:
+    """An encoder run that is queued or under way, and how many wait for it."""
+
+    ticket: Ticket[Embedding]
+    waiters: int = 0
+
+
+class Embeddings:
+    """The cache in front of the encoder. Safe to call from threads, but not from the model's own."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        queue: ModelQueue,
+        memory_bytes: int,
+        disk: DiskStore | None,
+        model_version: str,
+    ) -> None:
+        """
+        Args:
+            segmenter: encodes; used in the queue's thread, except for `size_of`, `pack` and `unpack`.
+            queue: where encoder runs wait their turn.
+            memory_bytes: for embeddings, where the engine keeps them (GPU or host); 0 keeps none.
+            disk: started and closed by who made it; None keeps nothing over a restart.
+            model_version: names the weights.
+        """
+        self._segmenter = segmenter
+        self._queue = queue
+        self._memory: ByteLru[str, Embedding] = ByteLru(memory_bytes)
+        self._disk = disk
+        self._model_version = model_version
+        self._lock = threading.Lock()
+        self._encodings: dict[str, _Encoding] = {}
+        self._counts: Counter[str] = Counter()
+        self._preparing: SingleFlight[str, Embedding | Pixels] = SingleFlight()
+
+    @property
+    def disk_stats(self) -> DiskStats | None:
+        """Of what outlives the process; None when nothing does."""
+        return None if self._disk is None else self._disk.stats
+
+    @property
+    def stats(self) -> EmbeddingStats:
+        """For `/metrics` and the status page."""
+        memory = self._memory
+        with self._lock:
+            counts = dict(self._counts)
+        return EmbeddingStats(memory.held, len(memory), memory.limit, memory.evicted, **counts, disk=self.disk_stats)
+
+    def key(self, info: ImageInfo, crop_xyxy: Crop | None = None) -> str:
+        """What the embedding is found by; a JSON list, so that no two combinations read alike."""
+        parts = [info.digest, self._model_version, self._segmenter.engine]
+        return json.dumps(parts if crop_xyxy is None else [*parts, list(crop_xyxy)])
+
+    def where(self, info: ImageInfo, crop_xyxy: Crop | None = None) -> Literal["memory", "disk"] | None:
+        """Where it lies now, without reading it."""
+        key = self.key(info, crop_xyxy)
+        if key in self._memory:
+            return "memory"
+        return "disk" if self._disk is not None and key in self._disk else None
+
+    def is_on_disk(self, info: ImageInfo) -> bool:
+        """Whether the whole image's embedding would outlive the process."""
+        return self._disk is not None and self.key(info) in self._disk
+
+    def get(
+        self,
+        info: ImageInfo,
+        load_pixels: Callable[[], Pixels],
+        priority: Priority,
+        deadline: float,
+        *,
+        crop_xyxy: Crop | None = None,
+        claim: Callable[[Ticket[Embedding]], object] | None = None,
+    ) -> Embedding:
+        """The embedding of an image: from memory, from the disk, or from the encoder.
+
+        Args:
+            info: names the content.
+            load_pixels: called only when the image must be encoded, in this thread or in that of another who asks for
+                the same image; gives ``(H, W, 3)`` uint8, RGB, upright, of the crop where there is one.
+            priority: of an encoder run; one that waits at a lower priority moves up.
+            deadline: `time.monotonic` value until which this call waits. The encoder run goes on for the others.
+            crop_xyxy: left, top, right, bottom in pixels of the image, where only a part is encoded.
+            claim: gets this call's ticket before it waits, to cancel it from elsewhere.
+
+        Raises:
+            DeadlinePassed: it did not come in time.
+            Superseded: the claimed ticket was cancelled.
+            Busy: too many wait for the model.
+            OutOfMemory: the device's memory does not suffice, not even with the cache emptied.
+            ImageError: from `load_pixels`.
+        """
+        key = self.key(info, crop_xyxy)
+        known = self._memory.get(key)
+        if known is not None:
+            self._count("memory_hits")
+            return known
+        found = self._join(key, priority, deadline)
+        if found is None:
+            prepared = self._preparing.run(
+                key, lambda: self._prepare(key, load_pixels), deadline, "the image's embedding"
+            )
+            if isinstance(prepared, Embedding):
+                return prepared
+            found = self._join_or_submit(key, priority, deadline, prepared)
+        if isinstance(found, Embedding):
+            self._count("memory_hits")
+            return found
+        try:
+            if claim is not None:
+                claim(found)
+            return found.result()
+        finally:
+            found.cancel()  # changes nothing, unless the claim itself failed
+            self._leave(key)
+
+    def submit_batch(self, batch: Sequence[Pixels], deadline: float) -> Ticket[list[Embedding]]:
+        """Queue one run of the encoder for several images, below clicks and opened tasks.
+
+        The outcome is not put into the memory: see `keep`.
+
+        Args:
+            batch: each ``(H, W, 3)`` uint8, RGB, upright.
+            deadline: `time.monotonic` value after which it is not begun.
+
+        Raises:
+            Busy: too many batches wait already.
+        """
+        images = list(batch)
+        return self._queue.submit(
+            lambda: self.with_memory(lambda: self._segmenter.encode_batch(images)),
+            Priority.BATCH,
+            deadline=deadline,
+            name="encode batch",
+        )
+
+    def keep(self, info: ImageInfo, embedding: Embedding) -> int:
+        """Put an embedding on the disk now; returns its bytes there, 0 when it is not there afterwards."""
+        if self._disk is None:
+            return 0
+        packed = self._segmenter.pack(embedding)
+        return len(packed) if self._disk.write(self.key(info), packed) else 0
+
+    def with_memory(self, compute: Callable[[], T]) -> T:
+        """Run something on the device; when its memory does not suffice, give up the cache and try once more.
+
+        Raises:
+            OutOfMemory: it does not suffice even so.
+        """
+        try:
+            return compute()
+        except OutOfMemory:
+            pass  # the failed attempt's frames must be gone before the memory is given back
+        self._memory.clear()
+        self._count("emptied")
+        self._segmenter.free_memory()
+        return compute()
+
+    def _prepare(self, key: str, load_pixels: Callable[[], Pixels]) -> Embedding | Pixels:
+        """What can be had without the encoder: the embedding from the disk, else the pixels."""
+        known = self._memory.get(key)  # it may have come between our look-up and our turn
+        if known is not None:
+            self._count("memory_hits")
+            return known
+        packed = self._disk.read(key) if self._disk is not None else None
+        if packed is None or self._disk is None:
+            return load_pixels()
+        try:
+            embedding = self.with_memory(lambda: self._segmenter.unpack(packed))
+        except ValueError:
+            self._disk.discard(key)
+            return load_pixels()
+        self._count("disk_hits")
+        self._memory.put(key, embedding, self._segmenter.size_of(embedding))
+        return embedding
+
+    def _join(self, key: str, priority: Priority, deadline: float) -> Ticket[Embedding] | Embedding | None:
+        """A ticket of the run that is under way, or what the one that has just ended left; None without any."""
+        with self._lock:
+            return self._joined(key, priority, deadline)
+
+    def _join_or_submit(
+        self, key: str, priority: Priority, deadline: float, pixels: Pixels
+    ) -> Ticket[Embedding] | Embedding:
+        with self._lock:
+            found = self._joined(key, priority, deadline)
+            if found is not None:
+                return found
+            ticket = self._queue.submit(lambda: self._encode(key, pixels), priority, deadline=deadline, name="encode")
+            dropped = self._encodings.get(key)  # the queue gave it up; those who waited are about to leave
+            self._encodings[key] = _Encoding(ticket, 1 + (dropped.waiters if dropped else 0))
+            return ticket
+
+    def _joined(self, key: str, priority: Priority, deadline: float) -> Ticket[Embedding] | Embedding | None:
+        encoding = self._encodings.get(key)
+        ticket = encoding.ticket.share(priority, deadline) if encoding is not None else None
+        if encoding is None or ticket is None:
+            # A run puts its outcome into the memory before it counts as over.
+            return self._memory.get(key)
+        encoding.waiters += 1
+        self._counts["joined"] += 1
+        return ticket
+
+    def _leave(self, key: str) -> None:
+        """The last who waits takes the entry away, and with it the pixels."""
+        with self._lock:
+            encoding = self._encodings[key]
+            encoding.waiters -= 1
+            if not encoding.waiters:
+                del self._encodings[key]
+
+    def _encode(self, key: str, pixels: Pixels) -> Embedding:
+        """In the model's thread."""
+        known = self._memory.get(key)  # of a run whose waiters had all left
+        if known is not None:
+            return known
+        embedding = self.with_memory(lambda: self._segmenter.encode(pixels))
+        self._count("encoded")
+        self._memory.put(key, embedding, self._segmenter.size_of(embedding))
+        if self._disk is not None:
+            self._disk.write_later(key, lambda: self._segmenter.pack(embedding))
+        return embedding
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] += 1

@@ -1,0 +1,1 @@
+"""Masks as shapes: outlines, brush strokes, run lengths, pieces of an image. Knows no request."""

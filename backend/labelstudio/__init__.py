@@ -1,0 +1,1 @@
+"""What Label Studio sends and wants back: tasks, configurations, prompts, results."""

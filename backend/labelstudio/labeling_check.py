@@ -1,0 +1,86 @@
+"""Can clicks in a labeling configuration be answered at all? Asked when Label Studio connects."""
+
+from __future__ import annotations
+
+from backend.errors import LabelingConfigError
+from backend.labelstudio.labeling_config import (
+    LABELLED_PROMPTS,
+    OUTPUT_KINDS,
+    SPLIT_PROMPTS,
+    VARIABLE,
+    ControlTag,
+    ImageTag,
+    LabelingConfig,
+    shown,
+)
+from backend.labelstudio.options import OutputKind
+
+
+def check(config: LabelingConfig, prefer: OutputKind | None = None) -> None:
+    """Find what is missing for the prompts of this configuration.
+
+    Args:
+        prefer: the project's option `output`; some tag has to be of that kind.
+
+    Raises:
+        LabelingConfigError: one sentence that names what is missing.
+    """
+    if not config.images:
+        raise LabelingConfigError(
+            'the labeling configuration has no <Image> tag: add <Image name="image" value="$image"/>'
+        )
+    for image in config.images:
+        _check_image(image)
+    for tag in config.controls:
+        if not tag.name:
+            raise LabelingConfigError(f"a {shown(tag.kind)} of the labeling configuration has no name: give it one")
+    prompts = [
+        (image.name, tag)
+        for image in config.images
+        for kind in (*SPLIT_PROMPTS, *LABELLED_PROMPTS)
+        for tag in config.of_kind(kind, image.name)
+        if tag.smart
+    ]
+    if not prompts:
+        raise LabelingConfigError(
+            "the labeling configuration has no smart prompt tag: add <KeyPoint> or <Rectangle> (or "
+            '<KeyPointLabels>, <RectangleLabels>) with smart="true" and the toName of an <Image>'
+        )
+    for image_name, tag in prompts:
+        _check_output(config, image_name, tag)
+    if prefer is not None and not any(
+        config.of_kind(kind, image_name) for image_name, _ in prompts for kind in (prefer, f"{prefer}labels")
+    ):
+        raise LabelingConfigError(
+            f'the project\'s extra_params ask for output "{prefer}", but the labeling configuration has neither '
+            f"{shown(f'{prefer}labels')} nor {shown(prefer)} for an image that is prompted: add one, or change output"
+        )
+
+
+def _check_image(image: ImageTag) -> None:
+    if not image.name:
+        raise LabelingConfigError('an <Image> of the labeling configuration has no name: add name="image"')
+    if not image.value:
+        raise LabelingConfigError(
+            f"the <Image> named {image.name!r} has no value: write where a task holds the image's URL, "
+            'for example value="$image"'
+        )
+    if not VARIABLE.search(image.value) and "/" not in image.value:
+        attribute = "valueList" if image.is_list else "value"
+        raise LabelingConfigError(
+            f"the <Image> named {image.name!r} has {attribute}={image.value[:100]!r}, which names no field of a task: "
+            f'write {attribute}="${image.value[:100].lstrip("$") or "image"}"'
+        )
+
+
+def _check_output(config: LabelingConfig, image_name: str, prompt: ControlTag) -> None:
+    if not any(config.of_kind(kind, image_name) for base in OUTPUT_KINDS for kind in (base, f"{base}labels")):
+        raise LabelingConfigError(
+            f"the labeling configuration has no output tag for image {image_name!r}: "
+            "add <BrushLabels>, <PolygonLabels> or <BitmaskLabels>, or a <Brush> beside a <Labels>"
+        )
+    palettes = [prompt] if prompt.kind in LABELLED_PROMPTS else list(config.of_kind("labels", image_name))
+    if not palettes:  # nothing to label with: the prompts come without a label
+        config.output_for(image_name, None, prompt.kind)
+    for label in sorted({label for palette in palettes for label in palette.labels or ()}):
+        config.output_for(image_name, label, prompt.kind)

@@ -1,0 +1,223 @@
+"""Label Studio's wire format, as Label Studio 1.23.2 speaks it. Unknown fields are ignored.
+
+What comes in is apart from what goes out. Coordinates are percent (0 to 100) of the image as the browser shows
+it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Percent = Annotated[float, Field(allow_inf_nan=False, ge=-1_000_000, le=1_000_000)]
+Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
+Name = Annotated[str, Field(max_length=1000)]  # some are kept for later, many at a time
+
+MAX_CANDIDATE = 15
+
+
+class _Incoming(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+
+class RegionValue(_Incoming):
+    """A shape, its labels, or both. Which fields are there depends on the region's `type`.
+
+    Rectangles have `x`, `y` (a corner), `width`, `height`, the last two negative when drawn backwards; key points `x`,
+    `y`; ellipses `x`, `y` (the centre) and the radii; polygons `points`; brush strokes `rle` in Label Studio's own
+    run-length code of an RGBA image in the region's original size.
+    """
+
+    x: Percent | None = None
+    y: Percent | None = None
+    width: Percent | None = None
+    height: Percent | None = None
+    radius_x: Percent | None = Field(default=None, alias="radiusX")
+    radius_y: Percent | None = Field(default=None, alias="radiusY")
+    rotation: Percent = 0.0  # degrees clockwise, about the corner (x, y); an ellipse about its centre
+    points: list[tuple[Percent, Percent]] | None = None
+    format: str | None = None
+    rle: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+    labels: list[Name] | None = None
+    keypointlabels: list[Name] | None = None
+    rectanglelabels: list[Name] | None = None
+    ellipselabels: list[Name] | None = None
+    polygonlabels: list[Name] | None = None
+    brushlabels: list[Name] | None = None
+    bitmasklabels: list[Name] | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The first label, whichever palette it came from."""
+        palettes = (
+            self.labels,
+            self.keypointlabels,
+            self.rectanglelabels,
+            self.ellipselabels,
+            self.polygonlabels,
+            self.brushlabels,
+            self.bitmasklabels,
+        )
+        return next((labels[0] for labels in palettes if labels), None)
+
+
+class ContextRegion(_Incoming):
+    """One entry of `context.result`. With split tags several entries share one `id`."""
+
+    id: Name | None = None
+    type: Name
+    from_name: Name = ""
+    to_name: Name = ""
+    original_width: Pixels
+    original_height: Pixels
+    image_rotation: float = 0.0
+    item_index: int | None = None
+    is_positive: bool | None = None
+    score: float | None = None  # a model made the region: an accepted mask, not a stroke
+    value: RegionValue
+
+
+class Context(_Incoming):
+    """What the annotator drew and has not accepted yet. Empty when the last prompt was deleted.
+
+    All but the prompts come from our own script in Label Studio's pages (companion/); Label Studio passes them on
+    untouched.
+
+    Attributes:
+        ask: `state` asks how the backend is, instead of for a mask.
+        request_id: of the click, as the page shows it with an error.
+        candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is told
+            again with the points that come after, so that they refine the mask that the annotator looked at.
+    """
+
+    result: list[ContextRegion] | None = None
+    ask: Literal["state"] | None = None
+    request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
+
+
+class PredictParams(_Incoming):
+    """`context` is null when a task is opened or predictions are retrieved: nobody clicked."""
+
+    context: Context | None = None
+
+
+class Task(_Incoming):
+    """A task. Its annotations and predictions come along too and are not looked at.
+
+    Attributes:
+        drafts: what this annotator has drawn and not submitted, one object per draft with its regions under
+            `result`. Unread here: they hold whole masks, of which a click needs few (`backend.labelstudio.drafts`).
+    """
+
+    id: Name | None = None
+    data: dict[str, Any] = {}
+    drafts: list[Any] | None = None
+
+
+class PredictRequest(_Incoming):
+    """Body of `POST /predict`."""
+
+    tasks: list[Task]
+    project: Name | None = None
+    label_config: str = ""
+    params: PredictParams | None = None
+
+    @property
+    def context(self) -> Context | None:
+        """The click, if there is one."""
+        return self.params.context if self.params else None
+
+
+class SetupRequest(_Incoming):
+    """Body of `POST /setup`. The access token in it is neither needed nor kept.
+
+    Attributes:
+        extra_params: the project's options: an object, the same as JSON in a string, or null.
+    """
+
+    project: Name | None = None
+    labeling_config: str = Field(alias="schema")
+    extra_params: Any = None
+
+
+class _Outgoing(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class BrushValue(_Outgoing):
+    """A mask. `rle` is Label Studio's own run-length code of the RGBA image, alpha 0 or 255."""
+
+    format: Literal["rle"] = "rle"
+    rle: list[int]
+    brushlabels: list[str] | None = None
+
+
+class BitmaskValue(_Outgoing):
+    """A mask as a PNG in a data URL: black on transparent, in the image's original size."""
+
+    image_data_url: str = Field(serialization_alias="imageDataURL")
+    bitmasklabels: list[str] | None = None
+
+
+class PolygonValue(_Outgoing):
+    """One ring, in percent of the image."""
+
+    points: list[tuple[float, float]]
+    closed: bool = True
+    polygonlabels: list[str] | None = None
+
+
+class RectangleValue(_Outgoing):
+    """The upright box around a mask, in percent of the image."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    rotation: float = 0.0
+    rectanglelabels: list[str] | None = None
+
+
+class LabelsValue(_Outgoing):
+    """The labels of a region whose shape is told by another result with the same id."""
+
+    labels: list[str]
+
+
+class RegionResult(_Outgoing):
+    """One result of a region."""
+
+    id: str
+    from_name: str
+    to_name: str
+    type: Literal[
+        "brushlabels", "brush", "bitmasklabels", "bitmask", "polygonlabels", "polygon", "rectanglelabels",
+        "rectangle", "labels",
+    ]  # fmt: skip
+    original_width: int
+    original_height: int
+    image_rotation: float
+    item_index: int | None = None
+    score: float
+    value: BrushValue | BitmaskValue | PolygonValue | RectangleValue | LabelsValue
+
+
+class Prediction(_Outgoing):
+    """The answer for one task; an empty `result` clears the suggestion on the screen.
+
+    Attributes:
+        candidates: of how many masks this is one, for a page that asked for a certain one.
+    """
+
+    model_version: str
+    score: float
+    result: list[RegionResult]
+    candidates: int | None = None
+
+
+class PredictAnswer(_Outgoing):
+    """Answer of `POST /predict`, one item per task; an empty list stores nothing and is no error."""
+
+    results: list[Prediction | list[Prediction]]

@@ -1,0 +1,1 @@
+"""One thread owns the model; clicks go before everything else."""

@@ -1,0 +1,1 @@
+"""A click from request to mask, and how the server is."""

@@ -1,0 +1,215 @@
+"""Answer one click: from Label Studio's request to its results, each stage timed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.embedding.in_flight import InFlight, Token
+from backend.embedding.memory import BoxMemory
+from backend.errors import BadRequest, ImageError
+from backend.images.image_store import ImageStore
+from backend.labelstudio.cleanup import clean
+from backend.labelstudio.labeling_config import Output, image_url, parse_cached
+from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
+from backend.labelstudio.prompts import Click, read_click, to_pixels
+from backend.labelstudio.protocol import ContextRegion, Prediction, PredictRequest, RegionResult, Task
+from backend.labelstudio.results import to_results
+from backend.queue.scheduling import Priority
+from backend.segmenter import Prompts
+from backend.serving.looking import Found, Looker, View
+from backend.serving.model import Model
+from backend.sources import ImageSources
+from backend.stages import Stages
+
+logger = logging.getLogger(__name__)
+ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer, and what the log, the status page and the metrics say of it.
+
+    Attributes:
+        kind: what was drawn, one word: `point`, `points`, `box`, `box+points`, `stroke`, `nothing`.
+        what: the same for people: `2 points +, 1 point -`.
+    """
+
+    prediction: Prediction
+    kind: str = "nothing"
+    what: str = "nothing"
+    task: str = ""
+    label: str | None = None
+    size_wh: tuple[int, int] | None = None
+    embedding: str | None = None
+
+
+class ClickAnswerer:
+    """Holds what all clicks share. Safe to call from many threads."""
+
+    def __init__(
+        self,
+        sources: ImageSources,
+        images: ImageStore,
+        looker: Looker,
+        boxes: BoxMemory,
+        options: ProjectOptionsRegistry,
+        in_flight: InFlight,
+        pixel_limit: int,
+        model_version: str,
+    ) -> None:
+        """
+        Args:
+            sources: where images come from.
+            images: what is known of them.
+            looker: asks the model.
+            boxes: remembers the box that was drawn before the points.
+            options: what each project chose.
+            in_flight: all clicks that are worked on.
+            pixel_limit: largest image, in pixels, on disk and in the browser.
+            model_version: is part of every answer.
+        """
+        self._sources = sources
+        self._images = images
+        self._looker = looker
+        self._boxes = boxes
+        self._options = options
+        self._in_flight = in_flight
+        self._pixel_limit = pixel_limit
+        self._model_version = model_version
+
+    def answer(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
+        """The mask of the clicked object, or an empty result when nothing was asked for or found.
+
+        Args:
+            deadline: `time.monotonic` value; nobody waits for an answer after it.
+            stages: gets the time of each stage.
+
+        Raises:
+            RequestError: one sentence; nothing else is shown to the client.
+        """
+        regions = request.context.result if request.context else None
+        if not regions:
+            return Answered(self._prediction(0.0, []))
+        if len(request.tasks) != 1:
+            raise BadRequest(f"a click belongs to one task, but the request holds {len(request.tasks)}")
+        task = request.tasks[0]
+        click = self._boxes.complete(task.id, self._read(regions, task))
+        with self._in_flight.enter(task.id or "", click.region_ids) as token:
+            answered, found = self._answer(request, task, click, model, deadline, stages, token)
+        if found is not None:
+            self._boxes.remember(task.id, click, found)
+        return answered
+
+    def answer_in_batch(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
+        """As `answer`, for nobody who waits: every click goes first, and nothing is remembered for the next click."""
+        regions = request.context.result if request.context else None
+        click = read_click(regions or [], (), self._pixel_limit)
+        task = request.tasks[0]
+        return self._answer(request, task, click, model, deadline, stages, Token(), Priority.BATCH)[0]
+
+    def shown_size(self, task: Task, url: str, deadline: float) -> tuple[int, int]:
+        """Width and height of a task's image as the browser shows it.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
+        return self._images.describe(self._sources.open(url, task.id, deadline), deadline).size_wh
+
+    def _read(self, regions: list[ContextRegion], task: Task) -> Click:
+        return read_click(regions, task.drafts or (), self._pixel_limit)
+
+    def _answer(
+        self,
+        request: PredictRequest,
+        task: Task,
+        click: Click,
+        model: Model,
+        deadline: float,
+        stages: Stages,
+        token: Token,
+        priority: Priority = Priority.CLICK,
+    ) -> tuple[Answered, set[str] | None]:
+        """The answer, and the ids of its regions; None where nothing was asked of the model."""
+        options = self._options.of(request.project)
+        config = parse_cached(request.label_config)
+        output = config.output_for(click.to_name, click.label, click.kind, options.output)
+        with stages("fetch"):
+            url = image_url(task.data, config.image(click.to_name), click.item_index)
+            file = self._sources.open(url, task.id, deadline)
+        with stages("read"):
+            info = self._images.describe(file, deadline)
+        _check_same_shape(info.size_wh, click.size_wh)
+        prompts = to_pixels(click, info.size_wh)
+        kind, what = described(prompts, click)
+        line = f"click task={task.id} image={info.size_wh[0]}x{info.size_wh[1]} {what}"
+        if not prompts.names_an_object:
+            logger.info("%s: nothing to segment", line)
+            nothing = self._prediction(0.0, [])
+            return Answered(nothing, kind, what, task.id or "", click.label, info.size_wh), None
+        wanted = request.context.candidate if request.context else None
+        view = View(
+            info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages, priority, wanted or 0
+        )
+        found = self._looker.look(model, view, prompts, closer=options.crop_small_objects)
+        token.check()
+        with stages("post"):
+            results, covered = self._results(found, click, prompts, info.size_wh, options, output)
+        logger.info("%s area=%.2f%% score=%.3f %s: %s", line, 100 * covered, found.score, found.embedding, stages)
+        offered = None if wanted is None else found.candidates
+        prediction = self._prediction(found.score if results else 0.0, results, offered)
+        answered = Answered(prediction, kind, what, task.id or "", click.label, info.size_wh, found.embedding)
+        return answered, {result.id for result in results}
+
+    def _results(
+        self,
+        found: Found,
+        click: Click,
+        prompts: Prompts,
+        size_wh: tuple[int, int],
+        options: ProjectOptions,
+        output: Output,
+    ) -> tuple[list[RegionResult], float]:
+        mask = found.mask(click.size_wh)
+        positive = prompts.points_xy[prompts.is_positive] * (np.asarray(click.size_wh) / np.asarray(size_wh))
+        mask = clean(mask, options, positive)
+        return to_results(mask, found.score, click, output, options), _share(mask)
+
+    def _prediction(self, score: float, results: list[RegionResult], candidates: int | None = None) -> Prediction:
+        """With an empty result the editor clears the suggestion."""
+        return Prediction(model_version=self._model_version, score=score, result=results, candidates=candidates)
+
+
+def described(prompts: Prompts, click: Click) -> tuple[str, str]:
+    """The kind of a prompt in one word, and what it is made of, for people."""
+    positive = int(prompts.is_positive.sum())
+    negative = len(prompts.is_positive) - positive
+    has_box = prompts.box_xyxy is not None
+    parts = ["stroke"] if len(click.stroke_points) else []
+    parts += ["box"] if has_box else []
+    parts += [f"{positive} point{'' if positive == 1 else 's'} +"] if positive else []
+    parts += [f"{negative} point{'' if negative == 1 else 's'} -"] if negative else []
+    if len(click.stroke_points):
+        kind = "stroke"
+    elif has_box:
+        kind = "box+points" if positive or negative else "box"
+    else:
+        kind = "point" if prompts.is_lone_point else "points"
+    return kind, ", ".join(parts)
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    """How much of the image a mask covers, 0 to 1."""
+    return float(np.count_nonzero(mask)) / mask.size
+
+
+def _check_same_shape(file_wh: tuple[int, int], shown_wh: tuple[int, int]) -> None:
+    """A scaled picture is fine, prompts are percent. A turned or exchanged one would give a wrong mask."""
+    if abs(file_wh[0] * shown_wh[1] / (file_wh[1] * shown_wh[0]) - 1) > ASPECT_TOLERANCE:
+        raise ImageError(
+            f"the image on disk is {file_wh[0]}x{file_wh[1]} pixels but the browser shows "
+            f"{shown_wh[0]}x{shown_wh[1]}: was the file exchanged? Reload the task"
+        )

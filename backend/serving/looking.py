@@ -1,0 +1,149 @@
+"""From an image and prompts to one mask: embedding, decoder, the mask before as a start, and a closer look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.embedding.in_flight import Token
+from backend.embedding.memory import MaskMemory, PromptSet, prompt_set
+from backend.geometry import masks
+from backend.geometry.crop import Crop, choose_crop, first_point, object_box
+from backend.images.image_store import ImageInfo
+from backend.queue.scheduling import Priority
+from backend.segmenter import Candidates, Embedding, Prompts
+from backend.serving.model import Model
+from backend.stages import Stages
+
+Feedback = Literal["always", "positive", "never"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One image for one click.
+
+    Attributes:
+        info: names the content.
+        load_pixels: gives ``(H, W, 3)`` uint8 RGB; called only when something must be encoded.
+        deadline: `time.monotonic` value.
+        token: the click's right to go on.
+        stages: where the time goes.
+        priority: in the model's queue.
+        candidate: which mask of several is wanted, 0 the best one.
+    """
+
+    info: ImageInfo
+    load_pixels: Callable[[], NDArray[np.uint8]]
+    deadline: float
+    token: Token
+    stages: Stages
+    priority: Priority = Priority.CLICK
+    candidate: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer of the model.
+
+    Attributes:
+        logits: ``(h, w)`` float32, of the crop where there is one, else of the whole image.
+        score: the model's own estimate of the mask's IoU.
+        crop: the piece that was looked at.
+        embedding: where the embedding came from: `memory`, `disk`, `encoded`.
+        candidates: how many masks the model offered.
+    """
+
+    logits: NDArray[np.float32]
+    score: float
+    crop: Crop | None
+    embedding: str
+    candidates: int
+
+    def mask(self, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+        """``(H, W)`` bool in this size."""
+        if self.crop is not None:
+            return self.crop.paste(self.logits, size_wh)
+        return masks.full_size(self.logits, size_wh)
+
+
+class Looker:
+    """Answers prompts with the model. Safe to call from many threads."""
+
+    def __init__(self, memory: MaskMemory, feedback: Feedback) -> None:
+        """
+        Args:
+            memory: of masks, to start the next one of the same object from.
+            feedback: whether it is used: always, while all points are positive, or never.
+        """
+        self._memory = memory
+        self._feedback = feedback
+
+    def look(self, model: Model, view: View, prompts: Prompts, *, closer: bool) -> Found:
+        """The mask of the object that the prompts name.
+
+        Args:
+            prompts: in pixels of the image; they name an object.
+            closer: encode a piece around the object where it is small in the image.
+
+        Raises:
+            RequestError: superseded, too late, out of memory, or the image cannot be read.
+        """
+        whole: Found | None = None
+        if closer:
+            size_wh, side, extent = view.info.size_wh, model.segmenter.input_side, None
+            if prompts.box_xyxy is None:
+                # No box says how large the object is: the mask that the first point has in the whole image does.
+                first = first_point(prompts)
+                whole = self._decode(model, view, first, None)
+                extent = object_box(whole.logits, size_wh, first.points_xy[0])
+            crop = choose_crop(size_wh, prompts, extent, side)
+            if crop is not None:
+                found = self._decode(model, view, prompts, crop)
+                if not crop.cuts(found.logits):
+                    return found
+        if whole is not None and prompts.is_lone_point:
+            return whole  # the very same question
+        return self._decode(model, view, prompts, None)
+
+    def _decode(self, model: Model, view: View, prompts: Prompts, crop: Crop | None) -> Found:
+        view.token.check()
+        where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
+        embedding = self._embedding(model, view, crop)
+        # With the candidate, so that nobody's second choice is what another's points start from.
+        key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
+        asked = prompts if crop is None else crop.prompts(prompts)
+        placed = prompt_set(prompts, view.info.size_wh)
+        asked = replace(asked, mask_logits=self._start(key, placed, prompts))
+        ticket = model.queue.submit(
+            lambda: model.embeddings.with_memory(lambda: model.segmenter.decode(embedding, asked)),
+            view.priority,
+            deadline=view.deadline,
+            name="decode",
+        )
+        candidates: Candidates = view.token.attach(ticket).result()
+        view.stages.add("wait", ticket.waited_seconds)
+        view.stages.add("decode", ticket.ran_seconds)
+        logits, score = masks.best(candidates, view.candidate)
+        self._memory.store(key, placed, logits)
+        return Found(logits, score, crop, where or "encoded", len(candidates.iou))
+
+    def _embedding(self, model: Model, view: View, crop: Crop | None) -> Embedding:
+        load = view.load_pixels if crop is None else lambda: crop.pixels(view.load_pixels())
+        with view.stages("encode"):
+            return model.embeddings.get(
+                view.info,
+                load,
+                view.priority,
+                view.deadline,
+                crop_xyxy=None if crop is None else crop.box_xyxy,
+                claim=view.token.attach,
+            )
+
+    def _start(self, key: str, placed: PromptSet, prompts: Prompts) -> NDArray[np.float32] | None:
+        if self._feedback == "never" or (self._feedback == "positive" and not prompts.is_positive.all()):
+            return None
+        return self._memory.find(key, placed)

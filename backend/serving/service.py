@@ -1,0 +1,210 @@
+"""All parts of one process, put together from the settings, and what they tell of themselves."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from backend import __version__
+from backend.embedding.in_flight import InFlight
+from backend.embedding.memory import BoxMemory, MaskMemory
+from backend.errors import SettingsError, Superseded
+from backend.images.image_store import ImageStore
+from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
+from backend.queue.scheduling import ModelQueue
+from backend.segmenter import Segmenter
+from backend.serving.clicks import ClickAnswerer
+from backend.serving.loading import ModelLoader
+from backend.serving.looking import Looker
+from backend.serving.metrics import CacheUse, Metrics
+from backend.serving.model import MEGABYTE, Model, put_to_work
+from backend.serving.recent import Recent
+from backend.serving.status_page import StatusSnapshot, resident_bytes
+from backend.serving.watch import Watch
+from backend.settings import Settings
+from backend.sources import ImageSources, open_sources
+from backend.sources.fetch import FetchLimits
+from backend.weights.catalog import ModelFiles
+
+logger = logging.getLogger(__name__)
+OPTIONS_FILE = "projects.json"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes use."""
+
+    settings: Settings
+    files: ModelFiles
+    sources: ImageSources
+    images: ImageStore
+    defaults: ProjectOptions
+    options: ProjectOptionsRegistry
+    answerer: ClickAnswerer
+    in_flight: InFlight
+    queue: ModelQueue
+    loader: ModelLoader
+    watch: Watch
+    metrics: Metrics
+    recent: Recent
+    started: float
+    temporary: tempfile.TemporaryDirectory[str] | None
+
+    def start(self) -> None:
+        """Begin to load the model."""
+        self.queue.start()
+        self.loader.start()
+
+    def close(self) -> None:
+        """Fail what waits and end the threads."""
+        model = self.loader.loaded
+        if model is not None:
+            model.close()
+        else:
+            self.queue.close()
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+    def failed(self, error: Exception, request_id: str) -> None:
+        """Note an error that a client was told; a superseded click is normal work, and nobody reads its answer."""
+        if isinstance(error, Superseded):
+            return
+        self.metrics.count_error(error)
+        self.recent.add_error(error, request_id)
+
+    def snapshot(self) -> StatusSnapshot:
+        """All that the status page shows."""
+        health, reason = self.watch.state()
+        model = self.loader.loaded
+        segmenter = model.segmenter if model is not None else None
+        return StatusSnapshot(
+            at=datetime.now(UTC),
+            version=__version__,
+            model=self.files.name,
+            model_version=self.files.version,
+            is_demo=self.files.name == "demo",
+            health=health,
+            reason=reason,
+            uptime_seconds=time.monotonic() - self.started,
+            queue=self.queue.state(),
+            in_building=len(self.in_flight),
+            device=segmenter.device if segmenter else None,
+            engine=segmenter.engine if segmenter else None,
+            engine_reason=(segmenter.engine_note or None) if segmenter else None,
+            memory_bytes=resident_bytes(),
+            caches={name: ask() for name, ask in cache_uses(lambda: model).items()},
+            percentiles=self.recent.percentiles(),
+            clicks=self.recent.clicks(),
+            errors=self.recent.errors(),
+        )
+
+
+def build_service(load: Callable[[], Segmenter], settings: Settings, files: ModelFiles) -> Service:
+    """Put the parts together; nothing is loaded and no thread runs yet.
+
+    Raises:
+        SettingsError: the cache's folder cannot be used, or IMAGE_HOSTS_ALLOWED is no list of hosts.
+    """
+    # Without a folder of their own, fetched images live as long as the process.
+    fetched = settings.image_cache_dir or _in_cache(settings, "images")
+    temporary = None if fetched else tempfile.TemporaryDirectory(prefix="labelrig-images-")
+    try:
+        sources = _sources(settings, fetched or Path(temporary.name if temporary else ""))
+    except OSError as error:
+        raise SettingsError([f"IMAGE_CACHE_DIR: {fetched} cannot be used: {error.strerror}"]) from None
+    except ValueError as error:
+        raise SettingsError([f"IMAGE_HOSTS_ALLOWED: {error}"]) from None
+    images = ImageStore(settings.image_pixel_limit, settings.image_memory_mb * MEGABYTE)
+    defaults = _defaults(settings)
+    options = ProjectOptionsRegistry(defaults, _in_cache(settings, OPTIONS_FILE))
+    in_flight = InFlight(settings.click_limit)
+    masks = MaskMemory(settings.mask_memory_mb * MEGABYTE)
+    answerer = ClickAnswerer(
+        sources,
+        images,
+        Looker(masks, settings.mask_feedback),
+        BoxMemory(settings.box_memory_seconds),
+        options,
+        in_flight,
+        settings.image_pixel_limit,
+        files.version,
+    )
+    parts: dict[str, Watch] = {}
+    queue = ModelQueue(on_finished=lambda name, error: parts["watch"].report_finished(name, error))
+
+    def load_and_build() -> Model:
+        model = put_to_work(load(), queue, images, sources, settings, files.version)
+        segmenter = model.segmenter
+        metrics.set_model(model=files.name, version=files.version, device=segmenter.device, engine=segmenter.engine)
+        return model
+
+    loader = ModelLoader(load_and_build)
+    metrics = Metrics(CollectorRegistry(), cache_uses(lambda: loader.loaded), queue.state)
+    parts["watch"] = watch = Watch(lambda: loader.state, queue.state, lambda: _problems(loader.loaded))
+    return Service(
+        settings, files, sources, images, defaults, options, answerer, in_flight, queue, loader, watch, metrics,
+        Recent(), time.monotonic(), temporary,
+    )  # fmt: skip
+
+
+def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], CacheUse]]:
+    """How the caches are used, by name; each is asked when somebody looks."""
+
+    def memory() -> CacheUse:
+        loaded = model()
+        if loaded is None:
+            return CacheUse(0, 0, 0, 0)
+        stats = loaded.embeddings.stats
+        missed = stats.disk_hits + stats.joined + stats.encoded
+        return CacheUse(stats.memory_hits, missed, stats.held_images, stats.held_bytes, stats.limit_bytes)
+
+    def disk() -> CacheUse:
+        loaded = model()
+        stats = loaded.embeddings.disk_stats if loaded is not None else None
+        if stats is None:
+            return CacheUse(0, 0, None, 0)
+        return CacheUse(stats.hits, stats.misses, None, stats.held_bytes, stats.limit_bytes)
+
+    return {"memory": memory, "disk": disk}
+
+
+def _problems(model: Model | None) -> Iterable[str]:
+    stats = model.embeddings.disk_stats if model is not None else None
+    if stats is not None and stats.problem:
+        yield stats.problem
+
+
+def _defaults(settings: Settings) -> ProjectOptions:
+    return ProjectOptions(
+        polygon_tolerance_pixels=settings.polygon_tolerance_pixels,
+        fill_holes_pixels=settings.mask_fill_holes_pixels,
+        remove_specks_pixels=settings.mask_remove_specks_pixels,
+        keep=settings.mask_keep,
+        crop_small_objects=settings.crop_small_objects,
+    )
+
+
+def _sources(settings: Settings, fetched: Path) -> ImageSources:
+    key = settings.label_studio_api_key
+    return open_sources(
+        settings.local_files_document_root,
+        fetched,
+        settings.image_cache_disk_mb * MEGABYTE,
+        label_studio_url=settings.label_studio_url,
+        label_studio_public_url=settings.label_studio_public_url,
+        api_key=key.get_secret_value() if key is not None else None,
+        api_key_file=settings.label_studio_api_key_file,
+        hosts_allowed=settings.image_hosts_allowed,
+        limits=FetchLimits(download_bytes=settings.image_download_limit_mb * MEGABYTE),
+    )
+
+
+def _in_cache(settings: Settings, name: str) -> Path | None:
+    return None if settings.embedding_cache_dir is None else settings.embedding_cache_dir / name

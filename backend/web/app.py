@@ -1,0 +1,211 @@
+"""The HTTP application: Label Studio's machine-learning backend protocol, and pages for those who run it.
+
+`/health` and `/setup` run on the event loop and never touch the model, so they answer at once while it loads or
+works (Label Studio gives them 1 s and 3 s). Clicks run in threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import ValidationError
+
+from backend import __version__
+from backend.errors import RequestError, Superseded
+from backend.labelstudio.labeling_check import check
+from backend.labelstudio.labeling_config import parse_cached
+from backend.labelstudio.options import read_options
+from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupRequest
+from backend.segmenter import Segmenter
+from backend.serving.clicks import Answered
+from backend.serving.metrics import CONTENT_TYPE
+from backend.serving.model import Model
+from backend.serving.service import Service, build_service
+from backend.serving.state import prewarm, state_answer, task_images
+from backend.serving.status_page import HEADERS, render_status
+from backend.settings import Settings
+from backend.stages import Stages
+from backend.web.box_routes import add_box_routes
+from backend.web.embed_routes import add_embed_routes
+from backend.web.openapi import describe
+from backend.web.web import (
+    bad_request,
+    error_response,
+    install_error_handlers,
+    read_body,
+    request_id_of,
+    take_request_id,
+)
+from backend.weights.catalog import ModelFiles
+
+SPARE_THREADS = 8  # so that a click beyond the limit is told so, and does not wait for a thread
+
+
+def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFiles) -> FastAPI:
+    """Build the application; nothing is loaded before its lifespan begins.
+
+    Args:
+        load: builds the model; called once, in a thread.
+        settings: the process's settings.
+        files: name the model in answers.
+    """
+    service = build_service(load, settings, files)
+    limiter: CapacityLimiter | None = None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        nonlocal limiter
+        limiter = CapacityLimiter(settings.click_limit + SPARE_THREADS)
+        service.start()
+        yield
+        await run_sync(service.close)
+
+    app = FastAPI(
+        title="labelrig SAM2 backend", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    install_error_handlers(app, service.failed, service.metrics.count_request)
+
+    @app.get("/")
+    @app.get("/health")
+    async def health(request: Request) -> JSONResponse:
+        """200 while the model loads, and when it is ready or degraded: Label Studio takes the rest for dead."""
+        state, reason = service.watch.state()
+        model = service.loader.loaded
+        report = {
+            "status": "DOWN" if state == "failed" else "UP",
+            "model_class": "SAM2",
+            "model": files.name,
+            "model_version": files.version,
+            "device": model.device if model else None,
+            "engine": model.segmenter.engine if model else None,
+            "state": state,
+        }
+        if state == "failed":
+            return error_response(request, 503, f"the model could not be loaded: {reason}", also=report)
+        return JSONResponse(report if reason is None else {**report, "reason": reason})
+
+    @app.get("/ready")
+    async def ready(request: Request) -> JSONResponse:
+        """200 only when a click would be answered now; for the container's health check."""
+        state, reason = service.loader.state
+        model = service.loader.loaded
+        if model is not None:
+            return JSONResponse({"state": state, "model": files.name, "device": model.device})
+        return error_response(request, 503, reason or "the model is still loading")
+
+    @app.post("/setup")
+    async def setup(request: Request) -> JSONResponse:
+        """Called at every page load: checks the labeling configuration and takes the project's options."""
+        try:
+            asked = SetupRequest.model_validate_json(await read_body(request))
+        except ValidationError as error:
+            raise bad_request(error) from None
+        config = parse_cached(asked.labeling_config)
+        check(config, read_options(asked.extra_params, service.defaults).output)
+        await run_sync(service.options.remember, asked.project, asked.extra_params)
+        return JSONResponse({"model_version": files.version})
+
+    @app.post("/predict")
+    async def predict(request: Request) -> Response:
+        """A click gets a mask; an opened task (`context` null) gets an empty list at once."""
+        stages, arrived = Stages(), time.monotonic()
+        asked = await run_sync(_read_predict, await read_body(request))
+        if asked.context is None:
+            await run_sync(_prewarm, service, asked)
+            return _json(PredictAnswer(results=[[] for _ in asked.tasks]))
+        take_request_id(request, asked.context.request_id)
+        if asked.context.ask == "state":
+            return JSONResponse(await run_sync(state_answer, service, asked))
+        model = await service.loader.model(settings.model_wait_seconds)
+        deadline = arrived + settings.click_deadline_seconds
+        return await run_sync(_click, service, asked, model, deadline, stages, request_id_of(request), limiter=limiter)
+
+    @app.get("/versions")
+    async def versions() -> JSONResponse:
+        """The one model version that this process serves."""
+        return JSONResponse({"versions": [files.version]})
+
+    @app.post("/webhook")
+    async def webhook(request: Request) -> JSONResponse:
+        """Project events are taken and dropped: they hold whole annotations and the project's token."""
+        async for _ in request.stream():
+            await anyio.lowlevel.checkpoint()
+        return JSONResponse({"status": "ok"}, status_code=201)
+
+    @app.get("/status")
+    async def status() -> HTMLResponse:
+        """A page for people: model, device, caches, queue, the last clicks and errors."""
+        return HTMLResponse(await run_sync(lambda: render_status(service.snapshot())), headers=dict(HEADERS))
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(await run_sync(service.metrics.text), media_type=CONTENT_TYPE)
+
+    add_embed_routes(app, service)
+    add_box_routes(app, service)
+    describe(app)
+    return app
+
+
+def _read_predict(body: bytes) -> PredictRequest:
+    """In a thread: a task with many masks makes a body of megabytes."""
+    try:
+        return PredictRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise bad_request(error) from None
+
+
+def _click(
+    service: Service, asked: PredictRequest, model: Model, deadline: float, stages: Stages, request_id: str
+) -> Response:
+    try:
+        answered = service.answerer.answer(asked, model, deadline, stages)
+    except RequestError as error:
+        if not isinstance(error, Superseded):
+            task = asked.tasks[0].id if asked.tasks else None
+            service.recent.add_click(
+                request_id=request_id, task=task or "", prompt="-", stages_ms=stages.milliseconds, status=error.status
+            )
+        raise
+    response = _json(PredictAnswer(results=[answered.prediction]))
+    _note(service, answered, stages, request_id)
+    response.headers["Server-Timing"] = ", ".join(f"{name};dur={ms:.2f}" for name, ms in stages.milliseconds.items())
+    return response
+
+
+def _note(service: Service, answered: Answered, stages: Stages, request_id: str) -> None:
+    if answered.kind == "nothing":
+        return
+    service.metrics.count_click(answered.kind, stages.seconds)
+    service.recent.add_click(
+        request_id=request_id,
+        task=answered.task,
+        prompt=answered.what,
+        label=answered.label,
+        size_wh=answered.size_wh,
+        stages_ms=stages.milliseconds,
+        embedding=answered.embedding,
+    )
+
+
+def _prewarm(service: Service, asked: PredictRequest) -> None:
+    """Somebody opened a task: its images will be clicked on. "Retrieve predictions" sends many, which says nothing."""
+    model = service.loader.loaded
+    if model is None or len(asked.tasks) != 1:
+        return
+    try:
+        prewarm(service, model, asked, task_images(asked))
+    except RequestError:
+        return
+
+
+def _json(answer: PredictAnswer) -> Response:
+    return Response(answer.model_dump_json(exclude_none=True, by_alias=True), media_type="application/json")

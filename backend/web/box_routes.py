@@ -1,0 +1,125 @@
+"""`/boxes`: the masks of many boxes of one image, asked for by whoever runs the server (`./inv preannotate`)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backend.errors import LabelingConfigError
+from backend.labelstudio.labeling_config import LabelingConfig, image_url, parse_cached
+from backend.labelstudio.protocol import (
+    Context,
+    ContextRegion,
+    Name,
+    Percent,
+    Prediction,
+    PredictParams,
+    PredictRequest,
+    Task,
+)
+from backend.serving.model import Model
+from backend.serving.service import Service
+from backend.stages import Stages
+from backend.web.web import bad_request, read_body
+
+MAX_BOXES = 2000
+AT_ONCE = 4
+SECONDS = 300.0  # for one image: clicks go before it
+
+
+class Box(BaseModel):
+    """An upright or turned box as Label Studio has it: a corner and sides in percent of the image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    label: Name | None = None
+    x: Percent
+    y: Percent
+    width: Percent
+    height: Percent
+    rotation: Percent = 0.0
+
+
+class BoxesRequest(BaseModel):
+    """One task, its boxes, and the project's labeling configuration. `to_name` is the image tag, the first if none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    project: Name | None = None
+    label_config: str
+    task: Name
+    data: dict[str, Any]
+    to_name: Name | None = None
+    boxes: Annotated[list[Box], Field(min_length=1, max_length=MAX_BOXES)]
+
+
+def add_box_routes(app: FastAPI, service: Service) -> None:
+    """Add the route to the application."""
+    limiter: CapacityLimiter | None = None
+
+    @app.post("/boxes")
+    async def boxes(request: Request) -> Response:
+        """All regions of all boxes as one prediction; a box in which nothing is found adds none."""
+        nonlocal limiter
+        arrived = time.monotonic()
+        limiter = limiter or CapacityLimiter(AT_ONCE)
+        body = await read_body(request)
+        try:
+            asked = BoxesRequest.model_validate_json(body)
+        except ValidationError as error:
+            raise bad_request(error, "the format of /boxes") from None
+        model = await service.loader.model(service.settings.model_wait_seconds)
+        prediction = await run_sync(_masks, service, model, asked, arrived + SECONDS, limiter=limiter)
+        text = prediction.model_dump_json(exclude_none=True, by_alias=True)
+        return Response(text, media_type="application/json")
+
+
+def _masks(service: Service, model: Model, asked: BoxesRequest, deadline: float) -> Prediction:
+    config = parse_cached(asked.label_config)
+    to_name = asked.to_name or _first_image(config)
+    task = Task(id=asked.task, data=asked.data)
+    size_wh = service.answerer.shown_size(task, image_url(task.data, config.image(to_name), None), deadline)
+    found, scores = [], []
+    for box in asked.boxes:
+        request = PredictRequest(
+            tasks=[task],
+            project=asked.project,
+            label_config=asked.label_config,
+            params=PredictParams(context=Context(result=[_region(box, to_name, size_wh)])),
+        )
+        prediction = service.answerer.answer_in_batch(request, model, deadline, Stages()).prediction
+        if prediction.result:
+            found.extend(prediction.result)
+            scores.append(prediction.score)
+    score = sum(scores) / len(scores) if scores else 0.0
+    return Prediction(model_version=service.files.version, score=score, result=found)
+
+
+def _first_image(config: LabelingConfig) -> str:
+    if not config.images:
+        raise LabelingConfigError("the labeling configuration has no <Image>")
+    return config.images[0].name
+
+
+def _region(box: Box, to_name: str, size_wh: tuple[int, int]) -> ContextRegion:
+    value: Mapping[str, object] = {
+        **box.model_dump(exclude={"label"}),
+        **({} if box.label is None else {"labels": [box.label]}),
+    }
+    return ContextRegion.model_validate(
+        {
+            "id": uuid.uuid4().hex,
+            "type": "rectangle",
+            "to_name": to_name,
+            "original_width": size_wh[0],
+            "original_height": size_wh[1],
+            "value": value,
+        }
+    )

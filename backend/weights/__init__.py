@@ -1,0 +1,1 @@
+"""Checkpoints: which there are, fetched, resumed, verified."""

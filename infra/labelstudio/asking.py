@@ -14,6 +14,7 @@ from infra.labelstudio.session import OWN_PYTHON
 
 PACKAGE = "infra.labelstudio.inside"
 TIMEOUT = 3600.0
+STOPPED = (137, 143)  # the signals with which an engine ends a container
 
 Facts = dict[str, Any]
 
@@ -37,7 +38,7 @@ def ask_inside(
         Everything that it told.
 
     Raises:
-        LabelStudioError: it refused, with the reason.
+        LabelStudioError: it refused, with the reason, or the container was stopped meanwhile.
         HostError: it could not be run, or failed.
     """
 
@@ -47,8 +48,13 @@ def ask_inside(
                 on_facts(facts)
 
     source = program(("django_side", module), json.dumps(asked), package=PACKAGE)
-    result = run(*OWN_PYTHON, ok=(0, REFUSED), timeout=timeout, stdin=source, on_line=line)
+    result = run(*OWN_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=timeout, stdin=source, on_line=line)
     told = list(_told(result.stdout.splitlines()))
+    if result.exit_code in STOPPED:
+        raise LabelStudioError(
+            f"the label-studio container stopped in the middle of the work (exit code {result.exit_code}); what was "
+            "done stays: see its log, start it again, and run the same command to go on"
+        )
     if result.exit_code == REFUSED:
         raise LabelStudioError(f"Label Studio cannot {module} this: {told[-1]['problem'] if told else '(no reason)'}")
     return told

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import LabelStudioError, SettingsError
 from infra.hosts.base import Exec
+from infra.labelstudio.asking import STOPPED
 from infra.labelstudio.bulk import add_predictions
 from infra.labelstudio.labeling_xml import XmlProblem, parse_xml
 from infra.labelstudio.models import Project
@@ -170,7 +171,9 @@ class Preannotation:
 
         bodies = "".join(json.dumps(one) + "\n" for one in requests).encode()
         timeout = SECONDS_FOR_ONE * len(requests)
-        result = self.run("python", "-m", "backend.ask_lines", "/boxes", timeout=timeout, stdin=bodies, on_line=line)
+        ask = ("python", "-m", "backend.ask_lines", "/boxes")
+        # A container that stops takes the program with it: then there are fewer answers.
+        result = self.run(*ask, ok=(0, *STOPPED), timeout=timeout, stdin=bodies, on_line=line)
         answers = [json.loads(text) for text in result.stdout.splitlines() if text.startswith("{")]
         if len(answers) != len(requests):
             raise LabelStudioError(

@@ -21,6 +21,7 @@ class InsideFake:
         self.modules = dict(modules)
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refusal: str | None = None
+        self.exit_code: int | None = None
 
     def __call__(
         self,
@@ -44,4 +45,5 @@ class InsideFake:
         for line in stdout.splitlines():
             if on_line is not None:
                 on_line(line)
-        return check_exit_code("fake", Result(argv, REFUSED if self.refusal else 0, stdout, ""), ok)
+        code = (REFUSED if self.refusal else 0) if self.exit_code is None else self.exit_code
+        return check_exit_code("fake", Result(argv, code, stdout, ""), ok)

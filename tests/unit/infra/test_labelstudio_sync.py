@@ -197,6 +197,16 @@ def test_pairs_are_one_task_each_and_the_rest_is_named(bench: Bench) -> None:
     assert bench.apply() == []
 
 
+def test_a_container_that_stops_in_the_middle_is_said_in_words(bench: Bench) -> None:
+    bench.inside.exit_code = 137
+    with pytest.raises(LabelStudioError) as caught:
+        bench.apply()
+    assert str(caught.value) == (
+        "the label-studio container stopped in the middle of the work (exit code 137); what was done stays: see its "
+        "log, start it again, and run the same command to go on"
+    )
+
+
 def test_a_task_whose_partner_went_is_kept_and_named(bench: Bench) -> None:
     bench.spec = replace(bench.spec, images_pairs=PAIRS)
     bench.put("RGB/a.png", "T/a_t.tiff", "RGB/b.png", "T/b_t.tiff")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.errors import LabelStudioError
-from infra.hosts.base import Result
+from infra.hosts.base import Result, check_exit_code
 from infra.labelstudio.bulk import add_predictions
 from infra.labelstudio.models import Project
 from infra.preannotate.boxes import Box
@@ -54,7 +54,8 @@ class Backend:
             lines.append(json.dumps(self.answer(json.loads(text))))
             if on_line is not None:
                 on_line(lines[-1])
-        return Result(argv, 0, "\n".join(lines) + "\n", "")
+        code = 0 if self.dies_after is None else 137
+        return check_exit_code("fake", Result(argv, code, "\n".join(lines) + "\n", ""), ok)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(asked)

@@ -1,0 +1,45 @@
+"""The shell script `inv`: what it makes of a command line before Invoke sees it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.settings import REPOSITORY
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone whose Python only says what it was called with."""
+    shutil.copy(REPOSITORY / "inv", tmp_path / "inv")
+    (tmp_path / "requirements").mkdir()
+    lock = tmp_path / "requirements" / "infra.lock"
+    lock.write_text("a lock\n")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    with lock.open("rb") as content:
+        digest = subprocess.run(("cksum",), stdin=content, check=True, capture_output=True, text=True).stdout
+    (tmp_path / ".venv" / ".lock-digest").write_text(digest)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (["export", "--help"], ["--help", "export"]),
+        (["import", "--project", "A b", "--help"], ["--help", "import"]),
+        (["--help", "import"], ["--help", "import"]),
+        (["export", "--format", "coco", "--out", "my folder"], ["export", "--format", "coco", "--out", "my folder"]),
+        (["config.check", "a folder"], ["config.check", "--path", "a folder"]),
+        (["logs", "--help"], ["--help", "logs"]),
+        ([], ["--list"]),
+    ],
+)
+def test_what_invoke_is_given(clone: Path, given: list[str], passed: list[str]) -> None:
+    done = subprocess.run((clone / "inv", *given), check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["-m", "invoke", "--search-root", str(clone), *passed]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from invoke.collection import Collection
 
 from commands import checking, data, deploying, locking, looking, machine, projects
+from commands.program import Front
 
 namespace = Collection(
     machine.up,
@@ -36,3 +37,6 @@ namespace = Collection(
     Collection("lock", locking.status, locking.take, locking.release),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )
+
+if __name__ == "__main__":
+    Front().run()

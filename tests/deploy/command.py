@@ -85,7 +85,7 @@ class Lab:
         }
         named = () if inventory is None and task == "docs" else ("--inventory", str(inventory or self.inventory()))
         return subprocess.Popen(
-            [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), task, *named, *arguments],
+            [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), task, *named, *arguments],
             env=theirs | {"LABELRIG_ENV_FILE": str(env_file), "HOME": str(self.folder), "SSH_AUTH_SOCK": ""},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

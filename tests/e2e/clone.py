@@ -55,7 +55,7 @@ class Clone:
     def inv(self, *arguments: str) -> Done:
         """Run `./inv`, whatever comes of it."""
         return subprocess.run(
-            [sys.executable, "-m", "invoke", "--search-root", str(self.path), *arguments],
+            [sys.executable, str(self.path / "tasks.py"), "--search-root", str(self.path), *arguments],
             env=self.environment | {"PYTHONPATH": str(self.path)},
             cwd=self.path,
             capture_output=True,

@@ -19,7 +19,7 @@ UP_TIMEOUT = 600
 
 def inv(stack: Stack, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments],
+        [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments],
         env=stack.environment | settings,
         capture_output=True,
         text=True,

@@ -34,7 +34,7 @@ class Lab:
     environment: dict[str, str]
 
     def inv(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments]
+        command = [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments]
         where = ["--host", "lab", "--inventory", str(self.inventory)]
         return subprocess.run(
             [*command, *where], env=self.environment, capture_output=True, text=True, timeout=TIMEOUT, check=False

@@ -37,7 +37,7 @@ def up(clone: Path, *arguments: str, **settings: str) -> subprocess.CompletedPro
     }
     environment = theirs | own | settings
     return subprocess.run(
-        [sys.executable, "-m", "invoke", "--search-root", str(clone), "up", *arguments],
+        [sys.executable, str(clone / "tasks.py"), "--search-root", str(clone), "up", *arguments],
         cwd=clone,
         env=environment,
         capture_output=True,

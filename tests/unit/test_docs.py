@@ -40,7 +40,15 @@ def test_the_settings_of_the_backend_are_listed() -> None:
 
 def test_the_readme_names_every_command() -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), "--list", "--list-format", "json"],
+        [
+            sys.executable,
+            str(REPOSITORY / "tasks.py"),
+            "--search-root",
+            str(REPOSITORY),
+            "--list",
+            "--list-format",
+            "json",
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -42,4 +42,4 @@ def clone(tmp_path: Path) -> Path:
 )
 def test_what_invoke_is_given(clone: Path, given: list[str], passed: list[str]) -> None:
     done = subprocess.run((clone / "inv", *given), check=True, capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines() == ["-m", "invoke", "--search-root", str(clone), *passed]
+    assert done.stdout.splitlines() == [f"{clone}/tasks.py", "--search-root", str(clone), *passed]

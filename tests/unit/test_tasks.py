@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -89,3 +90,33 @@ def test_the_list_of_tasks_needs_neither_the_sdk_nor_docker_nor_ssh() -> None:
     code = f"import sys, tasks; print(sorted(set({heavy!r}) & set(sys.modules)))"
     done = subprocess.run((sys.executable, "-c", code), cwd=REPOSITORY, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def called(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seen", "next_step"),
+    [
+        (["export"], "'format'", "./inv --help export"),
+        (["export", "--format"], "needed value", "./inv --help export"),
+        (["up", "--modle", "tiny"], "--modle", "./inv --help up"),
+        (["expotr"], "'expotr'", "./inv --list"),
+        (["--nonsense"], "'--nonsense'", "./inv --list"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_says_where_help_is(arguments: list[str], seen: str, next_step: str) -> None:
+    done = called(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert seen in done.stderr
+    assert next_step in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    done = called("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"labelrig \d+\.\d+\.\d+\n", done.stdout)

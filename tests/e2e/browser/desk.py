@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Playwright, Request, Response
 
+from infra.labelstudio.truth import TruthObject
+
 Mask = NDArray[np.bool_]
 XY = tuple[float, float]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
@@ -153,6 +155,12 @@ class Desk:
         with self.page.expect_response(is_click, timeout=ANSWER_MS):
             yield
         self.page.wait_for_function("() => !Htx.awaitingSuggestions")
+
+    def ask_about(self, one: TruthObject) -> None:
+        """Pick the object's label and click on it; back when the answer is on the screen."""
+        self.label(one.label)
+        with self.asking():
+            self.click(one.click_xy)
 
     def submit(self) -> int:
         """Press Submit or Update; the annotation's id."""

@@ -42,9 +42,7 @@ def test_the_first_ten_minutes(desk: Desk, bench: Bench, scenes: list[Scene], ro
     desk.shot("open")
     first, second, third = scene.objects[:3]
 
-    desk.label(first.label)
-    with desk.asking():
-        desk.click(first.click_xy)
+    desk.ask_about(first)
     assert intersection_over_union(desk.suggestion(), first.mask()) >= GOOD
     desk.says("Enter accepts, Esc rejects")
     desk.shot("point")
@@ -153,9 +151,7 @@ def test_esc_leaves_nothing_behind(desk: Desk, bench: Bench, scenes: list[Scene]
     scene = scenes[1]
     opened(desk, bench, scene)
     one = scene.objects[0]
-    desk.label(one.label)
-    with desk.asking():
-        desk.click(one.click_xy)
+    desk.ask_about(one)
     assert desk.suggestions == 1
     desk.key("Escape")
     assert (desk.suggestions, desk.regions()) == (0, [])
@@ -166,9 +162,7 @@ def test_c_goes_round_the_models_masks(desk: Desk, bench: Bench, scenes: list[Sc
     scene = scenes[0]
     opened(desk, bench, scene)
     one = scene.objects[0]
-    desk.label(one.label)
-    with desk.asking():
-        desk.click(one.click_xy)
+    desk.ask_about(one)
     desk.says("this is 1 of 3")
     best, others = desk.suggestion(), []
     for number in (2, 3):
@@ -191,9 +185,7 @@ def test_a_deleted_prompt_is_no_longer_asked_with(desk: Desk, bench: Bench, scen
     scene = scenes[0]
     opened(desk, bench, scene)
     first, second = scene.objects[:2]
-    desk.label(first.label)
-    with desk.asking():
-        desk.click(first.click_xy)
+    desk.ask_about(first)
     alone = desk.suggestion()
     with desk.asking():
         desk.click(second.click_xy)
@@ -208,9 +200,7 @@ def test_another_label_keeps_the_mask_that_waited(desk: Desk, bench: Bench, scen
     scene = scenes[0]
     opened(desk, bench, scene)
     for one in scene.objects[:2]:
-        desk.label(one.label)
-        with desk.asking():
-            desk.click(one.click_xy)
+        desk.ask_about(one)
     accepted(desk)
     assert [one["label"] for one in desk.regions()] == [one.label for one in scene.objects[:2]]
 
@@ -221,9 +211,7 @@ def test_submitting_takes_the_mask_that_waits_and_no_point(
     scene = scenes[0]
     opened(desk, bench, scene)
     one = scene.objects[0]
-    desk.label(one.label)
-    with desk.asking():
-        desk.click(one.click_xy)
+    desk.ask_about(one)
     (stored,) = clicks.read_back(round_, desk.submit())
     assert intersection_over_union(stored.mask, one.mask()) >= GOOD
 
@@ -233,9 +221,7 @@ def test_the_check_mark_on_the_image_leaves_no_points(desk: Desk, bench: Bench, 
     scene = scenes[0]
     opened(desk, bench, scene)
     one = scene.objects[0]
-    desk.label(one.label)
-    with desk.asking():
-        desk.click(one.click_xy)
+    desk.ask_about(one)
     selected = "Htx.annotationStore.selected"
     desk.page.evaluate(f"() => {selected}.acceptSuggestion({selected}.suggestions.keys().next().value)")
     desk.page.wait_for_function(f"() => {selected}.regions.length === 1")

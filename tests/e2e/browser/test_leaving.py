@@ -26,9 +26,7 @@ def test_an_accepted_mask_is_undone_and_done_again(desk: Desk, bench: Bench, sce
     scene = scenes[0]
     opened(desk, bench, scene)
     one = scene.objects[0]
-    desk.label(one.label)
-    with desk.asking():
-        desk.click(one.click_xy)
+    desk.ask_about(one)
     desk.key("Enter")
     desk.page.wait_for_function(ONE_MASK)
     with desk.asking():
@@ -74,9 +72,7 @@ def test_another_task_begins_clean_and_the_first_keeps_no_point(desk: Desk, stag
         desk.says(": ready")
         assert (desk.suggestions, desk.regions()) == (0, [])
         one, desk.size_wh = scenes[1].objects[0], scenes[1].size_wh
-        desk.label(one.label)
-        with desk.asking():
-            desk.click(one.click_xy)
+        desk.ask_about(one)
         assert intersection_over_union(desk.suggestion(), one.mask()) >= GOOD
         desk.key("Enter")
         desk.page.wait_for_function(ONE_MASK)
@@ -89,9 +85,7 @@ def test_keys_that_are_typed_as_text_are_text(desk: Desk, bench: Bench, scenes: 
     scene = scenes[0]
     opened(desk, bench, scene)
     one = scene.objects[0]
-    desk.label(one.label)
-    with desk.asking():
-        desk.click(one.click_xy)
+    desk.ask_about(one)
     desk.page.evaluate("""() => {
       const field = document.createElement('textarea');
       field.id = 'note';

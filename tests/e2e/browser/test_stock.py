@@ -44,9 +44,7 @@ def test_points_and_boxes_become_masks(stock: Desk, scenes: list[Scene], round_:
     stock.page.evaluate("() => document.activeElement.blur()")  # the switch would get the keys
     smart = stock.page.locator(".lsf-tool_smart").first
     smart.click()  # Auto-Detect: the smart key point
-    stock.label(first.label)
-    with stock.asking():
-        stock.click(first.click_xy)
+    stock.ask_about(first)
     assert intersection_over_union(stock.suggestion(), first.mask()) >= GOOD
     with stock.asking():
         stock.click(second.click_xy, "Alt")

@@ -35,8 +35,8 @@ export function statusLine(now, texts) {
   }
   if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: "" };
   const hints = [
-    now.candidates > 1 && texts.another(now.candidate + 1, now.candidates),
     now.lacksLabel && texts.label,
+    now.candidates > 1 && texts.another(now.candidate + 1, now.candidates),
     now.negative && texts.negative,
     !now.brushAsks && texts.byHand,
   ];

@@ -34,8 +34,8 @@ NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
 # Where a point of the image, in percent, is on the screen; a long palette pushes the image out of it.
-PLACE = f"""([x, y]) => {{
-  const image = {SELECTED}.names.get('image'), canvas = image.stageRef.content;
+PLACE = f"""([name, x, y]) => {{
+  const image = {SELECTED}.names.get(name), canvas = image.stageRef.content;
   const place = () => {{
     const box = canvas.getBoundingClientRect(), scale = image.stageScale;
     return [box.x + x / 100 * image.stageWidth * scale, box.y + y / 100 * image.stageHeight * scale];
@@ -45,16 +45,16 @@ PLACE = f"""([x, y]) => {{
 }}"""
 # Label Studio builds the annotation twice while a task opens, and a label that was picked in between is lost: the task
 # is open when the same annotation has been there for a while.
-OPEN = """(task) => {
+OPEN = """([task, name]) => {
   const store = window.Htx, selected = store?.annotationStore?.selected;
-  const image = selected?.names?.get('image');
+  const image = selected?.names?.get(name);
   const there = store?.task?.id === task && !store.isLoading && image?.stageRef && image.imageIsLoaded
     && !selected.history.isFrozen && window.dataManager?.lsf?.task?.id === task;
   const now = there ? selected.id : null, since = window.openSince ?? {};
   if (since.annotation !== now) window.openSince = { annotation: now, at: performance.now() };
   return now !== null && performance.now() - window.openSince.at > 500;
 }"""
-PICKED = f"(name) => {SELECTED}.names.get('label').selectedValues().includes(name)"
+PICKED = f"([palette, name]) => {SELECTED}.names.get(palette).selectedValues().includes(name)"
 SUGGESTED = f"() => {SELECTED}.suggestions.size > 0 && !Htx.awaitingSuggestions"
 REGIONS = f"""() => {SELECTED}.regions.map((one) => ({{
   type: one.type, label: one.labelName, dynamic: one.dynamic, results: one.results.map((result) => result.type),
@@ -88,7 +88,8 @@ class Desk:
             config: the labeling configuration, for the labels' keys.
         """
         self.url = url
-        self.keys = dict(re.findall(r'<Label value="([^"]+)"[^>]*hotkey="([^"]+)"', config))
+        self.config = config
+        self.keys = keys_in(config)
         self.context = browser.new_context(viewport=VIEW, locale=language, service_workers="block")
         self.context.set_default_timeout(ANSWER_MS)
         self.page: Page = self.context.new_page()
@@ -99,6 +100,7 @@ class Desk:
         self.lost: list[str] = []  # scripts of the page that did not come
         self.page.on("requestfailed", self._note_lost)
         self.size_wh = (0, 0)
+        self.image, self.palette = "image", "label"
 
     def close(self) -> None:
         self.context.close()
@@ -115,19 +117,25 @@ class Desk:
         """Open a task and wait until it can be drawn on."""
         self.size_wh = size_wh
         self._load(f"{self.url}/projects/{project}/data?task={task}")
-        self.page.wait_for_function(OPEN, arg=task)
+        self.page.wait_for_function(OPEN, arg=[task, self.image])
+
+    def turn_to(self, side: str) -> None:
+        """One image of a pair, and its palette: there people click from now on."""
+        self.image, self.palette = side, f"label-{side}"
+        (palette,) = re.findall(f'<Labels name="{self.palette}".*?</Labels>', self.config, re.DOTALL)
+        self.keys = keys_in(palette)
 
     # -- what people do
 
     def pick_row(self, row: int, task: int) -> None:
         """Click on another task in the list beside the image: the page is not loaded anew."""
         self.page.locator(".lsf-table-row").nth(row).click()
-        self.page.wait_for_function(OPEN, arg=task)
+        self.page.wait_for_function(OPEN, arg=[task, self.image])
 
     def label(self, name: str) -> None:
         """Press the label's key, and look that it is picked."""
         self.page.keyboard.press(self.keys[name])
-        self.page.wait_for_function(PICKED, arg=name)
+        self.page.wait_for_function(PICKED, arg=[self.palette, name])
 
     def key(self, name: str) -> None:
         self.page.keyboard.press(name)
@@ -254,8 +262,14 @@ class Desk:
 
     def _place(self, xy: XY) -> tuple[float, float]:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]
-        x, y = self.page.evaluate(PLACE, percent)
+        x, y = self.page.evaluate(PLACE, [self.image, *percent])
         return x, y
+
+
+def keys_in(config: str) -> dict[str, str]:
+    """The key of each label, as the browser is told to press it."""
+    found = re.findall(r'<Label value="([^"]+)"[^>]*hotkey="([^"]+)"', config)
+    return {label: key.replace("shift+", "Shift+") for label, key in found}
 
 
 def is_click(answer: Response) -> bool:

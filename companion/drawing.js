@@ -1,13 +1,16 @@
 /** What is drawn in one annotation and not accepted yet: asks SAM2 about it, and keeps or takes back what came. */
 
 import { Asker } from "./asking.js";
-import { accept, isPicked, keepLabel, reject, remove, stripGhosts } from "./editor.js";
+import { accept, holdDrawing, isPicked, keepLabel, reject, remove, stripGhosts } from "./editor.js";
 import { Leftovers } from "./leftovers.js";
 import { currentSubject, promptsAmong, stateOf, subjectOf } from "./prompts.js";
 
 /** @import { Api } from "./api.js" */
 
 const SUBMIT_PATIENCE_MS = 8_000;
+// From this many regions on, drawing the image costs more than it is worth to see the point before its mask.
+const MANY_REGIONS = 20;
+const HELD_MS = 250; // for an answer that takes longer, the point is drawn first
 
 /**
  * @typedef {object} Surroundings what the session knows, and is told
@@ -49,6 +52,8 @@ export class Drawing {
     this.suggested = false;
     /** @type {Label[]} those that stay picked for the next prompt */
     this.kept = [];
+    /** Draws what was held back. */
+    this.release = () => {};
   }
 
   get isBusy() {
@@ -165,6 +170,7 @@ export class Drawing {
   }
 
   stop() {
+    this.release();
     this.asker.stop();
     this.acceptNext = false;
   }
@@ -218,8 +224,18 @@ export class Drawing {
     this.foundNothing = false;
     this.acceptNext = false;
     this.candidates = 1;
+    this.release();
+    if (annotation.regions.length >= MANY_REGIONS) {
+      const draw = holdDrawing(prompts[0].object.stageRef);
+      const timer = setTimeout(draw, HELD_MS);
+      this.release = () => {
+        clearTimeout(timer);
+        draw();
+      };
+    }
     const { backend, task } = this.around;
     this.asker.ask(store, backend, task ?? 0, prompts, this.candidate, this.#answered, (error, requestId) => {
+      this.release();
       this.acceptNext = false;
       if (this.annotation === annotation && this.around.store) reject(annotation);
       this.#startAfresh();
@@ -229,6 +245,7 @@ export class Drawing {
   }
 
   #answered = (/** @type {Answer} */ { results, candidates }) => {
+    this.release();
     this.foundNothing = results.length === 0;
     this.candidates = candidates;
     this.suggested = this.isSuggested;

@@ -131,6 +131,29 @@ export function keepLabel(prompt) {
   return labels;
 }
 
+/**
+ * Draw nothing on an image until told to: with a hundred masks the editor needs longer to draw them for a point than SAM2
+ * for its answer, and the answer waits behind it.
+ * @param {Stage | undefined} stage
+ * @returns {() => void} draws what is due; may be called twice
+ */
+export function holdDrawing(stage) {
+  const layers = stage?.getLayers() ?? [];
+  /** @type {Set<Layer>} */
+  const due = new Set();
+  for (const layer of layers) {
+    layer.draw = () => {
+      due.add(layer);
+      return layer;
+    };
+  }
+  return () => {
+    for (const layer of layers) Reflect.deleteProperty(layer, "draw"); // its class's own is there again
+    for (const layer of due) if (layer.getStage()) layer.batchDraw(); // the editor may have removed one
+    due.clear();
+  };
+}
+
 /** @param {Label} label */
 export function isPicked(label) {
   return label.selected;

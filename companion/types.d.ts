@@ -20,7 +20,7 @@ interface Region {
   fromSuggestion: boolean;
   isDrawing: boolean;
   labelName?: string;
-  object: { name: string };
+  object: { name: string; stageRef?: Stage };
   item_index: number | null;
   results: Result[];
   x?: number;
@@ -34,6 +34,17 @@ interface Region {
   setDrawing(drawing: boolean): void;
   deleteRegion(): void;
   removeResult(result: Result): void;
+}
+
+/** What an image tag is drawn on, by Konva; each layer draws all of its regions anew. */
+interface Stage {
+  getLayers(): Layer[];
+}
+
+interface Layer {
+  draw(): Layer;
+  batchDraw(): Layer;
+  getStage(): Stage | null;
 }
 
 interface Annotation {

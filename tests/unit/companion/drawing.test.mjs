@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Drawing } from "../../../companion/drawing.js";
+import { holdDrawing } from "../../../companion/editor.js";
 import { region } from "./fakes.mjs";
 
 /** An annotation, a store and an Api as far as a drawing looks; answers come when the test says so. */
@@ -248,4 +249,80 @@ test("a point that moves, and the next object, begin with the best mask", async 
   drawing.reconcile();
   await turn();
   assert.deepEqual(asked.map((one) => one.candidate), [0, 1, 0, 1, 0]);
+});
+
+/** A stage with one layer of Konva's, as far as it is used: `drawn` counts. */
+function stage() {
+  class Layer {
+    drawn = 0;
+    there = true;
+    draw() {
+      this.drawn += 1;
+      return this;
+    }
+    batchDraw() {
+      return this.draw();
+    }
+    getStage() {
+      return this.there ? {} : null;
+    }
+  }
+  const layer = new Layer();
+  return { layer, stageRef: { getLayers: () => [layer] } };
+}
+
+test("what is due while drawing is held is drawn once, when it is released", () => {
+  const { layer, stageRef } = stage();
+  const release = holdDrawing(stageRef);
+  layer.batchDraw();
+  layer.draw();
+  assert.equal(layer.drawn, 0);
+  release();
+  release();
+  assert.equal(layer.drawn, 1);
+  layer.draw();
+  assert.equal(layer.drawn, 2);
+});
+
+test("nothing is drawn for its own sake, on a layer that is gone, or without a stage", () => {
+  const { layer, stageRef } = stage();
+  holdDrawing(stageRef)();
+  const release = holdDrawing(stageRef);
+  layer.draw();
+  layer.there = false;
+  release();
+  holdDrawing(undefined)();
+  assert.equal(layer.drawn, 0);
+});
+
+for (const [many, held] of [[true, true], [false, false]]) {
+  test(`with ${many ? "many" : "few"} masks the point is drawn ${held ? "with its mask" : "at once"}`, async () => {
+    const { add, asked, drawing } = bench();
+    const { layer, stageRef } = stage();
+    for (let count = 0; count < (many ? 20 : 5); count += 1) add({ type: "brushregion", dynamic: false });
+    add({ object: { name: "image", stageRef } });
+    drawing.reconcile();
+    layer.draw();
+    assert.equal(layer.drawn, held ? 0 : 1);
+    await turn();
+    asked[0].answer([{ id: "m" }]);
+    await turn();
+    assert.equal(layer.drawn, 1);
+  });
+}
+
+test("a question that fails or is taken back leaves nothing held", async () => {
+  for (const end of ["reject", "fail"]) {
+    const { add, asked, drawing } = bench();
+    const { layer, stageRef } = stage();
+    for (let count = 0; count < 20; count += 1) add({ type: "brushregion", dynamic: false });
+    add({ object: { name: "image", stageRef } });
+    drawing.reconcile();
+    layer.draw();
+    await turn();
+    if (end === "reject") drawing.reject();
+    else asked[0].reject(new Error("cut off"));
+    await turn();
+    assert.equal(layer.drawn, 1, end);
+  }
 });

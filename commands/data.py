@@ -215,8 +215,9 @@ def check(
         from infra.export.command import find_project
 
         with label_studio_at(choose(host, [], None, inventory), wishes("config.check"), report) as (access, _):
-            found = find_project(access.client(), project, REPOSITORY)
-            keys = [*(keys or ()), *sorted(access.client().data_keys(found.id))]
+            client = access.client()
+            found = find_project(client, project, REPOSITORY)
+            keys = [*(keys or ()), *sorted(client.data_keys(found.id))]
     checked = check_configs(REPOSITORY, Path(path) if path else None, keys)
     report.facts["files"] = list(checked.files)
     show(report.as_json() if json else checked.sentence())

@@ -14,7 +14,7 @@ from infra.operations import data_folder, folders_there, image_mirror, nvidia_de
 from infra.operations.backend_key import KEY_FILE
 from infra.operations.compose_cli import CANDIDATES
 from infra.operations.engine_apt import NO_CACHE
-from infra.operations.engine_packages import SEARCH_PATH
+from infra.operations.engine_packages import LOOK_FOR
 from infra.roles.gate import ASK_BACKEND
 
 ENGINE_QUESTIONS = re.compile(r"(GET|HEAD) /\S*")
@@ -46,7 +46,7 @@ SCRIPTS = frozenset(
         nvidia_facts.PCI_SCRIPT,
         preflight.NEAREST_DISK,
         prune.MANIFESTS,
-        f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"',
+        LOOK_FOR,
     }
 )
 HOST_SCRIPTS = {("releases", "look"), ("lock", "look"), ("audit", "last")}

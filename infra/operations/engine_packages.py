@@ -28,6 +28,7 @@ COMPOSE_PLUGIN_OF_DOCKER = "docker-compose-plugin"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 ENGINE = "dockerd"
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LOOK_FOR = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Found:
 
 def is_installed(host: Host, program: str) -> bool:
     """Whether a program lies where daemons do; a user's PATH often lacks those folders."""
-    look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
-    return host.run("sh", "-c", look, "sh", program, ok=ANY_EXIT_CODE).ok
+    return host.run("sh", "-c", LOOK_FOR, "sh", program, ok=ANY_EXIT_CODE).ok
 
 
 class EnginePackages:

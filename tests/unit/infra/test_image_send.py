@@ -16,7 +16,7 @@ from infra.hosts.base import DEFAULT_TIMEOUT, Result
 from infra.operation import converge
 from infra.operations import image_ship
 from infra.operations.engine_client import EngineState
-from infra.operations.engine_packages import ENGINE, SEARCH_PATH
+from infra.operations.engine_packages import ENGINE, LOOK_FOR
 from infra.operations.image_ship import ImagesShipped, known_chains
 from infra.report import Report
 from tests.fakes import FakeHost
@@ -172,8 +172,7 @@ def test_what_an_engine_has_that_does_not_run_is_not_known(here: FakeHost, engin
 
 def without_engine(*, installed: bool) -> FakeHost:
     host = FakeHost()
-    look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
-    host.script("sh", "-c", look, "sh", ENGINE, exit_code=0 if installed else 127)
+    host.script("sh", "-c", LOOK_FOR, "sh", ENGINE, exit_code=0 if installed else 127)
     return host
 
 

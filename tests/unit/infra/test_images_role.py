@@ -11,7 +11,7 @@ import pytest
 from infra.errors import CannotKnow, HostError
 from infra.operations import image_build, image_ship
 from infra.operations.engine_client import EngineState
-from infra.operations.engine_packages import ENGINE, SEARCH_PATH
+from infra.operations.engine_packages import ENGINE, LOOK_FOR
 from infra.operations.image_build import BaseThere, ImagesBuilt
 from infra.operations.image_recipe import OfficialImages, debootstrap_base, image_tags, official_base
 from infra.operations.image_ship import ImagesShipped
@@ -36,8 +36,7 @@ class Machine(FakeHost):
         super().__init__()
         self.name, self.is_local = name, local
         self.script("uname", "-m", stdout=f"{processor}\n")
-        look = f'PATH="{SEARCH_PATH}:$PATH" command -v "$1"'
-        self.script("sh", "-c", look, "sh", ENGINE, exit_code=127 if tags is None else 0)
+        self.script("sh", "-c", LOOK_FOR, "sh", ENGINE, exit_code=127 if tags is None else 0)
         self.engine = Engine({f"sha256:{tag}": [tag] for tag in tags}) if tags is not None else None
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from invoke.exceptions import Exit
 
-from infra.errors import LabelrigError, SettingsError
+from core.errors import LabelrigError, SettingsError
 
 if TYPE_CHECKING:
+    from infra.config.settings import Settings
     from infra.deploy.command import Choice, Outcome
     from infra.deploy.run import Wishes
-    from infra.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def expected_errors_in_words(body: Callable[P, T]) -> Callable[P, T]:
 
 def local_settings(**arguments: str | None) -> Settings:
     """The settings of `.env`, the environment and the command line."""
-    from infra.settings import env_file, load_settings
+    from infra.config.settings import env_file, load_settings
 
     return load_settings(env_file(os.environ), os.environ, arguments)
 
@@ -128,10 +128,10 @@ def choose(
 
 def wishes(command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None) -> Wishes:
     """What a command line says beside the hosts."""
-    from infra.deploy.commit import read_commit
+    from core.repository import REPOSITORY
+    from hosts.local import LocalHost
     from infra.deploy.run import Wishes
-    from infra.hosts.local import LocalHost
-    from infra.settings import REPOSITORY
+    from infra.fleet.commit import read_commit
 
     return Wishes(
         command,

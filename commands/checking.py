@@ -21,8 +21,8 @@ from commands.base import expected_errors_in_words
 @expected_errors_in_words
 def test(_context: Context, fast: bool = False, only: str | None = None) -> None:
     """Run lint, types, unit, contract, integration and end-to-end tests."""
-    from infra.checks import run_checks
-    from infra.report import Report
+    from core.report import Report
+    from infra.dev.checks import run_checks
 
     run_checks(Report(), fast=fast, only=only)
 
@@ -31,8 +31,8 @@ def test(_context: Context, fast: bool = False, only: str | None = None) -> None
 @expected_errors_in_words
 def test_e2e(_context: Context) -> None:
     """Bring both containers up in a project of their own and run the whole round trip."""
-    from infra.checks import run_checks
-    from infra.report import Report
+    from core.report import Report
+    from infra.dev.checks import run_checks
 
     run_checks(Report(), only="tests/e2e")
 
@@ -60,15 +60,15 @@ def bench(
     machine: str | None = None,
 ) -> None:
     """Measure what a click costs on this machine, beside the stock path, and print one table."""
-    from infra.checks import install_test_environment
-    from infra.hosts.local import LocalHost
-    from infra.report import Report
-    from infra.settings import REPOSITORY
+    from core.report import Report
+    from core.repository import REPOSITORY
+    from hosts.local import LocalHost
+    from infra.dev.checks import install_test_environment
 
     install_test_environment(LocalHost(), Report())
     given = {"models": models, "engines": engines, "sizes": sizes, "out": out, "machine": machine}
     flags = [f"--{name}" for name, wanted in (("quick", quick), ("docs", docs)) if wanted]
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    done = subprocess.run((sys.executable, "-m", "bench", *flags, *options), cwd=REPOSITORY, check=False)
+    done = subprocess.run((sys.executable, "-m", "tools.bench", *flags, *options), cwd=REPOSITORY, check=False)
     if done.returncode:
         raise Exit("", code=done.returncode)

@@ -21,8 +21,8 @@ from commands.base import (
     wishes,
 )
 from commands.base import out as show
-from infra.export.command import HELP as EXPORT_HELP
-from infra.importing.command import HELP as IMPORT_HELP
+from dataset.export.command import HELP as EXPORT_HELP
+from dataset.importing.command import HELP as IMPORT_HELP
 
 ONE_HOST = {
     "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
@@ -56,7 +56,7 @@ def move(
     json: bool = False,
 ) -> None:
     """Move projects, annotations and users from SQLite to PostgreSQL or back; nothing is deleted."""
-    from infra.settings import Database
+    from infra.config.settings import Database
 
     if to not in get_args(Database):
         raise Exit(f"error: --to {to}: must be {' or '.join(get_args(Database))}", code=2)
@@ -69,9 +69,9 @@ def move(
         said = wishes("database.move", lock_wait=lock_wait)
         finish(run_move(choice, said, to, replace_target=replace), json=json)  # type: ignore[arg-type]
         return
+    from core.report import Report
     from infra.database.here import move_here
     from infra.deploy.move_command import told
-    from infra.report import Report
 
     report = Report()
     moved = move_here(local_settings(), to, report, replace_target=replace)  # type: ignore[arg-type]
@@ -109,10 +109,10 @@ def export(
     json: bool = False,
 ) -> None:
     """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON or Label Studio's own JSON; ghosts removed."""
-    from infra.deploy.project_command import label_studio_at
-    from infra.export.command import export_project
-    from infra.report import Report
-    from infra.settings import REPOSITORY
+    from core.report import Report
+    from core.repository import REPOSITORY
+    from dataset.export.command import export_project
+    from infra.fleet.label_studio import label_studio_at
 
     report = Report()
     with label_studio_at(choose(host, [], None, inventory), wishes("export"), report) as (access, default):
@@ -164,9 +164,9 @@ def put_back(
     json: bool = False,
 ) -> None:
     """Put an export back into a project, once; a person's annotation is never overwritten."""
-    from infra.deploy.project_command import label_studio_at
-    from infra.importing.command import import_into_project
-    from infra.report import Report
+    from core.report import Report
+    from dataset.importing.command import import_into_project
+    from infra.fleet.label_studio import label_studio_at
 
     report = Report()
     with label_studio_at(choose(host, [], None, inventory), wishes("import"), report) as (access, default):
@@ -204,15 +204,15 @@ def check(
     json: bool = False,
 ) -> None:
     """Check labeling configurations: XML, tags, prompts, outputs, hotkeys, colours; every problem with its line."""
-    from infra.labelstudio.config_check import check_configs
-    from infra.report import Report
-    from infra.settings import REPOSITORY
+    from core.report import Report
+    from core.repository import REPOSITORY
+    from labelstudio.config_check import check_configs
 
     report = Report()
     keys = None if data is None else [one.strip() for one in data.split(",")]
     if project is not None:
-        from infra.deploy.project_command import label_studio_at
-        from infra.export.command import find_project
+        from dataset.export.command import find_project
+        from infra.fleet.label_studio import label_studio_at
 
         with label_studio_at(choose(host, [], None, inventory), wishes("config.check"), report) as (access, _):
             client = access.client()

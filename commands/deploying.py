@@ -168,6 +168,6 @@ def audit(
 @expected_errors_in_words
 def docs(_context: Context, key: str = "") -> None:
     """Explain a setting: what it is for, its kind, its default."""
-    from infra.explain import explain
+    from infra.config.docs import explain
 
     out(explain(key))

@@ -26,7 +26,7 @@ def status(
     json: bool = False,
 ) -> None:
     """Say how a stack is: containers, model, device, GPU memory, disk, release."""
-    from infra.deploy.look_command import run_status
+    from infra.doctor.command import run_status
 
     finish(run_status(choose(host, group, limit, inventory), wishes("status")), json=json)
 
@@ -42,7 +42,7 @@ def doctor(
     json: bool = False,
 ) -> None:
     """Walk from SSH to a click; name the first broken link and its fix. Exit code 1: broken, 2: warnings only."""
-    from infra.deploy.look_command import run_doctor
+    from infra.doctor.command import run_doctor
 
     finish(run_doctor(choose(host, group, limit, inventory), wishes("doctor")), json=json)
 
@@ -70,7 +70,7 @@ def logs(
     tail: str | None = None,
 ) -> None:
     """Show what the containers say; with --follow until stopped by hand."""
-    from infra.deploy.look_command import run_logs
+    from infra.doctor.command import run_logs
 
     choice = choose(host, group, limit, inventory)
     run_logs(choice, wishes("logs"), service, follow=follow, since=since, tail=number("--tail", tail))
@@ -87,6 +87,6 @@ def logs(
 @expected_errors_in_words
 def tunnel(_context: Context, host: list[str], inventory: str | None = None, local_port: str | None = None) -> None:
     """Open a host's Label Studio on this machine without publishing a port; until stopped by hand."""
-    from infra.deploy.look_command import run_tunnel
+    from infra.doctor.command import run_tunnel
 
     run_tunnel(choose(host, [], None, inventory), wishes("tunnel"), number("--local-port", local_port))

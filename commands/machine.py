@@ -21,9 +21,9 @@ from commands.base import confirm, expected_errors_in_words, local_settings, out
 @expected_errors_in_words
 def up(_context: Context, data: str | None = None, model: str | None = None, json: bool = False) -> None:
     """Start Label Studio with SAM2 on this machine and prove it with a click."""
-    from infra.hosts.local import LocalHost
-    from infra.report import Report
-    from infra.up import up as bring_up
+    from core.report import Report
+    from hosts.local import LocalHost
+    from infra.stack.up import up as bring_up
 
     folder = None if data is None else str(Path(data).expanduser().resolve())
     settings = local_settings(LABELRIG_DATA=folder, LABELRIG_MODEL=model)
@@ -45,9 +45,9 @@ def up(_context: Context, data: str | None = None, model: str | None = None, jso
 @expected_errors_in_words
 def down(_context: Context, purge: bool = False, yes: bool = False, json: bool = False) -> None:
     """Stop the containers and keep everything; with --purge remove this project's volumes and images."""
-    from infra.down import down as bring_down
-    from infra.hosts.local import LocalHost
-    from infra.report import Report
+    from core.report import Report
+    from hosts.local import LocalHost
+    from infra.stack.down import down as bring_down
 
     settings = local_settings()
     if purge and not yes:
@@ -74,9 +74,9 @@ def embed(
     json: bool = False,
 ) -> None:
     """Encode a project's images ahead of the clicks; run it again to go on, annotators go first."""
-    from infra.embed_command import run_embed
-    from infra.hosts.local import LocalHost
-    from infra.report import Report
+    from core.report import Report
+    from dataset.embed.embed_command import run_embed
+    from hosts.local import LocalHost
 
     if project is not None and folder is not None:
         raise Exit("error: give either --project or --folder", code=2)

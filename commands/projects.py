@@ -10,7 +10,7 @@ from invoke.tasks import task
 from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, local_settings, out, wishes
 
 if TYPE_CHECKING:
-    from infra.projects.command import Work
+    from infra.fleet.on_hosts import Work
 
 MANY = ["host", "group", "project"]
 HELP = {
@@ -39,9 +39,9 @@ def plan(
     json: bool = False,
 ) -> None:
     """Show what `project.apply` would change in Label Studio, with diffs; nothing is changed."""
-    from infra.labelstudio.label_use import Rename
-    from infra.operations.labeling_applied import Migration
     from infra.projects.applying import plan_projects
+    from infra.roles.project.labeling import Migration
+    from labelstudio.label_use import Rename
 
     migration = Migration([Rename.parse(one) for one in rename], force)
     work: Work = lambda place: plan_projects(place, project, migration)  # noqa: E731
@@ -67,9 +67,9 @@ def apply(
     json: bool = False,
 ) -> None:
     """Make the projects in Label Studio what labeling_configs/projects.yaml says; labels in use are never orphaned."""
-    from infra.labelstudio.label_use import Rename
-    from infra.operations.labeling_applied import Migration
     from infra.projects.applying import apply_projects, plan_projects
+    from infra.roles.project.labeling import Migration
+    from labelstudio.label_use import Rename
 
     migration = Migration([Rename.parse(one) for one in rename], force)
     do = plan_projects if dry_run else apply_projects
@@ -90,10 +90,10 @@ def pull(
     json: bool = False,
 ) -> None:
     """Write what somebody changed in the browser into the clone, a changed configuration as its next version."""
-    from infra.operation import Applier, Previewer
-    from infra.projects.command import only_one
+    from core.operation import Applier, Previewer
+    from core.repository import REPOSITORY
+    from infra.fleet.on_hosts import only_one
     from infra.projects.pulling import pull_projects
-    from infra.settings import REPOSITORY
 
     if host or group:
         only_one(choose(host, group, limit, inventory))
@@ -147,10 +147,10 @@ def preannotate(
     json: bool = False,
 ) -> None:
     """Make SAM2 masks of boxes, as predictions; run it again to go on. What people annotated is never changed."""
-    from infra.labelstudio.label_use import Rename
-    from infra.preannotate.command import Asked, read_boxes
-    from infra.preannotate.command import preannotate as work_on
-    from infra.roles.project import DEFAULT_PROJECT
+    from dataset.preannotate.command import Asked, read_boxes
+    from dataset.preannotate.command import preannotate as work_on
+    from infra.roles.project.role import DEFAULT_PROJECT
+    from labelstudio.label_use import Rename
 
     names = [Rename.parse(one, "--label") for one in label]
     labels = {one.old: one.new for one in names}
@@ -182,9 +182,9 @@ def stats(
     """Count images, annotations and masks of a project: a table, and a page with pictures to look at."""
     from pathlib import Path
 
-    from infra.projects.command import only_one
-    from infra.roles.project import DEFAULT_PROJECT
-    from infra.stats.command import stats as count
+    from dataset.stats.command import stats as count
+    from infra.fleet.on_hosts import only_one
+    from infra.roles.project.role import DEFAULT_PROJECT
 
     if host or group:
         only_one(choose(host, group, limit, inventory))
@@ -206,8 +206,8 @@ def run_work(
     lock_wait: str | None = None,
 ) -> None:
     """Do the work where the command line says, and print what came of it."""
-    from infra.projects.command import on_hosts, on_this_machine
-    from infra.report import Report
+    from core.report import Report
+    from infra.fleet.on_hosts import on_hosts, on_this_machine
 
     if host or group:
         asked = wishes(name, lock_wait=lock_wait)

@@ -6,7 +6,7 @@ import { backendSentence } from "./messages.js";
 
 const CONNECTED = "CO";
 const CANNOT_SERVE = "ER";
-// The task is sent without its annotations: infra/images/label-studio/clicked_task.py.
+// The task is sent without its annotations: infra/roles/images/dockerfiles/label-studio/clicked_task.py.
 const HEADERS = { "Content-Type": "application/json", "X-Labelrig-Click": "1" };
 const STATE_LIMIT_MS = 20_000;
 const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
-from infra.errors import CommandTimedOut
-from infra.hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
+from core.errors import CommandTimedOut
+from hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
 
 Answer = tuple[int, str, str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from infra.operations.preflight import subnet_problems
+from infra.roles.preflight.checks import subnet_problems
 
 
 def free_port() -> int:

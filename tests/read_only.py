@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from core.errors import LabelrigError
+from hosts.base import DEFAULT_TIMEOUT, Result
 from infra.database.state import database_state
 from infra.deploy import prune
-from infra.errors import LabelrigError
-from infra.host_script import FOLDER
-from infra.hosts.base import DEFAULT_TIMEOUT, Result
-from infra.operations import data_folder, folders_there, image_mirror, nvidia_devices, nvidia_facts, preflight
-from infra.operations.backend_key import KEY_FILE
-from infra.operations.compose_cli import CANDIDATES
-from infra.operations.engine_apt import NO_CACHE
-from infra.operations.engine_packages import LOOK_FOR
-from infra.roles.gate import ASK_BACKEND
+from infra.releases.scripts import FOLDER
+from infra.roles.docker.apt import NO_CACHE
+from infra.roles.docker.compose import CANDIDATES
+from infra.roles.docker.packages import LOOK_FOR
+from infra.roles.images import mirror as image_mirror
+from infra.roles.nvidia import devices as nvidia_devices
+from infra.roles.nvidia import facts as nvidia_facts
+from infra.roles.preflight import checks as preflight
+from infra.roles.preflight import data_folder
+from infra.roles.project.backend_token import KEY_FILE
+from infra.roles.project.gate import ASK_BACKEND
+from infra.roles.stack import folders_on_host as folders_there
 
 ENGINE_QUESTIONS = re.compile(r"(GET|HEAD) /\S*")
 # What changes nothing although it is sent with POST: an access token that lives five minutes is worked out.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from infra.hosts.base import DEFAULT_TIMEOUT, Host, Result
+from hosts.base import DEFAULT_TIMEOUT, Host, Result
 from tests.read_only import is_read_only, is_reading_request
 
 CHUNK = 65536

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra.hosts.ssh_connect import SshTarget
+from hosts.ssh_connect import SshTarget
 from tests.machine import free_port
 
 SECONDS = 10

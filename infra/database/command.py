@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+from core.errors import LabelrigError
+from core.operation import converge
+from core.report import Report
+from infra.config.settings import Database
 from infra.database.move import Moved, move_database
-from infra.errors import LabelrigError
-from infra.folders import ImageFolder
-from infra.operation import converge
-from infra.operations.compose_cli import Compose
-from infra.operations.engine_client import engine_client
-from infra.operations.files import FilesWritten
-from infra.operations.image_build import ImageSet
-from infra.rendering import POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
-from infra.report import Report
-from infra.settings import Database
-from infra.site import Site, rendered
-from infra.stages import stack_running
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.compose import Compose
+from infra.roles.images.build import ImageSet
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.render import POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
+from infra.stack.site import Site, rendered
+from infra.stack.stages import stack_running
 
 MODEL = "LABELRIG_SAM2_MODEL"
 BOTH = "move"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from infra.errors import CommandFailed, LabelrigError
-from infra.hosts.base import DEFAULT_TIMEOUT, Host, Result
-from infra.operations.compose_cli import Compose, run_docker
-from infra.report import Report
+from core.errors import CommandFailed, LabelrigError
+from core.report import Report
+from hosts.base import DEFAULT_TIMEOUT, Host, Result
+from infra.roles.docker.compose import Compose, run_docker
 
 LABEL_STUDIO, DB = "label-studio", "db"
 DB_WAIT_SECONDS = 300

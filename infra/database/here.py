@@ -6,25 +6,26 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from infra.database.choice import database_of
+from core.errors import ProofFailed, SettingsError
+from core.operation import Operation, converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.settings import Database, Settings, env_file, load_settings
 from infra.database.command import Ground, move_work
 from infra.database.move import Moved
-from infra.errors import ProofFailed, SettingsError
-from infra.folders import read_folders
-from infra.hosts.local import LocalHost
-from infra.labelstudio.session import token_works
-from infra.operation import Operation, converge
-from infra.operations.files import FilesWritten
-from infra.operations.image_build import ImageSet
-from infra.operations.image_recipe import DB, SERVICES
-from infra.operations.remembered import SettingsRemembered
-from infra.operations.secrets_made import SecretsMade
-from infra.rendering import RenderedFile
-from infra.report import Report
-from infra.roles.gate import backend_facts
-from infra.roles.images import images_role, plan_images
-from infra.settings import REPOSITORY, Database, Settings, env_file, load_settings
-from infra.site import Site, local_site
+from infra.roles.images.build import ImageSet
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.tags import DB, SERVICES
+from infra.roles.project.gate import backend_facts
+from infra.roles.stack.env_choices import SettingsRemembered
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.image_folders import read_folders
+from infra.roles.stack.render import RenderedFile
+from infra.roles.stack.secrets import SecretsMade
+from infra.stack.database_choice import database_of
+from infra.stack.site import Site, local_site
+from labelstudio.session import token_works
 
 
 def move_here(settings: Settings, to: Database, report: Report, *, replace_target: bool) -> Moved:

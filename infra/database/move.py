@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from core.errors import LabelrigError, RolledBack
+from core.report import Report
+from hosts.base import Host
 from infra.database.containers import Containers
-from infra.database.program import program
 from infra.database.sides import Kind, Side, refuse_unless_free, sides
 from infra.database.transfer import MARK, REFUSED
-from infra.errors import LabelrigError, RolledBack
-from infra.hosts.base import Host
-from infra.labelstudio.session import OWN_PYTHON
-from infra.operations.compose_cli import Compose
-from infra.report import Report
+from infra.roles.docker.compose import Compose
+from labelstudio.program import program
+from labelstudio.session import OWN_PYTHON
 
 TRANSFER_TIMEOUT = 4 * 3600.0
 

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from core.errors import LabelrigError
 from infra.database.containers import Containers
-from infra.database.program import program
-from infra.errors import LabelrigError
+from labelstudio.program import program
 
 Kind = Literal["sqlite", "postgres"]
 LONG = 3600.0
@@ -43,7 +43,7 @@ class Side(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """See `infra.settings.Settings.database`."""
+        """See `infra.config.settings.Settings.database`."""
         ...
 
     @property

@@ -6,10 +6,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from infra.database.program import program
+from core.errors import LabelrigError
+from hosts.base import Exec
 from infra.database.sides import DATABASE, FILE, Kind
-from infra.errors import LabelrigError
-from infra.hosts.base import Exec
+from labelstudio.program import program
 
 STATE_TIMEOUT = 30.0
 POSTGRES_STATE = """

@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import SettingsError
+from core.junit import as_junit
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from core.results import HostResult, as_json, recap
+from infra.config.host_settings import HostSettings
+from infra.config.inventory import load_inventory
 from infra.deploy.deployment import LOCAL_DEMO
-from infra.deploy.fleet import exit_code_of, on_each, reports_for
 from infra.deploy.run import Wishes, deploy_host, plan_host
-from infra.errors import SettingsError
-from infra.inventory import load_inventory
-from infra.inventory_schema import HostSettings
-from infra.junit import as_junit
-from infra.operation import converge
-from infra.operations.demo_images import DemoImagesDrawn
-from infra.report import Report
-from infra.results import HostResult, as_json, recap
-from infra.settings import REPOSITORY
+from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.roles.stack.demo_images import DemoImagesDrawn
 
 INVENTORY = REPOSITORY / "infra" / "inventory.yaml"
 

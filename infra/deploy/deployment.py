@@ -8,37 +8,37 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from infra.database.choice import database_of, refuse_other_database
+from core.errors import CannotKnow, LabelrigError, SudoRefused
+from core.operation import Operation, Runner
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from hosts.ssh import SshHost
+from infra.config.host_settings import HostSettings
+from infra.config.settings import missing_secrets
 from infra.database.state import database_state
-from infra.deploy.commit import Commit
-from infra.deploy.target import base_folder, demo_folder, own_images, settings_of, site_of
-from infra.errors import CannotKnow, LabelrigError, SudoRefused
-from infra.folders import DEMO, ImageFolder, read_folders, with_folder
-from infra.hosts.local import LocalHost
-from infra.hosts.ssh import SshHost
-from infra.inventory_schema import HostSettings
-from infra.labelstudio.config import ProjectSpec, load_project
-from infra.operation import Operation, Runner
-from infra.operations.engine_client import EngineState, engine_client, engine_state
-from infra.operations.engine_group import EngineGroup
-from infra.operations.folders_there import FolderSent, FolderThere
-from infra.operations.image_build import ImageSet
-from infra.operations.image_recipe import debootstrap_base
-from infra.operations.model_files import expected_model
-from infra.operations.nvidia_choice import gpu_problems
-from infra.operations.nvidia_facts import read_gpu
-from infra.operations.secrets_made import SecretsMade
-from infra.release_manifest import ImageRef, Release, ReleaseFacts
-from infra.releases import ReleaseActive, Releases
-from infra.report import Report
-from infra.roles.docker import docker_role
-from infra.roles.gate import pass_gate
-from infra.roles.images import ImageOrigin, possible_images, settle_images, shipped_images_role
-from infra.roles.preflight import check_machine
-from infra.roles.project import DEFAULT_PROJECT, project_role
-from infra.settings import REPOSITORY, missing_secrets
-from infra.site import Site, rendered, services_of, with_secrets
-from infra.stages import (
+from infra.fleet.commit import Commit
+from infra.fleet.target import base_folder, demo_folder, own_images, settings_of, site_of
+from infra.releases.manifest import ImageRef, Release, ReleaseFacts
+from infra.releases.store import ReleaseActive, Releases
+from infra.roles.docker.client import EngineState, engine_client, engine_state
+from infra.roles.docker.group import EngineGroup
+from infra.roles.docker.role import docker_role
+from infra.roles.images.build import ImageSet
+from infra.roles.images.role import ImageOrigin, possible_images, settle_images, shipped_images_role
+from infra.roles.images.tags import debootstrap_base
+from infra.roles.nvidia.choice import gpu_problems
+from infra.roles.nvidia.facts import read_gpu
+from infra.roles.preflight.role import check_machine
+from infra.roles.project.gate import pass_gate
+from infra.roles.project.role import DEFAULT_PROJECT, project_role
+from infra.roles.stack.folders_on_host import FolderSent, FolderThere
+from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder
+from infra.roles.stack.model import expected_model
+from infra.roles.stack.secrets import SecretsMade
+from infra.stack.database_choice import database_of, refuse_other_database
+from infra.stack.site import Site, rendered, services_of, with_secrets
+from infra.stack.stages import (
     Summary,
     demo_spec,
     newest_torch_cuda,
@@ -48,6 +48,7 @@ from infra.stages import (
     settle_model,
     stack_running,
 )
+from labelstudio.config import ProjectSpec, load_project
 
 LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
 UNDECIDED = "(decided when it is deployed)"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.errors import SettingsError
+from core.report import Report
+from core.results import HostResult
+from infra.config.host_settings import HostSettings
 from infra.deploy.command import Choice, Outcome, named_error
-from infra.deploy.fleet import exit_code_of, on_each, reports_for
 from infra.deploy.run import Wishes
-from infra.deploy.target import base_folder
-from infra.errors import SettingsError
-from infra.inventory_schema import HostSettings
-from infra.lock import HostLock
-from infra.report import Report
-from infra.results import HostResult
+from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.target import base_folder
+from infra.releases.lock import HostLock
 
 NOBODY = "free"
 

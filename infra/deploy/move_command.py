@@ -6,32 +6,33 @@ import time
 from contextlib import closing
 from dataclasses import replace
 
-from infra.audit import AuditLog
+from core.errors import LabelrigError, RolledBack, SettingsError
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from core.results import recap
+from hosts.local import LocalHost
+from infra.config.host_settings import HostSettings
+from infra.config.settings import Database
 from infra.database.command import Ground, move_work
 from infra.database.here import check_stack
 from infra.database.move import Moved
 from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.deployment import Deployment
-from infra.deploy.fleet import exit_code_of, on_each, reports_for
 from infra.deploy.recovery import site_of_release
 from infra.deploy.run import Wishes, audit_event
-from infra.deploy.target import base_folder, own_images
-from infra.errors import LabelrigError, RolledBack, SettingsError
-from infra.folders import read_folders
-from infra.hosts.local import LocalHost
-from infra.inventory_schema import HostSettings
-from infra.lock import HostLock
-from infra.operation import converge
-from infra.operations.image_build import ImageSet
-from infra.operations.image_recipe import DB, SERVICES
-from infra.operations.secrets_made import SecretsMade
-from infra.releases import ReleaseActive
-from infra.rendering import RenderedFile
-from infra.report import Report
-from infra.results import recap
-from infra.roles.images import settle_images, shipped_images_role
-from infra.settings import REPOSITORY, Database
-from infra.site import Site
+from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.target import base_folder, own_images
+from infra.releases.audit import AuditLog
+from infra.releases.lock import HostLock
+from infra.releases.store import ReleaseActive
+from infra.roles.images.build import ImageSet
+from infra.roles.images.role import settle_images, shipped_images_role
+from infra.roles.images.tags import DB, SERVICES
+from infra.roles.stack.image_folders import read_folders
+from infra.roles.stack.render import RenderedFile
+from infra.roles.stack.secrets import SecretsMade
+from infra.stack.site import Site
 
 
 def run_move(choice: Choice, wishes: Wishes, to: Database, *, replace_target: bool) -> Outcome:

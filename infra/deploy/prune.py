@@ -8,10 +8,10 @@ from contextlib import closing
 import requests
 from docker.errors import DockerException
 
+from core.errors import HostError
+from core.report import Report
 from infra.deploy.deployment import Deployment
-from infra.errors import HostError
-from infra.operations.engine_client import engine_client
-from infra.report import Report
+from infra.roles.docker.client import engine_client
 
 OURS = "labelrig/"
 BASE = "labelrig/base:"

@@ -6,24 +6,24 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 
+from core.errors import ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
+from core.operation import converge
+from core.report import Report
+from hosts.base import Exec, Result
 from infra.database.state import DatabaseState, database_state
 from infra.deploy.deployment import Deployment
-from infra.deploy.target import site_of
-from infra.errors import ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
-from infra.hosts.base import Exec, Result
-from infra.labelstudio.session import token_works
-from infra.operation import converge
-from infra.operations.compose_cli import run_docker
-from infra.operations.engine_client import engine_client
-from infra.operations.image_registry import present
-from infra.release_manifest import Release, newest_passed
-from infra.releases import Found, Releases
-from infra.rendering import GPU, POSTGRES
-from infra.report import Report
-from infra.roles.gate import backend_facts
-from infra.rollback import check_rollback
-from infra.site import EXEC_TIMEOUT, Site
-from infra.stages import reached, stack_running
+from infra.fleet.target import site_of
+from infra.releases.manifest import Release, newest_passed
+from infra.releases.rollback_check import check_rollback
+from infra.releases.store import Found, Releases
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.compose import run_docker
+from infra.roles.images.registry import present
+from infra.roles.project.gate import backend_facts
+from infra.roles.stack.render import GPU, POSTGRES
+from infra.stack.site import EXEC_TIMEOUT, Site
+from infra.stack.stages import reached, stack_running
+from labelstudio.session import token_works
 
 
 def put_back(deployment: Deployment, cause: LabelrigError, report: Report) -> LabelrigError:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from infra.audit import AuditEvent, AuditLog
+from core.errors import LabelrigError, RolledBack
+from core.report import Report
+from core.results import HostResult, recap
+from infra.config.host_settings import HostSettings
 from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.deployment import Deployment
-from infra.deploy.fleet import exit_code_of, on_each, reports_for
 from infra.deploy.recovery import roll_back
 from infra.deploy.run import Wishes, audit_event
-from infra.deploy.target import base_folder
-from infra.errors import LabelrigError, RolledBack
-from infra.inventory_schema import HostSettings
-from infra.lock import HostLock
-from infra.releases import Found
-from infra.report import Report
-from infra.results import HostResult, recap
+from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.target import base_folder
+from infra.releases.audit import AuditEvent, AuditLog
+from infra.releases.lock import HostLock
+from infra.releases.store import Found
 
 
 def run_rollback(

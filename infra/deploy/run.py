@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 import requests
 from docker.errors import DockerException
 
-from infra.audit import AuditEvent, AuditLog
-from infra.deploy.commit import Commit
+from core.errors import HostError, LabelrigError, RolledBack
+from core.operation import Applier, Previewer
+from core.report import Report
+from hosts.local import LocalHost
+from hosts.ssh import SshHost
+from infra.config.host_settings import HostSettings
+from infra.config.settings import Settings
 from infra.deploy.deployment import Deployment
 from infra.deploy.prune import prune
 from infra.deploy.recovery import put_back
-from infra.deploy.target import base_folder, connect_to
-from infra.errors import HostError, LabelrigError, RolledBack
-from infra.hooks import HookName, HookValues, run_hook
-from infra.hosts.local import LocalHost
-from infra.hosts.ssh import SshHost
-from infra.inventory_schema import HostSettings
-from infra.lock import HostLock
-from infra.lock_owner import Owner, this_run
-from infra.operation import Applier, Previewer
-from infra.report import Report
-from infra.settings import Settings
+from infra.fleet.commit import Commit
+from infra.fleet.target import base_folder, connect_to
+from infra.releases.audit import AuditEvent, AuditLog
+from infra.releases.hooks import HookName, HookValues, run_hook
+from infra.releases.lock import HostLock
+from infra.releases.lock_owner import Owner, this_run
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 
+from core.errors import LabelrigError
+from core.report import Report
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inspection import Inspection
-from infra.errors import LabelrigError
-from infra.labelstudio.answers import PRIVATE_ADDRESS
-from infra.labelstudio.labeling_checks import problems_in
-from infra.labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
-from infra.labelstudio.models import Backend
-from infra.operations.ml_backend import same_url
-from infra.report import Report
-from infra.roles.project import BACKEND_URL, ProjectContext
-from infra.roles.verify import verify
+from infra.roles.project.ml_backend import same_url
+from infra.roles.project.role import BACKEND_URL, ProjectContext
+from infra.roles.project.verify import verify
+from labelstudio.answers import PRIVATE_ADDRESS
+from labelstudio.labeling_checks import problems_in
+from labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
+from labelstudio.models import Backend
 
 
 def check_backend(look: Inspection) -> Finding:

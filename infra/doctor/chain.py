@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import LabelrigError
+from core.report import Report
 from infra.doctor.backend_checks import check_backend, check_click, check_interactive
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, skipped
 from infra.doctor.gpu_checks import check_gpu
@@ -17,10 +19,8 @@ from infra.doctor.host_checks import broken_ssh, check_clock, check_disk, check_
 from infra.doctor.inspection import Inspection
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
 from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost, check_sam2_to_ls
-from infra.errors import LabelrigError
-from infra.labelstudio.config import ProjectSpec
-from infra.report import Report
-from infra.site import Site
+from infra.stack.site import Site
+from labelstudio.config import ProjectSpec
 
 LIMIT = 10.0
 CLICK_LIMIT = 100.0  # the first click of an image encodes it: on a CPU with a large model that takes a minute
@@ -81,14 +81,14 @@ def doctor(
 
     Args:
         site: the stack.
-        spec: the project that people work in; for the demo images `infra.stages.demo_spec`.
+        spec: the project that people work in; for the demo images `infra.stack.stages.demo_spec`.
         report: shows what is being looked at.
         truth: the folder here with the truth of the demo images, None for a person's own.
         on_check: gets each check when it is done.
     """
     # Label Studio's SDK takes seconds to import, which are on no link's time.
     report.progress("getting ready")
-    importlib.import_module("infra.labelstudio.client")
+    importlib.import_module("labelstudio.client")
     look = Inspection(site, spec, report, truth)
     try:
         return walk(CHAIN, look, report, on_check)

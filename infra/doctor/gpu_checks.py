@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from core.errors import LabelrigError
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import ASK_TIMEOUT, backend_says
 from infra.doctor.inspection import Inspection
-from infra.errors import LabelrigError
-from infra.operations.compose_cli import ANY_EXIT_CODE
-from infra.operations.nvidia_choice import TORCH_BUILDS, GpuState, judge
-from infra.operations.nvidia_facts import FIELDS, Gpu, parse_gpus, read_gpu, smi_query
-from infra.operations.nvidia_seen import TORCH_CUDA
+from infra.roles.docker.compose import ANY_EXIT_CODE
+from infra.roles.nvidia.choice import TORCH_BUILDS, GpuState, judge
+from infra.roles.nvidia.container_check import TORCH_CUDA
+from infra.roles.nvidia.facts import FIELDS, Gpu, parse_gpus, read_gpu, smi_query
 
 CPU = "SAM2 computes on the CPU"
 FIXES = {

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from infra.doctor.diagnosis import Finding, broken, ok, warning
-from infra.doctor.inspection import Inspection
-from infra.errors import (
+from core.errors import (
     HostError,
     HostKeyRefused,
     LabelrigError,
@@ -14,10 +12,12 @@ from infra.errors import (
     SettingsError,
     SudoRefused,
 )
-from infra.operations.compose_cli import find_compose
-from infra.operations.engine_client import EngineState, engine_state
-from infra.operations.preflight import DISK_TO_RUN, GIB, clock_problems, read_disk
-from infra.releases import Releases
+from infra.doctor.diagnosis import Finding, broken, ok, warning
+from infra.doctor.inspection import Inspection
+from infra.releases.store import Releases
+from infra.roles.docker.client import EngineState, engine_state
+from infra.roles.docker.compose import find_compose
+from infra.roles.preflight.checks import DISK_TO_RUN, GIB, clock_problems, read_disk
 
 LOOK_TIMEOUT = 8.0
 DISK_LOW = 5 * GIB

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.errors import LabelrigError
-from infra.hosts.base import Exec
+from core.errors import LabelrigError
+from hosts.base import Exec
 
 ASK_TIMEOUT = 8.0
 STEP_SECONDS = 3

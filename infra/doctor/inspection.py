@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 import requests
 from docker.errors import DockerException
 
-from infra.errors import HostError, LabelrigError
-from infra.folders import DEMO, ImageFolder, read_folders
-from infra.hosts.base import DEFAULT_TIMEOUT, Exec, Host, Result
-from infra.labelstudio.access import Access
-from infra.labelstudio.config import ProjectSpec
-from infra.labelstudio.models import Project
-from infra.operations.engine_client import engine_client
-from infra.operations.project import find_project
-from infra.operations.stack import StackRunning, health_of
-from infra.report import Report
-from infra.site import Site, exec_in
-from infra.stages import reached, stack_running
+from core.errors import HostError, LabelrigError
+from core.report import Report
+from hosts.base import DEFAULT_TIMEOUT, Exec, Host, Result
+from infra.roles.docker.client import engine_client
+from infra.roles.project.project import find_project
+from infra.roles.stack.containers import StackRunning, health_of
+from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders
+from infra.stack.site import Site, exec_in
+from infra.stack.stages import reached, stack_running
+from labelstudio.access import Access
+from labelstudio.config import ProjectSpec
+from labelstudio.models import Project
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from infra.labelstudio.client import Client
+    from labelstudio.client import Client
 
 ENGINE_TIMEOUT = 8
 
@@ -139,7 +139,7 @@ class Inspection:
         return container is not None and container.status == "running" and health_of(container) == "healthy"
 
     def compose(self, *arguments: str, ok: Collection[int] = (0,), timeout: float = DEFAULT_TIMEOUT) -> Result:
-        """Ask compose something; see `infra.operations.compose_cli.Compose.run`."""
+        """Ask compose something; see `infra.roles.docker.compose.Compose.run`."""
         return self._compose.run(*arguments, ok=ok, timeout=timeout)
 
     def exec_in(self, service: str) -> Exec:

@@ -9,15 +9,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.errors import LabelrigError
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import ASK_TIMEOUT, FileSeen, digest, first_image
 from infra.doctor.inspection import Inspection
-from infra.errors import LabelrigError
-from infra.folders import FILES_ROOT, SERVICES, ImageFolder
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.models import TaskRef
-from infra.labelstudio.session import token_works
-from infra.operations.backend_key import KEY_FILE
+from infra.roles.project.backend_token import KEY_FILE
+from infra.roles.stack.image_folders import FILES_ROOT, SERVICES, ImageFolder
+from labelstudio.image_files import path_in
+from labelstudio.models import TaskRef
+from labelstudio.session import token_works
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from core.errors import LabelrigError
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import Reach, reach
 from infra.doctor.inspection import Inspection
-from infra.errors import LabelrigError
-from infra.operations.stack import health_of, last_lines, restarts_of
+from infra.roles.stack.containers import health_of, last_lines, restarts_of
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

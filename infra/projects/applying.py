@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from infra.labelstudio.config import load_projects
-from infra.labelstudio.versions import FOLDER, LOCK, check_published, publish
-from infra.operation import Applier, Operation, Previewer, Runner
-from infra.operations.labeling_applied import Migration
-from infra.operations.storage_sync import ImagesSynced, StorageConnected, look_in
-from infra.projects.place import Place
-from infra.roles.project import project_role
-from infra.settings import REPOSITORY
+from core.operation import Applier, Operation, Previewer, Runner
+from core.repository import REPOSITORY
+from infra.fleet.place import Place
+from infra.roles.project.labeling import Migration
+from infra.roles.project.role import project_role
+from infra.roles.project.storage import ImagesSynced, StorageConnected, look_in
+from labelstudio.config import load_projects
+from labelstudio.versions import FOLDER, LOCK, check_published, publish
 
 
 def plan_projects(place: Place, names: Sequence[str], migration: Migration) -> str:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.errors import FileAccessError
-from infra.labelstudio.config import FILE, FOLDER, ProjectSpec, load_projects
-from infra.labelstudio.config_check import check_text
-from infra.labelstudio.models import Project
-from infra.labelstudio.versions import publish
-from infra.operation import Change, Runner
-from infra.operations.labeling_applied import diff, known_version
-from infra.operations.project import SAMPLINGS, get_project
-from infra.projects.place import Place
+from core.errors import FileAccessError
+from core.operation import Change, Runner
+from core.report import Report
+from infra.fleet.place import Place
 from infra.projects.yaml_edit import with_value
-from infra.report import Report
+from infra.roles.project.labeling import diff, known_version
+from infra.roles.project.project import SAMPLINGS, get_project
+from labelstudio.config import FILE, FOLDER, ProjectSpec, load_projects
+from labelstudio.config_check import check_text
+from labelstudio.models import Project
+from labelstudio.versions import publish
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import yaml
 from yaml.nodes import MappingNode, Node
 
-from infra.errors import SettingsError
+from core.errors import SettingsError
 
 PLACED_AFTER = "version"
 

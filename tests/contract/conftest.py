@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infra.hosts.ssh import SshHost
+from hosts.ssh import SshHost
 from tests.sshd import Sshd
 
 RUN_ID = "20260101T000000Z-test"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import CommandFailed, CommandTimedOut, FileAccessError
-from infra.hosts.base import Host
-from infra.hosts.local import LocalHost
-from infra.hosts.ssh import SshHost
+from core.errors import CommandFailed, CommandTimedOut, FileAccessError
+from hosts.base import Host
+from hosts.local import LocalHost
+from hosts.ssh import SshHost
 from tests.fakes import FakeHost
 from tests.sshd import Sshd
 

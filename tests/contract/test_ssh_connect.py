@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from infra.errors import ConnectFailed, HostKeyRefused, LoginRefused, SettingsError
-from infra.hosts.known_hosts import fingerprint
-from infra.hosts.ssh import SshHost
-from infra.hosts.ssh_connect import SshTarget
+from core.errors import ConnectFailed, HostKeyRefused, LoginRefused, SettingsError
+from hosts.known_hosts import fingerprint
+from hosts.ssh import SshHost
+from hosts.ssh_connect import SshTarget
 from tests.contract.conftest import PASSWORD, RUN_ID, User
 from tests.machine import free_port
 from tests.sshd import Sshd, generate_key

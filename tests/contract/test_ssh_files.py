@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import ConnectionLost, FileAccessError
-from infra.hosts.ssh import SshHost
+from core.errors import ConnectionLost, FileAccessError
+from hosts.ssh import SshHost
 from tests.sshd import Sshd
 
 Connected = Callable[..., SshHost]

@@ -19,9 +19,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from infra.errors import HostError
-from infra.hosts.ssh import SshHost
-from infra.operations.engine_client import EngineState, engine_state
+from core.errors import HostError
+from hosts.ssh import SshHost
+from infra.roles.docker.client import EngineState, engine_state
 from tests.contract.conftest import PASSWORD, User
 from tests.machine import free_port
 from tests.sshd import Sshd

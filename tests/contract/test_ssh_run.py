@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import CommandFailed, CommandTimedOut, ConnectionLost, FileAccessError, LoginRefused
-from infra.hosts.ssh import SshHost
+from core.errors import CommandFailed, CommandTimedOut, ConnectionLost, FileAccessError, LoginRefused
+from hosts.ssh import SshHost
 from tests.contract.conftest import RUN_ID
 from tests.sshd import Sshd
 

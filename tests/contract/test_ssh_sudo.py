@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from infra.errors import FileAccessError, SudoRefused
-from infra.hosts.ssh import SshHost
+from core.errors import FileAccessError, SudoRefused
+from hosts.ssh import SshHost
 from tests.contract.conftest import PASSWORD, User
 from tests.sshd import Sshd
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.deploy.target import site_of
-from infra.errors import FileAccessError, SudoRefused
-from infra.hosts.ssh import SshHost
-from infra.inventory_schema import HostSettings
-from infra.operation import Operation, converge
-from infra.operations.folders_there import FolderSent, FolderThere
-from infra.operations.secrets_made import SecretsMade
-from infra.releases import ReleaseActive, Releases
+from core.errors import FileAccessError, SudoRefused
+from core.operation import Operation, converge
+from hosts.ssh import SshHost
+from infra.config.host_settings import HostSettings
+from infra.fleet.target import site_of
+from infra.releases.store import ReleaseActive, Releases
+from infra.roles.stack.folders_on_host import FolderSent, FolderThere
+from infra.roles.stack.secrets import SecretsMade
 from tests.contract.conftest import PASSWORD, User
 from tests.recorder import RecordingHost, changes_in
 from tests.sshd import Sshd

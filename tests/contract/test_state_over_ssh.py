@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.hosts.ssh import SshHost
+from hosts.ssh import SshHost
 from tests.sshd import Sshd
 from tests.unit.infra.test_audit import *
 from tests.unit.infra.test_lock import *

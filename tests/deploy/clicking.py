@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.folders import folder_name
-from infra.hosts.ssh import SshHost
-from infra.hosts.ssh_connect import SshTarget
-from infra.labelstudio.client import Client
-from infra.labelstudio.config import load_project
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.truth import truth_of
-from infra.roles.project import DEFAULT_PROJECT
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
+from hosts.ssh import SshHost
+from hosts.ssh_connect import SshTarget
+from infra.roles.project.role import DEFAULT_PROJECT
+from infra.roles.stack.image_folders import folder_name
+from labelstudio.client import Client
+from labelstudio.config import load_project
+from labelstudio.image_files import path_in
+from labelstudio.truth import truth_of
 from tests.deploy.command import Lab
 from tests.deploy.first import secrets_on
 from tests.e2e.clicks import Round, Scene, click

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 from tests.labhost.host import DATA, LabHost
 
 TIMEOUT = 1200

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.image_recipe import DB, SERVICES
-from infra.report import Report
-from infra.roles.docker import docker_role
-from infra.roles.images import images_role, plan_images
-from infra.settings import REPOSITORY, load_settings
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.settings import load_settings
+from infra.roles.docker.role import docker_role
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.tags import DB, SERVICES
 from tests.deploy.command import Lab
 from tests.deploy.first import First, first_deploy
 from tests.labhost.fixtures import (  # noqa: F401

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from core.report import Report
+from infra.config.inventory import load_inventory
+from infra.config.settings import load_settings
 from infra.deploy import run as deploy_run
-from infra.deploy.commit import Commit
 from infra.deploy.run import Wishes, plan_host
-from infra.inventory import load_inventory
-from infra.report import Report
-from infra.settings import load_settings
+from infra.fleet.commit import Commit
 from tests.deploy.clicking import mean_iou
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.folders import folder_name
-from infra.hosts.ssh import SshHost
-from infra.hosts.ssh_connect import SshTarget
-from infra.labelstudio.client import Client
-from infra.labelstudio.config import load_project
-from infra.labelstudio.truth import truth_of
-from infra.operations.project import get_project
-from infra.roles.project import DEFAULT_PROJECT
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
+from hosts.ssh import SshHost
+from hosts.ssh_connect import SshTarget
+from infra.roles.project.project import get_project
+from infra.roles.project.role import DEFAULT_PROJECT
+from infra.roles.stack.image_folders import folder_name
+from labelstudio.client import Client
+from labelstudio.config import load_project
+from labelstudio.truth import truth_of
 from tests.deploy.command import Ended, Lab
 from tests.deploy.first import BASE, First, secrets_on
 from tests.labhost.host import DATA

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import WaitTimeout
-from infra.waiting import wait_for
+from core.errors import WaitTimeout
+from core.waiting import wait_for
 from tests.deploy.command import Ended, Lab, ended
 from tests.deploy.first import BASE, First
 from tests.labhost.host import LabHost, docker

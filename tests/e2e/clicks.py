@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.labelstudio.client import Client
-from infra.labelstudio.config import ProjectSpec
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.masks import MaskResult, intersection_over_union, masks_in
-from infra.labelstudio.models import TaskRef
-from infra.labelstudio.prompts import box_regions, click_regions
-from infra.labelstudio.truth import TruthObject, truth_of
+from labelstudio.client import Client
+from labelstudio.config import ProjectSpec
+from labelstudio.image_files import path_in
+from labelstudio.masks import MaskResult, intersection_over_union, masks_in
+from labelstudio.models import TaskRef
+from labelstudio.prompts import box_regions, click_regions
+from labelstudio.truth import TruthObject, truth_of
 
 Mask = NDArray[np.bool_]
 Result = Mapping[str, object]

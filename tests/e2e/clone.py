@@ -12,10 +12,13 @@ from typing import Any
 
 import yaml
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 
 # What `./inv` reads of a clone. The stack's own state is the real one's.
-PARTS = ("infra", "commands", "labeling_configs", "backend", "requirements", "demo", "tasks.py", "pyproject.toml")
+PARTS = (
+    *("core", "hosts", "labelstudio", "infra", "dataset", "commands"),
+    *("labeling_configs", "backend", "requirements", "demo", "tasks.py", "pyproject.toml"),
+)
 STATE = ".labelrig"
 TIMEOUT = 300
 DEFAULT = {"title": "RGBT-SAR", "description": "Search and rescue scenes, segmented with SAM2", "config": "rgbt-sar"}

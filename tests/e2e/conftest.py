@@ -18,25 +18,26 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from infra.folders import DEMO, with_folder
-from infra.hosts.local import LocalHost
-from infra.labelstudio.access import Access
-from infra.labelstudio.config import load_project
-from infra.operation import converge
-from infra.operations.compose_cli import Compose, find_compose
-from infra.operations.demo_images import DemoImagesDrawn
-from infra.operations.engine_client import engine_client
-from infra.operations.files import FilesWritten
-from infra.operations.secrets_made import SecretsMade
-from infra.operations.stack import StackRunning
-from infra.rendering import StackFiles, render_stack, stack_values
-from infra.report import Report
-from infra.roles.docker import docker_role
-from infra.roles.images import images_role, plan_images
-from infra.roles.project import DEFAULT_PROJECT, ProjectContext, project_role
-from infra.settings import REPOSITORY, Settings, load_settings
-from infra.site import exec_in, state_folder
-from infra.stages import demo_spec
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.settings import Settings, load_settings
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.compose import Compose, find_compose
+from infra.roles.docker.role import docker_role
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.project.role import DEFAULT_PROJECT, ProjectContext, project_role
+from infra.roles.stack.containers import StackRunning
+from infra.roles.stack.demo_images import DemoImagesDrawn
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.image_folders import DEMO, with_folder
+from infra.roles.stack.render import StackFiles, render_stack, stack_values
+from infra.roles.stack.secrets import SecretsMade
+from infra.stack.site import exec_in, state_folder
+from infra.stack.stages import demo_spec
+from labelstudio.access import Access
+from labelstudio.config import load_project
 from tests.e2e.clicks import Round
 from tests.e2e.project_cases import Stage
 from tests.machine import free_port, free_subnet

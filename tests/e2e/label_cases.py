@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.errors import LabelStudioError, SettingsError
-from infra.labelstudio.client import Client
-from infra.labelstudio.config import ProjectSpec, load_project
-from infra.labelstudio.label_use import Rename
-from infra.operation import Previewer, converge
-from infra.operations.labeling_applied import Migration
-from infra.operations.project import ProjectPresent, get_project
+from core.errors import LabelStudioError, SettingsError
+from core.operation import Previewer, converge
+from core.report import Report
+from core.repository import REPOSITORY
 from infra.projects.pulling import ProjectPulled
-from infra.report import Report
-from infra.roles.project import project_role
-from infra.settings import REPOSITORY
+from infra.roles.project.labeling import Migration
+from infra.roles.project.project import ProjectPresent, get_project
+from infra.roles.project.role import project_role
+from labelstudio.client import Client
+from labelstudio.config import ProjectSpec, load_project
+from labelstudio.label_use import Rename
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import stroke
 

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.labelstudio.masks import intersection_over_union, masks_in
-from infra.labelstudio.models import Project
-from infra.labelstudio.prompts import box_regions
-from infra.labelstudio.truth import TruthObject, truth_of
-from infra.operations.project import get_project
-from infra.preannotate.boxes import Box, matched
-from infra.preannotate.coco import read_coco
-from infra.preannotate.drawn import newest
-from infra.preannotate.work import Preannotation, Tally, states
-from infra.report import Report
-from infra.stats.collect import Collector
+from core.errors import LabelStudioError
+from core.report import Report
+from dataset.preannotate.boxes import Box, matched
+from dataset.preannotate.coco import read_coco
+from dataset.preannotate.drawn import newest
+from dataset.preannotate.work import Preannotation, Tally, states
+from dataset.stats.collect import Collector
+from infra.roles.project.project import get_project
+from labelstudio.masks import intersection_over_union, masks_in
+from labelstudio.models import Project
+from labelstudio.prompts import box_regions
+from labelstudio.truth import TruthObject, truth_of
 from tests.e2e.project_cases import Stage, own  # noqa: F401 - a fixture
 
 MEAN_IOU = 0.9  # the demo images with the box from their truth: 0.957

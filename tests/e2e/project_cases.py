@@ -19,21 +19,22 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from infra.dotenv_file import read_env_file, update_env_file
-from infra.errors import ProofFailed
-from infra.labelstudio.access import Access
-from infra.labelstudio.client import Client
-from infra.labelstudio.config import ProjectSpec, load_labeling
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.models import Storage
-from infra.labelstudio.session import SignInRefused, reset_password, sign_in, token_works
-from infra.operation import converge
-from infra.operations.apikey import ApiKeyPresent
-from infra.operations.project import get_project
-from infra.report import Report
-from infra.roles.project import ProjectContext, project_role
-from infra.roles.verify import verify
-from infra.settings import REPOSITORY, Settings
+from core.errors import ProofFailed
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.config.dotenv import read_env_file, update_env_file
+from infra.config.settings import Settings
+from infra.roles.project.project import get_project
+from infra.roles.project.role import ProjectContext, project_role
+from infra.roles.project.token import ApiKeyPresent
+from infra.roles.project.verify import verify
+from labelstudio.access import Access
+from labelstudio.client import Client
+from labelstudio.config import ProjectSpec, load_labeling
+from labelstudio.image_files import path_in
+from labelstudio.models import Storage
+from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from infra.labelstudio.bulk import add_annotation, add_tasks, task_rows
-from infra.labelstudio.client import Client
-from infra.operations.project import get_project
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
+from infra.roles.project.project import get_project
+from labelstudio.bulk import add_annotation, add_tasks, task_rows
+from labelstudio.client import Client
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage

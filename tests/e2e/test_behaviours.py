@@ -16,8 +16,8 @@ import pytest
 from label_studio_sdk.core.api_error import ApiError
 from PIL import Image
 
-from infra.labelstudio.masks import intersection_over_union, masks_in
-from infra.labelstudio.truth import TruthObject
+from labelstudio.masks import intersection_over_union, masks_in
+from labelstudio.truth import TruthObject
 from tests.e2e import clicks
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infra.settings import REPOSITORY, load_settings
+from core.repository import REPOSITORY
+from infra.config.settings import load_settings
 from tests.e2e.conftest import Stack
 
 UP_TIMEOUT = 600

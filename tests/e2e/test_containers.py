@@ -10,10 +10,10 @@ import httpx
 import pytest
 from docker.models.containers import Container
 
-from infra.errors import LabelStudioError
-from infra.network_guard import gateway_of
-from infra.operations.stack import health_of
-from infra.waiting import wait_for
+from core.errors import LabelStudioError
+from core.waiting import wait_for
+from infra.roles.stack.banned_subnets import gateway_of
+from infra.roles.stack.containers import health_of
 from tests.e2e.clicks import Round
 from tests.e2e.conftest import Stack
 

@@ -16,24 +16,25 @@ import numpy as np
 import pytest
 
 from backend.geometry.rle import encode_rle
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.base import Exec
+from hosts.local import LocalHost
+from infra.config.settings import Settings, load_settings
 from infra.database.move import Moved, move_database
 from infra.database.sides import Kind
 from infra.database.state import DatabaseState, database_state
-from infra.hosts.base import Exec
-from infra.hosts.local import LocalHost
-from infra.labelstudio.session import sign_in, token_works
-from infra.operation import converge
-from infra.operations.compose_cli import Compose
-from infra.operations.engine_client import engine_client
-from infra.operations.files import FilesWritten
-from infra.operations.image_recipe import DB, SERVICES
-from infra.operations.secrets_made import SecretsMade
-from infra.rendering import StackFiles, render_stack, stack_values
-from infra.report import Report
-from infra.roles.docker import docker_role
-from infra.roles.images import images_role, plan_images
-from infra.settings import REPOSITORY, Settings, load_settings
-from infra.site import exec_in
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.compose import Compose
+from infra.roles.docker.role import docker_role
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.tags import DB, SERVICES
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.render import StackFiles, render_stack, stack_values
+from infra.roles.stack.secrets import SecretsMade
+from infra.stack.site import exec_in
+from labelstudio.session import sign_in, token_works
 from tests.machine import free_port, free_subnet
 
 PROJECT = f"labelrig-move-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from core.report import Report
+from hosts.local import LocalHost
+from infra.config.settings import load_settings
 from infra.doctor.chain import CHAIN, doctor
 from infra.doctor.diagnosis import Diagnosis, Verdict
-from infra.hosts.local import LocalHost
-from infra.logs import logs
-from infra.operations.backend_key import KEY_FILE, WRITE
-from infra.operations.stack import restarts_of
-from infra.report import Report
-from infra.settings import load_settings
-from infra.site import Site, local_site
-from infra.status import status
-from infra.status_parts import BackendStatus
+from infra.doctor.logs import logs
+from infra.doctor.status import status
+from infra.doctor.status_model import BackendStatus
+from infra.roles.project.backend_token import KEY_FILE, WRITE
+from infra.roles.stack.containers import restarts_of
+from infra.stack.site import Site, local_site
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 

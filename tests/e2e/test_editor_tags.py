@@ -12,10 +12,10 @@ import yaml
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 from tests.e2e.conftest import Stack
 
-CONTENT = yaml.safe_load((REPOSITORY / "infra" / "labelstudio" / "editor_tags.yaml").read_text(encoding="utf-8"))
+CONTENT = yaml.safe_load((REPOSITORY / "labelstudio" / "editor_tags.yaml").read_text(encoding="utf-8"))
 
 
 def test_the_tags_are_those_of_the_editor(stack: Stack) -> None:

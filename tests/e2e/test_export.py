@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
-from infra.export.labeling import used_config
-from infra.export.run import Export
-from infra.export.selection import Selection
-from infra.export.writers.choice import ExportOptions
-from infra.importing.run import Import, ImportSummary
-from infra.labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows
-from infra.labelstudio.client import Client
-from infra.labelstudio.models import Project
-from infra.labelstudio.versions import read_versions
-from infra.report import Report
-from infra.settings import REPOSITORY
+from core.report import Report
+from core.repository import REPOSITORY
+from dataset.export.labeling import used_config
+from dataset.export.run import Export
+from dataset.export.selection import Selection
+from dataset.export.writers.choice import ExportOptions
+from dataset.importing.run import Import, ImportSummary
+from labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows
+from labelstudio.client import Client
+from labelstudio.models import Project
+from labelstudio.versions import read_versions
 from tests.e2e.project_cases import Stage
 from tests.unit.infra.annotated import bitmask_value, ghost, result, with_palette
 from tests.unit.infra.annotated import brush as fused_brush

@@ -19,11 +19,11 @@ from pycocotools.coco import COCO
 from demo.clicks import box_of, inner_point
 from demo.images import demo_scene
 from demo.scenes import Scene
-from infra.labelstudio.bulk import add_annotation
-from infra.labelstudio.client import Client
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.masks import intersection_over_union, masks_in
-from infra.operations.project import get_project
+from infra.roles.project.project import get_project
+from labelstudio.bulk import add_annotation
+from labelstudio.client import Client
+from labelstudio.image_files import path_in
+from labelstudio.masks import intersection_over_union, masks_in
 from tests.e2e.clicks import as_submitted
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import REPOSITORY, load_settings
-from infra.site import state_folder
+from core.repository import REPOSITORY
+from infra.config.settings import load_settings
+from infra.stack.site import state_folder
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.sshd import Sshd

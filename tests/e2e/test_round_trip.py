@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infra.labelstudio.prompts import click_regions
-from infra.labelstudio.truth import TruthObject
+from labelstudio.prompts import click_regions
+from labelstudio.truth import TruthObject
 from tests.e2e import clicks
 from tests.e2e.clicks import Round, Scene
 

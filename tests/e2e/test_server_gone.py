@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from infra.errors import LabelrigError
-from infra.export.labeling import used_config
-from infra.export.run import Export, ExportSummary
-from infra.export.selection import Selection
-from infra.export.writers.choice import ExportOptions
-from infra.labelstudio.bulk import add_tasks
-from infra.operation import converge
-from infra.preannotate.boxes import Box
-from infra.preannotate.work import Preannotation, Tally, states
-from infra.report import Report
-from infra.roles.project import project_role
-from infra.settings import REPOSITORY
+from core.errors import LabelrigError
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from dataset.export.labeling import used_config
+from dataset.export.run import Export, ExportSummary
+from dataset.export.selection import Selection
+from dataset.export.writers.choice import ExportOptions
+from dataset.preannotate.boxes import Box
+from dataset.preannotate.work import Preannotation, Tally, states
+from infra.roles.project.role import project_role
+from labelstudio.bulk import add_tasks
 from tests.e2e.conftest import Stack
 from tests.e2e.preannotate_cases import predictions, project_of
 from tests.e2e.project_cases import Stage, own  # noqa: F401 - a fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.masks import intersection_over_union
-from infra.labelstudio.truth import truth_of
-from infra.operations.project import get_project
-from infra.stats.shapes import shapes_in
+from dataset.stats.shapes import shapes_in
+from infra.roles.project.project import get_project
+from labelstudio.image_files import path_in
+from labelstudio.masks import intersection_over_union
+from labelstudio.truth import truth_of
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage

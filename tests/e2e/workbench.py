@@ -15,9 +15,9 @@ import numpy as np
 from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 
-from infra.labelstudio.client import Client
-from infra.labelstudio.masks import masks_in
-from infra.labelstudio.token_auth import TokenAuth
+from labelstudio.client import Client
+from labelstudio.masks import masks_in
+from labelstudio.token_auth import TokenAuth
 
 Mask = NDArray[np.bool_]
 Region = dict[str, Any]

@@ -14,10 +14,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.hosts.local import LocalHost
-from infra.lock import HostLock
-from infra.lock_owner import process_started, this_run
-from infra.report import Report
+from core.report import Report
+from hosts.local import LocalHost
+from infra.releases.lock import HostLock
+from infra.releases.lock_owner import process_started, this_run
 
 OVERLAP = 9
 

@@ -19,17 +19,18 @@ from uuid import uuid4
 
 import pytest
 
-from infra.hosts.base import DEFAULT_TIMEOUT, Result
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.engine_apt import read_sources
-from infra.operations.image_mirror import AUTH_FILES
-from infra.operations.image_recipe import DB
-from infra.operations.images_remove import remove_images
-from infra.report import Report
-from infra.roles.images import images_role, plan_images
-from infra.settings import REPOSITORY, Settings
-from infra.waiting import wait_for
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from core.waiting import wait_for
+from hosts.base import DEFAULT_TIMEOUT, Result
+from hosts.local import LocalHost
+from infra.config.settings import Settings
+from infra.roles.docker.apt import read_sources
+from infra.roles.images.mirror import AUTH_FILES
+from infra.roles.images.remove import remove_images
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.tags import DB, IMAGES
 from tests.integration.test_images_build import everything_in, output
 
 pytestmark = pytest.mark.docker
@@ -137,11 +138,11 @@ def test_the_settings_of_the_machines_apt_are_used_and_none_stays(
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, f"http://{PROXY_LOGIN}@127.0.0.1:{proxy.port}")
     tree = tmp_path / "tree"
-    shutil.copytree(REPOSITORY / "infra" / "images", tree / "infra" / "images")
+    shutil.copytree(REPOSITORY / IMAGES, tree / IMAGES)
     for name in ("requirements", "pyproject.toml"):
         (tree / name).symlink_to(REPOSITORY / name)
     # Nothing may come from the engine's build cache, which outlives the test.
-    with (tree / "infra" / "images" / "apt-install.sh").open("a") as script:
+    with (tree / IMAGES / "apt-install.sh").open("a") as script:
         script.write(f"# {uuid4().hex}\n")
     host, report = WithMirrorLogin(), Report()
     settings = Settings.model_validate({"LABELRIG_PROJECT": project})

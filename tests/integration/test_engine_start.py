@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import HostError
-from infra.hosts.local import LocalHost
-from infra.operations.engine_client import Endpoint, engine_client, engine_state
-from infra.operations.engine_service import Daemon, EngineRunning
-from infra.report import Report
-from infra.waiting import wait_for
+from core.errors import HostError
+from core.report import Report
+from core.waiting import wait_for
+from hosts.local import LocalHost
+from infra.roles.docker.client import Endpoint, engine_client, engine_state
+from infra.roles.docker.service import Daemon, EngineRunning
 
 pytestmark = pytest.mark.docker
 

@@ -23,17 +23,18 @@ from uuid import uuid4
 
 import pytest
 
-from infra.errors import HostError
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.engine_client import engine_client
-from infra.operations.image_base import BaseBuilder
-from infra.operations.image_recipe import OfficialImages
-from infra.operations.image_registry import present
-from infra.operations.images_remove import remove_images
-from infra.report import Report
-from infra.roles.images import images_role, plan_images
-from infra.settings import REPOSITORY, Settings
+from core.errors import HostError
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.settings import Settings
+from infra.roles.docker.client import engine_client
+from infra.roles.images.debootstrap import BaseBuilder
+from infra.roles.images.registry import present
+from infra.roles.images.remove import remove_images
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.tags import IMAGES, OfficialImages
 
 pytestmark = pytest.mark.docker
 DIRECT = dict(os.environ)  # before a test names the lab's proxy
@@ -143,7 +144,7 @@ def project() -> Iterator[str]:
 def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This repository's Dockerfiles with other requirements, and a machine whose settings hold secrets."""
     tree, links = tmp_path / "tree", tmp_path / "links"
-    shutil.copytree(REPOSITORY / "infra" / "images", tree / "infra" / "images")
+    shutil.copytree(REPOSITORY / IMAGES, tree / IMAGES)
     shutil.copyfile(REPOSITORY / "pyproject.toml", tree / "pyproject.toml")
     shutil.copytree(REPOSITORY / "companion", tree / "companion")
     (tree / "backend").mkdir()
@@ -275,7 +276,7 @@ def test_a_build_that_fails_is_one_error_with_its_last_lines(tree: Path, lab: La
 
 def with_another_base(tree: Path) -> Path:
     """Change the recipe of our own base image, so that nothing on the machine decides what to build on."""
-    with (tree / "infra" / "images" / "base" / "finish.sh").open("a") as recipe:
+    with (tree / IMAGES / "base" / "finish.sh").open("a") as recipe:
         recipe.write(f"# {uuid4().hex}\n")
     return tree
 

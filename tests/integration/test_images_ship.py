@@ -15,12 +15,13 @@ from uuid import uuid4
 
 import pytest
 
-from infra.errors import CommandFailed, HostError
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations import image_ship
-from infra.operations.engine_client import engine_client
-from infra.operations.image_ship import (
+from core.errors import CommandFailed, HostError
+from core.operation import converge
+from core.report import Report
+from hosts.local import LocalHost
+from infra.roles.docker.client import engine_client
+from infra.roles.images import ship as image_ship
+from infra.roles.images.ship import (
     Archive,
     ImagesShipped,
     copy_without,
@@ -28,7 +29,6 @@ from infra.operations.image_ship import (
     known_chains,
     read_archive,
 )
-from infra.report import Report
 
 pytestmark = pytest.mark.docker
 SMALL, LARGE = 1000, 300_000

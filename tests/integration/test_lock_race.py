@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 
 WORKER = Path(__file__).with_name("lock_worker.py")
 DEADLINE = 240.0

@@ -17,26 +17,27 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.errors import HostError
-from infra.folders import ImageFolder
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.compose_cli import Compose
-from infra.operations.daemon_config import DaemonConfigured
-from infra.operations.engine_client import EngineState, engine_client, engine_state
-from infra.operations.engine_service import Daemon, EngineRunning
-from infra.operations.image_base import BaseBuilder
-from infra.operations.image_recipe import debootstrap_base
-from infra.operations.image_registry import present
-from infra.operations.nvidia_choice import GpuState, judge
-from infra.operations.nvidia_facts import parse_gpus, read_gpu
-from infra.operations.nvidia_seen import GpuSeenInContainer
-from infra.rendering import GPU as GPU_OVERRIDE
-from infra.rendering import StackFiles, render_stack, stack_values
-from infra.report import Report
-from infra.roles.nvidia import RUNTIME
-from infra.settings import REPOSITORY, Settings
-from infra.waiting import wait_for
+from core.errors import HostError
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from core.waiting import wait_for
+from hosts.local import LocalHost
+from infra.config.settings import Settings
+from infra.roles.docker.client import EngineState, engine_client, engine_state
+from infra.roles.docker.compose import Compose
+from infra.roles.docker.daemon_json import DaemonConfigured
+from infra.roles.docker.service import Daemon, EngineRunning
+from infra.roles.images.debootstrap import BaseBuilder
+from infra.roles.images.registry import present
+from infra.roles.images.tags import debootstrap_base
+from infra.roles.nvidia.choice import GpuState, judge
+from infra.roles.nvidia.container_check import GpuSeenInContainer
+from infra.roles.nvidia.facts import parse_gpus, read_gpu
+from infra.roles.nvidia.role import RUNTIME
+from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.render import GPU as GPU_OVERRIDE
+from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from tests.nvidia_shim.programs import GPU, hook, install, runtime, working_smi
 
 pytestmark = pytest.mark.docker

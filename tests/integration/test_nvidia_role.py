@@ -20,22 +20,22 @@ from uuid import uuid4
 
 import pytest
 
-from infra.errors import HostError, PreflightError
-from infra.hosts.local import LocalHost
-from infra.operation import Operation, Previewer, converge
-from infra.operations import engine_apt
-from infra.operations.daemon_config import DAEMON_FILE, owed_file
-from infra.operations.engine_client import engine_client
-from infra.operations.image_base import BaseBuilder
-from infra.operations.image_recipe import debootstrap_base
-from infra.operations.image_registry import present
-from infra.operations.nvidia_choice import GpuState, judge
-from infra.operations.nvidia_devices import RULE_FILE
-from infra.operations.nvidia_facts import PROC_VERSION, read_gpu
-from infra.operations.nvidia_toolkit import KEYRING_FILE, SOURCE_FILE, ToolkitSource
-from infra.report import Report
-from infra.roles.nvidia import RUNTIME, choose_gpu, nvidia_role
-from infra.settings import REPOSITORY
+from core.errors import HostError, PreflightError
+from core.operation import Operation, Previewer, converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.roles.docker import apt as engine_apt
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.daemon_json import DAEMON_FILE, owed_file
+from infra.roles.images.debootstrap import BaseBuilder
+from infra.roles.images.registry import present
+from infra.roles.images.tags import debootstrap_base
+from infra.roles.nvidia.choice import GpuState, judge
+from infra.roles.nvidia.devices import RULE_FILE
+from infra.roles.nvidia.facts import PROC_VERSION, read_gpu
+from infra.roles.nvidia.role import RUNTIME, choose_gpu, nvidia_role
+from infra.roles.nvidia.toolkit import KEYRING_FILE, SOURCE_FILE, ToolkitSource
 from tests.nvidia_shim.container_host import ContainerHost
 from tests.nvidia_shim.programs import SMI_PATH, library, smi, working_smi
 from tests.nvidia_shim.repository import Signer, publish

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 from tests.machine import free_port, free_subnet
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".labelrig", ".env", "__pycache__", ".*_cache", "tests")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core.report import Report
 from demo.images import draw_demo_images
-from infra.report import Report
 from tests.labhost.host import LabHost, remove_stale
 from tests.labhost.image import lab_image
 from tests.labhost.machine_settings import MachineSettings, read_machine_settings

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from infra.errors import WaitTimeout
-from infra.waiting import wait_for
+from core.errors import WaitTimeout
+from core.waiting import wait_for
 from tests.labhost.image import CLONE, LABEL
 from tests.labhost.machine_settings import File, MachineSettings, as_tar
 from tests.machine import free_port

@@ -8,13 +8,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from infra.errors import CommandFailed
-from infra.hosts.local import LocalHost
-from infra.operations.compose_cli import Compose
-from infra.operations.image_base import BaseBuilder
-from infra.operations.image_recipe import debootstrap_base
-from infra.report import Report
-from infra.settings import REPOSITORY
+from core.errors import CommandFailed
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.roles.docker.compose import Compose
+from infra.roles.images.debootstrap import BaseBuilder
+from infra.roles.images.tags import debootstrap_base
 from tests.labhost.machine_settings import MachineSettings
 
 HERE = Path(__file__).parent

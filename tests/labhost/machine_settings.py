@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from infra.hosts.local import LocalHost
-from infra.operations.image_apt import read_apt_settings
-from infra.operations.image_machine import pip_conf, read_pip_settings
+from hosts.local import LocalHost
+from infra.roles.images.apt_settings import read_apt_settings
+from infra.roles.images.pip_settings import pip_conf, read_pip_settings
 
 SOURCES = "etc/apt/sources.list"
 LOGINS = "etc/apt/auth.conf"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.waiting import wait_for
+from core.waiting import wait_for
 from tests.labhost.fixtures import MakeLabHost
 from tests.labhost.host import DATA, OWNER, LabHost, docker, remove_stale, this_process
 from tests.labhost.image import CLONE, LABEL

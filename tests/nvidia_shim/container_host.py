@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
-from infra.hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
-from infra.hosts.local import LocalHost
+from hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
+from hosts.local import LocalHost
 
 WRITE = 'umask 077 && mkdir -p "$(dirname "$1")" && cat >"$1.new" && chmod "$2" "$1.new" && mv -f "$1.new" "$1"'
 

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from infra.backend_settings import PASSED_ON
-from infra.settings import REPOSITORY, Settings, setting_names
+from core.repository import REPOSITORY
+from infra.config.backend import PASSED_ON
+from infra.config.settings import Settings, setting_names
 
 README = (REPOSITORY / "README.md").read_text()
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 
 
 @pytest.fixture

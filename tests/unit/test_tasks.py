@@ -14,7 +14,7 @@ import pytest
 from invoke.program import Program
 from invoke.tasks import Task
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 from tasks import namespace
 
 TASKS: dict[str, Task[Any]] = {name: namespace[name] for name in sorted(map(str, namespace.task_names))}

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from infra.dotenv_file import read_env_file
-from infra.folders import DEMO, with_folder
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.files import FilesWritten
-from infra.rendering import render_stack
-from infra.report import Report
-from infra.settings import REPOSITORY
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.dotenv import read_env_file
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.image_folders import DEMO, with_folder
+from infra.roles.stack.render import render_stack
 from tests.e2e import clicks
 from tests.e2e.browser.desk import Desk, chromium
 from tests.e2e.clicks import Round, Scene

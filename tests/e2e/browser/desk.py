@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Playwright, Request, Response
 
-from infra.labelstudio.truth import TruthObject
+from labelstudio.truth import TruthObject
 
 Mask = NDArray[np.bool_]
 XY = tuple[float, float]

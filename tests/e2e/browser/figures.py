@@ -11,7 +11,7 @@ import statistics
 
 from label_studio_sdk.converter.brush import mask2rle
 
-from infra.labelstudio.truth import TruthObject
+from labelstudio.truth import TruthObject
 from tests.e2e.browser.conftest import MakeDesk
 from tests.e2e.browser.desk import SELECTED, Desk
 from tests.e2e.clicks import Round, Scene

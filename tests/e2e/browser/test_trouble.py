@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.operations.backend_key import KEY_FILE, WRITE
+from infra.roles.project.backend_token import KEY_FILE, WRITE
 from tests.e2e.browser.desk import Desk
 from tests.e2e.clicks import Scene
 from tests.e2e.conftest import Stack

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
+from tools.bench.__main__ import main
 
 pytestmark = pytest.mark.reference
 

@@ -11,8 +11,8 @@ import pytest
 
 from backend.labelstudio import labeling_config
 from backend.labelstudio.protocol import PredictRequest
-from bench.clicks import CONFIG, LABEL, Picture, click, detail_of, opened, predict, stages_of
-from bench.errors import BackendFailed
+from tools.bench.clicks import CONFIG, LABEL, Picture, click, detail_of, opened, predict, stages_of
+from tools.bench.errors import BackendFailed
 
 PICTURE = Picture(17, "bench/00017.jpg", (1920, 1080))
 

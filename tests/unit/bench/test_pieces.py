@@ -10,21 +10,21 @@ import pytest
 from label_studio_sdk.converter.brush import mask2rle
 from PIL import Image
 
-from bench import loop, measure, pictures, server
-from bench.clicks import Reply
-from bench.errors import BackendFailed, MaskNotClean, WorkerFailed
-from bench.machine import describe, processor
-from bench.pictures import Album, in_pixels, with_comment
-from bench.plan import ENGINES, parse
-from bench.progress import Progress
-from bench.server import Backend
-from bench.worker import Worker
+from tools.bench import loop, measure, pictures, server
+from tools.bench.clicks import Reply
+from tools.bench.errors import BackendFailed, MaskNotClean, WorkerFailed
+from tools.bench.machine import describe, processor
+from tools.bench.pictures import Album, in_pixels, with_comment
+from tools.bench.plan import ENGINES, parse
+from tools.bench.progress import Progress
+from tools.bench.server import Backend
+from tools.bench.worker import Worker
 
 OUT = Path("somewhere")
 
 
 def test_default_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.plan.cuda_devices", lambda: 0)
+    monkeypatch.setattr("tools.bench.plan.cuda_devices", lambda: 0)
     plan = parse([], OUT)
     assert (plan.models, plan.engines, plan.sizes) == (("demo", "tiny"), ("torch", "openvino"), ("2 MP", "12 MP"))
     assert plan.out == OUT
@@ -34,7 +34,7 @@ def test_default_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gpu_adds_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.plan.cuda_devices", lambda: 1)
+    monkeypatch.setattr("tools.bench.plan.cuda_devices", lambda: 1)
     plan = parse([], OUT)
     assert plan.models == ("demo", "tiny", "large")
     assert plan.engines == ("torch", "openvino", "cuda")
@@ -42,7 +42,7 @@ def test_a_gpu_adds_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_quick_is_the_demo_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.plan.cuda_devices", lambda: 0)
+    monkeypatch.setattr("tools.bench.plan.cuda_devices", lambda: 0)
     plan = parse(["--quick"], OUT)
     assert plan.models == ("demo",)
     assert not any("memory" in name or "ragged" in name for name in plan.steps())

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from backend.geometry import masks
 from backend.segmenter import Candidates
 from backend.weights.catalog import load_catalog
-from bench import weights
 from demo import model as demo_model
+from tools.bench import weights
 
 SIZE_WH = (320, 180)
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from infra.labelstudio.brush_rle import encode_brush
-from infra.labelstudio.client import Client
-from infra.labelstudio.models import Project
+from labelstudio.brush_rle import encode_brush
+from labelstudio.client import Client
+from labelstudio.models import Project
 from tests.unit.infra.labelstudio_fake import BASE, EMAIL, FakeLabelStudio
 
 Mask = NDArray[np.bool_]

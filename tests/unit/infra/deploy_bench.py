@@ -11,14 +11,14 @@ from typing import IO, Any
 
 from docker.errors import ImageNotFound
 
-from infra.deploy.commit import Commit
+from core.report import Report
+from hosts.base import DEFAULT_TIMEOUT, Result
+from hosts.local import LocalHost
+from infra.config.host_settings import HostSettings
+from infra.config.settings import Settings
 from infra.deploy.deployment import Deployment
 from infra.deploy.run import Wishes
-from infra.hosts.base import DEFAULT_TIMEOUT, Result
-from infra.hosts.local import LocalHost
-from infra.inventory_schema import HostSettings
-from infra.report import Report
-from infra.settings import Settings
+from infra.fleet.commit import Commit
 
 COMMIT = Commit("607e07e0" + "a" * 32, dirty=False)
 PEOPLE = {"USER": "alice"}

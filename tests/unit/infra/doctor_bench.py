@@ -12,20 +12,21 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.base import Result, check_exit_code
+from infra.config.settings import Settings
 from infra.doctor import inside
 from infra.doctor.diagnosis import Finding
 from infra.doctor.host_checks import MISSING
 from infra.doctor.inspection import Inspection
-from infra.folders import ImageFolder, render_folders
-from infra.hosts.base import Result, check_exit_code
-from infra.labelstudio.access import Access
-from infra.labelstudio.config import load_project
-from infra.operations.backend_key import KEY_FILE
-from infra.operations.nvidia_facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCRIPT, smi_query
-from infra.operations.nvidia_seen import TORCH_CUDA
-from infra.report import Report
-from infra.settings import REPOSITORY, Settings
-from infra.site import Site
+from infra.roles.nvidia.container_check import TORCH_CUDA
+from infra.roles.nvidia.facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCRIPT, smi_query
+from infra.roles.project.backend_token import KEY_FILE
+from infra.roles.stack.image_folders import ImageFolder, render_folders
+from infra.stack.site import Site
+from labelstudio.access import Access
+from labelstudio.config import load_project
 from tests.fakes import FakeHost
 from tests.unit.infra.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio
 

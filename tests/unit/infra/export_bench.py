@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.export.labeling import used_config
-from infra.export.run import Export, ExportSummary
-from infra.export.selection import Selection
-from infra.export.writers.choice import ExportOptions
-from infra.importing.run import Import, ImportSummary
-from infra.labelstudio.models import Project
-from infra.report import Report
+from core.report import Report
+from dataset.export.labeling import used_config
+from dataset.export.run import Export, ExportSummary
+from dataset.export.selection import Selection
+from dataset.export.writers.choice import ExportOptions
+from dataset.importing.run import Import, ImportSummary
+from labelstudio.models import Project
 from tests.unit.infra.annotated import AnnotatedLabelStudio
 
 

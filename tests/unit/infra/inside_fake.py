@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from infra.hosts.base import Result, check_exit_code
-from infra.labelstudio.inside.django_side import MARK, REFUSED
+from hosts.base import Result, check_exit_code
+from labelstudio.inside.django_side import MARK, REFUSED
 
 CALL = re.compile(r"^sys\.modules\['infra\.labelstudio\.inside\.(\w+)'\]\.main\(\*json\.loads\((.*)\)\)$", re.MULTILINE)
 

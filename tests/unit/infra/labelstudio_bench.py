@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from infra.labelstudio.access import Access
-from infra.labelstudio.config import ProjectSpec, load_project
-from infra.labelstudio.filling import Pace
-from infra.operation import Operation, converge
-from infra.operations.labeling_applied import Migration
-from infra.operations.ml_backend import BackendRegistered
-from infra.operations.project import ProjectPresent
-from infra.operations.storage_sync import ImagesSynced, StorageConnected
-from infra.report import Report
-from infra.settings import REPOSITORY
+from core.operation import Operation, converge
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.roles.project.labeling import Migration
+from infra.roles.project.ml_backend import BackendRegistered
+from infra.roles.project.project import ProjectPresent
+from infra.roles.project.storage import ImagesSynced, StorageConnected
+from labelstudio.access import Access
+from labelstudio.config import ProjectSpec, load_project
+from labelstudio.filling import Pace
 from tests.fakes import FakeHost
 from tests.unit.infra.inside_fake import InsideFake
 from tests.unit.infra.labelstudio_fake import (

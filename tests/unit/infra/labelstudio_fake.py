@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from infra.labelstudio.wanted_tasks import task_url
+from labelstudio.wanted_tasks import task_url
 
 BASE = "http://label-studio.test"
 EMAIL = "admin@labelrig.local"
@@ -191,7 +191,7 @@ class FakeLabelStudio:
         return httpx.Response(200, json=storage)
 
     def fill(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What `infra.labelstudio.inside.fill` does to the database."""
+        """What `labelstudio.inside.fill` does to the database."""
         storage, made = asked["storage"], 0
         for key, data, task in asked["files"]:
             if any((one["storage"], one["storage_filename"]) == (storage, key) for one in self.tasks.values()):

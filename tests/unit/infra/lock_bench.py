@@ -6,11 +6,11 @@ import io
 import subprocess
 from datetime import UTC, datetime
 
-from infra.host_script import run_script
-from infra.hosts.base import Host
-from infra.lock import HostLock
-from infra.lock_owner import Machine, Owner, this_run
-from infra.report import Report
+from core.report import Report
+from hosts.base import Host
+from infra.releases.lock import HostLock
+from infra.releases.lock_owner import Machine, Owner, this_run
+from infra.releases.scripts import run_script
 
 NOW = datetime(2025, 3, 1, 10, 0, tzinfo=UTC)
 LAPTOP = Machine(name="laptop", machine_id="other", boot_id="other", pid_namespace="pid:[1]")

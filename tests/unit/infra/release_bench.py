@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from infra.database.state import DatabaseState
-from infra.release_manifest import FileFacts, Gate, ImageRef, Manifest, Release, ReleaseFacts, ReleaseId
-from infra.rendering import RenderedFile
+from infra.releases.manifest import FileFacts, Gate, ImageRef, Manifest, Release, ReleaseFacts, ReleaseId
+from infra.roles.stack.render import RenderedFile
 
 NOW = datetime(2025, 3, 1, 10, 0, 0, 250, tzinfo=UTC)
 SECRET = "hunter2hunter2"

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 
-SCRIPT = REPOSITORY / "infra" / "images" / "label-studio" / "add_companion.py"
+SCRIPT = REPOSITORY / "infra" / "roles" / "images" / "dockerfiles" / "label-studio" / "add_companion.py"
 PAGE = '<html>\n<link href="{{settings.HOSTNAME}}/x"/>\n<body>\n</body>\n</html>\n'
 SETTINGS = "DEBUG = get_bool_env('DEBUG', False)\n"
 

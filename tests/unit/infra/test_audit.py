@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.audit import AuditEvent, AuditLog
-from infra.errors import ConnectionLost
-from infra.hosts.base import Host, Result
-from infra.hosts.local import LocalHost
-from infra.report import Report
+from core.errors import ConnectionLost
+from core.report import Report
+from hosts.base import Host, Result
+from hosts.local import LocalHost
+from infra.releases.audit import AuditEvent, AuditLog
 
 NOW = datetime(2025, 3, 1, 10, 0, tzinfo=UTC)
 EVENT = AuditEvent(who="alice", where="desk", command="deploy", commit="607e07e", result="ok", exit_code=0, seconds=9.5)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.hosts.local import LocalHost
-from infra.labelstudio.access import Access
-from infra.operation import converge
-from infra.operations.backend_key import BackendKeyPresent
-from infra.report import Report
+from core.errors import LabelStudioError
+from core.operation import converge
+from core.report import Report
+from hosts.local import LocalHost
+from infra.roles.project.backend_token import BackendKeyPresent
+from labelstudio.access import Access
 
 
 def operation(folder: Path, api_key: str | None) -> BackendKeyPresent:

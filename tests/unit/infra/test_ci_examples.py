@@ -13,7 +13,7 @@ import yaml
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
 
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
 from tasks import namespace
 
 GITHUB = REPOSITORY / ".github" / "workflows" / "labelrig.yml"

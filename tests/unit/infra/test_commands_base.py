@@ -21,8 +21,7 @@ from commands.base import (
     result_file,
     seconds,
 )
-from infra.deploy.command import INVENTORY, Outcome
-from infra.errors import (
+from core.errors import (
     HostError,
     LabelrigError,
     LockHeld,
@@ -30,6 +29,7 @@ from infra.errors import (
     RolledBack,
     SettingsError,
 )
+from infra.deploy.command import INVENTORY, Outcome
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.deploy.commit import NO_COMMIT, Commit, read_commit
-from infra.hosts.local import LocalHost
+from hosts.local import LocalHost
+from infra.fleet.commit import NO_COMMIT, Commit, read_commit
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import yaml
 
 from backend.labelstudio.labeling_check import check
 from backend.labelstudio.labeling_config import parse
-from infra.errors import SettingsError
-from infra.export.labeling import read_labeling
-from infra.labelstudio.config_check import check_configs, check_text, difference
-from infra.labelstudio.labeling_checks import known_tags
-from infra.labelstudio.versions import publish, read_versions, sha256_of
-from infra.settings import REPOSITORY
+from core.errors import SettingsError
+from core.repository import REPOSITORY
+from dataset.export.labeling import read_labeling
+from labelstudio.config_check import check_configs, check_text, difference
+from labelstudio.labeling_checks import known_tags
+from labelstudio.versions import publish, read_versions, sha256_of
 
 SHIPPED = sorted((REPOSITORY / "labeling_configs").glob("*/v*.xml"))
 GOOD = """<View>
@@ -222,7 +222,7 @@ def test_the_colour_difference_is_that_of_cie_1976() -> None:
 
 
 def test_every_known_tag_says_where_it_is_registered() -> None:
-    content = yaml.safe_load((REPOSITORY / "infra" / "labelstudio" / "editor_tags.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((REPOSITORY / "labelstudio" / "editor_tags.yaml").read_text(encoding="utf-8"))
     pinned = (REPOSITORY / "requirements" / "label-studio.in").read_text(encoding="utf-8")
     assert f"label-studio=={content['label_studio']}" in pinned
     assert known_tags() == set(content["tags"])

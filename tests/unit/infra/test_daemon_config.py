@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.errors import HostError, NotConverged
-from infra.hosts.base import DEFAULT_TIMEOUT, Result
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.daemon_config import DaemonConfigured, merged, owe_restart, rendered
-from infra.report import Report
+from core.errors import HostError, NotConverged
+from core.operation import converge
+from core.report import Report
+from hosts.base import DEFAULT_TIMEOUT, Result
+from hosts.local import LocalHost
+from infra.roles.docker.daemon_json import DaemonConfigured, merged, owe_restart, rendered
 from tests.fakes import FakeHost
 
 RUNTIME: dict[str, Any] = {"runtimes": {"nvidia": {"args": [], "path": "nvidia-container-runtime"}}}

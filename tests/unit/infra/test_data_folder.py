@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosts.base import Host
-from infra.hosts.local import LocalHost
-from infra.operations.data_folder import ENTRIES, SAMPLE, FolderCheck, check_folder, group_of
+from hosts.base import Host
+from hosts.local import LocalHost
+from infra.roles.preflight.data_folder import ENTRIES, SAMPLE, FolderCheck, check_folder, group_of
 
 PATTERN = r".*\.png"
 
@@ -82,7 +82,7 @@ def test_thousands_of_other_files_in_front_hide_no_image(host: Host, folder: Pat
 
 
 def test_no_more_than_so_many_entries_are_looked_at(host: Host, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.operations.data_folder.ENTRIES", 5)
+    monkeypatch.setattr("infra.roles.preflight.data_folder.ENTRIES", 5)
     for number in range(9):
         (folder / f"{number}.txt").touch()
     assert problem(host, folder) == rf"data folder {folder}: no file matches '.*\\.png' among its first 5 entries"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.database.comparing import CHARACTERS, ROWS, Refused, Tally, batches, plain, plain_json
-from infra.database.program import program
+from labelstudio.program import program
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.operations.engine_apt import NO_CACHE
-from infra.operations.image_apt import apt_conf, read_apt_settings
-from infra.operations.image_context import staged
-from infra.operations.image_machine import CA_BUNDLE_VARIABLES
-from infra.operations.image_recipe import DB, Base, context_files, image_tags
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
+from infra.roles.docker.apt import NO_CACHE
+from infra.roles.images.apt_settings import apt_conf, read_apt_settings
+from infra.roles.images.context import staged
+from infra.roles.images.pip_settings import CA_BUNDLE_VARIABLES
+from infra.roles.images.tags import DB, IMAGES, Base, context_files, image_tags
 from tests.fakes import FakeHost
 
 BASE = Base("debootstrap", "labelrig/base:b", "labelrig/base:b")
@@ -104,7 +104,10 @@ def test_a_mirror_that_goes_past_the_proxy_does_so_in_the_build() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    shutil.copytree(REPOSITORY / "infra" / "images", tmp_path / "infra" / "images")
+    shutil.copytree(
+        REPOSITORY / IMAGES,
+        tmp_path / IMAGES,
+    )
     shutil.copytree(REPOSITORY / "requirements", tmp_path / "requirements")
     shutil.copyfile(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
     return tmp_path
@@ -113,18 +116,18 @@ def tree(tmp_path: Path) -> Path:
 def test_the_tag_names_the_version_that_the_image_refuses_to_leave(tree: Path) -> None:
     tag = image_tags(tree, BASE, [DB])[DB]
     assert tag.startswith("labelrig/postgres:15-")
-    assert "\nmajor=15\n" in (tree / "infra/images/postgres/run.sh").read_text()
-    assert "postgresql-15 " in (tree / "infra/images/postgres/Dockerfile").read_text()
+    assert "\nmajor=15\n" in (tree / "infra/roles/images/dockerfiles/postgres/run.sh").read_text()
+    assert "postgresql-15 " in (tree / "infra/roles/images/dockerfiles/postgres/Dockerfile").read_text()
 
 
 @pytest.mark.parametrize(
     ("path", "changes"),
     [
-        ("infra/images/postgres/run.sh", True),
-        ("infra/images/postgres/pg_hba.conf", True),
-        ("infra/images/apt-install.sh", True),
-        ("infra/images/make-user.sh", True),
-        ("infra/images/pip-install.sh", False),
+        ("infra/roles/images/dockerfiles/postgres/run.sh", True),
+        ("infra/roles/images/dockerfiles/postgres/pg_hba.conf", True),
+        ("infra/roles/images/dockerfiles/apt-install.sh", True),
+        ("infra/roles/images/dockerfiles/make-user.sh", True),
+        ("infra/roles/images/dockerfiles/pip-install.sh", False),
         ("requirements/label-studio.lock", False),
     ],
 )

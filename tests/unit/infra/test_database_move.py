@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from core.errors import CommandFailed, LabelrigError, RolledBack
+from core.report import Report
+from hosts.base import Result
 from infra.database import move as move_module
 from infra.database.move import Moved, move_database
 from infra.database.sides import Kind, PostgresSide, Side, SqliteSide, Work, refuse_unless_free, sides
-from infra.errors import CommandFailed, LabelrigError, RolledBack
-from infra.hosts.base import Result
-from infra.operations.compose_cli import Compose
-from infra.report import Report
+from infra.roles.docker.compose import Compose
 from tests.fakes import FakeHost
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 
 import pytest
 
+from core.errors import LabelrigError
+from hosts.base import DEFAULT_TIMEOUT, Exec, Result
 from infra.database.sides import Kind
 from infra.database.state import DatabaseState, database_state
-from infra.errors import LabelrigError
-from infra.hosts.base import DEFAULT_TIMEOUT, Exec, Result
 
 SQLITE = json.dumps({"migrations": ["tasks.0002", "core.0001"], "born": ["17", "4"]})
 POSTGRES = '{"migrations" : ["core.0001", "tasks.0002"]}\n{"born" : 17}\n{"born" : 4}\n'

@@ -10,14 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from core.errors import LabelrigError, PreflightError, RolledBack, SettingsError
+from core.operation import Operation
+from core.report import Report
+from core.results import HostResult
+from infra.config.host_settings import HostSettings
 from infra.deploy import command as module
 from infra.deploy.command import Choice, Outcome, named_error, run_deploy, run_plan
 from infra.deploy.run import Wishes
-from infra.errors import LabelrigError, PreflightError, RolledBack, SettingsError
-from infra.inventory_schema import HostSettings
-from infra.operation import Operation
-from infra.report import Report
-from infra.results import HostResult
 from tests.unit.infra.deploy_bench import wishes
 
 INVENTORY = """

@@ -10,20 +10,20 @@ import pytest
 import requests
 from docker.errors import APIError, DockerException
 
-from infra.audit import AuditEvent, AuditLog
+from core.errors import ConnectionLost, HostError, LabelrigError, LockHeld, ProofFailed, RolledBack
+from core.operation import Runner
+from core.report import Report
+from hosts.local import LocalHost
+from infra.config.host_settings import HostSettings
 from infra.deploy import run as module
 from infra.deploy.deployment import Deployment
 from infra.deploy.run import audit_event, deploy_host, plan_host
-from infra.errors import ConnectionLost, HostError, LabelrigError, LockHeld, ProofFailed, RolledBack
-from infra.hooks import HookFailed
-from infra.host_script import run_script
-from infra.hosts.local import LocalHost
-from infra.inventory_schema import HostSettings
-from infra.lock import HostLock
-from infra.operation import Runner
-from infra.releases import ReleaseActive, Releases
-from infra.report import Report
-from infra.stages import Summary
+from infra.releases.audit import AuditEvent, AuditLog
+from infra.releases.hooks import HookFailed
+from infra.releases.lock import HostLock
+from infra.releases.scripts import run_script
+from infra.releases.store import ReleaseActive, Releases
+from infra.stack.stages import Summary
 from tests.recorder import RecordingHost, changes_in
 from tests.unit.infra.deploy_bench import COMMIT, Here, LabHost, deployment, quiet, wish, wishes
 from tests.unit.infra.lock_bench import alice, bob, entries, leave

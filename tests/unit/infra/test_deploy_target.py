@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from infra.backend_settings import backend_environment
-from infra.deploy import target
-from infra.deploy.target import base_folder, connect_to, demo_folder, own_images, settings_of, site_of
-from infra.errors import SettingsError
-from infra.hosts.ssh_connect import SshTarget
-from infra.inventory_schema import HostSettings, setting_fields
-from infra.settings import REPOSITORY, Settings
+from core.errors import SettingsError
+from core.repository import REPOSITORY
+from hosts.ssh_connect import SshTarget
+from infra.config.backend import backend_environment
+from infra.config.host_settings import HostSettings, setting_fields
+from infra.config.settings import Settings
+from infra.fleet import target
+from infra.fleet.target import base_folder, connect_to, demo_folder, own_images, settings_of, site_of
 from tests.unit.infra.deploy_bench import LabHost, wish
 
 # Setting of the inventory -> another value than the default, and where it goes: a field of SshTarget or of Settings.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from core.errors import ConnectFailed, HostError, HostKeyRefused, LabelrigError, LoginRefused, SudoRefused
+from core.report import Report
 from infra.doctor.chain import CHAIN, Link, doctor_unreachable, walk
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, ok, warning
 from infra.doctor.inspection import Inspection
-from infra.errors import ConnectFailed, HostError, HostKeyRefused, LabelrigError, LoginRefused, SudoRefused
-from infra.report import Report
 from tests.unit.infra.doctor_bench import DoctorBench
 
 Look = Callable[[Inspection], Finding]

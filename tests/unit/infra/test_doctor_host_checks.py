@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 from docker.errors import APIError
 
+from hosts.base import Result
 from infra.doctor import inside
 from infra.doctor.diagnosis import Finding, Verdict
 from infra.doctor.gpu_checks import check_gpu
 from infra.doctor.host_checks import MISSING, check_clock, check_disk, check_engine, check_files, check_ssh
-from infra.hosts.base import Result
-from infra.operations.nvidia_facts import LIBRARY_SCRIPT
-from infra.operations.nvidia_seen import TORCH_CUDA
+from infra.roles.nvidia.container_check import TORCH_CUDA
+from infra.roles.nvidia.facts import LIBRARY_SCRIPT
 from tests.unit.infra.doctor_bench import (
     GPU_LINE,
     HEALTH,

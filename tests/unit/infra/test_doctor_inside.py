@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import CommandFailed
+from hosts.base import Result, check_exit_code
 from infra.doctor.inside import Reach, digest, first_image, reach
-from infra.errors import CommandFailed
-from infra.hosts.base import Result, check_exit_code
 from tests.machine import free_port
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from core.errors import LabelrigError
+from infra.config.settings import Settings
 from infra.doctor import inside
 from infra.doctor.diagnosis import Finding, Verdict
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
-from infra.errors import LabelrigError
-from infra.settings import Settings
 from tests.unit.infra.doctor_bench import (
     DoctorBench,
     container,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from core.errors import CommandFailed, LabelrigError
 from infra.doctor import inside
 from infra.doctor.diagnosis import Finding, Verdict
 from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost
-from infra.errors import CommandFailed, LabelrigError
 from tests.unit.infra.doctor_bench import (
     DoctorBench,
     container,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.dotenv_file import parse_env_text, update_env_file
+from infra.config.dotenv import parse_env_text, update_env_file
 from tests.fakes import FakeHost
 
 PATH = "/srv/labelrig/.env"

@@ -13,10 +13,10 @@ from PIL import Image
 
 from backend.settings import Settings
 from backend.web.app import create_app
-from infra.embed import cancel_all, embed
-from infra.errors import LabelrigError
-from infra.hosts.base import Result
-from infra.report import Report
+from core.errors import LabelrigError
+from core.report import Report
+from dataset.embed.embed import cancel_all, embed
+from hosts.base import Result
 from tests.unit.backend.fakes import MODEL, FakeSegmenter
 
 

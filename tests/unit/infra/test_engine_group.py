@@ -5,10 +5,10 @@ from typing import IO
 
 import pytest
 
-from infra.errors import HostError
-from infra.hosts.base import DEFAULT_TIMEOUT, Result
-from infra.operation import converge
-from infra.operations.engine_group import EngineGroup
+from core.errors import HostError
+from core.operation import converge
+from hosts.base import DEFAULT_TIMEOUT, Result
+from infra.roles.docker.group import EngineGroup
 from tests.fakes import FakeHost
 from tests.unit.infra.deploy_bench import quiet
 

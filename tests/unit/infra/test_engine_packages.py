@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import CommandFailed, HostError
-from infra.hosts.local import LocalHost
-from infra.operations.compose_cli import ANY_EXIT_CODE, CANDIDATES, Compose, find_compose
-from infra.operations.engine_apt import (
+from core.errors import CommandFailed, HostError
+from core.report import Report
+from hosts.local import LocalHost
+from infra.roles.docker.apt import (
     ENVIRONMENT,
     LISTS_ARE_HELD,
     LISTS_LOCK,
@@ -19,15 +19,15 @@ from infra.operations.engine_apt import (
     parse_plan,
     unwelcome,
 )
-from infra.operations.engine_client import EngineState
-from infra.operations.engine_packages import EnginePackages, debian_mirror
-from infra.operations.engine_platform import (
+from infra.roles.docker.client import EngineState
+from infra.roles.docker.compose import ANY_EXIT_CODE, CANDIDATES, Compose, find_compose
+from infra.roles.docker.packages import EnginePackages, debian_mirror
+from infra.roles.docker.platform import (
     PREFERENCES_FILE,
     SOURCE_FILE,
     compose_preferences,
     compose_source,
 )
-from infra.report import Report
 from tests.fakes import FakeHost
 
 OS_RELEASE = {

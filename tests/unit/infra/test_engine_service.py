@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from infra.errors import CommandFailed, HostError
-from infra.hosts.base import Result
-from infra.hosts.local import LocalHost
-from infra.operations import engine_service
-from infra.operations.engine_client import (
+from core.errors import CommandFailed, HostError
+from core.report import Report
+from hosts.base import Result
+from hosts.local import LocalHost
+from infra.roles.docker import service as engine_service
+from infra.roles.docker.client import (
     DEFAULT_SOCKET,
     EngineState,
     engine_client,
@@ -21,8 +22,7 @@ from infra.operations.engine_client import (
     find_endpoint,
     unusable,
 )
-from infra.operations.engine_service import SYSV_SCRIPT, Daemon, EngineRunning
-from infra.report import Report
+from infra.roles.docker.service import SYSV_SCRIPT, Daemon, EngineRunning
 from tests.fakes import FakeHost
 
 STOPPED = ("systemctl", "stop", "docker")

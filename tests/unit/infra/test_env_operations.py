@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.dotenv_file import read_env_file
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.remembered import SettingsRemembered
-from infra.operations.secrets_made import SecretsMade
-from infra.report import Report
-from infra.settings import load_settings
+from core.operation import converge
+from core.report import Report
+from hosts.local import LocalHost
+from infra.config.dotenv import read_env_file
+from infra.config.settings import load_settings
+from infra.roles.stack.env_choices import SettingsRemembered
+from infra.roles.stack.secrets import SecretsMade
 
 
 @pytest.fixture

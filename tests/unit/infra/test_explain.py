@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 
 from backend.settings import Settings as BackendSettings
-from infra import explain as module
-from infra.backend_settings import PASSED_ON
-from infra.errors import SettingsError
-from infra.explain import BEGIN, END, Table, explain, inventory_table, main, renewed, short_table, tables
-from infra.explain_backend import BACKEND_TEXTS
-from infra.explain_env import ENV_NAMES
-from infra.hooks import SECRETS
-from infra.inventory_schema import setting_fields
-from infra.settings import REPOSITORY, Settings, setting_names
+from core.errors import SettingsError
+from core.repository import REPOSITORY
+from infra.config import docs as module
+from infra.config.backend import PASSED_ON
+from infra.config.docs import BEGIN, END, Table, explain, inventory_table, main, renewed, short_table, tables
+from infra.config.docs_backend import BACKEND_TEXTS
+from infra.config.docs_env import ENV_NAMES
+from infra.config.host_settings import setting_fields
+from infra.config.settings import Settings, setting_names
+from infra.releases.hooks import SECRETS
 
 
 def test_a_setting_is_explained_with_kind_default_example_and_its_name_for_this_machine() -> None:
@@ -107,7 +108,7 @@ def test_the_tables_in_the_documents_are_up_to_date() -> None:
         text = table.path.read_text()
         new = renewed(text, table.make())
         assert new is not None or not table.required
-        assert new in (None, text), f"{table.path.name}: python -m infra.explain --write"
+        assert new in (None, text), f"{table.path.name}: python -m infra.config.docs --write"
 
 
 def test_a_table_has_a_row_for_each_setting() -> None:

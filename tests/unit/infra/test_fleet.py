@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.deploy.fleet import SKIPPED, Prefixed, attempt, exit_code_of, on_each, reports_for
-from infra.errors import LabelrigError, LockHeld, PreflightError, RolledBack
-from infra.inventory_schema import HostSettings
-from infra.report import Report
-from infra.results import HostResult
+from core.errors import LabelrigError, LockHeld, PreflightError, RolledBack
+from core.report import Report
+from core.results import HostResult
+from infra.config.host_settings import HostSettings
+from infra.fleet.parallel import SKIPPED, Prefixed, attempt, exit_code_of, on_each, reports_for
 from tests.unit.infra.deploy_bench import wish
 
 SECONDS = 10

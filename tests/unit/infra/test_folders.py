@@ -5,8 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.errors import SettingsError
-from infra.folders import ImageFolder, folder_name, read_folders, render_compose, render_folders, with_folder
+from core.errors import SettingsError
+from infra.roles.stack.image_folders import (
+    ImageFolder,
+    folder_name,
+    read_folders,
+    render_compose,
+    render_folders,
+    with_folder,
+)
 from tests.fakes import FakeHost
 
 STATE = "/state/folders.json"

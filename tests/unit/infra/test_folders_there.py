@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosts.base import Host
-from infra.hosts.local import LocalHost
-from infra.operation import Operation, converge
-from infra.operations.folders_there import FolderSent, FolderThere
+from core.operation import Operation, converge
+from hosts.base import Host
+from hosts.local import LocalHost
+from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from tests.unit.infra.deploy_bench import quiet
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes folders of root's")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from infra.errors import CommandFailed, CommandTimedOut, LabelrigError, LabelStudioError, ProofFailed
-from infra.hosts.base import Result
-from infra.labelstudio.proof import Proof
-from infra.roles import gate as module
-from infra.roles.gate import ASK_BACKEND, LOG_LINES, BackendFacts, backend_facts, pass_gate, tail_of
-from infra.settings import Settings
+from core.errors import CommandFailed, CommandTimedOut, LabelrigError, LabelStudioError, ProofFailed
+from hosts.base import Result
+from infra.config.settings import Settings
+from infra.roles.project import gate as module
+from infra.roles.project.gate import ASK_BACKEND, LOG_LINES, BackendFacts, backend_facts, pass_gate, tail_of
+from labelstudio.proof import Proof
 from tests.unit.infra.deploy_bench import quiet
 
 ANSWER = {"state": "ready", "model": "tiny", "model_version": "sam2.1-tiny", "device": "cuda:0", "engine": "torch"}

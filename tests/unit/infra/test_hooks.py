@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.hooks import ERROR_LENGTH, SECRETS, HookFailed, HookName, HookValues, run_hook
-from infra.hosts.local import LocalHost
-from infra.report import Report
+from core.report import Report
+from hosts.local import LocalHost
+from infra.releases.hooks import ERROR_LENGTH, SECRETS, HookFailed, HookName, HookValues, run_hook
 from tests.fakes import FakeHost
 
 VALUES = HookValues("gpu01", "gpu01.lab", "labelrig", "deploy", commit="abc1234", url="http://127.0.0.1:8080")

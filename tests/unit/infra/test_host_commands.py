@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from infra.audit import AuditEvent, AuditLog
+from core.errors import HostError, LabelrigError, RolledBack, SettingsError
+from core.report import Report
+from infra.config.host_settings import HostSettings
 from infra.deploy import rollback_command as module
 from infra.deploy.command import Choice, Outcome
 from infra.deploy.deployment import Deployment
 from infra.deploy.lock_command import lock_release, lock_status, lock_take
 from infra.deploy.rollback_command import list_audit, list_releases, run_rollback
-from infra.errors import HostError, LabelrigError, RolledBack, SettingsError
-from infra.inventory_schema import HostSettings
-from infra.lock import HostLock
-from infra.releases import Releases
-from infra.report import Report
+from infra.releases.audit import AuditEvent, AuditLog
+from infra.releases.lock import HostLock
+from infra.releases.store import Releases
 from tests.unit.infra.deploy_bench import Here, LabHost, quiet, wishes
 from tests.unit.infra.lock_bench import alice, bob, entries, leave
 from tests.unit.infra.release_bench import FACTS, NOW, SQLITE, files

@@ -5,9 +5,10 @@ from configparser import ConfigParser
 
 import pytest
 
-from infra.errors import HostError
-from infra.operations.engine_apt import AptSource
-from infra.operations.image_machine import (
+from core.errors import HostError
+from infra.roles.docker.apt import AptSource
+from infra.roles.images.mirror import Mirror, find_mirror, login_for, read_proxies, wgetrc, with_login
+from infra.roles.images.pip_settings import (
     PipSettings,
     environment_of,
     merge_pip_config,
@@ -15,7 +16,6 @@ from infra.operations.image_machine import (
     read_pip_conf,
     read_pip_settings,
 )
-from infra.operations.image_mirror import Mirror, find_mirror, login_for, read_proxies, wgetrc, with_login
 from tests.fakes import FakeHost
 
 # As pip 26 says it: two addresses of one option are one line with an escaped line break.

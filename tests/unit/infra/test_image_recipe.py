@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.operations.image_base import base_tag
-from infra.operations.image_build import BuildProgress
-from infra.operations.image_context import staged
-from infra.operations.image_recipe import (
+from core.errors import SettingsError
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.roles.images.build import BuildProgress
+from infra.roles.images.context import staged
+from infra.roles.images.debootstrap import base_tag
+from infra.roles.images.tags import (
+    IMAGES,
     Base,
     OfficialImages,
     context_files,
@@ -21,9 +24,7 @@ from infra.operations.image_recipe import (
     official_base,
     pinned_version,
 )
-from infra.operations.image_wheels import matching_wheels, read_pins
-from infra.report import Report
-from infra.settings import REPOSITORY
+from infra.roles.images.wheels import matching_wheels, read_pins
 from tests.fakes import FakeHost
 
 BASE = Base("debootstrap", "labelrig/base:b", "labelrig/base:b")
@@ -33,7 +34,10 @@ ALL = ("label-studio", "sam2", "db")
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A repository with everything that the images are made of, and a small backend."""
-    shutil.copytree(REPOSITORY / "infra" / "images", tmp_path / "infra" / "images")
+    shutil.copytree(
+        REPOSITORY / IMAGES,
+        tmp_path / IMAGES,
+    )
     shutil.copytree(REPOSITORY / "requirements", tmp_path / "requirements")
     shutil.copytree(REPOSITORY / "companion", tmp_path / "companion")
     shutil.copyfile(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
@@ -64,15 +68,15 @@ def test_a_database_server_is_built_for_the_stacks_that_have_one_only(tree: Path
         ("requirements/torch.in", {"sam2"}),
         ("requirements/backend.lock", {"sam2"}),
         ("requirements/label-studio.lock", {"label-studio"}),
-        ("infra/images/label-studio/Dockerfile", {"label-studio"}),
-        ("infra/images/label-studio/add_companion.py", {"label-studio"}),
+        ("infra/roles/images/dockerfiles/label-studio/Dockerfile", {"label-studio"}),
+        ("infra/roles/images/dockerfiles/label-studio/add_companion.py", {"label-studio"}),
         ("companion/main.js", {"label-studio"}),
         ("companion/types.d.ts", set()),
-        ("infra/images/pip-install.sh", {"label-studio", "sam2"}),
-        ("infra/images/build.yaml", {"label-studio", "sam2", "db"}),
-        ("infra/images/postgres/run.sh", {"db"}),
-        ("infra/images/apt-install.sh", {"db"}),
-        ("infra/images/make-user.sh", {"label-studio", "sam2", "db"}),
+        ("infra/roles/images/dockerfiles/pip-install.sh", {"label-studio", "sam2"}),
+        ("infra/roles/images/dockerfiles/build.yaml", {"label-studio", "sam2", "db"}),
+        ("infra/roles/images/dockerfiles/postgres/run.sh", {"db"}),
+        ("infra/roles/images/dockerfiles/apt-install.sh", {"db"}),
+        ("infra/roles/images/dockerfiles/make-user.sh", {"label-studio", "sam2", "db"}),
         ("requirements/dev.in", set()),
     ],
 )
@@ -105,7 +109,7 @@ def test_the_base_image_changes_with_its_recipe_and_its_architecture(tree: Path)
     tag = base_tag(tree, "x86_64")
     assert tag.startswith("labelrig/base:bookworm-")
     assert base_tag(tree, "aarch64") != tag
-    (tree / "infra" / "images" / "base" / "finish.sh").write_text("true\n")
+    (tree / IMAGES / "base" / "finish.sh").write_text("true\n")
     assert base_tag(tree, "x86_64") != tag
 
 

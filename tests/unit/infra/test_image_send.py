@@ -11,14 +11,14 @@ from typing import IO, Any
 import pytest
 from docker.errors import APIError, ImageNotFound
 
-from infra.errors import CannotKnow, CommandFailed, HostError
-from infra.hosts.base import DEFAULT_TIMEOUT, Result
-from infra.operation import converge
-from infra.operations import image_ship
-from infra.operations.engine_client import EngineState
-from infra.operations.engine_packages import ENGINE, LOOK_FOR
-from infra.operations.image_ship import ImagesShipped, known_chains
-from infra.report import Report
+from core.errors import CannotKnow, CommandFailed, HostError
+from core.operation import converge
+from core.report import Report
+from hosts.base import DEFAULT_TIMEOUT, Result
+from infra.roles.docker.client import EngineState
+from infra.roles.docker.packages import ENGINE, LOOK_FOR
+from infra.roles.images import ship as image_ship
+from infra.roles.images.ship import ImagesShipped, known_chains
 from tests.fakes import FakeHost
 from tests.unit.infra.image_archives import FORMS, TAG, A, B, C, chains_of, digest_of, entries_of, load
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.errors import HostError
-from infra.operations.image_ship import chain_ids, copy_without, files_not_needed
+from core.errors import HostError
+from infra.roles.images.ship import chain_ids, copy_without, files_not_needed
 from tests.unit.infra.image_archives import (
     FORMS,
     TAG,

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from infra.errors import CannotKnow, HostError
-from infra.operations import image_build, image_ship
-from infra.operations.engine_client import EngineState
-from infra.operations.engine_packages import ENGINE, LOOK_FOR
-from infra.operations.image_build import BaseThere, ImagesBuilt
-from infra.operations.image_recipe import OfficialImages, debootstrap_base, image_tags, official_base
-from infra.operations.image_ship import ImagesShipped
-from infra.roles import images as module
-from infra.roles.images import ImageOrigin, Way, settle_images, shipped_images_role
-from infra.settings import REPOSITORY, Settings
+from core.errors import CannotKnow, HostError
+from core.repository import REPOSITORY
+from infra.config.settings import Settings
+from infra.roles.docker.client import EngineState
+from infra.roles.docker.packages import ENGINE, LOOK_FOR
+from infra.roles.images import build as image_build
+from infra.roles.images import role as module
+from infra.roles.images import ship as image_ship
+from infra.roles.images.build import BaseThere, ImagesBuilt
+from infra.roles.images.role import ImageOrigin, Way, settle_images, shipped_images_role
+from infra.roles.images.ship import ImagesShipped
+from infra.roles.images.tags import OfficialImages, debootstrap_base, image_tags, official_base
 from tests.fakes import FakeHost
 from tests.unit.infra.deploy_bench import Engine, quiet
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.inventory import Inventory, load_inventory
-from infra.inventory_schema import HostSettings, setting_fields
-from infra.settings import REPOSITORY, Settings
+from core.errors import SettingsError
+from core.repository import REPOSITORY
+from infra.config.host_settings import HostSettings, setting_fields
+from infra.config.inventory import Inventory, load_inventory
+from infra.config.settings import Settings
 
 
 def written(folder: Path, text: str) -> Path:

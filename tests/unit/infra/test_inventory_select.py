@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.inventory import Inventory, load_inventory
+from core.errors import SettingsError
+from infra.config.inventory import Inventory, load_inventory
 
 TEXT = """
 defaults: {user: ana, data: /NAS/set}

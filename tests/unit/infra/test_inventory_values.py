@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from infra.inventory_schema import HostSettings, in_words
-from infra.inventory_values import Target, nearest, parse_target
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
+from infra.config.host_settings import HostSettings, in_words
+from infra.config.value_types import Target, nearest, parse_target
 
 
 def host(**settings: object) -> HostSettings:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.inventory_yaml import parse_yaml
+from core.errors import SettingsError
+from core.strict_yaml import parse_yaml
 
 
 def test_words_and_numbers_are_what_they_look_like() -> None:

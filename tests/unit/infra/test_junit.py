@@ -9,10 +9,10 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.errors import LabelrigError
-from infra.junit import as_junit
-from infra.report import Report
-from infra.results import HostResult, as_json, recap
+from core.errors import LabelrigError
+from core.junit import as_junit
+from core.report import Report
+from core.results import HostResult, as_json, recap
 
 
 def good() -> HostResult:

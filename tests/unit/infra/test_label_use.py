@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.labelstudio.inside.labels import _renamed, _renamed_counts
-from infra.labelstudio.label_use import (
+from core.errors import SettingsError
+from labelstudio.inside.labels import _renamed, _renamed_counts
+from labelstudio.label_use import (
     Rename,
     Use,
     check_renames,

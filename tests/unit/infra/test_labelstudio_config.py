@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.labelstudio.config import load_labeling, load_project, load_projects
-from infra.labelstudio.labeling_xml import LabelingConfig
-from infra.labelstudio.wanted_tasks import wanted_tasks
-from infra.settings import REPOSITORY
+from core.errors import SettingsError
+from core.repository import REPOSITORY
+from labelstudio.config import load_labeling, load_project, load_projects
+from labelstudio.labeling_xml import LabelingConfig
+from labelstudio.wanted_tasks import wanted_tasks
 
 LABELS = (
     "First-Responder",

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.errors import LabelStudioError, SettingsError
-from infra.labelstudio.label_use import Rename
-from infra.labelstudio.labeling_xml import labeling_config, parse_xml
-from infra.operations.labeling_applied import Migration
-from infra.operations.project import MembersKnown, ProjectPresent
-from infra.settings import REPOSITORY
+from core.errors import LabelStudioError, SettingsError
+from core.repository import REPOSITORY
+from infra.roles.project.labeling import Migration
+from infra.roles.project.project import MembersKnown, ProjectPresent
+from labelstudio.label_use import Rename
+from labelstudio.labeling_xml import labeling_config, parse_xml
 from tests.unit.infra.labelstudio_bench import BACKEND, Bench
 from tests.unit.infra.labelstudio_fake import (
     BANNED,
@@ -224,7 +224,7 @@ def test_a_title_that_differs_is_another_project(bench: Bench) -> None:
 
 def test_importing_the_stage_does_not_import_the_sdk() -> None:
     """It takes seconds, and `./inv` must start in under one."""
-    code = "import sys, infra.roles.project, infra.roles.verify; sys.exit('label_studio_sdk' in sys.modules)"
+    code = "import sys; from infra.roles.project import role, verify; sys.exit('label_studio_sdk' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)
 
 

@@ -10,14 +10,14 @@ import pytest
 from label_studio_sdk.converter.brush import mask2rle
 from PIL import Image
 
-from infra.errors import LabelrigError
-from infra.labelstudio.config import load_labeling
-from infra.labelstudio.image_files import path_in
-from infra.labelstudio.labeling_xml import LabelingConfig
-from infra.labelstudio.masks import intersection_over_union, masks_in
-from infra.labelstudio.prompts import box_regions, click_regions
-from infra.labelstudio.truth import truth_of
-from infra.settings import REPOSITORY
+from core.errors import LabelrigError
+from core.repository import REPOSITORY
+from labelstudio.config import load_labeling
+from labelstudio.image_files import path_in
+from labelstudio.labeling_xml import LabelingConfig
+from labelstudio.masks import intersection_over_union, masks_in
+from labelstudio.prompts import box_regions, click_regions
+from labelstudio.truth import truth_of
 
 SIZE_WH = (640, 480)
 

@@ -9,14 +9,14 @@ from collections.abc import Collection
 import httpx
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.hosts.base import Result
-from infra.labelstudio.access import Access
-from infra.labelstudio.answers import NoAnswer
-from infra.labelstudio.session import SignInRefused, reset_password, sign_in, token_works
-from infra.operation import converge
-from infra.operations.apikey import ApiKeyPresent
-from infra.report import Report
+from core.errors import LabelStudioError
+from core.operation import converge
+from core.report import Report
+from hosts.base import Result
+from infra.roles.project.token import ApiKeyPresent
+from labelstudio.access import Access
+from labelstudio.answers import NoAnswer
+from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 from tests.fakes import FakeHost
 from tests.unit.infra.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio, jwt
 

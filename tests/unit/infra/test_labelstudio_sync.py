@@ -7,8 +7,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.operation import converge
+from core.errors import LabelStudioError
+from core.operation import converge
 from tests.unit.infra.labelstudio_bench import FIND, Bench
 from tests.unit.infra.labelstudio_fake import ROOT
 

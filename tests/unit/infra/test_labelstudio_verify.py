@@ -14,14 +14,15 @@ import pytest
 from label_studio_sdk.converter.brush import mask2rle
 from PIL import Image
 
-from infra.errors import ProofFailed
-from infra.folders import ImageFolder
-from infra.labelstudio.access import Access
-from infra.labelstudio.config import load_project
-from infra.report import Report
-from infra.roles.project import ProjectContext
-from infra.roles.verify import Proof, verify
-from infra.settings import REPOSITORY, load_settings
+from core.errors import ProofFailed
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.config.settings import load_settings
+from infra.roles.project.role import ProjectContext
+from infra.roles.project.verify import Proof, verify
+from infra.roles.stack.image_folders import ImageFolder
+from labelstudio.access import Access
+from labelstudio.config import load_project
 from tests.fakes import FakeHost
 from tests.unit.infra.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio
 from tests.unit.infra.test_labelstudio_session import Container

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import ConnectFailed, ConnectionLost, LabelrigError, LockHeld
-from infra.host_script import run_script
-from infra.hosts.base import Host, Result
-from infra.hosts.local import LocalHost
-from infra.lock import HostLock
-from infra.report import Report
+from core.errors import ConnectFailed, ConnectionLost, LabelrigError, LockHeld
+from core.report import Report
+from hosts.base import Host, Result
+from hosts.local import LocalHost
+from infra.releases.lock import HostLock
+from infra.releases.scripts import run_script
 from tests.unit.infra.lock_bench import alice, bob, ended_process, entries, leave, lock
 
 

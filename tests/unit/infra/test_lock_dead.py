@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import LockHeld
-from infra.host_script import run_script
-from infra.hosts.base import Host
-from infra.hosts.local import LocalHost
-from infra.lock import HostLock
-from infra.lock_owner import Machine, process_started, this_machine
-from infra.report import Report
+from core.errors import LockHeld
+from core.report import Report
+from hosts.base import Host
+from hosts.local import LocalHost
+from infra.releases.lock import HostLock
+from infra.releases.lock_owner import Machine, process_started, this_machine
+from infra.releases.scripts import run_script
 from tests.unit.infra.lock_bench import LAPTOP, alice, bob, ended_process, entries, leave, lock
 
 

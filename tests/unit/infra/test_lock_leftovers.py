@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosts.base import Host
-from infra.hosts.local import LocalHost
-from infra.leftovers import wait_for_leftovers
-from infra.report import Report
+from core.report import Report
+from hosts.base import Host
+from hosts.local import LocalHost
+from infra.releases.leftovers import wait_for_leftovers
 
 Start = Callable[..., subprocess.Popen[bytes]]
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra import lock_owner
-from infra.lock_owner import ci_run, parse_owner, process_lives, process_started, this_machine, this_run, who
+from infra.releases import lock_owner
+from infra.releases.lock_owner import ci_run, parse_owner, process_lives, process_started, this_machine, this_run, who
 from tests.unit.infra.lock_bench import LAPTOP, alice, bob
 
 GITHUB = {"GITHUB_REPOSITORY": "lab/rig", "GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_ACTOR": "ana"}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import LabelrigError, SettingsError
-from infra.logs import logs
-from infra.settings import REPOSITORY
+from core.errors import LabelrigError, SettingsError
+from core.repository import REPOSITORY
+from infra.doctor.logs import logs
 from tests.unit.infra.doctor_bench import COMPOSE, FILES, DoctorBench
 
 LOGS = (*COMPOSE, *FILES, "logs", "--no-color", "--timestamps")
@@ -86,8 +86,9 @@ def test_ctrl_c_ends_what_follows(tmp_path: Path) -> None:
     script.write_text(
         # Whoever starts the tests in the background has them ignore it.
         "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from infra.hosts.local import LocalHost\nfrom infra.logs import logs\nfrom infra.settings import Settings\n"
-        "from infra.site import Site\n"
+        "from hosts.local import LocalHost\nfrom infra.doctor.logs import logs\n"
+        "from infra.config.settings import Settings\n"
+        "from infra.stack.site import Site\n"
         f"site = Site(LocalHost(), Settings(), {str(tmp_path)!r}, {str(tmp_path)!r}, 'x', Settings)\n"
         "try:\n    logs(site, follow=True, out=lambda line: print(line, flush=True))\n"
         "except KeyboardInterrupt:\n    sys.exit(130)\n"

@@ -4,11 +4,11 @@ import io
 
 import pytest
 
-from infra.errors import LabelrigError
-from infra.operations import model_files
-from infra.operations.model_files import ModelChoice, choose_model, demo_notice
-from infra.report import Report
-from infra.settings import Settings
+from core.errors import LabelrigError
+from core.report import Report
+from infra.config.settings import Settings
+from infra.roles.stack import model as model_files
+from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
 from tests.fakes import FakeHost
 
 IMAGE = "labelrig/sam2:1"

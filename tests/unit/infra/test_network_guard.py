@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from infra.network_guard import RESERVED, banned_subnets, gateway_of
+from infra.roles.stack.banned_subnets import RESERVED, banned_subnets, gateway_of
 
 SUBNET = "172.31.250.0/24"
 

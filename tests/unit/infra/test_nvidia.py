@@ -10,11 +10,13 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from infra.errors import CommandTimedOut, HostError, PreflightError
-from infra.operations.daemon_config import owed_file
-from infra.operations.engine_apt import ENVIRONMENT, NO_CACHE, OPTIONS
-from infra.operations.image_recipe import pinned_version
-from infra.operations.nvidia_choice import (
+from core.errors import CommandTimedOut, HostError, PreflightError
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.roles.docker.apt import ENVIRONMENT, NO_CACHE, OPTIONS
+from infra.roles.docker.daemon_json import owed_file
+from infra.roles.images.tags import pinned_version
+from infra.roles.nvidia.choice import (
     CAPABILITY_NEEDED,
     DRIVER_NEEDED,
     TORCH_BUILDS,
@@ -22,8 +24,8 @@ from infra.operations.nvidia_choice import (
     GpuState,
     judge,
 )
-from infra.operations.nvidia_devices import LINK, MISSING_SCRIPT, RULE, RULE_FILE
-from infra.operations.nvidia_facts import (
+from infra.roles.nvidia.devices import LINK, MISSING_SCRIPT, RULE, RULE_FILE
+from infra.roles.nvidia.facts import (
     CAPABILITY,
     FIELDS,
     LIBRARY_SCRIPT,
@@ -35,16 +37,14 @@ from infra.operations.nvidia_facts import (
     smi_query,
     version_numbers,
 )
-from infra.operations.nvidia_toolkit import (
+from infra.roles.nvidia.role import choose_gpu, nvidia_role
+from infra.roles.nvidia.toolkit import (
     KEYRING_FILE,
     SOURCE_FILE,
     ToolkitInstalled,
     ToolkitSource,
     new_enough,
 )
-from infra.report import Report
-from infra.roles.nvidia import choose_gpu, nvidia_role
-from infra.settings import REPOSITORY
 from tests.fakes import FakeHost
 from tests.nvidia_shim.keys import OTHER_FINGERPRINT, OTHER_KEY, TEST_FINGERPRINT, TEST_KEY
 

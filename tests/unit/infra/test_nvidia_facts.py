@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.operations.nvidia_facts import Gpu, parse_devices, parse_gpus, parse_library, parse_module, version_numbers
+from infra.roles.nvidia.facts import Gpu, parse_devices, parse_gpus, parse_library, parse_module, version_numbers
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from infra.errors import HostError
-from infra.operations.nvidia_key import LARGEST_KEY, checked_keyring, dearmored, fetch_key, fingerprints
+from core.errors import HostError
+from infra.roles.nvidia.key import LARGEST_KEY, checked_keyring, dearmored, fetch_key, fingerprints
 from tests.nvidia_shim.keys import OTHER_FINGERPRINT, OTHER_KEY, TEST_FINGERPRINT, TEST_KEY
 
 URL = "https://mirror.lab/gpgkey"

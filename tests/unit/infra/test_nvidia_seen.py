@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.errors import CannotKnow, CommandTimedOut, HostError
-from infra.operations.nvidia_facts import FIELDS, Gpu, smi_query
-from infra.operations.nvidia_seen import BARE, TORCH_CUDA, VISIBLE, GpuSeenInContainer, read_torch_cuda
+from core.errors import CannotKnow, CommandTimedOut, HostError
+from infra.roles.nvidia.container_check import BARE, TORCH_CUDA, VISIBLE, GpuSeenInContainer, read_torch_cuda
+from infra.roles.nvidia.facts import FIELDS, Gpu, smi_query
 from tests.fakes import FakeHost
 
 IMAGE = "labelrig/sam2:1"

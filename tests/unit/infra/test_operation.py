@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from infra.errors import CannotKnow, HostError, LabelrigError, NotConverged
-from infra.operation import Applier, Change, Operation, Previewer, converge
-from infra.report import Report
+from core.errors import CannotKnow, HostError, LabelrigError, NotConverged
+from core.operation import Applier, Change, Operation, Previewer, converge
+from core.report import Report
 
 
 class Switch:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.errors import CommandTimedOut
-from infra.operations.engine_apt import NO_CACHE
-from infra.operations.outbound import outbound_problems, package_server
+from core.errors import CommandTimedOut
+from infra.roles.docker.apt import NO_CACHE
+from infra.roles.preflight.outbound import outbound_problems, package_server
 from tests.fakes import FakeHost
 
 FIELDS = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"

@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from infra.dotenv_file import parse_env_text, update_env_file
-from infra.hosts.local import LocalHost
-from infra.operation import converge
-from infra.operations.model_files import _place
-from infra.operations.secrets_made import SecretsMade
-from infra.settings import Settings
+from core.operation import converge
+from hosts.local import LocalHost
+from infra.config.dotenv import parse_env_text, update_env_file
+from infra.config.settings import Settings
+from infra.roles.stack.model import _place
+from infra.roles.stack.secrets import SecretsMade
 from tests.recorder import RecordingHost
 from tests.unit.infra.deploy_bench import LabHost, quiet
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.preannotate.boxes import Box, BoxFile, matched, with_labels
-from infra.preannotate.coco import read_coco
-from infra.preannotate.drawn import boxes_in, newest
-from infra.preannotate.yolo import read_yolo
+from core.errors import SettingsError
+from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
+from dataset.preannotate.coco import read_coco
+from dataset.preannotate.drawn import boxes_in, newest
+from dataset.preannotate.yolo import read_yolo
 
 COCO: dict[str, Any] = {
     "images": [{"id": 7, "file_name": "vuelo ñ/a.png", "width": 200, "height": 100}],

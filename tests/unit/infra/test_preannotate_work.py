@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.hosts.base import Result, check_exit_code
-from infra.labelstudio.bulk import add_predictions
-from infra.labelstudio.models import Project
-from infra.preannotate.boxes import Box
-from infra.preannotate.work import TASKS_AT_A_TIME, Preannotation, TaskState, labels_of, states
-from infra.report import Report
+from core.errors import LabelStudioError
+from core.report import Report
+from dataset.preannotate.boxes import Box
+from dataset.preannotate.work import TASKS_AT_A_TIME, Preannotation, TaskState, labels_of, states
+from hosts.base import Result, check_exit_code
+from labelstudio.bulk import add_predictions
+from labelstudio.models import Project
 from tests.unit.infra.labelstudio_bench import Bench
 
 VERSION = "demo@1"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosts.local import LocalHost
-from infra.operations import preflight as checks
-from infra.operations.data_folder import FolderCheck, check_folder
+from hosts.local import LocalHost
+from infra.roles.preflight import checks
+from infra.roles.preflight.data_folder import FolderCheck, check_folder
 
 BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n'
 # Two routes as /proc/net/route shows them: the default one, and 172.31.0.0/16 on eth1.

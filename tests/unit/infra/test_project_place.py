@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.folders import DEMO, ImageFolder, render_folders
-from infra.labelstudio.access import Access
-from infra.labelstudio.config import load_project
-from infra.projects.place import Place
-from infra.report import Report
-from infra.settings import REPOSITORY, Settings
-from infra.site import Site
+from core.errors import SettingsError
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.config.settings import Settings
+from infra.fleet.place import Place
+from infra.roles.stack.image_folders import DEMO, ImageFolder, render_folders
+from infra.stack.site import Site
+from labelstudio.access import Access
+from labelstudio.config import load_project
 from tests.fakes import FakeHost
 
 FLIGHT = ImageFolder("flight", "/nas/flight")

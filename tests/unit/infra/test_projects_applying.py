@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import LabelStudioError, SettingsError
-from infra.labelstudio.access import Access
-from infra.labelstudio.versions import read_versions
-from infra.operations.labeling_applied import Migration
+from core.errors import LabelStudioError, SettingsError
+from core.repository import REPOSITORY
+from infra.fleet.place import Place
 from infra.projects import applying
-from infra.projects.place import Place
-from infra.settings import REPOSITORY
+from infra.roles.project.labeling import Migration
+from labelstudio.access import Access
+from labelstudio.versions import read_versions
 from tests.unit.infra.labelstudio_bench import Bench
 from tests.unit.infra.test_project_place import place
 

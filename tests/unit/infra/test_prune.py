@@ -10,8 +10,8 @@ from docker.errors import APIError
 
 from infra.deploy import prune as module
 from infra.deploy.prune import prune
-from infra.release_manifest import ImageRef
-from infra.releases import Releases
+from infra.releases.manifest import ImageRef
+from infra.releases.store import Releases
 from tests.unit.infra.deploy_bench import Engine, LabHost, deployment, quiet
 from tests.unit.infra.release_bench import FACTS, NOW, files
 

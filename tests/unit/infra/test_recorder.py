@@ -14,21 +14,24 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.operation import Previewer
+from core.report import Report
+from hosts.local import LocalHost
 from infra.database.state import POSTGRES_STATE
-from infra.host_script import FOLDER, run_script
-from infra.hosts.local import LocalHost
-from infra.operation import Previewer
-from infra.operations import data_folder, folders_there, nvidia_facts, preflight
-from infra.operations.backend_key import KEY_FILE, WRITE
-from infra.operations.compose_cli import PLUGIN_PATHS
-from infra.operations.data_folder import check_folder
-from infra.operations.engine_apt import NO_CACHE, read_sources
-from infra.operations.folders_there import FolderThere
-from infra.operations.nvidia_facts import FIELDS, read_gpu, smi_query
-from infra.operations.preflight import read_disk
-from infra.releases import ReleaseActive, Releases
-from infra.report import Report
-from infra.roles.gate import ASK_BACKEND
+from infra.releases.scripts import FOLDER, run_script
+from infra.releases.store import ReleaseActive, Releases
+from infra.roles.docker.apt import NO_CACHE, read_sources
+from infra.roles.docker.compose import PLUGIN_PATHS
+from infra.roles.nvidia import facts as nvidia_facts
+from infra.roles.nvidia.facts import FIELDS, read_gpu, smi_query
+from infra.roles.preflight import checks as preflight
+from infra.roles.preflight import data_folder
+from infra.roles.preflight.checks import read_disk
+from infra.roles.preflight.data_folder import check_folder
+from infra.roles.project.backend_token import KEY_FILE, WRITE
+from infra.roles.project.gate import ASK_BACKEND
+from infra.roles.stack import folders_on_host as folders_there
+from infra.roles.stack.folders_on_host import FolderThere
 from tests.read_only import is_read_only, is_reading_request
 from tests.recorder import Call, RecordingHost, changes_in
 from tests.unit.infra.lock_bench import lock

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.database.state import DatabaseState
-from infra.deploy import recovery
-from infra.deploy.deployment import Deployment
-from infra.deploy.recovery import put_back, roll_back, site_of_release
-from infra.errors import (
+from core.errors import (
     ConnectionLost,
     HostError,
     LabelrigError,
@@ -21,10 +17,14 @@ from infra.errors import (
     RolledBack,
     SudoRefused,
 )
-from infra.release_manifest import Gate, Release
-from infra.releases import Releases
-from infra.rendering import RenderedFile
-from infra.report import Report
+from core.report import Report
+from infra.database.state import DatabaseState
+from infra.deploy import recovery
+from infra.deploy.deployment import Deployment
+from infra.deploy.recovery import put_back, roll_back, site_of_release
+from infra.releases.manifest import Gate, Release
+from infra.releases.store import Releases
+from infra.roles.stack.render import RenderedFile
 from tests.unit.infra.deploy_bench import Engine, LabHost, deployment, quiet, shown
 from tests.unit.infra.release_bench import FACTS, NOW, SQLITE, files
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import LabelrigError
-from infra.hosts.base import Host
-from infra.hosts.local import LocalHost
-from infra.operation import Previewer, converge
-from infra.release_files import packed
-from infra.release_manifest import FileFacts, ImageRef
-from infra.releases import WRITE, ReleaseActive, Releases
-from infra.rendering import RenderedFile
-from infra.report import Report
+from core.errors import LabelrigError
+from core.operation import Previewer, converge
+from core.report import Report
+from hosts.base import Host
+from hosts.local import LocalHost
+from infra.releases.archive import packed
+from infra.releases.manifest import FileFacts, ImageRef
+from infra.releases.store import WRITE, ReleaseActive, Releases
+from infra.roles.stack.render import RenderedFile
 from tests.unit.infra.release_bench import FACTS, SECRET, SQLITE, Clock, files
 
 

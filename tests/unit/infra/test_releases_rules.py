@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import LabelrigError
 from infra.database.state import DatabaseState
-from infra.errors import LabelrigError
-from infra.release_manifest import Gate, Release, ReleaseId, newest_passed, next_id, prunable
-from infra.releases import Found
-from infra.rollback import check_rollback
+from infra.releases.manifest import Gate, Release, ReleaseId, newest_passed, next_id, prunable
+from infra.releases.rollback_check import check_rollback
+from infra.releases.store import Found
 from tests.unit.infra.release_bench import FACTS, SQLITE, release
 
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))

@@ -10,14 +10,15 @@ import yaml
 from pydantic import SecretStr
 
 from backend.settings import Settings as BackendSettings
-from infra.backend_settings import PASSED_ON
-from infra.folders import ImageFolder
-from infra.operation import converge
-from infra.operations.files import FilesWritten, masked_diff
-from infra.rendering import COMPOSE_SOURCES, StackFiles, render_stack, stack_values
-from infra.report import Report
-from infra.settings import REPOSITORY, Settings, setting_names
-from infra.site import Site
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.config.backend import PASSED_ON
+from infra.config.settings import Settings, setting_names
+from infra.roles.stack.files import FilesWritten, masked_diff
+from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.render import COMPOSE_SOURCES, StackFiles, render_stack, stack_values
+from infra.stack.site import Site
 from tests.fakes import FakeHost
 
 SETTINGS = Settings.model_validate(

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from infra.report import Report
+from core.report import Report
 
 
 class Terminal(io.StringIO):

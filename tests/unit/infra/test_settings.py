@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.settings import Settings, load_settings, missing_secrets
+from core.errors import SettingsError
+from infra.config.settings import Settings, load_settings, missing_secrets
 
 
 @pytest.fixture

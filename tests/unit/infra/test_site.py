@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.errors import SettingsError
-from infra.folders import ImageFolder
-from infra.hosts.local import LocalHost
-from infra.operations.image_build import ImageSet
-from infra.operations.image_recipe import Base
-from infra.report import Report
-from infra.settings import REPOSITORY, Settings
-from infra.site import Site, local_site, read_secrets, rendered, state_folder, with_secrets
+from core.errors import SettingsError
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.settings import Settings
+from infra.roles.images.build import ImageSet
+from infra.roles.images.tags import Base
+from infra.roles.stack.image_folders import ImageFolder
+from infra.stack.site import Site, local_site, read_secrets, rendered, state_folder, with_secrets
 from tests.fakes import FakeHost
 
 SECRETS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import FileAccessError
-from infra.hosts.known_hosts import KnownHosts, known_name, parse_known_hosts
+from core.errors import FileAccessError
+from hosts.known_hosts import KnownHosts, known_name, parse_known_hosts
 
 FILE = Path("/home/ana/.ssh/known_hosts")
 BLOB = base64.b64encode(b"a key").decode()

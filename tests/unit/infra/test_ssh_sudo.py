@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from infra.errors import SudoRefused
-from infra.hosts.ssh_channel import Ended
-from infra.hosts.sudo import (
+from core.errors import SudoRefused
+from hosts.ssh_channel import Ended
+from hosts.sudo import (
     AS_USER,
     ASKS,
     FIND_OUT,

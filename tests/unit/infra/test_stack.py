@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from infra.errors import HostError, LabelrigError
-from infra.operations.compose_cli import Compose
-from infra.operations.stack import StackRunning
-from infra.report import Report
+from core.errors import HostError, LabelrigError
+from core.report import Report
+from infra.roles.docker.compose import Compose
+from infra.roles.stack.containers import StackRunning
 from tests.fakes import FakeHost
 
 HASHES = "label-studio aaa\nsam2 bbb\n"

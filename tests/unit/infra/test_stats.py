@@ -14,11 +14,11 @@ from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 from PIL import Image
 
-from infra.stats.collect import BINS, SHOWN_IMAGES, Collector, Example, as_facts, table
-from infra.stats.command import label_colours
-from infra.stats.page import Picture, render
-from infra.stats.shapes import shapes_in
-from infra.stats.thumbnails import rgb, thumbnail
+from dataset.stats.collect import BINS, SHOWN_IMAGES, Collector, Example, as_facts, table
+from dataset.stats.command import label_colours
+from dataset.stats.page import Picture, render
+from dataset.stats.shapes import shapes_in
+from dataset.stats.thumbnails import rgb, thumbnail
 
 WIDTH, HEIGHT = 100, 50
 AT = ("image", 0)

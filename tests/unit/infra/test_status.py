@@ -11,15 +11,11 @@ import httpx
 import pytest
 from docker.errors import APIError
 
+from core.errors import HostError
+from core.report import Report
 from infra.doctor import inside
-from infra.errors import HostError
-from infra.labelstudio.session import http_client
-from infra.operations.compose_cli import CANDIDATES
-from infra.operations.nvidia_facts import smi_query
-from infra.operations.preflight import Disk
-from infra.report import Report
-from infra.status import GPU_FIELDS, how_to_open, read_backend, read_container, read_gpus, status
-from infra.status_parts import (
+from infra.doctor.status import GPU_FIELDS, how_to_open, read_backend, read_container, read_gpus, status
+from infra.doctor.status_model import (
     BackendStatus,
     CacheStatus,
     ContainerStatus,
@@ -28,6 +24,10 @@ from infra.status_parts import (
     StackStatus,
     Unknown,
 )
+from infra.roles.docker.compose import CANDIDATES
+from infra.roles.nvidia.facts import smi_query
+from infra.roles.preflight.checks import Disk
+from labelstudio.session import http_client
 from tests.fakes import FakeHost
 from tests.unit.infra.doctor_bench import HEALTH, DoctorBench, FakeContainer, FakeExec
 
@@ -163,10 +163,10 @@ def test_a_dead_engine_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> No
     bench = DoctorBench()
     bench.engine.error = APIError("gone")
     answer = httpx.MockTransport(lambda _request: httpx.Response(200, json={"release": "1.23.2"}))
-    monkeypatch.setattr("infra.status.engine_client", lambda _host, _timeout: bench.engine)
-    monkeypatch.setattr("infra.status.reached", lambda _site: nullcontext("http://ls.test"))
-    monkeypatch.setattr("infra.status.http_client", lambda url: http_client(url, answer))
-    monkeypatch.setattr("infra.status.read_disk", lambda _host, path: Disk(path, "/dev/sda1", 5 << 30))
+    monkeypatch.setattr("infra.doctor.status.engine_client", lambda _host, _timeout: bench.engine)
+    monkeypatch.setattr("infra.doctor.status.reached", lambda _site: nullcontext("http://ls.test"))
+    monkeypatch.setattr("infra.doctor.status.http_client", lambda url: http_client(url, answer))
+    monkeypatch.setattr("infra.doctor.status.read_disk", lambda _host, path: Disk(path, "/dev/sda1", 5 << 30))
     bench.host.script(*smi_query(GPU_FIELDS), exit_code=127)
     for candidate in CANDIDATES:
         bench.host.script(*candidate, "version", "--short", exit_code=1)

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from infra import test_needs
-from infra.report import Report
-from infra.test_needs import install_test_needs, missing_packages
+from core.report import Report
+from infra.dev import test_needs
+from infra.dev.test_needs import install_test_needs, missing_packages
 from tests.fakes import FakeHost
 
 

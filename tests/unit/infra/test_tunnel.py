@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from infra.errors import ConnectFailed, ConnectionLost, HostError, HostKeyRefused
-from infra.hosts.base import Result
-from infra.report import Report
-from infra.site import Site
-from infra.tunnel import Pace, tunnel
+from core.errors import ConnectFailed, ConnectionLost, HostError, HostKeyRefused
+from core.report import Report
+from hosts.base import Result
+from infra.doctor.tunnel import Pace, tunnel
+from infra.stack.site import Site
 from tests.fakes import FakeHost
 from tests.machine import free_port
 from tests.unit.infra.doctor_bench import DoctorBench

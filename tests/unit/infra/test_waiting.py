@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.errors import WaitTimeout
-from infra.waiting import wait_for
+from core.errors import WaitTimeout
+from core.waiting import wait_for
 
 
 class FakeClock:

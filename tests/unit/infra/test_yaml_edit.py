@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from infra.errors import SettingsError
+from core.errors import SettingsError
 from infra.projects.yaml_edit import with_value
 
 TEXT = """# kept

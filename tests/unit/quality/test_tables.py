@@ -7,10 +7,10 @@ import pytest
 
 from backend.segmenter import Prompts
 from demo.scenes import STYLES, draw_scene
-from quality import prompt_kinds, small_objects, tables
-from quality.__main__ import DOCUMENT
-from quality.pipeline import Whole, demo_segmenter, prompts
-from quality.small_objects import Looked
+from tools.quality import prompt_kinds, small_objects, tables
+from tools.quality.__main__ import DOCUMENT
+from tools.quality.pipeline import Whole, demo_segmenter, prompts
+from tools.quality.small_objects import Looked
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +95,4 @@ def test_the_document_has_both_tables() -> None:
     text = DOCUMENT.read_text()
     assert tables.put_into(text, {"prompts": "", "crops": ""}) != text
     for row in prompt_kinds.ROWS.values():
-        assert f"| {row} |" in text, f"{row}: run `python -m quality --update`"
+        assert f"| {row} |" in text, f"{row}: run `python -m tools.quality --update`"

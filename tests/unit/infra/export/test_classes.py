@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.errors import LabelrigError, SettingsError
-from infra.export.classes import Classes, read_classes, write_classes
+from core.errors import LabelrigError, SettingsError
+from dataset.export.classes import Classes, read_classes, write_classes
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True)
 

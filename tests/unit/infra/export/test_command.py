@@ -10,13 +10,13 @@ from typing import Any, get_args
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.export import command
-from infra.export.command import export_project, find_project
-from infra.export.writers.choice import Format
-from infra.importing import command as import_command
-from infra.importing.command import import_into_project
-from infra.settings import REPOSITORY
+from core.errors import SettingsError
+from core.repository import REPOSITORY
+from dataset.export import command
+from dataset.export.command import export_project, find_project
+from dataset.export.writers.choice import Format
+from dataset.importing import command as import_command
+from dataset.importing.command import import_into_project
 from tests.unit.infra.annotated import FUSED, brush, rectangle_mask, url
 from tests.unit.infra.export_bench import ExportBench
 
@@ -101,7 +101,7 @@ def test_every_word_has_its_help() -> None:
 def test_reading_the_help_imports_nothing_heavy() -> None:
     """`./inv --list` reads tasks.py and with it these modules."""
     code = (
-        "import sys; import infra.export.command, infra.importing.command; "
+        "import sys; import dataset.export.command, dataset.importing.command; "
         "sys.exit(any(one in sys.modules for one in ('numpy', 'cv2', 'pycocotools', 'label_studio_sdk', 'ijson')))"
     )
     assert subprocess.run((sys.executable, "-c", code), cwd=REPOSITORY, check=False).returncode == 0

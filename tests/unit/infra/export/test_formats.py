@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.coco import COCO
 
-from infra.export.geometry import filled
-from infra.settings import REPOSITORY
+from core.repository import REPOSITORY
+from dataset.export.geometry import filled
 from tests.unit.infra.annotated import (
     BOXES,
     FUSED,

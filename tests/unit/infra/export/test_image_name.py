@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.export.image_name import FileNames, file_name_of
+from dataset.export.image_name import FileNames, file_name_of
 
 CASES = {
     "/data/local-files/?d=set/a%20b.png": "set/a b.png",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infra.export.labeling import UsedConfig, read_labeling
-from infra.export.regions import Reading, Result, read_results
+from dataset.export.labeling import UsedConfig, read_labeling
+from dataset.export.regions import Reading, Result, read_results
 from tests.unit.infra.annotated import (
     BOXES,
     FUSED,

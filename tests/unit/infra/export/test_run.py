@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.errors import LabelrigError, SettingsError
-from infra.export.selection import Selection, selection
-from infra.labelstudio.models import Project
+from core.errors import LabelrigError, SettingsError
+from dataset.export.selection import Selection, selection
+from labelstudio.models import Project
 from tests.unit.infra.annotated import (
     FUSED,
     OTHER,
@@ -216,7 +216,7 @@ def test_nothing_to_export_is_an_error_with_the_reasons(exports: ExportBench, pr
 
 
 def test_large_masks_are_asked_for_a_few_at_a_time(exports: ExportBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.labelstudio.bulk.CHUNK_BYTES", 4_000)
+    monkeypatch.setattr("labelstudio.bulk.CHUNK_BYTES", 4_000)
     project = exports.server.project(FUSED)
     ragged = np.random.default_rng(0).random((40, 40)) < 0.5
     for number in range(20):

@@ -12,10 +12,10 @@ from label_studio_sdk.converter.brush import mask2rle
 from pycocotools import mask as coco
 
 from backend.geometry.rle import encode_rle as backend_encode
-from infra.export import coco_rle
-from infra.export.geometry import box_xywh, filled
-from infra.export.outline import joined, parts_of, simplified
-from infra.labelstudio.brush_rle import decode_brush, encode_brush
+from dataset.export import coco_rle
+from dataset.export.geometry import box_xywh, filled
+from dataset.export.outline import joined, parts_of, simplified
+from labelstudio.brush_rle import decode_brush, encode_brush
 from tests.unit.infra.export.masks import Mask, objects, speckled
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import SettingsError
-from infra.export.labeling import used_config
-from infra.export.selection import Selection
-from infra.labelstudio.models import Project
-from infra.labelstudio.versions import sha256_of
+from core.errors import SettingsError
+from dataset.export.labeling import used_config
+from dataset.export.selection import Selection
+from labelstudio.models import Project
+from labelstudio.versions import sha256_of
 from tests.unit.infra.annotated import (
     FUSED,
     brush,
@@ -80,8 +80,8 @@ def test_a_configuration_of_nobody_needs_a_place_for_its_numbers(exports: Export
 
 
 def export_without_lock(exports: ExportBench, project: Project) -> None:
-    from infra.export.run import Export
-    from infra.export.writers.choice import ExportOptions
+    from dataset.export.run import Export
+    from dataset.export.writers.choice import ExportOptions
 
     config = used_config(exports.folder, project.label_config, project.title, None, None)
     Export(exports.client, project, config, Selection(), ExportOptions("coco"), exports.folder, exports.report).run(

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from infra.errors import LabelrigError, LabelStudioError, SettingsError
-from infra.labelstudio.models import Project
-from infra.settings import REPOSITORY
+from core.errors import LabelrigError, LabelStudioError, SettingsError
+from core.repository import REPOSITORY
+from labelstudio.models import Project
 from tests.unit.infra.export_bench import ExportBench
 
 
@@ -79,7 +79,7 @@ def test_a_disk_that_refuses_is_told(exports: ExportBench, project: Project, mon
 KILLED = """
     import sys
     from pathlib import Path
-    from infra.export.folder import whole_folder
+    from dataset.export.folder import whole_folder
     with whole_folder(Path(sys.argv[1]), force=False) as folder:
         (folder / "masks").mkdir()
         (folder / "masks" / "half.png").write_bytes(b"half")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.labelstudio.models import Project
+from labelstudio.models import Project
 from tests.unit.infra.export_bench import ExportBench
 from tests.unit.infra.importing.scenes import annotated_project
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.labelstudio.models import Project
+from labelstudio.models import Project
 from tests.unit.infra.annotated import FUSED, brush, ghost, key_point, rectangle_mask, url
 from tests.unit.infra.export_bench import ExportBench
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from infra.errors import LabelrigError, SettingsError
-from infra.labelstudio.models import Project
+from core.errors import LabelrigError, SettingsError
+from labelstudio.models import Project
 from tests.unit.infra.annotated import (
     FUSED,
     brush,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from infra.errors import LabelStudioError
-from infra.export.selection import Selection, selection
-from infra.labelstudio.models import Project
+from core.errors import LabelStudioError
+from dataset.export.selection import Selection, selection
+from labelstudio.models import Project
 from tests.unit.infra.annotated import (
     FUSED,
     OTHER,

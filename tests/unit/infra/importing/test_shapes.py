@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.export.selection import selection
-from infra.labelstudio.models import Project
+from dataset.export.selection import selection
+from labelstudio.models import Project
 from tests.unit.infra.annotated import (
     BOXES,
     FUSED,

@@ -1,0 +1,1 @@
+"""What every wing above uses: errors, reports, results, operations, waiting."""

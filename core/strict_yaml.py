@@ -1,0 +1,95 @@
+"""Reading YAML as people mean it: every key once, and `off`, `no` or 022 are no surprises.
+
+PyYAML reads YAML 1.1, where `gpu: off` is False, `022` is 18 and the second of two equal keys silently wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from core.errors import SettingsError
+
+TEXT_KEY = "tag:yaml.org,2002:str"
+MERGE_KEY = "tag:yaml.org,2002:merge"
+
+
+PLAIN = (
+    ("null", r"^(?:~|null|Null|NULL|)$", ("~", "n", "N", "")),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
+    ("merge", r"^<<$", "<"),
+)
+
+
+def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    by_first: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for kind, pattern, firsts in PLAIN:
+        for first in firsts:
+            by_first.setdefault(first, []).append((f"tag:yaml.org,2002:{kind}", re.compile(pattern)))
+    return by_first
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Knows null, true and false, decimal numbers, merge keys, and text."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+
+def parse_yaml(text: str, origin: str) -> object:
+    """Return what a YAML text holds.
+
+    Args:
+        text: one document.
+        origin: the file's path, for messages.
+
+    Raises:
+        SettingsError: it is no YAML, or names every key that is given twice or is no text, with its line.
+    """
+    try:
+        loader = _PlainLoader(text)
+        node = loader.get_single_node()
+        problems = list(_wrong_keys(node, (), set()))
+        content = None if node is None or problems else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}: "
+        raise SettingsError(f"{origin}: {where}{error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{origin}: is no YAML: {str(error).splitlines()[0]}") from None
+    if problems:
+        raise SettingsError(f"{origin}: " + "; ".join(problems))
+    return content
+
+
+def _wrong_keys(node: Node | None, above: tuple[Node, ...], seen: set[int]) -> Iterator[str]:
+    """Walk a tree that anchors may have made a graph; each node is looked at once."""
+    if any(node is one for one in above):
+        yield f"line {_line(above[-1])}: an anchor holds itself"
+        return
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    below: list[Node] = []
+    if isinstance(node, SequenceNode):
+        below = list(node.value)
+    elif isinstance(node, MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            below.append(value)
+            if not isinstance(key, ScalarNode) or key.tag not in (TEXT_KEY, MERGE_KEY):
+                yield f"line {_line(key)}: a key must be text; put it in quotes"
+            elif key.value in lines:
+                yield f"line {_line(key)}: {key.value} is given twice (also on line {lines[key.value]})"
+            else:
+                lines[key.value] = _line(key)
+    for one in below:
+        yield from _wrong_keys(one, (*above, node), seen)
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,1 @@
+"""Images in, masks out: everything that handles the contents of a project."""

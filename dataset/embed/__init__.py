@@ -1,0 +1,1 @@
+"""Encode a project's images ahead of the clicks."""

@@ -1,0 +1,137 @@
+"""`./inv embed`: encode the images of a project ahead of the clicks, on the server, while annotators go first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from core.errors import LabelrigError
+from core.report import Report
+from hosts.base import Exec
+from labelstudio.access import Access
+from labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
+
+POLL_SECONDS = 2.0
+ASK_TIMEOUT = 60.0
+LONGEST_SECONDS = 7 * 24 * 3600.0
+SHOWN_FAILURES = 5
+
+
+def project_images(access: Access, title: str) -> list[dict[str, object]]:
+    """The images of all tasks of a project, as the backend's `/embed` takes them.
+
+    Raises:
+        LabelrigError: there is no such project, or no image in it.
+    """
+    client = access.client()
+    found = client.projects(title)
+    if not found:
+        raise LabelrigError(f"Label Studio has no project called {title!r}; `--project` takes the title as it is shown")
+    project = found[0]
+    try:
+        key = labeling_config(project.label_config, parse_xml(project.label_config)).image_key
+    except XmlProblem as problem:
+        raise LabelrigError(f"the labeling configuration of {title!r} cannot be read: {problem}") from None
+    images: list[dict[str, object]] = [
+        {"url": task.image, "task": str(task.id)} for task in client.tasks(project.id, key) if task.image
+    ]
+    if not images:
+        raise LabelrigError(f"the project {title!r} has no images under ${key}")
+    return images
+
+
+def embed(
+    exec_in_backend: Exec,
+    request: dict[str, object],
+    report: Report,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Have the backend encode images, and show how it gets on until it is done.
+
+    The job is the backend's: it goes on when this command is stopped, and the same command finds it again.
+
+    Args:
+        request: body of the backend's `POST /embed`.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        LabelrigError: the backend refuses, the job failed, or images could not be encoded.
+    """
+    job = str(_ask(exec_in_backend, "POST", "/embed", request)["job"])
+    began = clock()
+    while True:
+        state = _ask(exec_in_backend, "GET", f"/embed/{job}")
+        if state["state"] not in ("waiting", "running"):
+            break
+        report.progress(_line(state))
+        if clock() - began > LONGEST_SECONDS:
+            raise LabelrigError(f"the embed job {job} still runs after a week; look at the backend's log")
+        pause(POLL_SECONDS)
+    report.facts["embed"] = state
+    return _outcome(state)
+
+
+def cancel_all(exec_in_backend: Exec) -> int:
+    """End every embed job; what was encoded stays. Returns how many were ended."""
+    jobs = _ask(exec_in_backend, "GET", "/embed")["jobs"]
+    running = [one["id"] for one in jobs if one["state"] in ("waiting", "running")]
+    return sum(bool(_ask(exec_in_backend, "DELETE", f"/embed/{one}")["cancelled"]) for one in running)
+
+
+def _ask(exec_in_backend: Exec, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+    stdin = None if body is None else json.dumps(body).encode()
+    result = exec_in_backend(
+        "python", "-m", "backend.ask", method, path, ok=(0, 1, 2), timeout=ASK_TIMEOUT, stdin=stdin
+    )
+    try:
+        answer = json.loads(result.stdout)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        said = (result.stderr or result.stdout).strip()[-300:]
+        raise LabelrigError(f"the SAM2 backend does not answer {method} {path}: {said}; does the stack run? `./inv up`")
+    if not result.ok:
+        raise LabelrigError(f"the SAM2 backend refuses: {answer.get('detail', answer)}")
+    return answer
+
+
+def _line(state: dict[str, Any]) -> str:
+    done = state["encoded"] + state["skipped"] + state["failed"]
+    parts = [f"embed: {done} of {state['total']} images"]
+    if state["images_per_second"]:
+        parts.append(f"{state['images_per_second']:.2f} a second")
+    if state["eta_seconds"] is not None:
+        parts.append(f"{_duration(state['eta_seconds'])} left")
+    if state["failed"]:
+        parts.append(f"{state['failed']} failed")
+    if state["state"] == "waiting":
+        parts.append("waiting for another job")
+    return ", ".join(parts)
+
+
+def _outcome(state: dict[str, Any]) -> str:
+    text = (
+        f"{state['encoded']} images encoded, {state['skipped']} were there already, {state['failed']} failed, "
+        f"in {_duration(state['seconds'])}"
+    )
+    failures = [f"  {one['image']}: {one['reason']}" for one in state["failures"][:SHOWN_FAILURES]]
+    more = state["failed"] - len(failures)
+    if more > 0:
+        failures.append(f"  and {more} more")
+    if state["state"] == "done" and not state["failed"]:
+        return text
+    why = f": {state['problem']}" if state["problem"] else ""
+    raise LabelrigError("\n".join([f"the embed job is {state['state']}{why}; {text}", *failures]))
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 7200 else f"{whole / 3600:.1f} h"

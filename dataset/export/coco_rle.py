@@ -1,0 +1,101 @@
+"""COCO's run-length code, by pycocotools: column by column, runs of 0 and 1 in turn, beginning with 0.
+
+Not to be mixed up with Label Studio's (`labelstudio.brush_rle`), which goes row by row through RGBA bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from dataset.export.geometry import Mask
+
+
+def compressed(mask: Mask) -> dict[str, Any]:
+    """`{"size": [h, w], "counts": "..."}` with pycocotools' string."""
+    made = coco.encode(np.asfortranarray(mask.view(np.uint8)))
+    return {"size": [int(one) for one in made["size"]], "counts": _text(made["counts"])}
+
+
+def uncompressed(mask: Mask) -> dict[str, Any]:
+    """`{"size": [h, w], "counts": [...]}` with plain numbers, which need no library to be read."""
+    flat = np.asarray(mask).T.reshape(-1)
+    bounds = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], bounds, [flat.size]])).tolist()
+    return {"size": [mask.shape[0], mask.shape[1]], "counts": [0, *runs] if flat[0] else runs}
+
+
+def decoded(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> Mask:
+    """The mask of either form.
+
+    Raises:
+        ValueError: another size than the image's, or the counts do not fill it.
+    """
+    width, height = size_wh
+    numbers = runs(rle, size_wh)
+    values = np.arange(numbers.size) % 2 == 1
+    return np.ascontiguousarray(np.repeat(values, numbers).reshape(width, height).T)
+
+
+def runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> NDArray[np.int64]:
+    """The run lengths of either form, checked: quick, so that a file can be looked through before it is used.
+
+    Raises:
+        ValueError: see `decoded`.
+    """
+    width, height = size_wh
+    size, counts = rle.get("size"), rle.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"the RLE is of size {size}, its image [{height}, {width}]")
+    if isinstance(counts, str):
+        counts = _numbers(counts)
+    if not isinstance(counts, list) or not counts:
+        raise ValueError("the RLE has no counts")
+    numbers = np.asarray(counts, dtype=np.int64)
+    if numbers.ndim != 1 or (numbers < 0).any() or int(numbers.sum()) != width * height:
+        raise ValueError(f"the RLE's counts do not add up to {width * height} pixels")
+    return numbers
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> Mask:
+    """The union of polygons as pycocotools draws them. Each is a flat list `x, y, x, y, ...` in pixels."""
+    width, height = size_wh
+    corners = [list(map(float, one)) for one in polygons]
+    made = coco.merge(coco.frPyObjects(corners, height, width))  # type: ignore[arg-type]  # its stubs know whole numbers
+    return decoded({"size": [height, width], "counts": _text(made["counts"])}, size_wh)
+
+
+def _text(counts: str | bytes) -> str:
+    return counts.decode("ascii") if isinstance(counts, bytes) else counts
+
+
+def _numbers(counts: str) -> list[int]:
+    """The runs of a compressed string: five bits a character, the sixth says that more follow.
+
+    pycocotools would read a string of another length past its end, and its `decode` warns with today's numpy.
+
+    Raises:
+        ValueError: it is no such string.
+    """
+    found: list[int] = []
+    value = shift = 0
+    for code in counts.encode("ascii", errors="replace"):
+        bits = code - 48
+        if not 0 <= bits < 64:
+            raise ValueError("the RLE's counts are no compressed string")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        # From the fourth on, a run is written as the difference to the one before the last.
+        found.append(value + found[-2] if len(found) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("the RLE's counts are cut off")
+    return found

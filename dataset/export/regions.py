@@ -1,0 +1,227 @@
+"""From Label Studio's results to the regions that a person meant: ghosts and prompts removed, labels put together.
+
+A region is one or several results with one id. What the editor of Label Studio 1.23.2 leaves in annotations:
+
+- `brushlabels` (its own labels), or `brush` and `labels` with one id (a palette): one region.
+- a second result with the same id whose type is not the mask's (`keypointlabels` with an RLE in it): a ghost, written
+  when a label of another tag is selected while a suggestion is accepted. Its label is not the mask's.
+- key points, and smart rectangles beside a brush, bitmask or polygon: prompts that stayed when the model failed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dataset.export.geometry import Mask, Points, ellipse_corners, filled, rectangle_corners
+from dataset.export.labeling import SHAPES, Labeling, UsedConfig
+from labelstudio.brush_rle import ALPHA_THRESHOLD, decode_brush
+
+Result = dict[str, Any]
+SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
+
+
+@dataclass(frozen=True)
+class Region:
+    """One object. `value` is Label Studio's, in percent; `kind` is brush, bitmask, polygon, rectangle or ellipse.
+
+    `labels` are those of the mask's own tag or its palette; most formats take the first.
+    """
+
+    id: str
+    kind: str
+    labels: tuple[str, ...]
+    to_name: str
+    item_index: int | None
+    size_wh: tuple[int, int]
+    value: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The first label."""
+        return self.labels[0]
+
+    def points_xy(self) -> Points:
+        """Corners of a polygon, rectangle or ellipse in pixels: ``(N, 2)``.
+
+        Raises:
+            ValueError: numbers are missing, or there are fewer than three corners.
+        """
+        width, height = self.size_wh
+        if self.kind == "polygon":
+            points = np.asarray(self.value.get("points"), dtype=np.float64)
+            if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] != 2 or not np.isfinite(points).all():
+                raise ValueError(f"points: expected (N, 2) numbers with N >= 3, got shape {points.shape}")
+            return np.asarray(points * np.asarray([width, height]) / 100)
+        x, y = self._pixels("x", width), self._pixels("y", height)
+        degrees = float(self.value.get("rotation") or 0.0)
+        if self.kind == "rectangle":
+            return rectangle_corners(x, y, self._pixels("width", width), self._pixels("height", height), degrees)
+        return ellipse_corners(x, y, self._pixels("radiusX", width), self._pixels("radiusY", height), degrees)
+
+    def shape_pixels(self, decimals: int) -> dict[str, float]:
+        """The numbers of a rectangle or an ellipse, in pixels and degrees.
+
+        Raises:
+            ValueError: numbers are missing.
+        """
+        wholes = (*self.size_wh, *self.size_wh)
+        numbers = {name: self._pixels(name, whole) for name, whole in zip(SHAPE_KEYS[self.kind], wholes, strict=True)}
+        numbers["rotation"] = float(self.value.get("rotation") or 0.0)
+        return {name: round(number, decimals) for name, number in numbers.items()}
+
+    def mask(self) -> Mask:
+        """``(H, W)`` bool in the image's own pixels.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        if self.kind == "brush":
+            return decode_brush(self.value.get("rle") or [], self.size_wh)
+        if self.kind == "bitmask":
+            return _bitmask(self.value.get("imageDataURL"), self.size_wh)
+        return filled(self.points_xy(), self.size_wh)
+
+    def _pixels(self, name: str, whole: int) -> float:
+        number = self.value.get(name)
+        if not isinstance(number, int | float) or not np.isfinite(number):
+            raise ValueError(f"{name}: expected a number, got {number!r}")
+        return float(number) * whole / 100
+
+
+@dataclass
+class Reading:
+    """What an annotation's results are: its regions, the results without ghosts and prompts, and what was left out."""
+
+    regions: list[Region] = field(default_factory=list)
+    kept: list[Result] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
+    """Sort out the results of one annotation, in the order in which they were drawn."""
+    reading = Reading()
+    groups: dict[tuple[str, str, object], list[Result]] = {}
+    for number, one in enumerate(results):
+        shape = _shape_of_type(one)
+        if not shape and one.get("type") != "labels":
+            reading.kept.append(one)  # choices, texts, relations: no region, but somebody's answer
+            continue
+        key = (str(one.get("to_name", "")), str(one.get("id") or f"#{number}"), one.get("item_index"))
+        groups.setdefault(key, []).append(one)
+    for group in groups.values():
+        _take(group, config, reading)
+    order = {id(one): number for number, one in enumerate(results)}
+    reading.kept.sort(key=lambda one: order[id(one)])
+    return reading
+
+
+def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
+    true = [one for one in group if _shape_of_type(one) and _shape_of_type(one) == _shape_of_value(_value(one))]
+    palettes = [one for one in group if one.get("type") == "labels"]
+    reading.left_out["ghost"] += len(group) - len(true) - len(palettes)
+    if not true:
+        reading.left_out["label without a shape"] += bool(palettes)
+        return
+    first = true[0]
+    shape = _shape_of_type(first)
+    reason = _not_meant(shape, first, config.labeling)
+    if reason:
+        reading.left_out[reason] += 1
+        return
+    reading.kept += [*true, *palettes]
+    labels = _labels([*true, *palettes])
+    if not labels:
+        reading.left_out["no label"] += 1
+    elif config.strict and not _fits([*true, *palettes], labels, config.labeling):
+        reading.left_out["not in this configuration"] += 1
+    else:
+        size_wh = (_size(first, "original_width"), _size(first, "original_height"))
+        item_index = first.get("item_index")
+        region = Region(
+            id=str(first.get("id", "")),
+            kind=shape,
+            labels=labels,
+            to_name=str(first.get("to_name", "")),
+            item_index=item_index if isinstance(item_index, int) else None,
+            size_wh=size_wh,
+            value=_value(first),
+        )
+        if min(size_wh) < 1:
+            reading.left_out["no image size"] += 1
+        else:
+            reading.regions.append(region)
+
+
+def _not_meant(shape: str, one: Result, labeling: Labeling) -> str:
+    """Why a region is no output, or nothing."""
+    if shape == "keypoint":
+        return "key point"
+    if shape == "vector":
+        return "vector"
+    if shape == "rectangle" and labeling.draws_masks(str(one.get("to_name", ""))):
+        tool = labeling.tool(str(one.get("from_name", "")))
+        if tool is None or tool.smart:
+            return "prompt"
+    return ""
+
+
+def _fits(results: Iterable[Result], labels: Sequence[str], labeling: Labeling) -> bool:
+    tools = [labeling.tool(str(one.get("from_name", ""))) for one in results]
+    return all(tools) and all(tool.offers(label) for tool in tools if tool and tool.labels for label in labels)
+
+
+def _labels(results: Iterable[Result]) -> tuple[str, ...]:
+    found: list[str] = []
+    for one in results:
+        given = _value(one).get(str(one.get("type", "")))
+        found.extend(str(each) for each in (given if isinstance(given, list) else []))
+    return tuple(dict.fromkeys(found))
+
+
+def _shape_of_type(one: Result) -> str:
+    shape = str(one.get("type", "")).removesuffix("labels")
+    return shape if shape in SHAPES else ""
+
+
+def _shape_of_value(value: Mapping[str, Any]) -> str:
+    for name, shape in (("rle", "brush"), ("imageDataURL", "bitmask"), ("vertices", "vector"), ("points", "polygon")):
+        if name in value:
+            return shape
+    if "radiusX" in value:
+        return "ellipse"
+    return "rectangle" if "height" in value else "keypoint"
+
+
+def _bitmask(url: object, size_wh: tuple[int, int]) -> Mask:
+    from PIL import Image
+
+    head, _, body = str(url or "").partition(",")
+    if not head.startswith("data:image/png") or not head.endswith("base64"):
+        raise ValueError("bitmask: expected a PNG as a data URL")
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(body, validate=True)), formats=("PNG",)) as picture:
+            if picture.size != size_wh:
+                raise ValueError(
+                    f"bitmask: expected {size_wh[0]}x{size_wh[1]} pixels, got {'x'.join(map(str, picture.size))}"
+                )
+            return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] >= ALPHA_THRESHOLD)
+    except (binascii.Error, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"bitmask: {error}") from None
+
+
+def _value(one: Result) -> Mapping[str, Any]:
+    value = one.get("value")
+    return value if isinstance(value, Mapping) else {}
+
+
+def _size(one: Result, name: str) -> int:
+    size = one.get(name)
+    return size if isinstance(size, int) else 0

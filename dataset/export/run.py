@@ -1,0 +1,248 @@
+"""`./inv export`: the masks of a project as a folder that other tools load."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import LabelrigError, SettingsError
+from core.report import Report
+from dataset.export.assemble import Assembler
+from dataset.export.classes import FILE as CLASSES_FILE
+from dataset.export.classes import Classes, read_classes, write_classes
+from dataset.export.folder import whole_folder
+from dataset.export.image_name import file_name_of
+from dataset.export.labeling import UsedConfig
+from dataset.export.manifest import Tally, write_manifest
+from dataset.export.selection import Selection
+from dataset.export.sizes import size_of
+from dataset.export.writers.base import ExportTask, Lines, Writer
+from dataset.export.writers.choice import ExportOptions, open_writer
+from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows
+from labelstudio.config import FOLDER
+from labelstudio.models import Project
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written. `problems` are regions and images that could not be exported, in sentences."""
+
+    folder: Path
+    format: str
+    images: int
+    regions: int
+    per_class: dict[str, int]
+    problems: tuple[str, ...]
+    seconds: float
+
+    def sentence(self) -> str:
+        """For people."""
+        classes = ", ".join(f"{label} {number}" for label, number in sorted(self.per_class.items()))
+        what = f"{self.regions} masks on {self.images} images in {self.seconds:.1f} s"
+        missing = f"; {len(self.problems)} could not be exported (see manifest.json)" if self.problems else ""
+        return f"{self.folder}: {self.format}, {what}{f' ({classes})' if classes else ''}{missing}"
+
+
+@dataclass
+class Export:
+    """One export of one project.
+
+    Attributes:
+        client, project: where from.
+        config: by which labeling configuration results are read.
+        selection: which of them.
+        classes_file: the class numbers; None means that of the configuration (see `classes`).
+        repository: holds `labeling_configs`.
+    """
+
+    client: Client
+    project: Project
+    config: UsedConfig
+    selection: Selection
+    options: ExportOptions
+    repository: Path
+    report: Report
+    classes_file: Path | None = None
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def run(self, out: Path) -> ExportSummary:
+        """Write the export to `out`, as a whole or not at all.
+
+        Raises:
+            SettingsError: `out` is there already, or there is no place for the class numbers.
+            LabelrigError: nothing fits the selection, or Label Studio failed. Nothing is left at `out`.
+        """
+        began = time.monotonic()
+        lock = self._lock_file()
+        before = read_classes(lock)
+        own = self.config.labeling.labels
+        self._check_labels([*own, *(one.name for one in before.known)])
+        classes = before.with_labels(own, present=None if self.config.strict else own)
+        tally = Tally()
+        with whole_folder(out, force=self.options.force) as folder:
+            rows = self._rows()
+            writer = open_writer(folder, self.options, self.config.labeling.colours)
+            try:
+                classes = self._write(folder, rows, writer, classes, tally)
+            finally:
+                writer.close()
+            if not tally.images:
+                raise LabelrigError(self._nothing(len(rows), tally))
+            (folder / "classes.json").write_text(classes.as_json(), encoding="utf-8")
+            write_manifest(folder, self._facts(tally, classes, has_pixels=writer.needs_masks))
+            if write_classes(lock, before, classes):
+                self.report.notice(f"{lock} has new class numbers: commit it")
+        summary = ExportSummary(
+            folder=out,
+            format=self.options.format,
+            images=tally.images,
+            regions=sum(tally.regions.values()),
+            per_class=dict(tally.regions),
+            problems=tuple(tally.problems),
+            seconds=time.monotonic() - began,
+        )
+        self._tell(summary, tally)
+        return summary
+
+    def _lock_file(self) -> Path:
+        if self.classes_file is not None:
+            return self.classes_file
+        if self.config.name is None:
+            raise SettingsError(
+                f"the labeling configuration of {self.project.title!r} is none of {FOLDER}, so its class numbers "
+                "have no place there: give a file that keeps them over exports, --classes FILE"
+            )
+        return self.repository / FOLDER / self.config.name / CLASSES_FILE
+
+    def _check_labels(self, known: list[str]) -> None:
+        """A typing error would otherwise be an export without masks."""
+        if unknown := sorted(self.selection.labels - set(known)):
+            raise SettingsError(
+                f"--labels: the project {self.project.title!r} has no {', '.join(map(repr, unknown))} (there are: "
+                f"{', '.join(dict.fromkeys(known))})"
+            )
+
+    def _rows(self) -> list[TaskRow]:
+        """The tasks in the order of their images' names, which is the same on every server."""
+        images = self.config.labeling.images
+        rows = []
+        for number, row in enumerate(task_rows(self.client, self.project.id), 1):
+            self.report.progress(f"export: {number} tasks found")
+            if self.selection.takes_task(row):
+                rows.append(row)
+
+        def order(row: TaskRow) -> tuple[str, int]:
+            urls = [url for image in images for url in self.config.labeling.urls(image, row.data)]
+            return (file_name_of(urls[0]) if urls else "", row.id)
+
+        return sorted(rows, key=order)
+
+    def _write(self, folder: Path, rows: list[TaskRow], writer: Writer, classes: Classes, tally: Tally) -> Classes:
+        sizes = functools.partial(size_of, self.client)
+        assembler = Assembler(
+            self.config, self.selection, tally, sizes, needs_masks=writer.needs_masks, needs_sizes=writer.needs_sizes
+        )
+        origin = Lines(folder / "origin.jsonl")
+        pace = _Pace(self.report, len(rows))
+        try:
+            for whole in TaskReader(self.client, self.project.id).read([row.id for row in rows]):
+                task = assembler.task(whole)
+                pace.step(tally)
+                if task is None:
+                    continue
+                present = self.config.labeling.labels
+                classes = classes.with_labels(tally.regions, present=None if self.config.strict else present)
+                writer.add(task, classes)
+                origin.write(_origin(whole, task))
+            writer.finish(classes)
+        finally:
+            origin.close()
+        return classes
+
+    def _nothing(self, rows: int, tally: Tally) -> str:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in tally.left_out.items() if number)
+        seen = f"{rows} of its tasks were read{f'; left out: {reasons}' if reasons else ''}"
+        if not rows and self.selection.annotated_only and not self.selection.task_ids:
+            seen = "nobody has annotated it yet; --all-tasks takes its images all the same"
+        first = f"; the first problem: {tally.problems[0]}" if tally.problems else ""
+        return f"nothing in the project {self.project.title!r} fits the selection ({seen}){first}; nothing was written"
+
+    def _facts(self, tally: Tally, classes: Classes, *, has_pixels: bool) -> dict[str, Any]:
+        counts = tally.as_json({one.name: one.id for one in classes.known})
+        if not has_pixels:
+            for one in counts["classes"].values():
+                del one["pixels"]
+        return {
+            "labelrig_export": VERSION,
+            "format": self.options.format,
+            "made_at": self.now().isoformat(timespec="seconds"),
+            "project": {"id": self.project.id, "title": self.project.title},
+            "config": {
+                "name": self.config.name,
+                "version": self.config.version,
+                "strict": self.config.strict,
+                "sha256": self.config.labeling.sha256,
+            },
+            "options": {
+                "coco": self.options.coco,
+                "instances": self.options.instances,
+                "split": self.options.split,
+                "tolerance": self.options.tolerance,
+            },
+            "selection": self.selection.as_json(),
+            "counts": counts,
+        }
+
+    def _tell(self, summary: ExportSummary, tally: Tally) -> None:
+        self.report.facts["export"] = {
+            "folder": str(summary.folder),
+            "format": summary.format,
+            "images": summary.images,
+            "regions": summary.regions,
+            "classes": summary.per_class,
+            "left_out": {reason: number for reason, number in tally.left_out.items() if number},
+            "problems": list(summary.problems),
+        }
+        for problem in summary.problems[:5]:
+            self.report.notice(problem)
+
+
+class _Pace:
+    """Progress with a rate."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report = report
+        self._total = total
+        self._done = 0
+        self._began = time.monotonic()
+
+    def step(self, tally: Tally) -> None:
+        self._done += 1
+        rate = self._done / max(time.monotonic() - self._began, 1e-3)
+        left = (self._total - self._done) / rate
+        self._report.progress(
+            f"export: {self._done} of {self._total} tasks, {sum(tally.regions.values())} masks, "
+            f"{rate:.1f} tasks a second, {left:.0f} s left"
+        )
+
+
+def _origin(whole: WholeTask, task: ExportTask) -> dict[str, Any]:
+    """What belongs to this server: for tracing a mask back, not for an import."""
+    return {
+        "task": whole.id,
+        "images": [{"file_name": one.file_name, "url": one.url, "to_name": one.to_name} for one in task.images],
+        "annotations": [
+            {"id": one.id, "annotator": one.annotator, "created_at": one.created_at, "updated_at": one.updated_at}
+            for one in whole.annotations
+        ],
+    }

@@ -1,0 +1,36 @@
+"""`tasks.json`: Label Studio's own JSON, importable by it and by `import`, with ghosts and prompts removed.
+
+It holds content only. Numbers and times that belong to one server stand in `origin.jsonl`, so that an import into
+another Label Studio exports the same file again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dataset.export.classes import Classes
+from dataset.export.writers.base import ExportTask, Lines
+
+FILE = "tasks.json"
+
+
+class LabelStudioWriter:
+    """See the module."""
+
+    needs_masks = False
+    needs_sizes = False
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = Lines(folder / FILE, array=True)
+
+    def add(self, task: ExportTask, classes: Classes) -> None:
+        """See `Writer`."""
+        self._lines.write({"data": task.data, "annotations": list(task.annotations)})
+
+    def finish(self, classes: Classes) -> None:
+        """See `Writer`."""
+        self.close()
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._lines.close()

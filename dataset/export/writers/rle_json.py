@@ -1,0 +1,71 @@
+"""`masks.jsonl`: one image a line, its masks as plain run lengths that any language decodes in five lines.
+
+`counts` are COCO's, uncompressed: column by column, runs of 0 and 1 in turn, beginning with 0. Polygons, boxes and
+ellipses carry their own numbers in pixels beside the mask, so that an import makes the same shape again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dataset.export import coco_rle
+from dataset.export.classes import Classes
+from dataset.export.geometry import PIXEL_DECIMALS as DECIMALS
+from dataset.export.geometry import box_xywh
+from dataset.export.regions import SHAPE_KEYS
+from dataset.export.writers.base import ExportTask, Lines, Object
+
+FILE = "masks.jsonl"
+
+
+class RleJsonWriter:
+    """See the module."""
+
+    needs_masks = True
+    needs_sizes = True
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = Lines(folder / FILE)
+
+    def add(self, task: ExportTask, classes: Classes) -> None:
+        """See `Writer`."""
+        for image in task.images:
+            row: dict[str, Any] = {
+                "file_name": image.file_name,
+                "to_name": image.to_name,
+                "width": image.size_wh[0],
+                "height": image.size_wh[1],
+                "regions": [_region(one, classes) for one in image.objects],
+            }
+            if image.item_index is not None:
+                row["item_index"] = image.item_index
+            if not image.is_annotated:
+                row["annotated"] = False
+            self._lines.write(row)
+
+    def finish(self, classes: Classes) -> None:
+        """See `Writer`."""
+        self.close()
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._lines.close()
+
+
+def _region(one: Object, classes: Classes) -> dict[str, Any]:
+    region = one.region
+    box = box_xywh(one.mask)
+    row: dict[str, Any] = {
+        "id": region.id,
+        "kind": region.kind,
+        "labels": list(region.labels),
+        "class": classes.id_of(region.label),
+        "bbox_xywh": list(box) if box is not None else None,
+        "area": int(one.mask.sum()),
+    }
+    if region.kind == "polygon":
+        row["points"] = [[round(float(x), DECIMALS), round(float(y), DECIMALS)] for x, y in region.points_xy()]
+    elif region.kind in SHAPE_KEYS:
+        row["shape"] = region.shape_pixels(DECIMALS)
+    return row | {"rle": coco_rle.uncompressed(one.mask)}

@@ -1,0 +1,126 @@
+"""From the command line of `./inv preannotate` to the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import LabelStudioError, SettingsError
+from core.repository import REPOSITORY
+from dataset.export.labeling import Labeling, read_labeling
+from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
+from dataset.preannotate.coco import read_coco
+from dataset.preannotate.drawn import newest
+from dataset.preannotate.work import Preannotation, TaskState, labels_of, states, without_task
+from dataset.preannotate.yolo import read_yolo
+from infra.fleet.place import Place
+from infra.roles.project.project import get_project
+from labelstudio.config import load_projects
+from labelstudio.image_files import path_in
+
+if TYPE_CHECKING:
+    from labelstudio.models import Project
+
+DRAWN = ("annotations", "predictions")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked for.
+
+    Attributes:
+        project: its key in `projects.yaml`.
+        boxes: `annotations`, `predictions`, or the path of a COCO file or YOLO folder on this machine.
+        labels: what the boxes' labels are called in the project.
+        image: only boxes on the images of this tag; None takes each box on the image that it is of.
+        also_annotated: see `Preannotation`.
+    """
+
+    project: str
+    boxes: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    also_annotated: bool = False
+
+
+def read_boxes(asked: Asked) -> BoxFile | None:
+    """The boxes of a file or folder; None where they are drawn in Label Studio.
+
+    Raises:
+        SettingsError: it is neither, or something in it is wrong. Nothing was done.
+    """
+    if asked.boxes in DRAWN:
+        return None
+    path = Path(asked.boxes).expanduser()
+    if path.is_dir():
+        return read_yolo(path)
+    if path.is_file():
+        return read_coco(path)
+    raise SettingsError(
+        f"--boxes {asked.boxes}: must be `annotations`, `predictions`, a COCO file or a YOLO folder; it is not there"
+    )
+
+
+def preannotate(place: Place, asked: Asked, file: BoxFile | None) -> str:
+    """Make masks of boxes; returns what was done, for people.
+
+    Raises:
+        SettingsError: labels or images do not fit; nothing was done.
+        LabelStudioError: some or all of it failed; the same command goes on from there.
+    """
+    spec, folder = place.settled(load_projects(REPOSITORY, [asked.project])[0])
+    client = place.access.client()
+    project = get_project(client, spec.title)
+    labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
+    _check_image(asked, labeling)
+    with place.report.stage(f"preannotate {spec.title}"):
+        tasks = {one.id: one for one in states(client, project, asked.boxes if file is None else None, place.report)}
+        if not tasks:
+            raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
+        if file is None:
+            boxes: Mapping[int, Sequence[Box]] = {
+                task: found for task, one in tasks.items() if (found := newest(one.drawn, asked.image))
+            }
+        else:
+            boxes = _of_file(place, file, tasks, folder.name, asked, labeling)
+        if not boxes:
+            raise LabelStudioError(f"{spec.title}: there are no boxes in {asked.boxes} for any of its tasks")
+        _check_labels(boxes, asked, project)
+        # Boxes that people drew are in annotations, which are there to be made masks of.
+        also = asked.also_annotated or asked.boxes == "annotations"
+        work = Preannotation(client, place.site.exec_in("sam2"), project, place.report, asked.labels, also)
+        return work.go(boxes, tasks).text()
+
+
+def _check_image(asked: Asked, labeling: Labeling) -> None:
+    names = [one.name for one in labeling.images]
+    if asked.image is not None and asked.image not in names:
+        raise SettingsError(
+            f"--image {asked.image}: the labeling configuration has no such image (there are: {', '.join(names)})"
+        )
+
+
+def _of_file(
+    place: Place, file: BoxFile, tasks: Mapping[int, TaskState], folder: str, asked: Asked, labeling: Labeling
+) -> Mapping[int, Sequence[Box]]:
+    paths: dict[str, tuple[int, str]] = {}
+    for one in tasks.values():
+        for tag in labeling.images:
+            urls = labeling.urls(tag, one.data)
+            path = path_in(folder, urls[0]) if len(urls) == 1 and asked.image in (None, tag.name) else None
+            if path is not None:
+                paths.setdefault(path, (one.id, tag.name))
+    by_place, alone = matched(file, paths)
+    if alone:
+        place.report.notice(without_task(alone, file.origin))
+    boxes: dict[int, list[Box]] = {}
+    for (task, image), found in by_place.items():
+        boxes.setdefault(task, []).extend(replace(box, image=image) for box in found)
+    return boxes
+
+
+def _check_labels(boxes: Mapping[int, Sequence[Box]], asked: Asked, project: Project) -> None:
+    everything = (box for found in boxes.values() for box in found)
+    with_labels(everything, asked.labels, labels_of(project), asked.boxes)

@@ -1,0 +1,253 @@
+"""`./inv preannotate`: boxes become SAM2 masks, as predictions that people accept, correct or throw away.
+
+An image is one request to the backend, some images are one import into Label Studio. What has a prediction of this
+model already is left out, so a run that was killed goes on where it was. A person's annotation is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from core.errors import LabelStudioError, SettingsError
+from core.report import Report
+from dataset.preannotate.boxes import Box, some
+from hosts.base import Exec
+from labelstudio.asking import STOPPED
+from labelstudio.bulk import add_predictions
+from labelstudio.labeling_xml import XmlProblem, parse_xml
+from labelstudio.models import Project
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
+
+TASKS_AT_A_TIME = 20
+SECONDS_FOR_ONE = 330.0
+SHOWN_FAILURES = 5
+OK, NO_ANSWER, NOT_NOW = 200, 0, (503, 504)
+Answer = dict[str, Any]  # of the backend: `status` and `body`
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """What counts of a task.
+
+    Attributes:
+        data: as Label Studio has it.
+        annotations: how many people's annotations it has.
+        boxes: what was drawn in it, if that was asked for.
+    """
+
+    id: int
+    data: Mapping[str, Any]
+    annotations: int
+    drawn: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass
+class Tally:
+    """What came of it."""
+
+    images: int = 0
+    masks: int = 0
+    empty: int = 0
+    before: int = 0
+    annotated: int = 0
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        """For people."""
+        parts = [f"{self.masks} masks in {self.images} images in {self.seconds:.0f} s"]
+        if self.before:
+            parts.append(f"{self.before} images had theirs already")
+        if self.annotated:
+            parts.append(f"{self.annotated} images that people have annotated were left alone")
+        if self.empty:
+            parts.append(f"nothing was found in {self.empty} boxes")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Preannotation:
+    """Masks for the boxes of one project.
+
+    Attributes:
+        run: runs a command in the sam2 container.
+        project: as Label Studio has it.
+        labels: what the boxes' labels are called here.
+        also_annotated: make masks for images that people have annotated too; their annotations stay as they are.
+    """
+
+    client: Client
+    run: Exec
+    project: Project
+    report: Report
+    labels: Mapping[str, str] = field(default_factory=dict)
+    also_annotated: bool = False
+
+    def go(self, boxes: Mapping[int, Sequence[Box]], tasks: Mapping[int, TaskState]) -> Tally:
+        """Make the masks that are missing.
+
+        Args:
+            boxes: by task.
+            tasks: what each task has; those that are not in `boxes` do not matter.
+
+        Raises:
+            LabelStudioError: the backend does not answer, Label Studio did not take them, or images failed: then the
+                others are done.
+        """
+        version = self.model_version()
+        tally, began = Tally(), time.monotonic()
+        done = self.client.tasks_predicted_by(self.project.id, version)
+        left = []
+        for task in sorted(boxes):
+            if task in done:
+                tally.before += len(by_image(boxes[task]))
+            elif tasks[task].annotations and not self.also_annotated:
+                tally.annotated += len(by_image(boxes[task]))
+            else:
+                left.append(task)
+        images, asked = sum(len(by_image(boxes[task])) for task in left), 0
+        self.report.info(f"  {images} images with {sum(len(boxes[task]) for task in left)} boxes to do")
+        for start in range(0, len(left), TASKS_AT_A_TIME):
+            some_tasks = left[start : start + TASKS_AT_A_TIME]
+            jobs = [(task, image, found) for task in some_tasks for image, found in by_image(boxes[task]).items()]
+
+            def show(answered: int, before: int = asked) -> None:
+                count, failed = before + answered, len(tally.failures)
+                rate = count / max(time.monotonic() - began, 0.001)
+                self.report.progress(
+                    f"preannotate: {count} of {images} images, {rate:.2f} a second, "
+                    f"{(images - count) / rate:.0f} s left{f', {failed} failed' if failed else ''}"
+                )
+
+            answers = self._ask([self._request(tasks[task], image, found) for task, image, found in jobs], show)
+            asked += len(jobs)
+            by_task: dict[int, list[Answer]] = {task: [] for task in some_tasks}
+            for (task, _, _), answer in zip(jobs, answers, strict=True):
+                by_task[task].append(answer)
+            self._take(by_task, boxes, tally)
+        tally.seconds = time.monotonic() - began
+        self.report.facts["preannotate"] = {**vars(tally), "model_version": version}
+        if tally.failures:
+            shown = [f"  {one}" for one in tally.failures[:SHOWN_FAILURES]]
+            if more := len(tally.failures) - len(shown):
+                shown.append(f"  and {more} more")
+            raise LabelStudioError("\n".join([f"{len(tally.failures)} images failed; {tally.text()}", *shown]))
+        return tally
+
+    def model_version(self) -> str:
+        """What the backend calls its model: the version under which Label Studio shows its predictions."""
+        result = self.run("python", "-m", "backend.ask", "GET", "/versions", ok=(0, 1, 2))
+        try:
+            versions = json.loads(result.stdout)["versions"]
+            return str(versions[0])
+        except (ValueError, KeyError, IndexError, TypeError):
+            said = (result.stderr or result.stdout).strip()[-300:]
+            raise LabelStudioError(f"the SAM2 backend does not say its version: {said}; does the stack run?") from None
+
+    def _request(self, task: TaskState, image: str | None, boxes: Sequence[Box]) -> dict[str, object]:
+        named = [{**box.as_json(), "label": self.labels.get(box.label, box.label)} for box in boxes]
+        return {
+            "project": self.project.key,
+            "label_config": self.project.label_config,
+            "task": str(task.id),
+            "data": dict(task.data),
+            **({} if image is None else {"to_name": image}),
+            "boxes": named,
+        }
+
+    def _ask(self, requests: Sequence[object], show: Callable[[int], None]) -> list[Answer]:
+        answered = 0
+
+        def line(_text: str) -> None:
+            nonlocal answered
+            answered += 1
+            show(answered)
+
+        bodies = "".join(json.dumps(one) + "\n" for one in requests).encode()
+        timeout = SECONDS_FOR_ONE * len(requests)
+        ask = ("python", "-m", "backend.ask_lines", "/boxes")
+        # A container that stops takes the program with it: then there are fewer answers.
+        result = self.run(*ask, ok=(0, *STOPPED), timeout=timeout, stdin=bodies, on_line=line)
+        answers = [json.loads(text) for text in result.stdout.splitlines() if text.startswith("{")]
+        if len(answers) != len(requests):
+            raise LabelStudioError(
+                f"the SAM2 backend answered {len(answers)} of {len(requests)} images; see its log, and run the same "
+                "command again: it goes on from here"
+            )
+        return answers
+
+    def _take(self, answers: Mapping[int, list[Answer]], boxes: Mapping[int, Sequence[Box]], tally: Tally) -> None:
+        """Import what came, one prediction a task with all its images, and only then say what did not."""
+        bad = [(task, one) for task, found in answers.items() for one in found if one["status"] != OK]
+        failed = {task for task, _ in bad}
+        good = {task: [one["body"] for one in found] for task, found in answers.items() if task not in failed}
+        if good:
+            add_predictions(self.client, self.project.id, [_prediction(task, found) for task, found in good.items()])
+        for task, found in good.items():
+            masks = len({region["id"] for one in found for region in one["result"]})
+            tally.images, tally.masks = tally.images + len(found), tally.masks + masks
+            tally.empty += max(0, len(boxes[task]) - masks)
+        for task, one in bad:
+            tally.failures.append(f"task {task}: {one['body'].get('detail', one['body'])}")
+        if bad and all(one["status"] in (NO_ANSWER, *NOT_NOW) for _, one in bad):
+            raise LabelStudioError(
+                f"the SAM2 backend does not work now: {tally.failures[-1]}; {tally.text()}; run the same command "
+                "again, it goes on from here"
+            )
+
+
+def by_image(boxes: Sequence[Box]) -> dict[str | None, list[Box]]:
+    """The boxes of one task by their image tag."""
+    found: dict[str | None, list[Box]] = {}
+    for box in boxes:
+        found.setdefault(box.image, []).append(box)
+    return found
+
+
+def _prediction(task: int, bodies: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """One prediction of the answers about the images of one task."""
+    return {
+        "task": task,
+        "result": [region for one in bodies for region in one["result"]],
+        "score": sum(one["score"] for one in bodies) / len(bodies),
+        "model_version": bodies[0]["model_version"],
+    }
+
+
+def labels_of(project: Project) -> list[str]:
+    """Every label that a mask can have.
+
+    Raises:
+        SettingsError: the project's configuration cannot be read.
+    """
+    try:
+        root = parse_xml(project.label_config)
+    except XmlProblem as problem:
+        raise SettingsError(f"the labeling configuration of {project.title} cannot be read: {problem}") from None
+    values = [
+        tag.attributes.get("alias") or tag.attributes.get("value", "") for tag in root.walk() if tag.name == "Label"
+    ]
+    return list(dict.fromkeys(filter(None, values)))
+
+
+def states(client: Client, project: Project, kind: str | None, report: Report) -> Iterator[TaskState]:
+    """Every task; with `kind` ("annotations" or "predictions") also what was drawn in it."""
+    for count, one in enumerate(client.task_states(project.id, kind), 1):
+        report.progress(f"read {count} of {project.task_count} tasks")
+        yield TaskState(
+            id=int(one["id"]),
+            data=one.get("data") or {},
+            annotations=int(one.get("total_annotations") or 0),
+            drawn=one.get(kind) or () if kind else (),
+        )
+
+
+def without_task(alone: Sequence[str], origin: str) -> str:
+    """What is said of images that are nobody's."""
+    return f"{origin}: {len(alone)} images are no task of the project and are left out ({some(list(alone))})"

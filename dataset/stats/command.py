@@ -1,0 +1,106 @@
+"""`./inv stats`: count a project, and write the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from core.errors import FileAccessError, LabelStudioError
+from core.repository import REPOSITORY
+from dataset.export.labeling import read_labeling
+from dataset.stats.collect import Collector, Stats, as_facts, table
+from dataset.stats.page import Picture, render
+from dataset.stats.shapes import ImagePlace
+from dataset.stats.thumbnails import thumbnail
+from infra.fleet.place import Place
+from infra.roles.project.project import get_project
+from labelstudio.config import load_projects
+from labelstudio.image_files import path_in
+from labelstudio.labeling_xml import XmlProblem, parse_xml
+
+if TYPE_CHECKING:
+    from core.report import Report
+    from labelstudio.client import Client
+
+
+def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
+    """Count a project's masks, write the page; returns the table.
+
+    Args:
+        name: the project's key in `projects.yaml`.
+        out: the page; None writes none.
+
+    Raises:
+        LabelStudioError: the project is not there, or Label Studio did not answer.
+        FileAccessError: the page cannot be written.
+    """
+    spec, folder = place.settled(load_projects(REPOSITORY, [name])[0])
+    client = place.access.client()
+    project = get_project(client, spec.title)
+    colours = label_colours(project.label_config)
+    labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
+    with place.report.stage(f"stats of {spec.title}"):
+        collector = Collector(spec.title, list(colours))
+        urls: dict[tuple[int, ImagePlace], str] = {}
+        for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
+            place.report.progress(f"counted {count} of {project.task_count} tasks")
+            data = task.get("data") or {}
+            mine = {
+                (tag.name, number): url
+                for tag in labeling.images
+                for number, url in enumerate(labeling.urls(tag, data))
+            }
+            urls |= {(int(task["id"]), where): url for where, url in mine.items()}
+            collector.add(
+                task, {where: path_in(folder.name, url) or PurePosixPath(url).name for where, url in mine.items()}
+            )
+        found = collector.stats
+        found.predicted = client.model_versions(project.id)
+        place.report.facts["stats"] = as_facts(found)
+        text = table(found)
+        if out is None:
+            return text
+        pictures = _pictures(place.report, client, found, urls, colours)
+        _write(out, render(found, colours, pictures, now()))
+        return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
+
+
+def label_colours(label_config: str) -> dict[str, str]:
+    """Every label and its colour; grey where it has none.
+
+    Raises:
+        LabelStudioError: the configuration cannot be read.
+    """
+    try:
+        tags = [tag.attributes for tag in parse_xml(label_config).walk() if tag.name == "Label"]
+    except XmlProblem as problem:
+        raise LabelStudioError(f"the project's labeling configuration cannot be read: {problem}") from None
+    colours: dict[str, str] = {}
+    for one in tags:
+        colours.setdefault(one.get("alias") or one.get("value", ""), one.get("background") or "#888888")
+    return colours
+
+
+def _pictures(
+    report: Report, client: Client, found: Stats, urls: Mapping[tuple[int, ImagePlace], str], colours: Mapping[str, str]
+) -> list[Picture]:
+    pictures = []
+    for count, example in enumerate(found.examples, 1):
+        report.progress(f"picture {count} of {len(found.examples)}")
+        try:
+            url = thumbnail(client.download(urls[example.task, example.place]), example, colours)
+        except (LabelStudioError, OSError) as error:
+            report.notice(f"task {example.task}: its image cannot be shown: {error}")
+            continue
+        pictures.append(Picture(url, example.task, example.image, sorted(example.labels)))
+    return pictures
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot be written: {error.strerror}") from None

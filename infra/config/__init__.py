@@ -1,0 +1,1 @@
+"""Settings of this machine, the inventory of hosts, and the documents made from them."""

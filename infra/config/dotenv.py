@@ -1,0 +1,95 @@
+"""Reading and writing `.env`: secrets and the few settings that belong to one machine.
+
+The file is kept as its owner wrote it: we only add lines or replace the value of a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from core.errors import SettingsError
+from hosts.base import Host
+
+MODE = 0o600
+KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+OURS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_")
+
+
+def parse_env_text(text: str, origin: str) -> dict[str, str]:
+    """Return the keys and values of a `.env` text.
+
+    Args:
+        text: the file's content.
+        origin: its path, for messages.
+
+    Raises:
+        SettingsError: lists every line that is not `KEY=value`, and every key given twice.
+            Values are never shown.
+    """
+    problems: list[str] = []
+    values: dict[str, str] = {}
+    for binding in parse_stream(StringIO(text)):
+        text_of_binding = binding.original.string
+        line = binding.original.line + len(text_of_binding) - len(text_of_binding.lstrip("\n"))
+        if binding.error or (binding.key is not None and not KEY.match(binding.key)):
+            problems.append(f"line {line} is not KEY=value")
+        elif binding.key is not None and binding.value is None:
+            problems.append(f"line {line}: {_shown(binding.key)} has no `=`")
+        elif binding.key is not None and binding.value is not None:
+            if binding.key in values:
+                problems.append(f"line {line}: {binding.key} is given twice")
+            values[binding.key] = binding.value
+    if problems:
+        raise SettingsError(f"{origin}: " + "; ".join(problems) + "; see .env.example for the form")
+    return values
+
+
+def _shown(key: str) -> str:
+    """A name of ours; anything else may be a secret that lost the name in front of it."""
+    return key if key.startswith(OURS) else "what stands there"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the keys and values of a `.env` file, nothing where there is no file.
+
+    Raises:
+        SettingsError: it cannot be read as text, or a line is broken (see `parse_env_text`).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from None
+    return parse_env_text(text, str(path))
+
+
+def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
+    """Set keys in a `.env` file on `host` and leave every other line as it is. Mode 0600, atomic; root's elsewhere.
+
+    Raises:
+        ValueError: a key or a value cannot stand in a `.env` file.
+    """
+    for key, value in values.items():
+        if not KEY.match(key) or re.search(r"[\n\r']", value):
+            raise ValueError(f"{key}: the name or the value cannot stand in a .env file")
+    as_root = not host.is_local
+    content = host.read(path, as_root=as_root) or b""
+    left = dict(values)
+    lines: list[str] = []
+    for binding in parse_stream(StringIO(content.decode("utf-8"))):
+        if binding.key in left:
+            lines.append(f"{binding.key}='{left.pop(binding.key)}'\n")
+        else:
+            lines.append(binding.original.string)
+    text = "".join(lines)
+    if text and not text.endswith("\n"):
+        text += "\n"
+    text += "".join(f"{key}='{value}'\n" for key, value in left.items())
+    host.write(path, text.encode("utf-8"), MODE, as_root=as_root)

@@ -1,0 +1,214 @@
+"""The inventory: which hosts there are, what is set for each, and which of them a command means.
+
+Precedence, weakest first: default of the setting, `defaults`, groups in the order of the file, the host, the command
+line. Mappings (`backend`, `docker_daemon`) are merged key by key. Reads one file; nothing is asked of any host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.errors import SettingsError
+from core.strict_yaml import parse_yaml
+from infra.config.host_settings import HostSettings, in_words
+from infra.config.inventory_file import (
+    EVERYTHING,
+    Layer,
+    mapping,
+    member_names,
+    named,
+    settings_at,
+    shared,
+    without_free,
+)
+from infra.config.value_types import Target, parse_target
+
+PARTS = ("defaults", "groups", "hosts")
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hosts that share settings."""
+
+    hosts: tuple[str, ...]
+    settings: Layer
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A checked inventory file. `select` says what a command is to do, and with which settings."""
+
+    path: Path
+    defaults: Layer
+    groups: Mapping[str, Group]
+    hosts: Mapping[str, Layer]
+
+    def select(
+        self, hosts: Sequence[str], groups: Sequence[str], limit: str | None, overrides: Mapping[str, object]
+    ) -> list[HostSettings]:
+        """Return the hosts of a command line, in its order, each once, with everything that is set for them.
+
+        Args:
+            hosts: names of the inventory, or `user@name[:port]`; the latter may be a host that is not in it.
+            groups: names of groups; `all` means every host.
+            limit: names and globs with commas, `!` in front leaves out; alone it chooses from every host.
+            overrides: settings of the command line, by name; None means not given.
+
+        Raises:
+            SettingsError: a name or a value cannot be used, or no host is left.
+        """
+        chosen: dict[str, tuple[str | None, Layer]] = {}
+        for text in hosts:
+            name, entry, target = self._meant(text)
+            chosen[name] = (entry, target)
+        for group in groups or ([EVERYTHING] if limit and not hosts else []):
+            for name in self._members(group):
+                chosen.setdefault(name, (name, {}))
+        if not chosen:
+            raise SettingsError(f"no host was named; give --host, --group or --limit ({self._there_is()})")
+        kept = [name for name in chosen if limit is None or name in _limited(limit, list(chosen))]
+        if not kept:
+            raise SettingsError(f"--limit leaves none of {', '.join(chosen)}")
+        settings = [self._settings(name, *chosen[name], overrides) for name in kept]
+        _refuse_twice_the_same(settings)
+        return settings
+
+    def _meant(self, text: str) -> tuple[str, str | None, Layer]:
+        """What `--host TEXT` means: its name, its entry in the inventory, and what the text itself sets."""
+        try:
+            target = Target(text) if text in self.hosts else parse_target(text)
+        except ValueError as error:
+            raise SettingsError(f"--host {text}: {error}") from None
+        given = {"user": target.user, "ssh_port": target.port}
+        said = {key: value for key, value in given.items() if value is not None}
+        entries = [name for name in self.hosts if target.address in (name, self._merged(name).get("address"))]
+        if target.address in entries:
+            return target.address, target.address, said
+        if len(entries) > 1:
+            raise SettingsError(f"--host {text}: is the address of {', '.join(entries)}; give one of these names")
+        if entries:
+            return entries[0], entries[0], said
+        if self.hosts and target.user is None:
+            raise SettingsError(
+                f"--host {text}: is not in the inventory ({self._there_is()}); write USER@{text} for a host outside it"
+            )
+        return _name_of(target), None, {"address": target.address, **said}
+
+    def _members(self, group: str) -> Sequence[str]:
+        if group == EVERYTHING:
+            return list(self.hosts)
+        if group not in self.groups:
+            raise SettingsError(f"--group {group}: there is no such group ({self._there_is()})")
+        return self.groups[group].hosts
+
+    def _merged(self, name: str | None) -> Layer:
+        """The settings of a host, or those of one that the inventory does not know."""
+        layers = [{"docker_daemon": HostSettings(name="any").docker_daemon}, self.defaults]
+        if name is not None:
+            layers += [group.settings for group in self.groups.values() if name in group.hosts]
+            layers.append(self.hosts[name])
+        merged: Layer = {}
+        for layer in layers:
+            merged = _over(merged, layer)
+        return merged
+
+    def _settings(self, name: str, entry: str | None, said: Layer, overrides: Mapping[str, object]) -> HostSettings:
+        given = {key: value for key, value in overrides.items() if value is not None}
+        merged = _over(_over(self._merged(entry), said), given)
+        try:
+            return HostSettings.model_validate({**merged, "name": name})
+        except ValidationError as error:  # the file was checked when it was read: it is the command line
+            found = (in_words(one).partition(": ") for one in error.errors(include_input=False, include_url=False))
+            raise SettingsError(
+                _listed(name, [f"--{key.replace('_', '-')}: {text}" for key, _, text in found])
+            ) from None
+
+    def _there_is(self) -> str:
+        hosts = f"hosts: {', '.join(self.hosts)}" if self.hosts else f"{self.path} names no hosts yet"
+        return f"{hosts}; groups: {', '.join((*self.groups, EVERYTHING))}"
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Read and check an inventory.
+
+    Raises:
+        SettingsError: it cannot be read, or lists everything that is wrong, by path, without values.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from None
+    problems: list[str] = []
+    content = parse_yaml(text, str(path))
+    top = without_free(mapping({} if content is None else content, "the inventory", problems))
+    problems += [f"{key}: is no part of an inventory; known: {', '.join(PARTS)}" for key in top if key not in PARTS]
+    defaults = shared(settings_at(top.get("defaults"), "defaults", problems), "defaults", problems)
+    hosts = {
+        name: settings_at(value, f"hosts.{name}", problems)
+        for name, value in named(top.get("hosts"), "hosts", problems)
+    }
+    groups: dict[str, Group] = {}
+    for name, value in named(top.get("groups"), "groups", problems):
+        where = f"groups.{name}"
+        body = dict(mapping({} if value is None else value, where, problems))
+        members = member_names(body.pop("hosts", None), f"{where}.hosts", hosts, problems)
+        groups[name] = Group(members, shared(settings_at(body, where, problems, also=("hosts",)), where, problems))
+    if problems:
+        raise SettingsError(_listed(str(path), problems))
+    return Inventory(path, defaults, groups, hosts)
+
+
+def _over(below: Layer, above: Layer) -> Layer:
+    """Lay settings over others: mappings are merged, everything else replaces."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _limited(limit: str, names: Sequence[str]) -> set[str]:
+    """The names that `--limit` lets through. A pattern that means nobody is a slip, and with `!` a dangerous one."""
+    wanted: set[str] = set()
+    unwanted: set[str] = set()
+    patterns = [pattern.strip() for pattern in limit.split(",") if pattern.strip()]
+    for pattern in patterns:
+        glob = pattern.removeprefix("!")
+        found = {name for name in names if name == glob or fnmatchcase(name, glob)}
+        if not found:
+            raise SettingsError(f"--limit {limit}: `{glob}` means none of {', '.join(names)}")
+        (unwanted if pattern.startswith("!") else wanted).update(found)
+    only_unwanted = all(pattern.startswith("!") for pattern in patterns)
+    return (set(names) if only_unwanted else wanted) - unwanted
+
+
+def _refuse_twice_the_same(chosen: Sequence[HostSettings]) -> None:
+    seen: dict[tuple[str, int, str], str] = {}
+    for host in chosen:
+        key = (host.address.lower(), host.ssh_port or SSH_PORT, host.project)
+        if key in seen:
+            raise SettingsError(
+                f"{seen[key]} and {host.name} are the same machine ({host.address}, port {key[1]}) and project "
+                f"`{host.project}`; name one of them, or give one another `project`"
+            )
+        seen[key] = host.name
+
+
+def _name_of(target: Target) -> str:
+    """What a host outside the inventory is called: two ports of one address are two names."""
+    if target.port is None:
+        return target.address
+    return f"[{target.address}]:{target.port}" if ":" in target.address else f"{target.address}:{target.port}"
+
+
+def _listed(origin: str, problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return f"{origin}: {problems[0]}"
+    return f"{origin}: {len(problems)} settings cannot be used:\n" + "\n".join(f"  - {one}" for one in problems)

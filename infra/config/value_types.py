@@ -1,0 +1,207 @@
+"""The kinds of values that an inventory holds, each with the words for what is wrong with it.
+
+Pure. Validators raise ValueError with a sentence that goes on after the setting's path ("must be ...").
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
+
+from core.repository import REPOSITORY
+from infra.config.backend import PASSED_ON
+
+TARGET = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^][@]+)\]|(?P<plain>[^][@:]+))(?::(?P<port>[0-9]{1,5}))?")
+MACHINE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
+LOGIN = re.compile(r"[^\s:/@-](?:[^\s:/]*[^\s:/@])?")
+TEXT_ONLY_OPTIONS = "log-opts"  # the engine takes no numbers here
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an SSH connection goes, as a person writes it: `user@address:port`."""
+
+    address: str
+    user: str | None = None
+    port: int | None = None
+
+
+def parse_target(text: str) -> Target:
+    """Read `[user@]name[:port]`; an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    match = TARGET.fullmatch(text)
+    if match is None:
+        raise ValueError("must be [user@]name[:port], with an IPv6 address in brackets")
+    user, port = match["user"], match["port"]
+    if match["bracketed"] is not None and ":" not in match["bracketed"]:
+        raise ValueError("has brackets around something that is no IPv6 address")
+    return Target(
+        machine_address(match["bracketed"] or match["plain"]),
+        None if user is None else login_name(user),
+        None if port is None else _port(int(port)),
+    )
+
+
+def nearest(key: str, known: Iterable[str], number: int) -> list[str]:
+    """The known names that somebody who wrote `key` probably meant: one with swapped letters, else similar ones."""
+    by_plain = {_plain(name): name for name in known}
+    near = difflib.get_close_matches(_plain(key), by_plain, n=len(by_plain) or 1)
+    swapped = [name for name in near if sorted(name) == sorted(_plain(key))]
+    return [by_plain[name] for name in (swapped or near)[:number]]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def machine_address(text: str) -> str:
+    """Return a host name or an IP address (of either kind, without brackets) as it was given."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if not MACHINE_NAME.fullmatch(text):
+            raise ValueError("must be a host name or an IP address, without user and port") from None
+    return text
+
+
+def login_name(text: str) -> str:
+    """Return a user name as it was given. Directory names (`LAB\\ana`, `ana@lab`) are fine."""
+    if not LOGIN.fullmatch(text):
+        raise ValueError("must be a user name, without spaces, `:` or `/`")
+    return text
+
+
+def _port(number: int) -> int:
+    if not 1 <= number <= 65535:
+        raise ValueError("must have a port from 1 to 65535")
+    return number
+
+
+def _jump(text: str) -> str:
+    parse_target(text)
+    return text
+
+
+def _no_boolean(value: object) -> object:
+    # YAML's `true` is Python's 1, and pydantic would take it for a number.
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _like(pattern: str, words: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"must be {words}")
+        return text
+
+    return check
+
+
+def _path_there(text: str) -> str:
+    """A path on the host: nothing here can expand `~` or a relative one for another machine."""
+    if not text.startswith("/") or ".." in text.split("/") or not text.isprintable():
+        raise ValueError("must be an absolute path on the host, without `..`")
+    path = "/" + posixpath.normpath(text).lstrip("/")
+    if path == "/":
+        raise ValueError("must be a folder below `/`")
+    return path
+
+
+def _path_here(value: object) -> Path:
+    """A path on this machine: `~` is expanded, a relative one begins in the repository, wherever we were started."""
+    if not isinstance(value, str | Path) or not str(value).isprintable() or not str(value):
+        raise ValueError("must be a path on this machine")
+    try:
+        return REPOSITORY / Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with the home folder of a user that is not there") from None
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
+        raise ValueError("must begin with http:// or https:// and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds a login, which belongs in .env (LABELRIG_CHECKPOINT_URL)")
+    return text
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError("must be an IPv4 address of the host, or 0.0.0.0 for all of them") from None
+
+
+def _backend_name(name: str) -> str:
+    if name not in PASSED_ON:
+        near = nearest(name, PASSED_ON, 1)
+        hint = f"did you mean {near[0]}?" if near else "docs/backend.md lists them"
+        raise ValueError(f"is not a setting of the backend; {hint}")
+    return name
+
+
+def _as_text(value: object) -> str:
+    """A plain value as a container's environment and the engine's log options take it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError("must be text, a number, true or false")
+
+
+def _without_nulls(values: object) -> object:
+    """`null` in a mapping takes out what a weaker layer said."""
+    if not isinstance(values, Mapping):
+        return values
+    return {name: _without_nulls(value) for name, value in values.items() if value is not None}
+
+
+def _daemon(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    options = values.get(TEXT_ONLY_OPTIONS)
+    if not isinstance(options, dict):
+        return values
+    return {**values, TEXT_ONLY_OPTIONS: {name: _as_text(value) for name, value in options.items()}}
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(ge=1, le=300)]
+Address = Annotated[str, AfterValidator(machine_address)]
+Login = Annotated[str, AfterValidator(login_name)]
+Jump = Annotated[str, AfterValidator(_jump)]
+PathThere = Annotated[str, AfterValidator(_path_there)]
+PathHere = Annotated[Path, BeforeValidator(_path_here)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+IPv4 = Annotated[str, AfterValidator(_ipv4)]
+ProjectName = Annotated[
+    str,
+    AfterValidator(
+        _like(r"[a-z0-9][a-z0-9_-]{0,40}", "up to 41 small letters, digits, `-` and `_`, a letter or digit first")
+    ),
+]
+Email = Annotated[str, AfterValidator(_like(r"[^@\s']+@[^@\s']+", "an e-mail address"))]
+ImageName = Annotated[
+    str, AfterValidator(_like(r"[a-z0-9][A-Za-z0-9._/:@-]*", "an image's name, as `docker run` takes it"))
+]
+UnixUser = Annotated[str, AfterValidator(_like(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", "the name of a user on the host"))]
+BackendSettings = Annotated[
+    Mapping[Annotated[str, AfterValidator(_backend_name)], Annotated[str, BeforeValidator(_as_text)]],
+    BeforeValidator(_without_nulls),
+]
+DaemonSettings = Annotated[Mapping[str, JsonValue], BeforeValidator(_without_nulls), AfterValidator(_daemon)]

@@ -1,0 +1,1 @@
+"""What `./inv test` does."""

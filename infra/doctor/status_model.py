@@ -1,0 +1,187 @@
+"""What `./inv status` shows: each part of a stack on its own, so that one that cannot be read hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from infra.roles.preflight.checks import GIB
+
+MIB = 1024**2
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A part that could not be read, and why."""
+
+    unknown: str
+
+    def __str__(self) -> str:
+        return f"unknown: {self.unknown}"
+
+
+@dataclass(frozen=True)
+class ContainerStatus:
+    """One service. `since` is when it was started, or ended, in UTC; empty where it has no container."""
+
+    service: str
+    state: str
+    health: str
+    since: str
+    restarts: int
+    image: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it runs and is well."""
+        return (self.state, self.health) == ("running", "healthy")
+
+
+@dataclass(frozen=True)
+class CacheStatus:
+    """One of the backend's caches. `entries` is None where nobody counts them, `limit_bytes` where there is none."""
+
+    name: str
+    entries: int | None
+    used_bytes: int
+    limit_bytes: int | None
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """What the backend says of itself. The times are means since its start, None before the first."""
+
+    state: str
+    model: str
+    model_version: str
+    device: str | None
+    engine: str | None
+    reason: str | None
+    clicks: int
+    click_ms: float | None
+    encode_ms: float | None
+    caches: tuple[CacheStatus, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it answers clicks."""
+        return self.state in ("ready", "degraded")
+
+
+@dataclass(frozen=True)
+class GpuStatus:
+    """One GPU of the host. The figures are None where it shares the machine's memory."""
+
+    index: int
+    name: str
+    used_mib: int | None
+    total_mib: int | None
+
+
+@dataclass(frozen=True)
+class DiskStatus:
+    """Room on the disk of `path`, for an ordinary user."""
+
+    what: str
+    path: str
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """One stack on one host.
+
+    Attributes:
+        host: what people call it.
+        project: the stack's name.
+        release: the one that serves, None where there are no releases.
+        url: Label Studio's address on the host itself.
+        how_to_open: what a person does to get there.
+        label_studio: its version, if it answers.
+    """
+
+    host: str
+    project: str
+    release: str | None
+    url: str
+    how_to_open: str
+    containers: tuple[ContainerStatus, ...] | Unknown
+    backend: BackendStatus | Unknown
+    label_studio: str | Unknown
+    gpus: tuple[GpuStatus, ...] | Unknown
+    disks: tuple[DiskStatus | Unknown, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether people can work: every container well, the model loaded, Label Studio answers."""
+        return (
+            not isinstance(self.containers, Unknown)
+            and all(one.ok for one in self.containers)
+            and not isinstance(self.backend, Unknown)
+            and self.backend.ok
+            and not isinstance(self.label_studio, Unknown)
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`; a part that could not be read is `{"unknown": why}`."""
+        return {"ok": self.ok, **asdict(self)}
+
+    def text(self) -> str:
+        """For people."""
+        rows = [*_containers(self.containers), *_backend(self.backend), *_gpus(self.gpus)]
+        rows += [("disk", _disk(one)) for one in self.disks]
+        answers = str(self.label_studio) if isinstance(self.label_studio, Unknown) else f"{self.label_studio} answers"
+        rows += [("Label Studio", answers), ("open", self.how_to_open)]
+        width = max(len(name) for name, _ in rows)
+        release = f", release {self.release}" if self.release else ""
+        lines = [f"  {name:<{width}}  {what}" for name, what in rows]
+        return "\n".join([f"{self.host}: {self.project}{release}", *lines])
+
+
+def _containers(parts: tuple[ContainerStatus, ...] | Unknown) -> Iterator[Row]:
+    if isinstance(parts, Unknown):
+        yield "containers", str(parts)
+        return
+    for one in parts:
+        if not one.since:
+            yield one.service, "has no container"
+            continue
+        restarts = f", restarted {one.restarts} times" if one.restarts else ""
+        state = one.state if one.health == one.state else f"{one.state}, {one.health}"
+        yield one.service, f"{state} since {one.since}{restarts}, {one.image}"
+
+
+def _backend(part: BackendStatus | Unknown) -> Iterator[Row]:
+    if isinstance(part, Unknown):
+        yield "model", str(part)
+        return
+    reason = f": {part.reason}" if part.reason else ""
+    on = f", {part.engine} on {part.device}" if part.device else ""
+    yield "model", f"{part.model} ({part.model_version}), {part.state}{reason}{on}"
+    times = [f"{what} {ms:.0f} ms" for what, ms in (("click", part.click_ms), ("encoding", part.encode_ms)) if ms]
+    yield "clicks", ", ".join([f"{part.clicks} answered", *(["on average " + ", ".join(times)] if times else [])])
+    for cache in part.caches:
+        entries = "" if cache.entries is None else f"{cache.entries} entries, "
+        limit = "" if cache.limit_bytes is None else f" of {cache.limit_bytes / MIB:.0f}"
+        asked = cache.hits + cache.misses
+        yield f"{cache.name} cache", f"{entries}{cache.used_bytes / MIB:.1f}{limit} MiB, {cache.hits} of {asked} found"
+
+
+def _gpus(parts: tuple[GpuStatus, ...] | Unknown) -> Iterator[Row]:
+    if isinstance(parts, Unknown):
+        yield "GPU", str(parts)
+        return
+    if not parts:
+        yield "GPU", "none"
+    for one in parts:
+        used = "memory unknown" if one.used_mib is None else f"{one.used_mib} of {one.total_mib} MiB used"
+        yield f"GPU {one.index}", f"{one.name}, {used}"
+
+
+def _disk(part: DiskStatus | Unknown) -> str:
+    if isinstance(part, Unknown):
+        return str(part)
+    return f"{part.free_bytes / GIB:.1f} GiB free for {part.what} ({part.path})"

@@ -1,0 +1,99 @@
+"""Work on projects, on this machine's stack or on the stacks of deploy hosts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from core.errors import LabelrigError, LockHeld, SettingsError
+from core.report import Report
+from core.results import HostResult
+from hosts.local import LocalHost
+from infra.config.host_settings import HostSettings
+from infra.config.settings import Settings, env_file, load_settings
+from infra.deploy.command import Choice, Outcome
+from infra.deploy.deployment import Deployment
+from infra.deploy.run import Wishes, audit_event
+from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.place import Place, reach
+from infra.fleet.target import base_folder, demo_folder, site_of
+from infra.releases.audit import AuditLog
+from infra.releases.lock import HostLock
+from infra.stack.site import local_site, state_folder
+
+Work = Callable[[Place], str]
+
+
+def on_this_machine(settings: Settings, report: Report, work: Work) -> str:
+    """Do the work on this machine's stack; return its text.
+
+    Raises:
+        LabelrigError: it failed.
+    """
+    path = env_file(os.environ)
+    site = local_site(LocalHost(), settings, path, lambda: load_settings(path, os.environ, {}))
+    with reach(site, str(state_folder(settings) / "demo" / "images"), report) as place:
+        return work(place)
+
+
+def on_hosts(choice: Choice, wishes: Wishes, work: Work, *, changes: bool) -> Outcome:
+    """Do the work on the stack of each host.
+
+    Args:
+        changes: the work changes something: it holds the host's lock, and stands in its log.
+    """
+    hosts = choice.select()
+
+    def on_one(wish: HostSettings, report: Report) -> None:
+        if changes:
+            _locked(wishes, wish, report, work)
+            return
+        host = wishes.connect(wish, wishes.owner().id, report)
+        try:
+            with reach(site_of(host, wish), demo_folder(wish), report) as place:
+                report.facts["text"] = work(place)
+        finally:
+            host.close()
+
+    results = on_each(hosts, reports_for(hosts), on_one, parallel=choice.parallel, fail_fast=False, barrier=False)
+    return Outcome(results, "\n".join(map(_text, results)), exit_code_of(results))
+
+
+def only_one(choice: Choice) -> Choice:
+    """Look whether the command line means one host.
+
+    Raises:
+        SettingsError: it means several.
+    """
+    hosts = choice.select()
+    if len(hosts) != 1:
+        raise SettingsError(
+            f"this writes into the clone, so give one host; these are {', '.join(host.name for host in hosts)}"
+        )
+    return choice
+
+
+def _locked(wishes: Wishes, wish: HostSettings, report: Report, work: Work) -> None:
+    owner = wishes.owner()
+    host = wishes.connect(wish, owner.id, report)
+    deployment = Deployment(host, wish, wishes.commit, owner.who)
+    log = AuditLog(host, deployment.base, report)
+    began = time.monotonic()
+    try:
+        with HostLock(host, base_folder(wish), owner, report).held(wishes.lock_wait):
+            try:
+                with reach(site_of(host, wish), demo_folder(wish), report) as place:
+                    report.facts["text"] = work(place)
+            except LockHeld:
+                raise
+            except LabelrigError as error:
+                log.append(audit_event(wishes, deployment, owner, report, "failed", began, error))
+                raise
+            log.append(audit_event(wishes, deployment, owner, report, "ok", began, None))
+    finally:
+        host.close()
+
+
+def _text(result: HostResult) -> str:
+    return f"{result.host}: {result.error or result.report.facts.get('text', '')}"

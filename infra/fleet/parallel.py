@@ -1,0 +1,115 @@
+"""One command on several hosts: the first alone, as a barrier; then the others side by side, as many as allowed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TextIO
+
+from core.errors import LabelrigError
+from core.report import Report
+from core.results import HostResult
+from infra.config.host_settings import HostSettings
+
+SKIPPED = "not tried, since a host before it failed"
+
+
+class Prefixed:
+    """A text stream that puts a host's name in front of each line, whole lines at a time."""
+
+    def __init__(self, stream: TextIO, prefix: str, lock: threading.Lock) -> None:
+        self._stream = stream
+        self._prefix = prefix
+        self._lock = lock
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Write what is complete; the rest waits for its end."""
+        with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in lines:
+                self._stream.write(f"{self._prefix}{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """See `TextIO.flush`."""
+        with self._lock:
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Progress is never rewritten in place: the next line may be another host's."""
+        return False
+
+
+def reports_for(hosts: Sequence[HostSettings], stream: TextIO | None = None) -> dict[str, Report]:
+    """A report for each host; where there are several, each line says whose it is."""
+    into = stream if stream is not None else sys.stderr
+    if len(hosts) == 1:
+        return {hosts[0].name: Report(into)}
+    lock, width = threading.Lock(), max(len(host.name) for host in hosts)
+    return {host.name: Report(Prefixed(into, f"{host.name:<{width}} | ", lock)) for host in hosts}
+
+
+def on_each(
+    hosts: Sequence[HostSettings],
+    reports: dict[str, Report],
+    work: Callable[[HostSettings, Report], None],
+    *,
+    parallel: int,
+    fail_fast: bool,
+    barrier: bool,
+) -> list[HostResult]:
+    """Do the work on every host.
+
+    Args:
+        work: raises a LabelrigError where it fails.
+        parallel: how many hosts at once.
+        fail_fast: a host that failed keeps those from beginning that have not begun.
+        barrier: the first host goes alone, and when it fails no other begins.
+
+    Returns:
+        How it went, in the order of `hosts`.
+    """
+    stop = threading.Event()
+
+    def one(host: HostSettings) -> HostResult:
+        report = reports[host.name]
+        if stop.is_set():
+            report.skipped(host.name, SKIPPED)
+            return HostResult(host.name, report, SKIPPED, 1, 0.0)
+        began = time.monotonic()
+        error = attempt(lambda: work(host, report))
+        if error is None:
+            return HostResult(host.name, report, None, 0, time.monotonic() - began)
+        if not error.shown:
+            report.info(f"error: {error}")
+        if fail_fast:
+            stop.set()
+        return HostResult(host.name, report, str(error), error.exit_code, time.monotonic() - began)
+
+    first = [one(host) for host in hosts[:1]] if barrier and len(hosts) > 1 else []
+    if first and first[0].exit_code:
+        stop.set()
+    rest = hosts[len(first) :]
+    if len(rest) == 1:
+        return [*first, one(rest[0])]
+    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+        return [*first, *pool.map(one, rest)]
+
+
+def attempt(work: Callable[[], object]) -> LabelrigError | None:
+    """Do something; return its expected error, if any."""
+    try:
+        work()
+    except LabelrigError as error:
+        return error
+    return None
+
+
+def exit_code_of(results: Sequence[HostResult]) -> int:
+    """What the process returns: 0, the one code that all failures share, or 1. A host not tried is no failure."""
+    codes = {one.exit_code for one in results if one.exit_code and one.error != SKIPPED}
+    return codes.pop() if len(codes) == 1 else int(bool(codes))

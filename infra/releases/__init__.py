@@ -1,0 +1,1 @@
+"""What is kept on a host: releases, the lock, the audit log, hooks."""

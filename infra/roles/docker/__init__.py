@@ -1,0 +1,1 @@
+"""Docker Engine and Compose, installed, configured and running."""

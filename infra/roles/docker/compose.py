@@ -1,0 +1,87 @@
+"""The compose command line: found once, then run with the project's files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import IO
+
+from core.errors import HostError
+from hosts.base import DEFAULT_TIMEOUT, Host, Result
+
+ANY_EXIT_CODE = range(256)
+VERSION_2_OR_NEWER = re.compile(r"^v?([2-9]|[1-9]\d+)\.")
+# Where distributions and Docker put the plugin; each also runs as a program of its own.
+PLUGIN_PATHS = (
+    "/usr/libexec/docker/cli-plugins/docker-compose",
+    "/usr/lib/docker/cli-plugins/docker-compose",
+    "/usr/local/lib/docker/cli-plugins/docker-compose",
+    "/usr/local/libexec/docker/cli-plugins/docker-compose",
+)
+CANDIDATES: tuple[tuple[str, ...], ...] = (
+    ("docker", "compose"),
+    ("/usr/bin/docker", "compose"),
+    *((path,) for path in PLUGIN_PATHS),
+)
+
+
+def find_compose(host: Host) -> tuple[str, ...] | None:
+    """Return how compose version 2 or newer is called on this host, or None where it is not installed."""
+    for candidate in CANDIDATES:
+        answer = host.run(*candidate, "version", "--short", ok=ANY_EXIT_CODE)
+        if answer.ok and VERSION_2_OR_NEWER.match(answer.stdout.strip()):
+            return candidate
+    return None
+
+
+def run_docker(
+    host: Host,
+    *argv: str,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_line: Callable[[str], None] | None = None,
+    ok: Collection[int] = (0,),
+    stdin: bytes | IO[bytes] | None = None,
+) -> Result:
+    """Run a docker or compose command line; see `hosts.base.Host.run` for the arguments and errors.
+
+    On another machine as root: the files it reads are root's there, and its own engine is meant, whatever the user's
+    docker context is. On this machine as the user, whose engine may be a rootless one.
+    """
+    return host.run(*argv, timeout=timeout, on_line=on_line, ok=ok, stdin=stdin, as_root=not host.is_local)
+
+
+class Compose:
+    """Compose for one project: the same name, files and variables in every call."""
+
+    def __init__(self, host: Host, project: str, files: Sequence[str], env_file: str) -> None:
+        self._host = host
+        self._project = project
+        self._files = tuple(files)
+        self._env_file = env_file
+        self._program: tuple[str, ...] | None = None
+
+    def argv(self, *args: str) -> tuple[str, ...]:
+        """The full command line of `docker compose ARGS`.
+
+        Raises:
+            HostError: compose is not installed.
+        """
+        if self._program is None:
+            self._program = find_compose(self._host)
+        if self._program is None:
+            raise HostError(
+                f"{self._host.name}: no docker command knows `compose` version 2; "
+                f"`./inv {'up' if self._host.is_local else 'deploy'}` installs it"
+            )
+        files = [part for file in self._files for part in ("--file", file)]
+        return (*self._program, "--project-name", self._project, "--env-file", self._env_file, *files, *args)
+
+    def run(
+        self,
+        *args: str,
+        timeout: float = 60.0,
+        on_line: Callable[[str], None] | None = None,
+        ok: Collection[int] = (0,),
+    ) -> Result:
+        """Run `docker compose ARGS`; see `run_docker` for the arguments and errors."""
+        return run_docker(self._host, *self.argv(*args), timeout=timeout, on_line=on_line, ok=ok)

@@ -1,0 +1,150 @@
+"""A temporary folder with exactly what a build sees: staged files, the machine's settings, and the variables.
+
+It is made here, and for another machine sent there as one archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from core.errors import FileAccessError, HostError
+from hosts.base import Host
+from infra.roles.docker.compose import ANY_EXIT_CODE
+from infra.roles.images.apt_settings import read_apt_settings
+from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
+from infra.roles.images.tags import BUILD_FILE, DB, REQUIREMENTS, Base, context_files
+from infra.roles.images.wheels import Pin, fitting_names, matching_wheels, read_pins
+
+IN_BUILD = "/run/build"
+BUILD_VARIABLES = "build.env"
+WORK_FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
+SEND_TIMEOUT = 600.0
+VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB"}
+NOT_WANTED = "not-wanted"  # compose asks for every variable of the file, whatever is built
+
+
+@contextlib.contextmanager
+def staged(
+    host: Host, repository: Path, base: Base, tags: Mapping[str, str], services: Sequence[str], project: str
+) -> Iterator[str]:
+    """Stage the build of `services` and remove everything afterwards.
+
+    Yields:
+        A folder on `host` with one sub-folder (a build context) for each service, `pip.conf` and what apt goes by
+        (mode 0600: they may hold credentials; the build gets them as secrets), `build.yaml`, and `build.env` with its
+        variables.
+
+    Raises:
+        FileAccessError: it cannot be written, for instance because the disk is full.
+    """
+    settings = read_pip_settings(host)
+    folder = Path(tempfile.mkdtemp(prefix="labelrig-build-"))
+    target = str(folder)
+    try:
+        for service in services:
+            _stage(host, repository, service, folder / service, settings)
+        ca_bundle = f"{IN_BUILD}/ca.crt" if settings.ca_bundle is not None else None
+        secrets = {"pip.conf": pip_conf(settings, ca_bundle=ca_bundle, wheels=f"{IN_BUILD}/wheels")}
+        if DB in services:
+            secrets |= read_apt_settings(host, ca_bundle)
+        for name, text in secrets.items():
+            secret = folder / name
+            secret.touch(mode=0o600)
+            secret.write_text(text)
+        shutil.copyfile(repository / BUILD_FILE, folder / BUILD_FILE.name)
+        if not host.is_local:
+            target = _folder_on(host)
+        variables = {"BUILD_FOLDER": target, "PROJECT": project, "BASE_CHOICE": base.choice}
+        for service, prefix in VARIABLE_PREFIX.items():
+            variables |= {f"{prefix}_IMAGE": tags.get(service, NOT_WANTED), f"{prefix}_BASE": base.of(service)}
+        (folder / BUILD_VARIABLES).write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
+        if not host.is_local:
+            _send(folder, host, target)
+            for service in services:
+                _copy_wheels_there(host, repository, service, f"{target}/{service}", settings)
+        yield target
+    except OSError as error:
+        raise FileAccessError(
+            f"{host.name}: the build cannot be staged in {folder}: {error.strerror}; "
+            "free space there, or name another folder in TMPDIR"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if target != str(folder):
+            with contextlib.suppress(HostError):  # it must not hide why the build failed
+                host.run("rm", "-rf", "--one-file-system", target, as_root=True)
+
+
+def _folder_on(host: Host) -> str:
+    made = host.run("mktemp", "-d", "-p", WORK_FOLDER, "labelrig-build.XXXXXXXX", as_root=True)
+    return made.stdout.strip()
+
+
+def _send(folder: Path, host: Host, target: str) -> None:
+    with tempfile.TemporaryFile() as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.add(folder, arcname=".", filter=_of_root)
+        archive.seek(0)
+        host.run("tar", "--numeric-owner", "-xf", "-", "-C", target, stdin=archive, as_root=True, timeout=SEND_TIMEOUT)
+
+
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
+def _copy_wheels_there(host: Host, repository: Path, service: str, context: str, settings: PipSettings) -> None:
+    """Give the context the wheels that lie on the other machine's disk and that its pip would find there."""
+    if not settings.link_folders:
+        return
+    listed = host.run("find", *settings.link_folders, "-maxdepth", "1", "-name", "*.whl", "-print0", ok=ANY_EXIT_CODE)
+    paths = {path.rpartition("/")[2]: path for path in listed.stdout.split("\0") if path}
+    wanted = [paths[name] for name in fitting_names(paths, _pins(repository, service))]
+    if wanted:
+        host.run("cp", "-L", "--", *wanted, f"{context}/build/wheels/", as_root=True, timeout=SEND_TIMEOUT)
+
+
+def _stage(host: Host, repository: Path, service: str, context: Path, settings: PipSettings) -> None:
+    for name, source in context_files(repository, service).items():
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    wheels = context / "build" / "wheels"
+    wheels.mkdir(parents=True)
+    if host.is_local:
+        for wheel in matching_wheels(settings.link_folders, _pins(repository, service)):
+            _link_or_copy(wheel, wheels / wheel.name)
+    if settings.ca_bundle is not None:
+        (context / "build" / "ca.crt").write_bytes(host.read(settings.ca_bundle) or b"")
+    _open_to_all(context)
+
+
+def _pins(repository: Path, service: str) -> list[Pin]:
+    return [
+        pin
+        for name in REQUIREMENTS[service]
+        for pin in read_pins((repository / "requirements" / name).read_text("utf-8"))
+    ]
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _open_to_all(context: Path) -> None:
+    """Give the copies plain modes: in the clone they follow the user's umask, and the container runs as another."""
+    for path in (context, *context.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+        elif path.parent.name != "wheels":  # those may be links to the machine's own files
+            path.chmod(0o644)

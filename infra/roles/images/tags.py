@@ -1,0 +1,161 @@
+"""What goes into each image, and the tag that follows from it: the same tree always has the same tags."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from core.errors import SettingsError
+from infra.roles.images.debootstrap import base_tag
+
+BaseChoice = Literal["official", "debootstrap"]
+LABEL_STUDIO = "label-studio"
+SAM2 = "sam2"
+DB = "db"
+SERVICES = (LABEL_STUDIO, SAM2)  # of every stack; a database server is wanted by some
+POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
+IMAGES = Path("infra/roles/images/dockerfiles")
+BUILD_FILE = IMAGES / "build.yaml"
+COMPANION = Path("companion")  # our script in Label Studio's pages
+FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres"}
+SCRIPTS = {
+    LABEL_STUDIO: ("pip-install.sh", "make-user.sh"),
+    SAM2: ("pip-install.sh", "make-user.sh"),
+    DB: ("apt-install.sh", "make-user.sh"),
+}
+REQUIREMENTS = {
+    LABEL_STUDIO: ("label-studio.lock",),
+    SAM2: ("torch.in", "backend.lock", "sam2-build.lock", "sam2.lock"),
+    DB: (),
+}
+JUNK = re.compile(r"^\.|~$|\.py[co]$|^__pycache__$")
+
+
+@dataclass(frozen=True)
+class OfficialImages:
+    """The published images to build on. Tests name those of a registry of their own."""
+
+    # By its tag: releases are not pushed again, and no digest of it has been confirmed by several independent sources.
+    label_studio: str = "heartexlabs/label-studio:1.23.2"
+    # Python 3.11.16, as many independent projects recorded it.
+    python: str = "python:3.11-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the images are built on: image references, and which of the two ways they come."""
+
+    choice: BaseChoice
+    label_studio: str
+    sam2: str
+
+    def of(self, service: str) -> str:
+        """The image that a service's image is built on."""
+        return self.label_studio if service == LABEL_STUDIO else self.sam2
+
+
+def official_base(images: OfficialImages) -> Base:
+    """Build on published images."""
+    return Base("official", images.label_studio, images.python)
+
+
+def debootstrap_base(repository: Path, machine: str | None = None) -> Base:
+    """Build on our own base image, made from the Debian mirror.
+
+    Args:
+        machine: the processor, as `uname -m` prints it, of the machine whose engine it is for; by default this one's.
+    """
+    tag = base_tag(repository, machine or platform.machine())
+    return Base("debootstrap", tag, tag)
+
+
+def context_files(repository: Path, service: str) -> dict[str, Path]:
+    """The files that a service's image is built from: path in the build context -> path in the repository.
+
+    Raises:
+        SettingsError: one is missing, so the tree is not complete.
+    """
+    folder = repository / IMAGES / FOLDERS[service]
+    files = {"Dockerfile": folder / "Dockerfile"}
+    files |= {f"build/{name}": repository / IMAGES / name for name in SCRIPTS[service]}
+    files |= {f"requirements/{name}": repository / "requirements" / name for name in REQUIREMENTS[service]}
+    if service == SAM2:
+        backend = repository / "backend"
+        files |= {path.relative_to(repository).as_posix(): path for path in _tree(backend)}
+    if service == LABEL_STUDIO:  # apart from `build`: a change of the script shall not install everything again
+        modules = {path for path in _tree(repository / COMPANION) if path.suffix == ".js"}
+        modules.add(repository / COMPANION / "main.js")  # named as missing where all are
+        files |= {path.relative_to(repository).as_posix(): path for path in modules}
+        files |= {f"pages/{name}": folder / name for name in ("add_companion.py", "clicked_task.py")}
+    if service == DB:
+        files |= {path.name: path for path in _tree(folder)}
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        raise SettingsError(
+            f"the image {service} cannot be built, the repository lacks {', '.join(missing)}; restore it with git"
+        )
+    return files
+
+
+def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES) -> dict[str, str]:
+    """The tag of the image of each of `services` when built on `base`."""
+    versions = {
+        LABEL_STUDIO: pinned_version(repository / "requirements" / "label-studio.in", "label-studio"),
+        SAM2: _own_version(repository),
+        DB: POSTGRES_MAJOR,
+    }
+    return {
+        service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"
+        + _digest(context_files(repository, service), repository / BUILD_FILE, base, service)
+        for service in services
+    }
+
+
+def pinned_version(path: Path, name: str) -> str:
+    """Read `NAME==VERSION` from a requirements file.
+
+    Raises:
+        SettingsError: it is not there, or not pinned.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}; restore it with git") from error
+    for line in lines:
+        text = line.partition("#")[0].strip()
+        if text and (requirement := Requirement(text)).name == name:
+            (clause,) = requirement.specifier
+            if clause.operator == "==":
+                return clause.version
+    raise SettingsError(f"{path} does not pin {name}==VERSION; restore it with git")
+
+
+def _own_version(repository: Path) -> str:
+    project: Mapping[str, str] = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
+    return project["version"]
+
+
+def _digest(files: Mapping[str, Path], build_file: Path, base: Base, service: str) -> str:
+    digest = hashlib.sha256(f"{base.choice}\0{base.of(service)}\0".encode())
+    digest.update(hashlib.sha256(build_file.read_bytes()).digest())
+    for name, path in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _tree(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if JUNK.search(path.name):
+            continue
+        if path.is_dir():
+            yield from _tree(path)
+        else:
+            yield path

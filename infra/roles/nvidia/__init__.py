@@ -1,0 +1,1 @@
+"""The NVIDIA container toolkit and GPU access of the engine."""

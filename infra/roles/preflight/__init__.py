@@ -1,0 +1,1 @@
+"""Every problem of a machine in one list, before the first change."""

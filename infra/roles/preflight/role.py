@@ -1,0 +1,147 @@
+"""Preflight: everything the machine must have, all problems at once, before anything is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.errors import HostError, PreflightError, SudoRefused
+from hosts.base import Host
+from infra.config.settings import Settings
+from infra.roles.docker.client import EngineState, engine_client, engine_state, find_endpoint
+from infra.roles.docker.compose import find_compose
+from infra.roles.preflight import checks
+from infra.roles.preflight.data_folder import FolderCheck, check_folder
+from infra.roles.preflight.outbound import outbound_problems
+
+DOCKER_ROOT = "/var/lib/docker"
+LABEL_PROJECT = "com.docker.compose.project"
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What is known of the engine before anything is done. `problem` names an engine that cannot be used."""
+
+    ready: bool = False
+    root: str = DOCKER_ROOT
+    holds_port: bool = False
+    holds_network: bool = False
+    images: frozenset[str] = frozenset()
+    problem: str | None = None
+
+
+def check_machine(
+    host: Host,
+    settings: Settings,
+    *,
+    folder: Path | None,
+    pattern: str,
+    state: str,
+    images: Collection[frozenset[str]],
+    builds: bool = True,
+    also: Sequence[str] = (),
+    stack_there: bool = False,
+) -> None:
+    """Check everything.
+
+    Args:
+        folder: the image folder of a person, None for the demo images that we draw ourselves.
+        pattern: which file names are images, a regular expression.
+        state: the folder on `host` in which our own files lie.
+        images: sets of image names, any of which is all that this tree needs; without one there is much to build.
+        builds: images that are missing are built on `host`; they are sent there otherwise.
+        also: problems that others have found.
+        stack_there: this stack was made before. While its engine is down (a run was killed in the middle of a restart),
+            the port and the network that a dead engine leaves behind count as ours.
+
+    Raises:
+        PreflightError: lists every problem. Nothing was changed.
+    """
+    facts = engine_facts(host, settings)
+    if stack_there and not facts.ready:
+        facts = replace(facts, holds_port=True, holds_network=True)
+    ready = facts.ready and find_compose(host) is not None
+    has_images = any(names <= facts.images for names in images)
+    needs = {
+        "images and volumes": (facts.root, checks.DISK_TO_RUN if has_images else checks.DISK_TO_BUILD),
+        "state and demo images": (state, checks.DISK_TO_RUN // 4),
+    }
+    checked = FolderCheck(()) if folder is None else check_folder(host, folder, pattern)
+    listening = checks.listening_ports(
+        _text(host, "/proc/net/tcp") or "", _text(host, "/proc/net/tcp6") or "", settings.listen
+    )
+    problems = [
+        *checks.os_problems(_text(host, "/etc/os-release"), host.run("uname", "-m").stdout.strip(), ready),
+        *checks.kernel_problems(host.run("uname", "-r").stdout.strip()),
+        *_rights(host, ready),
+        *([facts.problem] if facts.problem else []),
+        *checks.disk_problems({path: checks.read_disk(host, path) for path, _ in needs.values()}, needs),
+        *checks.memory_problems(_text(host, "/proc/meminfo") or ""),
+        *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
+        *checks.port_problems(listening, settings.port, facts.holds_port, settings.listen),
+        *checks.subnet_problems(settings.subnet, _text(host, "/proc/net/route") or "", facts.holds_network),
+        *([] if ready and (has_images or not builds) else outbound_problems(host)),
+        *checked.problems,
+        *also,
+    ]
+    if problems:
+        raise PreflightError(problems)
+
+
+def engine_facts(host: Host, settings: Settings) -> EngineFacts:
+    """Read what an engine that runs already says; nothing is started."""
+    endpoint = find_endpoint(host)
+    state = engine_state(host)
+    if state is EngineState.FORBIDDEN:
+        return EngineFacts()
+    if state is EngineState.SILENT:
+        if endpoint.is_default:
+            return EngineFacts()
+        return EngineFacts(
+            problem=f"no Docker engine answers at {endpoint.url}, which {endpoint.chosen_by} names; "
+            "start it, or unset that"
+        )
+    if endpoint.socket is None:
+        return EngineFacts(
+            problem=f"{endpoint.chosen_by} names the engine of another machine ({endpoint.url}); "
+            "`up` works on this machine: unset it, or use `./inv deploy --host`"
+        )
+    try:
+        with contextlib.closing(engine_client(host)) as client:
+            ours = {"label": [f"{LABEL_PROJECT}={settings.project}"]}
+            containers = client.containers.list(filters=ours, ignore_removed=True)
+            networks = client.networks.list(filters=ours)
+            names = frozenset(tag for image in client.images.list() for tag in image.tags)
+            return EngineFacts(
+                ready=True,
+                root=str(client.info()["DockerRootDir"]),
+                holds_port=any(_publishes(container.ports, settings.port) for container in containers),
+                holds_network=bool(networks),
+                images=names,
+            )
+    except HostError as error:
+        return EngineFacts(problem=str(error))
+
+
+def _rights(host: Host, ready: bool) -> list[str]:
+    uid = int(host.run("id", "-u").stdout)
+    if host.is_local:
+        can_sudo = uid != 0 and host.run("sudo", "-n", "true", ok=range(256)).ok
+        return checks.rights_problems(uid, can_sudo, ready)
+    try:
+        host.run("true", as_root=True)
+    except SudoRefused as error:
+        return [str(error)]
+    return []
+
+
+def _publishes(ports: dict[str, list[dict[str, str]] | None], port: int) -> bool:
+    return any(binding["HostPort"] == str(port) for bindings in ports.values() for binding in bindings or [])
+
+
+def _text(host: Host, path: str) -> str | None:
+    content = host.read(path)
+    return None if content is None else content.decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""The Label Studio project: token, storage, tasks, ML backend, and the gate."""

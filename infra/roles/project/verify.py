@@ -1,0 +1,119 @@
+"""The proof: one click through Label Studio's own API that comes back as a mask. Step 7 of `./inv up`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from core.errors import LabelStudioError, ProofFailed
+from core.report import Report
+from infra.config.settings import Settings
+from infra.roles.project.ml_backend import same_url
+from infra.roles.project.project import get_project
+from infra.roles.project.role import ProjectContext
+from labelstudio.config import ProjectSpec
+from labelstudio.image_files import path_in
+from labelstudio.models import Backend, TaskRef
+from labelstudio.prompts import Region, box_regions, click_regions
+from labelstudio.proof import SAM2_LOG, Proof, Target, judge, read_reply
+from labelstudio.truth import truth_of
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
+
+__all__ = ["Proof", "verify"]
+
+# Where to try in a person's own image, as shares of width and height: the middle first.
+OWN_CLICKS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))
+
+
+def verify(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext, report: Report) -> Proof:
+    """Click on a real task, as the editor would, and judge what comes back.
+
+    Demo images: an object of which the truth is known; an IoU below 0.5 fails, below 0.75 is noted. A person's own
+    images: the middle of the first one, and where the model finds nothing there some other pixels; what it finds is
+    noted, not judged.
+
+    Raises:
+        ProofFailed: names the link that is likely broken.
+        LabelStudioError: Label Studio could not be asked.
+    """
+    client = ctx.access.client()
+    project = get_project(client, spec.title)
+    backend = _backend(client, project.id, ctx.backend_url)
+    target = _target(client, project.id, spec, ctx)
+    for click_xy in target.clicks:
+        report.progress(f"clicking on {target.path} at {click_xy}")
+        answer = client.click(backend.id, target.task.id, _prompt(spec, target, click_xy))
+        reply = read_reply(answer, target, spec)
+        if reply.mask is not None:
+            break
+    proof, notices = judge(reply, target, click_xy)
+    for notice in notices:
+        report.notice(notice)
+    return proof
+
+
+def _backend(client: Client, project_id: int, url: str) -> Backend:
+    ours = [one for one in client.backends(project_id) if same_url(one.url, url)]
+    if not ours:
+        raise ProofFailed(f"the project has no ML backend {url}; run `./inv up` to connect it")
+    if not ours[0].connected:
+        raise ProofFailed(
+            f"Label Studio cannot reach the ML backend {url} (state {ours[0].state}): {ours[0].error}; {SAM2_LOG}"
+        )
+    return ours[0]
+
+
+def _target(client: Client, project_id: int, spec: ProjectSpec, ctx: ProjectContext) -> Target:
+    labels = spec.labeling.labels
+    for task in client.tasks(project_id, spec.labeling.image_key):
+        path = path_in(ctx.folder.name, task.image)
+        if path is None or not _is_there(ctx, path):
+            continue
+        if ctx.truth is None:
+            width, height = size_wh = _size_of(client, task)
+            clicks = tuple((int(x * width), int(y * height)) for x, y in OWN_CLICKS)
+            return Target(task, path, size_wh, labels[0], clicks, None)
+        objects = truth_of(ctx.truth, PurePosixPath(path).name)
+        if objects:
+            one = objects[0]
+            label = one.label if one.label in labels else labels[0]
+            return Target(task, path, _size_of(client, task), label, (one.click_xy,), one)
+    raise ProofFailed(
+        f"the project has no task with an image of {ctx.folder.path} to click on; run `./inv up` to sync the folder"
+    )
+
+
+def _is_there(ctx: ProjectContext, path: str) -> bool:
+    """Whether the task still has its image: a file that was deleted is no broken link."""
+    return ctx.host.run("test", "-f", f"{ctx.folder.path}/{path}", ok=(0, 1)).ok
+
+
+def _size_of(client: Client, task: TaskRef) -> tuple[int, int]:
+    """Width and height as the browser shows the image: its orientation tag applied."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        content = client.download(task.image)
+    except LabelStudioError as error:
+        raise ProofFailed(
+            f"Label Studio does not serve the image of task {task.id}: {error}; is the image folder mounted and "
+            "readable in the label-studio container, and local file serving switched on?"
+        ) from None
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return ImageOps.exif_transpose(picture).size
+    except (UnidentifiedImageError, OSError) as error:
+        raise ProofFailed(f"the image of task {task.id} ({task.image}) is no readable image: {error}") from None
+
+
+def _prompt(spec: ProjectSpec, target: Target, click_xy: tuple[int, int]) -> list[Region]:
+    if spec.labeling.point is not None:
+        return click_regions(spec.labeling, target.label, click_xy, target.size_wh)
+    if target.truth is not None:
+        return box_regions(spec.labeling, target.label, target.truth.box_xyxy, target.size_wh)
+    (x, y), (width, height) = click_xy, target.size_wh
+    around = (x - width // 8, y - height // 8, x + width // 8, y + height // 8)
+    return box_regions(spec.labeling, target.label, around, target.size_wh)

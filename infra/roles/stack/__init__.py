@@ -1,0 +1,1 @@
+"""The containers: rendered files, secrets, model, compose."""

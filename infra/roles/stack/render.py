@@ -1,0 +1,140 @@
+"""What the stack is started from: stack.env, compose.yaml and machine.yaml in one state folder."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pydantic import SecretStr
+
+from infra.config.backend import backend_environment
+from infra.config.settings import Settings
+from infra.roles.stack.banned_subnets import banned_subnets
+from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
+
+COMPOSE_SOURCES = Path(__file__).parent / "compose"
+POSTGRES, GPU = "postgres.yaml", "gpu.yaml"
+SECRET_NAMES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_POSTGRES_PASSWORD")
+
+
+@dataclass(frozen=True)
+class StackFiles:
+    """Where the rendered files of one stack lie on its host.
+
+    Attributes:
+        folder: the folder there.
+        overrides: compose files of this repository that are merged into the first: a database, a GPU.
+    """
+
+    folder: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def env(self) -> str:
+        """Values for compose; holds secrets, mode 0600."""
+        return f"{self.folder}/stack.env"
+
+    @property
+    def compose(self) -> tuple[str, ...]:
+        """The compose files, in the order compose merges them."""
+        return tuple(f"{self.folder}/{name}" for name in ("compose.yaml", *self.overrides, "machine.yaml"))
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The overrides that this stack has not got, where they would lie."""
+        return tuple(f"{self.folder}/{name}" for name in (POSTGRES, GPU) if name not in self.overrides)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of the stack, in the order in which they are waited for."""
+        return ("db", "sam2", "label-studio") if POSTGRES in self.overrides else ("sam2", "label-studio")
+
+    @property
+    def folders(self) -> str:
+        """The image folders connected so far."""
+        return f"{self.folder}/folders.json"
+
+
+@dataclass(frozen=True)
+class RenderedFile:
+    """A file to be: where, what, and who may read it."""
+
+    path: str
+    content: bytes
+    mode: int
+
+
+def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> dict[str, str]:
+    """Return what the compose files ask for, by name.
+
+    Args:
+        images: service -> tag.
+        model: what SAM2_MODEL gets.
+
+    Raises:
+        ValueError: the secrets were not made yet.
+    """
+    if settings.password is None or settings.secret_key is None:
+        raise ValueError("the secrets must be made before the stack is rendered")
+    values = {
+        "COMPOSE_PROJECT_NAME": settings.project,
+        "LABELRIG_LABEL_STUDIO_IMAGE": images["label-studio"],
+        "LABELRIG_SAM2_IMAGE": images["sam2"],
+        "LABELRIG_SAM2_MODEL": model,
+        "LABELRIG_SUBNET": settings.subnet,
+        "LABELRIG_BANNED_SUBNETS": ",".join(banned_subnets(settings.subnet)),
+        "LABELRIG_LISTEN": settings.listen,
+        "LABELRIG_COMPANION": "on" if settings.companion else "off",
+        "LABEL_STUDIO_PORT": str(settings.port),
+        "LABEL_STUDIO_USERNAME": settings.username,
+        "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),
+        "LABEL_STUDIO_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+    if "db" in images:
+        if settings.postgres_password is None:
+            raise ValueError("the secrets must be made before the stack is rendered")
+        values |= {
+            "LABELRIG_POSTGRES_IMAGE": images["db"],
+            "LABELRIG_POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
+            "LABELRIG_POSTGRES_PASSWORD_ID": _id_of(settings.postgres_password, settings.secret_key),
+        }
+    return values
+
+
+def _id_of(password: SecretStr, key: SecretStr) -> str:
+    """Stands for a password where it must not stand itself: another password has another id."""
+    return hmac.new(key.get_secret_value().encode(), password.get_secret_value().encode(), "sha256").hexdigest()[:16]
+
+
+def render_stack(
+    files: StackFiles,
+    values: dict[str, str],
+    folders: Sequence[ImageFolder],
+    mounted: Sequence[ImageFolder],
+    groups: Sequence[int],
+    backend: Mapping[str, str],
+) -> list[RenderedFile]:
+    """Return every file of the stack. Nothing is written.
+
+    Args:
+        folders: every folder that was ever connected; remembered.
+        mounted: those of them that are there now.
+        groups: see `infra.roles.stack.image_folders.render_compose`.
+        backend: see `infra.config.backend`.
+
+    Raises:
+        ValueError: a value holds a quote or a line break, which compose's env files cannot carry.
+    """
+    for name, value in values.items():
+        if "'" in value or "\n" in value:
+            raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
+    env = "".join(f"{name}='{value}'\n" for name, value in values.items())  # '' keeps a `$` as it is
+    *sources, machine = files.compose
+    return [
+        RenderedFile(files.env, env.encode(), 0o600),
+        *(RenderedFile(path, (COMPOSE_SOURCES / PurePosixPath(path).name).read_bytes(), 0o644) for path in sources),
+        RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend)), 0o644),
+        RenderedFile(files.folders, render_folders(folders), 0o644),
+    ]

@@ -1,0 +1,1 @@
+"""One stack on one host, and the stages that lead to it."""

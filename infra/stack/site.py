@@ -1,0 +1,149 @@
+"""One stack on one host: where its files lie, how its settings are read, and what its parts need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from core.errors import SettingsError
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.base import Exec, Host, Result
+from infra.config.dotenv import parse_env_text
+from infra.config.settings import Settings
+from infra.roles.docker.compose import Compose, run_docker
+from infra.roles.images.build import ImageSet
+from infra.roles.preflight.data_folder import group_of
+from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.render import GPU, POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
+
+EXEC_TIMEOUT = 120.0
+SECRETS_FILE = "secrets.env"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One stack on one host.
+
+    Attributes:
+        host: the machine.
+        settings: what was chosen; the secrets may be missing until they are made.
+        state: the folder there with everything of this stack that is not in a volume.
+        stack_folder: the folder there with the files compose reads.
+        env_file: the file there with the secrets.
+        reload: reads the settings again, after secrets were made.
+        gpu: SAM2 runs on the host's GPU.
+    """
+
+    host: Host
+    settings: Settings
+    state: str
+    stack_folder: str
+    env_file: str
+    reload: Callable[[], Settings] = field(repr=False)
+    gpu: bool = False
+
+    @property
+    def files(self) -> StackFiles:
+        """Where the rendered files lie."""
+        postgres = (POSTGRES,) if self.settings.database == "postgres" else ()
+        return StackFiles(self.stack_folder, (*postgres, *((GPU,) if self.gpu else ())))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of the stack."""
+        return self.files.services
+
+    @property
+    def compose(self) -> Compose:
+        """Compose for this stack."""
+        return Compose(self.host, self.settings.project, self.files.compose, self.files.env)
+
+    def exec_in(self, service: str) -> Exec:
+        """Return what runs a command inside the running container of a service."""
+        return exec_in(self.host, self.compose, service)
+
+
+def services_of(settings: Settings) -> tuple[str, ...]:
+    """The services of a stack with these settings."""
+    return StackFiles("", (POSTGRES,) if settings.database == "postgres" else ()).services
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where the rendered files and the demo images of this machine's own stack lie."""
+    return REPOSITORY / ".labelrig" / settings.project
+
+
+def local_site(host: Host, settings: Settings, env_path: Path, reload: Callable[[], Settings]) -> Site:
+    """The stack of this machine, as `up` makes it."""
+    folder = str(state_folder(settings))
+    gpu = Path(folder, GPU).is_file()  # as the last `up` decided; the next one decides anew
+    return Site(host, settings, folder, folder, str(env_path), reload, gpu)
+
+
+def read_secrets(host: Host, path: str) -> dict[str, str]:
+    """The secrets that a host keeps for its stack, by their name; none before the first deploy."""
+    content = host.read(path, as_root=not host.is_local)
+    return {} if content is None else parse_env_text(content.decode("utf-8", "replace"), f"{host.name}:{path}")
+
+
+def exec_in(host: Host, compose: Compose, service: str) -> Exec:
+    """Return what runs a command inside the running container of a service."""
+
+    def run(
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = EXEC_TIMEOUT,
+        stdin: bytes | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Result:
+        command = compose.argv("exec", "--no-TTY", service, *argv)
+        return run_docker(host, *command, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+
+    return run
+
+
+def rendered(
+    site: Site,
+    images: ImageSet,
+    model: str,
+    folders: Sequence[ImageFolder],
+    report: Report,
+    planned: Sequence[ImageFolder] = (),
+) -> list[RenderedFile]:
+    """Render every file of the stack. A folder that is not there now is left out with a notice.
+
+    Args:
+        planned: folders that will be there when the files are used.
+    """
+    mounted = [folder for folder in folders if folder in planned or _is_there(site.host, folder.path)]
+    for folder in folders:
+        if folder not in mounted:
+            report.notice(f"the image folder {folder.path} is not there now; its tasks show no image until it is back")
+    # A folder open to a group only: the containers' user joins it. Folders that preflight refused never get here.
+    groups = sorted({group for one in mounted if (group := group_of(site.host, PurePosixPath(one.path))) is not None})
+    values = stack_values(site.settings, images.tags, model)
+    return render_stack(site.files, values, folders, mounted, groups, site.settings.backend)
+
+
+def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:
+    """Return `settings` with secrets that were read from a host.
+
+    Raises:
+        SettingsError: one of them cannot be used, or is none that we know; its value is not shown.
+    """
+    by_alias = {
+        info.alias: getattr(settings, name) for name, info in Settings.model_fields.items() if info.alias is not None
+    }
+    try:
+        return Settings.model_validate({**by_alias, "backend": settings.backend, **secrets})
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
+        raise SettingsError(f"the host's {SECRETS_FILE} cannot be used: {'; '.join(problems)}") from None
+
+
+def _is_there(host: Host, path: str) -> bool:
+    return host.run("test", "-d", path, ok=(0, 1)).ok

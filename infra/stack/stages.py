@@ -1,0 +1,164 @@
+"""The stages that `up` and `deploy` share, from settled images to a proven click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import LabelrigError, PreflightError
+from core.operation import Runner
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.base import Host
+from infra.config.settings import Gpu
+from infra.roles.docker.role import restart_engine
+from infra.roles.images.tags import pinned_version
+from infra.roles.nvidia.choice import TORCH_BUILDS
+from infra.roles.nvidia.container_check import GpuSeenInContainer, read_torch_cuda
+from infra.roles.nvidia.facts import read_gpu
+from infra.roles.nvidia.role import choose_gpu, nvidia_role
+from infra.roles.project.role import ProjectContext
+from infra.roles.project.verify import Proof
+from infra.roles.stack.containers import StackRunning
+from infra.roles.stack.image_folders import DEMO, ImageFolder
+from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
+from infra.stack.site import Site
+from labelstudio.access import Access
+from labelstudio.config import ProjectSpec
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+def demo_spec(spec: ProjectSpec) -> ProjectSpec:
+    """Return the project for the demo images: under a title of its own, so that it never mixes with real work."""
+    return replace(spec, title=f"{spec.title} {DEMO}")
+
+
+def newest_torch_cuda() -> str | None:
+    """The CUDA version that the pinned torch of the Python index is built for."""
+    return TORCH_BUILDS[pinned_version(REPOSITORY / "requirements" / "torch.in", "torch")]
+
+
+def settle_gpu(
+    run: Runner, host: Host, wish: Gpu, sam2_image: str | None, engine_settings: Mapping[str, object], *, manage: bool
+) -> bool:
+    """Decide whether SAM2 gets the GPU, and prepare the engine for it.
+
+    Args:
+        sam2_image: None in a plan that does not know it yet.
+        engine_settings: what else `daemon.json` shall hold, so that one restart serves for both.
+        manage: packages and `daemon.json` may be changed.
+
+    Raises:
+        LabelrigError: the GPU is required and cannot be used, or it is set up and does not work.
+    """
+    facts = read_gpu(host)
+    cuda = newest_torch_cuda()
+    if facts.gpus and wish != "off" and run.applies and sam2_image is not None:
+        cuda = read_torch_cuda(host, sam2_image)
+    try:
+        choice = choose_gpu(facts, wish, cuda, run.report)
+    except PreflightError as error:  # which promises that nothing was changed: not true any more here
+        raise LabelrigError(f"{host.name}: {'; '.join(error.problems)}") from None
+    if manage:
+        restart = partial(restart_engine, host, run.report)
+        run.run(nvidia_role(host, run.report, choice, restart, engine_settings=engine_settings))
+    if choice.use and sam2_image is not None:
+        run.run([GpuSeenInContainer(host, sam2_image, choice.gpus, applies=run.applies)])
+    return choice.use
+
+
+def settle_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
+    """Bring the checkpoint where it is needed, and say loudly when it is the demo model.
+
+    Raises:
+        LabelrigError: the checkpoint cannot be had.
+    """
+    choice = choose_model(site.host, site.settings, sam2_image, site.state, report)
+    report.settled(f"model {choice.name}", [f"download the {choice.name} checkpoint"] if choice.downloaded else [])
+    if choice.name == "demo":
+        report.notice(demo_notice(choice))
+    return choice
+
+
+def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report) -> StackRunning:
+    """The operation after which every container of the stack is healthy."""
+    return StackRunning(site.compose, site.settings.project, engine, report, site.services)
+
+
+def project_context(
+    site: Site, folder: ImageFolder, base_url: str, truth: Path | None, report: Report
+) -> ProjectContext:
+    """What the project stage needs.
+
+    Args:
+        folder: the image folder, on the host and in the containers.
+        base_url: where Label Studio is reached from here.
+        truth: the folder here with the truth of the demo images; None for a person's own.
+    """
+    return ProjectContext(
+        host=site.host,
+        env_file=site.env_file,
+        folder=folder,
+        access=Access.of(site.settings, base_url),
+        exec_in_label_studio=site.exec_in("label-studio"),
+        exec_in_backend=site.exec_in("sam2"),
+        report=report,
+        truth=truth,
+    )
+
+
+def reached(site: Site) -> AbstractContextManager[str]:
+    """Reach the stack's Label Studio from here while the context lasts; yields its base URL."""
+    return site.host.forwarded(site.settings.port, site.settings.own_address)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a person needs after a run."""
+
+    site: Site
+    folder: ImageFolder
+    model: str
+    proof: Proof
+    first_login: bool
+    how_to_open: str
+
+    def text(self, report: Report) -> str:
+        """The lines for people. The password is shown on the first run only, where it is kept in a local file."""
+        settings = self.site.settings
+        kept = "in .env" if self.site.host.is_local else f"in {self.site.env_file} on {self.site.host.name}"
+        shown = f"password {kept}"
+        if self.first_login and settings.password is not None and self.site.host.is_local:
+            shown = f"password {settings.password.get_secret_value()} (kept in {self.site.env_file}, not shown again)"
+        return "\n".join(
+            [
+                "",
+                f"  open     {self.how_to_open}",
+                f"  login    {settings.username}, {shown}",
+                f"  images   {self.folder.path}",
+                f"  model    {self.model} ({self.proof.model_version})",
+                f"  proof    {self.proof.sentence()}",
+                "",
+                report.recap(),
+            ]
+        )
+
+    def facts(self) -> dict[str, object]:
+        """The same for `--json`."""
+        return {
+            "url": self.site.settings.url,
+            "username": self.site.settings.username,
+            "folder": self.folder.path,
+            "model": self.model,
+            "model_version": self.proof.model_version,
+            "proof": asdict(self.proof),
+            "proof_sentence": self.proof.sentence(),
+            "how_to_open": self.how_to_open,
+            "secrets": self.site.env_file,
+        }

@@ -1,0 +1,113 @@
+"""`./inv up`: from a bare machine to a proven click, on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from core.operation import Applier, Operation, converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.base import Host
+from infra.config.settings import Settings, env_file, load_settings
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.role import docker_role
+from infra.roles.images.role import images_role, plan_images, possible_images
+from infra.roles.nvidia.choice import gpu_problems
+from infra.roles.nvidia.facts import read_gpu
+from infra.roles.preflight.role import check_machine
+from infra.roles.project.role import DEFAULT_PROJECT, project_role
+from infra.roles.project.verify import verify
+from infra.roles.stack.demo_images import DemoImagesDrawn
+from infra.roles.stack.env_choices import SettingsRemembered
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.image_folders import DEMO, read_folders, with_folder
+from infra.roles.stack.secrets import SecretsMade
+from infra.stack.database_choice import database_of, refuse_other_database
+from infra.stack.site import local_site, rendered, state_folder
+from infra.stack.stages import (
+    Summary,
+    demo_spec,
+    newest_torch_cuda,
+    project_context,
+    settle_gpu,
+    settle_model,
+    stack_running,
+)
+from labelstudio.config import load_project
+
+
+def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, str]) -> str:
+    """Bring everything up, each stage only where something is to do, and prove it.
+
+    Args:
+        remember: settings from the command line that `.env` shall keep.
+
+    Returns:
+        What a person needs now: URL, login, model, proof, and how long each stage took.
+
+    Raises:
+        SettingsError: before anything was changed.
+        PreflightError: before anything was changed.
+        LabelrigError: a stage failed; what was done stays, and the same command goes on from there.
+    """
+    spec = load_project(REPOSITORY, DEFAULT_PROJECT)
+    env_path = env_file(os.environ)
+    site = local_site(host, settings, env_path, lambda: load_settings(env_path, os.environ, dict(remember)))
+    demo = state_folder(settings) / "demo"
+    folders = read_folders(host, site.files.folders)
+    first_login = settings.password is None
+    refuse_other_database(database_of(site), settings.database, None)
+    with report.stage("preflight"):
+        check_machine(
+            host,
+            settings,
+            folder=settings.data,
+            pattern=spec.images_filter,
+            state=str(REPOSITORY),
+            images=possible_images(REPOSITORY, site.services),
+            stack_there=host.read(site.files.env) is not None,
+            also=gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
+        )
+        report.settled("this machine has what is needed", [])
+    with report.stage("docker"):
+        converge(docker_role(host, report), report)
+    with closing(engine_client(host)) as engine:
+        with report.stage("images"):
+            images = plan_images(host, REPOSITORY, settings, report, services=site.services)
+            converge(images_role(host, images, report), report)
+        with report.stage("gpu"):
+            gpu = settle_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
+        with report.stage("settings and data"):
+            operations: list[Operation] = [SecretsMade(host, env_path, settings)]
+            if settings.data is None:
+                operations.append(DemoImagesDrawn(demo))
+                folders, folder = with_folder(folders, demo / "images", DEMO)
+                spec = demo_spec(spec)
+            else:
+                folders, folder = with_folder(folders, settings.data)
+            converge(operations, report)
+        site = replace(site, settings=site.reload(), gpu=gpu)
+        with report.stage("model"):
+            choice = settle_model(site, images.sam2, report)
+        with report.stage("stack"):
+            files = rendered(site, images, choice.name, folders, report)
+            converge(
+                [FilesWritten(host, files, site.files.unused), stack_running(site, lambda: engine, report)], report
+            )
+        truth = demo / "truth" if settings.data is None else None
+        context = project_context(site, folder, site.settings.url, truth, report)
+        with report.stage("project"):
+            converge(project_role(site.settings, spec, context), report)
+        with report.stage("proof"):
+            proof = verify(site.settings, spec, context, report)
+            report.settled(proof.sentence(), [])
+            # Only now: a choice that does not work must not become what the next run does by itself.
+            converge([SettingsRemembered(host, Path(env_path), remember)], report)
+        context.access.close()
+    summary = Summary(site, folder, choice.name, proof, first_login, site.settings.url)
+    report.facts |= summary.facts()
+    return summary.text(report)

@@ -1,0 +1,66 @@
+"""Our own programs inside the label-studio container: for what its API does slowly, badly, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from core.errors import LabelStudioError
+from hosts.base import Exec
+from labelstudio.inside.django_side import MARK, REFUSED
+from labelstudio.program import program
+from labelstudio.session import OWN_PYTHON
+
+PACKAGE = "labelstudio.inside"
+TIMEOUT = 3600.0
+STOPPED = (137, 143)  # the signals with which an engine ends a container
+
+Facts = dict[str, Any]
+
+
+def ask_inside(
+    run: Exec,
+    module: str,
+    asked: Facts,
+    on_facts: Callable[[Facts], None] | None = None,
+    timeout: float = TIMEOUT,
+) -> list[Facts]:
+    """Run a module of `inside` in the container.
+
+    Args:
+        run: runs a command in the label-studio container.
+        module: its name.
+        asked: what its `main` gets; travels on standard input and shows in no process list.
+        on_facts: called with each thing it tells, when it does.
+
+    Returns:
+        Everything that it told.
+
+    Raises:
+        LabelStudioError: it refused, with the reason, or the container was stopped meanwhile.
+        HostError: it could not be run, or failed.
+    """
+
+    def line(text: str) -> None:
+        if on_facts is not None:
+            for facts in _told([text]):
+                on_facts(facts)
+
+    source = program(("django_side", module), json.dumps(asked), package=PACKAGE)
+    result = run(*OWN_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=timeout, stdin=source, on_line=line)
+    told = list(_told(result.stdout.splitlines()))
+    if result.exit_code in STOPPED:
+        raise LabelStudioError(
+            f"the label-studio container stopped in the middle of the work (exit code {result.exit_code}); what was "
+            "done stays: see its log, start it again, and run the same command to go on"
+        )
+    if result.exit_code == REFUSED:
+        raise LabelStudioError(f"Label Studio cannot {module} this: {told[-1]['problem'] if told else '(no reason)'}")
+    return told
+
+
+def _told(lines: Iterable[str]) -> Iterable[Facts]:
+    for text in lines:
+        if text.startswith(MARK):
+            yield json.loads(text.removeprefix(MARK))

@@ -1,0 +1,203 @@
+"""Many tasks with all their annotations, a few at a time: what export and import need of Label Studio.
+
+Tasks are asked for by id, not by page number: a task that somebody deletes meanwhile shifts no page. Only named fields
+are asked for, because Label Studio otherwise sends each annotation twice (`annotations_results` is its text).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from core.errors import LabelStudioError
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
+
+PAGE = 500
+FIRST_CHUNK = 8
+LARGEST_CHUNK = 64
+CHUNK_BYTES = 8_000_000  # of answer: masks are large, and ten thousand tasks are not held in memory
+BULK_TIMEOUT = 600.0
+ANNOTATION_FIELDS = "id,data,annotations,result,completed_by,was_cancelled,ground_truth,created_at,updated_at,lead_time"
+PREDICTION_FIELDS = f"{ANNOTATION_FIELDS},predictions,model_version,score"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A task without its annotations."""
+
+    id: int
+    data: Json
+    annotations: int
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotation as Label Studio stores it. `annotator` is an e-mail address; times are ISO 8601 with a zone."""
+
+    id: int
+    results: list[Json]
+    annotator: str
+    was_cancelled: bool
+    ground_truth: bool
+    created_at: str
+    updated_at: str
+    lead_time: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One prediction of a task."""
+
+    results: list[Json]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class WholeTask:
+    """A task with its annotations, oldest first."""
+
+    id: int
+    data: Json
+    annotations: tuple[Annotation, ...]
+    predictions: tuple[Prediction, ...] = ()
+
+
+def task_rows(client: Client, project_id: int) -> Iterator[TaskRow]:
+    """The project's tasks in the order of their ids, a page at a time."""
+    last = 0
+    while True:
+        rows = _tasks(client, project_id, ("greater", last), PAGE, {"include": "id,data,total_annotations"})
+        yield from (TaskRow(int(one["id"]), one.get("data") or {}, one.get("total_annotations") or 0) for one in rows)
+        if len(rows) < PAGE:
+            return
+        last = int(rows[-1]["id"])
+
+
+@dataclass
+class TaskReader:
+    """Reads whole tasks in the order of the given ids; asks for fewer at a time where masks are large."""
+
+    client: Client
+    project_id: int
+    with_predictions: bool = False
+    emails: dict[int, str] = field(default_factory=dict)
+    _chunk: int = FIRST_CHUNK
+
+    def read(self, ids: Sequence[int]) -> Iterator[WholeTask]:
+        """The tasks of these ids; one that was deleted meanwhile is left out."""
+        self.emails = self.emails or users(self.client)
+        at = 0
+        while at < len(ids):
+            chunk = list(ids[at : at + self._chunk])
+            at += len(chunk)
+            fields = PREDICTION_FIELDS if self.with_predictions else ANNOTATION_FIELDS
+            query = {"include": fields, "fields": "all"}
+            rows = _tasks(self.client, self.project_id, ("in_list", chunk), len(chunk), query)
+            found = {int(one["id"]): one for one in rows}
+            self._adapt(found)
+            for task_id in chunk:
+                if task_id in found:
+                    yield self._whole(found.pop(task_id))
+
+    def _adapt(self, found: Mapping[int, Json]) -> None:
+        # The length of the masks tells the size well enough, without writing the JSON again.
+        size = sum(
+            len((result.get("value") or {}).get("rle") or "") * 4 + len(str(result.get("value", ""))[:200])
+            for one in found.values()
+            for annotation in one.get("annotations") or []
+            for result in annotation.get("result") or []
+        )
+        fitting = CHUNK_BYTES * max(1, len(found)) // max(1, size)
+        self._chunk = max(1, min(fitting, 2 * self._chunk, LARGEST_CHUNK))
+
+    def _whole(self, one: Json) -> WholeTask:
+        annotations = sorted(
+            (self._annotation(each) for each in one.get("annotations") or []), key=lambda each: each.id
+        )
+        predictions = [
+            Prediction(_results(each), str(each.get("model_version") or "")) for each in one.get("predictions") or []
+        ]
+        return WholeTask(int(one["id"]), one.get("data") or {}, tuple(annotations), tuple(predictions))
+
+    def _annotation(self, one: Json) -> Annotation:
+        user = one.get("completed_by")
+        user = user.get("id") if isinstance(user, dict) else user
+        lead_time = one.get("lead_time")
+        return Annotation(
+            id=int(one["id"]),
+            results=_results(one),
+            annotator=self.emails.get(user, f"user {user}") if isinstance(user, int) else "",
+            was_cancelled=bool(one.get("was_cancelled")),
+            ground_truth=bool(one.get("ground_truth")),
+            created_at=str(one.get("created_at") or ""),
+            updated_at=str(one.get("updated_at") or ""),
+            lead_time=float(lead_time) if isinstance(lead_time, int | float) else None,
+        )
+
+
+def users(client: Client) -> dict[int, str]:
+    """The e-mail addresses of everybody in the organisation, by their ids."""
+    rows = client.call("list the users", "GET", "/api/users/")
+    return {int(one["id"]): str(one.get("email") or "") for one in rows}
+
+
+def add_annotation(client: Client, task_id: int, body: Mapping[str, object]) -> int:
+    """Store one annotation; return its id."""
+    made = client.call(f"annotate task {task_id}", "POST", f"/api/tasks/{task_id}/annotations/", json=dict(body))
+    return int(made["id"])
+
+
+def add_predictions(client: Client, project_id: int, rows: Sequence[Mapping[str, object]]) -> None:
+    """Store predictions: in one request where that works, else one by one.
+
+    The bulk import checks a label of a shared `<Labels>` palette as if it labelled a text, drops the prediction, and
+    answers 201 all the same.
+
+    Raises:
+        LabelStudioError: Label Studio took fewer.
+    """
+    bulk = [dict(one) for one in rows if not _with_palette(one)]
+    for one in filter(_with_palette, rows):
+        client.call(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
+    if not bulk:
+        return
+    doing = f"import predictions into project {project_id}"
+    path = f"/api/projects/{project_id}/import/predictions"
+    answer = client.call(doing, "POST", path, json=bulk, timeout=BULK_TIMEOUT)
+    if answer.get("created") != len(bulk):
+        raise LabelStudioError(
+            f"cannot {doing}: Label Studio stored {answer.get('created')} of {len(bulk)}; it drops predictions that do "
+            "not fit the project's labeling configuration"
+        )
+
+
+def _with_palette(row: Mapping[str, object]) -> bool:
+    result = row.get("result")
+    return isinstance(result, list) and any(isinstance(one, dict) and one.get("type") == "labels" for one in result)
+
+
+def add_tasks(client: Client, project_id: int, datas: Sequence[Json]) -> None:
+    """Make tasks without annotations, in one request."""
+    path = f"/api/projects/{project_id}/import"
+    client.call(f"import tasks into project {project_id}", "POST", path, json=[{"data": one} for one in datas])
+
+
+def _tasks(
+    client: Client, project_id: int, ids: tuple[str, int | list[int]], size: int, query: Mapping[str, str]
+) -> list[Json]:
+    operator, value = ids
+    condition = {"filter": "filter:tasks:id", "operator": operator, "type": "Number", "value": value}
+    asked = {"filters": {"conjunction": "and", "items": [condition]}, "ordering": ["tasks:id"]}
+    params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": size, **query}
+    body = client.call("read the tasks", "GET", "/api/tasks", params=params | {"query": json.dumps(asked)})
+    return list(body["tasks"])
+
+
+def _results(one: Json) -> list[Json]:
+    return [each for each in one.get("result") or [] if isinstance(each, dict)]

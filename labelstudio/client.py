@@ -1,0 +1,392 @@
+"""Label Studio's API as labelrig uses it: the official SDK, and plain HTTP for what the SDK cannot do.
+
+Importing this module imports the SDK, which takes seconds: import it where a connection is made, not at start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+from label_studio_sdk import LabelStudio
+from label_studio_sdk.core.api_error import ApiError
+from label_studio_sdk.core.parse_error import ParsingError
+from label_studio_sdk.types.local_files_import_storage import LocalFilesImportStorage
+from label_studio_sdk.types.ml_backend import MlBackend
+
+from core.errors import LabelStudioError
+from labelstudio.answers import reaching, refusal
+from labelstudio.models import Backend, ClickAnswer, Project, Storage, TaskRef
+from labelstudio.session import http_client
+from labelstudio.token_auth import TokenAuth
+
+TIMEOUT = 60.0
+CONNECT_TIMEOUT = 5.0
+SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
+CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
+PAGE = 500
+DRAWN_PAGE = 50  # each task may hold megabytes of masks
+# `include` counts for what is in a task too: an annotation comes without its results unless they are named.
+DRAWN_FIELDS = ("result", "completed_by", "lead_time", "was_cancelled", "model_version")
+SIGNED_BY_US = "signed-by-us"
+TASK_FIELDS = "id,data,total_annotations,storage_filename"
+
+
+def connect(base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> LabelStudio:
+    """The official SDK's client, with a time-out, without proxies, and without its silent retries.
+
+    A retried POST would make a second project or backend: Label Studio keeps rows of requests that it answers
+    with an error.
+    """
+    return _sdk_on(base_url, _signed(base_url, api_key, transport))
+
+
+def _signed(base_url: str, api_key: str, transport: httpx.BaseTransport | None) -> httpx.Client:
+    http = http_client(base_url, transport)
+    http.timeout = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
+    http.auth = TokenAuth(base_url, api_key)
+    return http
+
+
+def _sdk_on(base_url: str, http: httpx.Client) -> LabelStudio:
+    # Our client signs the requests: the SDK's own exchange of personal tokens calls a deprecated pydantic method, and
+    # its 401 comes without a way to tell which token was refused.
+    return LabelStudio(  # type: ignore[no-untyped-call]  # the SDK's own subclass is not annotated
+        base_url=base_url, api_key=SIGNED_BY_US, httpx_client=http, timeout=TIMEOUT, max_retries=0
+    )
+
+
+class Client:
+    """One Label Studio. Every method raises LabelStudioError when it cannot do what its name says."""
+
+    def __init__(self, base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> None:
+        self.base_url = base_url
+        self._http = _signed(base_url, api_key, transport)
+        self.sdk = _sdk_on(base_url, self._http)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def projects(self, title: str) -> list[Project]:
+        """The projects with exactly this title, oldest first."""
+        return [self.project(project_id) for project_id, other in self.titles().items() if other == title]
+
+    def titles(self) -> dict[int, str]:
+        """The title of every project by its id, oldest first."""
+        query: dict[str, str | int] = {"page_size": PAGE, "include": "id,title"}
+        rows = self._pages("list the projects", "/api/projects/", query, "count", "results")
+        return dict(sorted((int(one["id"]), str(one["title"])) for one in rows))
+
+    def project(self, project_id: int) -> Project:
+        """One project."""
+        with self._doing(f"read project {project_id}"):
+            one = self.sdk.projects.get(project_id)
+        return Project(
+            id=project_id,
+            title=one.title or "",
+            description=one.description or "",
+            label_config=one.label_config or "",
+            show_collab_predictions=bool(one.show_collab_predictions),
+            task_count=int(one.task_number or 0),
+            sampling=str(one.sampling or ""),
+            key=f"{project_id}.{int(one.created_at.timestamp())}" if one.created_at else str(project_id),
+        )
+
+    def create_project(self, title: str, description: str, label_config: str, sampling: str = "") -> int:
+        """Make a project; return its id. Predictions are shown when a task opens: that call warms the model."""
+        body = {
+            "title": title,
+            "description": description,
+            "label_config": label_config,
+            "show_collab_predictions": True,
+            **({"sampling": sampling} if sampling else {}),
+        }
+        made = self._request(f"create project {title!r}", "POST", "/api/projects/", json=body)
+        return _id_of(made.json().get("id"))
+
+    def update_project(
+        self,
+        project_id: int,
+        *,
+        description: str | None = None,
+        label_config: str | None = None,
+        show_collab_predictions: bool | None = None,
+        sampling: str | None = None,
+    ) -> None:
+        """Change the given fields of a project. Label Studio validates a labeling configuration against its tasks."""
+        given = {
+            "description": description,
+            "label_config": label_config,
+            "show_collab_predictions": show_collab_predictions,
+            "sampling": sampling,
+        }
+        body = {name: value for name, value in given.items() if value is not None}
+        self._request(f"update project {project_id}", "PATCH", f"/api/projects/{project_id}/", json=body)
+
+    def data_keys(self, project_id: int) -> frozenset[str]:
+        """The keys that the data of every task of a project has; none where there are no tasks."""
+        body = self.call(f"read the summary of project {project_id}", "GET", f"/api/projects/{project_id}/summary/")
+        return frozenset(body.get("common_data_columns") or ())
+
+    def user_emails(self) -> set[str]:
+        """The e-mail addresses of everybody who has an account."""
+        answer = self._request("list the users", "GET", "/api/users/")
+        return {str(one["email"]).lower() for one in answer.json()}
+
+    def storages(self, project_id: int) -> list[Storage]:
+        """The project's local-files storages, oldest first. Label Studio checks stuck syncs on the way."""
+        with self._doing("list the storages"):
+            found = self.sdk.import_storage.local.list(project=project_id)
+        return sorted((_storage(one) for one in found), key=lambda one: one.id)
+
+    def storage(self, storage_id: int) -> Storage:
+        """One storage."""
+        with self._doing(f"read storage {storage_id}"):
+            return _storage(self.sdk.import_storage.local.get(storage_id))
+
+    def create_storage(self, project_id: int, wanted: Storage) -> int:
+        """Connect a folder to a project; return the storage's id (`wanted.id` is not looked at)."""
+        with self._doing(f"connect the folder {wanted.path}"):
+            made = self.sdk.import_storage.local.create(
+                project=project_id,
+                path=wanted.path,
+                title=wanted.title,
+                regex_filter=wanted.regex_filter,
+                use_blob_urls=wanted.use_blob_urls,
+                recursive_scan=wanted.recursive_scan,
+            )
+        return _id_of(made.id)
+
+    def update_storage(self, project_id: int, storage_id: int, wanted: Storage) -> None:
+        """Set all that we say about a storage."""
+        with self._doing(f"update storage {storage_id}"):
+            self.sdk.import_storage.local.update(
+                storage_id,
+                project=project_id,
+                path=wanted.path,
+                title=wanted.title,
+                regex_filter=wanted.regex_filter,
+                use_blob_urls=wanted.use_blob_urls,
+                recursive_scan=wanted.recursive_scan,
+            )
+
+    def delete_storage(self, storage_id: int) -> None:
+        """Disconnect a storage; its tasks stay."""
+        with self._doing(f"disconnect storage {storage_id}"):
+            self.sdk.import_storage.local.delete(storage_id)
+
+    def sync_storage(self, storage_id: int) -> Storage:
+        """Run a sync to its end (minutes) and return the storage: the HTTP status says nothing, `status` does."""
+        with self._doing(f"sync storage {storage_id}"):
+            return _storage(self.sdk.import_storage.local.sync(storage_id, request_options={"timeout": SYNC_TIMEOUT}))
+
+    def tasks(self, project_id: int, image_key: str) -> Iterator[TaskRef]:
+        """The project's tasks in the order of their ids, a page at a time."""
+        query: dict[str, str | int] = {"project": project_id, "page_size": PAGE, "include": TASK_FIELDS}
+        for one in self._pages("list the tasks", "/api/tasks", query, "total", "tasks"):
+            data = one.get("data") or {}
+            yield TaskRef(
+                id=int(one["id"]),
+                image=str(data.get(image_key, "")),
+                annotations=int(one.get("total_annotations") or 0),
+                file=one.get("storage_filename"),
+            )
+
+    def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
+        """Every task with its data; with `drawn` its `annotations` or `predictions` too."""
+        fields = ["id", "data", "total_annotations", *([drawn, *DRAWN_FIELDS] if drawn else [])]
+        query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
+        query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
+        yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
+
+    def tasks_predicted_by(self, project_id: int, version: str) -> set[int]:
+        """The tasks that have a prediction of exactly this model version."""
+        name = "predictions_model_versions"
+        item = {"filter": f"filter:tasks:{name}", "operator": "contains", "type": "List", "value": version}
+        filters = json.dumps({"filters": {"conjunction": "and", "items": [item]}})
+        query: dict[str, str | int] = {"project": project_id, "include": f"id,{name}", "page_size": PAGE}
+        rows = self._pages("list the tasks", "/api/tasks", {**query, "query": filters}, "total", "tasks")
+        return {int(one["id"]) for one in rows if version in str(one.get(name) or "").split(",")}
+
+    def model_versions(self, project_id: int) -> dict[str, int]:
+        """How many predictions of which model version a project has."""
+        answer = self._request("list the model versions", "GET", f"/api/projects/{project_id}/model-versions/")
+        return {str(name): int(count) for name, count in answer.json().items() if count}
+
+    def draft_count(self, task_id: int) -> int:
+        """How many unsubmitted drafts a task has (our user's)."""
+        answer = self._request(f"read the drafts of task {task_id}", "GET", f"/api/tasks/{task_id}/drafts")
+        drafts = answer.json()
+        return len(drafts) if isinstance(drafts, list) else 0
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete a task and everything in it."""
+        with self._doing(f"delete task {task_id}"):
+            self.sdk.tasks.delete(str(task_id))
+
+    def backends(self, project_id: int) -> list[Backend]:
+        """The project's ML backends in Label Studio's order, each asked for its health on the way."""
+        with self._doing("list the ML backends"):
+            return [_backend(one) for one in self.sdk.ml.list(project=project_id)]
+
+    def add_backend(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
+    ) -> int:
+        """Register an ML backend; return its id. Label Studio calls its health and setup first."""
+        with self._doing(f"connect the ML backend {url}"):
+            given = {"extra_params": dict(options)} if options else {}
+            made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=interactive, **given)
+        return _id_of(made.id)
+
+    def update_backend(
+        self,
+        project_id: int,
+        backend_id: int,
+        url: str,
+        title: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        interactive: bool = True,
+    ) -> None:
+        """Set title, interactivity and, unless empty, options. Label Studio needs url and project each time."""
+        with self._doing(f"update the ML backend {url}"):
+            given = {"extra_params": dict(options)} if options else {}
+            self.sdk.ml.update(
+                backend_id, project=project_id, url=url, title=title, is_interactive=interactive, **given
+            )
+
+    def delete_backend(self, backend_id: int) -> None:
+        """Remove an ML backend from its project."""
+        with self._doing(f"remove ML backend {backend_id}"):
+            self.sdk.ml.delete(backend_id)
+
+    def click(self, backend_id: int, task_id: int, regions: Sequence[Mapping[str, object]]) -> ClickAnswer:
+        """Ask the model as the editor does: `regions` are the smart prompts (see `prompts`).
+
+        The SDK's `predict_interactive` drops the answer, hence plain HTTP. Label Studio answers HTTP 200 with
+        `errors` when the backend failed.
+        """
+        doing = f"ask the model about task {task_id}"
+        began = time.monotonic()
+        answer = self._request(
+            doing,
+            "POST",
+            f"/api/ml/{backend_id}/interactive-annotating",
+            json={"task": task_id, "context": {"result": list(regions)}},
+            timeout=CLICK_TIMEOUT,
+        )
+        seconds = time.monotonic() - began
+        body = answer.json()
+        if not isinstance(body, dict):
+            raise refusal(self.base_url, doing, answer.status_code, answer.text)
+        errors = body.get("errors") or []
+        data = body.get("data")
+        return ClickAnswer(
+            data=data if isinstance(data, dict) else None,
+            errors=tuple(map(str, errors if isinstance(errors, list) else [errors])),
+            seconds=seconds,
+        )
+
+    def download(self, url: str) -> bytes:
+        """The bytes behind a task's image URL, as the browser would get them."""
+        return self._request(f"read the image {url}", "GET", url).content
+
+    def call(
+        self,
+        doing: str,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Any:
+        """One request and its JSON, for what `bulk` needs of many tasks at once. `doing` as in "read the tasks"."""
+        answer = self._request(doing, method, path, json=json, params=params, timeout=timeout)
+        try:
+            return answer.json()
+        except ValueError:
+            raise refusal(self.base_url, doing, answer.status_code, answer.text) from None
+
+    def _request(
+        self,
+        doing: str,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> httpx.Response:
+        with reaching(self.base_url, doing):
+            answer = self._http.request(method, path, json=json, params=params, timeout=timeout)
+        if not answer.is_success:
+            raise refusal(self.base_url, doing, answer.status_code, answer.text)
+        return answer
+
+    def _pages(
+        self, doing: str, path: str, query: Mapping[str, str | int], total_key: str, rows_key: str
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a paged list. The SDK's pager asks for one page too many, and makes an object of 40 fields of
+        each row: at 10 000 tasks that is half of the time."""
+        page, seen, total = 1, 0, 1
+        while seen < total:
+            body = self._request(doing, "GET", path, params={**query, "page": page}).json()
+            rows, total = body[rows_key], int(body[total_key])
+            yield from rows
+            if not rows:
+                return
+            page, seen = page + 1, seen + len(rows)
+
+    @contextlib.contextmanager
+    def _doing(self, doing: str) -> Iterator[None]:
+        try:
+            with reaching(self.base_url, doing):
+                yield
+        except ApiError as error:
+            raise refusal(self.base_url, doing, error.status_code, error.body) from None
+        except ParsingError as error:
+            raise refusal(self.base_url, doing, error.status_code, error.body) from None
+
+
+def _id_of(given: int | None) -> int:
+    if given is None:
+        raise LabelStudioError("Label Studio answered without an id; is this Label Studio 1.23.2?")
+    return int(given)
+
+
+def _storage(one: LocalFilesImportStorage) -> Storage:
+    return Storage(
+        id=_id_of(one.id),
+        title=one.title or "",
+        path=one.path or "",
+        regex_filter=one.regex_filter or "",
+        use_blob_urls=bool(one.use_blob_urls),
+        recursive_scan=bool(one.recursive_scan),
+        status=str(one.status or ""),
+        traceback=one.traceback or "",
+    )
+
+
+def _backend(one: MlBackend) -> Backend:
+    return Backend(
+        id=_id_of(one.id),
+        url=one.url,
+        title=one.title or "",
+        is_interactive=bool(one.is_interactive),
+        state=str(one.state or ""),
+        error=one.error_message or "",
+        model_version=one.model_version or "",
+        options=one.extra_params,
+    )

@@ -1,0 +1,104 @@
+"""Filling a project from a folder: tasks made in bulk, known to the storage, with progress and rate.
+
+Label Studio's own sync takes a transaction for each task, blocks its request for minutes, and fails on SQLite when
+somebody saves an annotation meanwhile; see `inside.fill` for what is done instead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from core.errors import LabelStudioError
+from core.report import Report
+from core.waiting import Clock
+from hosts.base import Exec
+from labelstudio.asking import Facts, ask_inside
+from labelstudio.models import Storage
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often we look, and how long a sync of somebody else may make no progress, in seconds."""
+
+    look: float = 2.0
+    stalled: float = 180.0
+    clock: Clock = field(default=time)
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file that the storage shall know.
+
+    Attributes:
+        key: its absolute path as the label-studio container sees it.
+        data: the data of its task.
+        task: the task that has it already.
+    """
+
+    key: str
+    data: Mapping[str, str]
+    task: int | None = None
+
+
+def fill(
+    run: Exec, client: Client, project_id: int, storage_id: int, files: Sequence[NewFile], report: Report, pace: Pace
+) -> int:
+    """Make the tasks that are missing and let the storage know every file; return how many tasks were made.
+
+    Args:
+        run: runs a command in the label-studio container.
+
+    Raises:
+        LabelStudioError: somebody else's sync of the storage does not end, or Label Studio refused. What was made
+            stays, and the next run goes on from there.
+    """
+    _until_idle(client, project_id, storage_id, report, pace)
+    asked = {
+        "project": project_id,
+        "storage": storage_id,
+        "files": [[one.key, dict(one.data), one.task] for one in files],
+    }
+
+    def show(facts: Facts) -> None:
+        if "done" in facts:
+            rate = facts["done"] / max(float(facts["seconds"]), 0.001)
+            report.progress(f"images: {facts['done']} of {len(files)}, {rate:.0f} a second")
+
+    report.progress(f"images: 0 of {len(files)}")
+    told = ask_inside(run, "fill", asked, show)
+    if not told or "known" not in told[-1]:
+        raise LabelStudioError("Label Studio did not say how the images were taken in; run the same command again")
+    return int(told[-1]["made"])
+
+
+def _until_idle(client: Client, project_id: int, storage_id: int, report: Report, pace: Pace) -> None:
+    """Wait for a sync that somebody started in the browser: both at once would make the same tasks."""
+    made, since = -1, pace.clock.monotonic()
+    while True:
+        # The list, not the single storage: only it notices a sync whose server has died.
+        storage = _find(client.storages(project_id), storage_id)
+        if not storage.syncing:
+            return
+        now, count = pace.clock.monotonic(), client.project(project_id).task_count
+        if count != made:
+            made, since = count, now
+        elif now - since > pace.stalled:
+            raise LabelStudioError(
+                f"somebody's sync of the storage {storage.path} has made no task for {now - since:.0f} s; see the log "
+                "of the label-studio container, then run the same command again"
+            )
+        report.progress(f"waiting for a sync that somebody started: {count} tasks so far")
+        pace.clock.sleep(pace.look)
+
+
+def _find(storages: Sequence[Storage], storage_id: int) -> Storage:
+    found = next((one for one in storages if one.id == storage_id), None)
+    if found is None:
+        raise LabelStudioError(f"storage {storage_id} was removed while it was filled")
+    return found

@@ -1,0 +1,71 @@
+"""Which tasks the files of an image folder make: one for each image, or one for each pair of a pair project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from labelstudio.config import NAME, ProjectSpec
+from labelstudio.image_files import LOCAL_FILES
+
+NO_FILE = "(?!)"  # a storage filter that no file name matches
+
+
+@dataclass(frozen=True)
+class WantedTasks:
+    """The tasks, by the path of their first image; each is its images' paths by the key of the task's data.
+
+    `alone` are files that match one pattern of a pair and have no partner.
+    """
+
+    tasks: Mapping[str, Mapping[str, str]]
+    alone: frozenset[str] = frozenset()
+
+
+def image_keys(spec: ProjectSpec) -> tuple[str, ...]:
+    """The keys of a task's data that hold images; the first one names the task."""
+    return tuple(spec.images_pairs) or (spec.labeling.image_key,)
+
+
+def wanted_tasks(spec: ProjectSpec, paths: Iterable[str]) -> WantedTasks:
+    """The tasks that these files, as paths below the folder, make."""
+    if not spec.images_pairs:
+        matches, key = re.compile(spec.images_filter).match, spec.labeling.image_key
+        return WantedTasks({path: {key: path} for path in paths if matches(PurePosixPath(path).name)})
+    patterns = {key: _pattern(text) for key, text in spec.images_pairs.items()}
+    by_name: dict[str, dict[str, str]] = {}
+    for path in paths:
+        for key, pattern in patterns.items():
+            if found := pattern.fullmatch(path):
+                by_name.setdefault(found[1], {})[key] = path
+    first, *_ = patterns
+    whole = {name: images for name, images in by_name.items() if len(images) == len(patterns)}
+    alone = {path for name, images in by_name.items() if name not in whole for path in images.values()}
+    tasks = {images[first]: {key: images[key] for key in patterns} for images in whole.values()}
+    return WantedTasks(tasks, frozenset(alone))
+
+
+def storage_filter(spec: ProjectSpec) -> str:
+    """What the storage is told to take in when somebody presses Sync.
+
+    Label Studio's sync knows one image a task, so of pairs it takes none: they come from us.
+    """
+    return NO_FILE if spec.images_pairs else spec.images_filter
+
+
+def list_filter(spec: ProjectSpec) -> str:
+    """Which file names are looked at at all."""
+    return "" if spec.images_pairs else spec.images_filter
+
+
+def task_url(folder_name: str, path: str) -> str:
+    """The URL of an image below a connected folder, as Label Studio's own sync writes it."""
+    return f"{LOCAL_FILES}?d={quote(f'{folder_name}/{path}')}"
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    before, after = text.split(NAME)
+    return re.compile(f"{re.escape(before)}(.+){re.escape(after)}")

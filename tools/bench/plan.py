@@ -1,0 +1,174 @@
+"""What a run measures, from its command line, and how long each step should take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backend.device import cuda_devices
+from tools.bench.pictures import SIZES
+
+ENGINES = {
+    "torch": {"SAM2_ENGINE": "torch", "SAM2_DEVICE": "cpu"},
+    "openvino": {"SAM2_ENGINE": "openvino", "SAM2_DEVICE": "cpu"},
+    "cuda": {"SAM2_ENGINE": "torch", "SAM2_DEVICE": "cuda"},
+}
+# Seconds of a stock click on two cores: what the guess of the time left begins with.
+STOCK_SECONDS = {"demo": 0.15, "tiny": 3.3, "small": 4.0, "base-plus": 7.0, "large": 15.0}
+START_SECONDS = 6.0
+GPU_FACTOR = 20
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each thing is measured.
+
+    Attributes:
+        cold: images never seen, per size.
+        stock: stock clicks, per engine and size.
+        rounds: of warm clicks and bare decodes in turn.
+        per_round: clicks in one round.
+        load: clicks per number of annotators, all together.
+        opened: tasks opened.
+        revisits: images clicked after a restart.
+        embed: images of the embed job on a CPU; a GPU takes `GPU_FACTOR` times as many.
+        fidelity: images on which masks are compared.
+        prompts: clicks on each of them.
+        memory_seconds: how long images are clicked for the memory figure; 0 leaves it out.
+        memory_images: at most so many.
+    """
+
+    cold: int = 4
+    stock: int = 3
+    rounds: int = 6
+    per_round: int = 10
+    load: int = 80
+    opened: int = 5
+    revisits: int = 6
+    embed: int = 6
+    fidelity: int = 3
+    prompts: int = 8
+    memory_seconds: float = 25.0
+    memory_images: int = 500
+
+    def fewer(self) -> Counts:
+        """For a row beside the point: no cold clicks, two of stock, half of the rounds."""
+        return replace(self, cold=0, stock=min(2, self.stock), rounds=max(1, self.rounds // 2))
+
+
+QUICK = Counts(
+    cold=3,
+    stock=2,
+    rounds=3,
+    per_round=6,
+    load=32,
+    opened=3,
+    revisits=3,
+    embed=4,
+    fidelity=2,
+    prompts=4,
+    memory_seconds=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run.
+
+    Attributes:
+        ragged: also measure unaltered random weights.
+        docs: write the tables into docs/performance.md.
+        machine: how to name the machine; None asks the machine.
+    """
+
+    models: tuple[str, ...]
+    engines: tuple[str, ...]
+    sizes: tuple[str, ...]
+    out: Path
+    counts: Counts
+    ragged: bool
+    docs: bool
+    machine: str | None
+
+    def has_ragged(self, model: str, engine: str) -> bool:
+        """Once per model with random weights, on the last engine: what it shows is no matter of the engine."""
+        return self.ragged and model != "demo" and engine == self.engines[-1]
+
+    def has_memory(self, model: str) -> bool:
+        """Not of the demo model, unless it is all there is: its embeddings are too small to reach a limit."""
+        return self.counts.memory_seconds > 0 and (model != "demo" or self.models == ("demo",))
+
+    def steps(self) -> dict[str, float]:
+        """Every step by name, with the seconds it should take."""
+        steps: dict[str, float] = {}
+        counts = self.counts
+        for model in self.models:
+            stock = STOCK_SECONDS[model]
+            for engine in self.engines:
+                at = f"{model}, {engine}"
+                ours = stock / 50 if engine == "cuda" else stock * {"torch": 0.7, "openvino": 0.3}[engine]
+                warm = 0.05
+                steps[f"{at}: start"] = 3 * START_SECONDS
+                for size in self.sizes:
+                    clicks = counts.rounds * counts.per_round * 2 * warm
+                    steps[f"{at}: clicks at {size}"] = counts.cold * (ours + 0.3) + counts.stock * stock + clicks
+                steps[f"{at}: annotators"] = 8 * ours + 4 * counts.load * warm
+                steps[f"{at}: opened tasks"] = counts.opened * (ours + 1.0)
+                steps[f"{at}: embeddings and masks"] = (
+                    counts.embed + 1 + counts.fidelity
+                ) * ours + counts.fidelity * stock
+                steps[f"{at}: restart"] = START_SECONDS + 2 + counts.revisits * (ours + 0.3)
+                if self.has_memory(model):
+                    steps[f"{at}: memory"] = START_SECONDS + counts.memory_seconds
+                if self.has_ragged(model, engine):
+                    starts = 3 * START_SECONDS
+                    steps[f"{at}: ragged masks"] = (
+                        starts + (len(self.sizes) + counts.fidelity) * (stock * 2 + ours) + 15
+                    )
+        return steps
+
+
+def parse(arguments: Sequence[str] | None, default_out: Path) -> Plan:
+    """Read the command line; `SystemExit` where it is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure clicks; one run, one table.")
+    parser.add_argument("--models", type=_names(STOCK_SECONDS), help="of demo, tiny, small, base-plus, large")
+    parser.add_argument("--engines", type=_names(ENGINES), help="of torch, openvino, cuda")
+    parser.add_argument("--sizes", type=_sizes, default=tuple(SIZES), help="megapixels: 2,12")
+    parser.add_argument("--out", type=Path, default=default_out, help="folder for bench.md and bench.json")
+    parser.add_argument("--quick", action="store_true", help="a minute: the demo model, few repetitions")
+    parser.add_argument("--docs", action="store_true", help="also write the tables into docs/performance.md")
+    parser.add_argument("--machine", help="the machine in plain words, for the table")
+    options = parser.parse_args(arguments)
+    on_cuda = ("cuda",) if cuda_devices() else ()
+    models = options.models or (("demo",) if options.quick else ("demo", "tiny", *(("large",) if on_cuda else ())))
+    return Plan(
+        models=models,
+        engines=options.engines or ("torch", "openvino", *on_cuda),
+        sizes=options.sizes,
+        out=options.out,
+        counts=QUICK if options.quick else Counts(),
+        ragged=not options.quick,
+        docs=options.docs,
+        machine=options.machine,
+    )
+
+
+def _names(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return read
+
+
+def _sizes(text: str) -> tuple[str, ...]:
+    known = {size.removesuffix(" MP"): size for size in SIZES}
+    for name in text.split(","):
+        if name.strip() not in known:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+    return tuple(known[name.strip()] for name in text.split(","))

@@ -1,0 +1,66 @@
+"""`python -m tools.quality`: measure the masks on drawn scenes and write the tables of docs/quality.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from tools.quality import prompt_kinds, small_objects, tables
+
+logger = logging.getLogger("quality")
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
+R = TypeVar("R")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure; the tables go to stdout, and into the document with `--update`."""
+    parser = argparse.ArgumentParser(prog="python -m tools.quality", description=(__doc__ or "").strip())
+    parser.add_argument("--scenes", type=int, default=200, help="scenes of 1920x1080 for the kinds of prompts")
+    parser.add_argument("--large-scenes", type=int, default=20, help="scenes of 6000x4000 for small objects")
+    parser.add_argument("--processes", type=int, default=2, help="one core and 2 GB of memory each")
+    parser.add_argument("--json", type=Path, help="file for every figure as JSON")
+    parser.add_argument("--update", action="store_true", help="put the tables into docs/quality.md")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Spawned, not forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        looked = _measured(pool, prompt_kinds.look, options.scenes, "scenes")
+        found = [one for scene in _measured(pool, small_objects.look, options.large_scenes, "large scenes")
+                 for one in scene]  # fmt: skip
+    figures = tables.figures(looked)
+    blocks = {
+        "prompts": f"{options.scenes} scenes:\n\n{tables.prompts_table(figures)}",
+        "crops": f"{options.large_scenes} scenes:\n\n{tables.crops_table(found)}",
+    }
+    if options.json:
+        content = {"prompts": figures, "small objects": [asdict(one) for one in found]}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+    if options.update:
+        DOCUMENT.write_text(tables.put_into(DOCUMENT.read_text(), blocks))
+    sys.stdout.write("\n".join(blocks.values()))
+    return 0
+
+
+def _measured(pool: ProcessPoolExecutor, look: Callable[[int], R], count: int, what: str) -> list[R]:
+    began, done = time.monotonic(), []
+    for result in pool.map(look, range(count)):
+        done.append(result)
+        if len(done) % 20 == 0 or len(done) == count:
+            logger.info("%d of %d %s, %.0f s", len(done), count, what, time.monotonic() - began)
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main())

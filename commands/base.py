@@ -16,8 +16,8 @@ from core.errors import LabelrigError, SettingsError
 
 if TYPE_CHECKING:
     from infra.config.settings import Settings
-    from infra.deploy.command import Choice, Outcome
-    from infra.deploy.run import Wishes
+    from infra.fleet.choice import Choice, Outcome
+    from infra.fleet.run import RunOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -119,21 +119,21 @@ def choose(
     fail_fast: bool = False,
 ) -> Choice:
     """Which hosts a command line means."""
-    from infra.deploy.command import INVENTORY, Choice
+    from infra.fleet.choice import INVENTORY, Choice
 
     path = INVENTORY if inventory is None else Path(inventory).expanduser().absolute()
     at_once = Choice.parallel if parallel is None else parallel
     return Choice(tuple(host), tuple(group), limit, path, tuple(overrides), at_once, fail_fast)
 
 
-def wishes(command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None) -> Wishes:
+def run_options(command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None) -> RunOptions:
     """What a command line says beside the hosts."""
     from core.repository import REPOSITORY
     from hosts.local import LocalHost
-    from infra.deploy.run import Wishes
     from infra.fleet.commit import read_commit
+    from infra.fleet.run import RunOptions
 
-    return Wishes(
+    return RunOptions(
         command,
         local_settings(),
         read_commit(LocalHost(), REPOSITORY),

@@ -18,7 +18,7 @@ from commands.base import (
     finish,
     local_settings,
     number,
-    wishes,
+    run_options,
 )
 from commands.base import out as show
 from dataset.export.command import HELP as EXPORT_HELP
@@ -66,7 +66,7 @@ def move(
         from infra.deploy.move_command import run_move
 
         choice = choose(host, group, limit, inventory)
-        said = wishes("database.move", lock_wait=lock_wait)
+        said = run_options("database.move", lock_wait=lock_wait)
         finish(run_move(choice, said, to, replace_target=replace), json=json)  # type: ignore[arg-type]
         return
     from core.report import Report
@@ -115,7 +115,7 @@ def export(
     from infra.fleet.label_studio import label_studio_at
 
     report = Report()
-    with label_studio_at(choose(host, [], None, inventory), wishes("export"), report) as (access, default):
+    with label_studio_at(choose(host, [], None, inventory), run_options("export"), report) as (access, default):
         summary = export_project(
             access.client(),
             project or default,
@@ -169,7 +169,7 @@ def put_back(
     from infra.fleet.label_studio import label_studio_at
 
     report = Report()
-    with label_studio_at(choose(host, [], None, inventory), wishes("import"), report) as (access, default):
+    with label_studio_at(choose(host, [], None, inventory), run_options("import"), report) as (access, default):
         summary = import_into_project(
             access.client(),
             project or default,
@@ -214,7 +214,7 @@ def check(
         from dataset.export.command import find_project
         from infra.fleet.label_studio import label_studio_at
 
-        with label_studio_at(choose(host, [], None, inventory), wishes("config.check"), report) as (access, _):
+        with label_studio_at(choose(host, [], None, inventory), run_options("config.check"), report) as (access, _):
             client = access.client()
             found = find_project(client, project, REPOSITORY)
             keys = [*(keys or ()), *sorted(client.data_keys(found.id))]

@@ -15,7 +15,7 @@ from commands.base import (
     out,
     pairs,
     result_file,
-    wishes,
+    run_options,
 )
 
 RUN_HELP = {
@@ -54,7 +54,7 @@ def plan(
     at_once = number("--parallel", parallel)
     choice = choose(host, group, limit, inventory, overrides=overrides, parallel=at_once)
     result_file("--junit", junit)
-    finish(run_plan(choice, wishes("plan", accept_new_host_key=accept_new_host_key)), json=json, junit=junit)
+    finish(run_plan(choice, run_options("plan", accept_new_host_key=accept_new_host_key)), json=json, junit=junit)
 
 
 @task(
@@ -91,7 +91,7 @@ def deploy(
     at_once = number("--parallel", parallel)
     choice = choose(host, group, limit, inventory, overrides=overrides, parallel=at_once, fail_fast=fail_fast)
     result_file("--junit", junit)
-    said = wishes("deploy", accept_new_host_key=accept_new_host_key, lock_wait=lock_wait)
+    said = run_options("deploy", accept_new_host_key=accept_new_host_key, lock_wait=lock_wait)
     finish(run_deploy(choice, said, confirm=None if yes else confirm), json=json, junit=junit)
 
 
@@ -121,7 +121,7 @@ def rollback(
     from infra.deploy.rollback_command import run_rollback
 
     choice = choose(host, group, limit, inventory)
-    said = wishes("rollback", lock_wait=lock_wait)
+    said = run_options("rollback", lock_wait=lock_wait)
     finish(run_rollback(choice, said, release or None, confirm=None if yes else confirm), json=json)
 
 
@@ -138,7 +138,7 @@ def releases(
     """List the releases on hosts, the newest first, and how each did at its gate."""
     from infra.deploy.rollback_command import list_releases
 
-    outcome = list_releases(choose(host, group, limit, inventory), wishes("releases"))
+    outcome = list_releases(choose(host, group, limit, inventory), run_options("releases"))
     finish(outcome, json=json)
 
 
@@ -160,7 +160,7 @@ def audit(
     from infra.deploy.rollback_command import list_audit
 
     lines = number("--last", last)
-    outcome = list_audit(choose(host, group, limit, inventory), wishes("audit"), 20 if lines is None else lines)
+    outcome = list_audit(choose(host, group, limit, inventory), run_options("audit"), 20 if lines is None else lines)
     finish(outcome, json=json)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, wishes
+from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, run_options
 
 MANY = ["host", "group"]
 HELP = {**HOST_HELP, "json": "print the result as JSON on stdout"}
@@ -24,7 +24,7 @@ def status(
     """Say who holds the lock of hosts."""
     from infra.deploy.lock_command import lock_status
 
-    finish(lock_status(choose(host, group, limit, inventory), wishes("lock.status")), json=json)
+    finish(lock_status(choose(host, group, limit, inventory), run_options("lock.status")), json=json)
 
 
 @task(iterable=MANY, help={**HELP, "message": "why, for the others who will see it"})
@@ -41,7 +41,7 @@ def take(
     """Keep everybody from deploying to hosts until you release the lock."""
     from infra.deploy.lock_command import lock_take
 
-    finish(lock_take(choose(host, group, limit, inventory), wishes("lock.take"), message), json=json)
+    finish(lock_take(choose(host, group, limit, inventory), run_options("lock.take"), message), json=json)
 
 
 @task(
@@ -67,4 +67,4 @@ def release(
     from infra.deploy.lock_command import lock_release
 
     choice = choose(host, group, limit, inventory)
-    finish(lock_release(choice, wishes("lock.release"), own=own, force=force), json=json)
+    finish(lock_release(choice, run_options("lock.release"), own=own, force=force), json=json)

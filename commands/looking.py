@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, number, wishes
+from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, number, run_options
 
 MANY = ["host", "group"]
 HELP = {
@@ -28,7 +28,7 @@ def status(
     """Say how a stack is: containers, model, device, GPU memory, disk, release."""
     from infra.doctor.command import run_status
 
-    finish(run_status(choose(host, group, limit, inventory), wishes("status")), json=json)
+    finish(run_status(choose(host, group, limit, inventory), run_options("status")), json=json)
 
 
 @task(iterable=MANY, help=HELP)
@@ -44,7 +44,7 @@ def doctor(
     """Walk from SSH to a click; name the first broken link and its fix. Exit code 1: broken, 2: warnings only."""
     from infra.doctor.command import run_doctor
 
-    finish(run_doctor(choose(host, group, limit, inventory), wishes("doctor")), json=json)
+    finish(run_doctor(choose(host, group, limit, inventory), run_options("doctor")), json=json)
 
 
 @task(
@@ -73,7 +73,7 @@ def logs(
     from infra.doctor.command import run_logs
 
     choice = choose(host, group, limit, inventory)
-    run_logs(choice, wishes("logs"), service, follow=follow, since=since, tail=number("--tail", tail))
+    run_logs(choice, run_options("logs"), service, follow=follow, since=since, tail=number("--tail", tail))
 
 
 @task(
@@ -89,4 +89,4 @@ def tunnel(_context: Context, host: list[str], inventory: str | None = None, loc
     """Open a host's Label Studio on this machine without publishing a port; until stopped by hand."""
     from infra.doctor.command import run_tunnel
 
-    run_tunnel(choose(host, [], None, inventory), wishes("tunnel"), number("--local-port", local_port))
+    run_tunnel(choose(host, [], None, inventory), run_options("tunnel"), number("--local-port", local_port))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, local_settings, out, wishes
+from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, local_settings, out, run_options
 
 if TYPE_CHECKING:
     from infra.fleet.on_hosts import Work
@@ -210,7 +210,7 @@ def run_work(
     from infra.fleet.on_hosts import on_hosts, on_this_machine
 
     if host or group:
-        asked = wishes(name, lock_wait=lock_wait)
+        asked = run_options(name, lock_wait=lock_wait)
         finish(on_hosts(choose(host, group, limit, inventory), asked, work, changes=changes), json=json)
         return
     report = Report()

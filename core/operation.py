@@ -65,7 +65,7 @@ def converge(operations: Iterable[Operation], report: Report) -> int:
             if left:
                 still = "; ".join(change.summary for change in left)
                 raise NotConverged(f"{operation.name}: applied, and still to do: {still}")
-        report.settled(operation.name, [change.summary for change in changes])
+        report.ok(operation.name, [change.summary for change in changes])
         applied += len(changes)
     return applied
 
@@ -159,7 +159,7 @@ class Previewer:
             else:
                 for change in changes:
                     self.report.would_change(change.summary, change.diff)
-                self.report.settled(operation.name, [change.summary for change in changes], done=False)
+                self.report.ok(operation.name, [change.summary for change in changes], done=False)
                 self.pending = self.pending or bool(changes)
 
     def unknown(self, what: str, why: str) -> None:

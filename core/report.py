@@ -86,7 +86,7 @@ class Report:
         """Say what is about to be done."""
         self._line(f"    ~ {summary}")
 
-    def settled(self, operation: str, changes: Sequence[str], *, done: bool = True) -> None:
+    def ok(self, operation: str, changes: Sequence[str], *, done: bool = True) -> None:
         """Record that an operation is in its state, and which changes led there.
 
         Args:
@@ -100,7 +100,7 @@ class Report:
             self._line(f"    ✓ {operation}{' (changed)' if changes else ''}")
 
     def would_change(self, summary: str, diff: str = "") -> None:
-        """Show a change of a plan, with its diff below it. Recorded by `settled`."""
+        """Show a change of a plan, with its diff below it. Recorded by `ok`."""
         shown = [f"    ~ {summary}", *(f"        {line}" for line in diff.splitlines())]
         self._line("\n".join(shown))
         if diff:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -12,6 +13,7 @@ from core.errors import CommandFailed
 
 TAIL_LINES = 10
 DEFAULT_TIMEOUT = 60.0
+ANY_EXIT_CODE = range(256)
 # In the environment of what we start on another machine: the run, and the one command.
 RUN_MARK = "LABELRIG_RUN"
 COMMAND_MARK = "LABELRIG_COMMAND"
@@ -132,3 +134,8 @@ def check_exit_code(host_name: str, result: Result, ok: Collection[int]) -> Resu
     shown = "\n".join(f"    {line}" for line in output[-TAIL_LINES:]) or "    (no output)"
     command = shlex.join(result.argv)
     raise CommandFailed(f"{host_name}: `{command}` ended with exit code {result.exit_code}; its last lines:\n{shown}")
+
+
+def environment_of(host: Host) -> Mapping[str, str]:
+    """The variables that say how `host` reaches the network: ours say nothing about another machine."""
+    return os.environ if host.is_local else {}

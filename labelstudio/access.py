@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
+from pydantic import SecretStr
 
 from core.errors import LabelStudioError
-from infra.config.settings import Settings
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
+
+
+class Login(Protocol):
+    """What the settings say about Label Studio."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> SecretStr | None: ...
+    @property
+    def api_key(self) -> SecretStr | None: ...
 
 
 class Access:
@@ -35,7 +48,7 @@ class Access:
         self._client: Client | None = None
 
     @classmethod
-    def of(cls, settings: Settings, base_url: str | None = None) -> Access:
+    def of(cls, settings: Login, base_url: str | None = None) -> Access:
         """Take the login from the settings; `base_url` where Label Studio is not at `settings.url` (a tunnel).
 
         Raises:

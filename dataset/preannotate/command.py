@@ -70,7 +70,7 @@ def preannotate(place: Place, asked: Asked, file: BoxFile | None) -> str:
         SettingsError: labels or images do not fit; nothing was done.
         LabelStudioError: some or all of it failed; the same command goes on from there.
     """
-    spec, folder = place.settled(load_projects(REPOSITORY, [asked.project])[0])
+    spec, folder = place.resolved(load_projects(REPOSITORY, [asked.project])[0])
     client = place.access.client()
     project = get_project(client, spec.title)
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")

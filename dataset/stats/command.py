@@ -36,7 +36,7 @@ def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime]
         LabelStudioError: the project is not there, or Label Studio did not answer.
         FileAccessError: the page cannot be written.
     """
-    spec, folder = place.settled(load_projects(REPOSITORY, [name])[0])
+    spec, folder = place.resolved(load_projects(REPOSITORY, [name])[0])
     client = place.access.client()
     project = get_project(client, spec.title)
     colours = label_colours(project.label_config)

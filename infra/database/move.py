@@ -97,7 +97,7 @@ def move_database(
         if work is None:
             raise LabelrigError(f"{source.title} holds no tables of Label Studio: there is nothing to move")
         refuse_unless_free(target, replace=replace)
-        report.settled(f"{work.projects} projects and {work.tasks} tasks in {source.title}", [])
+        report.ok(f"{work.projects} projects and {work.tasks} tasks in {source.title}", [])
     with report.stage("copy"), _back_to(source, switch, report):
         report.changing("stop Label Studio")
         containers.stop_label_studio()
@@ -107,7 +107,7 @@ def move_database(
         report.changing(f"copy everything to {target.title} and compare")
         room = target.make_room()
         done = _transfer(containers, source, target, room, report)
-        report.settled(f"{done.rows} rows in {done.tables} tables are the same in {target.title}", ["copied"])
+        report.ok(f"{done.rows} rows in {done.tables} tables are the same in {target.title}", ["copied"])
     put_aside: str | None = None
     with report.stage("switch"):
         try:
@@ -125,7 +125,7 @@ def move_database(
                 f"{error}"
             ) from error
         target.mark(spare=False)
-        report.settled(f"Label Studio works on {target.title}", [f"switched to {target.title}"])
+        report.ok(f"Label Studio works on {target.title}", [f"switched to {target.title}"])
     return Moved(
         to=to,
         safety_copy=safety_copy,

@@ -5,90 +5,34 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from core.errors import SettingsError
-from core.junit import as_junit
 from core.operation import converge
 from core.report import Report
-from core.repository import REPOSITORY
-from core.results import HostResult, as_json, recap
+from core.results import HostResult, recap
 from infra.config.host_settings import HostSettings
-from infra.config.inventory import load_inventory
 from infra.deploy.deployment import LOCAL_DEMO
-from infra.deploy.run import Wishes, deploy_host, plan_host
+from infra.deploy.run import deploy_host, plan_host
+from infra.fleet.choice import Choice, Outcome, named_error
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.run import RunOptions
 from infra.roles.stack.demo_images import DemoImagesDrawn
 
-INVENTORY = REPOSITORY / "infra" / "inventory.yaml"
 
-
-@dataclass(frozen=True)
-class Choice:
-    """Which hosts a command line means, and how they are gone through."""
-
-    hosts: Sequence[str] = ()
-    groups: Sequence[str] = ()
-    limit: str | None = None
-    inventory: Path = INVENTORY
-    overrides: tuple[tuple[str, object], ...] = ()
-    parallel: int = 4
-    fail_fast: bool = False
-
-    @property
-    def names_hosts(self) -> bool:
-        """Whether the command line names any; some commands look at this machine where it does not."""
-        return bool(self.hosts or self.groups or self.limit)
-
-    def select(self) -> list[HostSettings]:
-        """The hosts with everything that is set for them.
-
-        Raises:
-            SettingsError: see `Inventory.select`.
-        """
-        if self.parallel < 1:
-            raise SettingsError("--parallel: must be 1 or more")
-        return load_inventory(self.inventory).select(self.hosts, self.groups, self.limit, dict(self.overrides))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command ends with: its text for stdout and its exit code."""
-
-    results: Sequence[HostResult]
-    text: str
-    exit_code: int
-
-    def shown(self, *, json: bool, junit: str | None) -> str:
-        """The text for stdout; the JUnit file is written first.
-
-        Raises:
-            SettingsError: the file cannot be written.
-        """
-        if junit is not None:
-            try:
-                Path(junit).write_text(as_junit(self.results), encoding="utf-8")
-            except OSError as error:
-                raise SettingsError(f"--junit {junit}: cannot be written: {error.strerror}") from None
-        return as_json(self.results) if json else self.text
-
-
-def run_plan(choice: Choice, wishes: Wishes) -> Outcome:
+def run_plan(choice: Choice, options: RunOptions) -> Outcome:
     """Show what a deploy would change, on every host side by side."""
     hosts = choice.select()
-    results = _plan(choice, hosts, wishes)
+    results = _plan(choice, hosts, options)
     return Outcome(results, _summed_up(results, "would change"), exit_code_of(results))
 
 
-def run_deploy(choice: Choice, wishes: Wishes, *, confirm: Callable[[str], None] | None) -> Outcome:
+def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], None] | None) -> Outcome:
     """Show the plan, ask, and deploy: the first host alone, then the others.
 
     Args:
         confirm: asks a person, and raises where the answer is no; None: nobody is asked.
     """
     hosts = choice.select()
-    planned = _plan(choice, hosts, wishes)
+    planned = _plan(choice, hosts, options)
     failed = [one for one in planned if one.exit_code]
     if failed and (choice.fail_fast or len(failed) == len(planned)):
         return Outcome(planned, _summed_up(planned, "would change"), exit_code_of(planned))
@@ -101,7 +45,7 @@ def run_deploy(choice: Choice, wishes: Wishes, *, confirm: Callable[[str], None]
     done = on_each(
         possible,
         reports,
-        lambda host, report: deploy_host(wishes, host, report),
+        lambda host, report: deploy_host(options, host, report),
         parallel=choice.parallel,
         fail_fast=choice.fail_fast,
         barrier=True,
@@ -111,22 +55,16 @@ def run_deploy(choice: Choice, wishes: Wishes, *, confirm: Callable[[str], None]
     return Outcome(results, "\n".join([*texts, _summed_up(results, "changed")]), exit_code_of(results))
 
 
-def _plan(choice: Choice, hosts: Sequence[HostSettings], wishes: Wishes) -> list[HostResult]:
+def _plan(choice: Choice, hosts: Sequence[HostSettings], options: RunOptions) -> list[HostResult]:
     sys.stderr.write(f"plan for {', '.join(host.name for host in hosts)}\n")
     return on_each(
         hosts,
         reports_for(hosts),
-        lambda host, report: plan_host(wishes, host, report),
+        lambda host, report: plan_host(options, host, report),
         parallel=choice.parallel,
         fail_fast=False,
         barrier=False,
     )
-
-
-def named_error(result: HostResult) -> str:
-    """The error of a host, with its name in front once."""
-    error = result.error or ""
-    return error if error.startswith(f"{result.host}: ") else f"{result.host}: {error}"
 
 
 def _has_work(result: HostResult) -> bool:

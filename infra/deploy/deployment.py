@@ -61,7 +61,7 @@ class Deployment:
 
     Attributes:
         host: the machine.
-        wish: what the inventory and the command line want of it.
+        host_settings: what the inventory and the command line want of it.
         commit: what is deployed.
         who: who deploys, for the release's manifest.
         here: this machine.
@@ -71,7 +71,7 @@ class Deployment:
     """
 
     host: SshHost
-    wish: HostSettings
+    host_settings: HostSettings
     commit: Commit
     who: str
     here: LocalHost = field(default_factory=LocalHost)
@@ -82,7 +82,12 @@ class Deployment:
     @property
     def base(self) -> str:
         """The folder on the host with everything of this stack that is not in a volume."""
-        return base_folder(self.wish)
+        return base_folder(self.host_settings)
+
+    @property
+    def release_id(self) -> str | None:
+        """The id of the current release, once there is one."""
+        return str(self.release.id) if self.release is not None else None
 
     @property
     def releases(self) -> Releases:
@@ -98,13 +103,13 @@ class Deployment:
         """
         spec = load_project(REPOSITORY, DEFAULT_PROJECT)
         self._preflight(run, spec)
-        site = site_of(self.host, self.wish)
+        site = site_of(self.host, self.host_settings)
         before = self.releases.current()
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
         self._docker(run)
         origin = self._images(run, site)
         site = replace(site, gpu=self._gpu(run, origin))
-        if self.wish.data is None:
+        if self.host_settings.data is None:
             spec = demo_spec(spec)
         site = self._storage(run, site)
         model = self._model(run, site, origin, before)
@@ -114,7 +119,7 @@ class Deployment:
 
     def _preflight(self, run: Runner, spec: ProjectSpec) -> None:
         """Before the first step as root: without the right to it, that is one problem among the others."""
-        settings = settings_of(self.wish)
+        settings = settings_of(self.host_settings)
         services = services_of(settings)
         with run.stage("preflight"):
             machine = self.host.run("uname", "-m").stdout.strip()
@@ -123,16 +128,16 @@ class Deployment:
                 settings,
                 folder=settings.data,
                 pattern=spec.images_filter,
-                state=self.wish.root,
+                state=self.host_settings.root,
                 images=possible_images(REPOSITORY, services, machine),
-                builds=self.wish.images == "host",
+                builds=self.host_settings.images == "host",
                 stack_there=self._was_deployed(),
                 # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
                 also=[]
-                if self.wish.sam2_image
-                else gpu_problems(read_gpu(self.host), self.wish.gpu, newest_torch_cuda()),
+                if self.host_settings.sam2_image
+                else gpu_problems(read_gpu(self.host), self.host_settings.gpu, newest_torch_cuda()),
             )
-            run.report.settled("this machine has what is needed", [])
+            run.report.ok("this machine has what is needed", [])
 
     def _was_deployed(self) -> bool:
         try:
@@ -142,8 +147,8 @@ class Deployment:
 
     def _docker(self, run: Runner) -> None:
         with run.stage("docker"):
-            if self.wish.manage_docker:
-                run.run([*docker_role(self.host, run.report), EngineGroup(self.host, self.wish.docker_users)])
+            if self.host_settings.manage_docker:
+                run.run([*docker_role(self.host, run.report), EngineGroup(self.host, self.host_settings.docker_users)])
                 return
             run.report.skipped("docker", "`manage_docker: false`")
             if engine_state(self.host) is not EngineState.ANSWERS:
@@ -161,9 +166,9 @@ class Deployment:
                     REPOSITORY,
                     site.settings,
                     run.report,
-                    way=self.wish.images,
+                    way=self.host_settings.images,
                     services=site.services,
-                    own=own_images(self.wish),
+                    own=own_images(self.host_settings),
                 )
             except CannotKnow as error:
                 run.unknown("images", str(error))
@@ -174,18 +179,24 @@ class Deployment:
     def _gpu(self, run: Runner, origin: ImageOrigin | None) -> bool:
         with run.stage("gpu"):
             image = origin.images.sam2 if origin is not None else None
-            manage = self.wish.manage_docker
-            return settle_gpu(run, self.host, self.wish.gpu, image, self.wish.docker_daemon, manage=manage)
+            return settle_gpu(
+                run,
+                self.host,
+                self.host_settings.gpu,
+                image,
+                self.host_settings.docker_daemon,
+                manage=self.host_settings.manage_docker,
+            )
 
     def _storage(self, run: Runner, site: Site) -> Site:
         with run.stage("secrets and data"):
             operations: list[Operation] = [
-                FolderThere(self.host, self.wish.root, OPEN_MODE),
+                FolderThere(self.host, self.host_settings.root, OPEN_MODE),
                 FolderThere(self.host, self.base, BASE_MODE),
                 SecretsMade(self.host, Path(site.env_file), site.settings),
             ]
             if site.settings.data is None:
-                target = demo_folder(self.wish)
+                target = demo_folder(self.host_settings)
                 operations.append(FolderSent(self.host, LOCAL_DEMO / "images", target))
             run.run(operations)
             if run.applies:
@@ -200,7 +211,7 @@ class Deployment:
             used = before.manifest.model if before is not None and before.manifest is not None else None
             expected = expected_model(site.settings, used)
             if expected == "demo" or (expected is not None and expected == used):
-                run.report.settled(f"model {expected}", [])
+                run.report.ok(f"model {expected}", [])
             else:
                 run.unknown("model", "whether its checkpoint must be downloaded is known when the engine is asked")
             return expected or UNDECIDED
@@ -209,7 +220,7 @@ class Deployment:
         with run.stage("release"):
             folders = read_folders(self.host, site.files.folders)
             if site.settings.data is None:
-                folders, folder = with_folder(folders, Path(demo_folder(self.wish)), DEMO)
+                folders, folder = with_folder(folders, Path(demo_folder(self.host_settings)), DEMO)
             else:
                 folders, folder = with_folder(folders, site.settings.data)
             images = origin.images if origin is not None else undecided_images(site)
@@ -229,7 +240,7 @@ class Deployment:
             model=model,
             database=site.settings.database,
             folders=tuple(one.path for one in folders),
-            settings_digest=hashlib.sha256(self.wish.model_dump_json().encode()).hexdigest(),
+            settings_digest=hashlib.sha256(self.host_settings.model_dump_json().encode()).hexdigest(),
         )
 
     def _serve(self, run: Runner, site: Site, spec: ProjectSpec, folder: ImageFolder, model: str) -> None:
@@ -265,9 +276,9 @@ class Deployment:
                     context.access.close()
         how = f"`./inv tunnel --host {self.host.name}`"
         if site.settings.listen != "127.0.0.1":
-            how = f"http://{self.wish.address}:{site.settings.port}"
+            how = f"http://{self.host_settings.address}:{site.settings.port}"
         self.summary = Summary(site, folder, model, proof, first_login, how)
-        run.report.facts |= self.summary.facts() | {"release": str(self.release.id) if self.release else None}
+        run.report.facts |= self.summary.facts() | {"release": self.release_id}
 
     def passed(self, site: Site, model_version: str | None = None) -> None:
         """Record that the release passed its gate, and the state of the database that it passed it on."""

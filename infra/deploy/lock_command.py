@@ -8,26 +8,26 @@ from core.errors import SettingsError
 from core.report import Report
 from core.results import HostResult
 from infra.config.host_settings import HostSettings
-from infra.deploy.command import Choice, Outcome, named_error
-from infra.deploy.run import Wishes
+from infra.fleet.choice import Choice, Outcome, named_error
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.run import RunOptions
 from infra.fleet.target import base_folder
 from infra.releases.lock import HostLock
 
 NOBODY = "free"
 
 
-def lock_status(choice: Choice, wishes: Wishes) -> Outcome:
+def lock_status(choice: Choice, options: RunOptions) -> Outcome:
     """Say who holds each host."""
 
     def look(lock: HostLock, _report: Report) -> str:
         info = lock.status()
         return NOBODY if info is None else f"held by {info.describe()}"
 
-    return _on_locks(choice, wishes, look)
+    return _on_locks(choice, options, look)
 
 
-def lock_take(choice: Choice, wishes: Wishes, message: str) -> Outcome:
+def lock_take(choice: Choice, options: RunOptions, message: str) -> Outcome:
     """Take the lock of each host for a person.
 
     Raises:
@@ -38,34 +38,34 @@ def lock_take(choice: Choice, wishes: Wishes, message: str) -> Outcome:
 
     def take(lock: HostLock, report: Report) -> str:
         lock.take(message)
-        report.settled("lock", ["take the lock"])
+        report.ok("lock", ["take the lock"])
         return f'yours, "{message}"'
 
-    return _on_locks(choice, wishes, take)
+    return _on_locks(choice, options, take)
 
 
-def lock_release(choice: Choice, wishes: Wishes, *, own: bool, force: bool) -> Outcome:
+def lock_release(choice: Choice, options: RunOptions, *, own: bool, force: bool) -> Outcome:
     """Release the lock of each host; see `HostLock.release`."""
 
     def release(lock: HostLock, report: Report) -> str:
         info = lock.release(own=own, force=force)
         if info is None:
             return "nothing of yours to release"
-        report.settled("lock", ["release the lock"])
+        report.ok("lock", ["release the lock"])
         return f"released; it was held by {info.describe()}"
 
-    return _on_locks(choice, wishes, release)
+    return _on_locks(choice, options, release)
 
 
-def _on_locks(choice: Choice, wishes: Wishes, ask: Callable[[HostLock, Report], str]) -> Outcome:
+def _on_locks(choice: Choice, options: RunOptions, ask: Callable[[HostLock, Report], str]) -> Outcome:
     hosts = choice.select()
     reports = reports_for(hosts)
 
-    def work(wish: HostSettings, report: Report) -> None:
-        owner = wishes.owner()
-        host = wishes.connect(wish, owner.id, report)
+    def work(host_settings: HostSettings, report: Report) -> None:
+        owner = options.owner()
+        host = options.connect(host_settings, owner.id, report)
         try:
-            report.facts["lock"] = ask(HostLock(host, base_folder(wish), owner, report), report)
+            report.facts["lock"] = ask(HostLock(host, base_folder(host_settings), owner, report), report)
         finally:
             host.close()
 

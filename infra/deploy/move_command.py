@@ -17,11 +17,11 @@ from infra.config.settings import Database
 from infra.database.command import Ground, move_work
 from infra.database.here import check_stack
 from infra.database.move import Moved
-from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import site_of_release
-from infra.deploy.run import Wishes, audit_event
+from infra.fleet.choice import Choice, Outcome, named_error
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import base_folder, own_images
 from infra.releases.audit import AuditLog
 from infra.releases.lock import HostLock
@@ -35,30 +35,30 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.site import Site
 
 
-def run_move(choice: Choice, wishes: Wishes, to: Database, *, replace_target: bool) -> Outcome:
+def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_target: bool) -> Outcome:
     """Move the work of each host's stack."""
     hosts = choice.select()
-    for wish in hosts:
-        if wish.database != to:
+    for host_settings in hosts:
+        if host_settings.database != to:
             raise SettingsError(
-                f"{wish.name}: its `database` in the inventory is {wish.database}; set it to {to} first, so that the "
-                "next deploy goes on where the work is"
+                f"{host_settings.name}: its `database` in the inventory is {host_settings.database}; "
+                f"set it to {to} first, so that the next deploy goes on where the work is"
             )
 
-    def work(wish: HostSettings, report: Report) -> None:
-        owner = wishes.owner()
-        with closing(wishes.connect(wish, owner.id, report)) as host:
-            deployment = Deployment(host, wish, wishes.commit, owner.who)
+    def work(host_settings: HostSettings, report: Report) -> None:
+        owner = options.owner()
+        with closing(options.connect(host_settings, owner.id, report)) as host:
+            deployment = Deployment(host, host_settings, options.commit, owner.who)
             began = time.monotonic()
-            with HostLock(host, base_folder(wish), owner, report).held(wishes.lock_wait):
+            with HostLock(host, base_folder(host_settings), owner, report).held(options.lock_wait):
                 log = AuditLog(host, deployment.base, report)
                 try:
                     moved = move_on_host(deployment, to, report, replace_target=replace_target)
                 except LabelrigError as error:
                     result = "rolled-back" if isinstance(error, RolledBack) else "failed"
-                    log.append(audit_event(wishes, deployment, owner, report, result, began, error))
+                    log.append(audit_event(options, owner, report, deployment.release_id, result, began, error))
                     raise
-                log.append(audit_event(wishes, deployment, owner, report, "ok", began, None))
+                log.append(audit_event(options, owner, report, deployment.release_id, "ok", began, None))
                 report.facts["moved"] = told(moved)
 
     results = on_each(hosts, reports_for(hosts), work, parallel=1, fail_fast=True, barrier=True)
@@ -82,10 +82,10 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
     with report.stage("prepare"):
         wanted = site.settings.model_copy(update={"database": "postgres"})
         converge([SecretsMade(deployment.host, site.env_file, wanted)], report)
-        own = own_images(deployment.wish)
+        own = own_images(deployment.host_settings)
         origin = settle_images(
             LocalHost(), deployment.host, REPOSITORY, site.settings, report,
-            way=deployment.wish.images, services=(DB, *SERVICES), own=own,
+            way=deployment.host_settings.images, services=(DB, *SERVICES), own=own,
         )  # fmt: skip
         converge(shipped_images_role(LocalHost(), deployment.host, origin, report), report)
     settings = site.reload().model_copy(update={"database": current.manifest.database})

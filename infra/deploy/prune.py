@@ -30,7 +30,7 @@ def prune(deployment: Deployment, keep: int, report: Report) -> None:
         except HostError as error:  # the release serves: room on the disk is no reason to call it failed
             report.notice(str(error))
         changes = [f"remove release {one}" for one in gone] + [f"remove image {tag}" for tag in removed]
-        report.settled(f"the last {keep} releases kept", changes)
+        report.ok(f"the last {keep} releases kept", changes)
 
 
 def _remove_images(deployment: Deployment) -> list[str]:
@@ -51,7 +51,7 @@ def _remove_images(deployment: Deployment) -> list[str]:
 
 def _needed(deployment: Deployment) -> set[str]:
     """The tags that the releases of any stack on the host name: a rollback needs them."""
-    shown = deployment.host.run("sh", "-c", MANIFESTS, "sh", deployment.wish.root, as_root=True)
+    shown = deployment.host.run("sh", "-c", MANIFESTS, "sh", deployment.host_settings.root, as_root=True)
     needed: set[str] = set()
     for text in filter(str.strip, shown.stdout.split("\0")):
         try:

@@ -54,7 +54,7 @@ def put_back(deployment: Deployment, cause: LabelrigError, report: Report) -> La
             serve(deployment, releases, target, report)
         except LabelrigError as error:
             return LabelrigError(f"{cause}\nRelease {target.id} could not be put back: {error}")
-        report.settled(f"release {target.id} serves", [f"go back to {target.id}"])
+        report.ok(f"release {target.id} serves", [f"go back to {target.id}"])
     return RolledBack(f"{cause}\nRelease {failed.id} failed; release {target.id} serves again.")
 
 
@@ -69,7 +69,7 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
     with report.stage("check"):
         found = releases.look()
         target = _check(deployment, found, wanted)
-        report.settled(f"release {target.id} can serve", [])
+        report.ok(f"release {target.id} can serve", [])
     with report.stage("rollback"):
         report.changing(f"go to {target.id}")
         try:
@@ -82,7 +82,7 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
             except LabelrigError as again:
                 raise LabelrigError(f"{error}\nRelease {found.current.id} does not serve either: {again}") from None
             raise RolledBack(f"{error}\nRelease {found.current.id} serves again.") from None
-        report.settled(f"release {target.id} serves", [f"go to {target.id}"])
+        report.ok(f"release {target.id} serves", [f"go to {target.id}"])
     return target
 
 
@@ -105,7 +105,7 @@ def serve(deployment: Deployment, releases: Releases, target: Release, report: R
 
 def site_of_release(deployment: Deployment, release: Release) -> Site:
     """The stack as a release has it: its own database and GPU, whatever the inventory says today."""
-    site = site_of(deployment.host, deployment.wish)
+    site = site_of(deployment.host, deployment.host_settings)
     database = "postgres" if POSTGRES in release.files else "sqlite"
     settings = site.settings.model_copy(update={"database": database})
     return replace(site, settings=settings, gpu=GPU in release.files)

@@ -9,11 +9,11 @@ from core.errors import LabelrigError, RolledBack
 from core.report import Report
 from core.results import HostResult, recap
 from infra.config.host_settings import HostSettings
-from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import roll_back
-from infra.deploy.run import Wishes, audit_event
+from infra.fleet.choice import Choice, Outcome, named_error
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import base_folder
 from infra.releases.audit import AuditEvent, AuditLog
 from infra.releases.lock import HostLock
@@ -21,7 +21,7 @@ from infra.releases.store import Found
 
 
 def run_rollback(
-    choice: Choice, wishes: Wishes, wanted: str | None, *, confirm: Callable[[str], None] | None
+    choice: Choice, options: RunOptions, wanted: str | None, *, confirm: Callable[[str], None] | None
 ) -> Outcome:
     """Let an earlier release serve again on each host."""
     hosts = choice.select()
@@ -29,21 +29,21 @@ def run_rollback(
         what = f"release {wanted}" if wanted is not None else "the release before the current one"
         confirm(f"This lets {what} serve on {', '.join(host.name for host in hosts)}.")
 
-    def work(wish: HostSettings, report: Report) -> None:
-        owner = wishes.owner()
-        host = wishes.connect(wish, owner.id, report)
-        deployment = Deployment(host, wish, wishes.commit, owner.who)
+    def work(host_settings: HostSettings, report: Report) -> None:
+        owner = options.owner()
+        host = options.connect(host_settings, owner.id, report)
+        deployment = Deployment(host, host_settings, options.commit, owner.who)
         began = time.monotonic()
         try:
-            with HostLock(host, base_folder(wish), owner, report).held(wishes.lock_wait):
+            with HostLock(host, base_folder(host_settings), owner, report).held(options.lock_wait):
                 log = AuditLog(host, deployment.base, report)
                 try:
                     deployment.release = roll_back(deployment, wanted, report)
                 except LabelrigError as error:
                     result = "rolled-back" if isinstance(error, RolledBack) else "failed"
-                    log.append(audit_event(wishes, deployment, owner, report, result, began, error))
+                    log.append(audit_event(options, owner, report, deployment.release_id, result, began, error))
                     raise
-                log.append(audit_event(wishes, deployment, owner, report, "ok", began, None))
+                log.append(audit_event(options, owner, report, deployment.release_id, "ok", began, None))
         finally:
             host.close()
 
@@ -52,7 +52,7 @@ def run_rollback(
     return Outcome(results, "\n".join([*problems, recap(results)]), exit_code_of(results))
 
 
-def list_releases(choice: Choice, wishes: Wishes) -> Outcome:
+def list_releases(choice: Choice, options: RunOptions) -> Outcome:
     """List the releases of each host, the newest first."""
 
     def work(deployment: Deployment, report: Report) -> None:
@@ -67,10 +67,10 @@ def list_releases(choice: Choice, wishes: Wishes) -> Outcome:
             for row in rows
         ] or ["    no release yet"]
 
-    return _read_from_each(choice, wishes, work, lines)
+    return _read_from_each(choice, options, work, lines)
 
 
-def list_audit(choice: Choice, wishes: Wishes, last: int) -> Outcome:
+def list_audit(choice: Choice, options: RunOptions, last: int) -> Outcome:
     """List the last entries of each host's audit log, oldest first."""
 
     def work(deployment: Deployment, report: Report) -> None:
@@ -82,22 +82,22 @@ def list_audit(choice: Choice, wishes: Wishes, last: int) -> Outcome:
         assert isinstance(rows, list)  # noqa: S101 - written above
         return [_audit_line(AuditEvent.model_validate(row)) for row in rows] or ["  nothing yet"]
 
-    return _read_from_each(choice, wishes, work, lines)
+    return _read_from_each(choice, options, work, lines)
 
 
 def _read_from_each(
     choice: Choice,
-    wishes: Wishes,
+    options: RunOptions,
     read: Callable[[Deployment, Report], None],
     lines: Callable[[HostResult], list[str]],
 ) -> Outcome:
     hosts = choice.select()
 
-    def work(wish: HostSettings, report: Report) -> None:
-        owner = wishes.owner()
-        host = wishes.connect(wish, owner.id, report)
+    def work(host_settings: HostSettings, report: Report) -> None:
+        owner = options.owner()
+        host = options.connect(host_settings, owner.id, report)
         try:
-            read(Deployment(host, wish, wishes.commit, owner.who), report)
+            read(Deployment(host, host_settings, options.commit, owner.who), report)
         finally:
             host.close()
 

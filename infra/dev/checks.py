@@ -76,7 +76,7 @@ def _run(host: Host, report: Report, name: str, command: tuple[str, ...], timeou
         try:
             # Unbuffered: each result shows when it is known, not with the last one.
             host.run("env", "PYTHONUNBUFFERED=1", *command, timeout=timeout, on_line=report.info)
-            report.settled(f"{name} passed", [])
+            report.ok(f"{name} passed", [])
         except CommandFailed as error:
             # Its output was shown as it came.
             raise ChecksFailed(f"{name} failed: {str(error).splitlines()[0]}") from None

@@ -17,16 +17,16 @@ from core.results import HostResult
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import env_file
-from infra.deploy.command import Choice, Outcome, named_error
 from infra.deploy.deployment import LOCAL_DEMO, Deployment
 from infra.deploy.recovery import site_of_release
-from infra.deploy.run import Wishes
 from infra.doctor.chain import doctor, doctor_unreachable
 from infra.doctor.diagnosis import Diagnosis
 from infra.doctor.logs import logs
 from infra.doctor.status import status
 from infra.doctor.tunnel import tunnel
+from infra.fleet.choice import Choice, Outcome, named_error
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.run import RunOptions
 from infra.fleet.target import site_of
 from infra.roles.project.role import DEFAULT_PROJECT
 from infra.stack.site import Site, local_site, state_folder
@@ -59,7 +59,7 @@ class Place:
     truth: Path | None
 
 
-def run_status(choice: Choice, wishes: Wishes) -> Outcome:
+def run_status(choice: Choice, options: RunOptions) -> Outcome:
     """Say how each stack is."""
 
     def look(place: Place, report: Report) -> None:
@@ -68,10 +68,10 @@ def run_status(choice: Choice, wishes: Wishes) -> Outcome:
         if not found.ok:
             raise NotWell("not everything of this stack works; `./inv doctor` names the broken link", 1)
 
-    return _look_at(choice, wishes, look)
+    return _look_at(choice, options, look)
 
 
-def run_doctor(choice: Choice, wishes: Wishes) -> Outcome:
+def run_doctor(choice: Choice, options: RunOptions) -> Outcome:
     """Walk the chain of each stack. A host that cannot be reached is a diagnosis too."""
 
     def look(place: Place, report: Report) -> None:
@@ -85,7 +85,7 @@ def run_doctor(choice: Choice, wishes: Wishes) -> Outcome:
     def unreachable(name: str, error: LabelrigError, report: Report) -> None:
         _diagnosed(doctor_unreachable(name, error), report)
 
-    return _look_at(choice, wishes, look, unreachable)
+    return _look_at(choice, options, look, unreachable)
 
 
 def _diagnosed(diagnosis: Diagnosis, report: Report) -> None:
@@ -95,7 +95,7 @@ def _diagnosed(diagnosis: Diagnosis, report: Report) -> None:
 
 
 def run_logs(
-    choice: Choice, wishes: Wishes, services: Sequence[str], *, follow: bool, since: str | None, tail: int | None
+    choice: Choice, options: RunOptions, services: Sequence[str], *, follow: bool, since: str | None, tail: int | None
 ) -> None:
     """Pass on the logs of each stack; of several hosts at once, each line with its host's name."""
     hosts = choice.select() if choice.names_hosts else []
@@ -111,50 +111,50 @@ def run_logs(
         prefix = f"{place.site.host.name} | " if many else ""
         logs(place.site, services, follow=follow, since=since, tail=tail, out=out, prefix=prefix)
 
-    outcome = _look_at(choice, wishes, look, parallel=max(len(hosts), 1))
+    outcome = _look_at(choice, options, look, parallel=max(len(hosts), 1))
     failed = [one for one in outcome.results if one.error is not None]
     if failed:
         raise LogsFailed("; ".join(named_error(one) for one in failed))
 
 
-def run_tunnel(choice: Choice, wishes: Wishes, local_port: int | None) -> None:
+def run_tunnel(choice: Choice, options: RunOptions, local_port: int | None) -> None:
     """Open the Label Studio of one host on this machine until stopped by hand."""
     if not choice.names_hosts:
         raise SettingsError("--host: which one? Label Studio of this machine needs no tunnel")
     hosts = choice.select()
     if len(hosts) != 1:
         raise SettingsError("a tunnel leads to one host; give one --host")
-    (wish,) = hosts
-    report = reports_for(hosts)[wish.name]
-    with closing(wishes.connect(wish, wishes.owner().id, report)) as host:
-        tunnel(site_of(host, wish), local_port, report)
+    (host_settings,) = hosts
+    report = reports_for(hosts)[host_settings.name]
+    with closing(options.connect(host_settings, options.owner().id, report)) as host:
+        tunnel(site_of(host, host_settings), local_port, report)
 
 
 def _look_at(
     choice: Choice,
-    wishes: Wishes,
+    options: RunOptions,
     look: Callable[[Place, Report], None],
     unreachable: Callable[[str, LabelrigError, Report], None] | None = None,
     parallel: int | None = None,
 ) -> Outcome:
     if not choice.names_hosts:
-        results = [_here(wishes, look)]
+        results = [_here(options, look)]
         return Outcome(results, str(results[0].report.facts.get("text", "")), exit_code_of(results))
     hosts = choice.select()
 
-    def work(wish: HostSettings, report: Report) -> None:
-        owner = wishes.owner()
-        with closing(wishes.connect(wish, owner.id, report)) as host:
+    def work(host_settings: HostSettings, report: Report) -> None:
+        owner = options.owner()
+        with closing(options.connect(host_settings, owner.id, report)) as host:
             try:
-                deployment = Deployment(host, wish, wishes.commit, owner.who)
+                deployment = Deployment(host, host_settings, options.commit, owner.who)
                 current = deployment.releases.current()
-                site = site_of(host, wish) if current is None else site_of_release(deployment, current)
+                site = site_of(host, host_settings) if current is None else site_of_release(deployment, current)
             except ConnectFailed as error:
                 if unreachable is None:
                     raise
-                unreachable(wish.name, error, report)
+                unreachable(host_settings.name, error, report)
                 return
-            truth = LOCAL_DEMO / "truth" if wish.data is None else None
+            truth = LOCAL_DEMO / "truth" if host_settings.data is None else None
             look(Place(site, str(current.id) if current is not None else None, truth), report)
 
     results = on_each(
@@ -164,9 +164,9 @@ def _look_at(
     return Outcome(results, "\n\n".join(texts), exit_code_of(results))
 
 
-def _here(wishes: Wishes, look: Callable[[Place, Report], None]) -> HostResult:
+def _here(options: RunOptions, look: Callable[[Place, Report], None]) -> HostResult:
     report = Report()
-    settings = wishes.settings
+    settings = options.settings
     site = local_site(LocalHost(), settings, env_file(os.environ), lambda: settings)
     truth = state_folder(settings) / "demo" / "truth" if settings.data is None else None
     try:

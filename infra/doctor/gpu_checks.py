@@ -1,4 +1,4 @@
-"""The link "gpu": from the wish over the driver and the engine's runtime to the device that the backend names."""
+"""The link "gpu": the setting, the driver, the engine's runtime, and the device that the backend names."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 from typing import Any
 
 from core.errors import LabelrigError
+from hosts.base import ANY_EXIT_CODE
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import ASK_TIMEOUT, backend_says
 from infra.doctor.inspection import Inspection
-from infra.roles.docker.compose import ANY_EXIT_CODE
 from infra.roles.nvidia.choice import TORCH_BUILDS, GpuState, judge
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import FIELDS, Gpu, parse_gpus, read_gpu, smi_query
@@ -29,8 +29,8 @@ FIXES = {
 
 def check_gpu(look: Inspection) -> Finding:
     """What was wished for is what the backend computes on."""
-    wish = look.site.settings.gpu
-    if wish == "off":
+    setting = look.site.settings.gpu
+    if setting == "off":
         return ok(f"the settings say off: {CPU}")
     used = _is_used(look)
     state, words = judge(read_gpu(look.host), _torch_cuda(look))
@@ -39,9 +39,9 @@ def check_gpu(look: Inspection) -> Finding:
             return _check_container(look, words)
         seen = f"{words}; the running stack does not use it: {CPU}"
         fix = "`./inv deploy --host` uses GPUs, `./inv up` does not" if look.host.is_local else look.again
-        return broken(seen, fix) if wish == "require" else warning(seen, fix)
+        return broken(seen, fix) if setting == "require" else warning(seen, fix)
     fix = f"{FIXES.get(state, 'set `gpu: auto`')}, then {look.again}"
-    if used or wish == "require" or not state.may_go_on:
+    if used or setting == "require" or not state.may_go_on:
         return broken(words, fix)
     return ok(f"{words}: {CPU}") if state is GpuState.NONE else warning(f"{words}; {CPU}", fix)
 

@@ -12,7 +12,7 @@ from docker.errors import DockerException
 
 from core.errors import HostError, LabelrigError
 from core.report import Report
-from hosts.base import Exec, Host
+from hosts.base import ANY_EXIT_CODE, Exec, Host
 from infra.config.settings import EVERYWHERE
 from infra.doctor.inside import backend_says
 from infra.doctor.status_model import (
@@ -25,7 +25,6 @@ from infra.doctor.status_model import (
     Unknown,
 )
 from infra.roles.docker.client import engine_client
-from infra.roles.docker.compose import ANY_EXIT_CODE
 from infra.roles.nvidia.facts import COMMAND_NOT_FOUND, smi_query
 from infra.roles.preflight.checks import read_disk
 from infra.roles.stack.containers import health_of, restarts_of

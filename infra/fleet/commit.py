@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hosts.base import Host
-from infra.roles.docker.compose import ANY_EXIT_CODE
+from hosts.base import ANY_EXIT_CODE, Host
 
 NO_COMMIT = "0" * 40
 

@@ -12,9 +12,9 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.settings import env_file
-from infra.deploy.command import Choice
-from infra.deploy.run import Wishes
+from infra.fleet.choice import Choice
 from infra.fleet.parallel import reports_for
+from infra.fleet.run import RunOptions
 from infra.fleet.target import site_of
 from infra.roles.project.role import DEFAULT_PROJECT
 from infra.stack.site import Site, local_site
@@ -24,28 +24,28 @@ from labelstudio.config import load_project
 
 
 @contextlib.contextmanager
-def site_at(choice: Choice, wishes: Wishes, report: Report) -> Iterator[Site]:
+def site_at(choice: Choice, options: RunOptions, report: Report) -> Iterator[Site]:
     """The stack of this machine, or of the one host that was named.
 
     Raises:
         SettingsError: several hosts were named.
     """
     if not choice.names_hosts:
-        settings = wishes.settings
+        settings = options.settings
         yield local_site(LocalHost(), settings, env_file(os.environ), lambda: settings)
         return
     hosts = choice.select()
     if len(hosts) != 1:
         raise SettingsError("this works on the projects of one host; give one --host")
-    with closing(wishes.connect(hosts[0], wishes.owner().id, report)) as host:
+    with closing(options.connect(hosts[0], options.owner().id, report)) as host:
         yield site_of(host, hosts[0])
 
 
 @contextlib.contextmanager
-def label_studio_at(choice: Choice, wishes: Wishes, report: Report | None = None) -> Iterator[tuple[Access, str]]:
+def label_studio_at(choice: Choice, options: RunOptions, report: Report | None = None) -> Iterator[tuple[Access, str]]:
     """Reach a Label Studio; yields the way in and the title of the project that `up` or `deploy` made."""
     told = report or (reports_for(choice.select()).popitem()[1] if choice.names_hosts else Report())
-    with site_at(choice, wishes, told) as site, reached(site) as url:
+    with site_at(choice, options, told) as site, reached(site) as url:
         access = Access.of(site.settings, url)
         try:
             yield access, default_title(site)

@@ -12,11 +12,10 @@ from core.results import HostResult
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import Settings, env_file, load_settings
-from infra.deploy.command import Choice, Outcome
-from infra.deploy.deployment import Deployment
-from infra.deploy.run import Wishes, audit_event
+from infra.fleet.choice import Choice, Outcome
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.place import Place, reach
+from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import base_folder, demo_folder, site_of
 from infra.releases.audit import AuditLog
 from infra.releases.lock import HostLock
@@ -37,7 +36,7 @@ def on_this_machine(settings: Settings, report: Report, work: Work) -> str:
         return work(place)
 
 
-def on_hosts(choice: Choice, wishes: Wishes, work: Work, *, changes: bool) -> Outcome:
+def on_hosts(choice: Choice, options: RunOptions, work: Work, *, changes: bool) -> Outcome:
     """Do the work on the stack of each host.
 
     Args:
@@ -45,13 +44,13 @@ def on_hosts(choice: Choice, wishes: Wishes, work: Work, *, changes: bool) -> Ou
     """
     hosts = choice.select()
 
-    def on_one(wish: HostSettings, report: Report) -> None:
+    def on_one(host_settings: HostSettings, report: Report) -> None:
         if changes:
-            _locked(wishes, wish, report, work)
+            _locked(options, host_settings, report, work)
             return
-        host = wishes.connect(wish, wishes.owner().id, report)
+        host = options.connect(host_settings, options.owner().id, report)
         try:
-            with reach(site_of(host, wish), demo_folder(wish), report) as place:
+            with reach(site_of(host, host_settings), demo_folder(host_settings), report) as place:
                 report.facts["text"] = work(place)
         finally:
             host.close()
@@ -74,23 +73,23 @@ def only_one(choice: Choice) -> Choice:
     return choice
 
 
-def _locked(wishes: Wishes, wish: HostSettings, report: Report, work: Work) -> None:
-    owner = wishes.owner()
-    host = wishes.connect(wish, owner.id, report)
-    deployment = Deployment(host, wish, wishes.commit, owner.who)
-    log = AuditLog(host, deployment.base, report)
+def _locked(options: RunOptions, host_settings: HostSettings, report: Report, work: Work) -> None:
+    owner = options.owner()
+    host = options.connect(host_settings, owner.id, report)
+    base = base_folder(host_settings)
+    log = AuditLog(host, base, report)
     began = time.monotonic()
     try:
-        with HostLock(host, base_folder(wish), owner, report).held(wishes.lock_wait):
+        with HostLock(host, base, owner, report).held(options.lock_wait):
             try:
-                with reach(site_of(host, wish), demo_folder(wish), report) as place:
+                with reach(site_of(host, host_settings), demo_folder(host_settings), report) as place:
                     report.facts["text"] = work(place)
             except LockHeld:
                 raise
             except LabelrigError as error:
-                log.append(audit_event(wishes, deployment, owner, report, "failed", began, error))
+                log.append(audit_event(options, owner, report, None, "failed", began, error))
                 raise
-            log.append(audit_event(wishes, deployment, owner, report, "ok", began, None))
+            log.append(audit_event(options, owner, report, None, "ok", began, None))
     finally:
         host.close()
 

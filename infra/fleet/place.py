@@ -38,7 +38,7 @@ class Place:
         """The folders that were connected to the stack."""
         return read_folders(self.site.host, self.site.files.folders)
 
-    def settled(self, spec: ProjectSpec) -> tuple[ProjectSpec, ImageFolder]:
+    def resolved(self, spec: ProjectSpec) -> tuple[ProjectSpec, ImageFolder]:
         """The project as it is here, and its folder: a stack with demo images has it under another title.
 
         Raises:

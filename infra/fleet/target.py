@@ -13,24 +13,24 @@ from infra.stack.site import SECRETS_FILE, Site, read_secrets, with_secrets
 BACKEND_PREFIX = "BACKEND_"
 
 
-def base_folder(wish: HostSettings) -> str:
+def base_folder(host_settings: HostSettings) -> str:
     """The folder on the host with everything of this stack that is not in a volume."""
-    return f"{wish.root}/{wish.project}"
+    return f"{host_settings.root}/{host_settings.project}"
 
 
-def demo_folder(wish: HostSettings) -> str:
+def demo_folder(host_settings: HostSettings) -> str:
     """The folder on the host with the demo images. Beside the base folder, which is root's alone."""
-    return f"{wish.root}/{wish.project}-demo/images"
+    return f"{host_settings.root}/{host_settings.project}-demo/images"
 
 
-def own_images(wish: HostSettings) -> dict[str, str]:
+def own_images(host_settings: HostSettings) -> dict[str, str]:
     """Service -> the image of the lab's own that stands for ours."""
-    given = {"label-studio": wish.label_studio_image, "sam2": wish.sam2_image}
+    given = {"label-studio": host_settings.label_studio_image, "sam2": host_settings.sam2_image}
     return {service: image for service, image in given.items() if image is not None}
 
 
 def connect_to(
-    wish: HostSettings,
+    host_settings: HostSettings,
     settings: Settings,
     run_id: str,
     notice: Callable[[str], None],
@@ -45,14 +45,14 @@ def connect_to(
         notice: gets what a person must not miss, a new host key.
     """
     target = SshTarget(
-        name=wish.name,
-        address=wish.address,
-        user=wish.user,
-        port=wish.ssh_port,
-        key=wish.ssh_key,
-        jump=wish.jump,
-        known_hosts=wish.known_hosts,
-        connect_timeout=wish.connect_timeout,
+        name=host_settings.name,
+        address=host_settings.address,
+        user=host_settings.user,
+        port=host_settings.ssh_port,
+        key=host_settings.ssh_key,
+        jump=host_settings.jump,
+        known_hosts=host_settings.known_hosts,
+        connect_timeout=host_settings.connect_timeout,
         accept_new_host_key=accept_new_host_key,
         ssh_password=settings.ssh_password,
         key_passphrase=settings.ssh_passphrase,
@@ -61,30 +61,30 @@ def connect_to(
     return SshHost(target, run_id=run_id, notice=notice)
 
 
-def settings_of(wish: HostSettings) -> Settings:
+def settings_of(host_settings: HostSettings) -> Settings:
     """The settings of the host's stack without its secrets."""
     values: dict[str, object] = {
-        "LABELRIG_PROJECT": wish.project,
-        "LABELRIG_DATA": wish.data,
-        "LABELRIG_MODEL": wish.model,
-        "LABELRIG_DATABASE": wish.database,
-        "LABELRIG_GPU": wish.gpu,
-        "LABELRIG_COMPANION": wish.companion,
-        "LABELRIG_SUBNET": wish.subnet,
-        "LABELRIG_LISTEN": wish.listen,
-        "LABEL_STUDIO_PORT": wish.port,
-        "LABEL_STUDIO_USERNAME": wish.username,
-        "LABELRIG_CHECKPOINT_URL": wish.checkpoint_url,
-        "backend": {BACKEND_PREFIX + name: str(value) for name, value in wish.backend.items()},
+        "LABELRIG_PROJECT": host_settings.project,
+        "LABELRIG_DATA": host_settings.data,
+        "LABELRIG_MODEL": host_settings.model,
+        "LABELRIG_DATABASE": host_settings.database,
+        "LABELRIG_GPU": host_settings.gpu,
+        "LABELRIG_COMPANION": host_settings.companion,
+        "LABELRIG_SUBNET": host_settings.subnet,
+        "LABELRIG_LISTEN": host_settings.listen,
+        "LABEL_STUDIO_PORT": host_settings.port,
+        "LABEL_STUDIO_USERNAME": host_settings.username,
+        "LABELRIG_CHECKPOINT_URL": host_settings.checkpoint_url,
+        "backend": {BACKEND_PREFIX + name: str(value) for name, value in host_settings.backend.items()},
     }
     return Settings.model_validate({name: value for name, value in values.items() if value is not None})
 
 
-def site_of(host: SshHost, wish: HostSettings) -> Site:
+def site_of(host: SshHost, host_settings: HostSettings) -> Site:
     """The stack on a host, with the secrets that it has so far."""
-    base = base_folder(wish)
+    base = base_folder(host_settings)
     secrets_file = f"{base}/{SECRETS_FILE}"
-    plain = settings_of(wish)
+    plain = settings_of(host_settings)
 
     def reload() -> Settings:
         return with_secrets(plain, read_secrets(host, secrets_file))

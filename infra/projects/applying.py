@@ -53,7 +53,7 @@ def sync_projects(place: Place, names: Sequence[str]) -> str:
         LabelrigError: it failed; the same command goes on from there.
     """
     for spec in load_projects(REPOSITORY, names):
-        settled, folder = place.settled(spec)
+        settled, folder = place.resolved(spec)
         ctx = place.context(folder)
         storage = StorageConnected(ctx.access, settled, ctx.files_root, folder.name)
         operations: list[Operation] = [
@@ -66,7 +66,7 @@ def sync_projects(place: Place, names: Sequence[str]) -> str:
 
 
 def _run(place: Place, runner: Runner, name: str, migration: Migration) -> None:
-    spec, folder = place.settled(load_projects(REPOSITORY, [name])[0])
+    spec, folder = place.resolved(load_projects(REPOSITORY, [name])[0])
     with runner.stage(spec.title):
         look_in(place.site.host, folder.path, spec)  # before a project is made that has no images
         runner.run(project_role(place.site.settings, spec, place.context(folder), migration))

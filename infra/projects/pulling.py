@@ -103,7 +103,7 @@ def pull_projects(place: Place, names: Sequence[str], repository: Path, runner: 
         LabelrigError: a project is not there, or a file cannot be written.
     """
     for spec in load_projects(repository, names):
-        settled, _ = place.settled(spec)
+        settled, _ = place.resolved(spec)
         project = get_project(place.access.client(), settled.title)
         with runner.stage(settled.title):
             runner.run([ProjectPulled(repository, spec, project, place.report)])

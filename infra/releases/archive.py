@@ -6,8 +6,8 @@ import io
 import tarfile
 from collections.abc import Mapping, Sequence
 
+from core.diff import masked_diff
 from infra.releases.manifest import MANIFEST, FileFacts, file_name
-from infra.roles.stack.files import masked_diff
 from infra.roles.stack.render import RenderedFile
 
 OTHERS = 0o077

@@ -73,7 +73,7 @@ def run_hook(
     with report.stage(f"hook {name}"):
         problem = _problem(path, values, host, report, timeout)
         if problem is None:
-            report.settled(f"{path} ran", [])
+            report.ok(f"{path} ran", [])
             return
         text = f"{values.host}: the hook {path} {problem}"
         if name == "pre-deploy":

@@ -49,11 +49,11 @@ def down(settings: Settings, host: Host, report: Report, *, purge: bool = False)
                 arguments = ("down", "--remove-orphans", *(("--volumes",) if purge else ()))
                 compose.run(*arguments, timeout=DOWN_TIMEOUT, on_line=report.progress)
                 done = [f"stopped {container.name}" for container in there]
-                report.settled("containers stopped", done + [f"removed volume {volume.name}" for volume in volumes])
+                report.ok("containers stopped", done + [f"removed volume {volume.name}" for volume in volumes])
             else:
-                report.settled("nothing of this project runs", [])
+                report.ok("nothing of this project runs", [])
             if purge:
-                report.settled("images removed", [f"removed {name}" for name in remove_images(host, settings.project)])
+                report.ok("images removed", [f"removed {name}" for name in remove_images(host, settings.project)])
         if purge and Path(files.folder).exists():
             shutil.rmtree(files.folder)
-            report.settled("state folder removed", [f"removed {files.folder}"])
+            report.ok("state folder removed", [f"removed {files.folder}"])

@@ -45,7 +45,13 @@ def newest_torch_cuda() -> str | None:
 
 
 def settle_gpu(
-    run: Runner, host: Host, wish: Gpu, sam2_image: str | None, engine_settings: Mapping[str, object], *, manage: bool
+    run: Runner,
+    host: Host,
+    setting: Gpu,
+    sam2_image: str | None,
+    engine_settings: Mapping[str, object],
+    *,
+    manage: bool,
 ) -> bool:
     """Decide whether SAM2 gets the GPU, and prepare the engine for it.
 
@@ -59,10 +65,10 @@ def settle_gpu(
     """
     facts = read_gpu(host)
     cuda = newest_torch_cuda()
-    if facts.gpus and wish != "off" and run.applies and sam2_image is not None:
+    if facts.gpus and setting != "off" and run.applies and sam2_image is not None:
         cuda = read_torch_cuda(host, sam2_image)
     try:
-        choice = choose_gpu(facts, wish, cuda, run.report)
+        choice = choose_gpu(facts, setting, cuda, run.report)
     except PreflightError as error:  # which promises that nothing was changed: not true any more here
         raise LabelrigError(f"{host.name}: {'; '.join(error.problems)}") from None
     if manage:
@@ -80,7 +86,7 @@ def settle_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
         LabelrigError: the checkpoint cannot be had.
     """
     choice = choose_model(site.host, site.settings, sam2_image, site.state, report)
-    report.settled(f"model {choice.name}", [f"download the {choice.name} checkpoint"] if choice.downloaded else [])
+    report.ok(f"model {choice.name}", [f"download the {choice.name} checkpoint"] if choice.downloaded else [])
     if choice.name == "demo":
         report.notice(demo_notice(choice))
     return choice

@@ -72,7 +72,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             stack_there=host.read(site.files.env) is not None,
             also=gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
         )
-        report.settled("this machine has what is needed", [])
+        report.ok("this machine has what is needed", [])
     with report.stage("docker"):
         converge(docker_role(host, report), report)
     with closing(engine_client(host)) as engine:
@@ -104,7 +104,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             converge(project_role(site.settings, spec, context), report)
         with report.stage("proof"):
             proof = verify(site.settings, spec, context, report)
-            report.settled(proof.sentence(), [])
+            report.ok(proof.sentence(), [])
             # Only now: a choice that does not work must not become what the next run does by itself.
             converge([SettingsRemembered(host, Path(env_path), remember)], report)
         context.access.close()

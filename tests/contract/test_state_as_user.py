@@ -35,18 +35,18 @@ def host(sshd: Sshd, connected: Connected, user: User) -> SshHost:
 
 
 def test_a_stack_s_state_is_root_s_and_the_next_run_finds_it(host: SshHost, open_folder: Path) -> None:
-    wish = HostSettings(name="lab", root=f"{open_folder}/srv", hooks=Path("/none"))
-    base = Path(f"{wish.root}/{wish.project}")
-    site = site_of(host, wish)
+    host_settings = HostSettings(name="lab", root=f"{open_folder}/srv", hooks=Path("/none"))
+    base = Path(f"{host_settings.root}/{host_settings.project}")
+    site = site_of(host, host_settings)
     source = open_folder / "images"
     source.mkdir()
     (source / "a.png").write_bytes(b"\x89PNG")
     releases = Releases(host, str(base))
     operations: list[Operation] = [
-        FolderThere(host, wish.root, 0o755),
+        FolderThere(host, host_settings.root, 0o755),
         FolderThere(host, str(base), 0o750),
         SecretsMade(host, Path(site.env_file), site.settings),
-        FolderSent(host, source, f"{wish.root}/labelrig-demo/images"),
+        FolderSent(host, source, f"{host_settings.root}/labelrig-demo/images"),
         ReleaseActive(releases, files(), FACTS),
     ]
     assert converge(operations, quiet()) == 6
@@ -59,17 +59,17 @@ def test_a_stack_s_state_is_root_s_and_the_next_run_finds_it(host: SshHost, open
     with pytest.raises(FileAccessError, match="Permission denied"):
         host.read(str(secrets))
     # The images are for the containers' user too.
-    assert host.run("cat", f"{wish.root}/labelrig-demo/images/a.png").ok
+    assert host.run("cat", f"{host_settings.root}/labelrig-demo/images/a.png").ok
 
     recorder = RecordingHost(host)
     again = site.reload()
     assert again.password is not None
     assert again.secret_key is not None
     looking: list[Operation] = [
-        FolderThere(recorder, wish.root, 0o755),
+        FolderThere(recorder, host_settings.root, 0o755),
         FolderThere(recorder, str(base), 0o750),
         SecretsMade(recorder, Path(site.env_file), again),
-        FolderSent(recorder, source, f"{wish.root}/labelrig-demo/images"),
+        FolderSent(recorder, source, f"{host_settings.root}/labelrig-demo/images"),
         ReleaseActive(Releases(recorder, str(base)), files(), FACTS),
     ]
     assert [change.summary for operation in looking for change in operation.plan()] == []

@@ -12,8 +12,9 @@ from core.report import Report
 from infra.config.inventory import load_inventory
 from infra.config.settings import load_settings
 from infra.deploy import run as deploy_run
-from infra.deploy.run import Wishes, plan_host
+from infra.deploy.run import plan_host
 from infra.fleet.commit import Commit
+from infra.fleet.run import RunOptions
 from tests.deploy.clicking import mean_iou
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on
@@ -152,7 +153,7 @@ def test_a_plan_changes_nothing(first: First, lab: Lab, tmp_path: Path, monkeypa
     assert first.deploy.code == 0
     host = lab.hosts["lab1"]
     inventory = lab.inventory("other.yaml", backend={"MASK_KEEP": "clicked"}, docker_users=["guest"], port=8181)
-    (wish,) = load_inventory(inventory).select(["lab1"], [], None, {})
+    (host_settings,) = load_inventory(inventory).select(["lab1"], [], None, {})
     recorders: list[RecordingHost] = []
 
     def recorded(*arguments: object, **more: object) -> RecordingHost:
@@ -163,8 +164,8 @@ def test_a_plan_changes_nothing(first: First, lab: Lab, tmp_path: Path, monkeypa
     monkeypatch.setattr(deploy_run, "connect_to", recorded)
     host.exec("sh", "-c", "sleep 1.1; touch /tmp/before; sleep 1.1")
     report = Report(io.StringIO())
-    wishes = Wishes("plan", load_settings(tmp_path / ".env", {}, {}), Commit("0" * 40, dirty=True))
-    plan_host(wishes, wish, report)
+    options = RunOptions("plan", load_settings(tmp_path / ".env", {}, {}), Commit("0" * 40, dirty=True))
+    plan_host(options, host_settings, report)
     (recorder,) = recorders
     assert len(recorder.commands) > 30
     assert recorder.writes == []

@@ -1,4 +1,4 @@
-"""The parent's end of a measuring process, `bench.stock` or `bench.engine`: requests and answers, a JSON line each."""
+"""The parent's end of a measuring process, `tools.bench.stock` or `.engine`: requests and answers, a JSON line each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Worker:
     def __enter__(self) -> Worker:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                (sys.executable, "-m", f"bench.{self._kind}"),
+                (sys.executable, "-m", f"tools.bench.{self._kind}"),
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from core.errors import CommandFailed, HostError, WaitTimeout
 from core.report import Report
 from core.waiting import wait_for
-from hosts.base import TAIL_LINES, Host
-from infra.roles.docker.compose import ANY_EXIT_CODE
+from hosts.base import ANY_EXIT_CODE, TAIL_LINES, Host
 
 UPDATE_TIMEOUT = 300.0
 INSTALL_TIMEOUT = 1200.0

@@ -7,9 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import IO
 
 from core.errors import HostError
-from hosts.base import DEFAULT_TIMEOUT, Host, Result
+from hosts.base import ANY_EXIT_CODE, DEFAULT_TIMEOUT, Host, Result
 
-ANY_EXIT_CODE = range(256)
 VERSION_2_OR_NEWER = re.compile(r"^v?([2-9]|[1-9]\d+)\.")
 # Where distributions and Docker put the plugin; each also runs as a program of its own.
 PLUGIN_PATHS = (

@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from core.diff import masked_diff
 from core.errors import HostError, LabelrigError
 from core.operation import Change
 from core.report import Report
-from hosts.base import Host
-from infra.roles.docker.compose import ANY_EXIT_CODE
+from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.docker.service import indented
-from infra.roles.stack.files import masked_diff
 
 DAEMON_FILE = "/etc/docker/daemon.json"
 NOTHING = "(none)"  # in the file of the owed restart: there was no daemon.json before

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from core.errors import HostError
 from core.operation import Change
 from core.report import Report
-from hosts.base import Host
+from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.docker.apt import Apt, AptSource, read_sources
 from infra.roles.docker.client import EngineState, engine_state
-from infra.roles.docker.compose import ANY_EXIT_CODE, find_compose
+from infra.roles.docker.compose import find_compose
 from infra.roles.docker.platform import (
     NEXT_RELEASE,
     NEXT_VERSION,

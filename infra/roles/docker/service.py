@@ -14,7 +14,7 @@ from core.errors import CommandFailed, CommandTimedOut, HostError, WaitTimeout
 from core.operation import Change
 from core.report import Report
 from core.waiting import wait_for
-from hosts.base import COMMAND_MARK, RUN_MARK, TAIL_LINES, Host
+from hosts.base import ANY_EXIT_CODE, COMMAND_MARK, RUN_MARK, TAIL_LINES, Host
 from infra.roles.docker.client import (
     EngineState,
     access_help,
@@ -22,7 +22,6 @@ from infra.roles.docker.client import (
     engine_state,
     find_endpoint,
 )
-from infra.roles.docker.compose import ANY_EXIT_CODE
 
 START_TIMEOUT = 90.0
 SERVICE_TIMEOUT = 120.0

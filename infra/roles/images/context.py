@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from core.errors import FileAccessError, HostError
-from hosts.base import Host
-from infra.roles.docker.compose import ANY_EXIT_CODE
+from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.images.apt_settings import read_apt_settings
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
 from infra.roles.images.tags import BUILD_FILE, DB, REQUIREMENTS, Base, context_files

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import urlsplit, urlunsplit
 
-from hosts.base import Host
+from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.docker.apt import AptSource
-from infra.roles.docker.compose import ANY_EXIT_CODE
 
 SCHEMES = ("http", "https", "file")
 AUTH_FILES = "cat /etc/apt/auth.conf /etc/apt/auth.conf.d/*.conf 2>/dev/null"

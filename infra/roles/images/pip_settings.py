@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.errors import HostError
-from hosts.base import Host
-from infra.roles.docker.compose import ANY_EXIT_CODE
+from hosts.base import ANY_EXIT_CODE, Host, environment_of
 
 # What of pip's settings says where packages come from; the rest (caches, colours, target folders) is the host's.
 PIP_SETTINGS = (
@@ -48,11 +46,6 @@ class PipSettings:
     options: Mapping[str, str] = field(repr=False)
     link_folders: tuple[str, ...]
     ca_bundle: str | None
-
-
-def environment_of(host: Host) -> Mapping[str, str]:
-    """The variables that say how `host` reaches the network: ours say nothing about another machine."""
-    return os.environ if host.is_local else {}
 
 
 def read_pip_settings(host: Host, environment: Mapping[str, str] | None = None) -> PipSettings:

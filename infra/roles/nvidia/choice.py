@@ -20,7 +20,7 @@ from typing import Literal
 from core.errors import PreflightError
 from infra.roles.nvidia.facts import HANGS, Gpu, GpuFacts, version_numbers
 
-Wish = Literal["auto", "require", "off"]
+GpuSetting = Literal["auto", "require", "off"]
 TORCH_BUILDS = {"2.13.0": "13.0"}  # version in requirements/torch.in -> CUDA of its build in the Python index
 DRIVER_NEEDED = {11: "450.80.02", 12: "525.60.13", 13: "580"}
 CAPABILITY_NEEDED = {13: (7, 5)}
@@ -100,32 +100,32 @@ def judge(facts: GpuFacts, torch_cuda: str | None) -> tuple[GpuState, str]:
     )
 
 
-def choose(facts: GpuFacts, wish: Wish, torch_cuda: str | None) -> GpuChoice:
+def choose(facts: GpuFacts, setting: GpuSetting, torch_cuda: str | None) -> GpuChoice:
     """Decide.
 
     Raises:
         PreflightError: see `gpu_problems`.
     """
-    if wish == "off":
+    if setting == "off":
         return GpuChoice(False, None, "the settings say so")
-    if problems := gpu_problems(facts, wish, torch_cuda):
+    if problems := gpu_problems(facts, setting, torch_cuda):
         raise PreflightError(problems)
     state, words = judge(facts, torch_cuda)
     return GpuChoice(state is GpuState.READY, state, words, facts.gpus if state is GpuState.READY else ())
 
 
-def gpu_problems(facts: GpuFacts, wish: Wish, torch_cuda: str | None) -> list[str]:
+def gpu_problems(facts: GpuFacts, setting: GpuSetting, torch_cuda: str | None) -> list[str]:
     """What stands in the way, for preflight's list.
 
     A GPU that somebody set up and that does not work stops a deploy also where nobody insists on it: on the CPU every
     click would take many times as long, and nobody would know why.
     """
-    if wish == "off":
+    if setting == "off":
         return []
     state, words = judge(facts, torch_cuda)
-    if state is GpuState.READY or (wish == "auto" and state.may_go_on):
+    if state is GpuState.READY or (setting == "auto" and state.may_go_on):
         return []
-    way_out = "set `gpu: off` to compute on the CPU" if wish == "auto" else "`gpu: require` is set"
+    way_out = "set `gpu: off` to compute on the CPU" if setting == "auto" else "`gpu: require` is set"
     return [f"{words} ({way_out})"]
 
 

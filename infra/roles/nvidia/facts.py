@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from core.errors import CommandTimedOut
-from hosts.base import Host
-from infra.roles.docker.compose import ANY_EXIT_CODE
+from hosts.base import ANY_EXIT_CODE, Host
 
 NVIDIA = "0x10de"
 DISPLAY_CLASS = "0x03"

@@ -9,7 +9,7 @@ from core.operation import Operation
 from core.report import Report
 from hosts.base import Host
 from infra.roles.docker.daemon_json import DaemonConfigured, merged
-from infra.roles.nvidia.choice import GpuChoice, GpuState, Wish, choose
+from infra.roles.nvidia.choice import GpuChoice, GpuSetting, GpuState, choose
 from infra.roles.nvidia.devices import DeviceNodesLinked
 from infra.roles.nvidia.facts import GpuFacts
 from infra.roles.nvidia.toolkit import ToolkitInstalled, ToolkitSource
@@ -20,21 +20,21 @@ RUNTIME: Mapping[str, object] = {"runtimes": {"nvidia": {"args": [], "path": PRO
 ON_THE_CPU = "SAM2 computes on the CPU"
 
 
-def choose_gpu(facts: GpuFacts, wish: Wish, torch_cuda: str | None, report: Report) -> GpuChoice:
+def choose_gpu(facts: GpuFacts, setting: GpuSetting, torch_cuda: str | None, report: Report) -> GpuChoice:
     """Decide whether SAM2 gets the GPU, and say so.
 
     Args:
         facts: from `infra.roles.nvidia.facts.read_gpu`.
-        wish: `auto` takes a GPU that can be used, `require` takes nothing else, `off` does not look at it.
+        setting: `auto` takes a GPU that can be used, `require` takes nothing else, `off` does not look at it.
         torch_cuda: see `infra.roles.nvidia.choice.judge`.
         report: told what was decided; a GPU that stands idle is a notice, no GPU is not.
 
     Raises:
         PreflightError: the GPU is required and cannot be used, or it is set up and does not work.
     """
-    choice = choose(facts, wish, torch_cuda)
+    choice = choose(facts, setting, torch_cuda)
     if choice.use:
-        report.settled(f"GPU can be used: {choice.why}", [])
+        report.ok(f"GPU can be used: {choice.why}", [])
         return choice
     report.skipped("GPU", f"{choice.why if choice.state in (None, GpuState.NONE) else 'it stands idle'}; {ON_THE_CPU}")
     if choice.state not in (None, GpuState.NONE):

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from core.errors import HostError
 from core.operation import Change
 from core.report import Report
-from hosts.base import Host
+from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.docker.apt import NO_CACHE, Apt
-from infra.roles.docker.compose import ANY_EXIT_CODE
 from infra.roles.docker.daemon_json import owe_restart
 from infra.roles.docker.platform import read_distribution
 from infra.roles.nvidia.facts import COMMAND_NOT_FOUND, version_numbers

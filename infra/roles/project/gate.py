@@ -77,7 +77,7 @@ def pass_gate(
         container = running.container(service)
         if container is None or health_of(container) != "healthy":
             raise LabelrigError(f"{service} is not healthy{tail_of(container)}")
-    report.settled("every container healthy", [])
+    report.ok("every container healthy", [])
     sam2 = running.container("sam2")
     try:
         backend = backend_facts(context.exec_in_backend)
@@ -85,14 +85,14 @@ def pass_gate(
         raise ProofFailed(f"{error}{tail_of(sam2)}") from None
     if gpu and not str(backend.device).startswith("cuda"):
         raise ProofFailed(f"the SAM2 backend runs on {backend.device} and not on the GPU{tail_of(sam2)}")
-    report.settled(f"SAM2 on {backend.device}", [])
+    report.ok(f"SAM2 on {backend.device}", [])
     try:
         proof = verify(settings, spec, context, report)
     except LabelrigError as error:
         # What Label Studio could not do may be its own fault, or that of the backend behind it.
         others = tail_of(running.container("label-studio")) if isinstance(error, LabelStudioError) else ""
         raise type(error)(f"{error}{others}{tail_of(sam2)}") from None
-    report.settled(proof.sentence(), [])
+    report.ok(proof.sentence(), [])
     report.facts |= {"device": backend.device, "engine": backend.engine}
     return proof
 

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from core.diff import masked_diff
 from core.operation import Change
 from hosts.base import Host
-from infra.roles.stack.render import SECRET_NAMES, RenderedFile
-
-SECRET_LINE = re.compile(rf"^({'|'.join(SECRET_NAMES)})=.*$", re.MULTILINE)
-
-
-def masked(text: str) -> str:
-    """Return `text` with the value of every secret replaced."""
-    return SECRET_LINE.sub(r"\1=(secret)", text)
-
-
-def masked_diff(path: str, old: bytes, new: bytes) -> str:
-    """Return a unified diff of two versions of a file, secrets masked on both sides."""
-    before, after = (masked(content.decode("utf-8", "replace")).splitlines() for content in (old, new))
-    return "\n".join(difflib.unified_diff(before, after, f"{path} (now)", f"{path} (new)", lineterm=""))
+from infra.roles.stack.render import RenderedFile
 
 
 class FilesWritten:

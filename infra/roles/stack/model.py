@@ -12,10 +12,9 @@ from pathlib import Path
 
 from core.errors import LabelrigError
 from core.report import Report
-from hosts.base import Host
+from hosts.base import ANY_EXIT_CODE, Host, environment_of
 from infra.config.settings import Settings
-from infra.roles.docker.compose import ANY_EXIT_CODE, Compose
-from infra.roles.images.pip_settings import environment_of
+from infra.roles.docker.compose import Compose
 
 FETCH_FILE = Path(__file__).parent / "compose" / "fetch.yaml"
 CA_BUNDLES = (

@@ -16,7 +16,6 @@ from infra.roles.stack.image_folders import ImageFolder, render_compose, render_
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 POSTGRES, GPU = "postgres.yaml", "gpu.yaml"
-SECRET_NAMES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_POSTGRES_PASSWORD")
 
 
 @dataclass(frozen=True)

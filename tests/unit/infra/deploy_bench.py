@@ -1,4 +1,4 @@
-"""Hosts, wishes and deployments for the tests of `infra/deploy`, on this machine in the place of another one."""
+"""Hosts, options and deployments for the tests of `infra/deploy`, on this machine in the place of another one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import Settings
 from infra.deploy.deployment import Deployment
-from infra.deploy.run import Wishes
 from infra.fleet.commit import Commit
+from infra.fleet.run import RunOptions
 
 COMMIT = Commit("607e07e0" + "a" * 32, dirty=False)
 PEOPLE = {"USER": "alice"}
@@ -49,26 +49,26 @@ class LabHost(LocalHost):
         self.alive = False
 
 
-class Here(Wishes):
+class Here(RunOptions):
     """A command line whose hosts are all this machine."""
 
-    def connect(self, wish: HostSettings, run_id: str, report: Report) -> Any:
+    def connect(self, host_settings: HostSettings, run_id: str, report: Report) -> Any:
         return LabHost()
 
 
-def wish(root: Path | str = "/srv/labelrig", **changes: object) -> HostSettings:
+def host_settings(root: Path | str = "/srv/labelrig", **changes: object) -> HostSettings:
     values: dict[str, object] = {"name": "gpu01", "root": str(root), "hooks": "/no/hooks", **changes}
     return HostSettings.model_validate(values)
 
 
-def wishes(command: str = "deploy", **changes: Any) -> Wishes:
+def options(command: str = "deploy", **changes: Any) -> RunOptions:
     values: dict[str, Any] = {"environment": PEOPLE, **changes}
     return Here(command, Settings(), COMMIT, **values)
 
 
 def deployment(root: Path, host: Any = None, **changes: object) -> Deployment:
     there: Any = host or LabHost()
-    return Deployment(there, wish(root, **changes), COMMIT, "alice@desk")
+    return Deployment(there, host_settings(root, **changes), COMMIT, "alice@desk")
 
 
 def quiet() -> Report:

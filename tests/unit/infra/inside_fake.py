@@ -11,7 +11,7 @@ from typing import Any
 from hosts.base import Result, check_exit_code
 from labelstudio.inside.django_side import MARK, REFUSED
 
-CALL = re.compile(r"^sys\.modules\['infra\.labelstudio\.inside\.(\w+)'\]\.main\(\*json\.loads\((.*)\)\)$", re.MULTILINE)
+CALL = re.compile(r"^sys\.modules\['labelstudio\.inside\.(\w+)'\]\.main\(\*json\.loads\((.*)\)\)$", re.MULTILINE)
 
 
 class InsideFake:

@@ -29,7 +29,7 @@ from core.errors import (
     RolledBack,
     SettingsError,
 )
-from infra.deploy.command import INVENTORY, Outcome
+from infra.fleet.choice import INVENTORY, Outcome
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_the_passwords_of_the_way_there_are_the_only_thing_taken_from_env(
     env = tmp_path / ".env"
     env.write_text("LABELRIG_SUDO_PASSWORD='of sudo'\n")
     monkeypatch.setenv("LABELRIG_ENV_FILE", str(env))
-    said = base.wishes("deploy", accept_new_host_key=True, lock_wait="2m")
+    said = base.run_options("deploy", accept_new_host_key=True, lock_wait="2m")
     assert (said.command, said.accept_new_host_key, said.lock_wait) == ("deploy", True, 120.0)
     assert said.settings.sudo_password is not None
     assert "of sudo" not in repr(said)

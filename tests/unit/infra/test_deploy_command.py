@@ -16,9 +16,10 @@ from core.report import Report
 from core.results import HostResult
 from infra.config.host_settings import HostSettings
 from infra.deploy import command as module
-from infra.deploy.command import Choice, Outcome, named_error, run_deploy, run_plan
-from infra.deploy.run import Wishes
-from tests.unit.infra.deploy_bench import wishes
+from infra.deploy.command import run_deploy, run_plan
+from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.run import RunOptions
+from tests.unit.infra.deploy_bench import options
 
 INVENTORY = """
 defaults: {data: /NAS/set}
@@ -33,12 +34,12 @@ Work = Callable[[HostSettings, Report], None]
 
 
 def nothing(_wish: HostSettings, report: Report) -> None:
-    report.settled("as it should be", [])
+    report.ok("as it should be", [])
 
 
-def something(wish: HostSettings, report: Report) -> None:
+def something(host_settings: HostSettings, report: Report) -> None:
     with report.stage("docker"):
-        report.settled("daemon.json", [f"write daemon.json of {wish.name}"])
+        report.ok("daemon.json", [f"write daemon.json of {host_settings.name}"])
 
 
 class Bench:
@@ -56,13 +57,13 @@ class Bench:
         groups = () if hosts else ("all",)
         return Choice(hosts, groups, None, self.inventory, tuple(overrides.items()), parallel, fail_fast)
 
-    def _plan(self, _wishes: Wishes, wish: HostSettings, report: Report) -> None:
-        self.diary.append(f"plan {wish.name}")
-        self.plan(wish, report)
+    def _plan(self, _wishes: RunOptions, host_settings: HostSettings, report: Report) -> None:
+        self.diary.append(f"plan {host_settings.name}")
+        self.plan(host_settings, report)
 
-    def _deploy(self, _wishes: Wishes, wish: HostSettings, report: Report) -> None:
-        self.diary.append(f"deploy {wish.name}")
-        self.deploy(wish, report)
+    def _deploy(self, _wishes: RunOptions, host_settings: HostSettings, report: Report) -> None:
+        self.diary.append(f"deploy {host_settings.name}")
+        self.deploy(host_settings, report)
 
     def _draw(self, _operations: list[Operation], _report: Report) -> None:
         self.diary.append("draw demo images")
@@ -77,10 +78,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def failing(names: str, error: LabelrigError, otherwise: Work = something) -> Work:
-    def work(wish: HostSettings, report: Report) -> None:
-        if wish.name in names.split():
+    def work(host_settings: HostSettings, report: Report) -> None:
+        if host_settings.name in names.split():
             raise error
-        otherwise(wish, report)
+        otherwise(host_settings, report)
 
     return work
 
@@ -108,9 +109,9 @@ def test_what_names_no_host_is_refused_before_anything_is_asked(
         one.select()
     assert text in str(caught.value)
     with pytest.raises(SettingsError):
-        run_plan(one, wishes())
+        run_plan(one, options())
     with pytest.raises(SettingsError):
-        run_deploy(one, wishes(), confirm=None)
+        run_deploy(one, options(), confirm=None)
     assert bench.diary == []
 
 
@@ -126,7 +127,7 @@ def test_overrides_of_the_command_line_count_and_those_not_given_do_not(bench: B
 
 def test_a_plan_looks_at_every_host_whatever_the_others_say(bench: Bench) -> None:
     bench.plan = failing("gpu01", PreflightError(["port 8080 is taken"]))
-    outcome = run_plan(bench.choice(), wishes("plan"))
+    outcome = run_plan(bench.choice(), options("plan"))
     assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
     assert outcome.exit_code == 3
     lines = outcome.text.splitlines()
@@ -138,12 +139,12 @@ def test_a_plan_looks_at_every_host_whatever_the_others_say(bench: Bench) -> Non
 
 def test_a_plan_that_finds_nothing_ends_well(bench: Bench) -> None:
     bench.plan = nothing
-    outcome = run_plan(bench.choice("gpu01"), wishes("plan"))
+    outcome = run_plan(bench.choice("gpu01"), options("plan"))
     assert (outcome.exit_code, outcome.text.splitlines()[-1]) == (0, "0 would change")
 
 
 def test_a_deploy_shows_asks_and_does_in_this_order(bench: Bench) -> None:
-    outcome = run_deploy(bench.choice("gpu02", "gpu01"), wishes(), confirm=bench.ask)
+    outcome = run_deploy(bench.choice("gpu02", "gpu01"), options(), confirm=bench.ask)
     assert bench.diary == [
         "plan gpu02",
         "plan gpu01",
@@ -163,19 +164,19 @@ def test_whoever_says_no_has_changed_nothing(bench: Bench) -> None:
         raise No
 
     with pytest.raises(No):
-        run_deploy(bench.choice("gpu01"), wishes(), confirm=no)
+        run_deploy(bench.choice("gpu01"), options(), confirm=no)
     assert bench.diary == ["plan gpu01"]
 
 
 @pytest.mark.parametrize("unknown", [False, True])
 def test_where_nothing_would_change_nobody_is_asked_but_what_is_unknown_counts(bench: Bench, unknown: bool) -> None:
-    def plan(wish: HostSettings, report: Report) -> None:
-        nothing(wish, report)
+    def plan(host_settings: HostSettings, report: Report) -> None:
+        nothing(host_settings, report)
         if unknown:
             report.unknown("containers", "not there yet")
 
     bench.plan = bench.deploy = plan
-    outcome = run_deploy(bench.choice("gpu01"), wishes(), confirm=bench.ask)
+    outcome = run_deploy(bench.choice("gpu01"), options(), confirm=bench.ask)
     asked = ["ask This changes gpu01 as shown above."] if unknown else []
     assert bench.diary == ["plan gpu01", *asked, "deploy gpu01"]
     assert outcome.text.splitlines()[-1] == "0 changed"
@@ -183,7 +184,7 @@ def test_where_nothing_would_change_nobody_is_asked_but_what_is_unknown_counts(b
 
 def test_where_no_host_can_be_planned_nothing_is_deployed_and_nobody_asked(bench: Bench) -> None:
     bench.plan = failing("gpu01 gpu02 gpu03", PreflightError(["no room"]))
-    outcome = run_deploy(bench.choice(), wishes(), confirm=bench.ask)
+    outcome = run_deploy(bench.choice(), options(), confirm=bench.ask)
     assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
     assert outcome.exit_code == 3
     assert [one.exit_code for one in outcome.results] == [3, 3, 3]
@@ -191,7 +192,7 @@ def test_where_no_host_can_be_planned_nothing_is_deployed_and_nobody_asked(bench
 
 def test_a_host_that_cannot_be_planned_is_left_out_and_named(bench: Bench) -> None:
     bench.plan = failing("gpu01", PreflightError(["no room"]))
-    outcome = run_deploy(bench.choice(), wishes(), confirm=bench.ask)
+    outcome = run_deploy(bench.choice(), options(), confirm=bench.ask)
     assert bench.diary[3:] == ["ask This changes gpu02, gpu03 as shown above.", "deploy gpu02", "deploy gpu03"]
     assert sorted(one.host for one in outcome.results) == ["gpu01", "gpu02", "gpu03"]
     assert outcome.exit_code == 3
@@ -200,31 +201,31 @@ def test_a_host_that_cannot_be_planned_is_left_out_and_named(bench: Bench) -> No
 
 def test_with_fail_fast_one_that_cannot_be_planned_stops_all(bench: Bench) -> None:
     bench.plan = failing("gpu03", PreflightError(["no room"]))
-    outcome = run_deploy(bench.choice(fail_fast=True), wishes(), confirm=bench.ask)
+    outcome = run_deploy(bench.choice(fail_fast=True), options(), confirm=bench.ask)
     assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
     assert outcome.exit_code == 3
 
 
 def test_the_first_host_is_a_barrier_and_how_it_ended_is_the_exit_code(bench: Bench) -> None:
     bench.deploy = failing("gpu01", RolledBack("no mask; release x serves again"))
-    outcome = run_deploy(bench.choice(), wishes(), confirm=None)
+    outcome = run_deploy(bench.choice(), options(), confirm=None)
     assert [line for line in bench.diary if line.startswith("deploy")] == ["deploy gpu01"]
     assert outcome.exit_code == 5
     assert "gpu02: not tried, since a host before it failed" in outcome.text.splitlines()
 
 
 def test_demo_images_are_drawn_once_and_only_for_hosts_without_their_own(bench: Bench) -> None:
-    run_deploy(bench.choice("gpu01"), wishes(), confirm=None)
+    run_deploy(bench.choice("gpu01"), options(), confirm=None)
     assert "draw demo images" not in bench.diary
     bench.inventory.write_text(INVENTORY.replace("defaults: {data: /NAS/set}", ""))
-    run_deploy(bench.choice(), wishes(), confirm=None)
+    run_deploy(bench.choice(), options(), confirm=None)
     assert bench.diary.count("draw demo images") == 1
     assert bench.diary.index("draw demo images") < bench.diary.index("deploy gpu02")
 
 
 def test_what_a_person_needs_of_a_host_comes_before_the_recap(bench: Bench) -> None:
-    def deploy(wish: HostSettings, report: Report) -> None:
-        something(wish, report)
+    def deploy(host_settings: HostSettings, report: Report) -> None:
+        something(host_settings, report)
         report.facts |= {
             "how_to_open": "`./inv tunnel --host gpu01`",
             "username": "admin@labelrig.local",
@@ -238,7 +239,7 @@ def test_what_a_person_needs_of_a_host_comes_before_the_recap(bench: Bench) -> N
         }
 
     bench.deploy = deploy
-    text = run_deploy(bench.choice("gpu01"), wishes(), confirm=None).text
+    text = run_deploy(bench.choice("gpu01"), options(), confirm=None).text
     assert text.splitlines()[:8] == [
         "gpu01",
         "  open     `./inv tunnel --host gpu01`",

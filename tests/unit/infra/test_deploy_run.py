@@ -17,7 +17,8 @@ from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.deploy import run as module
 from infra.deploy.deployment import Deployment
-from infra.deploy.run import audit_event, deploy_host, plan_host
+from infra.deploy.run import deploy_host, plan_host
+from infra.fleet.run import audit_event
 from infra.releases.audit import AuditEvent, AuditLog
 from infra.releases.hooks import HookFailed
 from infra.releases.lock import HostLock
@@ -25,7 +26,7 @@ from infra.releases.scripts import run_script
 from infra.releases.store import ReleaseActive, Releases
 from infra.stack.stages import Summary
 from tests.recorder import RecordingHost, changes_in
-from tests.unit.infra.deploy_bench import COMMIT, Here, LabHost, deployment, quiet, wish, wishes
+from tests.unit.infra.deploy_bench import COMMIT, Here, LabHost, host_settings, options, quiet
 from tests.unit.infra.lock_bench import alice, bob, entries, leave
 from tests.unit.infra.release_bench import FACTS, files
 
@@ -57,11 +58,11 @@ class Lab:
         path.write_text(f"#!/bin/sh\nprintf '{name} %s|%s|%s|%s\\n' {values} >>{self.diary}\n{body}\n")
         path.chmod(0o755)
 
-    def wish(self) -> HostSettings:
-        return wish(self.root, hooks=str(self.hooks))
+    def host_settings(self) -> HostSettings:
+        return host_settings(self.root, hooks=str(self.hooks))
 
     def deploy(self, **changes: Any) -> None:
-        deploy_host(wishes(**changes), self.wish(), self.report)
+        deploy_host(options(**changes), self.host_settings(), self.report)
 
     def _run(self, one: Deployment, runner: Runner) -> None:
         with self.diary.open("a") as diary:
@@ -258,7 +259,7 @@ def test_a_plan_takes_no_lock_runs_no_hook_and_writes_nothing(lab: Lab, monkeypa
     monkeypatch.setattr(Here, "connect", lambda *_arguments: recorder)
     leave(LabHost(), lab.base, bob())
     lab.stages = release
-    plan_host(wishes("plan"), lab.wish(), lab.report)
+    plan_host(options("plan"), lab.host_settings(), lab.report)
     assert lab.said() == ["stages, locked by bob"]
     assert lab.report.changed == 2
     assert changes_in(recorder) == []
@@ -270,21 +271,21 @@ def test_a_plan_that_fails_closes_its_connection(lab: Lab, monkeypatch: pytest.M
     monkeypatch.setattr(Here, "connect", lambda *_arguments: host)
     lab.stages = failing(LabelrigError("no"))
     with pytest.raises(LabelrigError, match=r"^no$"):
-        plan_host(wishes("plan"), lab.wish(), lab.report)
+        plan_host(options("plan"), lab.host_settings(), lab.report)
     assert not host.alive
 
 
 def test_in_ci_the_log_says_which_run_it_was(tmp_path: Path) -> None:
     github = {"GITHUB_ACTOR": "ana", "GITHUB_REPOSITORY": "lab/x", "GITHUB_RUN_ID": "77", "GITHUB_RUN_ATTEMPT": "2"}
     for environment, where in ((github, "GitHub run lab/x/77/2"), ({"USER": "alice"}, None)):
-        said = wishes(environment=environment)
+        said = options(environment=environment)
         owner = said.owner()
-        event = audit_event(said, deployment(tmp_path), owner, quiet(), "ok", 0.0, None)
+        event = audit_event(said, owner, quiet(), None, "ok", 0.0, None)
         assert event.where == (where or owner.machine.name)
         assert event.who == f"{environment.get('GITHUB_ACTOR') or environment['USER']}@{owner.machine.name}"
 
 
 def test_each_host_of_a_run_has_an_owner_of_its_own() -> None:
-    said = wishes()
+    said = options()
     assert said.owner().id != said.owner().id
     assert (said.owner().command, said.owner().commit, said.owner().kind) == ("./inv deploy", COMMIT.digest, "run")

@@ -18,7 +18,7 @@ from infra.config.host_settings import HostSettings, setting_fields
 from infra.config.settings import Settings
 from infra.fleet import target
 from infra.fleet.target import base_folder, connect_to, demo_folder, own_images, settings_of, site_of
-from tests.unit.infra.deploy_bench import LabHost, wish
+from tests.unit.infra.deploy_bench import LabHost, host_settings
 
 # Setting of the inventory -> another value than the default, and where it goes: a field of SshTarget or of Settings.
 SSH: dict[str, tuple[object, str]] = {
@@ -74,7 +74,7 @@ def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, settings: Set
 
 def with_setting(name: str, value: object) -> HostSettings:
     """The usual host with one more setting."""
-    return HostSettings.model_validate({**wish().model_dump(), name: value})
+    return HostSettings.model_validate({**host_settings().model_dump(), name: value})
 
 
 def differing(one: object, other: object) -> set[str]:
@@ -100,7 +100,7 @@ def test_every_field_of_a_target_is_given_but_the_keepalive() -> None:
 @pytest.mark.parametrize("name", SSH)
 def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, where = SSH[name]
-    usual, other = wish(), with_setting(name, value)
+    usual, other = host_settings(), with_setting(name, value)
     before, after = (ssh_target(monkeypatch, one, Settings()) for one in (usual, other))
     assert differing(before, after) == {where}
     assert getattr(after, where) == getattr(other, name)
@@ -110,7 +110,7 @@ def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, mon
 @pytest.mark.parametrize("name", STACK)
 def test_what_is_about_the_stack_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, where = STACK[name]
-    usual, other = wish(), with_setting(name, value)
+    usual, other = host_settings(), with_setting(name, value)
     before, after = settings_of(usual), settings_of(other)
     assert differing(before, after) == {where}
     if name != "backend":
@@ -120,8 +120,9 @@ def test_what_is_about_the_stack_goes_there_and_nowhere_else(name: str, monkeypa
 
 @pytest.mark.parametrize("name", sorted(DEPLOYMENT))
 def test_what_is_about_the_deployment_is_looked_at_there(name: str) -> None:
-    sources = [path.read_text() for path in (REPOSITORY / "infra" / "deploy").glob("*.py")]
-    assert any(re.search(rf"\bwish\.{name}\b", text) for text in sources)
+    packages = (REPOSITORY / "infra" / name for name in ("deploy", "fleet"))
+    sources = [path.read_text() for package in packages for path in package.glob("*.py")]
+    assert any(re.search(rf"\bhost_settings\.{name}\b", text) for text in sources)
 
 
 def test_no_setting_of_a_stack_is_left_to_a_default_of_settings() -> None:
@@ -130,7 +131,7 @@ def test_no_setting_of_a_stack_is_left_to_a_default_of_settings() -> None:
     of_the_way_there = {"ssh_password", "ssh_passphrase", "sudo_password"}
     given = {where for _, where in STACK.values()}
     assert given | kept_on_the_host | of_the_way_there == set(Settings.model_fields)
-    assert settings_of(wish()).database == "postgres"
+    assert settings_of(host_settings()).database == "postgres"
 
 
 def test_the_passwords_of_the_way_there_come_from_env_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,33 +144,33 @@ def test_the_passwords_of_the_way_there_come_from_env_and_nothing_else(monkeypat
             "LABELRIG_PROJECT": "here",
         }
     )
-    made = ssh_target(monkeypatch, wish(), settings, accept_new_host_key=True)
+    made = ssh_target(monkeypatch, host_settings(), settings, accept_new_host_key=True)
     passwords = (made.ssh_password, made.key_passphrase, made.sudo_password)
     assert passwords == (SecretStr("s1"), SecretStr("s2"), SecretStr("s3"))
     assert (made.name, made.accept_new_host_key) == ("gpu01", True)
     assert not any(secret in repr(made) for secret in ("s1", "s2", "s3"))
-    assert ssh_target(monkeypatch, wish(), Settings()).accept_new_host_key is False
+    assert ssh_target(monkeypatch, host_settings(), Settings()).accept_new_host_key is False
 
 
 def test_settings_of_the_backend_get_the_names_that_env_has() -> None:
-    one = wish(backend={"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": 200000})
+    one = host_settings(backend={"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": 200000})
     settings = settings_of(one)
     assert dict(settings.backend) == {"BACKEND_MASK_KEEP": "clicked", "BACKEND_EMBEDDING_CACHE_DISK_MB": "200000"}
     assert backend_environment(settings.backend) == {"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": "200000"}
 
 
 def test_folders_and_images_of_a_stack() -> None:
-    one = wish("/srv/labelrig", project="trial")
+    one = host_settings("/srv/labelrig", project="trial")
     assert base_folder(one) == "/srv/labelrig/trial"
     assert demo_folder(one) == "/srv/labelrig/trial-demo/images"
     assert not demo_folder(one).startswith(base_folder(one) + "/")  # root alone may enter that one
     assert own_images(one) == {}
-    own = wish(label_studio_image="lab/ls:1", sam2_image="lab/sam2:2")
+    own = host_settings(label_studio_image="lab/ls:1", sam2_image="lab/sam2:2")
     assert own_images(own) == {"label-studio": "lab/ls:1", "sam2": "lab/sam2:2"}
 
 
 def test_a_site_takes_its_secrets_from_the_host_and_reads_them_anew(tmp_path: Path) -> None:
-    one = wish(tmp_path, backend={"MASK_KEEP": "clicked"}, port=8090)
+    one = host_settings(tmp_path, backend={"MASK_KEEP": "clicked"}, port=8090)
     made: Any = LabHost()
     site = site_of(made, one)
     assert (site.settings.password, site.settings.api_key) == (None, None)
@@ -200,6 +201,6 @@ def test_secrets_that_cannot_be_used_are_named_without_their_value(tmp_path: Pat
     secrets.write_text(text)
     made: Any = LabHost()
     with pytest.raises(SettingsError, match=problem) as caught:
-        site_of(made, wish(tmp_path))
+        site_of(made, host_settings(tmp_path))
     assert "secrets.env" in str(caught.value)
     assert "hunter2" not in str(caught.value)

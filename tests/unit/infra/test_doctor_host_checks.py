@@ -40,7 +40,7 @@ def test_a_gpu_that_is_used(bench: DoctorBench) -> None:
     assert bench.ask(check_gpu) == Finding(Verdict.OK, seen)
 
 
-def wish(gpu: str) -> Spoil:
+def host_settings(gpu: str) -> Spoil:
     def spoil(bench: DoctorBench) -> None:
         bench.settings = bench.settings.model_copy(update={"gpu": gpu})
 
@@ -56,8 +56,8 @@ def device(name: str) -> Spoil:
 @pytest.mark.parametrize(
     ("spoil", "result", "seen", "fix"),
     [
-        (wish("off"), "ok", "the settings say off: SAM2 computes on the CPU", ""),
-        (wish("require"), "broken", "there is no NVIDIA GPU", "set `gpu: auto`, then `./inv up`"),
+        (host_settings("off"), "ok", "the settings say off: SAM2 computes on the CPU", ""),
+        (host_settings("require"), "broken", "there is no NVIDIA GPU", "set `gpu: auto`, then `./inv up`"),
         (
             both(DoctorBench.with_gpu, lambda b: b.engine.there["sam2"].__setattr__("gpu", False)),
             "warning",

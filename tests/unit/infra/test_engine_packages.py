@@ -7,6 +7,7 @@ import pytest
 
 from core.errors import CommandFailed, HostError
 from core.report import Report
+from hosts.base import ANY_EXIT_CODE
 from hosts.local import LocalHost
 from infra.roles.docker.apt import (
     ENVIRONMENT,
@@ -20,7 +21,7 @@ from infra.roles.docker.apt import (
     unwelcome,
 )
 from infra.roles.docker.client import EngineState
-from infra.roles.docker.compose import ANY_EXIT_CODE, CANDIDATES, Compose, find_compose
+from infra.roles.docker.compose import CANDIDATES, Compose, find_compose
 from infra.roles.docker.packages import EnginePackages, debian_mirror
 from infra.roles.docker.platform import (
     PREFERENCES_FILE,

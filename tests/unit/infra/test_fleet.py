@@ -12,13 +12,13 @@ from core.report import Report
 from core.results import HostResult
 from infra.config.host_settings import HostSettings
 from infra.fleet.parallel import SKIPPED, Prefixed, attempt, exit_code_of, on_each, reports_for
-from tests.unit.infra.deploy_bench import wish
+from tests.unit.infra.deploy_bench import host_settings
 
 SECONDS = 10
 
 
 def hosts(count: int) -> list[HostSettings]:
-    return [wish(name=f"gpu{number:02}") for number in range(1, count + 1)]
+    return [host_settings(name=f"gpu{number:02}") for number in range(1, count + 1)]
 
 
 def gone(
@@ -225,7 +225,7 @@ def test_expected_errors_are_caught_and_no_others() -> None:
 
 def test_every_line_says_whose_it_is_also_those_of_one_message() -> None:
     stream = io.StringIO()
-    some = [wish(name="a"), wish(name="longer")]
+    some = [host_settings(name="a"), host_settings(name="longer")]
     reports = reports_for(some, stream)
     reports["a"].info("one\ntwo")
     reports["longer"].info("three")

@@ -13,14 +13,14 @@ from core.errors import HostError, LabelrigError, RolledBack, SettingsError
 from core.report import Report
 from infra.config.host_settings import HostSettings
 from infra.deploy import rollback_command as module
-from infra.deploy.command import Choice, Outcome
 from infra.deploy.deployment import Deployment
 from infra.deploy.lock_command import lock_release, lock_status, lock_take
 from infra.deploy.rollback_command import list_audit, list_releases, run_rollback
+from infra.fleet.choice import Choice, Outcome
 from infra.releases.audit import AuditEvent, AuditLog
 from infra.releases.lock import HostLock
 from infra.releases.store import Releases
-from tests.unit.infra.deploy_bench import Here, LabHost, quiet, wishes
+from tests.unit.infra.deploy_bench import Here, LabHost, options, quiet
 from tests.unit.infra.lock_bench import alice, bob, entries, leave
 from tests.unit.infra.release_bench import FACTS, NOW, SQLITE, files
 
@@ -35,12 +35,12 @@ def choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choice:
     inventory = tmp_path / "inventory.yaml"
     inventory.write_text(f"hosts: {{{hosts}}}\n")
 
-    def connect(_self: Here, wish: HostSettings, _run_id: str, _report: Report) -> LabHost:
-        if not (tmp_path / "down" / wish.name).exists():
+    def connect(_self: Here, host_settings: HostSettings, _run_id: str, _report: Report) -> LabHost:
+        if not (tmp_path / "down" / host_settings.name).exists():
             host = LabHost()
-            host.name = wish.name
+            host.name = host_settings.name
             return host
-        raise HostError(f"{wish.name}: no route to host")
+        raise HostError(f"{host_settings.name}: no route to host")
 
     monkeypatch.setattr(Here, "connect", connect)
     return Choice(groups=("all",), inventory=inventory)
@@ -73,20 +73,20 @@ def released(choice: Choice, name: str, *gates: str) -> list[str]:
 
 
 def test_locks_are_free_taken_shown_and_given_back(choice: Choice) -> None:
-    assert lock_status(choice, wishes("lock.status")).text == "gpu01: free\ngpu02: free"
-    taken = lock_take(choice, wishes("lock.take"), MESSAGE)
+    assert lock_status(choice, options("lock.status")).text == "gpu01: free\ngpu02: free"
+    taken = lock_take(choice, options("lock.take"), MESSAGE)
     assert (taken.text, taken.exit_code) == (f'gpu01: yours, "{MESSAGE}"\ngpu02: yours, "{MESSAGE}"', 0)
     assert [one["changed"] for one in hosts_of(taken)] == [1, 1]
-    status = lock_status(choice, wishes("lock.status"))
+    status = lock_status(choice, options("lock.status"))
     for line, name in zip(status.text.splitlines(), ("gpu01", "gpu02"), strict=True):
         assert line.startswith(f"{name}: held by alice@")
         assert line.endswith(f'who says "{MESSAGE}"')
     assert all(one["lock"].startswith("held by alice@") for one in hosts_of(status))
-    released = lock_release(choice, wishes("lock.release"), own=False, force=False)
+    released = lock_release(choice, options("lock.release"), own=False, force=False)
     assert released.text.startswith("gpu01: released; it was held by alice@")
     assert released.exit_code == 0
     assert entries(LabHost(), base(choice, "gpu01")) == []
-    again = lock_release(choice, wishes("lock.release"), own=False, force=False)
+    again = lock_release(choice, options("lock.release"), own=False, force=False)
     assert (again.text, again.exit_code) == (
         "gpu01: nothing of yours to release\ngpu02: nothing of yours to release",
         0,
@@ -96,35 +96,35 @@ def test_locks_are_free_taken_shown_and_given_back(choice: Choice) -> None:
 @pytest.mark.parametrize("message", ["", "  \n"])
 def test_whoever_takes_a_lock_says_why(choice: Choice, message: str) -> None:
     with pytest.raises(SettingsError, match=r"^--message: say why") as caught:
-        lock_take(choice, wishes("lock.take"), message)
+        lock_take(choice, options("lock.take"), message)
     assert caught.value.exit_code == 2
 
 
 def test_the_lock_of_another_is_left_alone_told_and_forced(choice: Choice) -> None:
     leave(LabHost(), base(choice, "gpu01"), bob())
-    take = lock_take(choice, wishes("lock.take"), MESSAGE)
+    take = lock_take(choice, options("lock.take"), MESSAGE)
     assert take.exit_code == 4
     assert take.text.splitlines()[0].startswith("gpu01: the lock is held by bob@laptop")
     assert take.text.splitlines()[-1] == f'gpu02: yours, "{MESSAGE}"'
-    refused = lock_release(choice, wishes("lock.release"), own=False, force=False)
+    refused = lock_release(choice, options("lock.release"), own=False, force=False)
     assert refused.exit_code == 4
-    own = lock_release(choice, wishes("lock.release"), own=True, force=False)
+    own = lock_release(choice, options("lock.release"), own=True, force=False)
     assert (own.exit_code, own.text) == (0, "gpu01: nothing of yours to release\ngpu02: nothing of yours to release")
     assert "left alone" in own.results[0].report.notices[0]
     assert "lock" in entries(LabHost(), base(choice, "gpu01"))
-    forced = lock_release(choice, wishes("lock.release"), own=False, force=True)
+    forced = lock_release(choice, options("lock.release"), own=False, force=True)
     assert forced.text.splitlines()[0].startswith("gpu01: released; it was held by bob@laptop")
     assert entries(LabHost(), base(choice, "gpu01")) == []
 
 
 def test_a_host_that_cannot_be_asked_does_not_hide_the_others(choice: Choice) -> None:
     down(choice, "gpu01")
-    outcome = lock_status(choice, wishes("lock.status"))
+    outcome = lock_status(choice, options("lock.status"))
     assert outcome.text.splitlines()[-1] == "gpu02: free"
     assert "no route to host" in outcome.text
     assert outcome.exit_code == 1
     assert [one["error"] for one in hosts_of(outcome)] == ["gpu01: no route to host", None]
-    listed = list_releases(choice, wishes("releases"))
+    listed = list_releases(choice, options("releases"))
     assert listed.text == "gpu01\n  gpu01: no route to host\ngpu02\n    no release yet"
     assert listed.exit_code == 1
 
@@ -132,7 +132,7 @@ def test_a_host_that_cannot_be_asked_does_not_hide_the_others(choice: Choice) ->
 def test_releases_are_listed_newest_first_with_the_current_one_marked(choice: Choice) -> None:
     first, second, third = released(choice, "gpu01", "passed", "failed", "pending")
     Releases(LabHost(), base(choice, "gpu01")).activate(Releases(LabHost(), base(choice, "gpu01")).list()[0].id)
-    outcome = list_releases(choice, wishes("releases"))
+    outcome = list_releases(choice, options("releases"))
     assert outcome.text == "\n".join(
         [
             "gpu01",
@@ -156,7 +156,7 @@ def test_releases_are_listed_newest_first_with_the_current_one_marked(choice: Ch
 def test_a_release_that_cannot_be_read_is_listed_as_such(choice: Choice) -> None:
     (only,) = released(choice, "gpu01", "passed")
     (Path(base(choice, "gpu01")) / "releases" / only / "release.json").write_text("{")
-    line = list_releases(choice, wishes("releases")).text.splitlines()[1]
+    line = list_releases(choice, options("releases")).text.splitlines()[1]
     assert line == f"  * {only}  failed   ?          release.json cannot be read"
 
 
@@ -177,7 +177,7 @@ def test_the_audit_log_is_listed_oldest_first(choice: Choice) -> None:
                 }
             )
         )
-    outcome = list_audit(choice, wishes("audit"), 2)
+    outcome = list_audit(choice, options("audit"), 2)
     assert outcome.text == "\n".join(
         [
             "gpu01",
@@ -197,14 +197,14 @@ def test_a_rollback_asks_does_and_leaves_a_line_in_the_log(choice: Choice, monke
         info = HostLock(deployment.host, deployment.base, alice(), quiet()).status()
         held.append(info.owner.command if info is not None and info.owner is not None else "nobody")
         with report.stage("rollback"):
-            report.settled("x", [f"go to {wanted}"])
+            report.ok("x", [f"go to {wanted}"])
         return deployment.releases.list()[0]
 
     for name in ("gpu01", "gpu02"):
         released(choice, name, "passed", "passed")
     monkeypatch.setattr(module, "roll_back", roll_back)
     asked: list[str] = []
-    outcome = run_rollback(choice, wishes("rollback"), None, confirm=asked.append)
+    outcome = run_rollback(choice, options("rollback"), None, confirm=asked.append)
     assert asked == ["This lets the release before the current one serve on gpu01, gpu02."]
     assert held == ["./inv rollback"] * 2
     assert outcome.exit_code == 0
@@ -230,7 +230,7 @@ def test_a_rollback_that_fails_on_the_first_host_leaves_the_others_alone(
 
     monkeypatch.setattr(module, "roll_back", roll_back)
     asked: list[str] = []
-    outcome = run_rollback(choice, wishes("rollback"), "20250301T100000Z-607e07e", confirm=asked.append)
+    outcome = run_rollback(choice, options("rollback"), "20250301T100000Z-607e07e", confirm=asked.append)
     assert asked == ["This lets release 20250301T100000Z-607e07e serve on gpu01, gpu02."]
     assert outcome.exit_code == code
     assert outcome.text.count("gpu01: no; r1 serves again" if code == 5 else "gpu01: cannot go back") == 1
@@ -242,8 +242,8 @@ def test_a_rollback_that_fails_on_the_first_host_leaves_the_others_alone(
 
 def test_a_rollback_waits_for_nobody_who_holds_the_lock_in_person(choice: Choice) -> None:
     released(choice, "gpu01", "passed", "passed")
-    lock_take(choice, wishes("lock.take"), MESSAGE)
-    outcome = run_rollback(choice, wishes("rollback", lock_wait=30.0), None, confirm=None)
+    lock_take(choice, options("lock.take"), MESSAGE)
+    outcome = run_rollback(choice, options("rollback", lock_wait=30.0), None, confirm=None)
     assert outcome.exit_code == 4
     assert MESSAGE in outcome.text
     assert AuditLog(LabHost(), base(choice, "gpu01"), quiet()).entries(5) == []

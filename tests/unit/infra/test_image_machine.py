@@ -6,16 +6,10 @@ from configparser import ConfigParser
 import pytest
 
 from core.errors import HostError
+from hosts.base import environment_of
 from infra.roles.docker.apt import AptSource
 from infra.roles.images.mirror import Mirror, find_mirror, login_for, read_proxies, wgetrc, with_login
-from infra.roles.images.pip_settings import (
-    PipSettings,
-    environment_of,
-    merge_pip_config,
-    pip_conf,
-    read_pip_conf,
-    read_pip_settings,
-)
+from infra.roles.images.pip_settings import PipSettings, merge_pip_config, pip_conf, read_pip_conf, read_pip_settings
 from tests.fakes import FakeHost
 
 # As pip 26 says it: two addresses of one option are one line with an escaped line break.

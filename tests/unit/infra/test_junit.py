@@ -18,8 +18,8 @@ from core.results import HostResult, as_json, recap
 def good() -> HostResult:
     report = Report(io.StringIO())
     with report.stage("docker"):
-        report.settled("docker installed", [])
-        report.settled("docker running", ["start docker"])
+        report.ok("docker installed", [])
+        report.ok("docker running", ["start docker"])
     with report.stage("nvidia"):
         report.skipped("driver", "no GPU")
     with report.stage("stack"):
@@ -33,7 +33,7 @@ def good() -> HostResult:
 def broken(error: str = "gpu-two: the proof failed\nits logs:\n  \x1b[31mboom\x1b[0m & <tag>") -> HostResult:
     report = Report(io.StringIO())
     with contextlib.suppress(LabelrigError), report.stage("verify"):
-        report.settled("token", [])
+        report.ok("token", [])
         raise LabelrigError("x")
     return HostResult("gpu-two", report, error, 5, 2.0)
 
@@ -97,7 +97,7 @@ def test_the_whole_run_is_counted() -> None:
 def test_any_text_gives_valid_xml(host: str, stage: str, error: str) -> None:
     report = Report(io.StringIO())
     with report.stage(stage):
-        report.settled(error, [error])
+        report.ok(error, [error])
     assert len(suites(HostResult(host, report, error, 1, 0.0))) == 1
 
 

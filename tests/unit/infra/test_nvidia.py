@@ -1,4 +1,4 @@
-"""The role nvidia: one file for each state, facts and wish -> choice, words and changes."""
+"""The role nvidia: one file for each state, facts and setting -> choice, words and changes."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ def test_case(path: Path) -> None:
         assert judge(facts, torch_cuda)[0] is GpuState[case["state"]]
     if "problem" in case:
         with pytest.raises(PreflightError) as refused:
-            choose_gpu(facts, case["wish"], torch_cuda, report)
+            choose_gpu(facts, case["gpu"], torch_cuda, report)
         (problem,) = refused.value.problems
         assert case["problem"] in problem
         return
-    choice = choose_gpu(facts, case["wish"], torch_cuda, report)
+    choice = choose_gpu(facts, case["gpu"], torch_cuda, report)
     assert choice.use is case["use"]
     for words in case.get("says", []):
         assert words in said.getvalue()
@@ -285,16 +285,16 @@ def test_device_nodes_are_linked_now_and_at_the_next_start() -> None:
     )
 
 
-@pytest.mark.parametrize("wish", ["auto", "require"])
-def test_a_notice_is_given_where_a_gpu_stands_idle_and_only_there(wish: Literal["auto", "require"]) -> None:
+@pytest.mark.parametrize("setting", ["auto", "require"])
+def test_a_notice_is_given_where_a_gpu_stands_idle_and_only_there(setting: Literal["auto", "require"]) -> None:
     report = Report(io.StringIO())
     choose_gpu(read_gpu(machine({})), "auto", "13.0", report)
     assert report.notices == []
     facts = read_gpu(machine({"pci": "0000:01:00.0 0x10de 0x030000 -\n"}))
-    if wish == "require":
+    if setting == "require":
         with pytest.raises(PreflightError):
-            choose_gpu(facts, wish, "13.0", report)
+            choose_gpu(facts, setting, "13.0", report)
         assert report.notices == []
     else:
-        choose_gpu(facts, wish, "13.0", report)
+        choose_gpu(facts, setting, "13.0", report)
         assert len(report.notices) == 1

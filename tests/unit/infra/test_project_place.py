@@ -35,19 +35,19 @@ def place(data: str | None = "/nas/flight") -> Place:
 
 
 def test_without_a_folder_it_is_the_stacks_own() -> None:
-    assert place().settled(SPEC) == (SPEC, FLIGHT)
+    assert place().resolved(SPEC) == (SPEC, FLIGHT)
 
 
 def test_a_stack_with_demo_images_has_it_under_another_title() -> None:
-    spec, folder = place(None).settled(SPEC)
+    spec, folder = place(None).resolved(SPEC)
     assert (spec.title, folder) == ("RGBT-SAR demo", ImageFolder(DEMO, DEMO_PATH))
 
 
 @pytest.mark.parametrize("data", ["/nas/flight", None])
 def test_a_named_folder_and_one_below_it(data: str | None) -> None:
     whole, below = replace(SPEC, images_folder="flight"), replace(SPEC, images_folder="flight/RGB ñ")
-    assert place(data).settled(whole) == (whole, FLIGHT)
-    assert place(data).settled(below) == (below, ImageFolder("flight/RGB ñ", "/nas/flight/RGB ñ"))
+    assert place(data).resolved(whole) == (whole, FLIGHT)
+    assert place(data).resolved(below) == (below, ImageFolder("flight/RGB ñ", "/nas/flight/RGB ñ"))
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_a_named_folder_and_one_below_it(data: str | None) -> None:
 )
 def test_a_folder_that_is_not_there_is_said(folder: str, message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        place().settled(replace(SPEC, images_folder=folder))
+        place().resolved(replace(SPEC, images_folder=folder))
     assert str(caught.value) == message
 
 
 def test_a_folder_that_was_never_connected_is_said() -> None:
     with pytest.raises(SettingsError, match=r"the image folder /nas/new is not connected yet; `\./inv up --data`"):
-        place("/nas/new").settled(SPEC)
+        place("/nas/new").resolved(SPEC)

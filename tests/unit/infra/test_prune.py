@@ -119,7 +119,7 @@ def test_a_root_with_a_space_in_its_path(tmp_path: Path, monkeypatch: pytest.Mon
     released(root, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     engine = engine_with(monkeypatch, "labelrig/sam2:1", "labelrig/sam2:2")
     one = deployment(tmp_path)
-    one.wish = one.wish.model_copy(update={"root": str(root)})
+    one.host_settings = one.host_settings.model_copy(update={"root": str(root)})
     prune(one, 2, quiet())
     assert engine.removed == ["labelrig/sam2:1"]
 

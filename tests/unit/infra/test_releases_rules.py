@@ -22,9 +22,9 @@ COMMITS = st.text("0123456789abcdef", min_size=40, max_size=40)
 
 
 @given(st.lists(st.tuples(MOMENTS, COMMITS, st.booleans()), max_size=8))
-def test_ids_grow_whatever_the_clock_does_and_are_read_back(wishes: list[tuple[datetime, str, bool]]) -> None:
+def test_ids_grow_whatever_the_clock_does_and_are_read_back(options: list[tuple[datetime, str, bool]]) -> None:
     made: list[ReleaseId] = []
-    for moment, commit, dirty in wishes:
+    for moment, commit, dirty in options:
         new = next_id(made, moment, commit, dirty)
         assert all(one < new for one in made)
         assert ReleaseId.parse(str(new)) == new

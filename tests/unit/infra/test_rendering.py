@@ -10,12 +10,13 @@ import yaml
 from pydantic import SecretStr
 
 from backend.settings import Settings as BackendSettings
+from core.diff import masked_diff
 from core.operation import converge
 from core.report import Report
 from core.repository import REPOSITORY
 from infra.config.backend import PASSED_ON
 from infra.config.settings import Settings, setting_names
-from infra.roles.stack.files import FilesWritten, masked_diff
+from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import COMPOSE_SOURCES, StackFiles, render_stack, stack_values
 from infra.stack.site import Site

@@ -48,7 +48,7 @@ def test_the_record_holds_stages_notices_and_facts() -> None:
     report.facts["url"] = "http://127.0.0.1:8080"
     with report.stage("one"):
         report.notice("look")
-        report.settled("engine", ["start it"])
+        report.ok("engine", ["start it"])
     record = json.loads(report.as_json())
     assert record["changed"] == 1
     assert record["notices"] == ["look"]
@@ -64,7 +64,7 @@ def test_the_recap_has_a_column_for_what_was_skipped_or_unknown_where_there_is_a
     report = Report(stream, clock=lambda: now[0])
     with report.stage("gpu"):
         report.skipped("GPU", "none is there")
-        report.settled("engine", [])
+        report.ok("engine", [])
         now[0] = 2.0
     with report.stage("stack"):
         report.unknown("containers", "no engine yet")
@@ -100,7 +100,7 @@ def test_a_planned_change_is_shown_with_its_diff_and_counted_once_its_operation_
         report.would_change("update x", "-1\n+2")
         report.would_change("write y")
         assert report.changed == 0
-        report.settled("files written", ["update x", "write y"], done=False)
+        report.ok("files written", ["update x", "write y"], done=False)
     assert report.changed == 2
     assert stream.getvalue().startswith(
         "▸ files\n    ~ update x\n        -1\n        +2\n    ~ write y\n  files: 2 changed"
@@ -112,6 +112,6 @@ def test_what_a_run_did_is_ticked_off() -> None:
     stream = io.StringIO()
     report = Report(stream)
     with report.stage("files"):
-        report.settled("files written", ["update x"])
-        report.settled("engine", [])
+        report.ok("files written", ["update x"])
+        report.ok("engine", [])
     assert "    ✓ files written (changed)\n    ✓ engine\n" in stream.getvalue()

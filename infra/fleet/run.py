@@ -1,0 +1,79 @@
+"""What one run is beside its hosts: its options, who runs it, and its line in the audit log."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from core.errors import LabelrigError
+from core.report import Report
+from hosts.ssh import SshHost
+from infra.config.host_settings import HostSettings
+from infra.config.settings import Settings
+from infra.fleet.commit import Commit
+from infra.fleet.target import connect_to
+from infra.releases.audit import AuditEvent
+from infra.releases.lock_owner import Owner, this_run
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a command line says beside the hosts.
+
+    Attributes:
+        command: its name, for lock and log.
+        settings: of `.env`: the passwords of SSH and sudo.
+        commit: what is deployed.
+        accept_new_host_key: record the key of a host that is not known yet.
+        lock_wait: seconds to wait for another run.
+        environment: of this process: who we are, and which CI run this is.
+    """
+
+    command: str
+    settings: Settings
+    commit: Commit
+    accept_new_host_key: bool = False
+    lock_wait: float = 0.0
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def owner(self) -> Owner:
+        """Who this run is on a host; a new id with each call."""
+        return this_run(
+            f"./inv {self.command}", self.commit.digest, environment=self.environment, now=lambda: datetime.now(UTC)
+        )
+
+    def connect(self, host_settings: HostSettings, run_id: str, report: Report) -> SshHost:
+        """The host; see `connect_to`."""
+        return connect_to(
+            host_settings, self.settings, run_id, report.notice, accept_new_host_key=self.accept_new_host_key
+        )
+
+
+def audit_event(
+    options: RunOptions,
+    owner: Owner,
+    report: Report,
+    release: str | None,
+    result: str,
+    began: float,
+    error: LabelrigError | None,
+) -> AuditEvent:
+    """What the audit log says about a run. `began` is of `time.monotonic`."""
+    return AuditEvent.model_validate(
+        {
+            "who": owner.who,
+            "where": owner.ci_run or owner.machine.name,
+            "command": owner.command,
+            "commit": options.commit.digest,
+            "dirty": options.commit.dirty,
+            "release": release,
+            "result": result,
+            "exit_code": error.exit_code if error is not None else 0,
+            "seconds": round(time.monotonic() - began, 1),
+            "changes": report.changed,
+            "error": str(error) if error is not None else None,
+        }
+    )

@@ -1,39 +1,60 @@
-"""The program behind `./inv`: Invoke's own, except that a wrong call ends with the exit code that we promise."""
+"""The program behind `./inv`: Invoke's own, with arguments by position, `--help` after a task, and our exit codes."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
+from core.repository import REPOSITORY
+
 USAGE = 2
-PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+# Invoke has no argument that may be given by position or left out: the first word after these tasks is this option's.
+BY_POSITION = {"docs": "--key", "rollback": "--release", "logs": "--service", "config.check": "--path"}
 
 
 class Front(Program):
     """Invoke with 2 for a call that it cannot read, where Invoke ends with 1, as for work that failed."""
 
     def __init__(self) -> None:
-        version = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["version"]
+        version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
         super().__init__(name="labelrig", binary="inv", version=version)
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """See Invoke."""
-        with _told():
+        """See Invoke. The tasks are those of this repository, from whichever folder they are called."""
+        with _usage_errors():
             super().parse_core(argv)
+        search_root = self.args["search-root"]
+        search_root.value = search_root.value or str(REPOSITORY)
 
     def parse_tasks(self) -> None:
-        """See Invoke."""
-        with _told():
+        """See Invoke. `TASK ... --help` is `--help TASK`."""
+        words = self.core.unparsed
+        if "--help" in words[1:] and words[0] in self.collection.task_names:
+            self.args.help.value = words[0]
+            words = []
+        self.core.unparsed = named(words)
+        with _usage_errors():
             super().parse_tasks()
+
+    def no_tasks_given(self) -> None:
+        """List the tasks."""
+        self.list_tasks()
+        raise Exit
+
+
+def named(words: Sequence[str]) -> list[str]:
+    """Return a task and its arguments with the option's name before a value given by position."""
+    if len(words) > 1 and words[0] in BY_POSITION and not words[1].startswith("-"):
+        return [words[0], BY_POSITION[words[0]], *words[1:]]
+    return list(words)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _usage_errors() -> Iterator[None]:
     try:
         yield
     except ParseError as error:

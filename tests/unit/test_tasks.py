@@ -8,12 +8,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from invoke.program import Program
 from invoke.tasks import Task
 
+from commands.program import named
 from core.repository import REPOSITORY
 from tasks import namespace
 
@@ -85,16 +87,52 @@ def test_every_task_turns_expected_errors_into_words(name: str) -> None:
 
 
 def test_the_list_of_tasks_needs_neither_the_sdk_nor_docker_nor_ssh() -> None:
-    """`./inv --list` shall come at once: heavy modules are imported in the bodies."""
+    """`./inv --list` answers at once: heavy modules are imported in the bodies."""
     heavy = ("docker", "paramiko", "fabric", "label_studio_sdk", "torch", "pydantic")
     code = f"import sys, tasks; print(sorted(set({heavy!r}) & set(sys.modules)))"
     done = subprocess.run((sys.executable, "-c", code), cwd=REPOSITORY, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 
 
-def called(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments)
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def called(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, str(REPOSITORY / "tasks.py"), *arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (["docs", "port"], ["docs", "--key", "port"]),
+        (["rollback", "20250301", "--yes"], ["rollback", "--release", "20250301", "--yes"]),
+        (["logs", "sam2", "--follow"], ["logs", "--service", "sam2", "--follow"]),
+        (["config.check", "a folder"], ["config.check", "--path", "a folder"]),
+        (["docs"], ["docs"]),
+        (["logs", "--follow"], ["logs", "--follow"]),
+        (["export", "coco"], ["export", "coco"]),
+        ([], []),
+    ],
+)
+def test_value_by_position_gets_its_option(given: list[str], passed: list[str]) -> None:
+    assert named(given) == passed
+
+
+def test_value_by_position_works_from_any_folder(tmp_path: Path) -> None:
+    done = called("docs", "port", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == called("docs", "--key", "port").stdout
+    assert done.stdout.startswith("port (")
+
+
+def test_call_without_task_lists_tasks() -> None:
+    assert called().stdout == called("--list").stdout != ""
+
+
+@pytest.mark.parametrize("call", ["export --help", "import --project demo --help", "logs --help"])
+def test_help_after_a_task_is_its_help(call: str) -> None:
+    """Invoke would take `--help` for the value that the task still needs."""
+    done = called(*call.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == called("--help", call.split()[0]).stdout
 
 
 @pytest.mark.parametrize(
@@ -104,6 +142,7 @@ def called(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["export", "--format"], "needed value", "./inv --help export"),
         (["up", "--modle", "tiny"], "--modle", "./inv --help up"),
         (["expotr"], "'expotr'", "./inv --list"),
+        (["expotr", "--help"], "'expotr'", "./inv --list"),
         (["--nonsense"], "'--nonsense'", "./inv --list"),
     ],
 )

@@ -1,35 +1,74 @@
-"""`python -m backend.ask METHOD PATH`: one request to the backend in this container, its body from standard input.
+"""Requests to the backend from inside its container; its port is not published (`docker compose exec`).
 
-The port is not published, so whoever runs the server asks from inside (`docker compose exec`). The answer's body goes
-to stdout; exit code 0 for a 2xx answer, 1 for any other, 2 when there was none.
+`python -m backend.ask METHOD PATH` sends standard input as the body of a POST, PUT or PATCH and prints the body of the
+response. Exit code 0 for a 2xx response, 1 for any other, 2 without a response. The container's health check is
+`GET /ready`: standard library only, no proxy, `PORT` from the environment.
+
+`python -m backend.ask --lines METHOD PATH` sends each line of standard input as one request. Each line of the output is
+`{"status": ..., "body": ...}`, in the same order, with status 0 where there was no response. Several requests are under
+way at once, so that an image is read while the model works.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
+import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+AT_ONCE = 3
 TIMEOUT_SECONDS = 30.0
+LINE_TIMEOUT_SECONDS = 330.0
+WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 def main() -> int:
-    """Ask, and print what came."""
-    if len(sys.argv) != 3:
-        sys.stderr.write("usage: python -m backend.ask METHOD PATH <body\n")
-        return 2
-    _, method, path = sys.argv
+    """Send one request, or one for each line of standard input."""
+    parser = argparse.ArgumentParser(prog="python -m backend.ask", description="Send requests to the backend.")
+    parser.add_argument("--lines", action="store_true", help="each line of standard input is the body of a request")
+    parser.add_argument("method")
+    parser.add_argument("path")
+    options = parser.parse_args()
     port = os.environ.get("PORT") or "9090"
-    body = sys.stdin.buffer.read() if method in ("POST", "PUT", "PATCH") else None
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=TIMEOUT_SECONDS)
-        connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        sys.stdout.write(answer.read().decode("utf-8", errors="replace"))
+        return (_each_line if options.lines else _one)(int(port), options.method, options.path)
     except (OSError, ValueError, http.client.HTTPException) as error:
         sys.stderr.write(f"no answer on port {port}: {error}\n")
         return 2
-    return 0 if 200 <= answer.status < 300 else 1
+
+
+def _one(port: int, method: str, path: str) -> int:
+    body = sys.stdin.buffer.read() if method in WITH_BODY else None
+    status, answer = _request(port, method, path, body, TIMEOUT_SECONDS)
+    sys.stdout.write(answer.decode("utf-8", errors="replace"))
+    return 0 if 200 <= status < 300 else 1
+
+
+def _each_line(port: int, method: str, path: str) -> int:
+    def answer(body: bytes) -> dict[str, object]:
+        try:
+            status, text = _request(port, method, path, body, LINE_TIMEOUT_SECONDS)
+            return {"status": status, "body": json.loads(text)}
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return {"status": 0, "body": {"detail": f"no answer on port {port}: {error}"}}
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for one in pool.map(answer, [line for line in sys.stdin.buffer.read().splitlines() if line]):
+            sys.stdout.write(json.dumps(one, separators=(",", ":")) + "\n")
+            sys.stdout.flush()
+    return 0
+
+
+def _request(port: int, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from infra.roles.nvidia import devices as nvidia_devices
 from infra.roles.nvidia import facts as nvidia_facts
 from infra.roles.preflight import checks as preflight
 from infra.roles.preflight import data_folder
+from infra.roles.project.ask_backend import ASK_BACKEND
 from infra.roles.project.backend_token import KEY_FILE
-from infra.roles.project.gate import ASK_BACKEND
 from infra.roles.stack import folders_on_host as folders_there
 
 ENGINE_QUESTIONS = re.compile(r"(GET|HEAD) /\S*")
@@ -179,7 +179,7 @@ def _compose_looks(arguments: tuple[str, ...], stdin: bytes | None) -> bool:
 
 def _in_container(service: str, command: tuple[str, ...], stdin: bytes | None) -> bool:
     if service == "sam2" and stdin == b"":
-        known = command in {("python", "-c", ASK_BACKEND), ("sha256sum", KEY_FILE)}
+        known = command in {(*ASK_BACKEND, "GET", "/health"), ("sha256sum", KEY_FILE)}
         return known or (command[:1] == ("nvidia-smi",) and _nvidia_smi(command[1:]))
     return (service, command, stdin) in (_state_question("sqlite"), _state_question("postgres"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from core.errors import LabelrigError
 from core.report import Report
 from hosts.base import Exec
+from infra.roles.project.ask_backend import ask_backend_json
 from labelstudio.access import Access
 from labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
 
@@ -85,18 +85,8 @@ def cancel_all(exec_in_backend: Exec) -> int:
 
 
 def _ask(exec_in_backend: Exec, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
-    stdin = None if body is None else json.dumps(body).encode()
-    result = exec_in_backend(
-        "python", "-m", "backend.ask", method, path, ok=(0, 1, 2), timeout=ASK_TIMEOUT, stdin=stdin
-    )
-    try:
-        answer = json.loads(result.stdout)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        said = (result.stderr or result.stdout).strip()[-300:]
-        raise LabelrigError(f"the SAM2 backend does not answer {method} {path}: {said}; does the stack run? `./inv up`")
-    if not result.ok:
+    accepted, answer = ask_backend_json(exec_in_backend, method, path, body, timeout=ASK_TIMEOUT)
+    if not accepted:
         raise LabelrigError(f"the SAM2 backend refuses: {answer.get('detail', answer)}")
     return answer
 

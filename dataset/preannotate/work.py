@@ -16,6 +16,7 @@ from core.errors import LabelStudioError, SettingsError
 from core.report import Report
 from dataset.preannotate.boxes import Box, some
 from hosts.base import Exec
+from infra.roles.project.ask_backend import ASK_BACKEND, ask_backend_json
 from labelstudio.asking import STOPPED
 from labelstudio.bulk import add_predictions
 from labelstudio.labeling_xml import XmlProblem, parse_xml
@@ -142,13 +143,11 @@ class Preannotation:
 
     def model_version(self) -> str:
         """What the backend calls its model: the version under which Label Studio shows its predictions."""
-        result = self.run("python", "-m", "backend.ask", "GET", "/versions", ok=(0, 1, 2))
+        _, answer = ask_backend_json(self.run, "GET", "/versions")
         try:
-            versions = json.loads(result.stdout)["versions"]
-            return str(versions[0])
-        except (ValueError, KeyError, IndexError, TypeError):
-            said = (result.stderr or result.stdout).strip()[-300:]
-            raise LabelStudioError(f"the SAM2 backend does not say its version: {said}; does the stack run?") from None
+            return str(answer["versions"][0])
+        except (KeyError, IndexError, TypeError):
+            raise LabelStudioError(f"the version of the SAM2 backend is unknown; it answered {answer}") from None
 
     def _request(self, task: TaskState, image: str | None, boxes: Sequence[Box]) -> dict[str, object]:
         named = [{**box.as_json(), "label": self.labels.get(box.label, box.label)} for box in boxes]
@@ -171,7 +170,7 @@ class Preannotation:
 
         bodies = "".join(json.dumps(one) + "\n" for one in requests).encode()
         timeout = SECONDS_FOR_ONE * len(requests)
-        ask = ("python", "-m", "backend.ask_lines", "/boxes")
+        ask = (*ASK_BACKEND, "--lines", "POST", "/boxes")
         # A container that stops takes the program with it: then there are fewer answers.
         result = self.run(*ask, ok=(0, *STOPPED), timeout=timeout, stdin=bodies, on_line=line)
         answers = [json.loads(text) for text in result.stdout.splitlines() if text.startswith("{")]

@@ -8,11 +8,12 @@ from typing import Any
 from core.errors import LabelrigError
 from hosts.base import ANY_EXIT_CODE
 from infra.doctor.diagnosis import Finding, broken, ok, warning
-from infra.doctor.inside import ASK_TIMEOUT, backend_says
+from infra.doctor.inside import ASK_TIMEOUT
 from infra.doctor.inspection import Inspection
 from infra.roles.nvidia.choice import TORCH_BUILDS, GpuState, judge
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import FIELDS, Gpu, parse_gpus, read_gpu, smi_query
+from infra.roles.project.ask_backend import ask_backend_json
 
 CPU = "SAM2 computes on the CPU"
 FIXES = {
@@ -88,7 +89,7 @@ def _check_container(look: Inspection, words: str) -> Finding:
             f"(exit code {answer.exit_code})",
             restart,
         )
-    health, _ = backend_says(run)
+    _, health = ask_backend_json(run, "GET", "/health", timeout=ASK_TIMEOUT)
     device = str(health.get("device"))
     if not device.startswith("cuda"):
         return broken(f"{words}; the backend computes on {device}", f"{look.inv('logs')} says why; then {restart}")

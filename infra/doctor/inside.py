@@ -70,19 +70,6 @@ except OSError as error:
     print(json.dumps({"error": type(error).__name__, "said": error.strerror, "path": sys.argv[1], "uid": os.getuid()}))
 """
 
-# The backend's word on itself. A backend whose model did not load says so with HTTP 503.
-BACKEND = """
-import json, urllib.error, urllib.request
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-def get(path):
-    try:
-        with opener.open("http://127.0.0.1:9090" + path, timeout=4) as answer:
-            return answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-print(json.dumps({"health": json.loads(get("/health")), "metrics": get("/metrics")}))
-"""
-
 
 @dataclass(frozen=True)
 class Reach:
@@ -152,19 +139,6 @@ def digest(run: Exec, path: str) -> FileSeen:
         LabelrigError: the container could not be asked.
     """
     return _file_seen({"path": path, **ask(run, DIGEST, path)})
-
-
-def backend_says(run: Exec) -> tuple[Mapping[str, Any], str]:
-    """The backend's `/health` and `/metrics`, whatever its state.
-
-    Raises:
-        LabelrigError: it does not answer.
-    """
-    answer = ask(run, BACKEND)
-    health = answer.get("health")
-    if not isinstance(health, dict):
-        raise LabelrigError("the SAM2 backend's /health is no JSON object")
-    return health, str(answer.get("metrics", ""))
 
 
 def ask(run: Exec, program: str, *arguments: str) -> dict[str, Any]:

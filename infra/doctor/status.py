@@ -14,7 +14,7 @@ from core.errors import HostError, LabelrigError
 from core.report import Report
 from hosts.base import ANY_EXIT_CODE, Exec, Host
 from infra.config.settings import EVERYWHERE
-from infra.doctor.inside import backend_says
+from infra.doctor.inside import ASK_TIMEOUT
 from infra.doctor.status_model import (
     BackendStatus,
     CacheStatus,
@@ -27,6 +27,7 @@ from infra.doctor.status_model import (
 from infra.roles.docker.client import engine_client
 from infra.roles.nvidia.facts import COMMAND_NOT_FOUND, smi_query
 from infra.roles.preflight.checks import read_disk
+from infra.roles.project.ask_backend import ask_backend, ask_backend_json
 from infra.roles.stack.containers import health_of, restarts_of
 from infra.roles.stack.image_folders import read_folders
 from infra.stack.site import Site
@@ -87,7 +88,8 @@ def read_backend(run: Exec) -> BackendStatus:
     Raises:
         LabelrigError: it does not answer.
     """
-    health, metrics = backend_says(run)
+    _, health = ask_backend_json(run, "GET", "/health", timeout=ASK_TIMEOUT)  # with 503 while there is no model
+    metrics = ask_backend(run, "GET", "/metrics", timeout=ASK_TIMEOUT).stdout
     figures = {(name, label): float(value) for name, label, value in SAMPLE.findall(metrics)}
     caches = sorted({label for name, label in figures if name == "labelrig_cache_bytes"})
     return BackendStatus(

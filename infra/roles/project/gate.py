@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from core.errors import CommandFailed, LabelrigError, LabelStudioError, ProofFai
 from core.report import Report
 from hosts.base import Exec
 from infra.config.settings import Settings
+from infra.roles.project.ask_backend import ask_backend_json
 from infra.roles.project.role import ProjectContext
 from infra.roles.project.verify import Proof, verify
 from infra.roles.stack.containers import StackRunning, health_of, last_lines
@@ -19,9 +19,6 @@ from labelstudio.config import ProjectSpec
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-ASK_BACKEND = (
-    "import json, urllib.request as u; print(u.urlopen('http://127.0.0.1:9090/health', timeout=10).read().decode())"
-)
 LOG_LINES = 15
 
 
@@ -40,10 +37,13 @@ def backend_facts(exec_in_backend: Exec) -> BackendFacts:
     """Ask the backend, from inside its container, which model it runs on what.
 
     Raises:
-        ProofFailed: it does not answer.
+        ProofFailed: it does not answer, or not that it works.
+        HostError: it does not answer in time, or its host is gone.
     """
     try:
-        answer = json.loads(exec_in_backend("python", "-c", ASK_BACKEND, timeout=30).stdout)
+        ready, answer = ask_backend_json(exec_in_backend, "GET", "/health")
+        if not ready:
+            raise CommandFailed(str(answer.get("detail", answer)))
         return BackendFacts(
             str(answer["state"]),
             str(answer["model"]),
@@ -51,8 +51,8 @@ def backend_facts(exec_in_backend: Exec) -> BackendFacts:
             answer["device"],
             answer["engine"],
         )
-    except (CommandFailed, ValueError, KeyError, TypeError) as error:
-        raise ProofFailed(f"the SAM2 backend does not say how it is: {error}") from None
+    except (CommandFailed, KeyError) as error:
+        raise ProofFailed(f"the state of the SAM2 backend is unknown: {error}") from None
 
 
 def pass_gate(

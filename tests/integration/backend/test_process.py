@@ -208,15 +208,35 @@ def test_interleaved_clicks_of_eight_annotators_get_their_own_masks(
 
 def test_health_check_command(client: httpx.Client) -> None:
     def check(port: str) -> int:
-        command = (sys.executable, "-m", "backend.healthcheck")
+        command = (sys.executable, "-m", "backend.ask", "GET", "/ready")
         return subprocess.run(
             command, cwd=REPOSITORY, env={"PORT": port, "http_proxy": "http://127.0.0.1:1"}, timeout=30, check=False,
             capture_output=True,
         ).returncode  # fmt: skip
 
     assert check(str(client.base_url.port)) == 0
-    assert check("1") == 1
-    assert check("nonsense") == 1
+    assert check("1") == 2
+    assert check("nonsense") == 2
+
+
+def test_requests_line_by_line(client: httpx.Client) -> None:
+    """Each line has its own answer, in order, also where one is refused or nothing listens."""
+    bodies = [json.dumps({"key": "k", "urls": []}), "not JSON", json.dumps({"folder": "nowhere"})]
+
+    def ask(port: int) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            (sys.executable, "-m", "backend.ask", "--lines", "POST", "/embed"),
+            cwd=REPOSITORY, env={"PORT": str(port)}, timeout=60, check=True, capture_output=True,
+            input="\n".join(bodies).encode(),
+        )  # fmt: skip
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    refused = ask(client.base_url.port or 0)
+    alone = [client.post("/embed", content=body) for body in bodies]
+    assert [one["status"] for one in refused] == [one.status_code for one in alone]
+    assert [one["body"]["detail"] for one in refused] == [one.json()["detail"] for one in alone]
+    assert len({one["body"]["detail"] for one in refused}) == len(bodies)
+    assert [one["status"] for one in ask(1)] == [0, 0, 0]
 
 
 def test_stop_while_loading(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from infra.doctor.host_checks import MISSING
 from infra.doctor.inspection import Inspection
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCRIPT, smi_query
+from infra.roles.project.ask_backend import ASK_BACKEND
 from infra.roles.project.backend_token import KEY_FILE
 from infra.roles.stack.image_folders import ImageFolder, render_folders
 from infra.stack.site import Site
@@ -150,6 +151,8 @@ class FakeExec:
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
         key = argv[2] if argv[:2] in (("python3", "-c"), ("python", "-c")) else argv[0]
+        if argv[:3] == ASK_BACKEND:
+            key = " ".join(argv[3:])
         answer = self.answers[key]
         if isinstance(answer, Exception):
             raise answer
@@ -198,7 +201,7 @@ class DoctorBench:
         sam2 = self.execs["sam2"].answers
         sam2[TORCH_CUDA] = "'13.0'\n"
         sam2[SMI_INSIDE[0]] = f"{GPU_LINE}\n"
-        sam2[inside.BACKEND] = {"health": HEALTH | {"device": "cuda:0"}, "metrics": ""}
+        sam2["GET /health"] = HEALTH | {"device": "cuda:0"}
 
     def _fill_label_studio(self) -> None:
         server = self.server
@@ -244,7 +247,7 @@ class DoctorBench:
             one[inside.FIRST_IMAGE] = {"path": f"{FOLDER.mount}/a b.png", "bytes": 16}
         sam2[inside.DIGEST] = {"sha256": hashlib.sha256(self.image).hexdigest()}
         sam2["sha256sum"] = f"{hashlib.sha256((self.token or '').encode()).hexdigest()}  {KEY_FILE}\n"
-        sam2[inside.BACKEND] = {"health": HEALTH, "metrics": ""}
+        sam2 |= {"GET /health": HEALTH, "GET /metrics": ""}
         sam2[TORCH_CUDA] = "'13.0'\n"
 
     def site(self) -> Site:

@@ -8,7 +8,6 @@ import pytest
 from docker.errors import APIError
 
 from hosts.base import Result
-from infra.doctor import inside
 from infra.doctor.diagnosis import Finding, Verdict
 from infra.doctor.gpu_checks import check_gpu
 from infra.doctor.host_checks import MISSING, check_clock, check_disk, check_engine, check_files, check_ssh
@@ -48,9 +47,7 @@ def host_settings(gpu: str) -> Spoil:
 
 
 def device(name: str) -> Spoil:
-    return lambda bench: bench.execs["sam2"].answers.update(
-        {inside.BACKEND: {"health": HEALTH | {"device": name}, "metrics": ""}}
-    )
+    return lambda bench: bench.execs["sam2"].answers.update({"GET /health": HEALTH | {"device": name}})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from core.errors import CommandFailed, CommandTimedOut, LabelrigError, LabelStud
 from hosts.base import Result
 from infra.config.settings import Settings
 from infra.roles.project import gate as module
-from infra.roles.project.gate import ASK_BACKEND, LOG_LINES, BackendFacts, backend_facts, pass_gate, tail_of
+from infra.roles.project.gate import LOG_LINES, BackendFacts, backend_facts, pass_gate, tail_of
 from labelstudio.proof import Proof
 from tests.unit.infra.deploy_bench import quiet
 
@@ -27,6 +27,7 @@ class Backend:
 
     def __init__(self, said: str | LabelrigError) -> None:
         self.said = said
+        self.exit_code = 0
         self.asked: list[tuple[tuple[str, ...], float]] = []
 
     def __call__(
@@ -35,7 +36,7 @@ class Backend:
         self.asked.append((argv, timeout))
         if isinstance(self.said, LabelrigError):
             raise self.said
-        return Result(argv, 0, self.said, "")
+        return Result(argv, self.exit_code, self.said, "")
 
 
 def container(service: str, health: str = "healthy", lines: int = 40) -> SimpleNamespace:
@@ -75,7 +76,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_the_backend_says_what_it_is_from_inside_its_container() -> None:
     backend = Backend(json.dumps({**ANSWER, "more": 1}) + "\n")
     assert backend_facts(backend) == BackendFacts("ready", "tiny", "sam2.1-tiny", "cuda:0", "torch")
-    assert backend.asked == [(("python", "-c", ASK_BACKEND), 30)]
+    assert backend.asked == [(("python", "-m", "backend.ask", "GET", "/health"), 30)]
 
 
 def test_a_backend_may_name_no_device() -> None:
@@ -97,8 +98,16 @@ def test_a_backend_may_name_no_device() -> None:
     ],
 )
 def test_an_answer_that_is_none_is_told_in_one_sentence(said: str | LabelrigError) -> None:
-    with pytest.raises(ProofFailed, match=r"^the SAM2 backend does not say how it is: .+"):
+    with pytest.raises(ProofFailed, match=r"^the state of the SAM2 backend is unknown: .+"):
         backend_facts(Backend(said))
+
+
+def test_backend_whose_model_did_not_load() -> None:
+    """It answers, with HTTP 503 and the reason."""
+    backend = Backend(json.dumps({**ANSWER, "state": "failed", "detail": "the model could not be loaded"}))
+    backend.exit_code = 1
+    with pytest.raises(ProofFailed, match=r"^the state of the SAM2 backend is unknown: the model could not be loaded$"):
+        backend_facts(backend)
 
 
 def test_a_backend_that_hangs_is_another_error() -> None:
@@ -145,7 +154,7 @@ def test_a_backend_on_another_device_than_the_gpu_fails(bench: Bench, device: st
 
 def test_a_backend_that_does_not_answer_is_shown_with_its_last_lines(bench: Bench) -> None:
     bench.backend = Backend("")
-    with pytest.raises(ProofFailed, match=r"^the SAM2 backend does not say how it is") as caught:
+    with pytest.raises(ProofFailed, match=r"^the state of the SAM2 backend is unknown") as caught:
         bench.passed()
     assert "the last lines of labelrig-sam2-1:" in str(caught.value)
 

@@ -42,10 +42,10 @@ class Backend:
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
-        if argv[2] == "backend.ask":
-            assert argv[3:] == ("GET", "/versions")
+        assert argv[:3] == ("python", "-m", "backend.ask")
+        if argv[3:] == ("GET", "/versions"):
             return Result(argv, 0, json.dumps({"versions": [VERSION]}), "")
-        assert argv[2:] == ("backend.ask_lines", "/boxes")
+        assert argv[3:] == ("--lines", "POST", "/boxes")
         assert stdin is not None
         lines = []
         for text in stdin.splitlines():

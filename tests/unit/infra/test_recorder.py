@@ -28,8 +28,8 @@ from infra.roles.preflight import checks as preflight
 from infra.roles.preflight import data_folder
 from infra.roles.preflight.checks import read_disk
 from infra.roles.preflight.data_folder import check_folder
+from infra.roles.project.ask_backend import ASK_BACKEND
 from infra.roles.project.backend_token import KEY_FILE, WRITE
-from infra.roles.project.gate import ASK_BACKEND
 from infra.roles.stack import folders_on_host as folders_there
 from infra.roles.stack.folders_on_host import FolderThere
 from tests.read_only import is_read_only, is_reading_request
@@ -73,7 +73,7 @@ LOOKS: list[tuple[str, ...]] = [
     (PLUGIN_PATHS[0], "version", "--short"),
     (*COMPOSE, "config", "--hash", "*"),
     (*COMPOSE, "ps", "--all", "--format", "json"),
-    (*COMPOSE, "exec", "--no-TTY", "sam2", "python", "-c", ASK_BACKEND),
+    (*COMPOSE, "exec", "--no-TTY", "sam2", *ASK_BACKEND, "GET", "/health"),
     (*COMPOSE, "exec", "--no-TTY", "sam2", "sha256sum", KEY_FILE),
 ]
 ACTS: list[tuple[str, ...]] = [
@@ -159,15 +159,15 @@ ACTS: list[tuple[str, ...]] = [
     (*COMPOSE, "up", "--detach"),
     (*COMPOSE, "down"),
     (*COMPOSE, "restart", "sam2"),
-    (*COMPOSE, "run", "--rm", "sam2", "python", "-c", ASK_BACKEND),
+    (*COMPOSE, "run", "--rm", "sam2", *ASK_BACKEND, "GET", "/health"),
     (*COMPOSE, "config", "--output", "/x"),
     (*COMPOSE, "config", "-o", "/x"),
     (*COMPOSE, "ps", "--filter", "x"),
-    (*COMPOSE, "exec", "sam2", "python", "-c", ASK_BACKEND),
-    (*COMPOSE, "exec", "--no-TTY", "--user=0", "sam2", "python", "-c", ASK_BACKEND),
-    (*COMPOSE, "exec", "--no-TTY", "sam2", "python", "-c", ASK_BACKEND + "; open('x', 'w')"),
+    (*COMPOSE, "exec", "sam2", *ASK_BACKEND, "GET", "/health"),
+    (*COMPOSE, "exec", "--no-TTY", "--user=0", "sam2", *ASK_BACKEND, "GET", "/health"),
+    (*COMPOSE, "exec", "--no-TTY", "sam2", *ASK_BACKEND, "POST", "/webhook"),
     (*COMPOSE, "exec", "--no-TTY", "sam2", "sh", "-c", WRITE, "sh", KEY_FILE),
-    (*COMPOSE, "exec", "--no-TTY", "label-studio", "python", "-c", ASK_BACKEND),
+    (*COMPOSE, "exec", "--no-TTY", "label-studio", *ASK_BACKEND, "GET", "/health"),
     (*COMPOSE, "exec", "--no-TTY", "db", *PSQL),
     (*COMPOSE, "exec", "--no-TTY", "sam2"),
     (*COMPOSE, "exec"),

@@ -13,7 +13,6 @@ from docker.errors import APIError
 
 from core.errors import HostError
 from core.report import Report
-from infra.doctor import inside
 from infra.doctor.status import GPU_FIELDS, how_to_open, read_backend, read_container, read_gpus, status
 from infra.doctor.status_model import (
     BackendStatus,
@@ -71,14 +70,15 @@ WHOLE = StackStatus(
 
 def test_the_backend_and_its_figures() -> None:
     run = FakeExec("sam2")
-    run.answers[inside.BACKEND] = {"health": HEALTH, "metrics": METRICS}
+    run.answers |= {"GET /health": HEALTH, "GET /metrics": METRICS}
     assert read_backend(run) == BACKEND
 
 
 def test_a_backend_whose_model_did_not_load() -> None:
     run = FakeExec("sam2")
     failed = HEALTH | {"state": "failed", "device": None, "engine": None, "detail": "the model could not be loaded"}
-    run.answers[inside.BACKEND] = {"health": failed, "metrics": ""}
+    run.answers |= {"GET /health": failed, "GET /metrics": ""}
+    run.exit_codes["GET /health"] = 1
     found = read_backend(run)
     assert (found.ok, found.reason, found.clicks) == (False, "the model could not be loaded", 0)
 

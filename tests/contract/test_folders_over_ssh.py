@@ -10,9 +10,9 @@ import pytest
 
 from hosts.ssh import SshHost
 from tests.sshd import Sshd
-from tests.unit.infra.test_data_folder import *
-from tests.unit.infra.test_folders_there import *
-from tests.unit.infra.test_folders_there import pytestmark as pytestmark
+from tests.unit.infra.roles.preflight.test_data_folder import *
+from tests.unit.infra.roles.stack.test_folders_on_host import *
+from tests.unit.infra.roles.stack.test_folders_on_host import pytestmark as pytestmark
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from tests.contract.conftest import PASSWORD, User
 from tests.recorder import RecordingHost, changes_in
 from tests.sshd import Sshd
 from tests.unit.infra.deploy_bench import quiet
-from tests.unit.infra.lock_bench import lock
-from tests.unit.infra.release_bench import FACTS, files
+from tests.unit.infra.releases.lock_bench import lock
+from tests.unit.infra.releases.release_bench import FACTS, files
 
 Connected = Callable[..., SshHost]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes users: needs root")

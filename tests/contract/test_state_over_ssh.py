@@ -10,10 +10,10 @@ import pytest
 
 from hosts.ssh import SshHost
 from tests.sshd import Sshd
-from tests.unit.infra.test_audit import *
-from tests.unit.infra.test_lock import *
-from tests.unit.infra.test_lock_dead import *
-from tests.unit.infra.test_releases import *
+from tests.unit.infra.releases.test_audit import *
+from tests.unit.infra.releases.test_lock import *
+from tests.unit.infra.releases.test_lock_dead import *
+from tests.unit.infra.releases.test_store import *
 
 
 @pytest.fixture(scope="module")

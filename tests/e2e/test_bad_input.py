@@ -20,8 +20,8 @@ from labelstudio.client import Client
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
-from tests.unit.infra.annotated import brush as fused_brush
-from tests.unit.infra.annotated import rectangle_mask, with_palette
+from tests.unit.labelstudio.annotated import brush as fused_brush
+from tests.unit.labelstudio.annotated import rectangle_mask, with_palette
 
 SIZE = (1920, 1080)
 MINIMAL = (REPOSITORY / "labeling_configs" / "minimal" / "v1.xml").read_text(encoding="utf-8")

@@ -30,9 +30,9 @@ from labelstudio.client import Client
 from labelstudio.models import Project
 from labelstudio.versions import read_versions
 from tests.e2e.project_cases import Stage
-from tests.unit.infra.annotated import bitmask_value, ghost, result, with_palette
-from tests.unit.infra.annotated import brush as fused_brush
-from tests.unit.infra.export.masks import iou, read_yolo
+from tests.unit.dataset.export.masks import iou, read_yolo
+from tests.unit.labelstudio.annotated import bitmask_value, ghost, result, with_palette
+from tests.unit.labelstudio.annotated import brush as fused_brush
 
 Mask = NDArray[np.bool_]
 SIZE = (320, 240)

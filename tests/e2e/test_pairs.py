@@ -29,7 +29,7 @@ from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import region
-from tests.unit.infra.export.masks import iou, read_yolo
+from tests.unit.dataset.export.masks import iou, read_yolo
 
 Mask = NDArray[np.bool_]
 SIDES = ("rgb", "thermal")

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.unit.infra.export_bench import ExportBench
-from tests.unit.infra.labelstudio_bench import Bench
+from tests.unit.infra.roles.project.labelstudio_bench import Bench
 
 
 @pytest.fixture
@@ -14,10 +12,3 @@ def bench() -> Iterator[Bench]:
     one = Bench()
     yield one
     one.access.close()
-
-
-@pytest.fixture
-def exports(tmp_path: Path) -> Iterator[ExportBench]:
-    one = ExportBench(tmp_path)
-    yield one
-    one.close()

@@ -34,8 +34,8 @@ from infra.roles.stack import folders_on_host as folders_there
 from infra.roles.stack.folders_on_host import FolderThere
 from tests.read_only import is_read_only, is_reading_request
 from tests.recorder import Call, RecordingHost, changes_in
-from tests.unit.infra.lock_bench import lock
-from tests.unit.infra.release_bench import FACTS, files
+from tests.unit.infra.releases.lock_bench import lock
+from tests.unit.infra.releases.release_bench import FACTS, files
 
 COMPOSE = ("docker", "compose", "--project-name", "labelrig", "--env-file", "/c/stack.env", "--file", "/c/compose.yaml")
 PSQL = (

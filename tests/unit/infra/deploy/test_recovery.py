@@ -1,0 +1,298 @@
+"""Going back: what is put back and what is not, with true releases in a folder of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import (
+    ConnectionLost,
+    HostError,
+    LabelrigError,
+    PreflightError,
+    ProofFailed,
+    RolledBack,
+    SudoRefused,
+)
+from core.report import Report
+from infra.database.state import DatabaseState
+from infra.deploy import recovery
+from infra.deploy.deployment import Deployment
+from infra.deploy.recovery import put_back, roll_back, site_of_release
+from infra.releases.manifest import Gate, Release
+from infra.releases.store import Releases
+from infra.roles.stack.render import RenderedFile
+from tests.unit.infra.deploy_bench import Engine, LabHost, deployment, quiet, shown
+from tests.unit.infra.releases.release_bench import FACTS, NOW, SQLITE, files
+
+CAUSE = ProofFailed("the click did not come back")
+IMAGES = {"sha256:s1": ["labelrig/sam2:1"]}
+
+
+class Bench:
+    """A host with releases, the containers of which are brought up by writing down which."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.deployment = deployment(root)
+        self.engine = Engine(IMAGES)
+        self.database: DatabaseState | None = SQLITE
+        self.serves: list[str] = []
+        self.broken: dict[str, LabelrigError] = {}
+        self.now = NOW
+        monkeypatch.setattr(recovery, "engine_client", self.engine)
+        monkeypatch.setattr(recovery, "database_now", lambda _deployment, _current: self.database)
+        monkeypatch.setattr(recovery, "serve", self._serve)
+
+    @property
+    def releases(self) -> Releases:
+        return Releases(self.deployment.host, self.deployment.base, lambda: self.now)
+
+    def release(self, gate: Gate, *, state: DatabaseState | None = SQLITE, **facts: object) -> str:
+        """Write one, a minute after the last, and make it current."""
+        self.now = self.now.astimezone(UTC) + timedelta(minutes=1)
+        told = FACTS.model_copy(update={"folders": (), **facts})
+        made = self.releases.write(files(), told)
+        self.releases.activate(made.id)
+        if gate != "pending":
+            self.releases.mark(made.id, gate, database_state=state)
+        return str(made.id)
+
+    def gates(self) -> list[str]:
+        return [one.gate for one in self.releases.list()]
+
+    def current(self) -> str:
+        return str(self.releases.look().current_id)
+
+    def _serve(self, _deployment: Deployment, releases: Releases, target: Release, _report: Report) -> None:
+        self.serves.append(str(target.id))
+        if str(target.id) in self.broken:
+            raise self.broken[str(target.id)]
+        releases.activate(target.id)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def ended(bench: Bench, cause: LabelrigError = CAUSE) -> LabelrigError:
+    return put_back(bench.deployment, cause, quiet())
+
+
+def test_a_release_that_failed_its_gate_makes_way_for_the_last_that_passed(bench: Bench) -> None:
+    bench.release("passed")
+    good = bench.release("passed")
+    bench.release("failed")
+    bad = bench.release("pending")
+    report = quiet()
+    error = put_back(bench.deployment, CAUSE, report)
+    assert type(error) is RolledBack
+    assert error.exit_code == 5
+    assert str(error) == f"the click did not come back\nRelease {bad} failed; release {good} serves again."
+    assert bench.serves == [good]
+    assert bench.current() == good
+    assert bench.gates() == ["passed", "passed", "failed", "failed"]
+    (stage,) = report.stages
+    assert (stage.name, stage.changed, stage.failed) == ("rollback", [f"go back to {good}"], False)
+    assert f"~ go back from {bad} to {good}" in shown(report)
+    assert bench.engine.closed == 1
+
+
+def test_nobody_is_there_to_be_told_when_the_connection_is_lost(bench: Bench) -> None:
+    bench.release("passed")
+    bench.release("pending")
+    lost = ConnectionLost("gpu01: gone")
+    bench.deployment.host.close()  # from now on to ask is a fault
+    assert ended(bench, lost) is lost
+    assert bench.serves == []
+
+
+def test_a_preflight_that_fails_changes_nothing_also_where_a_killed_run_left_its_release(bench: Bench) -> None:
+    bench.release("passed")
+    left = bench.release("pending")
+    refused = PreflightError(["the disk is full"])
+    assert ended(bench, refused) is refused
+    assert bench.gates() == ["passed", "pending"]
+    assert (bench.serves, bench.current()) == ([], left)
+
+
+@pytest.mark.parametrize("there_are", [0, 1])
+def test_what_was_proven_once_is_left_alone(bench: Bench, there_are: int) -> None:
+    for _ in range(there_are):
+        bench.release("passed")
+        bench.release("passed")
+    assert ended(bench) is CAUSE
+    assert bench.serves == []
+    assert "failed" not in bench.gates()
+
+
+def test_without_a_release_to_go_back_to_the_error_says_so_and_keeps_its_kind(bench: Bench) -> None:
+    first = bench.release("pending")
+    error = ended(bench)
+    assert type(error) is ProofFailed
+    assert str(error) == f"the click did not come back\nThere is no release before {first} to go back to."
+    assert bench.gates() == ["failed"]
+    assert bench.serves == []
+
+
+def test_the_database_has_moved_on(bench: Bench) -> None:
+    good = bench.release("passed")
+    bad = bench.release("pending")
+    bench.database = dataclasses.replace(SQLITE, migrations_count=403, migrations_digest="e" * 64)
+    report = quiet()
+    error = put_back(bench.deployment, CAUSE, report)
+    assert type(error) is LabelrigError
+    assert error.exit_code == 1
+    assert str(error).startswith(f"the click did not come back\nRelease {good} could not be put back: gpu01: cannot")
+    assert "3 migrations newer than its own" in str(error)
+    assert bench.serves == []
+    assert bench.current() == bad
+    assert bench.gates() == ["passed", "failed"]
+
+
+def test_a_database_that_cannot_be_read_is_not_risked(bench: Bench) -> None:
+    bench.release("passed")
+    bench.release("pending")
+    bench.database = None
+    assert "the database cannot be read now" in str(ended(bench))
+    assert bench.serves == []
+
+
+def test_an_image_or_a_folder_that_is_gone_stands_in_the_way(bench: Bench, tmp_path: Path) -> None:
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.mkdir()
+    bench.release("passed", folders=(str(there), str(gone)))
+    bench.release("pending")
+    bench.engine.tags.clear()
+    said = str(ended(bench))
+    assert "its image of sam2 is not on the host any more (labelrig/sam2:1, sha256:s1)" in said
+    assert f"its image folder {gone} is not there" in said
+    assert str(there) not in said
+    assert bench.serves == []
+
+
+def test_a_tag_that_names_another_image_now_is_no_image_of_the_release(bench: Bench) -> None:
+    bench.release("passed")
+    bench.release("pending")
+    bench.engine.tags = {"sha256:other": ["labelrig/sam2:1"]}
+    assert "its image of sam2 is not on the host any more" in str(ended(bench))
+
+
+def test_a_damaged_release_is_not_put_back(bench: Bench) -> None:
+    good = bench.release("passed")
+    bench.release("pending")
+    (Path(bench.deployment.base) / "releases" / good / "compose.yaml").write_text("changed by hand\n")
+    assert "its files are not what they were: compose.yaml" in str(ended(bench))
+    assert bench.serves == []
+
+
+def test_the_earlier_release_does_not_come_up(bench: Bench) -> None:
+    good = bench.release("passed")
+    bench.release("pending")
+    bench.broken[good] = HostError("label-studio: exited")
+    report = quiet()
+    error = put_back(bench.deployment, CAUSE, report)
+    assert type(error) is LabelrigError
+    assert str(error) == f"{CAUSE}\nRelease {good} could not be put back: label-studio: exited"
+    assert [stage.changed for stage in report.stages] == [[]]
+
+
+def test_trouble_while_looking_does_not_hide_the_cause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.release("passed")
+    bench.release("pending")
+
+    def refuse(_releases: Releases) -> None:
+        raise SudoRefused("gpu01: ana may not become root")
+
+    monkeypatch.setattr(Releases, "look", refuse)
+    assert str(ended(bench)) == (
+        f"{CAUSE}\nWhether another release must be put back cannot be found out: gpu01: ana may not become root"
+    )
+    assert bench.serves == []
+
+
+def test_a_release_without_a_readable_manifest_makes_way_too(bench: Bench) -> None:
+    good = bench.release("passed")
+    bad = bench.release("pending")
+    (Path(bench.deployment.base) / "releases" / bad / "release.json").write_text("{")
+    error = ended(bench)
+    assert type(error) is RolledBack
+    assert bench.serves == [good]
+
+
+def test_one_that_failed_before_and_could_not_make_way_does_so_now(bench: Bench) -> None:
+    good = bench.release("passed")
+    bench.release("failed")
+    assert type(ended(bench)) is RolledBack
+    assert bench.serves == [good]
+
+
+def test_by_hand_the_last_that_passed_before_the_current_one_is_meant(bench: Bench) -> None:
+    good = bench.release("passed")
+    bench.release("failed")
+    bench.release("passed")
+    report = quiet()
+    assert str(roll_back(bench.deployment, None, report).id) == good
+    assert bench.current() == good
+    assert [(stage.name, stage.ok, stage.changed) for stage in report.stages] == [
+        ("check", [f"release {good} can serve"], []),
+        ("rollback", [], [f"go to {good}"]),
+    ]
+
+
+@pytest.mark.parametrize("which", ["current", "failed", "unknown"])
+def test_by_hand_nothing_is_touched_where_something_stands_in_the_way(bench: Bench, which: str) -> None:
+    bench.release("passed")
+    failed = bench.release("failed")
+    current = bench.release("passed")
+    wanted = {"current": current, "failed": failed, "unknown": "20200101T000000Z-0000000"}[which]
+    texts = {"current": "it is the one that serves now", "failed": "it never passed its gate", "unknown": "no release"}
+    with pytest.raises(LabelrigError, match=texts[which]) as caught:
+        roll_back(bench.deployment, wanted, quiet())
+    assert type(caught.value) is LabelrigError
+    assert "nothing was changed" in str(caught.value)
+    assert (bench.serves, bench.current()) == ([], current)
+
+
+def test_by_hand_a_release_that_does_not_serve_any_more_gives_way_to_the_one_before(bench: Bench) -> None:
+    old = bench.release("passed")
+    new = bench.release("passed")
+    bench.broken[old] = HostError("sam2: exited")
+    with pytest.raises(RolledBack) as caught:
+        roll_back(bench.deployment, old, quiet())
+    assert str(caught.value) == f"sam2: exited\nRelease {new} serves again."
+    assert bench.serves == [old, new]
+    assert bench.gates() == ["passed", "passed"]
+
+
+def test_by_hand_when_neither_serves_both_reasons_are_told(bench: Bench) -> None:
+    old = bench.release("passed")
+    new = bench.release("passed")
+    bench.broken = {old: HostError("sam2: exited"), new: HostError("no engine answers")}
+    with pytest.raises(LabelrigError) as caught:
+        roll_back(bench.deployment, old, quiet())
+    assert str(caught.value) == f"sam2: exited\nRelease {new} does not serve either: no engine answers"
+    assert caught.value.exit_code == 1
+
+
+def test_a_release_has_its_own_database_and_gpu_whatever_the_inventory_says(tmp_path: Path) -> None:
+    host = LabHost()
+    one = deployment(tmp_path, host, database="sqlite", gpu="off")
+    releases = Releases(host, one.base, lambda: datetime(2025, 3, 1, tzinfo=UTC))
+    plain = releases.write(files(), FACTS)
+    more = [*files(), *(RenderedFile(f"/x/{name}", b"{}\n", 0o644) for name in ("postgres.yaml", "gpu.yaml"))]
+    full = releases.write(more, FACTS.model_copy(update={"database": "postgres"}))
+    site = site_of_release(one, plain)
+    assert (site.settings.database, site.gpu, site.services) == ("sqlite", False, ("sam2", "label-studio"))
+    site = site_of_release(one, full)
+    assert (site.settings.database, site.gpu, site.services) == ("postgres", True, ("db", "sam2", "label-studio"))
+    assert [Path(path).name for path in site.files.compose] == [
+        "compose.yaml",
+        "postgres.yaml",
+        "gpu.yaml",
+        "machine.yaml",
+    ]
+    assert {str(Path(path).parent) for path in site.files.compose} == {f"{tmp_path}/labelrig/current"}

@@ -1,0 +1,71 @@
+"""A version that was changed after it was published is applied nowhere; a new one is written down."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.errors import LabelStudioError, SettingsError
+from core.repository import REPOSITORY
+from infra.fleet.place import Place
+from infra.projects import applying
+from infra.roles.project.labeling import Migration
+from labelstudio.access import Access
+from labelstudio.versions import read_versions
+from tests.unit.infra.fleet.test_place import place
+from tests.unit.infra.roles.project.labelstudio_bench import Bench
+
+FIND = ("find", "-H", "/nas/flight", "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
+FILES = "fa.png\0fb.png\0"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(REPOSITORY / "labeling_configs", tmp_path / "labeling_configs")
+    monkeypatch.setattr(applying, "REPOSITORY", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ready(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A stack whose project stage is the bench's operations."""
+    found = place()
+    found.site.host.script(*FIND, stdout=FILES)  # type: ignore[attr-defined]
+    monkeypatch.setattr(applying, "project_role", lambda *_: bench.operations())
+    return Place(found.site, Access("http://x", "u", "p", None), found.demo, bench.report)
+
+
+def test_a_version_that_is_applied_is_published(repository: Path, ready: Place, bench: Bench) -> None:
+    lock = repository / "labeling_configs" / "versions.lock"
+    lock.write_text("")
+    text = applying.apply_projects(ready, [], Migration())
+    assert list(read_versions(lock)) == ["rgbt-sar/v2.xml"]
+    assert "4 changed" in text
+    assert bench.report.notices == ["rgbt-sar/v2 stands in labeling_configs/versions.lock now: commit it"]
+
+
+def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, ready: Place, bench: Bench) -> None:
+    path = repository / "labeling_configs" / "rgbt-sar" / "v2.xml"
+    path.write_text(path.read_text().replace("Debris", "Rubble"))
+    with pytest.raises(SettingsError, match=r"rgbt-sar/v2\.xml was changed after it was published"):
+        applying.apply_projects(ready, [], Migration())
+    assert bench.server.projects == {}
+
+
+def test_a_folder_without_images_makes_no_project(repository: Path, ready: Place, bench: Bench) -> None:
+    ready.site.host.script(*FIND, stdout="fnotes.txt\0")  # type: ignore[attr-defined]
+    for work in (applying.plan_projects, applying.apply_projects):
+        with pytest.raises(LabelStudioError, match="no image in /nas/flight has a name that matches"):
+            work(ready, ["rgbt-sar"], Migration())
+    assert bench.server.projects == {}
+
+
+def test_a_plan_writes_nothing_and_names_each_project(repository: Path, ready: Place, bench: Bench) -> None:
+    lock = repository / "labeling_configs" / "versions.lock"
+    before = lock.read_text()
+    assert applying.plan_projects(ready, ["rgbt-sar"], Migration()).endswith("would change")
+    assert lock.read_text() == before
+    assert [stage.name for stage in bench.report.stages] == ["RGBT-SAR"]
+    assert bench.server.projects == {}

@@ -1,0 +1,289 @@
+"""Images on their way to another engine: what is sent, what comes of a refusal, and what each error says."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import pytest
+from docker.errors import APIError, ImageNotFound
+
+from core.errors import CannotKnow, CommandFailed, HostError
+from core.operation import converge
+from core.report import Report
+from hosts.base import DEFAULT_TIMEOUT, Result
+from infra.roles.docker.client import EngineState
+from infra.roles.docker.packages import ENGINE, LOOK_FOR
+from infra.roles.images import ship as image_ship
+from infra.roles.images.ship import ImagesShipped, known_chains
+from tests.fakes import FakeHost
+from tests.unit.infra.roles.images.image_archives import FORMS, TAG, A, B, C, chains_of, digest_of, entries_of, load
+
+LOAD = ("docker", "load", "--quiet")
+
+
+@dataclass
+class FakeImage:
+    id: str
+    content: bytes
+    layers: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    def save(self, chunk_size: int, named: str) -> Iterator[bytes]:
+        for begin in range(0, len(self.content), 700):
+            yield self.content[begin : begin + 700]
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class FakeEngine:
+    """Stands for an engine, its `images` and its `api`."""
+
+    there: dict[str, FakeImage] = field(default_factory=dict)
+    error: Exception | None = None
+
+    @property
+    def images(self) -> FakeEngine:
+        return self
+
+    @property
+    def api(self) -> FakeEngine:
+        return self
+
+    def get(self, tag: str) -> FakeImage:
+        if tag not in self.there:
+            raise ImageNotFound(tag)
+        return self.there[tag]
+
+    def list(self) -> Sequence[FakeImage]:
+        if self.error is not None:
+            raise self.error
+        return list(self.there.values())
+
+    def inspect_image(self, image_id: str) -> dict[str, Any]:
+        (image,) = [one for one in self.there.values() if one.id == image_id]
+        return {"RootFS": {"Type": "layers", "Layers": image.layers} if image.layers else {}}
+
+    def close(self) -> None:
+        pass
+
+
+class LoadingHost(FakeHost):
+    """Takes `docker load` as an engine would; `wants_all`: it reads every layer's file, as containerd's store does."""
+
+    name = "lab"
+    is_local = False
+
+    def __init__(self, engine: FakeEngine, *, wants_all: bool = False, id_after: str = "sha256:same") -> None:
+        super().__init__()
+        self.engine, self.wants_all, self.id_after = engine, wants_all, id_after
+        self.received: list[bytes] = []
+
+    def run(
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | IO[bytes] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        as_root: bool = False,
+    ) -> Result:
+        assert (argv, as_root) == (LOAD, True)
+        assert stdin is not None
+        assert not isinstance(stdin, bytes)
+        self.received.append(stdin.read())
+        known = set() if self.wants_all else known_chains(self.engine)
+        try:
+            load(self.received[-1], known)
+        except FileNotFoundError as error:
+            raise CommandFailed(f"lab: no such file: {error}") from None
+        self.engine.there[TAG] = FakeImage(self.id_after, b"")
+        return Result(argv, 0, "", "")
+
+
+class DeadHost(FakeHost):
+    """Ends every command at once and reads nothing of what it is given."""
+
+    name = "lab"
+
+    def run(self, *argv: str, stdin: Any = None, **_how: Any) -> Result:
+        self.commands.append(argv)
+        raise CommandFailed("lab: no space left on device")
+
+
+Engines = Callable[[FakeHost, FakeEngine], FakeHost]
+
+
+@pytest.fixture
+def here() -> FakeHost:
+    host = FakeHost()
+    host.name = "this machine"
+    return host
+
+
+@pytest.fixture
+def engine_of(monkeypatch: pytest.MonkeyPatch) -> Engines:
+    """Say which engine serves which host; a host without one has an engine that does not run."""
+    engines: dict[int, FakeEngine] = {}
+    monkeypatch.setattr(image_ship, "engine_client", lambda host, timeout=0: engines[id(host)])
+    monkeypatch.setattr(
+        image_ship, "engine_state", lambda host: EngineState.ANSWERS if id(host) in engines else EngineState.SILENT
+    )
+
+    def note(host: FakeHost, engine: FakeEngine) -> FakeHost:
+        engines[id(host)] = engine
+        return host
+
+    return note
+
+
+def one_image(layers: Sequence[bytes] = (A, B, A), form: str = "before-25") -> FakeEngine:
+    return FakeEngine({TAG: FakeImage("sha256:same", FORMS[form](layers))})
+
+
+def with_layers(*layers: bytes) -> FakeEngine:
+    """An engine that has another image with these layers."""
+    return FakeEngine({"other:1": FakeImage("sha256:other", b"", [digest_of(layer) for layer in layers])})
+
+
+def quiet() -> Report:
+    return Report(io.StringIO())
+
+
+def test_a_host_whose_engine_does_not_run_yet_is_said_to_get_every_image(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image())
+    operation = ImagesShipped(here, without_engine(installed=False), [TAG, "labelrig/other:1"], quiet())
+    assert [change.summary for change in operation.plan()] == [
+        f"send {TAG} to the host",
+        "send labelrig/other:1 to the host",
+    ]
+
+
+def test_what_an_engine_has_that_does_not_run_is_not_known(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image())
+    operation = ImagesShipped(here, without_engine(installed=True), [TAG], quiet())
+    with pytest.raises(CannotKnow, match=r"which images fake host has is known to its engine, which does not run"):
+        operation.plan()
+
+
+def without_engine(*, installed: bool) -> FakeHost:
+    host = FakeHost()
+    host.script("sh", "-c", LOOK_FOR, "sh", ENGINE, exit_code=0 if installed else 127)
+    return host
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_image_travels_without_the_layers_that_the_host_has_and_only_once(
+    form: str, here: FakeHost, engine_of: Engines
+) -> None:
+    engine_of(here, one_image([A, B, C], form))
+    there = with_layers(A, B)
+    host = LoadingHost(there)
+    operation = ImagesShipped(here, engine_of(host, there), [TAG], quiet())
+    assert [change.summary for change in operation.plan()] == [f"send {TAG} to the host"]
+    assert host.received == []
+    assert converge([operation], quiet()) == 1
+    assert operation.plan() == []
+    (received,) = host.received
+    assert C in entries_of(received).values()
+    assert not {A, B} & set(entries_of(received).values())
+
+
+def test_an_engine_that_wants_every_layer_gets_the_whole_image(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image([A, B, C]))
+    there = with_layers(A, B)
+    host = LoadingHost(there, wants_all=True)
+    stream = io.StringIO()
+    converge([ImagesShipped(here, engine_of(host, there), [TAG], Report(stream))], quiet())
+    first, second = (set(entries_of(one).values()) for one in host.received)
+    assert not {A, B} & first
+    assert {A, B, C} <= second
+    assert "the engine there wants the whole image; sending it again with every layer" in stream.getvalue()
+
+
+def test_a_whole_image_that_is_refused_is_not_sent_again(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image())
+    host = DeadHost()
+    (change,) = ImagesShipped(here, engine_of(host, FakeEngine()), [TAG], quiet()).plan()
+    with pytest.raises(CommandFailed, match=r"^lab: no space left on device$"):
+        change.apply()
+    assert host.commands == [LOAD]
+
+
+def test_a_host_that_stops_reading_ends_the_sending_at_once(here: FakeHost, engine_of: Engines) -> None:
+    """More than a pipe holds: the sender would wait for ever for somebody to read."""
+    engine_of(here, one_image([b"x" * 3_000_000, b"y" * 3_000_000]))
+    host = DeadHost()
+    (change,) = ImagesShipped(here, engine_of(host, FakeEngine()), [TAG], quiet()).plan()
+    with pytest.raises(CommandFailed, match="no space left"):
+        change.apply()
+
+
+def test_an_image_that_arrives_as_another_one_is_an_error(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image())
+    there = FakeEngine()
+    host = LoadingHost(there, id_after="sha256:else")
+    (change,) = ImagesShipped(here, engine_of(host, there), [TAG], quiet()).plan()
+    with pytest.raises(HostError) as caught:
+        change.apply()
+    assert str(caught.value) == (f"lab: {TAG} arrived as sha256:else, sent was sha256:same; repeat the command")
+
+
+def test_an_image_that_does_not_arrive_is_an_error(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, one_image())
+    there = FakeEngine()
+    host = LoadingHost(there)
+    (change,) = ImagesShipped(here, engine_of(host, FakeEngine()), [TAG], quiet()).plan()
+    with pytest.raises(HostError, match=f"^lab: the engine loaded {TAG} and does not have it; repeat the command$"):
+        change.apply()
+
+
+def test_an_image_that_is_not_here_is_an_error_that_says_what_to_do(here: FakeHost, engine_of: Engines) -> None:
+    engine_of(here, FakeEngine())
+    host = LoadingHost(FakeEngine())
+    (change,) = ImagesShipped(here, engine_of(host, host.engine), [TAG], quiet()).plan()
+    with pytest.raises(HostError) as caught:
+        change.apply()
+    assert str(caught.value) == (
+        f"this machine has no image {TAG} to send; `images: host` in the inventory builds it on the host"
+    )
+    assert host.received == []
+
+
+def test_an_engine_here_that_breaks_off_is_an_error_and_nothing_is_sent(here: FakeHost, engine_of: Engines) -> None:
+    engine = one_image()
+    engine.there[TAG].error = APIError("gone")
+    engine_of(here, engine)
+    host = LoadingHost(FakeEngine())
+    (change,) = ImagesShipped(here, engine_of(host, host.engine), [TAG], quiet()).plan()
+    with pytest.raises(HostError, match=f"^this machine: the image {TAG} cannot be read: gone$"):
+        change.apply()
+    assert host.received == []
+
+
+def test_a_disk_that_is_full_here_is_an_error_that_says_where(
+    here: FakeHost, engine_of: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine_of(here, one_image())
+    host = LoadingHost(FakeEngine())
+
+    def no_room() -> nullcontext[io.BytesIO]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", no_room)
+    (change,) = ImagesShipped(here, engine_of(host, host.engine), [TAG], quiet()).plan()
+    with pytest.raises(HostError, match=rf"^this machine: no room for the image {TAG} in /.*: No space left on dev"):
+        change.apply()
+
+
+def test_the_layers_of_every_image_count_and_an_engine_that_does_not_say_is_an_error() -> None:
+    engine = with_layers(A, B)
+    engine.there["empty:1"] = FakeImage("sha256:empty", b"")
+    assert known_chains(engine) == set(chains_of(A, B))
+    engine.error = APIError("gone")
+    with pytest.raises(HostError, match=r"^the docker engine does not list its layers: gone$"):
+        known_chains(engine)

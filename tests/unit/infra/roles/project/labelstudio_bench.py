@@ -1,0 +1,84 @@
+"""The project stage's operations on one fake Label Studio and one fake machine."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from core.operation import Operation, converge
+from core.report import Report
+from core.repository import REPOSITORY
+from infra.roles.project.labeling import Migration
+from infra.roles.project.ml_backend import BackendRegistered
+from infra.roles.project.project import ProjectPresent
+from infra.roles.project.storage import ImagesSynced, StorageConnected
+from labelstudio.access import Access
+from labelstudio.config import ProjectSpec, load_project
+from labelstudio.filling import Pace
+from tests.fakes import FakeHost
+from tests.unit.labelstudio.inside_fake import InsideFake
+from tests.unit.labelstudio.labelstudio_fake import (
+    BASE,
+    EMAIL,
+    PASSWORD,
+    ROOT,
+    FakeLabelStudio,
+)
+
+FOLDER = "/data/set"
+BACKEND = "http://sam2:9090"
+FIND = ("find", "-H", FOLDER, "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
+
+
+class Clock:
+    """Time that passes only when somebody sleeps, and a little with each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 0.01
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+class Bench:
+    """The operations on one fake server and one fake machine."""
+
+    def __init__(self) -> None:
+        self.server = FakeLabelStudio()
+        self.host = FakeHost()
+        self.inside = InsideFake({"fill": self.server.fill})
+        self.access = Access(BASE, EMAIL, PASSWORD, self.server.token(), self.server.transport)
+        self.spec: ProjectSpec = load_project(REPOSITORY, "rgbt-sar")
+        self.report = Report(io.StringIO())
+        self.migration = Migration()
+        self.keep: Path | None = None
+        self.put("a.png", "b c.png")
+
+    def put(self, *paths: str, links: tuple[str, ...] = ()) -> None:
+        """These files, and no others, lie in the image folder."""
+        listed = "".join(f"f{path}\0" for path in paths) + "".join(f"l{path}\0" for path in links)
+        self.host.script(*FIND, stdout=listed)
+        self.server.folder = [f"set/{path}" for path in paths if path.endswith("png")]
+
+    def operations(self) -> list[Operation]:
+        storage = StorageConnected(self.access, self.spec, ROOT, "set")
+        pace = Pace(look=0.05, stalled=10.0, clock=Clock())
+        return [
+            ProjectPresent(self.access, self.spec, self.inside, self.report, self.migration, self.keep),
+            storage,
+            ImagesSynced(self.access, self.spec, self.host, FOLDER, storage, self.inside, self.report, pace),
+            BackendRegistered(self.access, self.spec, BACKEND, self.report, patience=0.0),
+        ]
+
+    def apply(self) -> list[str]:
+        report = Report(io.StringIO())
+        converge(self.operations(), report)
+        return report.stages[0].changed
+
+    @property
+    def project(self) -> int:
+        return next(iter(self.server.projects))

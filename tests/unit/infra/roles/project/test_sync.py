@@ -1,0 +1,229 @@
+"""The image folder's operations against the fake Label Studio: fill, wait, mention, pairs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from core.errors import LabelStudioError
+from core.operation import converge
+from tests.unit.infra.roles.project.labelstudio_bench import FIND, Bench
+from tests.unit.labelstudio.labelstudio_fake import ROOT
+
+
+def test_only_new_images_are_synced(bench: Bench) -> None:
+    bench.apply()
+    bench.put("a.png", "b c.png", "deep/ñ.png", "notes.txt")
+    assert bench.apply() == ["sync 1 new images (deep/ñ.png)"]
+    assert len(bench.server.tasks) == 3
+
+
+def test_a_remade_storage_leaves_no_second_tasks_and_keeps_annotations(bench: Bench) -> None:
+    bench.apply()
+    annotated, drafted = bench.server.tasks
+    bench.server.tasks[annotated]["total_annotations"] = 2
+    bench.server.disconnect(storage_id(bench))
+    bench.put("a.png", "b c.png", "new.png")
+
+    assert bench.apply() == [
+        "connect the folder /label-studio/files/set to RGBT-SAR",
+        "sync 1 new images (new.png)",
+    ]
+
+    assert list(bench.server.tasks)[:2] == [annotated, drafted]
+    assert len(bench.server.tasks) == 3
+
+
+def test_second_tasks_with_work_in_them_are_kept_and_named(bench: Bench) -> None:
+    bench.apply()
+    url = "/data/local-files/?d=set/a.png"
+    bench.server.add_task(bench.project, url, annotations=1)
+    drafted = bench.server.add_task(bench.project, url)
+    bench.server.drafts[drafted] = 1
+    first = next(iter(bench.server.tasks))
+
+    assert bench.apply() == [
+        f"delete task {first}, an untouched second task of a.png",
+        "make 1 images known to the storage (a.png)",
+    ]
+
+    assert bench.report.notices[-1] == "1 images have more than one annotated task (a.png); all of them are kept"
+
+
+def test_links_and_vanished_images_are_mentioned(bench: Bench) -> None:
+    bench.put("a.png", "gone.png")
+    bench.apply()
+    bench.put("a.png", links=("elsewhere.png",))
+    assert bench.apply() == []
+    assert bench.report.notices[-2:] == [
+        "1 symbolic links in /data/set are left out (elsewhere.png): what they point to need not exist inside the "
+        "container",
+        "1 tasks have lost their image: no such file in /data/set any more (gone.png); the tasks and their "
+        "annotations are kept",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        (
+            "fnotes.txt\0",
+            "no image in /data/set has a name that matches '.*png'; give another folder with --data, or another "
+            "filter in labeling_configs/projects.yaml",
+        ),
+        (
+            "fse�al.png\0",
+            "cannot take the images in /data/set: the file name 'se�al.png' is not UTF-8; rename the file and "
+            "run `./inv up` again",
+        ),
+    ],
+)
+def test_a_folder_without_usable_images_is_an_error(bench: Bench, listed: str, message: str) -> None:
+    bench.host.script(*FIND, stdout=listed)
+    with pytest.raises(LabelStudioError) as caught:
+        bench.apply()
+    assert str(caught.value) == message
+
+
+def storage_id(bench: Bench) -> int:
+    return next(iter(bench.server.storages))
+
+
+def press_sync(bench: Bench) -> None:
+    bench.access.client().sync_storage(storage_id(bench))
+
+
+def test_a_press_on_sync_in_the_browser_makes_no_second_tasks(bench: Bench) -> None:
+    bench.put("a.png", "b c.png", "sub dir/Ñandú 50% #1 +x.png")
+    bench.apply()
+    press_sync(bench)
+    assert len(bench.server.tasks) == 3
+    assert bench.apply() == []
+
+
+def test_a_file_that_came_by_the_browser_is_not_made_again(bench: Bench) -> None:
+    bench.apply()
+    bench.put("a.png", "b c.png", "ñ.png")
+    press_sync(bench)
+    assert len(bench.server.tasks) == 3
+    assert bench.apply() == []
+
+
+def test_a_remade_storage_gets_to_know_its_files(bench: Bench) -> None:
+    bench.apply()
+    bench.server.disconnect(storage_id(bench))
+    assert bench.apply() == [
+        "connect the folder /label-studio/files/set to RGBT-SAR",
+        "make 2 images known to the storage (a.png, b c.png)",
+    ]
+    press_sync(bench)
+    assert len(bench.server.tasks) == 2
+
+
+def test_of_two_untouched_tasks_the_one_that_the_storage_knows_stays(bench: Bench) -> None:
+    bench.apply()
+    (known,) = [task["id"] for task in bench.server.tasks.values() if task["storage_filename"].endswith("a.png")]
+    unknown = bench.server.add_task(bench.project, "/data/local-files/?d=set/a.png")
+    assert bench.apply() == [f"delete task {unknown}, an untouched second task of a.png"]
+    assert known in bench.server.tasks
+
+
+def test_what_is_sent_names_each_file_as_the_storage_does(bench: Bench) -> None:
+    bench.put("b/z.png", "a y.png")
+    bench.apply()
+    ((_, asked),) = bench.inside.asked
+    assert asked == {
+        "project": bench.project,
+        "storage": storage_id(bench),
+        "files": [
+            [f"{ROOT}/set/a y.png", {"image": "/data/local-files/?d=set/a%20y.png"}, None],
+            [f"{ROOT}/set/b/z.png", {"image": "/data/local-files/?d=set/b/z.png"}, None],
+        ],
+    }
+
+
+def test_a_sync_that_somebody_started_is_waited_for(bench: Bench) -> None:
+    converge(bench.operations()[:2], bench.report)
+    looks = iter(["in_progress", "in_progress", "completed"])
+
+    def listed(_request: httpx.Request) -> httpx.Response:
+        bench.server.storages[storage_id(bench)]["status"] = next(looks, "completed")
+        return httpx.Response(200, json=list(bench.server.storages.values()))
+
+    bench.server.overrides["GET /api/storages/localfiles"] = listed
+    assert converge([bench.operations()[2]], bench.report) == 1
+    assert next(looks, None) is None
+    assert len(bench.server.tasks) == 2
+
+
+def test_a_sync_of_somebody_that_makes_no_progress_is_given_up(bench: Bench) -> None:
+    converge(bench.operations()[:2], bench.report)
+    bench.server.storages[storage_id(bench)]["status"] = "in_progress"
+    with pytest.raises(LabelStudioError) as caught:
+        converge([bench.operations()[2]], bench.report)
+    assert str(caught.value) == (
+        "somebody's sync of the storage /label-studio/files/set has made no task for 10 s; see the log of the "
+        "label-studio container, then run the same command again"
+    )
+    assert bench.inside.asked == []
+
+
+def test_a_refusal_inside_is_one_sentence(bench: Bench) -> None:
+    bench.inside.refusal = "the storage is being synced by somebody else"
+    with pytest.raises(LabelStudioError) as caught:
+        bench.apply()
+    assert str(caught.value) == "Label Studio cannot fill this: the storage is being synced by somebody else"
+
+
+PAIRS = {"rgb": "RGB/{name}.png", "thermal": "T/{name}_t.tiff"}
+
+
+def test_pairs_are_one_task_each_and_the_rest_is_named(bench: Bench) -> None:
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png", "T/a_t.tiff", "RGB/deep/ñ 1.png", "T/deep/ñ 1_t.tiff", "RGB/alone.png", "notes.txt")
+    bench.server.folder = []
+    bench.apply()
+    assert [task["data"] for task in bench.server.tasks.values()] == [
+        {"rgb": "/data/local-files/?d=set/RGB/a.png", "thermal": "/data/local-files/?d=set/T/a_t.tiff"},
+        {
+            "rgb": "/data/local-files/?d=set/RGB/deep/%C3%B1%201.png",
+            "thermal": "/data/local-files/?d=set/T/deep/%C3%B1%201_t.tiff",
+        },
+    ]
+    assert set(bench.report.notices) == {"1 files in /data/set have no partner and are left out (RGB/alone.png)"}
+    assert bench.server.storages[storage_id(bench)]["regex_filter"] == "(?!)"
+    assert bench.apply() == []
+
+
+def test_a_container_that_stops_in_the_middle_is_said_in_words(bench: Bench) -> None:
+    bench.inside.exit_code = 137
+    with pytest.raises(LabelStudioError) as caught:
+        bench.apply()
+    assert str(caught.value) == (
+        "the label-studio container stopped in the middle of the work (exit code 137); what was done stays: see its "
+        "log, start it again, and run the same command to go on"
+    )
+
+
+def test_a_task_whose_partner_went_is_kept_and_named(bench: Bench) -> None:
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png", "T/a_t.tiff", "RGB/b.png", "T/b_t.tiff")
+    bench.apply()
+    bench.put("RGB/a.png", "RGB/b.png", "T/b_t.tiff")
+    assert bench.apply() == []
+    assert bench.report.notices == [
+        "1 tasks have lost the partner of their image (RGB/a.png); the tasks and their annotations are kept"
+    ]
+
+
+def test_a_folder_without_one_pair_is_an_error(bench: Bench) -> None:
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png")
+    with pytest.raises(LabelStudioError) as caught:
+        bench.apply()
+    assert str(caught.value) == (
+        "no files in /data/set make a pair of 'RGB/{name}.png' and 'T/{name}_t.tiff' (1 have no partner); correct "
+        "`pairs` in labeling_configs/projects.yaml"
+    )

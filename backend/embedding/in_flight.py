@@ -30,11 +30,6 @@ class Token:
         self._tickets: list[Cancellable] = []
         self._superseded = False
 
-    @property
-    def superseded(self) -> bool:
-        """Whether a newer click came."""
-        return self._superseded
-
     def check(self) -> None:
         """Between two stages.
 

@@ -65,7 +65,7 @@ class ModelQueue:
         """
         Args:
             limits: how many jobs may wait, by priority. Beyond it a click or a batch job is refused; of the opened
-                tasks, whose jobs nobody waits for, the oldest gives way.
+                tasks, whose jobs no request waits for, the oldest gives way.
             on_finished: called in the model thread after each job and before its tickets end, with the job's name
                 and what it raised; must not raise.
             clock: seconds, monotonic; deadlines are in its time.
@@ -108,11 +108,6 @@ class ModelQueue:
             raise RuntimeError(f"{name or 'a job'} was submitted from a job: it would wait for the thread it blocks")
         return self._line.put(work, priority, deadline, name)
 
-    def depth(self, priority: Priority) -> int:
-        """How many jobs of a priority wait, the running one not counted."""
-        with self._line.changed:
-            return len(self._line.waiting[priority])
-
     def state(self) -> QueueState:
         """What waits and what runs."""
         with self._line.changed:
@@ -130,7 +125,7 @@ class ModelQueue:
             while self._run_next():
                 pass
         finally:
-            # Also when something ends the thread: nobody may wait for what never comes.
+            # Also when something ends the thread: no request may wait for what never comes.
             if not self._line.closed:
                 logger.critical("the model's thread has ended, nothing can be answered: restart the backend")
             self._line.close(begun=self._running)
@@ -146,7 +141,7 @@ class ModelQueue:
         value, error = None, None
         try:
             value = job.context.run(job.work)
-        except Exception as raised:  # noqa: BLE001 - it is raised again where somebody waits for the job
+        except Exception as raised:  # noqa: BLE001 - it is raised again where a caller waits for the job
             error = raised
             job.context.run(_log, job.name, raised)
         try:
@@ -162,7 +157,7 @@ class ModelQueue:
 
 
 def _log(name: str, error: Exception) -> None:
-    """Jobs that nobody waits for fail as well. An expected error needs no traceback."""
+    """Also for jobs that no caller waits for. An expected error needs no traceback."""
     if isinstance(error, RequestError):
         logger.info("model job %s: %s", name or "without a name", error)
     else:

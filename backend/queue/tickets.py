@@ -69,20 +69,12 @@ class Ticket(Generic[T]):
         return self.outcome.result()
 
     def cancel(self, reason: str = "a newer click replaced this one") -> bool:
-        """Give up the claim and wake who waits for it; a job that nobody claims any more is not begun.
+        """Give up the claim and wake who waits for it; a job without claims is not begun.
 
         Returns:
             False when the ticket had ended already.
         """
         return self._line.end(self, Superseded(reason))
-
-    def promote(self, priority: Priority) -> None:
-        """Move the waiting job to a better priority, behind those that wait there; else nothing changes.
-
-        Raises:
-            Busy: too many wait there.
-        """
-        self._line.promote(self.job, priority)
 
     def share(self, priority: Priority, deadline: float | None = None) -> Ticket[T] | None:
         """Another ticket for the same job, which moves up to `priority` when it waits below it.
@@ -118,7 +110,7 @@ class WaitingLine:
         """
         Args:
             limits: how many jobs may wait, by priority. Beyond it a click or a batch job is refused; of the opened
-                tasks, whose jobs nobody waits for, the oldest gives way.
+                tasks, whose jobs no request waits for, the oldest gives way.
             clock: seconds, monotonic; deadlines are in its time.
         """
         self.limits = {priority: limits[priority] for priority in Priority}
@@ -175,7 +167,7 @@ class WaitingLine:
                     ticket.outcome.set_result(value)
 
     def close(self, begun: Job[Any] | None = None) -> None:
-        """Let nobody in, and fail the tickets of all that wait, and of a job that began and will not end."""
+        """Close the queue: reject new jobs, and fail the tickets of waiting jobs and of one that will not end."""
         with self.changed:
             self.closed = True
             for jobs in self.waiting.values():
@@ -207,21 +199,17 @@ class WaitingLine:
                 self._drop(job)
             return True
 
-    def promote(self, job: Job[Any], priority: Priority) -> None:
-        """Move a job that waits up. It arrives anew: who waits at the better priority has waited for it longer."""
-        with self.changed:
-            if job in self.waiting[job.priority] and priority < job.priority:
-                self._make_room(priority)
-                del self.waiting[job.priority][job]
-                job.priority = priority
-                self.waiting[priority][job] = None
-
     def share(self, job: Job[T], priority: Priority, deadline: float | None) -> Ticket[T] | None:
         """One more ticket; None when the job is over."""
         with self.changed:
             if job.over:
                 return None
-            self.promote(job, priority)
+            if job in self.waiting[job.priority] and priority < job.priority:
+                # It arrives anew: what waits at the better priority has waited for it longer.
+                self._make_room(priority)
+                del self.waiting[job.priority][job]
+                job.priority = priority
+                self.waiting[priority][job] = None
             ticket = Ticket(self, job, deadline, self._clock())
             job.tickets.append(ticket)
             return ticket

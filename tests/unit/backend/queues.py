@@ -54,6 +54,11 @@ def make() -> Iterator[Callable[..., ModelQueue]]:
         queue.close()
 
 
+def depth(queue: ModelQueue, priority: Priority) -> int:
+    """How many jobs of a priority wait."""
+    return queue.state().waiting[priority]
+
+
 def drain(queue: ModelQueue) -> None:
     """Until all that waits now is over."""
     queue.submit(lambda: None, BATCH).result()

@@ -18,6 +18,7 @@ from backend.errors import BadRequest, Busy, OutOfMemory
 from backend.images.image_store import ImageStore, TaskImage
 from backend.queue.scheduling import ModelQueue, Priority
 from tests.unit.backend.caching import WAIT, Encoder, Folder, eventually, soon
+from tests.unit.backend.queues import depth
 
 PACKED_BYTES = 20
 
@@ -131,10 +132,10 @@ def test_a_cancelled_job_leaves_nothing_at_the_model(house: House) -> None:
     gate = threading.Event()
     blocked = house.queue.submit(lambda: gate.wait(WAIT), Priority.CLICK, deadline=soon())
     job = house.jobs.submit("p1", house.images(1, 2, 3))
-    eventually(lambda: house.queue.depth(Priority.BATCH) == 2)
+    eventually(lambda: depth(house.queue, Priority.BATCH) == 2)
     assert house.jobs.cancel(job)
     assert house.ended(job).state == "cancelled"
-    assert house.queue.depth(Priority.BATCH) == 0
+    assert depth(house.queue, Priority.BATCH) == 0
     gate.set()
     blocked.result()
     assert house.encoder.batches == []
@@ -163,7 +164,7 @@ def test_a_click_goes_before_the_rest_of_a_job(house: House) -> None:
     house.encoder.hold()
     job = house.jobs.submit("p1", house.images(1, 2, 3))
     house.encoder.wait_until_begun()
-    eventually(lambda: house.queue.depth(Priority.BATCH) == 1)  # the next one is read already
+    eventually(lambda: depth(house.queue, Priority.BATCH) == 1)  # the next one is read already
     click = house.queue.submit(lambda: house.encoder.encoded.append(-1.0), Priority.CLICK, deadline=soon())
     house.encoder.gate.set()
     click.result()

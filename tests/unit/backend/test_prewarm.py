@@ -18,6 +18,7 @@ from backend.images.image_store import ImageStore, TaskImage
 from backend.queue.scheduling import ModelQueue, Priority
 from backend.segmenter import Embedding
 from tests.unit.backend.caching import WAIT, Encoder, Folder, eventually, soon
+from tests.unit.backend.queues import depth
 
 
 class House:
@@ -84,7 +85,7 @@ def test_a_click_waits_for_no_more_than_the_run_that_has_begun(house: House) -> 
         house.opened(ord(group) - ord("a"), [4], group)
     clicked = threading.Thread(target=house.click, args=(5,))
     clicked.start()
-    eventually(lambda: house.queue.depth(Priority.CLICK) == 1)
+    eventually(lambda: depth(house.queue, Priority.CLICK) == 1)
     house.encoder.gate.set()
     clicked.join(WAIT)
     house.idle()
@@ -137,10 +138,10 @@ def test_a_neighbour_gives_way_to_an_opened_image_and_comes_next_if_it_is_anothe
     info = house.store.describe(house.folder.file("0.png"))
     house.disk.write(house.embeddings.key(info), house.encoder.pack(Embedding((8, 6), (0.0,))))
     house.opened(0, [1, 2])
-    eventually(lambda: house.queue.depth(Priority.BATCH) == 1)
+    eventually(lambda: depth(house.queue, Priority.BATCH) == 1)
     house.opened(3, [], annotator)
-    eventually(lambda: house.queue.depth(Priority.OPEN) == 1)
-    assert house.queue.depth(Priority.BATCH) == 0
+    eventually(lambda: depth(house.queue, Priority.OPEN) == 1)
+    assert depth(house.queue, Priority.BATCH) == 0
     house.encoder.gate.set()
     blocked.join(WAIT)
     house.idle()

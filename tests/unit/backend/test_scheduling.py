@@ -166,7 +166,7 @@ def test_ticket_keeps_nothing_that_the_work_used(make: Callable[..., ModelQueue]
 
 
 ACTIONS = st.tuples(
-    st.sampled_from(["submit", "submit", "cancel", "promote", "share"]),
+    st.sampled_from(["submit", "submit", "cancel", "share"]),
     st.sampled_from(list(Priority)),
     st.integers(0, 30),
 )
@@ -196,9 +196,7 @@ def test_any_history_runs_as_a_plain_list_would(actions: list[tuple[str, Priorit
             if other is not None:
                 tickets.append((job, other))
                 holders[job] += 1
-        elif action == "promote":
-            ticket.promote(priority)
-        if action in ("promote", "share") and job in expected and priority < expected[job][0]:
+        if action == "share" and job in expected and priority < expected[job][0]:
             expected[job] = (priority, arrival)
     queue.start()
     drain(queue)
@@ -216,32 +214,29 @@ def test_thousands_of_jobs_from_many_threads(make: Callable[..., ModelQueue]) ->
     queue = make(limits={CLICK: 10_000, OPEN: 50, BATCH: 10_000})
     ran: list[tuple[int, int]] = []  # appended to by the model's thread alone
 
-    def annotator(number: int) -> tuple[list[tuple[tuple[int, int], Ticket[Any]]], set[Any], set[Any], list[Any]]:
+    def annotator(number: int) -> tuple[list[tuple[tuple[int, int], Ticket[Any]]], set[Any], list[Any]]:
         chance = random.Random(number)
         mine: list[tuple[tuple[int, int], Ticket[Any]]] = []
-        shared, promoted, cancelled = set(), set(), []
+        shared, cancelled = set(), []
         for step in range(each):
             job = (number, step)
             priority = chance.choice(list(Priority))
             deadline = time.monotonic() + chance.random() / 100 if chance.random() < 0.2 else None
             mine.append((job, queue.submit(lambda job=job: ran.append(job) or job, priority, deadline=deadline)))
             other, ticket = chance.choice(mine[-20:])
-            match chance.randrange(6):
+            match chance.randrange(5):
                 case 0:
                     if ticket.cancel() and ticket.job.started is None:
                         cancelled.append(other)
                 case 1:
-                    ticket.promote(CLICK)
-                    promoted.add(other)
-                case 2:
                     one = ticket.share(chance.choice(list(Priority)))
                     shared.add(other)
                     if one is not None:
                         mine.append((other, one))
-                case 3:
+                case 2:
                     with contextlib.suppress(*ENDS):
                         assert ticket.result() == other
-        return mine, shared, promoted, cancelled
+        return mine, shared, cancelled
 
     with ThreadPoolExecutor(threads) as pool:
         done = list(pool.map(annotator, range(threads)))
@@ -249,7 +244,7 @@ def test_thousands_of_jobs_from_many_threads(make: Callable[..., ModelQueue]) ->
 
     assert len(ran) == len(set(ran))
     order = {job: place for place, job in enumerate(ran)}
-    for mine, shared, promoted, cancelled in done:
+    for mine, shared, cancelled in done:
         for job, ticket in mine:
             assert ticket.done
             error = ticket.outcome.exception()
@@ -261,7 +256,7 @@ def test_thousands_of_jobs_from_many_threads(make: Callable[..., ModelQueue]) ->
             places = [
                 order[job]
                 for job, ticket in mine
-                if ticket.job.priority is priority and job in order and job not in promoted and job not in shared
+                if ticket.job.priority is priority and job in order and job not in shared
             ]
             assert places == sorted(places)
     assert queue.state().waiting == dict.fromkeys(Priority, 0)

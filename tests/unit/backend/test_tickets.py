@@ -12,7 +12,7 @@ import pytest
 
 from backend.errors import Busy, DeadlinePassed, ImageError, Superseded
 from backend.queue.scheduling import ModelQueue, Priority
-from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, Clock, Gate, drain, make
+from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, Clock, Gate, depth, drain, make
 
 __all__ = ["make"]  # a fixture
 
@@ -26,7 +26,7 @@ def test_order_is_priority_then_arrival(make: Callable[..., ModelQueue]) -> None
     gate = Gate(queue)
     for name, priority in (("b1", BATCH), ("o1", OPEN), ("c1", CLICK), ("b2", BATCH), ("c2", CLICK), ("o2", OPEN)):
         queue.submit(lambda name=name: ran.append(name), priority)
-    assert [queue.depth(priority) for priority in Priority] == [2, 2, 2]
+    assert [depth(queue, priority) for priority in Priority] == [2, 2, 2]
     gate.open()
     drain(queue)
     assert ran == ["c1", "c2", "o1", "o2", "b1", "b2"]
@@ -38,13 +38,13 @@ def test_promoted_job_goes_behind_those_that_wait_there(make: Callable[..., Mode
     opened = queue.submit(lambda: ran.append("opened"), OPEN)
     queue.submit(lambda: ran.append("other"), OPEN)
     queue.submit(lambda: ran.append("click"), CLICK)
-    opened.promote(CLICK)
-    opened.promote(BATCH)
+    opened.share(CLICK)
+    opened.share(BATCH)
     queue.submit(lambda: ran.append("later"), CLICK)
-    gate.ticket.promote(CLICK)
+    gate.ticket.share(CLICK)
     gate.open()
     drain(queue)
-    opened.promote(CLICK)
+    opened.share(CLICK)
     assert ran == ["click", "opened", "later", "other"]
 
 
@@ -58,7 +58,7 @@ def test_cancelled_job_never_runs_and_wakes_its_waiter(make: Callable[..., Model
         with pytest.raises(Superseded, match=r"^a newer click replaced this one$"):
             waiter.result(PATIENCE)
     assert not ticket.cancel()
-    assert queue.depth(CLICK) == 0
+    assert depth(queue, CLICK) == 0
     gate.open()
     drain(queue)
     assert ran == []
@@ -84,7 +84,7 @@ def test_shared_job_runs_once_while_anybody_waits(make: Callable[..., ModelQueue
     first = queue.submit(lambda: ran.append(1) or len(ran), BATCH)
     second = first.share(CLICK)
     assert second is not None
-    assert (queue.depth(BATCH), queue.depth(CLICK)) == (0, 1)
+    assert (depth(queue, BATCH), depth(queue, CLICK)) == (0, 1)
     first.cancel()
     gate.open()
     assert second.result() == 1
@@ -141,7 +141,7 @@ def test_waiter_that_goes_takes_its_waiting_job_along(make: Callable[..., ModelQ
     ticket = queue.submit(lambda: ran.append(1), CLICK, deadline=time.monotonic() + 0.02)
     with pytest.raises(DeadlinePassed):
         ticket.result()
-    assert queue.depth(CLICK) == 0
+    assert depth(queue, CLICK) == 0
     gate.open()
     drain(queue)
     assert ran == []
@@ -180,11 +180,9 @@ def test_clicks_and_batches_beyond_the_limit_are_refused(make: Callable[..., Mod
         queue.submit(lambda: None, BATCH)
     opened = queue.submit(lambda: 7, OPEN)
     with pytest.raises(Busy):
-        opened.promote(CLICK)
-    with pytest.raises(Busy):
         opened.share(CLICK)
     clicks[0].cancel()
-    opened.promote(CLICK)
+    opened.share(CLICK)
     gate.open()
     assert opened.result() == 7
 
@@ -193,7 +191,7 @@ def test_of_opened_tasks_the_oldest_gives_way(make: Callable[..., ModelQueue]) -
     queue, ran = make(limits={CLICK: 1, OPEN: 2, BATCH: 1}), []
     gate = Gate(queue)
     tickets = [queue.submit(lambda name=name: ran.append(name), OPEN) for name in range(4)]
-    assert queue.depth(OPEN) == 2
+    assert depth(queue, OPEN) == 2
     with pytest.raises(Busy, match=r"^more than 2 opened tasks wait for the model: the oldest gave way$"):
         tickets[0].result()
     assert tickets[1].share(CLICK) is None

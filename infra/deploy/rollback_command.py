@@ -56,7 +56,7 @@ def list_releases(choice: Choice, options: RunOptions) -> Outcome:
     """List the releases of each host, the newest first."""
 
     def work(deployment: Deployment, report: Report) -> None:
-        found = deployment.releases.look()
+        found = deployment.releases.read()
         report.facts["releases"] = [_release(found, number) for number in range(len(found.releases))][::-1]
 
     def lines(result: HostResult) -> list[str]:

@@ -131,7 +131,9 @@ def test_a_host_that_cannot_be_asked_does_not_hide_the_others(choice: Choice) ->
 
 def test_releases_are_listed_newest_first_with_the_current_one_marked(choice: Choice) -> None:
     first, second, third = released(choice, "gpu01", "passed", "failed", "pending")
-    Releases(LabHost(), base(choice, "gpu01")).activate(Releases(LabHost(), base(choice, "gpu01")).list()[0].id)
+    Releases(LabHost(), base(choice, "gpu01")).activate(
+        Releases(LabHost(), base(choice, "gpu01")).read().releases[0].id
+    )
     outcome = list_releases(choice, options("releases"))
     assert outcome.text == "\n".join(
         [
@@ -198,7 +200,7 @@ def test_a_rollback_asks_does_and_leaves_a_line_in_the_log(choice: Choice, monke
         held.append(info.owner.command if info is not None and info.owner is not None else "nobody")
         with report.stage("rollback"):
             report.ok("x", [f"go to {wanted}"])
-        return deployment.releases.list()[0]
+        return deployment.releases.read().releases[0]
 
     for name in ("gpu01", "gpu02"):
         released(choice, name, "passed", "passed")
@@ -214,7 +216,7 @@ def test_a_rollback_asks_does_and_leaves_a_line_in_the_log(choice: Choice, monke
     ]
     (event,) = AuditLog(LabHost(), base(choice, "gpu01"), quiet()).entries(5)
     assert (event.result, event.command, event.changes) == ("ok", "./inv rollback", 1)
-    assert event.release == str(Releases(LabHost(), base(choice, "gpu01")).list()[0].id)
+    assert event.release == str(Releases(LabHost(), base(choice, "gpu01")).read().releases[0].id)
     assert "lock" not in entries(LabHost(), base(choice, "gpu01"))
 
 

@@ -61,10 +61,10 @@ class Bench:
         return str(made.id)
 
     def gates(self) -> list[str]:
-        return [one.gate for one in self.releases.list()]
+        return [one.gate for one in self.releases.read().releases]
 
     def current(self) -> str:
-        return str(self.releases.look().current_id)
+        return str(self.releases.read().current_id)
 
     def _serve(self, _deployment: Deployment, releases: Releases, target: Release, _report: Report) -> None:
         self.serves.append(str(target.id))

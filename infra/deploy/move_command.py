@@ -19,7 +19,7 @@ from infra.database.here import check_stack
 from infra.database.move import Moved
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import site_of_release
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import base_folder, own_images
@@ -62,7 +62,7 @@ def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_targe
                 report.facts["moved"] = told(moved)
 
     results = on_each(hosts, reports_for(hosts), work, parallel=1, fail_fast=True, barrier=True)
-    lines = [named_error(one) if one.error else f"{one.host}: {one.report.facts['moved']}" for one in results]
+    lines = [failed_line(one) if one.error else f"{one.host}: {one.report.facts['moved']}" for one in results]
     return Outcome(results, "\n".join([*lines, recap(results)]), exit_code_of(results))
 
 

@@ -90,7 +90,7 @@ class Access:
                 raise LabelStudioError(
                     "there is no personal access token yet; `./inv up` makes one and writes it to .env"
                 )
-            from labelstudio.client import Client  # imports the SDK: seconds
+            from labelstudio.client import Client
 
             self._client = Client(self.base_url, self._api_key, self.transport)
         return self._client

@@ -1,28 +1,28 @@
-"""Label Studio's API as labelrig uses it: the official SDK, and plain HTTP for what the SDK cannot do.
+"""Label Studio's API as labelrig uses it: reads over plain HTTP, writes of storages and ML backends with the SDK.
 
-Importing this module imports the SDK, which takes seconds: import it where a connection is made, not at start.
+Importing the SDK costs seconds of CPU (pandas, jsf, faker), so only a method that writes with it does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from label_studio_sdk import LabelStudio
-from label_studio_sdk.core.api_error import ApiError
-from label_studio_sdk.core.parse_error import ParsingError
-from label_studio_sdk.types.local_files_import_storage import LocalFilesImportStorage
-from label_studio_sdk.types.ml_backend import MlBackend
 
 from core.errors import LabelStudioError
 from labelstudio.answers import reaching, refusal
 from labelstudio.models import Backend, ClickAnswer, Project, Storage, TaskRef
 from labelstudio.session import http_client
 from labelstudio.token_auth import TokenAuth
+
+if TYPE_CHECKING:
+    from label_studio_sdk import LabelStudio
 
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
@@ -35,37 +35,27 @@ SIGNED_BY_US = "signed-by-us"
 TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
 
-def connect(base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> LabelStudio:
-    """The official SDK's client, with a time-out, without proxies, and without its silent retries.
-
-    A retried POST would make a second project or backend: Label Studio keeps rows of requests that it answers
-    with an error.
-    """
-    return _sdk_on(base_url, _signed(base_url, api_key, transport))
-
-
-def _signed(base_url: str, api_key: str, transport: httpx.BaseTransport | None) -> httpx.Client:
-    http = http_client(base_url, transport)
-    http.timeout = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
-    http.auth = TokenAuth(base_url, api_key)
-    return http
-
-
-def _sdk_on(base_url: str, http: httpx.Client) -> LabelStudio:
-    # Our client signs the requests: the SDK's own exchange of personal tokens calls a deprecated pydantic method, and
-    # its 401 comes without a way to tell which token was refused.
-    return LabelStudio(  # type: ignore[no-untyped-call]  # the SDK's own subclass is not annotated
-        base_url=base_url, api_key=SIGNED_BY_US, httpx_client=http, timeout=TIMEOUT, max_retries=0
-    )
-
-
 class Client:
     """One Label Studio. Every method raises LabelStudioError when it cannot do what its name says."""
 
     def __init__(self, base_url: str, api_key: str, transport: httpx.BaseTransport | None = None) -> None:
         self.base_url = base_url
-        self._http = _signed(base_url, api_key, transport)
-        self.sdk = _sdk_on(base_url, self._http)
+        self._http = http_client(base_url, transport)
+        self._http.timeout = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
+        self._http.auth = TokenAuth(base_url, api_key)
+
+    @functools.cached_property
+    def sdk(self) -> LabelStudio:
+        """The official SDK's client, imported at the first use: with a time-out, without proxies, and without its
+        silent retries. A retried POST would make a second project or backend: Label Studio keeps rows of requests
+        that it answers with an error."""
+        from label_studio_sdk import LabelStudio
+
+        # Our client signs the requests: the SDK's own exchange of personal tokens calls a deprecated pydantic method,
+        # and its 401 comes without a way to tell which token was refused.
+        return LabelStudio(  # type: ignore[no-untyped-call]  # the SDK's own subclass is not annotated
+            base_url=self.base_url, api_key=SIGNED_BY_US, httpx_client=self._http, timeout=TIMEOUT, max_retries=0
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -83,17 +73,17 @@ class Client:
 
     def project(self, project_id: int) -> Project:
         """One project."""
-        with self._doing(f"read project {project_id}"):
-            one = self.sdk.projects.get(project_id)
+        one = self._object(f"read project {project_id}", f"/api/projects/{project_id}/")
+        created = one.get("created_at")
         return Project(
             id=project_id,
-            title=one.title or "",
-            description=one.description or "",
-            label_config=one.label_config or "",
-            show_collab_predictions=bool(one.show_collab_predictions),
-            task_count=int(one.task_number or 0),
-            sampling=str(one.sampling or ""),
-            key=f"{project_id}.{int(one.created_at.timestamp())}" if one.created_at else str(project_id),
+            title=one.get("title") or "",
+            description=one.get("description") or "",
+            label_config=one.get("label_config") or "",
+            show_collab_predictions=bool(one.get("show_collab_predictions")),
+            task_count=int(one.get("task_number") or 0),
+            sampling=str(one.get("sampling") or ""),
+            key=f"{project_id}.{int(datetime.fromisoformat(created).timestamp())}" if created else str(project_id),
         )
 
     def create_project(self, title: str, description: str, label_config: str, sampling: str = "") -> int:
@@ -139,14 +129,8 @@ class Client:
 
     def storages(self, project_id: int) -> list[Storage]:
         """The project's local-files storages, oldest first. Label Studio checks stuck syncs on the way."""
-        with self._doing("list the storages"):
-            found = self.sdk.import_storage.local.list(project=project_id)
-        return sorted((_storage(one) for one in found), key=lambda one: one.id)
-
-    def storage(self, storage_id: int) -> Storage:
-        """One storage."""
-        with self._doing(f"read storage {storage_id}"):
-            return _storage(self.sdk.import_storage.local.get(storage_id))
+        rows = self._objects("list the storages", "/api/storages/localfiles/", project_id)
+        return sorted((_storage(one) for one in rows), key=lambda one: one.id)
 
     def create_storage(self, project_id: int, wanted: Storage) -> int:
         """Connect a folder to a project; return the storage's id (`wanted.id` is not looked at)."""
@@ -220,13 +204,11 @@ class Client:
 
     def delete_task(self, task_id: int) -> None:
         """Delete a task and everything in it."""
-        with self._doing(f"delete task {task_id}"):
-            self.sdk.tasks.delete(str(task_id))
+        self._request(f"delete task {task_id}", "DELETE", f"/api/tasks/{task_id}/")
 
     def backends(self, project_id: int) -> list[Backend]:
         """The project's ML backends in Label Studio's order, each asked for its health on the way."""
-        with self._doing("list the ML backends"):
-            return [_backend(one) for one in self.sdk.ml.list(project=project_id)]
+        return [_backend(one) for one in self._objects("list the ML backends", "/api/ml/", project_id)]
 
     def add_backend(
         self,
@@ -343,14 +325,29 @@ class Client:
                 return
             page, seen = page + 1, seen + len(rows)
 
+    def _object(self, doing: str, path: str) -> dict[str, Any]:
+        body = self.call(doing, "GET", path)
+        if not isinstance(body, dict):
+            raise refusal(self.base_url, doing, httpx.codes.OK, body)
+        return body
+
+    def _objects(self, doing: str, path: str, project_id: int) -> list[dict[str, Any]]:
+        """The rows of a list that Label Studio does not page."""
+        body = self.call(doing, "GET", path, params={"project": project_id})
+        if not isinstance(body, list) or not all(isinstance(one, dict) for one in body):
+            raise refusal(self.base_url, doing, httpx.codes.OK, body)
+        return body
+
     @contextlib.contextmanager
     def _doing(self, doing: str) -> Iterator[None]:
+        """Around a call of the SDK."""
+        from label_studio_sdk.core.api_error import ApiError
+        from label_studio_sdk.core.parse_error import ParsingError
+
         try:
             with reaching(self.base_url, doing):
                 yield
-        except ApiError as error:
-            raise refusal(self.base_url, doing, error.status_code, error.body) from None
-        except ParsingError as error:
+        except (ApiError, ParsingError) as error:
             raise refusal(self.base_url, doing, error.status_code, error.body) from None
 
 
@@ -360,27 +357,27 @@ def _id_of(given: int | None) -> int:
     return int(given)
 
 
-def _storage(one: LocalFilesImportStorage) -> Storage:
+def _storage(one: Mapping[str, Any]) -> Storage:
     return Storage(
-        id=_id_of(one.id),
-        title=one.title or "",
-        path=one.path or "",
-        regex_filter=one.regex_filter or "",
-        use_blob_urls=bool(one.use_blob_urls),
-        recursive_scan=bool(one.recursive_scan),
-        status=str(one.status or ""),
-        traceback=one.traceback or "",
+        id=_id_of(one.get("id")),
+        title=one.get("title") or "",
+        path=one.get("path") or "",
+        regex_filter=one.get("regex_filter") or "",
+        use_blob_urls=bool(one.get("use_blob_urls")),
+        recursive_scan=bool(one.get("recursive_scan")),
+        status=str(one.get("status") or ""),
+        traceback=one.get("traceback") or "",
     )
 
 
-def _backend(one: MlBackend) -> Backend:
+def _backend(one: Mapping[str, Any]) -> Backend:
     return Backend(
-        id=_id_of(one.id),
-        url=one.url,
-        title=one.title or "",
-        is_interactive=bool(one.is_interactive),
-        state=str(one.state or ""),
-        error=one.error_message or "",
-        model_version=one.model_version or "",
-        options=one.extra_params,
+        id=_id_of(one.get("id")),
+        url=str(one.get("url") or ""),
+        title=one.get("title") or "",
+        is_interactive=bool(one.get("is_interactive")),
+        state=str(one.get("state") or ""),
+        error=one.get("error_message") or "",
+        model_version=one.get("model_version") or "",
+        options=one.get("extra_params"),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -86,9 +85,6 @@ def doctor(
         truth: the folder here with the truth of the demo images, None for a person's own.
         on_check: gets each check when it is done.
     """
-    # Label Studio's SDK takes seconds to import, which are on no link's time.
-    report.progress("getting ready")
-    importlib.import_module("labelstudio.client")
     look = Inspection(site, spec, report, truth)
     try:
         return walk(CHAIN, look, report, on_check)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import CannotKnow, LabelrigError, SudoRefused
 from core.operation import Operation, Runner
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
-from hosts.ssh import SshHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import missing_secrets
 from infra.database.state import database_state
@@ -52,6 +52,9 @@ from labelstudio.config import ProjectSpec, load_project
 LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
 UNDECIDED = "(decided when it is deployed)"
 BASE_MODE, OPEN_MODE = 0o750, 0o755
+
+if TYPE_CHECKING:
+    from hosts.ssh import SshHost
 
 
 @dataclass

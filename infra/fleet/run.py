@@ -7,16 +7,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from core.errors import LabelrigError
 from core.report import Report
-from hosts.ssh import SshHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import Settings
 from infra.fleet.commit import Commit
 from infra.fleet.target import connect_to
 from infra.releases.audit import AuditEvent
 from infra.releases.lock_owner import Owner, this_run
+
+if TYPE_CHECKING:
+    from hosts.ssh import SshHost
 
 
 @dataclass(frozen=True)

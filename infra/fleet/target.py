@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from hosts.ssh import SshHost
-from hosts.ssh_connect import SshTarget
 from infra.config.host_settings import HostSettings
 from infra.config.settings import Settings
 from infra.stack.site import SECRETS_FILE, Site, read_secrets, with_secrets
+
+if TYPE_CHECKING:
+    from hosts.ssh import SshHost
 
 BACKEND_PREFIX = "BACKEND_"
 
@@ -44,6 +46,10 @@ def connect_to(
         run_id: the mark by which this run's commands can be found on the host.
         notice: gets what a person must not miss, a new host key.
     """
+    # paramiko and fabric: a machine that is not behind SSH does without.
+    from hosts.ssh import SshHost
+    from hosts.ssh_connect import SshTarget
+
     target = SshTarget(
         name=host_settings.name,
         address=host_settings.address,

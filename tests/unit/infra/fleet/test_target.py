@@ -16,7 +16,6 @@ from hosts.ssh_connect import SshTarget
 from infra.config.backend import backend_environment
 from infra.config.host_settings import HostSettings, setting_fields
 from infra.config.settings import Settings
-from infra.fleet import target
 from infra.fleet.target import base_folder, connect_to, demo_folder, own_images, settings_of, site_of
 from tests.unit.infra.deploy_bench import LabHost, host_settings
 
@@ -67,7 +66,7 @@ def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, settings: Set
         made.append(where)
         return LabHost()
 
-    monkeypatch.setattr(target, "SshHost", keep)
+    monkeypatch.setattr("hosts.ssh.SshHost", keep)
     connect_to(one, settings, "run-1", print, **options)
     return made[0]
 

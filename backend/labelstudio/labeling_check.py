@@ -7,13 +7,12 @@ from backend.labelstudio.labeling_config import (
     LABELLED_PROMPTS,
     OUTPUT_KINDS,
     SPLIT_PROMPTS,
-    VARIABLE,
-    ControlTag,
-    ImageTag,
-    LabelingConfig,
+    output_for,
     shown,
 )
 from backend.labelstudio.options import OutputKind
+from labeling.config import ControlTag, LabelingConfig
+from labeling.images import ImageTag
 
 
 def check(config: LabelingConfig, prefer: OutputKind | None = None) -> None:
@@ -65,11 +64,10 @@ def _check_image(image: ImageTag) -> None:
             f"the <Image> named {image.name!r} has no value: write where a task holds the image's URL, "
             'for example value="$image"'
         )
-    if not VARIABLE.search(image.value) and "/" not in image.value:
-        attribute = "valueList" if image.is_list else "value"
+    if not image.fields and "/" not in image.value:
         raise LabelingConfigError(
-            f"the <Image> named {image.name!r} has {attribute}={image.value[:100]!r}, which names no field of a task: "
-            f'write {attribute}="${image.value[:100].lstrip("$") or "image"}"'
+            f"the <Image> named {image.name!r} has {image.attribute}={image.value[:100]!r}, which names no field of a "
+            f'task: write {image.attribute}="${image.value[:100].lstrip("$") or "image"}"'
         )
 
 
@@ -81,6 +79,6 @@ def _check_output(config: LabelingConfig, image_name: str, prompt: ControlTag) -
         )
     palettes = [prompt] if prompt.kind in LABELLED_PROMPTS else list(config.of_kind("labels", image_name))
     if not palettes:  # nothing to label with: the prompts come without a label
-        config.output_for(image_name, None, prompt.kind)
-    for label in sorted({label for palette in palettes for label in palette.labels or ()}):
-        config.output_for(image_name, label, prompt.kind)
+        output_for(config, image_name, None, prompt.kind)
+    for label in sorted({label for palette in palettes if not palette.is_dynamic for label in palette.names}):
+        output_for(config, image_name, label, prompt.kind)

@@ -13,7 +13,7 @@ from backend.embedding.memory import BoxMemory
 from backend.errors import BadRequest, ImageError
 from backend.images.image_store import ImageStore
 from backend.labelstudio.cleanup import clean
-from backend.labelstudio.labeling_config import Output, image_url, parse_cached
+from backend.labelstudio.labeling_config import Output, image_named, image_url, output_for, parse_cached
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
 from backend.labelstudio.prompts import Click, read_click, to_pixels
 from backend.labelstudio.protocol import ContextRegion, Prediction, PredictRequest, RegionResult, Task
@@ -136,9 +136,9 @@ class ClickAnswerer:
         """The answer, and the ids of its regions; None where nothing was asked of the model."""
         options = self._options.of(request.project)
         config = parse_cached(request.label_config)
-        output = config.output_for(click.to_name, click.label, click.kind, options.output)
+        output = output_for(config, click.to_name, click.label, click.kind, options.output)
         with stages("fetch"):
-            url = image_url(task.data, config.image(click.to_name), click.item_index)
+            url = image_url(task.data, image_named(config, click.to_name), click.item_index)
             file = self._sources.open(url, task.id, deadline)
         with stages("read"):
             info = self._images.describe(file, deadline)

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.errors import LabelingConfigError
-from backend.labelstudio.labeling_config import LabelingConfig, image_url, parse_cached
+from backend.labelstudio.labeling_config import image_named, image_url, parse_cached
 from backend.labelstudio.protocol import (
     Context,
     ContextRegion,
@@ -28,6 +28,7 @@ from backend.serving.model import Model
 from backend.serving.service import Service
 from backend.stages import Stages
 from backend.web.web import bad_request, read_body
+from labeling.config import LabelingConfig
 
 MAX_BOXES = 2000
 AT_ONCE = 4
@@ -85,7 +86,7 @@ def _masks(service: Service, model: Model, asked: BoxesRequest, deadline: float)
     config = parse_cached(asked.label_config)
     to_name = asked.to_name or _first_image(config)
     task = Task(id=asked.task, data=asked.data)
-    size_wh = service.answerer.shown_size(task, image_url(task.data, config.image(to_name), None), deadline)
+    size_wh = service.answerer.shown_size(task, image_url(task.data, image_named(config, to_name), None), deadline)
     found, scores = [], []
     for box in asked.boxes:
         request = PredictRequest(

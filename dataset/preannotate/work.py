@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelStudioError, SettingsError
 from core.report import Report
-from core.text import some
-from dataset.preannotate.boxes import Box
+from dataset.preannotate.boxes import Box, some
 from hosts.base import Exec
 from infra.roles.project.ask_backend import ASK_BACKEND, ask_backend_json
 from labelstudio.asking import STOPPED

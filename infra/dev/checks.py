@@ -16,7 +16,7 @@ from hosts.local import LocalHost
 from infra.dev.test_needs import install_test_needs
 from infra.roles.docker.role import docker_role
 
-WINGS = ("commands", "core", "hosts", "labelstudio", "infra", "dataset", "backend", "demo", "tools")
+WINGS = ("commands", "core", "hosts", "labelstudio", "infra", "dataset", "backend", "labeling", "demo", "tools")
 SOURCES = ("tasks.py", *WINGS, "tests")
 TYPED = ("tasks.py", *WINGS)
 PIP = (

@@ -72,7 +72,7 @@ except OSError as error:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Reach:
     """How far the way to another container leads.
 
     Attributes:
@@ -112,7 +112,7 @@ class FileSeen:
     size: int = 0
 
 
-def probe(run: Exec, name: str, port: int, path: str) -> Probe:
+def reach(run: Exec, name: str, port: int, path: str) -> Reach:
     """Go from one container to another, as its programs would: name, TCP, HTTP.
 
     Raises:
@@ -120,7 +120,7 @@ def probe(run: Exec, name: str, port: int, path: str) -> Probe:
     """
     answer = ask(run, REACH, name, str(port), path)
     status = answer.get("status")
-    return Probe(str(answer["step"]), str(answer["said"]), None if status is None else int(status))
+    return Reach(str(answer["step"]), str(answer["said"]), None if status is None else int(status))
 
 
 def first_image(run: Exec, folder: str, pattern: str) -> FileSeen:

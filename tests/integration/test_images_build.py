@@ -34,7 +34,7 @@ from infra.roles.images.debootstrap import BaseBuilder
 from infra.roles.images.registry import present
 from infra.roles.images.remove import remove_images
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import IMAGES, OfficialImages
+from infra.roles.images.tags import BACKEND, IMAGES, OfficialImages
 
 pytestmark = pytest.mark.docker
 DIRECT = dict(os.environ)  # before a test names the lab's proxy
@@ -147,8 +147,9 @@ def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(REPOSITORY / IMAGES, tree / IMAGES)
     shutil.copyfile(REPOSITORY / "pyproject.toml", tree / "pyproject.toml")
     shutil.copytree(REPOSITORY / "companion", tree / "companion")
-    (tree / "backend").mkdir()
-    (tree / "backend" / "__init__.py").touch()
+    for name in BACKEND:
+        (tree / name).mkdir()
+        (tree / name / "__init__.py").touch()
     (tree / "backend" / "__main__.py").write_text(f"print('backend of {uuid4().hex}')\n")
     requirements = {
         "label-studio.in": "label-studio==1.23.2\n",

@@ -24,6 +24,7 @@ SERVICES = (LABEL_STUDIO, SAM2)  # of every stack; a database server is wanted b
 POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
 IMAGES = Path("infra/roles/images/dockerfiles")
 BUILD_FILE = IMAGES / "build.yaml"
+BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
 COMPANION = Path("companion")  # our script in Label Studio's pages
 FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres"}
 SCRIPTS = {
@@ -88,8 +89,8 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
     files |= {f"build/{name}": repository / IMAGES / name for name in SCRIPTS[service]}
     files |= {f"requirements/{name}": repository / "requirements" / name for name in REQUIREMENTS[service]}
     if service == SAM2:
-        backend = repository / "backend"
-        files |= {path.relative_to(repository).as_posix(): path for path in _tree(backend)}
+        sources = (path for name in BACKEND for path in _tree(repository / name))
+        files |= {path.relative_to(repository).as_posix(): path for path in sources}
     if service == LABEL_STUDIO:  # apart from `build`: a change of the script shall not install everything again
         modules = {path for path in _tree(repository / COMPANION) if path.suffix == ".js"}
         modules.add(repository / COMPANION / "main.js")  # named as missing where all are

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo.images import draw_demo_images
+from infra.roles.images.tags import BACKEND
 from tests.unit.backend.fakes import V1, V2, click, region
 
 REPOSITORY = Path(__file__).parents[3]
@@ -65,8 +66,10 @@ class Backend:
 
 @contextmanager
 def running(folder: Path, **environment: str) -> Iterator[Backend]:
-    """`python -m backend` in a folder that holds a copy of backend/ and nothing else of the repository."""
-    shutil.copytree(REPOSITORY / "backend", folder / "alone" / "backend", dirs_exist_ok=True)
+    """`python -m backend` in a folder that holds what the image holds, and nothing else of the repository."""
+    for name in BACKEND:
+        if (REPOSITORY / name).is_dir():
+            shutil.copytree(REPOSITORY / name, folder / "alone" / name, dirs_exist_ok=True)
     process = subprocess.Popen(
         (sys.executable, "-m", "backend"),
         cwd=folder / "alone",

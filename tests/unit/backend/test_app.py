@@ -258,7 +258,7 @@ BAD_REQUESTS: list[tuple[str, str, str | bytes | dict[str, object], int, str]] =
     ("POST", "/predict", b"{", 400, "the request does not follow Label Studio's format: body: Invalid JSON"),
     ("POST", "/predict", {"params": {}}, 400, "the request does not follow Label Studio's format: tasks: Field"),
     ("POST", "/setup", b"[]", 400, "the request does not follow Label Studio's format: body: Input should be"),
-    ("POST", "/setup", {"schema": "<View>"}, 400, "the labeling configuration is not well-formed XML: "),
+    ("POST", "/setup", {"schema": "<View>"}, 400, "the labeling configuration, line 1: not well-formed XML: "),
     (
         "POST", "/predict", {**click(region("keypointlabels", 1, 1)), "tasks": []}, 400,
         "a click belongs to one task, but the request holds 0",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from backend.geometry import masks
 from backend.labelstudio.labeling_check import check
-from backend.labelstudio.labeling_config import parse
+from backend.labelstudio.labeling_config import output_for, parse
 from backend.labelstudio.options import ProjectOptions, read_options
 from backend.labelstudio.prompts import Click, read_click
 from backend.labelstudio.protocol import ContextRegion, RegionResult
@@ -37,7 +37,7 @@ def click_of(*entries: dict[str, Any]) -> Click:
 
 
 def answered(xml: str, click: Click, mask: NDArray[np.bool_], **options: Any) -> list[RegionResult]:
-    output = parse(xml).output_for(click.to_name, click.label, click.kind)
+    output = output_for(parse(xml), click.to_name, click.label, click.kind)
     return to_results(mask, 0.5, click, output, ProjectOptions(**options))
 
 
@@ -47,7 +47,7 @@ def test_golden_reply(reply: dict[str, Any]) -> None:
     config, options = parse(reply["label_config"]), read_options(reply["extra_params"])
     check(config, options.output)
     click = click_of(*reply["context"])
-    output = config.output_for(click.to_name, click.label, click.kind, options.output)
+    output = output_for(config, click.to_name, click.label, click.kind, options.output)
 
     results = to_results(drawn(reply["mask"]), 0.875, click, output, options)
 

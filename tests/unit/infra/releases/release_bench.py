@@ -19,6 +19,7 @@ FACTS = ReleaseFacts(
     model="demo",
     database="sqlite",
     folders=("/NAS/A",),
+    settings_digest="abc",
 )
 
 

@@ -27,7 +27,7 @@ def test_a_click_is_what_the_backend_reads() -> None:
     assert (regions[0].value.x, regions[0].value.y, regions[0].value.label) == (25.0, 75.0, LABEL)
     assert (regions[0].original_width, regions[0].original_height) == PICTURE.size_wh
     assert asked.tasks[0].data == {"image": PICTURE.url} == {"image": "/data/local-files/?d=bench/00017.jpg"}
-    output = labeling_config.parse(asked.label_config).output_for("image", LABEL, "keypoint")
+    output = labeling_config.output_for(labeling_config.parse(asked.label_config), "image", LABEL, "keypoint")
     assert output is not None
 
 

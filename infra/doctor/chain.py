@@ -14,7 +14,15 @@ from core.report import Report
 from infra.doctor.backend_checks import check_backend, check_click, check_interactive
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, skipped
 from infra.doctor.gpu_checks import check_gpu
-from infra.doctor.host_checks import broken_ssh, check_clock, check_disk, check_engine, check_files, check_ssh
+from infra.doctor.host_checks import (
+    broken_ssh,
+    check_clock,
+    check_disk,
+    check_engine,
+    check_files,
+    check_memory,
+    check_ssh,
+)
 from infra.doctor.inspection import Inspection
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
 from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost, check_sam2_to_ls
@@ -55,6 +63,7 @@ CHAIN = (
     Link("files", "the rendered files are whole", check_files, ("ssh",)),
     Link("containers", "the containers are healthy", check_containers, ("engine",)),
     Link("disk", "there is room on the disk", check_disk, ("engine",)),
+    Link("memory", "there is memory left", check_memory, ("ssh",)),
     Link("ls-to-sam2", "Label Studio reaches the backend", check_ls_to_sam2, ("files",), (LS, SAM2)),
     Link("sam2-to-ls", "the backend reaches Label Studio", check_sam2_to_ls, ("files",), (SAM2, LS)),
     Link("no-localhost", "nothing points to localhost", check_no_localhost, ("engine",), (LS,)),

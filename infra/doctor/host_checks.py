@@ -1,4 +1,4 @@
-"""The first links: SSH, clock, engine, rendered files, disks."""
+"""The links of the host: SSH, clock, engine, rendered files, disk, memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from infra.doctor.inspection import Inspection
 from infra.releases.store import Releases
 from infra.roles.docker.client import EngineState, engine_state
 from infra.roles.docker.compose import find_compose
-from infra.roles.preflight.checks import DISK_TO_RUN, GIB, clock_problems, read_disk
+from infra.roles.preflight.checks import DISK_TO_RUN, GIB, clock_problems, memory_bytes, read_disk
 
 LOOK_TIMEOUT = 8.0
 DISK_LOW = 5 * GIB
+MEMORY_LOW = GIB // 2
 # Prints the arguments that are no files.
 MISSING = 'for file; do [ -f "$file" ] || printf "%s\\n" "$file"; done'
 SECRET_MODE = 0o600
@@ -112,6 +113,19 @@ def check_disk(look: Inspection) -> Finding:
     if disk.free < DISK_TO_RUN:
         return broken(seen, fix)
     return warning(seen, fix) if disk.free < DISK_LOW else ok(seen)
+
+
+def check_memory(look: Inspection) -> Finding:
+    """The kernel has memory to give before it must end a container."""
+    meminfo = (look.host.read("/proc/meminfo") or b"").decode()
+    available, total = (memory_bytes(meminfo, field) for field in ("MemAvailable", "MemTotal"))
+    if available is None or total is None:
+        return warning("/proc/meminfo does not say how much memory is available", look.by_hand("free -h"))
+    seen = f"{available / GIB:.1f} of {total / GIB:.1f} GiB available"
+    if available < MEMORY_LOW:
+        fix = f"{look.by_hand('docker stats --no-stream')} shows which container takes it, `top` the other programs"
+        return warning(f"{seen}: the kernel may kill SAM2", fix)
+    return ok(seen)
 
 
 def _changed_files(look: Inspection) -> list[str]:

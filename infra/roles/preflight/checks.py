@@ -95,15 +95,23 @@ def rights_problems(uid: int, can_sudo: bool, engine_ready: bool) -> list[str]:
     return ["neither root, nor sudo without a password, nor a Docker engine this user may use; run `sudo ./inv up`"]
 
 
+def memory_bytes(meminfo: str, field: str) -> int | None:
+    """Read one field of `/proc/meminfo`, such as `MemTotal`; None where it is missing."""
+    for line in meminfo.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    return None
+
+
 def memory_problems(meminfo: str) -> list[str]:
     """Check `/proc/meminfo` for enough memory in all."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemTotal:"):
-            total = int(line.split()[1]) * 1024
-            if total < MEMORY_NEEDED:
-                return [f"{total / GIB:.1f} GiB of memory; at least {MEMORY_NEEDED / GIB:.0f} GiB are needed"]
-            return []
-    return ["/proc/meminfo does not say how much memory there is"]
+    total = memory_bytes(meminfo, "MemTotal")
+    if total is None:
+        return ["/proc/meminfo does not say how much memory there is"]
+    if total < MEMORY_NEEDED:
+        return [f"{total / GIB:.1f} GiB of memory; at least {MEMORY_NEEDED / GIB:.0f} GiB are needed"]
+    return []
 
 
 def disk_problems(disks: Mapping[str, Disk], needs: Mapping[str, tuple[str, int]]) -> list[str]:

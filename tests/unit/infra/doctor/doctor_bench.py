@@ -39,6 +39,8 @@ SMI = smi_query((*FIELDS, CAPABILITY))
 SMI_INSIDE = smi_query(FIELDS)
 GPU_LINE = "0, NVIDIA H100, GPU-1, 81559, 580.65.06"
 MODULE = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Mon\n"
+MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   {available} kB\n"
+MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   {available} kB\n"
 HEALTH = {
     "state": "ready",
     "model": "demo",
@@ -178,6 +180,8 @@ class DoctorBench:
     def _machine(self) -> FakeHost:
         host = FakeHost()
         host.files["/stack/folders.json"] = render_folders([FOLDER])
+        host.files["/proc/meminfo"] = MEMINFO.format(available=8 * 1024**2).encode()
+        host.files["/proc/meminfo"] = MEMINFO.format(available=8 * 1024**2).encode()
         host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
         host.script(*COMPOSE, *FILES, "config", "--hash", "*", stdout="label-studio aaa\nsam2 aaa\n")
         host.script("sh", "-c", MISSING, "sh", *LOOK)

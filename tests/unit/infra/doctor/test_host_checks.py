@@ -10,13 +10,22 @@ from docker.errors import APIError
 from hosts.base import Result
 from infra.doctor.diagnosis import Finding, Verdict
 from infra.doctor.gpu_checks import check_gpu
-from infra.doctor.host_checks import MISSING, check_clock, check_disk, check_engine, check_files, check_ssh
+from infra.doctor.host_checks import (
+    MISSING,
+    check_clock,
+    check_disk,
+    check_engine,
+    check_files,
+    check_memory,
+    check_ssh,
+)
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import LIBRARY_SCRIPT
 from tests.unit.infra.doctor.doctor_bench import (
     GPU_LINE,
     HEALTH,
     LOOK,
+    MEMINFO,
     SMI,
     SMI_INSIDE,
     DoctorBench,
@@ -172,3 +181,20 @@ def test_ssh_and_clock_of_another_host(bench: DoctorBench) -> None:
     assert found.fix == "`sudo timedatectl set-ntp true` on gpu01"
     bench.host.script("true", exit_code=1)
     assert bench.ask(check_ssh).result is Verdict.BROKEN
+
+
+def test_memory(bench: DoctorBench) -> None:
+    assert bench.ask(check_memory) == Finding(Verdict.OK, "8.0 of 16.0 GiB available")
+    bench.host.files["/proc/meminfo"] = MEMINFO.format(available=300 * 1024).encode()
+    assert bench.ask(check_memory) == Finding(
+        Verdict.WARNING,
+        "0.3 of 16.0 GiB available: the kernel may kill SAM2",
+        "`docker stats --no-stream` shows which container takes it, `top` the other programs",
+    )
+
+
+def test_memory_unknown(bench: DoctorBench) -> None:
+    """A kernel that does not report it is no reason to call the stack broken."""
+    del bench.host.files["/proc/meminfo"]
+    found = bench.ask(check_memory)
+    assert (found.result, found.fix) == (Verdict.WARNING, "`free -h`")

@@ -142,6 +142,7 @@ RULES: Mapping[str, Callable[[tuple[str, ...]], bool]] = {
     "docker": _docker,
     "dpkg-query": _dpkg_query,
     "find": _find,
+    "findmnt": _any,
     "getent": _any,
     "id": _any,
     "nvidia-smi": _nvidia_smi,

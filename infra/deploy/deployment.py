@@ -24,6 +24,7 @@ from infra.releases.store import ReleaseActive, Releases
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.docker.group import EngineGroup
 from infra.roles.docker.role import docker_role
+from infra.roles.docker.shares import DockerAfterShares
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import ImageOrigin, possible_images, settle_images, shipped_images_role
 from infra.roles.images.tags import debootstrap_base
@@ -151,7 +152,9 @@ class Deployment:
     def _docker(self, run: Runner) -> None:
         with run.stage("docker"):
             if self.host_settings.manage_docker:
-                run.run([*docker_role(self.host, run.report), EngineGroup(self.host, self.host_settings.docker_users)])
+                users, data = self.host_settings.docker_users, self.host_settings.data
+                role = docker_role(self.host, run.report)
+                run.run([*role, EngineGroup(self.host, users), DockerAfterShares(self.host, data)])
                 return
             run.report.skipped("docker", "`manage_docker: false`")
             if engine_state(self.host) is not EngineState.ANSWERS:

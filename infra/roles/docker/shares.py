@@ -1,0 +1,60 @@
+"""The state "Docker starts after network shares": else containers of a rebooted server serve an empty image folder.
+
+Docker binds what lies at a path when a container starts. Where the NAS is mounted later, the container keeps the empty
+mount point, and every image of the project is missing until it is restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.diff import masked_diff
+from core.operation import Change
+from hosts.base import Host
+from infra.roles.docker.service import SYSTEMD_MARK
+
+DROP_IN = "/etc/systemd/system/docker.service.d/labelrig-shares.conf"
+CONTENT = b"""# Written by labelrig: image folders on network shares are mounted before Docker starts containers.
+[Unit]
+Wants=remote-fs.target
+After=remote-fs.target
+"""
+NETWORK = ("nfs", "cifs", "smb", "ceph", "lustre", "beegfs", "gpfs", "9p", "fuse.sshfs", "fuse.glusterfs", "autofs")
+
+
+class DockerAfterShares:
+    """A drop-in of Docker's systemd unit, written where the image folder is on a network share."""
+
+    name = "docker started after network shares"
+
+    def __init__(self, host: Host, folder: str | None) -> None:
+        """Keep what is needed; nothing is read yet.
+
+        Args:
+            folder: the image folder on the host; None for images that lie on its own disk.
+        """
+        self._host = host
+        self._folder = folder
+
+    def plan(self) -> Sequence[Change]:
+        """See `core.operation.Operation.plan`."""
+        if self._folder is None or not self._has_systemd() or not self._is_share(self._folder):
+            return []
+        present = self._host.read(DROP_IN, as_root=True)
+        if present == CONTENT:
+            return []
+        summary = f"start Docker after network shares are mounted ({self._folder} is on one)"
+        return [Change(summary, self._write, masked_diff(DROP_IN, present or b"", CONTENT))]
+
+    def _has_systemd(self) -> bool:
+        return self._host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok
+
+    def _is_share(self, folder: str) -> bool:
+        # Exit code 1: nothing is found for the path; 127: the program is missing.
+        options = ("--noheadings", "--output", "FSTYPE", "--target", folder)
+        shown = self._host.run("findmnt", *options, ok=(0, 1, 127))
+        return any(line.strip().startswith(NETWORK) for line in shown.stdout.splitlines())
+
+    def _write(self) -> None:
+        self._host.write(DROP_IN, CONTENT, as_root=True)
+        self._host.run("systemctl", "daemon-reload", as_root=True)

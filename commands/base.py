@@ -39,7 +39,7 @@ def expected_errors_in_words(body: Callable[P, T]) -> Callable[P, T]:
         try:
             return body(*args, **kwargs)
         except LabelrigError as error:
-            raise Exit(f"error: {error}", code=error.exit_code) from None
+            raise Exit("" if error.shown else f"error: {error}", code=error.exit_code) from None
         except KeyboardInterrupt:
             raise Exit("stopped by hand; run the same command again to go on", code=INTERRUPTED) from None
 

@@ -10,6 +10,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from core.repository import REPOSITORY
+from core.terminal import shared_terminal
 
 USAGE = 2
 # Invoke has no argument that may be given by position or left out: the first word after these tasks is this option's.
@@ -22,6 +23,11 @@ class Front(Program):
     def __init__(self) -> None:
         version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
         super().__init__(name="labelrig", binary="inv", version=version)
+
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+        """See Invoke. Whoever writes to stdout or stderr erases the open progress line first."""
+        with shared_terminal():
+            super().run(argv, exit)
 
     def parse_core(self, argv: list[str] | None) -> None:
         """See Invoke. The tasks are those of this repository, from whichever folder they are called."""

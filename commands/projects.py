@@ -147,16 +147,16 @@ def preannotate(
     json: bool = False,
 ) -> None:
     """Make SAM2 masks of boxes, as predictions; run it again to go on. What people annotated is never changed."""
-    from dataset.preannotate.command import Asked, read_boxes
+    from dataset.preannotate.command import PreannotateOptions, read_boxes
     from dataset.preannotate.command import preannotate as work_on
     from infra.roles.project.role import DEFAULT_PROJECT
     from labelstudio.label_use import Rename
 
     names = [Rename.parse(one, "--label") for one in label]
     labels = {one.old: one.new for one in names}
-    asked = Asked(project or DEFAULT_PROJECT, boxes, labels, image, also_annotated)
-    file = read_boxes(asked)
-    work: Work = lambda place: work_on(place, asked, file)  # noqa: E731
+    options = PreannotateOptions(project or DEFAULT_PROJECT, boxes, labels, image, also_annotated)
+    file = read_boxes(options)
+    work: Work = lambda place: work_on(place, options, file)  # noqa: E731
     run_work("preannotate", work, host, group, limit, inventory, json=json, changes=False)
 
 

@@ -135,6 +135,7 @@ class Previewer:
 
     def __init__(self, report: Report) -> None:
         self.report = report
+        report.preview = True
         self.pending = False
 
     def stage(self, name: str) -> AbstractContextManager[Stage]:
@@ -159,7 +160,7 @@ class Previewer:
             else:
                 for change in changes:
                     self.report.would_change(change.summary, change.diff)
-                self.report.ok(operation.name, [change.summary for change in changes], done=False)
+                self.report.ok(operation.name, [change.summary for change in changes])
                 self.pending = self.pending or bool(changes)
 
     def unknown(self, what: str, why: str) -> None:

@@ -64,7 +64,7 @@ def _counts(result: HostResult) -> str:
     stages = result.report.stages
     counts = {
         "ok": sum(len(stage.ok) for stage in stages),
-        "changed": result.report.changed,
+        result.report.changes_word.replace(" ", "-"): result.report.changed,
         "skipped": sum(len(stage.skipped) for stage in stages),
         "failed": result.failed,
         "unknown": sum(len(stage.unknown) for stage in stages),

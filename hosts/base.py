@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from core.errors import CommandFailed
+from core.text import indented
 
-TAIL_LINES = 10
 DEFAULT_TIMEOUT = 60.0
 ANY_EXIT_CODE = range(256)
 # In the environment of what we start on another machine: the run, and the one command.
@@ -130,10 +130,15 @@ def check_exit_code(host_name: str, result: Result, ok: Collection[int]) -> Resu
     """Return `result`, or raise CommandFailed when its exit code is not an answer."""
     if result.exit_code in ok:
         return result
-    output = (result.stdout.rstrip() + "\n" + result.stderr.rstrip()).strip().splitlines()
-    shown = "\n".join(f"    {line}" for line in output[-TAIL_LINES:]) or "    (no output)"
+    shown = indented(result.stdout.rstrip() + "\n" + result.stderr)
     command = shlex.join(result.argv)
     raise CommandFailed(f"{host_name}: `{command}` ended with exit code {result.exit_code}; its last lines:\n{shown}")
+
+
+def read_text(host: Host, path: str) -> str | None:
+    """A text file's content, undecodable bytes replaced; None where there is no such file."""
+    content = host.read(path)
+    return None if content is None else content.decode("utf-8", "replace")
 
 
 def environment_of(host: Host) -> Mapping[str, str]:

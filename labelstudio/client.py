@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
-SYNC_TIMEOUT = 3600.0  # a sync answers when it is done
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
 PAGE = 500
 DRAWN_PAGE = 50  # each task may hold megabytes of masks
@@ -163,11 +162,6 @@ class Client:
         """Disconnect a storage; its tasks stay."""
         with self._doing(f"disconnect storage {storage_id}"):
             self.sdk.import_storage.local.delete(storage_id)
-
-    def sync_storage(self, storage_id: int) -> Storage:
-        """Run a sync to its end (minutes) and return the storage: the HTTP status says nothing, `status` does."""
-        with self._doing(f"sync storage {storage_id}"):
-            return _storage(self.sdk.import_storage.local.sync(storage_id, request_options={"timeout": SYNC_TIMEOUT}))
 
     def tasks(self, project_id: int, image_key: str) -> Iterator[TaskRef]:
         """The project's tasks in the order of their ids, a page at a time."""

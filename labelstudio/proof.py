@@ -17,7 +17,7 @@ SHOWN = 400
 
 
 @dataclass(frozen=True)
-class Proof:
+class SmokeTest:
     """What the click came back as.
 
     Attributes:
@@ -126,13 +126,13 @@ def _mask(results: list[dict[str, object]], target: Target, spec: ProjectSpec) -
     return found
 
 
-def judge(reply: Reply, target: Target, click_xy: tuple[int, int]) -> tuple[Proof, list[str]]:
+def judge(reply: Reply, target: Target, click_xy: tuple[int, int]) -> tuple[SmokeTest, list[str]]:
     """Make the proof, and what a person should be told besides.
 
     Raises:
         ProofFailed: the truth is known, and this is not it.
     """
-    proof = Proof(
+    proof = SmokeTest(
         task_id=target.task.id,
         image=target.path,
         click_xy=click_xy,

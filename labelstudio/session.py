@@ -16,6 +16,7 @@ import httpx
 from core.errors import LabelStudioError
 from hosts.base import Exec
 from labelstudio.answers import reaching, refusal
+from labelstudio.token_auth import TokenAuth, TokenRefused
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 RESET_TIMEOUT = 120.0
@@ -115,16 +116,12 @@ def token_works(base_url: str, token: str, transport: httpx.BaseTransport | None
         LabelStudioError: it gave no clear answer.
     """
     doing = "check the stored token"
+    auth = TokenAuth(base_url, token)
     with http_client(base_url, transport) as http, reaching(base_url, doing):
-        authorization = f"Token {token}"
-        if token.count(".") == 2:  # a JWT
-            answer = http.post("/api/token/refresh/", json={"refresh": token})
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
-                return False
-            if answer.status_code != httpx.codes.OK:
-                raise refusal(base_url, doing, answer.status_code, answer.text)
-            authorization = f"Bearer {answer.json()['access']}"
-        answer = http.get("/api/current-user/whoami", headers={"Authorization": authorization})
+        try:
+            answer = http.get("/api/current-user/whoami", auth=auth)
+        except TokenRefused:
+            return False
         if answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED):
             return answer.status_code == httpx.codes.OK
     raise refusal(base_url, doing, answer.status_code, answer.text)

@@ -7,9 +7,14 @@ from collections.abc import Callable, Generator
 
 import httpx
 
+from core.errors import LabelStudioError
 from labelstudio.answers import refusal
 
 USE_FOR = 240.0
+
+
+class TokenRefused(LabelStudioError):
+    """The personal token is not accepted."""
 
 
 class TokenAuth(httpx.Auth):
@@ -28,7 +33,8 @@ class TokenAuth(httpx.Auth):
         """See `httpx.Auth`.
 
         Raises:
-            LabelStudioError: the personal token is not accepted.
+            TokenRefused: the personal token is not accepted.
+            LabelStudioError: no clear answer.
         """
         if self._token.count(".") != 2:
             request.headers["Authorization"] = f"Token {self._token}"
@@ -38,7 +44,8 @@ class TokenAuth(httpx.Auth):
             url = httpx.URL(self._base_url).copy_with(path="/api/token/refresh/")
             answer = yield httpx.Request("POST", url, json={"refresh": self._token})
             if answer.status_code != httpx.codes.OK:
-                raise refusal(self._base_url, "use the stored token", answer.status_code, answer.text)
+                error = refusal(self._base_url, "use the stored token", answer.status_code, answer.text)
+                raise TokenRefused(str(error)) if answer.status_code == httpx.codes.UNAUTHORIZED else error
             self._access, self._got_at = str(answer.json()["access"]), self._clock()
         request.headers["Authorization"] = f"Bearer {self._access}"
         yield request

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
+from dataset.export.formats import FORMATS
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
     from labelstudio.models import Project
 
-FORMATS = ("coco", "yolo-seg", "png", "rle-json", "label-studio")
 COCO = ("compressed", "uncompressed", "polygons")
 # For the help of the task: the name of each argument, and what it does.
 HELP = {

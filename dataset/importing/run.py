@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
+from core.text import some
 from dataset.export.labeling import UsedConfig, read_labeling
 from dataset.importing.digest import Digest, digest_of
 from dataset.importing.files import find_file, open_source
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
 
 As = Literal["annotation", "prediction"]
-SHOWN = 5
 NEW_TASKS = 250
 MODEL_VERSION = "import"
 
@@ -57,11 +57,11 @@ class ImportSummary:
             parts.append(f"{self.new_tasks} tasks made")
         if self.kept:
             parts.append(
-                f"{len(self.kept)} tasks left alone, people have annotated them ({_some(self.kept)}); "
+                f"{len(self.kept)} tasks left alone, people have annotated them ({some(self.kept)}); "
                 "`--as prediction` adds to them too"
             )
         if self.missing:
-            parts.append(f"{len(self.missing)} images are in no task ({_some(self.missing)})")
+            parts.append(f"{len(self.missing)} images are in no task ({some(self.missing)})")
         return "; ".join(parts)
 
 
@@ -224,8 +224,3 @@ def _contains(whole: Digest, part: Digest) -> bool:
     """Whether all of `part` is in `whole`: an export of some labels only is there, too."""
     counts = dict(whole)
     return all(counts.get(digest, 0) >= number for digest, number in part)
-
-
-def _some(values: Sequence[object]) -> str:
-    shown = ", ".join(map(str, values[:SHOWN]))
-    return f"{shown}, ..." if len(values) > SHOWN else shown

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from core.errors import SettingsError
+from core.text import some
 
-SHOWN = 5
 Place = TypeVar("Place", bound=Hashable)
 
 
@@ -85,11 +85,6 @@ def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence
             f"{origin}: the labeling configuration has no {', '.join(map(repr, unknown))} (there are: "
             f"{', '.join(labels)}); say what they are with --label THEIRS=OURS"
         )
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few, for messages."""
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _ends(path: str) -> list[str]:

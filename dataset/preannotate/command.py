@@ -27,8 +27,8 @@ DRAWN = ("annotations", "predictions")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person asked for.
+class PreannotateOptions:
+    """The options of the command line.
 
     Attributes:
         project: its key in `projects.yaml`.
@@ -45,71 +45,76 @@ class Asked:
     also_annotated: bool = False
 
 
-def read_boxes(asked: Asked) -> BoxFile | None:
+def read_boxes(options: PreannotateOptions) -> BoxFile | None:
     """The boxes of a file or folder; None where they are drawn in Label Studio.
 
     Raises:
         SettingsError: it is neither, or something in it is wrong. Nothing was done.
     """
-    if asked.boxes in DRAWN:
+    if options.boxes in DRAWN:
         return None
-    path = Path(asked.boxes).expanduser()
+    path = Path(options.boxes).expanduser()
     if path.is_dir():
         return read_yolo(path)
     if path.is_file():
         return read_coco(path)
     raise SettingsError(
-        f"--boxes {asked.boxes}: must be `annotations`, `predictions`, a COCO file or a YOLO folder; it is not there"
+        f"--boxes {options.boxes}: must be `annotations`, `predictions`, a COCO file or a YOLO folder; it is not there"
     )
 
 
-def preannotate(place: Place, asked: Asked, file: BoxFile | None) -> str:
+def preannotate(place: Place, options: PreannotateOptions, file: BoxFile | None) -> str:
     """Make masks of boxes; returns what was done, for people.
 
     Raises:
         SettingsError: labels or images do not fit; nothing was done.
         LabelStudioError: some or all of it failed; the same command goes on from there.
     """
-    spec, folder = place.resolved(load_projects(REPOSITORY, [asked.project])[0])
+    spec, folder = place.resolved(load_projects(REPOSITORY, [options.project])[0])
     client = place.access.client()
     project = get_project(client, spec.title)
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
-    _check_image(asked, labeling)
+    _check_image(options, labeling)
     with place.report.stage(f"preannotate {spec.title}"):
-        tasks = {one.id: one for one in states(client, project, asked.boxes if file is None else None, place.report)}
+        tasks = {one.id: one for one in states(client, project, options.boxes if file is None else None, place.report)}
         if not tasks:
             raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
         if file is None:
             boxes: Mapping[int, Sequence[Box]] = {
-                task: found for task, one in tasks.items() if (found := newest(one.drawn, asked.image))
+                task: found for task, one in tasks.items() if (found := newest(one.drawn, options.image))
             }
         else:
-            boxes = _of_file(place, file, tasks, folder.name, asked, labeling)
+            boxes = _of_file(place, file, tasks, folder.name, options, labeling)
         if not boxes:
-            raise LabelStudioError(f"{spec.title}: there are no boxes in {asked.boxes} for any of its tasks")
-        _check_labels(boxes, asked, project)
+            raise LabelStudioError(f"{spec.title}: there are no boxes in {options.boxes} for any of its tasks")
+        _check_labels(boxes, options, project)
         # Boxes that people drew are in annotations, which are there to be made masks of.
-        also = asked.also_annotated or asked.boxes == "annotations"
-        work = Preannotation(client, place.site.exec_in("sam2"), project, place.report, asked.labels, also)
+        also = options.also_annotated or options.boxes == "annotations"
+        work = Preannotation(client, place.site.exec_in("sam2"), project, place.report, options.labels, also)
         return work.go(boxes, tasks).text()
 
 
-def _check_image(asked: Asked, labeling: Labeling) -> None:
+def _check_image(options: PreannotateOptions, labeling: Labeling) -> None:
     names = [one.name for one in labeling.images]
-    if asked.image is not None and asked.image not in names:
+    if options.image is not None and options.image not in names:
         raise SettingsError(
-            f"--image {asked.image}: the labeling configuration has no such image (there are: {', '.join(names)})"
+            f"--image {options.image}: the labeling configuration has no such image (there are: {', '.join(names)})"
         )
 
 
 def _of_file(
-    place: Place, file: BoxFile, tasks: Mapping[int, TaskState], folder: str, asked: Asked, labeling: Labeling
+    place: Place,
+    file: BoxFile,
+    tasks: Mapping[int, TaskState],
+    folder: str,
+    options: PreannotateOptions,
+    labeling: Labeling,
 ) -> Mapping[int, Sequence[Box]]:
     paths: dict[str, tuple[int, str]] = {}
     for one in tasks.values():
         for tag in labeling.images:
             urls = labeling.urls(tag, one.data)
-            path = path_in(folder, urls[0]) if len(urls) == 1 and asked.image in (None, tag.name) else None
+            path = path_in(folder, urls[0]) if len(urls) == 1 and options.image in (None, tag.name) else None
             if path is not None:
                 paths.setdefault(path, (one.id, tag.name))
     by_place, alone = matched(file, paths)
@@ -121,6 +126,6 @@ def _of_file(
     return boxes
 
 
-def _check_labels(boxes: Mapping[int, Sequence[Box]], asked: Asked, project: Project) -> None:
+def _check_labels(boxes: Mapping[int, Sequence[Box]], options: PreannotateOptions, project: Project) -> None:
     everything = (box for found in boxes.values() for box in found)
-    with_labels(everything, asked.labels, labels_of(project), asked.boxes)
+    with_labels(everything, options.labels, labels_of(project), options.boxes)

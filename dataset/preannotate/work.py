@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelStudioError, SettingsError
 from core.report import Report
-from dataset.preannotate.boxes import Box, some
+from core.text import some
+from dataset.preannotate.boxes import Box
 from hosts.base import Exec
 from infra.roles.project.ask_backend import ASK_BACKEND, ask_backend_json
 from labelstudio.asking import STOPPED

@@ -25,37 +25,36 @@ BOTH = "move"
 
 
 @dataclass(frozen=True)
-class Ground:
+class MoveContext:
     """A stack whose work is to move.
 
     Attributes:
         site: with every secret, also the database server's.
         images: of every service, the database server's too.
         folders: the image folders that are mounted.
-        settle: writes a choice of database down, with the files, images and model of the stack on it, so that the next
-            run goes on there.
+        save_choice: records the chosen database, with the files, images and model of the stack on it, for the next run.
         gate: raises where the stack does not do its work.
     """
 
     site: Site
     images: ImageSet
     folders: Sequence[ImageFolder]
-    settle: Callable[[Site, list[RenderedFile], ImageSet, str], None]
+    save_choice: Callable[[Site, list[RenderedFile], ImageSet, str], None]
     gate: Callable[[Site], None]
 
 
-def move_work(ground: Ground, to: Database, report: Report, *, replace_target: bool) -> Moved:
+def move_work(context: MoveContext, to: Database, report: Report, *, replace_target: bool) -> Moved:
     """Move the work of a stack; see `infra.database.move.move_database`."""
-    site = ground.site
+    site = context.site
     model = model_of(site)
-    both = _both(site, ground, model)
+    both = _both(site, context, model)
     converge([FilesWritten(site.host, both[1])], report)
 
     def switch(kind: Database) -> None:
         on = on_database(site, kind)
-        services = ground.images.tags
-        images = replace(ground.images, tags={name: tag for name, tag in services.items() if name in on.services})
-        ground.settle(on, rendered(on, images, model, ground.folders, report), images, model)
+        services = context.images.tags
+        images = replace(context.images, tags={name: tag for name, tag in services.items() if name in on.services})
+        context.save_choice(on, rendered(on, images, model, context.folders, report), images, model)
         with closing(engine_client(site.host)) as engine:
             converge([stack_running(on, lambda: engine, report)], report)
 
@@ -66,7 +65,7 @@ def move_work(ground: Ground, to: Database, report: Report, *, replace_target: b
         to,
         report,
         switch=switch,
-        gate=lambda: ground.gate(on_database(site, to)),
+        gate=lambda: context.gate(on_database(site, to)),
         replace=replace_target,
     )
 
@@ -91,9 +90,9 @@ def model_of(site: Site) -> str:
     raise LabelrigError(f"{site.host.name}: there is no stack {site.settings.project} here; `./inv {task}` makes it")
 
 
-def _both(site: Site, ground: Ground, model: str) -> tuple[StackFiles, list[RenderedFile]]:
+def _both(site: Site, context: MoveContext, model: str) -> tuple[StackFiles, list[RenderedFile]]:
     """Files of a stack with both databases, for as long as the work moves. Never what the next run starts from."""
     files = StackFiles(f"{site.state}/{BOTH}", (POSTGRES,))
     settings = site.settings.model_copy(update={"database": "postgres"})
-    values = stack_values(settings, ground.images.tags, model)
-    return files, render_stack(files, values, ground.folders, ground.folders, [], settings.backend)
+    values = stack_values(settings, context.images.tags, model)
+    return files, render_stack(files, values, context.folders, context.folders, [], settings.backend)

@@ -12,7 +12,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.settings import Database, Settings, env_file, load_settings
-from infra.database.command import Ground, move_work
+from infra.database.command import MoveContext, move_work
 from infra.database.move import Moved
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import images_role, plan_images
@@ -52,7 +52,7 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         converge(images_role(host, images, report), report)
     site = replace(site, settings=reload().model_copy(update={"database": now or "sqlite"}))
 
-    def settle(on: Site, files: list[RenderedFile], _images: ImageSet, _model: str) -> None:
+    def save_choice(on: Site, files: list[RenderedFile], _images: ImageSet, _model: str) -> None:
         chosen = {"LABELRIG_DATABASE": on.settings.database}
         operations: list[Operation] = [
             SettingsRemembered(host, Path(env_path), chosen),
@@ -61,7 +61,7 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         converge(operations, report)
 
     return move_work(
-        Ground(site, images, read_folders(host, site.files.folders), settle, check_stack), to, report,
+        MoveContext(site, images, read_folders(host, site.files.folders), save_choice, check_stack), to, report,
         replace_target=replace_target,
     )  # fmt: skip
 

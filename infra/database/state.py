@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from core.errors import LabelrigError
 from hosts.base import Exec
@@ -45,23 +45,6 @@ class DatabaseState:
     migrations_count: int
     migrations_digest: str
     identity: str
-
-    def as_json(self) -> dict[str, object]:
-        """For a release's manifest; see `from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> DatabaseState:
-        """Read what `as_json` made.
-
-        Raises:
-            ValueError: it is something else.
-        """
-        kind, count = value.get("kind"), value.get("migrations_count")
-        if kind not in ("sqlite", "postgres") or not isinstance(count, int):
-            raise ValueError("not the state of a database")
-        found: Kind = "sqlite" if kind == "sqlite" else "postgres"
-        return cls(found, count, str(value.get("migrations_digest", "")), str(value.get("identity", "")))
 
 
 def database_state(kind: Kind, exec_in: Exec) -> DatabaseState:

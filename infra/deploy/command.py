@@ -12,7 +12,7 @@ from core.results import HostResult, recap
 from infra.config.host_settings import HostSettings
 from infra.deploy.deployment import LOCAL_DEMO
 from infra.deploy.run import deploy_host, plan_host
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions
 from infra.roles.stack.demo_images import DemoImagesDrawn
@@ -57,9 +57,12 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
 
 def _plan(choice: Choice, hosts: Sequence[HostSettings], options: RunOptions) -> list[HostResult]:
     sys.stderr.write(f"plan for {', '.join(host.name for host in hosts)}\n")
+    reports = reports_for(hosts)
+    for report in reports.values():
+        report.preview = True
     return on_each(
         hosts,
-        reports_for(hosts),
+        reports,
         lambda host, report: plan_host(options, host, report),
         parallel=choice.parallel,
         fail_fast=False,
@@ -88,6 +91,6 @@ def _told(result: HostResult) -> str:
 
 
 def _summed_up(results: Sequence[HostResult], word: str) -> str:
-    problems = [named_error(one) for one in results if one.error is not None]
-    changed = sum(one.report.changed for one in results)
-    return "\n".join([*problems, *([""] if problems else []), recap(results), f"{changed} {word}"])
+    """The recap of each host and the total. On a host whose plan failed nothing was changed."""
+    changed = sum(one.report.changed for one in results if one.report.changes_word == word)
+    return f"{recap(results)}\n{changed} {word}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from infra.roles.docker.group import EngineGroup
 from infra.roles.docker.role import docker_role
 from infra.roles.docker.shares import DockerAfterShares
 from infra.roles.images.build import ImageSet
-from infra.roles.images.role import ImageOrigin, possible_images, settle_images, shipped_images_role
+from infra.roles.images.role import ImageOrigin, possible_images, resolve_images, shipped_images_role
 from infra.roles.images.tags import debootstrap_base
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
@@ -45,8 +44,8 @@ from infra.stack.stages import (
     newest_torch_cuda,
     project_context,
     reached,
-    settle_gpu,
-    settle_model,
+    resolve_gpu,
+    resolve_model,
     stack_running,
 )
 from labelstudio.config import ProjectSpec, load_project
@@ -166,7 +165,7 @@ class Deployment:
     def _images(self, run: Runner, site: Site) -> ImageOrigin | None:
         with run.stage("images"):
             try:
-                origin = settle_images(
+                origin = resolve_images(
                     self.here,
                     self.host,
                     REPOSITORY,
@@ -185,7 +184,7 @@ class Deployment:
     def _gpu(self, run: Runner, origin: ImageOrigin | None) -> bool:
         with run.stage("gpu"):
             image = origin.images.sam2 if origin is not None else None
-            return settle_gpu(
+            return resolve_gpu(
                 run,
                 self.host,
                 self.host_settings.gpu,
@@ -213,7 +212,7 @@ class Deployment:
     def _model(self, run: Runner, site: Site, origin: ImageOrigin | None, before: Release | None) -> str:
         with run.stage("model"):
             if run.applies and origin is not None:
-                return settle_model(site, origin.images.sam2, run.report).name
+                return resolve_model(site, origin.images.sam2, run.report).name
             used = before.manifest.model if before is not None and before.manifest is not None else None
             expected = expected_model(site.settings, used)
             if expected == "demo" or (expected is not None and expected == used):
@@ -246,7 +245,6 @@ class Deployment:
             model=model,
             database=site.settings.database,
             folders=tuple(one.path for one in folders),
-            settings_digest=hashlib.sha256(self.host_settings.model_dump_json().encode()).hexdigest(),
         )
 
     def _serve(self, run: Runner, site: Site, spec: ProjectSpec, folder: ImageFolder, model: str) -> None:
@@ -269,14 +267,12 @@ class Deployment:
                 context = project_context(site, folder, url, truth, run.report)
                 try:
                     with run.stage("project"):
-                        run.run(project_role(site.settings, spec, context))
+                        run.run(project_role(spec, context))
                     with run.stage("gate"):
                         if not run.applies:
                             run.report.skipped("gate", "a plan makes no click")
                             return
-                        proof = pass_gate(
-                            site.settings, spec, context, running, site.services, run.report, gpu=site.gpu
-                        )
+                        proof = pass_gate(spec, context, running, site.services, run.report, gpu=site.gpu)
                         self.passed(site, proof.model_version)
                 finally:
                     context.access.close()

@@ -8,7 +8,7 @@ from core.errors import SettingsError
 from core.report import Report
 from core.results import HostResult
 from infra.config.host_settings import HostSettings
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions
 from infra.fleet.target import base_folder
@@ -75,5 +75,5 @@ def _on_locks(choice: Choice, options: RunOptions, ask: Callable[[HostLock, Repo
 
 def _line(result: HostResult) -> str:
     if result.error is not None:
-        return named_error(result)
+        return failed_line(result)
     return f"{result.host}: {result.report.facts['lock']}"

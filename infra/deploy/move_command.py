@@ -14,12 +14,12 @@ from core.results import recap
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import Database
-from infra.database.command import Ground, move_work
+from infra.database.command import MoveContext, move_work
 from infra.database.here import check_stack
 from infra.database.move import Moved
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import site_of_release
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import base_folder, own_images
@@ -27,7 +27,7 @@ from infra.releases.audit import AuditLog
 from infra.releases.lock import HostLock
 from infra.releases.store import ReleaseActive
 from infra.roles.images.build import ImageSet
-from infra.roles.images.role import settle_images, shipped_images_role
+from infra.roles.images.role import resolve_images, shipped_images_role
 from infra.roles.images.tags import DB, SERVICES
 from infra.roles.stack.image_folders import read_folders
 from infra.roles.stack.render import RenderedFile
@@ -62,7 +62,7 @@ def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_targe
                 report.facts["moved"] = told(moved)
 
     results = on_each(hosts, reports_for(hosts), work, parallel=1, fail_fast=True, barrier=True)
-    lines = [named_error(one) if one.error else f"{one.host}: {one.report.facts['moved']}" for one in results]
+    lines = [failed_line(one) if one.error else f"{one.host}: {one.report.facts['moved']}" for one in results]
     return Outcome(results, "\n".join([*lines, recap(results)]), exit_code_of(results))
 
 
@@ -83,7 +83,7 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
         wanted = site.settings.model_copy(update={"database": "postgres"})
         converge([SecretsMade(deployment.host, site.env_file, wanted)], report)
         own = own_images(deployment.host_settings)
-        origin = settle_images(
+        origin = resolve_images(
             LocalHost(), deployment.host, REPOSITORY, site.settings, report,
             way=deployment.host_settings.images, services=(DB, *SERVICES), own=own,
         )  # fmt: skip
@@ -93,12 +93,12 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
 
     folders = read_folders(deployment.host, site.files.folders)
 
-    def settle(on: Site, files: list[RenderedFile], images: ImageSet, model: str) -> None:
+    def save_choice(on: Site, files: list[RenderedFile], images: ImageSet, model: str) -> None:
         facts = deployment.facts(on, images, model, folders)
         converge([ReleaseActive(deployment.releases, files, facts)], report)
 
     moved = move_work(
-        Ground(site, origin.images, folders, settle, check_stack), to, report, replace_target=replace_target
+        MoveContext(site, origin.images, folders, save_choice, check_stack), to, report, replace_target=replace_target
     )
     deployment.release = deployment.releases.current()
     deployment.passed(replace(site, settings=settings.model_copy(update={"database": to})))

@@ -36,7 +36,7 @@ def put_back(deployment: Deployment, cause: LabelrigError, report: Report) -> La
         return cause  # nobody is there to be told, or nothing was changed
     releases = deployment.releases
     try:
-        found = releases.look()
+        found = releases.read()
         failed = found.current
         if failed is None or failed.gate == "passed":
             return cause  # what serves was proven once: another release would not mend this
@@ -67,7 +67,7 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
     """
     releases = deployment.releases
     with report.stage("check"):
-        found = releases.look()
+        found = releases.read()
         target = _check(deployment, found, wanted)
         report.ok(f"release {target.id} can serve", [])
     with report.stage("rollback"):

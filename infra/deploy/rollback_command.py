@@ -11,7 +11,7 @@ from core.results import HostResult, recap
 from infra.config.host_settings import HostSettings
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import roll_back
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import base_folder
@@ -48,15 +48,14 @@ def run_rollback(
             host.close()
 
     results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=True, barrier=True)
-    problems = [named_error(one) for one in results if one.error is not None]
-    return Outcome(results, "\n".join([*problems, recap(results)]), exit_code_of(results))
+    return Outcome(results, recap(results), exit_code_of(results))
 
 
 def list_releases(choice: Choice, options: RunOptions) -> Outcome:
     """List the releases of each host, the newest first."""
 
     def work(deployment: Deployment, report: Report) -> None:
-        found = deployment.releases.look()
+        found = deployment.releases.read()
         report.facts["releases"] = [_release(found, number) for number in range(len(found.releases))][::-1]
 
     def lines(result: HostResult) -> list[str]:
@@ -102,7 +101,7 @@ def _read_from_each(
             host.close()
 
     results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=False, barrier=False)
-    text = ["\n".join([one.host, *([f"  {one.error}"] if one.error is not None else lines(one))]) for one in results]
+    text = [failed_line(one) if one.error is not None else "\n".join([one.host, *lines(one)]) for one in results]
     return Outcome(results, "\n".join(text), exit_code_of(results))
 
 

@@ -76,7 +76,7 @@ def check_click(look: Inspection) -> Finding:
         truth=look.truth,
     )
     try:
-        proof = verify(look.site.settings, look.spec, context, scratch)
+        proof = verify(look.spec, context, scratch)
     except LabelrigError as error:
         return broken(str(error), f"{look.inv('logs')} shows what the backend did")
     if scratch.notices:

@@ -24,7 +24,7 @@ from infra.doctor.diagnosis import Diagnosis
 from infra.doctor.logs import logs
 from infra.doctor.status import status
 from infra.doctor.tunnel import tunnel
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions
 from infra.fleet.target import site_of
@@ -47,7 +47,9 @@ class NotWell(LabelrigError):
 
 
 class LogsFailed(LabelrigError):
-    """The logs of a stack cannot be read."""
+    """The logs of at least one stack cannot be read."""
+
+    shown = True
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,8 @@ def run_logs(
         logs(place.site, services, follow=follow, since=since, tail=tail, out=out, prefix=prefix)
 
     outcome = _look_at(choice, options, look, parallel=max(len(hosts), 1))
-    failed = [one for one in outcome.results if one.error is not None]
-    if failed:
-        raise LogsFailed("; ".join(named_error(one) for one in failed))
+    if outcome.exit_code:
+        raise LogsFailed("not every host's logs could be read")
 
 
 def run_tunnel(choice: Choice, options: RunOptions, local_port: int | None) -> None:
@@ -160,7 +161,7 @@ def _look_at(
     results = on_each(
         hosts, reports_for(hosts), work, parallel=parallel or choice.parallel, fail_fast=False, barrier=False
     )
-    texts = [str(one.report.facts.get("text", named_error(one))) for one in results]
+    texts = [str(one.report.facts.get("text", failed_line(one))) for one in results]
     return Outcome(results, "\n\n".join(texts), exit_code_of(results))
 
 

@@ -72,7 +72,7 @@ except OSError as error:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Probe:
     """How far the way to another container leads.
 
     Attributes:
@@ -112,7 +112,7 @@ class FileSeen:
     size: int = 0
 
 
-def reach(run: Exec, name: str, port: int, path: str) -> Reach:
+def probe(run: Exec, name: str, port: int, path: str) -> Probe:
     """Go from one container to another, as its programs would: name, TCP, HTTP.
 
     Raises:
@@ -120,7 +120,7 @@ def reach(run: Exec, name: str, port: int, path: str) -> Reach:
     """
     answer = ask(run, REACH, name, str(port), path)
     status = answer.get("status")
-    return Reach(str(answer["step"]), str(answer["said"]), None if status is None else int(status))
+    return Probe(str(answer["step"]), str(answer["said"]), None if status is None else int(status))
 
 
 def first_image(run: Exec, folder: str, pattern: str) -> FileSeen:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError
 from infra.doctor.diagnosis import Finding, broken, ok, warning
-from infra.doctor.inside import Reach, reach
+from infra.doctor.inside import Probe, probe
 from infra.doctor.inspection import Inspection
 from infra.roles.stack.containers import health_of, last_lines, restarts_of
 
@@ -142,33 +142,33 @@ def _drift(look: Inspection) -> list[str]:
 
 
 def _way(look: Inspection, start: str, name: str, port: int, path: str) -> Finding:
-    way = reach(look.exec_in(start), name, port, path)
+    way = probe(look.exec_in(start), name, port, path)
     if way.done:
         return ok(f"{name} is {way.said}, port {port} is open, {path} answers {way.status}")
     seen, fix = WAYS[way.step](look, start, name, port, way)
     return broken(seen, fix)
 
 
-def _no_name(look: Inspection, start: str, name: str, _port: int, way: Reach) -> tuple[str, str]:
+def _no_name(look: Inspection, start: str, name: str, _port: int, way: Probe) -> tuple[str, str]:
     return (
         f"inside {start} the name {name} does not resolve ({way.said}): the containers are not on one network",
         f"{look.again} makes both anew",
     )
 
 
-def _no_port(look: Inspection, start: str, name: str, port: int, way: Reach) -> tuple[str, str]:
+def _no_port(look: Inspection, start: str, name: str, port: int, way: Probe) -> tuple[str, str]:
     return (
         f"inside {start} nothing listens at {name}:{port} ({way.said})",
         f"{look.inv('logs')} shows whether {name} is up; a host firewall must let the containers' network through",
     )
 
 
-def _no_answer(look: Inspection, start: str, name: str, port: int, way: Reach) -> tuple[str, str]:
+def _no_answer(look: Inspection, start: str, name: str, port: int, way: Probe) -> tuple[str, str]:
     status = f"HTTP {way.status}" if way.status is not None else "no answer"
     return f"inside {start} {name}:{port} gives {status}: {way.said}", f"{look.inv('logs')} shows what {name} does"
 
 
-WAYS: dict[str, Callable[[Inspection, str, str, int, Reach], tuple[str, str]]] = {
+WAYS: dict[str, Callable[[Inspection, str, str, int, Probe], tuple[str, str]]] = {
     "resolve": _no_name,
     "connect": _no_port,
     "http": _no_answer,

@@ -66,7 +66,6 @@ class Outcome:
         return as_json(self.results) if json else self.text
 
 
-def named_error(result: HostResult) -> str:
-    """The error of a host, with its name in front once."""
-    error = result.error or ""
-    return error if error.startswith(f"{result.host}: ") else f"{result.host}: {error}"
+def failed_line(result: HostResult) -> str:
+    """One line for a host that failed. Its error was shown on stderr when it happened, and is in the JSON."""
+    return f"{result.host}: failed with exit code {result.exit_code}"

@@ -12,7 +12,7 @@ from core.results import HostResult
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import Settings, env_file, load_settings
-from infra.fleet.choice import Choice, Outcome
+from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.place import Place, reach
 from infra.fleet.run import RunOptions, audit_event
@@ -95,4 +95,4 @@ def _locked(options: RunOptions, host_settings: HostSettings, report: Report, wo
 
 
 def _text(result: HostResult) -> str:
-    return f"{result.host}: {result.error or result.report.facts.get('text', '')}"
+    return failed_line(result) if result.error is not None else f"{result.host}: {result.report.facts['text']}"

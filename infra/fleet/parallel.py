@@ -7,50 +7,24 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TextIO
 
 from core.errors import LabelrigError
 from core.report import Report
 from core.results import HostResult
+from core.terminal import Screen, Stream
 from infra.config.host_settings import HostSettings
 
 SKIPPED = "not tried, since a host before it failed"
 
 
-class Prefixed:
-    """A text stream that puts a host's name in front of each line, whole lines at a time."""
-
-    def __init__(self, stream: TextIO, prefix: str, lock: threading.Lock) -> None:
-        self._stream = stream
-        self._prefix = prefix
-        self._lock = lock
-        self._rest = ""
-
-    def write(self, text: str) -> int:
-        """Write what is complete; the rest waits for its end."""
-        with self._lock:
-            *lines, self._rest = (self._rest + text).split("\n")
-            for line in lines:
-                self._stream.write(f"{self._prefix}{line}\n")
-        return len(text)
-
-    def flush(self) -> None:
-        """See `TextIO.flush`."""
-        with self._lock:
-            self._stream.flush()
-
-    def isatty(self) -> bool:
-        """Progress is never rewritten in place: the next line may be another host's."""
-        return False
-
-
-def reports_for(hosts: Sequence[HostSettings], stream: TextIO | None = None) -> dict[str, Report]:
+def reports_for(hosts: Sequence[HostSettings], stream: Stream | None = None) -> dict[str, Report]:
     """A report for each host; where there are several, each line says whose it is."""
-    into = stream if stream is not None else sys.stderr
     if len(hosts) == 1:
-        return {hosts[0].name: Report(into)}
-    lock, width = threading.Lock(), max(len(host.name) for host in hosts)
-    return {host.name: Report(Prefixed(into, f"{host.name:<{width}} | ", lock)) for host in hosts}
+        return {hosts[0].name: Report(stream)}
+    into = stream or sys.stderr
+    screen = into if isinstance(into, Screen) else Screen(into)
+    width = max((len(host.name) for host in hosts), default=0)
+    return {host.name: Report(screen, prefix=f"{host.name:<{width}} | ") for host in hosts}
 
 
 def on_each(
@@ -85,7 +59,9 @@ def on_each(
         if error is None:
             return HostResult(host.name, report, None, 0, time.monotonic() - began)
         if not error.shown:
-            report.info(f"error: {error}")
+            own_name = f"{host.name}: "
+            text = str(error).removeprefix(own_name)
+            report.info(f"error: {text if len(hosts) > 1 else own_name + text}")
         if fail_fast:
             stop.set()
         return HostResult(host.name, report, str(error), error.exit_code, time.monotonic() - began)

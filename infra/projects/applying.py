@@ -69,4 +69,4 @@ def _run(place: Place, runner: Runner, name: str, migration: Migration) -> None:
     spec, folder = place.resolved(load_projects(REPOSITORY, [name])[0])
     with runner.stage(spec.title):
         look_in(place.site.host, folder.path, spec)  # before a project is made that has no images
-        runner.run(project_role(place.site.settings, spec, place.context(folder), migration))
+        runner.run(project_role(spec, place.context(folder), migration))

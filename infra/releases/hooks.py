@@ -13,7 +13,8 @@ from typing import Literal
 
 from core.errors import CommandTimedOut, LabelrigError
 from core.report import Report
-from hosts.base import TAIL_LINES, Host, Result
+from core.text import indented
+from hosts.base import Host, Result
 
 HookName = Literal["pre-deploy", "post-deploy", "on-failure"]
 HOOK_TIMEOUT = 300.0
@@ -108,6 +109,5 @@ def _ending(result: Result) -> str:
     how = f"ended with exit code {result.exit_code}"
     if result.exit_code < 0:
         how = f"was ended by signal {-result.exit_code}"
-    output = (result.stdout.rstrip() + "\n" + result.stderr.rstrip()).strip().splitlines()
-    shown = "\n".join(f"    {line}" for line in output[-TAIL_LINES:]) or "    (no output)"
-    return f"{how}; its last lines:\n{shown}"
+    output = indented(result.stdout.rstrip() + "\n" + result.stderr)
+    return f"{how}; its last lines:\n{output}"

@@ -102,7 +102,6 @@ class ReleaseFacts(BaseModel):
         model: what SAM2_MODEL gets.
         database: sqlite or postgres.
         folders: the image folders of the host that are mounted.
-        settings_digest: stands for the settings; the same means the same host_settings.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -114,7 +113,6 @@ class ReleaseFacts(BaseModel):
     model: str
     database: Literal["sqlite", "postgres"]
     folders: tuple[str, ...] = ()
-    settings_digest: str = ""
 
 
 class Manifest(ReleaseFacts):

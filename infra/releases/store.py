@@ -68,26 +68,18 @@ class Releases:
         self._base = base
         self._now = now
 
-    def look(self) -> Found:
+    def read(self) -> Found:
         """Read everything but the files' contents. Changes nothing."""
         lines = run_script(self.host, "releases", "look", self._base).stdout.splitlines()
         return parse_listing(lines)
 
-    def list(self) -> tuple[Release, ...]:
-        """Every release, oldest first."""
-        return self.look().releases
-
     def current(self) -> Release | None:
         """The release that serves; None before the first deploy."""
-        return self.look().current
+        return self.read().current
 
     def next_id(self, found: Found, facts: ReleaseFacts) -> ReleaseId:
         """The id of a release written now."""
         return next_id([one.id for one in found.releases], self._now(), facts.commit, facts.dirty)
-
-    def read(self, release: Release) -> tuple[RenderedFile, ...]:
-        """Return the files of a release with their contents."""
-        return tuple(self.read_file(release, name) for name in sorted(release.files))
 
     def read_file(self, release: Release, name: str) -> RenderedFile:
         """Return one file of a release.
@@ -103,7 +95,7 @@ class Releases:
 
     def write(self, files: Sequence[RenderedFile], facts: ReleaseFacts) -> Release:
         """Write a release that is not current yet. One that was written half is never seen, and goes with the next."""
-        new = self.next_id(self.look(), facts)
+        new = self.next_id(self.read(), facts)
         hashes = {name: FileFacts.of(file) for name, file in by_name(files).items()}
         manifest = Manifest(**dict(facts), made_at=stamp(self._now()), files=hashes)
         archive = packed(files, _encoded(manifest))
@@ -140,7 +132,7 @@ class Releases:
         Raises:
             LabelrigError: there is no such release.
         """
-        found = self.look().get(wanted)
+        found = self.read().get(wanted)
         if found is None or found.manifest is None:
             raise LabelrigError(f"{self.host.name}: release {wanted} has no readable {MANIFEST} to record its gate in")
         seen = {"model_version": model_version, "database_state": database_state}
@@ -150,7 +142,7 @@ class Releases:
 
     def prune(self, keep: int) -> tuple[ReleaseId, ...]:
         """Remove the oldest releases; see `prunable`. Returns those that went."""
-        found = self.look()
+        found = self.read()
         surplus = prunable(found.releases, found.current_id, keep)
         if surplus:
             run_script(self.host, "releases", "remove", self._base, *map(str, surplus))
@@ -181,14 +173,9 @@ class ReleaseActive:
         self._facts = facts
         self._written: ReleaseId | None = None
 
-    @property
-    def written(self) -> ReleaseId | None:
-        """The release that this run wrote; None where the current one was right."""
-        return self._written
-
     def plan(self) -> list[Change]:
         """Write a release and make it current, where the current one is not what is wanted."""
-        found = self._releases.look()
+        found = self._releases.read()
         current = found.current
         reasons = list(self._reasons(current))
         if current is not None and not reasons:

@@ -22,7 +22,7 @@ from infra.roles.nvidia.container_check import GpuSeenInContainer, read_torch_cu
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.nvidia.role import choose_gpu, nvidia_role
 from infra.roles.project.role import ProjectContext
-from infra.roles.project.verify import Proof
+from infra.roles.project.verify import SmokeTest
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.image_folders import DEMO, ImageFolder
 from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
@@ -44,7 +44,7 @@ def newest_torch_cuda() -> str | None:
     return TORCH_BUILDS[pinned_version(REPOSITORY / "requirements" / "torch.in", "torch")]
 
 
-def settle_gpu(
+def resolve_gpu(
     run: Runner,
     host: Host,
     setting: Gpu,
@@ -79,7 +79,7 @@ def settle_gpu(
     return choice.use
 
 
-def settle_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
+def resolve_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
     """Bring the checkpoint where it is needed, and say loudly when it is the demo model.
 
     Raises:
@@ -131,7 +131,7 @@ class Summary:
     site: Site
     folder: ImageFolder
     model: str
-    proof: Proof
+    proof: SmokeTest
     first_login: bool
     how_to_open: str
 

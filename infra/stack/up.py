@@ -33,8 +33,8 @@ from infra.stack.stages import (
     demo_spec,
     newest_torch_cuda,
     project_context,
-    settle_gpu,
-    settle_model,
+    resolve_gpu,
+    resolve_model,
     stack_running,
 )
 from labelstudio.config import load_project
@@ -80,7 +80,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             images = plan_images(host, REPOSITORY, settings, report, services=site.services)
             converge(images_role(host, images, report), report)
         with report.stage("gpu"):
-            gpu = settle_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
+            gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
         with report.stage("settings and data"):
             operations: list[Operation] = [SecretsMade(host, env_path, settings)]
             if settings.data is None:
@@ -92,7 +92,7 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
             converge(operations, report)
         site = replace(site, settings=site.reload(), gpu=gpu)
         with report.stage("model"):
-            choice = settle_model(site, images.sam2, report)
+            choice = resolve_model(site, images.sam2, report)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
             converge(
@@ -101,9 +101,9 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
         truth = demo / "truth" if settings.data is None else None
         context = project_context(site, folder, site.settings.url, truth, report)
         with report.stage("project"):
-            converge(project_role(site.settings, spec, context), report)
+            converge(project_role(spec, context), report)
         with report.stage("proof"):
-            proof = verify(site.settings, spec, context, report)
+            proof = verify(spec, context, report)
             report.ok(proof.sentence(), [])
             # Only now: a choice that does not work must not become what the next run does by itself.
             converge([SettingsRemembered(host, Path(env_path), remember)], report)

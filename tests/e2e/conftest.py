@@ -188,7 +188,7 @@ def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
         report=report,
         truth=demo_folder / "truth",
     )
-    converge(project_role(settings, spec, context), report)
+    converge(project_role(spec, context), report)
     yield Stage(settings, spec, context)
     context.access.close()
 

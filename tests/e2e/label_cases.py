@@ -63,7 +63,7 @@ class Life:
         report = Report(io.StringIO())
         context = replace(self.stage.ctx, report=report)
         with report.stage("project"):
-            converge(project_role(self.stage.settings, self.spec(version), context, migration), report)
+            converge(project_role(self.spec(version), context, migration), report)
         return report
 
     def plan(self, version: int, migration: Migration = Migration()) -> Report:  # noqa: B008 - frozen

@@ -57,7 +57,7 @@ class Stage:
         """Run the stage; return what it changed."""
         report = Report(io.StringIO())
         with report.stage("project"):
-            converge(project_role(self.settings, spec or self.spec, self.ctx), report)
+            converge(project_role(spec or self.spec, self.ctx), report)
         return report.stages[0].changed
 
     def images(self) -> list[str]:
@@ -123,7 +123,7 @@ def test_a_press_on_sync_in_the_browser_adds_nothing(own: Stage, new_image: str)
     before = own.images()
     storage = own.client.storages(own.project_id)[0]
 
-    assert own.client.sync_storage(storage.id).status == "completed"
+    assert own.client.sdk.import_storage.local.sync(storage.id).status == "completed"
 
     assert own.images() == before
     row = own.client.sdk.import_storage.local.get(storage.id)
@@ -141,7 +141,7 @@ def test_a_storage_that_was_made_by_hand_gets_to_know_the_tasks(own: Stage) -> N
 
     assert len(own.apply()) == 1
 
-    own.client.sync_storage(own.client.storages(own.project_id)[0].id)
+    own.client.sdk.import_storage.local.sync(own.client.storages(own.project_id)[0].id)
     assert own.images() == before
 
 
@@ -291,7 +291,7 @@ def _token_changes(stage: Stage, env: Path, email: str, password: str) -> list[s
 def _answers(stage: Stage, spec: ProjectSpec) -> bool:
     """Whether a mask with the right tag, label and size came back; how good it is, is judged elsewhere."""
     try:
-        verify(stage.settings, spec, stage.ctx, Report(io.StringIO()))
+        verify(spec, stage.ctx, Report(io.StringIO()))
     except ProofFailed as failed:
         return str(failed).startswith("the mask is not the clicked object: IoU")
     return True

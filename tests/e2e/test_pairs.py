@@ -159,7 +159,9 @@ def test_a_pair_is_one_task_and_nothing_is_made_twice(pairs: Pairs) -> None:
     assert pairs.inv("project.apply")["changed"] == 0
     assert pairs.inv("project.sync")["changed"] == 0
     (storage,) = pairs.client.storages(pairs.project_id)
-    assert pairs.client.sync_storage(storage.id).status == "completed"  # as somebody presses Sync in the browser
+    assert (
+        pairs.client.sdk.import_storage.local.sync(storage.id).status == "completed"
+    )  # as somebody presses Sync in the browser
     assert pairs.tasks() == tasks
 
 

@@ -105,7 +105,7 @@ def test_a_sync_goes_on_where_it_was(
             path.chmod(0o644)
 
         def sync(report: Report) -> None:
-            converge(project_role(own.settings, own.spec, dataclasses.replace(own.ctx, report=report)), report)
+            converge(project_role(own.spec, dataclasses.replace(own.ctx, report=report)), report)
 
         with pytest.raises(LabelrigError, match="the label-studio container stopped in the middle of the work"):
             sync(cutting(lambda text: text.startswith("images: 500 of ")))

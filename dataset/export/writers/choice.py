@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dataset.export.formats import Format
 from dataset.export.writers.base import Writer
-
-Format = Literal["coco", "yolo-seg", "png", "rle-json", "label-studio"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ def open_writer(folder: Path, options: ExportOptions, colours: Mapping[str, str]
         from dataset.export.writers.rle_json import RleJsonWriter
 
         return RleJsonWriter(folder)
+    if options.format == "csv":
+        from dataset.export.writers.csv_table import CsvWriter
+
+        return CsvWriter(folder)
     from dataset.export.writers.label_studio import LabelStudioWriter
 
     return LabelStudioWriter(folder)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from core.errors import CommandFailed, HostError, WaitTimeout
 from core.report import Report
+from core.text import TAIL_LINES
 from core.waiting import wait_for
-from hosts.base import ANY_EXIT_CODE, TAIL_LINES, Host
+from hosts.base import ANY_EXIT_CODE, Host
 
 UPDATE_TIMEOUT = 300.0
 INSTALL_TIMEOUT = 1200.0

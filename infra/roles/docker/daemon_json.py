@@ -11,8 +11,8 @@ from core.diff import masked_diff
 from core.errors import HostError, LabelrigError
 from core.operation import Change
 from core.report import Report
+from core.text import indented
 from hosts.base import ANY_EXIT_CODE, Host
-from infra.roles.docker.service import indented
 
 DAEMON_FILE = "/etc/docker/daemon.json"
 NOTHING = "(none)"  # in the file of the owed restart: there was no daemon.json before

@@ -13,8 +13,9 @@ from pathlib import Path
 from core.errors import CommandFailed, CommandTimedOut, HostError, WaitTimeout
 from core.operation import Change
 from core.report import Report
+from core.text import TAIL_LINES, indented
 from core.waiting import wait_for
-from hosts.base import ANY_EXIT_CODE, COMMAND_MARK, RUN_MARK, TAIL_LINES, Host
+from hosts.base import ANY_EXIT_CODE, COMMAND_MARK, RUN_MARK, Host
 from infra.roles.docker.client import (
     EngineState,
     access_help,
@@ -239,9 +240,3 @@ class EngineAccess:
             f"{user} is in the group docker, which counts from the next login on; to go on at once type "
             f"`sg docker -c './inv up'` in {Path.cwd()}"
         )
-
-
-def indented(text: str) -> str:
-    """The last lines of a tool's output as they are shown below a message."""
-    lines = text.strip().splitlines()[-TAIL_LINES:]
-    return "\n".join(f"    {line}" for line in lines) or "    (no output)"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from core.errors import CommandFailed, CommandTimedOut, HostError
 from core.report import Report
+from core.text import indented
 from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.docker.apt import Apt, read_sources
 from infra.roles.docker.compose import run_docker
-from infra.roles.docker.service import indented
 from infra.roles.images.mirror import find_mirror, read_proxies, wgetrc, with_login
 from infra.roles.images.pip_settings import read_pip_settings
 

@@ -66,7 +66,7 @@ def plan_images(
     return _image_set(repository, settings, base, services, own or {})
 
 
-def settle_images(
+def resolve_images(
     here: Host,
     host: Host,
     repository: Path,

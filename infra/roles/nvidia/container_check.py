@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from core.errors import CannotKnow, CommandTimedOut, HostError
 from core.operation import Change
+from core.text import indented
 from hosts.base import ANY_EXIT_CODE, Host, Result
 from infra.roles.docker.compose import run_docker
-from infra.roles.docker.service import indented
 from infra.roles.nvidia.facts import FIELDS, Gpu, parse_gpus, smi_query
 
 RUN_TIMEOUT = 120.0

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from core.errors import CommandTimedOut
-from hosts.base import ANY_EXIT_CODE, Host
+from hosts.base import ANY_EXIT_CODE, Host, read_text
 
 NVIDIA = "0x10de"
 DISPLAY_CLASS = "0x03"
@@ -79,7 +79,7 @@ def read_gpu(host: Host) -> GpuFacts:
     smi, output = _ask_smi(host)
     return GpuFacts(
         devices=parse_devices(host.run("sh", "-c", PCI_SCRIPT).stdout),
-        module=parse_module(_text(host, PROC_VERSION), _text(host, SYS_VERSION)),
+        module=parse_module(read_text(host, PROC_VERSION), read_text(host, SYS_VERSION)),
         library=parse_library(host.run("sh", "-c", LIBRARY_SCRIPT).stdout),
         smi=smi,
         gpus=parse_gpus(output) if smi == 0 else (),
@@ -156,8 +156,3 @@ def _ask_smi(host: Host) -> tuple[int | None, str]:
     if answer.exit_code == COMMAND_NOT_FOUND:
         return None, ""
     return answer.exit_code, answer.stdout + answer.stderr if not answer.ok else answer.stdout
-
-
-def _text(host: Host, path: str) -> str | None:
-    content = host.read(path)
-    return None if content is None else content.decode("utf-8", "replace")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import HostError, PreflightError, SudoRefused
-from hosts.base import Host
+from hosts.base import Host, read_text
 from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state, find_endpoint
 from infra.roles.docker.compose import find_compose
@@ -71,18 +71,18 @@ def check_machine(
     }
     checked = FolderCheck(()) if folder is None else check_folder(host, folder, pattern)
     listening = checks.listening_ports(
-        _text(host, "/proc/net/tcp") or "", _text(host, "/proc/net/tcp6") or "", settings.listen
+        read_text(host, "/proc/net/tcp") or "", read_text(host, "/proc/net/tcp6") or "", settings.listen
     )
     problems = [
-        *checks.os_problems(_text(host, "/etc/os-release"), host.run("uname", "-m").stdout.strip(), ready),
+        *checks.os_problems(read_text(host, "/etc/os-release"), host.run("uname", "-m").stdout.strip(), ready),
         *checks.kernel_problems(host.run("uname", "-r").stdout.strip()),
         *_rights(host, ready),
         *([facts.problem] if facts.problem else []),
         *checks.disk_problems({path: checks.read_disk(host, path) for path, _ in needs.values()}, needs),
-        *checks.memory_problems(_text(host, "/proc/meminfo") or ""),
+        *checks.memory_problems(read_text(host, "/proc/meminfo") or ""),
         *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
         *checks.port_problems(listening, settings.port, facts.holds_port, settings.listen),
-        *checks.subnet_problems(settings.subnet, _text(host, "/proc/net/route") or "", facts.holds_network),
+        *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
         *([] if ready and (has_images or not builds) else outbound_problems(host)),
         *checked.problems,
         *also,
@@ -140,8 +140,3 @@ def _rights(host: Host, ready: bool) -> list[str]:
 
 def _publishes(ports: dict[str, list[dict[str, str]] | None], port: int) -> bool:
     return any(binding["HostPort"] == str(port) for bindings in ports.values() for binding in bindings or [])
-
-
-def _text(host: Host, path: str) -> str | None:
-    content = host.read(path)
-    return None if content is None else content.decode("utf-8", "replace")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from core.errors import CommandFailed, LabelrigError, LabelStudioError, ProofFailed
 from core.report import Report
 from hosts.base import Exec
-from infra.config.settings import Settings
 from infra.roles.project.ask_backend import ask_backend_json
 from infra.roles.project.role import ProjectContext
-from infra.roles.project.verify import Proof, verify
+from infra.roles.project.verify import SmokeTest, verify
 from infra.roles.stack.containers import StackRunning, health_of, last_lines
 from labelstudio.config import ProjectSpec
 
@@ -56,7 +55,6 @@ def backend_facts(exec_in_backend: Exec) -> BackendFacts:
 
 
 def pass_gate(
-    settings: Settings,
     spec: ProjectSpec,
     context: ProjectContext,
     running: StackRunning,
@@ -64,7 +62,7 @@ def pass_gate(
     report: Report,
     *,
     gpu: bool,
-) -> Proof:
+) -> SmokeTest:
     """Prove that a release serves.
 
     Args:
@@ -87,7 +85,7 @@ def pass_gate(
         raise ProofFailed(f"the SAM2 backend runs on {backend.device} and not on the GPU{tail_of(sam2)}")
     report.ok(f"SAM2 on {backend.device}", [])
     try:
-        proof = verify(settings, spec, context, report)
+        proof = verify(spec, context, report)
     except LabelrigError as error:
         # What Label Studio could not do may be its own fault, or that of the backend behind it.
         others = tail_of(running.container("label-studio")) if isinstance(error, LabelStudioError) else ""

@@ -9,7 +9,6 @@ from core.operation import Operation
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host
-from infra.config.settings import Settings
 from infra.roles.project.backend_token import BackendKeyPresent
 from infra.roles.project.labeling import Migration
 from infra.roles.project.ml_backend import BackendRegistered
@@ -55,9 +54,7 @@ class ProjectContext:
     backend_url: str = BACKEND_URL
 
 
-def project_role(
-    _settings: Settings, spec: ProjectSpec, ctx: ProjectContext, migration: Migration = NO_MIGRATION
-) -> list[Operation]:
+def project_role(spec: ProjectSpec, ctx: ProjectContext, migration: Migration = NO_MIGRATION) -> list[Operation]:
     """The operations, in order: token, its copy in the backend, project, storage, images, ML backend, members."""
     storage = StorageConnected(ctx.access, spec, ctx.files_root, ctx.folder.name)
     return [

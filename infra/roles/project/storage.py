@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from core.errors import LabelStudioError
 from core.operation import Change
 from core.report import Report
+from core.text import some
 from hosts.base import Exec, Host
 from infra.roles.project.project import find_project, get_project
 from labelstudio.access import Access
@@ -19,8 +20,6 @@ from labelstudio.filling import NewFile, Pace, fill
 from labelstudio.image_files import ImageFiles, list_images, path_in
 from labelstudio.models import Storage, TaskRef
 from labelstudio.wanted_tasks import WantedTasks, image_keys, list_filter, storage_filter, task_url, wanted_tasks
-
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -126,9 +125,9 @@ class ImagesSynced:
         ]
         fill_it = partial(self._fill, files)
         if not new:
-            summary = f"make {len(unknown)} images known to the storage ({_some(unknown)})"
+            summary = f"make {len(unknown)} images known to the storage ({some(unknown)})"
         else:
-            summary = f"sync {len(new)} new images ({_some(new)})"
+            summary = f"sync {len(new)} new images ({some(new)})"
         # The surplus first: a link to a task that is deleted would go with it.
         return [*surplus, Change(summary, fill_it)]
 
@@ -154,20 +153,20 @@ class ImagesSynced:
     def _mention(self, images: ImageFiles, wanted: WantedTasks, tasks: dict[str, list[TaskRef]]) -> None:
         if images.links:
             self.report.notice(
-                f"{len(images.links)} symbolic links in {self.folder} are left out ({_some(images.links)}): "
+                f"{len(images.links)} symbolic links in {self.folder} are left out ({some(images.links)}): "
                 "what they point to need not exist inside the container"
             )
         if alone := wanted.alone - tasks.keys():
-            self.report.notice(f"{len(alone)} files in {self.folder} have no partner and are left out ({_some(alone)})")
+            self.report.notice(f"{len(alone)} files in {self.folder} have no partner and are left out ({some(alone)})")
         if left := wanted.alone & tasks.keys():
             self.report.notice(
-                f"{len(left)} tasks have lost the partner of their image ({_some(left)}); the tasks and their "
+                f"{len(left)} tasks have lost the partner of their image ({some(left)}); the tasks and their "
                 "annotations are kept"
             )
         gone = tasks.keys() - images.paths - images.links
         if gone:
             self.report.notice(
-                f"{len(gone)} tasks have lost their image: no such file in {self.folder} any more ({_some(gone)}); "
+                f"{len(gone)} tasks have lost their image: no such file in {self.folder} any more ({some(gone)}); "
                 "the tasks and their annotations are kept"
             )
 
@@ -188,7 +187,7 @@ class ImagesSynced:
                 changes.append(Change(f"delete task {task.id}, an untouched second task of {path}", delete))
         if doubled:
             self.report.notice(
-                f"{len(doubled)} images have more than one annotated task ({_some(doubled)}); all of them are kept"
+                f"{len(doubled)} images have more than one annotated task ({some(doubled)}); all of them are kept"
             )
         return changes, kept
 
@@ -228,8 +227,3 @@ def _difference(old: Storage, new: Storage) -> str:
     names = ("title", "path", "regex_filter", "use_blob_urls", "recursive_scan")
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     return "\n".join(f"- {name}: {was}\n+ {name}: {will}" for name, was, will in pairs if was != will)
-
-
-def _some(paths: frozenset[str] | set[str] | list[str]) -> str:
-    shown = sorted(paths)[:SHOWN]
-    return ", ".join(shown) + (", …" if len(paths) > len(shown) else "")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError, ProofFailed
 from core.report import Report
-from infra.config.settings import Settings
 from infra.roles.project.ml_backend import same_url
 from infra.roles.project.project import get_project
 from infra.roles.project.role import ProjectContext
@@ -16,19 +15,19 @@ from labelstudio.config import ProjectSpec
 from labelstudio.image_files import path_in
 from labelstudio.models import Backend, TaskRef
 from labelstudio.prompts import Region, box_regions, click_regions
-from labelstudio.proof import SAM2_LOG, Proof, Target, judge, read_reply
+from labelstudio.proof import SAM2_LOG, SmokeTest, Target, judge, read_reply
 from labelstudio.truth import truth_of
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
 
-__all__ = ["Proof", "verify"]
+__all__ = ["SmokeTest", "verify"]
 
 # Where to try in a person's own image, as shares of width and height: the middle first.
 OWN_CLICKS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))
 
 
-def verify(_settings: Settings, spec: ProjectSpec, ctx: ProjectContext, report: Report) -> Proof:
+def verify(spec: ProjectSpec, ctx: ProjectContext, report: Report) -> SmokeTest:
     """Click on a real task, as the editor would, and judge what comes back.
 
     Demo images: an object of which the truth is known; an IoU below 0.5 fails, below 0.75 is noted. A person's own

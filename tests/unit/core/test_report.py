@@ -10,11 +10,6 @@ import pytest
 from core.report import Report
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def test_progress_is_thinned_out_where_there_is_no_terminal() -> None:
     now = [0.0]
     stream = io.StringIO()
@@ -23,15 +18,6 @@ def test_progress_is_thinned_out_where_there_is_no_terminal() -> None:
         now[0] = float(second)
         report.progress(f"step {second}")
     assert stream.getvalue().split() == ["step", "10", "step", "20"]
-
-
-def test_progress_is_one_line_on_a_terminal_and_gone_when_something_is_said() -> None:
-    stream = Terminal()
-    report = Report(stream)
-    report.progress("step 1")
-    report.progress("  step\n2  ")
-    report.info("done")
-    assert stream.getvalue() == "\r\033[2K      step 1\r\033[2K      step 2\r\033[2Kdone\n"
 
 
 def test_a_notice_is_said_once_a_stage() -> None:
@@ -96,16 +82,21 @@ def test_a_stage_that_fails_says_so_and_the_recap_too() -> None:
 def test_a_planned_change_is_shown_with_its_diff_and_counted_once_its_operation_is_settled() -> None:
     stream = io.StringIO()
     report = Report(stream)
+    report.preview = True
     with report.stage("files"):
         report.would_change("update x", "-1\n+2")
         report.would_change("write y")
         assert report.changed == 0
-        report.ok("files written", ["update x", "write y"], done=False)
+        report.ok("files written", ["update x", "write y"])
     assert report.changed == 2
     assert stream.getvalue().startswith(
-        "▸ files\n    ~ update x\n        -1\n        +2\n    ~ write y\n  files: 2 changed"
+        "▸ files\n    ~ update x\n        -1\n        +2\n    ~ write y\n  files: 2 would change, "
     )
-    assert json.loads(report.as_json())["diffs"] == [{"change": "update x", "diff": "-1\n+2"}]
+    assert report.recap().splitlines()[0].startswith("  files  ok   0  would change   2  ")
+    assert report.recap().splitlines()[-1].startswith("  2 would change in ")
+    record = json.loads(report.as_json())
+    assert (record["changed"], record["stages"][0]["changed"]) == (2, ["update x", "write y"])
+    assert record["diffs"] == [{"change": "update x", "diff": "-1\n+2"}]
 
 
 def test_what_a_run_did_is_ticked_off() -> None:
@@ -115,3 +106,29 @@ def test_what_a_run_did_is_ticked_off() -> None:
         report.ok("files written", ["update x"])
         report.ok("engine", [])
     assert "    ✓ files written (changed)\n    ✓ engine\n" in stream.getvalue()
+
+
+def test_steps_are_numbered_and_what_is_beside_them_is_not() -> None:
+    stream = io.StringIO()
+    report = Report(stream)
+    with report.stage("hook"):
+        pass
+    with report.steps(2):
+        for name in ("images", "model", "one more"):
+            with report.stage(name):
+                pass
+    with report.stage("rollback"):
+        pass
+    headings = [line for line in stream.getvalue().splitlines() if line.startswith("▸")]
+    assert headings == ["▸ hook", "▸ step 1 of 2: images", "▸ step 2 of 2: model", "▸ one more", "▸ rollback"]
+    assert [stage.name for stage in report.stages] == ["hook", "images", "model", "one more", "rollback"]
+
+
+def test_work_that_is_no_operation_never_says_0_changed() -> None:
+    """`preannotate` and `embed` say themselves how many masks and images there are."""
+    stream = io.StringIO()
+    report = Report(stream)
+    with report.stage("embed"):
+        report.info("2 images encoded")
+    assert stream.getvalue().splitlines()[-1].startswith("  embed: done, ")
+    assert "changed" not in stream.getvalue()

@@ -10,7 +10,7 @@ import pytest
 from core.errors import LabelrigError
 from hosts.base import DEFAULT_TIMEOUT, Exec, Result
 from infra.database.sides import Kind
-from infra.database.state import DatabaseState, database_state
+from infra.database.state import database_state
 
 SQLITE = json.dumps({"migrations": ["tasks.0002", "core.0001"], "born": ["17", "4"]})
 POSTGRES = '{"migrations" : ["core.0001", "tasks.0002"]}\n{"born" : 17}\n{"born" : 4}\n'
@@ -56,10 +56,3 @@ def test_a_database_before_its_first_start_has_no_identity(kind: Kind, text: str
 def test_an_answer_that_is_none_is_one_error(kind: Kind, text: str) -> None:
     with pytest.raises(LabelrigError, match=rf"^the {kind} database said .* when its state was asked$"):
         database_state(kind, answering(text))
-
-
-def test_a_state_comes_back_from_a_manifest() -> None:
-    state = database_state("postgres", answering(POSTGRES))
-    assert DatabaseState.from_json(json.loads(json.dumps(state.as_json()))) == state
-    with pytest.raises(ValueError, match="not the state of a database"):
-        DatabaseState.from_json({"kind": "mysql"})

@@ -17,7 +17,8 @@ from core.results import HostResult
 from infra.config.host_settings import HostSettings
 from infra.deploy import command as module
 from infra.deploy.command import run_deploy, run_plan
-from infra.fleet.choice import Choice, Outcome, named_error
+from infra.fleet.choice import Choice, Outcome
+from infra.fleet.parallel import SKIPPED
 from infra.fleet.run import RunOptions
 from tests.unit.infra.deploy_bench import options
 
@@ -131,9 +132,9 @@ def test_a_plan_looks_at_every_host_whatever_the_others_say(bench: Bench) -> Non
     assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
     assert outcome.exit_code == 3
     lines = outcome.text.splitlines()
-    assert lines[0] == "gpu01: preflight found 1 problem; nothing was changed:"
-    assert lines[-4].startswith("gpu01  ok=0 changed=0 skipped=0 failed=1 unknown=0")
-    assert lines[-3].startswith("gpu02  ok=0 changed=1 skipped=0 failed=0 unknown=0")
+    assert "preflight" not in outcome.text, "it was shown on stderr"
+    assert lines[-4].startswith("gpu01  ok=0 would-change=0 skipped=0 failed=1 unknown=0")
+    assert lines[-3].startswith("gpu02  ok=0 would-change=1 skipped=0 failed=0 unknown=0")
     assert lines[-1] == "2 would change"
 
 
@@ -196,7 +197,8 @@ def test_a_host_that_cannot_be_planned_is_left_out_and_named(bench: Bench) -> No
     assert bench.diary[3:] == ["ask This changes gpu02, gpu03 as shown above.", "deploy gpu02", "deploy gpu03"]
     assert sorted(one.host for one in outcome.results) == ["gpu01", "gpu02", "gpu03"]
     assert outcome.exit_code == 3
-    assert outcome.text.startswith("gpu01: preflight found 1 problem")
+    assert outcome.text.splitlines()[-2].startswith("gpu01  ok=0 would-change=0 skipped=0 failed=1 unknown=0")
+    assert outcome.text.splitlines()[-1] == "2 changed"
 
 
 def test_with_fail_fast_one_that_cannot_be_planned_stops_all(bench: Bench) -> None:
@@ -211,7 +213,8 @@ def test_the_first_host_is_a_barrier_and_how_it_ended_is_the_exit_code(bench: Be
     outcome = run_deploy(bench.choice(), options(), confirm=None)
     assert [line for line in bench.diary if line.startswith("deploy")] == ["deploy gpu01"]
     assert outcome.exit_code == 5
-    assert "gpu02: not tried, since a host before it failed" in outcome.text.splitlines()
+    assert outcome.results[1].error == SKIPPED
+    assert outcome.text.splitlines()[1].startswith("gpu02  ok=0 changed=0 skipped=1 failed=1")
 
 
 def test_demo_images_are_drawn_once_and_only_for_hosts_without_their_own(bench: Bench) -> None:
@@ -284,11 +287,3 @@ def test_junit_is_written_beside_what_is_printed(tmp_path: Path) -> None:
 def test_a_junit_file_that_became_unwritable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^--junit .*: cannot be written: Is a directory$"):
         Outcome(results(), "", 0).shown(json=False, junit=str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [("no route", "gpu01: no route"), ("gpu01: no route", "gpu01: no route"), ("gpu011: x", "gpu01: gpu011: x")],
-)
-def test_the_name_of_a_host_stands_in_front_of_its_error_once(error: str, text: str) -> None:
-    assert named_error(HostResult("gpu01", Report(io.StringIO()), error, 1, 0.0)) == text

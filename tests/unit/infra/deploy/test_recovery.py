@@ -61,10 +61,10 @@ class Bench:
         return str(made.id)
 
     def gates(self) -> list[str]:
-        return [one.gate for one in self.releases.list()]
+        return [one.gate for one in self.releases.read().releases]
 
     def current(self) -> str:
-        return str(self.releases.look().current_id)
+        return str(self.releases.read().current_id)
 
     def _serve(self, _deployment: Deployment, releases: Releases, target: Release, _report: Report) -> None:
         self.serves.append(str(target.id))
@@ -200,14 +200,14 @@ def test_the_earlier_release_does_not_come_up(bench: Bench) -> None:
     assert [stage.changed for stage in report.stages] == [[]]
 
 
-def test_trouble_while_looking_does_not_hide_the_cause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_while_reading_does_not_hide_the_cause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.release("passed")
     bench.release("pending")
 
     def refuse(_releases: Releases) -> None:
         raise SudoRefused("gpu01: ana may not become root")
 
-    monkeypatch.setattr(Releases, "look", refuse)
+    monkeypatch.setattr(Releases, "read", refuse)
     assert str(ended(bench)) == (
         f"{CAUSE}\nWhether another release must be put back cannot be found out: gpu01: ana may not become root"
     )

@@ -109,7 +109,7 @@ def test_under_the_lock_the_hooks_come_before_and_after(lab: Lab) -> None:
 
     lab.stages = stages
     lab.deploy()
-    identity = str(Releases(LabHost(), lab.base).look().current_id)
+    identity = str(Releases(LabHost(), lab.base).read().current_id)
     assert lab.said() == [
         "pre-deploy |||",
         "stages, locked by alice",
@@ -171,7 +171,7 @@ def test_a_release_that_fails_its_gate_is_marked_and_put_back(lab: Lab, monkeypa
     lab.stages = failing(ProofFailed("no mask"), release)
     with pytest.raises(ProofFailed, match=r"^no mask\nThere is no release before .* to go back to\.$"):
         lab.deploy()
-    (failed,) = Releases(LabHost(), lab.base).list()
+    (failed,) = Releases(LabHost(), lab.base).read().releases
     assert failed.gate == "failed"
     assert lab.said()[-2:] == [
         f"on-failure failed|{failed.id}||no mask",

@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import CommandFailed
 from hosts.base import Result, check_exit_code
-from infra.doctor.inside import Reach, digest, first_image, reach
+from infra.doctor.inside import Probe, digest, first_image, probe
 from tests.machine import free_port
 
 
@@ -53,23 +53,23 @@ def serving() -> Iterator[int]:
 def test_a_way_to_its_end_and_one_that_ends_in_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # a proxy is not asked for another container
     with serving() as port:
-        assert reach(here, "127.0.0.1", port, "/health") == Reach("done", "127.0.0.1", 200)
-        assert reach(here, "127.0.0.1", port, "/other") == Reach("http", "still loading", 503)
+        assert probe(here, "127.0.0.1", port, "/health") == Probe("done", "127.0.0.1", 200)
+        assert probe(here, "127.0.0.1", port, "/other") == Probe("http", "still loading", 503)
 
 
 def test_a_closed_port() -> None:
-    found = reach(here, "127.0.0.1", free_port(), "/health")
+    found = probe(here, "127.0.0.1", free_port(), "/health")
     assert (found.step, found.status) == ("connect", None)
     assert found.said.startswith("127.0.0.1: ")
 
 
 def test_a_name_that_nobody_knows() -> None:
-    assert reach(here, "sam2.invalid", 9090, "/health").step == "resolve"
+    assert probe(here, "sam2.invalid", 9090, "/health").step == "resolve"
 
 
 def test_a_server_that_never_speaks() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        found = reach(here, "127.0.0.1", silent.getsockname()[1], "/health")
+        found = probe(here, "127.0.0.1", silent.getsockname()[1], "/health")
     assert (found.step, found.status) == ("http", None)
 
 

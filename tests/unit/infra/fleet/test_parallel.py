@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import io
-import random
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +11,7 @@ from core.errors import LabelrigError, LockHeld, PreflightError, RolledBack
 from core.report import Report
 from core.results import HostResult
 from infra.config.host_settings import HostSettings
-from infra.fleet.parallel import SKIPPED, Prefixed, attempt, exit_code_of, on_each, reports_for
+from infra.fleet.parallel import SKIPPED, attempt, exit_code_of, on_each, reports_for
 from tests.unit.infra.deploy_bench import host_settings
 
 SECONDS = 10
@@ -168,7 +168,7 @@ def test_one_host_needs_no_barrier_and_its_lines_no_name() -> None:
 
     results = on_each(some, reports_for(some, stream), work, parallel=4, fail_fast=True, barrier=True)
     assert [one.exit_code for one in results] == [4]
-    assert stream.getvalue() == "working\nerror: held by bob\n"
+    assert stream.getvalue() == "working\nerror: gpu01: held by bob\n"
     assert on_each([], {}, work, parallel=4, fail_fast=True, barrier=True) == []
 
 
@@ -229,35 +229,18 @@ def test_every_line_says_whose_it_is_also_those_of_one_message() -> None:
     reports = reports_for(some, stream)
     reports["a"].info("one\ntwo")
     reports["longer"].info("three")
-    reports["a"].progress("never rewritten in place")
+    reports["a"].progress("too early for a line of its own")
     assert stream.getvalue() == "a      | one\na      | two\nlonger | three\n"
 
 
-def test_a_line_is_written_when_its_end_has_come() -> None:
-    stream = io.StringIO()
-    one = Prefixed(stream, "a | ", threading.Lock())
-    assert one.write("ha") == 2
-    one.flush()
-    assert stream.getvalue() == ""
-    one.write("lf\n\nrest")
-    assert stream.getvalue() == "a | half\na | \n"
-    one.write("\n")
-    assert stream.getvalue() == "a | half\na | \na | rest\n"
-    assert one.isatty() is False
-
-
 def test_lines_of_many_threads_stay_whole() -> None:
-    stream = io.StringIO()
-    lock = threading.Lock()
-    names, count = ("a", "b", "c"), 300
+    stream = Slow()
+    names, count = ("a", "b", "c"), 100
+    reports = reports_for([host_settings(name=name) for name in names], stream)
 
     def talk(name: str) -> None:
-        mine, chance = Prefixed(stream, f"{name} | ", lock), random.Random(name)
         for number in range(count):
-            text = f"{name}{number} {'x' * chance.randrange(80)}\n"
-            cut = chance.randrange(len(text))
-            mine.write(text[:cut])
-            mine.write(text[cut:])
+            reports[name].info(f"{name}{number} one\n{name}{number} two")
 
     threads = [threading.Thread(target=talk, args=(name,)) for name in names]
     for thread in threads:
@@ -265,7 +248,19 @@ def test_lines_of_many_threads_stay_whole() -> None:
     for thread in threads:
         thread.join()
     lines = stream.getvalue().splitlines()
-    assert len(lines) == len(names) * count
+    assert len(lines) == 2 * len(names) * count
+    for first, second in zip(lines[::2], lines[1::2], strict=True):
+        assert second == first.replace(" one", " two")
     for name in names:
-        mine = [line for line in lines if line.startswith(f"{name} | ")]
-        assert [line.split()[2] for line in mine] == [f"{name}{number}" for number in range(count)]
+        mine = [line.split()[2] for line in lines[::2] if line.startswith(f"{name} | ")]
+        assert mine == [f"{name}{number}" for number in range(count)]
+
+
+class Slow(io.StringIO):
+    """Writes each text in two pieces, with time for another thread between them."""
+
+    def write(self, text: str, /) -> int:
+        half = len(text) // 2
+        super().write(text[:half])
+        time.sleep(0)
+        return half + super().write(text[half:])

@@ -19,7 +19,6 @@ FACTS = ReleaseFacts(
     model="demo",
     database="sqlite",
     folders=("/NAS/A",),
-    settings_digest="abc",
 )
 
 

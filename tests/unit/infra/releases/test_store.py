@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,15 +51,26 @@ class TestWrite:
     def test_a_release_is_read_as_it_was_written(self, releases: Releases) -> None:
         written = releases.write(files(), FACTS)
         assert str(written.id) == "20250301T100000Z-607e07e"
-        (found,) = releases.list()
+        (found,) = releases.read().releases
         assert found == written
         assert (found.gate, found.damaged()) == ("pending", [])
         assert found.manifest is not None
         assert dict(found.manifest)["images"] == FACTS.images
         assert found.manifest.made_at == "2025-03-01T10:00:00Z"
-        read = {Path(file.path).name: (file.content, file.mode) for file in releases.read(found)}
+        read = {
+            Path(file.path).name: (file.content, file.mode)
+            for file in (releases.read_file(found, name) for name in found.files)
+        }
         assert read == {Path(file.path).name: (file.content, file.mode) for file in files()}
         assert releases.current() is None
+
+    def test_a_manifest_of_an_earlier_version_is_read(self, releases: Releases, home: str) -> None:
+        """A key that labelrig no longer writes does not make a release unreadable."""
+        written = releases.write(files(), FACTS)
+        path = Path(home) / "releases" / str(written.id) / "release.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "settings_digest": "abc"}))
+        (found,) = releases.read().releases
+        assert found.manifest == written.manifest
 
     def test_nobody_but_root_comes_near_the_secrets(self, host: Host, home: str, releases: Releases) -> None:
         written = releases.write(files(), FACTS)
@@ -77,7 +89,7 @@ class TestWrite:
         clock.now -= timedelta(days=3)
         made.append(releases.write(files(), FACTS).id)
         assert [str(one)[16:] for one in made] == ["-607e07e", "-607e07e-dirty.2", "-607e07e.3"]
-        assert [one.id for one in releases.list()] == made == sorted(made)
+        assert [one.id for one in releases.read().releases] == made == sorted(made)
 
     @pytest.mark.parametrize("cut", [1, 600, 3000, -1500])
     def test_an_archive_that_did_not_arrive_whole_is_no_release(
@@ -88,7 +100,7 @@ class TestWrite:
             "sh", "-c", WRITE, "write-release", home, "x", ok=(74,), stdin=whole[:cut].rstrip(b"\0"), as_root=True
         )
         assert result.stderr
-        assert releases.list() == ()
+        assert releases.read().releases == ()
         releases.write(files(), FACTS)
         assert len(lines(host, "ls", "-A", f"{home}/releases")) == 1
 
@@ -122,20 +134,20 @@ class TestCurrent:
         first = releases.write(files(), FACTS)
         releases.activate(first.id)
         with pytest.raises(LabelrigError, match=r"there is no release 20250301T100000Z-607e07e\.2; nothing"):
-            releases.activate(releases.next_id(releases.look(), FACTS))
+            releases.activate(releases.next_id(releases.read(), FACTS))
         assert releases.current() == first
 
     def test_the_gate_is_recorded_with_what_was_seen(self, releases: Releases) -> None:
         one = releases.write(files(), FACTS)
         releases.mark(one.id, "passed", model_version="demo-1", database_state=SQLITE)
         releases.mark(one.id, "failed")
-        (found,) = releases.list()
+        (found,) = releases.read().releases
         assert found.manifest is not None
         assert (found.gate, found.manifest.model_version, found.manifest.database_state) == ("failed", "demo-1", SQLITE)
         assert found.damaged() == []
 
     def test_no_host_folder_yet(self, host: Host, tmp_path: Path) -> None:
-        assert Releases(host, str(tmp_path / "absent"), Clock()).list() == ()
+        assert Releases(host, str(tmp_path / "absent"), Clock()).read().releases == ()
 
 
 class TestLook:
@@ -145,7 +157,7 @@ class TestLook:
         host.run("chmod", "644", f"{folder}/blob.bin", as_root=True)
         host.write(f"{folder}/compose.yaml", b"other\n", as_root=True)
         host.run("rm", f"{folder}/stack.env", as_root=True)
-        assert releases.list()[0].damaged() == ["blob.bin", "compose.yaml", "stack.env"]
+        assert releases.read().releases[0].damaged() == ["blob.bin", "compose.yaml", "stack.env"]
 
     def test_a_manifest_that_cannot_be_read_is_a_release_that_cannot_serve(
         self, host: Host, home: str, releases: Releases
@@ -153,7 +165,7 @@ class TestLook:
         one = releases.write(files(), FACTS)
         host.write(f"{home}/releases/{one.id}/release.json", b"{", as_root=True)
         host.run("mkdir", f"{home}/releases/backup of mine", f"{home}/releases/.x.part", as_root=True)
-        (found,) = releases.list()
+        (found,) = releases.read().releases
         assert (found.id, found.manifest, found.gate, found.damaged()) == (one.id, None, "failed", ["release.json"])
         with pytest.raises(LabelrigError, match=r"has no readable release\.json"):
             releases.mark(one.id, "passed")
@@ -169,7 +181,7 @@ class TestLook:
         for _ in range(4):
             releases.write(files(), FACTS)
         counting = Counting()
-        assert len(Releases(counting, home).list()) == 4
+        assert len(Releases(counting, home).read().releases) == 4
         assert counting.trips == 1
 
 
@@ -193,10 +205,10 @@ class TestReleaseActive:
         assert converge([operation], Report(io.StringIO())) == 2
         current = releases.current()
         assert current is not None
-        assert operation.written == current.id
+        assert [one.id for one in releases.read().releases] == [current.id]
         again = ReleaseActive(releases, files(folder="/elsewhere"), FACTS.model_copy(update={"commit": "f" * 40}))
         assert again.plan() == []
-        assert again.written is None
+        assert len(releases.read().releases) == 1
 
     @pytest.mark.parametrize("gate", ["pending", "passed", "failed"])
     def test_only_a_release_that_failed_is_made_again(self, releases: Releases, gate: str) -> None:
@@ -235,7 +247,7 @@ class TestReleaseActive:
             "key.pem: (secret content differs)",
             "stack.env: (secret content differs)",
         ]
-        assert len(releases.list()) == 1
+        assert len(releases.read().releases) == 1
 
     def test_a_mode_alone_is_a_difference(self, releases: Releases) -> None:
         converge([ReleaseActive(releases, files(), FACTS)], Report(io.StringIO()))
@@ -264,4 +276,4 @@ class TestReleaseActive:
         current = releases.current()
         assert current is not None
         assert current.files["compose.yaml"] == FileFacts.of(files()[1])
-        assert len(releases.list()) == 2
+        assert len(releases.read().releases) == 2

@@ -17,7 +17,7 @@ from infra.roles.images import build as image_build
 from infra.roles.images import role as module
 from infra.roles.images import ship as image_ship
 from infra.roles.images.build import BaseThere, ImagesBuilt
-from infra.roles.images.role import ImageOrigin, Way, settle_images, shipped_images_role
+from infra.roles.images.role import ImageOrigin, Way, resolve_images, shipped_images_role
 from infra.roles.images.ship import ImagesShipped
 from infra.roles.images.tags import OfficialImages, debootstrap_base, image_tags, official_base
 from tests.fakes import FakeHost
@@ -50,7 +50,7 @@ class Bench:
     asked: list[str] = field(default_factory=list)
 
     def settle(self, way: Way, own: dict[str, str] | None = None) -> ImageOrigin:
-        return settle_images(
+        return resolve_images(
             self.here, self.there, REPOSITORY, Settings(), quiet(), way=way, services=SERVICES, own=own or {}
         )
 

@@ -11,14 +11,13 @@ import pytest
 
 from core.errors import CommandFailed, CommandTimedOut, LabelrigError, LabelStudioError, ProofFailed
 from hosts.base import Result
-from infra.config.settings import Settings
 from infra.roles.project import gate as module
 from infra.roles.project.gate import LOG_LINES, BackendFacts, backend_facts, pass_gate, tail_of
-from labelstudio.proof import Proof
+from labelstudio.proof import SmokeTest
 from tests.unit.infra.deploy_bench import quiet
 
 ANSWER = {"state": "ready", "model": "tiny", "model_version": "sam2.1-tiny", "device": "cuda:0", "engine": "torch"}
-PROOF = Proof(1, "a.png", (5, 6), "ship", 0.9, 0.8, 0.1, "sam2.1-tiny", 0.4)
+PROOF = SmokeTest(1, "a.png", (5, 6), "ship", 0.9, 0.8, 0.1, "sam2.1-tiny", 0.4)
 SERVICES = ("db", "sam2", "label-studio")
 
 
@@ -52,17 +51,17 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.containers: dict[str, Any] = {service: container(service) for service in SERVICES}
         self.backend = Backend(json.dumps(ANSWER))
-        self.verified: Proof | LabelrigError = PROOF
+        self.verified: SmokeTest | LabelrigError = PROOF
         self.report = quiet()
         monkeypatch.setattr(module, "verify", self._verify)
 
-    def passed(self, *, gpu: bool = True) -> Proof:
+    def passed(self, *, gpu: bool = True) -> SmokeTest:
         running: Any = SimpleNamespace(container=self.containers.get)
         context: Any = SimpleNamespace(exec_in_backend=self.backend)
         nothing: Any = None
-        return pass_gate(Settings(), nothing, context, running, SERVICES, self.report, gpu=gpu)
+        return pass_gate(nothing, context, running, SERVICES, self.report, gpu=gpu)
 
-    def _verify(self, *_arguments: object) -> Proof:
+    def _verify(self, *_arguments: object) -> SmokeTest:
         if isinstance(self.verified, LabelrigError):
             raise self.verified
         return self.verified

@@ -92,7 +92,7 @@ def storage_id(bench: Bench) -> int:
 
 
 def press_sync(bench: Bench) -> None:
-    bench.access.client().sync_storage(storage_id(bench))
+    bench.access.client().sdk.import_storage.local.sync(storage_id(bench))
 
 
 def test_a_press_on_sync_in_the_browser_makes_no_second_tasks(bench: Bench) -> None:

@@ -17,9 +17,8 @@ from PIL import Image
 from core.errors import ProofFailed
 from core.report import Report
 from core.repository import REPOSITORY
-from infra.config.settings import load_settings
 from infra.roles.project.role import ProjectContext
-from infra.roles.project.verify import Proof, verify
+from infra.roles.project.verify import SmokeTest, verify
 from infra.roles.stack.image_folders import ImageFolder
 from labelstudio.access import Access
 from labelstudio.config import load_project
@@ -98,7 +97,7 @@ class Bench:
 
         self.server.overrides[f"POST /api/ml/{self.backend}/interactive-annotating"] = handler
 
-    def prove(self) -> Proof:
+    def prove(self) -> SmokeTest:
         ctx = ProjectContext(
             host=self.host,
             env_file="/.env",
@@ -109,7 +108,7 @@ class Bench:
             report=self.report,
             truth=self.truth,
         )
-        return verify(load_settings(Path("/nowhere/.env"), {}, {}), self.spec, ctx, self.report)
+        return verify(self.spec, ctx, self.report)
 
     def fails(self) -> str:
         with pytest.raises(ProofFailed) as caught:

@@ -1,0 +1,22 @@
+"""Text for people: lists that may be long, and the end of a tool's output."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Set
+
+SHOWN = 5
+TAIL_LINES = 10
+
+
+def some(values: Collection[object]) -> str:
+    """The first values with commas, and an ellipsis where there are more; a set in the order of its texts."""
+    texts = [str(one) for one in values]
+    if isinstance(values, Set):
+        texts.sort()
+    return ", ".join(texts[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
+
+
+def indented(text: str) -> str:
+    """The last lines of a tool's output, as they are shown below a message."""
+    lines = text.strip().splitlines()[-TAIL_LINES:]
+    return "\n".join(f"    {line}" for line in lines) or "    (no output)"

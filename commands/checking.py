@@ -15,16 +15,17 @@ from commands.base import expected_errors_in_words
 @task(
     help={
         "fast": "leave out everything that needs Docker",
+        "all": "also the slow tests: fuzzing, load, reference predictor, lab hosts of their own, bench",
         "only": "run only the tests under this path, without lint and types",
     }
 )
 @expected_errors_in_words
-def test(_context: Context, fast: bool = False, only: str | None = None) -> None:
-    """Run lint, types, unit, contract, integration and end-to-end tests."""
+def test(_context: Context, fast: bool = False, all: bool = False, only: str | None = None) -> None:
+    """Run lint, types, import contract, unit, contract, integration and end-to-end tests, in lanes side by side."""
     from core.report import Report
     from infra.dev.checks import run_checks
 
-    run_checks(Report(), fast=fast, only=only)
+    run_checks(Report(), fast=fast, slow=all, only=only)
 
 
 @task(name="test-e2e")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 from infra.roles.preflight.checks import subnet_problems
+
+SUBNETS = range(200, 240)
 
 
 def free_port() -> int:
@@ -16,7 +19,11 @@ def free_port() -> int:
 
 
 def free_subnet() -> str:
-    """A private network that overlaps no route of this machine."""
+    """A private network that overlaps no route of this machine.
+
+    Each process begins elsewhere: another one may have chosen a network that it has not made yet.
+    """
     routes = Path("/proc/net/route").read_text()
-    candidates = (f"172.31.{number}.0/24" for number in range(200, 240))
+    first = os.getpid() % len(SUBNETS)
+    candidates = (f"172.31.{number}.0/24" for number in (*SUBNETS[first:], *SUBNETS[:first]))
     return next(one for one in candidates if not subnet_problems(one, routes, ours=False))

@@ -1,4 +1,4 @@
-"""`./inv test`: makes the test environment, then runs the checks, cheapest first."""
+"""`./inv test`: makes the test environment, then runs the checks in lanes (docs/testing.md)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import CommandFailed, LabelrigError
-from core.operation import converge
+from core.errors import LabelrigError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
+from infra.dev.lanes import Lane, Lanes, Outcome
+from infra.dev.results import merge_junit
 from infra.dev.test_needs import install_test_needs
-from infra.roles.docker.role import docker_role
 
 WINGS = ("commands", "core", "hosts", "labelstudio", "infra", "dataset", "backend", "labeling", "demo", "tools")
 SOURCES = ("tasks.py", *WINGS, "tests")
@@ -31,55 +31,104 @@ PIP = (
 )
 LOCKS = ("backend.lock", "dev.lock", "torch.in", "sam2-build.lock", "sam2.lock", "reference.in")
 INSTALL_TIMEOUT = 1800.0
-CHECK_TIMEOUT = 600.0
-TEST_TIMEOUT = 3600.0
+REPORTS = REPOSITORY / "reports"
+JUNIT = REPORTS / "junit.xml"
+SLOWEST = 25
+WORKERS = 2
 
 
 class ChecksFailed(LabelrigError):
     """A check did not pass; its output was shown."""
 
 
-def run_checks(report: Report, *, fast: bool = False, only: str | None = None) -> None:
-    """Run lint, types and tests; the first failing stage ends it.
+def run_checks(report: Report, *, fast: bool = False, slow: bool = False, only: str | None = None) -> None:
+    """Run lint, types and tests in lanes; all of them, also when one fails.
 
     Args:
         fast: leave out the tests that need Docker.
-        only: run just the tests under this path, without lint and types.
+        slow: also those that are marked `slow`.
+        only: run just the tests under this path, slow ones too, without lint and types.
 
     Raises:
-        ChecksFailed: names the stage.
+        ChecksFailed: names the lanes.
         CommandFailed: the test environment could not be made.
     """
     host = LocalHost()
     with report.stage("test environment"):
         install_test_environment(host, report)
         install_test_needs(host, report)
+    lanes = [Lane("only", (_pytest("only", only, "--verbose"),))] if only is not None else all_lanes(fast, slow)
+    logs = REPORTS / "lanes"
+    logs.mkdir(parents=True, exist_ok=True)
+    for stale in (*logs.iterdir(), JUNIT):
+        stale.unlink(missing_ok=True)
+    outcomes = Lanes(report, logs).run(lanes)
+    _close(report, outcomes, logs)
+    failed = [outcome.name for outcome in outcomes if outcome.state != "ok"]
+    if failed:
+        raise ChecksFailed(f"{', '.join(failed)} did not pass; the whole output is in {logs.relative_to(REPOSITORY)}/")
+    if not (slow or only):
+        report.info("  left out: the slow tests (./inv test --all)" + (" and those that need Docker" if fast else ""))
+
+
+def all_lanes(fast: bool, slow: bool) -> list[Lane]:
+    """The lanes in the order in which they start."""
     python = sys.executable
-    pytest = (python, "-m", "pytest")
-    if only is not None:
-        _run(host, report, only, (*pytest, only), TEST_TIMEOUT)
-    else:
-        _run(host, report, "lint", (python, "-m", "ruff", "check", *SOURCES), CHECK_TIMEOUT)
-        _run(host, report, "format", (python, "-m", "ruff", "format", "--check", *SOURCES), CHECK_TIMEOUT)
-        _run(host, report, "types", (python, "-m", "mypy", *TYPED), CHECK_TIMEOUT)
-        _run(host, report, "tests without Docker", (*pytest, "-m", "not docker and not e2e"), TEST_TIMEOUT)
-        if not fast:
-            with report.stage("docker engine"):
-                converge(docker_role(host, report), report)
-            _run(host, report, "tests with Docker", (*pytest, "-m", "docker"), TEST_TIMEOUT)
-            _run(host, report, "end to end", (*pytest, "-m", "e2e"), TEST_TIMEOUT)
-    report.info(report.recap())
+    static = Lane(
+        "static",
+        (
+            (python, "-m", "ruff", "check", *SOURCES),
+            (python, "-m", "ruff", "format", "--check", *SOURCES),
+            (str(Path(python).with_name("lint-imports")), "--no-cache"),
+            (python, "-m", "mypy", *TYPED),
+        ),
+    )
+    parallel = ("-n", str(WORKERS), "--dist", "loadfile")
+    unit = Lane("unit", (_pytest("unit", "tests", *parallel, marks="not docker and not e2e and not slow"),))
+    last = Lane(
+        "slow",
+        (_pytest("slow", "tests", "--verbose", marks=f"slow{' and not docker and not e2e' * fast}"),),
+        alone=True,
+    )
+    images = Lane("images", ((python, "-m", "infra.dev.images"),))
+    with_docker = [
+        Lane(
+            name,
+            (_pytest(name, *paths, "--verbose", marks="(docker or e2e) and not slow"),),
+            after=("images",),
+        )
+        for name, paths in (
+            ("e2e", ("tests/e2e",)),
+            ("deploy", ("tests/deploy",)),
+            ("docker", ("tests/contract", "tests/integration", "tests/labhost")),
+        )
+    ]
+    return [
+        *([] if fast else [images]),
+        static,
+        unit,
+        *([] if fast else with_docker),
+        *([last] if slow else []),
+    ]
 
 
-def _run(host: Host, report: Report, name: str, command: tuple[str, ...], timeout: float) -> None:
-    with report.stage(name):
-        try:
-            # Unbuffered: each result shows when it is known, not with the last one.
-            host.run("env", "PYTHONUNBUFFERED=1", *command, timeout=timeout, on_line=report.info)
-            report.ok(f"{name} passed", [])
-        except CommandFailed as error:
-            # Its output was shown as it came.
-            raise ChecksFailed(f"{name} failed: {str(error).splitlines()[0]}") from None
+def _pytest(lane: str, *arguments: str, marks: str = "") -> tuple[str, ...]:
+    chosen = ("-m", marks) if marks else ()
+    return (sys.executable, "-m", "pytest", *arguments, *chosen, f"--junitxml={REPORTS / 'lanes' / lane}.xml")
+
+
+def _close(report: Report, outcomes: Sequence[Outcome], logs: Path) -> None:
+    """Failures and what was skipped, the slowest tests, and a line of each lane."""
+    for outcome in outcomes:
+        for line in outcome.closing():
+            report.info(f"{outcome.name} | {line}")
+    tests = merge_junit([outcome.name for outcome in outcomes], logs, JUNIT)
+    report.info(f"the {SLOWEST} slowest of {len(tests)} tests, setup included:")
+    for test in tests[:SLOWEST]:
+        report.info(f"  {test.seconds:7.1f} s  {test.lane:<8} {test.name}")
+    width = max(len(outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        report.info(f"  {outcome.name:<{width}}  {outcome.state:<7} {outcome.seconds:>7.1f} s  {outcome.last_line}")
 
 
 def install_test_environment(host: Host, report: Report) -> None:

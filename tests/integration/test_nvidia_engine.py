@@ -40,7 +40,7 @@ from infra.roles.stack.render import GPU as GPU_OVERRIDE
 from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from tests.nvidia_shim.programs import GPU, hook, install, runtime, working_smi
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 IMAGE = "labelrig-test/bare:1"
 GPUS = parse_gpus(GPU)
 

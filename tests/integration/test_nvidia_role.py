@@ -42,6 +42,7 @@ from tests.nvidia_shim.repository import Signer, publish
 
 pytestmark = [
     pytest.mark.docker,
+    pytest.mark.slow,
     pytest.mark.skipif(shutil.which("gpg") is None, reason="the repository is signed with gpg, which is not installed"),
 ]
 DRIVER = "580.65.06"

@@ -15,7 +15,7 @@ from tests.labhost.host import DATA, OWNER, LabHost, docker, remove_stale, this_
 from tests.labhost.image import CLONE, LABEL
 from tests.labhost.machine_settings import MachineSettings
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 NO_SETTINGS = MachineSettings({}, {}, ())
 RULE = ("--filter", f"label={LABEL}={CLONE}")

@@ -35,6 +35,7 @@ from tests.integration.backend.test_process import running
 from tests.unit.backend.fakes import MODEL, FakeSegmenter, click, region
 
 logger = logging.getLogger(__name__)
+pytestmark = pytest.mark.slow
 BODIES = int(os.environ.get("LABELRIG_FUZZ_BODIES", "1200"))
 SCHEMA_SHARE = 0.1
 REAL_BODIES = max(200, BODIES // 20)

@@ -27,6 +27,7 @@ from demo.images import draw_demo_images
 from tests.integration.backend.annotators import Annotator, Ask, chains_of
 from tests.integration.backend.test_process import running
 
+pytestmark = pytest.mark.slow
 logger = logging.getLogger(__name__)
 CLICKS = int(os.environ.get("LABELRIG_LOAD_CLICKS", "1000"))
 CLIENTS = 8

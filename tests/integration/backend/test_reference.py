@@ -32,7 +32,7 @@ WIDTH, HEIGHT = 300, 200
 TOLERANCE = 1e-4  # of a logit, absolute
 SPREAD = 5.0  # standard deviation of the logits: as trained weights give them
 pytestmark = [
-    pytest.mark.reference,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
 ]
 

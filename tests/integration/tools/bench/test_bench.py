@@ -9,7 +9,7 @@ import pytest
 
 from tools.bench.__main__ import main
 
-pytestmark = pytest.mark.reference
+pytestmark = pytest.mark.slow
 
 
 def test_quick_run_fills_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

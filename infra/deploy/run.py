@@ -13,7 +13,7 @@ from core.operation import Applier, Previewer
 from core.report import Report
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
-from infra.deploy.deployment import Deployment
+from infra.deploy.deployment import STAGES, Deployment
 from infra.deploy.prune import prune
 from infra.deploy.recovery import put_back
 from infra.fleet.run import RunOptions, audit_event
@@ -33,7 +33,8 @@ def plan_host(options: RunOptions, host_settings: HostSettings, report: Report) 
     owner = options.owner()
     host = options.connect(host_settings, owner.id, report)
     try:
-        Deployment(host, host_settings, options.commit, owner.who).run(Previewer(report))
+        with report.steps(STAGES):
+            Deployment(host, host_settings, options.commit, owner.who).run(Previewer(report))
     finally:
         host.close()
 
@@ -75,7 +76,8 @@ def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report
 
 def _deploy(deployment: Deployment, report: Report, host_settings: HostSettings) -> None:
     try:
-        deployment.run(Applier(report))
+        with report.steps(STAGES):
+            deployment.run(Applier(report))
         prune(deployment, host_settings.keep_releases, report)
     except (DockerException, requests.RequestException) as error:
         raise HostError(f"{deployment.host.name}: the docker engine stopped answering: {error}") from error

@@ -179,7 +179,8 @@ class HostLock:
                 attempt,
                 timeout=wait,
                 pause=self._poll,
-                show=lambda text: self._report.progress(f"{text}; held by {holder}"),
+                show=self._report.progress,
+                doing=lambda: f"held by {holder}",
                 clock=self._clock,
             )
         except WaitTimeout as error:

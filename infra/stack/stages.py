@@ -135,12 +135,11 @@ class Summary:
     first_login: bool
     how_to_open: str
 
-    def text(self, report: Report) -> str:
-        """The lines for people. The password is shown on the first run only, where it is kept in a local file."""
+    def text(self, report: Report, *, show_password: bool) -> str:
+        """The lines for people. The password is shown on the first run only, and on a terminal only: logs are kept."""
         settings = self.site.settings
-        kept = "in .env" if self.site.host.is_local else f"in {self.site.env_file} on {self.site.host.name}"
-        shown = f"password {kept}"
-        if self.first_login and settings.password is not None and self.site.host.is_local:
+        shown = f"password in {self.site.env_file}"
+        if show_password and self.first_login and settings.password is not None:
             shown = f"password {settings.password.get_secret_value()} (kept in {self.site.env_file}, not shown again)"
         return "\n".join(
             [

@@ -39,12 +39,17 @@ from infra.stack.stages import (
 )
 from labelstudio.config import load_project
 
+STAGES = 9
 
-def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, str]) -> str:
+
+def up(
+    settings: Settings, host: Host, report: Report, remember: Mapping[str, str], *, show_password: bool = False
+) -> str:
     """Bring everything up, each stage only where something is to do, and prove it.
 
     Args:
-        remember: settings from the command line that `.env` shall keep.
+        remember: settings from the command line that `.env` will keep.
+        show_password: the password of a first login may stand in the returned text: a person reads it on a terminal.
 
     Returns:
         What a person needs now: URL, login, model, proof, and how long each stage took.
@@ -110,4 +115,4 @@ def up(settings: Settings, host: Host, report: Report, remember: Mapping[str, st
         context.access.close()
     summary = Summary(site, folder, choice.name, proof, first_login, site.settings.url)
     report.facts |= summary.facts()
-    return summary.text(report)
+    return summary.text(report, show_password=show_password)

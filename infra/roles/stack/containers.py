@@ -13,6 +13,7 @@ from core.operation import Change
 from core.report import Report
 from core.waiting import wait_for
 from infra.roles.docker.compose import Compose
+from infra.roles.stack.activity import activity
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -110,7 +111,7 @@ class StackRunning:
             self._wait_until_healthy(service)
 
     def _wait_until_healthy(self, service: str) -> None:
-        first: list[int] = []  # how often it had restarted when we began to look: that is no news
+        first: list[int] = []  # how often it had restarted before: those do not count
 
         def check() -> bool | None:
             container = self.container(service)
@@ -124,19 +125,23 @@ class StackRunning:
 
         try:
             wait_for(
-                f"{service} to be healthy",
+                service,
                 check,
                 timeout=START_TIMEOUT,
-                show=lambda text: self._report.progress(f"{text} {self._last_line(service)}"),
+                show=self._report.progress,
+                doing=lambda: self._activity(service),
             )
         except WaitTimeout as error:
             container = self.container(service)
             lines = last_lines(container) if container is not None else "(no container)"
-            raise WaitTimeout(f"{error}; its last lines:\n{lines}") from None
+            raise WaitTimeout(f"{error}, which is not healthy; its last lines:\n{lines}") from None
 
-    def _last_line(self, service: str) -> str:
-        container = self.container(service)
-        return last_lines(container, 1).strip() if container is not None else ""
+    def _activity(self, service: str) -> str:
+        try:
+            container = self.container(service)
+            return activity(container) if container is not None else ""
+        except (HostError, DockerException, requests.RequestException):
+            return ""  # whether the engine is gone is decided by the next check
 
 
 def restarts_of(container: Container) -> int:

@@ -21,7 +21,15 @@ def test_the_first_answer_that_is_not_none_is_returned() -> None:
     answers = iter([None, None, 0])
     shown: list[str] = []
     assert wait_for("it", lambda: next(answers), timeout=9, show=shown.append, clock=FakeClock()) == 0
-    assert shown == ["waiting for it (0 of at most 9 s)", "waiting for it (1 of at most 9 s)"]
+    assert shown == ["waiting for it, 0 s, up to 9 s", "waiting for it, 1 s, up to 9 s"]
+
+
+def test_the_line_says_what_goes_on() -> None:
+    answers = iter([None, None, 0])
+    doing = iter(["running database migrations", ""])
+    shown: list[str] = []
+    wait_for("it", lambda: next(answers), timeout=9, show=shown.append, doing=lambda: next(doing), clock=FakeClock())
+    assert shown == ["waiting for it: running database migrations, 0 s, up to 9 s", "waiting for it, 1 s, up to 9 s"]
 
 
 def test_the_deadline_is_kept_and_the_last_check_is_made_after_it() -> None:

@@ -76,7 +76,7 @@ def quiet() -> Report:
 
 
 def shown(report: Report) -> str:
-    stream = report._stream
+    stream = report._screen._stream
     assert isinstance(stream, io.StringIO)
     return stream.getvalue()
 

@@ -12,6 +12,7 @@ from docker.errors import APIError
 from core.errors import HostError, LabelrigError
 from core.report import Report
 from infra.roles.docker.compose import Compose
+from infra.roles.stack.activity import activity
 from infra.roles.stack.containers import StackRunning
 from tests.fakes import FakeHost
 
@@ -25,6 +26,7 @@ class FakeContainer:
     status: str = "running"
     health: str = "healthy"
     restarts: int = 0
+    log: bytes = b"one\nboom\n"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -35,7 +37,7 @@ class FakeContainer:
         return {"State": {"Status": self.status, "Health": {"Status": self.health}}, "RestartCount": self.restarts}
 
     def logs(self, tail: int) -> bytes:
-        return b"one\nboom\n"
+        return b"".join(self.log.splitlines(keepends=True)[-tail:])
 
 
 @dataclass
@@ -104,3 +106,42 @@ def test_restarts_of_the_past_do_not_count_as_broken() -> None:
 def test_an_engine_that_goes_away_is_an_error_in_words() -> None:
     with pytest.raises(HostError, match="the docker engine stopped answering while sam2 was looked at: gone"):
         stack(FakeEngine(error=APIError("gone"))).plan()
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "words"),
+    [
+        ("created", b"", "being created"),
+        ("restarting", b"boom", "restarting"),
+        ("running", b"", "starting"),
+        ("running", b"=> Database and media directory: /label-studio/data\n", "loading"),
+        ("running", b"=> Database and media\nInitializing database..\n  noise\n", "running database migrations"),
+        ("running", b"Initializing database..\nStarting development server at http\n", "first health check"),
+        ("running", b"INFO backend [-] model demo, weights /app/x.pt\n", "loading the model"),
+        ("running", b"INFO choose [-] converting demo for OpenVINO: once\n", "converting the model for OpenVINO"),
+        ("running", b"\xff model ready on cpu after 16.9 s\n", "first health check"),
+    ],
+)
+def test_words_for_what_a_container_does(status: str, log: bytes, words: str) -> None:
+    container: Any = FakeContainer("any", "x", status=status, log=log)
+    assert activity(container) == words
+
+
+def test_waiting_says_what_the_container_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of a log line that is cut off, eight times over."""
+    one = FakeContainer("sam2", "bbb", health="starting", log=b"converting demo for OpenVINO: once\n" * 8)
+    stream = io.StringIO()
+    operation = stack(FakeEngine([one, FakeContainer("label-studio", "aaa")]))
+    operation._report = Report(stream, clock=lambda: float(stream.tell()) + 100)
+    operation._report._last_shown = 0.0
+
+    def sleep(_seconds: float) -> None:
+        one.health = "healthy"
+
+    monkeypatch.setattr("time.sleep", sleep)
+    operation.wait_until_healthy()
+    assert stream.getvalue() == "      waiting for sam2: converting the model for OpenVINO, 0 s, up to 600 s\n"
+
+
+def test_an_engine_that_goes_away_while_waiting_has_no_words() -> None:
+    assert stack(FakeEngine(error=APIError("gone")))._activity("sam2") == ""

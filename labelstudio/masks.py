@@ -1,4 +1,4 @@
-"""Masks in Label Studio's results: its brush RLE decoded to pixels, and compared."""
+"""Masks in Label Studio's results: its brush RLE decoded to pixels."""
 
 from __future__ import annotations
 
@@ -40,28 +40,15 @@ def masks_in(results: Sequence[Mapping[str, object]]) -> list[MaskResult]:
     return [_decoded(one, results) for one in results if _value(one).get("format") == "rle"]
 
 
-def intersection_over_union(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """IoU of two masks of one shape, in ``[0, 1]``; two empty masks agree (1).
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"masks of shape {first.shape} and {second.shape} cannot be compared")
-    union = int((first | second).sum())
-    return int((first & second).sum()) / union if union else 1.0
-
-
 def _decoded(one: Mapping[str, object], results: Sequence[Mapping[str, object]]) -> MaskResult:
     import numpy as np
-    from label_studio_sdk.converter.brush import decode_rle
 
-    value = _value(one)
-    width, height = _size(one, "original_width"), _size(one, "original_height")
-    flat = np.asarray(decode_rle(value.get("rle")), dtype=np.uint8)
-    if flat.size != width * height * 4:
-        raise ValueError(f"the mask says {width}x{height} pixels, its RLE holds {flat.size} bytes, not 4 a pixel")
-    alpha = flat.reshape(height, width, 4)[..., 3]
+    from masks.rle import decode_alpha
+
+    rle = _value(one).get("rle")
+    if not isinstance(rle, list):
+        raise ValueError("the mask has no RLE")
+    alpha = decode_alpha(rle, (_size(one, "original_width"), _size(one, "original_height")))
     if not np.isin(alpha, (0, 255)).all():
         raise ValueError("the mask holds values other than 0 and 255")
     region_id = str(one.get("id", ""))

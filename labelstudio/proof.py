@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from core.errors import ProofFailed
 from labelstudio.config import ProjectSpec
-from labelstudio.masks import MaskResult, intersection_over_union, masks_in
+from labelstudio.masks import MaskResult, masks_in
 from labelstudio.models import ClickAnswer, TaskRef
 from labelstudio.truth import TruthObject
+from masks.measure import intersection_over_union
 
 GOOD_IOU = 0.75
 BAD_IOU = 0.5

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.geometry import shapes
 from backend.labelstudio.drafts import BoxFound
 from backend.labelstudio.prompts import Click
 from backend.segmenter import Prompts
+from masks import shapes
 
 PromptSet = frozenset[tuple[float, ...]]
 BOX_MARGIN = 0.1

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backend.errors import BadRequest
-from backend.geometry import shapes, strokes
-from backend.geometry.rle import decode_rle
+from backend.geometry import strokes
 from backend.labelstudio import regions
 from backend.labelstudio.protocol import Percent, Pixels, RegionValue
+from masks import shapes
+from masks.rle import decode_rle
 
 MAX_STROKE_SHARE = 0.2
 MAX_CANDIDATES = 16

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.geometry.polygons import polygons
-from backend.geometry.rle import encode_rle
 from backend.labelstudio.options import OutputKind
 from backend.labelstudio.protocol import BitmaskValue, BrushValue, PolygonValue, RectangleValue
+from masks.polygons import polygons
+from masks.rle import encode_rle
 
 Value = BrushValue | BitmaskValue | PolygonValue | RectangleValue
 DECIMALS = 6  # of a percent: a ten-thousandth of a pixel in the largest image

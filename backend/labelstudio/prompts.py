@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from backend.errors import BadRequest
 from backend.geometry import strokes
-from backend.geometry.rle import decode_rle
 from backend.labelstudio import regions
 from backend.labelstudio.drafts import BoxFound, Place, box_around, near_distance, read_draft, stroke_near
 from backend.labelstudio.protocol import ContextRegion
 from backend.labelstudio.regions import Drawn
 from backend.segmenter import Prompts
+from masks.rle import decode_rle
 
 MAX_PROMPTS = 256
 MIN_BOX_SIDE = 1e-3

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import BadRequest
-from backend.geometry import shapes
 from backend.labelstudio.protocol import ContextRegion, RegionValue
+from masks import shapes
 
 POINTS = ("keypoint", "keypointlabels")
 RECTANGLES = ("rectangle", "rectanglelabels")

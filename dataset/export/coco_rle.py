@@ -1,6 +1,6 @@
 """COCO's run-length code, by pycocotools: column by column, runs of 0 and 1 in turn, beginning with 0.
 
-Not to be mixed up with Label Studio's (`labelstudio.brush_rle`), which goes row by row through RGBA bytes.
+Not to be mixed up with Label Studio's (`masks.rle`), which goes row by row through RGBA bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from dataset.export.geometry import Mask
+from masks.arrays import Mask
 
 
 def compressed(mask: Mask) -> dict[str, Any]:

@@ -20,11 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from dataset.export.geometry import Mask, Points, ellipse_corners, filled, rectangle_corners
 from dataset.export.labeling import SHAPES, Labeling, UsedConfig
-from labelstudio.brush_rle import ALPHA_THRESHOLD, decode_brush
+from masks.arrays import Mask, Points
+from masks.raster import filled
+from masks.rle import ALPHA_THRESHOLD, decode_rle
+from masks.shapes import ellipse_corners, rectangle_corners
 
 Result = dict[str, Any]
+PIXEL_DECIMALS = 2  # of coordinates in exports, and of what counts as the same shape
 SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
 
 
@@ -84,7 +87,7 @@ class Region:
             ValueError: it cannot be read.
         """
         if self.kind == "brush":
-            return decode_brush(self.value.get("rle") or [], self.size_wh)
+            return decode_rle(self.value.get("rle") or [], self.size_wh)
         if self.kind == "bitmask":
             return _bitmask(self.value.get("imageDataURL"), self.size_wh)
         return filled(self.points_xy(), self.size_wh)
@@ -112,7 +115,7 @@ def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
     for number, one in enumerate(results):
         shape = _shape_of_type(one)
         if not shape and one.get("type") != "labels":
-            reading.kept.append(one)  # choices, texts, relations: no region, but somebody's answer
+            reading.kept.append(one)  # choices, texts, relations: no region, but an annotator's answer
             continue
         key = (str(one.get("to_name", "")), str(one.get("id") or f"#{number}"), one.get("item_index"))
         groups.setdefault(key, []).append(one)

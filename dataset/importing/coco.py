@@ -14,10 +14,10 @@ import numpy as np
 
 from core.errors import SettingsError
 from dataset.export import coco_rle
-from dataset.export.geometry import Mask
 from dataset.export.labeling import Labeling, UsedConfig
 from dataset.importing.source import Entry, Incoming, Placed, Spool
 from dataset.importing.target import Shape, results_of
+from masks.arrays import Mask
 
 SHOWN = 10
 

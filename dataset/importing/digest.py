@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.export.geometry import PIXEL_DECIMALS
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import Region, read_results
+from dataset.export.regions import PIXEL_DECIMALS, Region, read_results
 
 Digest = frozenset[tuple[str, int]]
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from core.errors import LabelrigError
-from dataset.export.geometry import Mask, box_xywh
 from dataset.export.labeling import Labeling, Tool
-from dataset.export.outline import joined, parts_of
 from dataset.export.regions import Region
-from labelstudio.brush_rle import encode_brush
+from masks.arrays import Mask
+from masks.measure import box_xywh
+from masks.outlines import joined, parts_of
+from masks.rle import encode_rle
 
 # For each shape, what it may become, best first. A mask becomes a polygon or a box only where nothing else is there.
 WAYS = {
@@ -106,7 +107,7 @@ def _values(mask: Mask, kind: str) -> list[dict[str, Any]]:
     height, width = mask.shape
     share = np.asarray([100 / width, 100 / height])
     if kind == "brush":
-        return [{"format": "rle", "rle": encode_brush(mask)}]
+        return [{"format": "rle", "rle": encode_rle(mask)}]
     if kind == "bitmask":
         return [{"imageDataURL": _png(mask)}]
     if kind == "polygon":

@@ -16,7 +16,19 @@ from infra.dev.lanes import Lane, Lanes, Outcome
 from infra.dev.results import merge_junit
 from infra.dev.test_needs import install_test_needs
 
-WINGS = ("commands", "core", "hosts", "labelstudio", "infra", "dataset", "backend", "labeling", "demo", "tools")
+WINGS = (
+    "commands",
+    "core",
+    "hosts",
+    "labelstudio",
+    "infra",
+    "dataset",
+    "backend",
+    "labeling",
+    "masks",
+    "demo",
+    "tools",
+)
 SOURCES = ("tasks.py", *WINGS, "tests")
 TYPED = ("tasks.py", *WINGS)
 PIP = (

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from labelstudio.client import Client
 from labelstudio.config import ProjectSpec
 from labelstudio.image_files import path_in
-from labelstudio.masks import MaskResult, intersection_over_union, masks_in
+from labelstudio.masks import MaskResult, masks_in
 from labelstudio.models import TaskRef
 from labelstudio.prompts import box_regions, click_regions
 from labelstudio.truth import TruthObject, truth_of
+from masks.measure import intersection_over_union
 
 Mask = NDArray[np.bool_]
 Result = Mapping[str, object]

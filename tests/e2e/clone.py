@@ -16,7 +16,7 @@ from core.repository import REPOSITORY
 
 # What `./inv` reads of a clone. The stack's own state is the real one's.
 PARTS = (
-    *("core", "hosts", "labelstudio", "infra", "dataset", "commands", "labeling"),
+    *("core", "hosts", "labelstudio", "infra", "dataset", "commands", "labeling", "masks"),
     *("labeling_configs", "backend", "requirements", "demo", "tasks.py", "pyproject.toml"),
 )
 STATE = ".labelrig"

@@ -22,10 +22,11 @@ from dataset.preannotate.drawn import newest
 from dataset.preannotate.work import Preannotation, Tally, states
 from dataset.stats.collect import Collector
 from infra.roles.project.project import get_project
-from labelstudio.masks import intersection_over_union, masks_in
+from labelstudio.masks import masks_in
 from labelstudio.models import Project
 from labelstudio.prompts import box_regions
 from labelstudio.truth import TruthObject, truth_of
+from masks.measure import intersection_over_union
 from tests.e2e.project_cases import Stage, own  # noqa: F401 - a fixture
 
 MEAN_IOU = 0.9  # the demo images with the box from their truth: 0.957

@@ -16,8 +16,9 @@ import pytest
 from label_studio_sdk.core.api_error import ApiError
 from PIL import Image
 
-from labelstudio.masks import intersection_over_union, masks_in
+from labelstudio.masks import masks_in
 from labelstudio.truth import TruthObject
+from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage

@@ -15,7 +15,6 @@ import httpx
 import numpy as np
 import pytest
 
-from backend.geometry.rle import encode_rle
 from core.operation import converge
 from core.report import Report
 from core.repository import REPOSITORY
@@ -35,6 +34,7 @@ from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.site import exec_in
 from labelstudio.session import sign_in, token_works
+from masks.rle import encode_rle
 from tests.machine import free_port, free_subnet
 
 PROJECT = f"labelrig-move-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"

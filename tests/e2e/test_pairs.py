@@ -23,7 +23,8 @@ from infra.roles.project.project import get_project
 from labelstudio.bulk import add_annotation
 from labelstudio.client import Client
 from labelstudio.image_files import path_in
-from labelstudio.masks import intersection_over_union, masks_in
+from labelstudio.masks import masks_in
+from masks.measure import intersection_over_union
 from tests.e2e.clicks import as_submitted
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack

@@ -12,8 +12,8 @@ import pytest
 from dataset.stats.shapes import shapes_in
 from infra.roles.project.project import get_project
 from labelstudio.image_files import path_in
-from labelstudio.masks import intersection_over_union
 from labelstudio.truth import truth_of
+from masks.measure import intersection_over_union
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage

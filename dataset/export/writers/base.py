@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from dataset.export.classes import Classes
-from dataset.export.geometry import Mask
 from dataset.export.regions import Region
+from masks.arrays import Mask
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from dataset.export import coco_rle
 from dataset.export.classes import Classes
-from dataset.export.geometry import PIXEL_DECIMALS as DECIMALS
-from dataset.export.geometry import box_xywh
-from dataset.export.outline import parts_of
+from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
 from dataset.export.writers.base import ExportImage, ExportTask, Lines, Object
+from masks.measure import box_xywh
+from masks.outlines import parts_of
 
 FILE = "annotations.json"
 RLE = Literal["compressed", "uncompressed", "polygons"]

@@ -11,10 +11,10 @@ from typing import Any
 
 from dataset.export import coco_rle
 from dataset.export.classes import Classes
-from dataset.export.geometry import PIXEL_DECIMALS as DECIMALS
-from dataset.export.geometry import box_xywh
+from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
 from dataset.export.writers.base import ExportTask, Lines, Object
+from masks.measure import box_xywh
 
 FILE = "masks.jsonl"
 

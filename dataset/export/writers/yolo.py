@@ -16,8 +16,8 @@ import yaml
 
 from dataset.export.classes import Classes
 from dataset.export.image_name import FileNames
-from dataset.export.outline import joined, parts_of, simplified
 from dataset.export.writers.base import ExportTask, Object
+from masks.outlines import joined, parts_of, simplified
 
 INSET = 0.1
 DIGITS = 8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.repository import REPOSITORY
-from labelstudio.masks import intersection_over_union
+from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
 from tests.e2e.browser.desk import Desk, way_over

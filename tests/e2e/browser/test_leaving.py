@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labelstudio.masks import intersection_over_union
+from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import CONFIG, MakeDesk
 from tests.e2e.browser.desk import SELECTED, Desk

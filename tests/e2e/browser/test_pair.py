@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.repository import REPOSITORY
-from labelstudio.masks import intersection_over_union
+from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
 from tests.e2e.clicks import Round, Scene

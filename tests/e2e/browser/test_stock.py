@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labelstudio.masks import intersection_over_union
+from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk, companion
 from tests.e2e.browser.desk import SELECTED, Desk

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from labelstudio.masks import intersection_over_union
 from labelstudio.truth import TruthObject
+from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
 from tests.e2e.clicks import Round, Scene

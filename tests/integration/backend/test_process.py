@@ -68,8 +68,7 @@ class Backend:
 def running(folder: Path, **environment: str) -> Iterator[Backend]:
     """`python -m backend` in a folder that holds what the image holds, and nothing else of the repository."""
     for name in BACKEND:
-        if (REPOSITORY / name).is_dir():
-            shutil.copytree(REPOSITORY / name, folder / "alone" / name, dirs_exist_ok=True)
+        shutil.copytree(REPOSITORY / name, folder / "alone" / name, dirs_exist_ok=True)
     process = subprocess.Popen(
         (sys.executable, "-m", "backend"),
         cwd=folder / "alone",

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.geometry.rle import encode_rle
 from backend.labelstudio import drafts
 from backend.labelstudio.drafts import Place, box_around, read_draft, stroke_near
 from backend.labelstudio.prompts import Click, read_click, to_pixels
 from backend.labelstudio.protocol import ContextRegion
+from masks.rle import encode_rle
 from tests.unit.backend.fakes import region
 
 SIZE_WH = (400, 200)

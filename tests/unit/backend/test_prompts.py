@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadRequest
-from backend.geometry import shapes
 from backend.labelstudio.prompts import MAX_PROMPTS, Click, read_click, to_pixels
 from backend.labelstudio.protocol import ContextRegion, PredictRequest
 from backend.segmenter import Prompts
@@ -249,33 +248,6 @@ def test_the_direction_of_drawing_does_not_matter(
 
 
 turn = st.floats(-720, 720)
-side = st.floats(1, 300)
-
-
-@given(side, side, turn)
-@settings(deadline=None)
-def test_the_box_around_a_turned_rectangle(width: float, height: float, degrees: float) -> None:
-    corners = shapes.rectangle_corners(10, 20, width, height, degrees)
-    around = shapes.around(corners)
-    assert shapes.contains(around, corners)
-    np.testing.assert_allclose(corners[0], [10, 20])
-    np.testing.assert_allclose(np.hypot(*(corners[1] - corners[0])), width)
-    np.testing.assert_allclose(np.hypot(*(corners[2] - corners[0])), height)
-    assert np.prod(around[2:] - around[:2]) >= width * height * (1 - 1e-9)
-    whole = shapes.around(shapes.rectangle_corners(10, 20, width, height, degrees + 360))
-    np.testing.assert_allclose(around, whole, atol=1e-6)
-
-
-@given(side, side, turn)
-@settings(deadline=None)
-def test_the_box_around_a_turned_ellipse_touches_it_on_all_sides(rx: float, ry: float, degrees: float) -> None:
-    t, a = np.linspace(0, 2 * np.pi, 20_001), np.deg2rad(degrees)
-    x = rx * np.cos(t) * np.cos(a) - ry * np.sin(t) * np.sin(a)
-    y = rx * np.cos(t) * np.sin(a) + ry * np.sin(t) * np.cos(a)
-    outline = np.stack([x + 5, y - 7], axis=1)
-    np.testing.assert_allclose(
-        shapes.ellipse_box(5, -7, rx, ry, degrees), shapes.around(outline), atol=1e-4 * (rx + ry)
-    )
 
 
 @given(st.sampled_from(["rectangle", "ellipse", "polygon"]), percent, percent, percent, percent, turn)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from backend.geometry import strokes
-from backend.geometry.rle import decode_rle, encode_rle
 from backend.geometry.strokes import Touch, sample
+from masks.rle import decode_rle, encode_rle
 
 
 def drawn(*lines: list[tuple[int, int]], size_wh: tuple[int, int] = (300, 200), width: int = 9) -> NDArray[np.bool_]:

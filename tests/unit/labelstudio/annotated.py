@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from labelstudio.brush_rle import encode_brush
 from labelstudio.client import Client
 from labelstudio.models import Project
+from masks.rle import encode_rle
 from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, FakeLabelStudio
 
 Mask = NDArray[np.bool_]
@@ -194,13 +194,13 @@ def result(kind: str, name: str, region_id: str, size_wh: tuple[int, int], value
 
 def brush(mask: Mask, label: str, region_id: str = "a", **more: Any) -> list[Result]:
     """A mask of `<BrushLabels>`."""
-    value = {"format": "rle", "rle": encode_brush(mask), "brushlabels": [label]}
+    value = {"format": "rle", "rle": encode_rle(mask), "brushlabels": [label]}
     return [result("brushlabels", "brush", region_id, _size(mask), value, **more)]
 
 
 def split_brush(mask: Mask, label: str, region_id: str = "a") -> list[Result]:
     """A mask of `<Brush>` beside `<Labels>`: two results with one id, each with the whole value."""
-    value = {"format": "rle", "rle": encode_brush(mask)}
+    value = {"format": "rle", "rle": encode_rle(mask)}
     return [
         result("brush", "brush", region_id, _size(mask), value),
         result("labels", "label", region_id, _size(mask), {**value, "labels": [label]}),
@@ -209,7 +209,7 @@ def split_brush(mask: Mask, label: str, region_id: str = "a") -> list[Result]:
 
 def ghost(mask: Mask, label: str, region_id: str = "a") -> Result:
     """What the editor writes when a key point's label is selected while a mask is accepted."""
-    value = {"format": "rle", "rle": encode_brush(mask), "keypointlabels": [label]}
+    value = {"format": "rle", "rle": encode_rle(mask), "keypointlabels": [label]}
     return result("keypointlabels", "kpts", region_id, _size(mask), value)
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from core.repository import REPOSITORY
-from dataset.export.geometry import filled
-from tests.unit.dataset.export.masks import Mask, iou, objects, read_yolo, speckled
+from masks.raster import filled
+from tests.unit.dataset.export.masks import iou, read_yolo
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.labelstudio.annotated import (
     BOXES,
@@ -36,6 +36,7 @@ from tests.unit.labelstudio.annotated import (
     url,
     with_palette,
 )
+from tests.unit.masks.strategies import Mask, objects, speckled
 
 # pycocotools 2.0.11 converts with numpy's old protocol.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

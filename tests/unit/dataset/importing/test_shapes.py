@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from dataset.export.selection import selection
 from labelstudio.models import Project
-from tests.unit.dataset.export.masks import Mask, speckled
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.dataset.importing.scenes import CAR, FILES, ROAD, SIZE, fill, payload, task_of
 from tests.unit.labelstudio.annotated import (
@@ -25,6 +24,7 @@ from tests.unit.labelstudio.annotated import (
     url,
     with_palette,
 )
+from tests.unit.masks.strategies import Mask, speckled
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

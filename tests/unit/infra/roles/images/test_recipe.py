@@ -43,6 +43,8 @@ def tree(tmp_path: Path) -> Path:
     shutil.copyfile(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
     (tmp_path / "backend" / "models").mkdir(parents=True)
     (tmp_path / "backend" / "app.py").write_text("app = 1\n")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "rle.py").write_text("rle = 1\n")
     (tmp_path / "labeling").mkdir()
     (tmp_path / "labeling" / "config.py").write_text("config = 1\n")
     (tmp_path / "backend" / "models" / "demo.pt").write_bytes(b"weights")
@@ -68,6 +70,7 @@ def test_a_database_server_is_built_for_the_stacks_that_have_one_only(tree: Path
         ("backend/app.py", {"sam2"}),
         ("backend/models/demo.pt", {"sam2"}),
         ("labeling/config.py", {"sam2"}),
+        ("masks/rle.py", {"sam2"}),
         ("requirements/torch.in", {"sam2"}),
         ("requirements/backend.lock", {"sam2"}),
         ("requirements/label-studio.lock", {"label-studio"}),
@@ -202,6 +205,7 @@ def test_a_build_sees_its_files_and_the_settings_only_as_a_secret(tree: Path, tm
             "sam2/build/pip-install.sh",
             "sam2/build/wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
             "sam2/labeling/config.py",
+            "sam2/masks/rle.py",
             "sam2/requirements/backend.lock",
             "sam2/requirements/sam2-build.lock",
             "sam2/requirements/sam2.lock",

@@ -34,7 +34,7 @@ def encode_rle(mask: NDArray[np.bool_]) -> list[int]:
         Bytes as integers.
 
     Raises:
-        ValueError: the mask is no ``(H, W)`` bool with at least one pixel.
+        ValueError: the mask is not ``(H, W)`` bool with at least one pixel.
     """
     if mask.ndim != 2 or mask.dtype != np.bool_ or mask.size == 0:
         raise ValueError(f"mask: expected (H, W) bool with pixels, got {mask.shape} {mask.dtype}")
@@ -79,17 +79,23 @@ def _pack(codes: NDArray[np.uint64], bits: NDArray[np.int64]) -> list[int]:
 def decode_rle(rle: Sequence[int], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     """Decode a brush region: where its alpha is at least half.
 
-    The work is bounded by the length of the code and by the size of the image.
-
     Args:
-        rle: bytes as integers, from Label Studio or anybody else.
+        rle: bytes as integers, from any source.
         size_wh: width and height in pixels of the region's image.
 
     Returns:
         ``(H, W)`` bool.
 
     Raises:
-        ValueError: the code is cut off, is of another image size, or is none.
+        ValueError: the code is cut off, is of another image size, or is not such a code.
+    """
+    return decode_alpha(rle, size_wh) >= ALPHA_THRESHOLD
+
+
+def decode_alpha(rle: Sequence[int], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decode the alpha of a brush region, ``(H, W)`` uint8; see `decode_rle`.
+
+    The work is bounded by the length of the code and by the size of the image.
     """
     try:
         code = bytes(rle)
@@ -108,9 +114,9 @@ def decode_rle(rle: Sequence[int], size_wh: tuple[int, int]) -> NDArray[np.bool_
     return _decode_records(code, widths, total // CHANNELS).reshape(size_wh[1], size_wh[0])
 
 
-def _decode_records(code: bytes, widths: tuple[int, ...], pixels: int) -> NDArray[np.bool_]:
+def _decode_records(code: bytes, widths: tuple[int, ...], pixels: int) -> NDArray[np.uint8]:
     """Only the alpha of each pixel is read: of bytes i to j, that of the pixels i // 4 to j // 4."""
-    out = np.zeros(pixels, dtype=np.bool_)
+    out = np.zeros(pixels, dtype=np.uint8)
     padded = code + bytes(5)
     raw = np.frombuffer(padded, dtype=np.uint8)
     total, available = pixels * CHANNELS, len(code) * 8
@@ -130,18 +136,16 @@ def _decode_records(code: bytes, widths: tuple[int, ...], pixels: int) -> NDArra
         first, last = i >> 2, j >> 2
         if first < last:
             if is_run:
-                if window >> (29 - width) & 255 >= ALPHA_THRESHOLD:
-                    out[first:last] = True
+                out[first:last] = window >> (29 - width) & 255
             else:
                 out[first:last] = _words(raw, start + WORD_BITS * (first * CHANNELS + 3 - i), last - first)
         i = j
     return out
 
 
-def _words(raw: NDArray[np.uint8], position: int, count: int) -> NDArray[np.bool_]:
-    """Every fourth word from this bit on, cut at the threshold; the words may lie across bytes."""
+def _words(raw: NDArray[np.uint8], position: int, count: int) -> NDArray[np.uint16]:
+    """Every fourth word from this bit on; the words may lie across bytes."""
     byte, shift = position >> 3, position & 7
     stop = byte + (count - 1) * CHANNELS + 1
     high = raw[byte:stop:CHANNELS].astype(np.uint16) << 8
-    words = ((high | raw[byte + 1 : stop + 1 : CHANNELS]) >> (8 - shift)) & 255
-    return np.asarray(words >= ALPHA_THRESHOLD)
+    return np.asarray(((high | raw[byte + 1 : stop + 1 : CHANNELS]) >> (8 - shift)) & 255, dtype=np.uint16)

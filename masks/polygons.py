@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from masks.arrays import Mask, Points, Ring
+from masks.outlines import bridged, parts_of
+
 MOST_PARTS = 64
 MOST_HOLES = 256
 STRAIGHT = 0.2  # sine of the angle under which two edges have no usable crossing
 
-Ring = NDArray[np.float64]
-Outline = NDArray[np.int32]
 
-
-def polygons(mask: NDArray[np.bool_], tolerance: float) -> list[Ring]:
+def polygons(mask: Mask, tolerance: float) -> list[Ring]:
     """One ring for each part of a mask, the largest first.
 
     Parts and holes that lie within the tolerance of their own centre are left out, the largest part never. At most the
@@ -34,22 +34,13 @@ def polygons(mask: NDArray[np.bool_], tolerance: float) -> list[Ring]:
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     if not width:
         return []
-    worth_drawing = _without_dust(mask[top : top + height, left : left + width], 2 * tolerance)
-    contours, hierarchy = cv2.findContours(_edge_grid(worth_drawing), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    parents = hierarchy[0, :, 3].tolist()
-    outlines = [_outline(np.asarray(contour, dtype=np.int32)) for contour in contours]
+    kept = _without_dust(mask[top : top + height, left : left + width], 2 * tolerance)
     limit = np.asarray([width, height], dtype=np.float64)
     rings = []
-    for index in sorted(range(len(outlines)), key=lambda one: -abs(_area(outlines[one]))):
-        if parents[index] >= 0:
-            continue
-        ring = _oriented(_simplified(outlines[index], tolerance, limit), clockwise=True)
-        holes = [
-            _oriented(_simplified(outlines[hole], tolerance, limit), clockwise=False)
-            for hole, parent in enumerate(parents)
-            if parent == index
-        ]
-        rings.append(np.asarray(_bridged(ring, holes) + np.asarray([left, top])))
+    for part in sorted(parts_of(kept, diagonal=True), key=lambda one: -_area(one.outline)):
+        ring = _oriented(_simplified(part.outline, tolerance, limit), clockwise=True)
+        holes = [_oriented(_simplified(hole, tolerance, limit), clockwise=False) for hole in part.holes]
+        rings.append(bridged(ring, holes) + np.asarray([left, top]))
     return rings
 
 
@@ -81,53 +72,22 @@ def _largest(stats: NDArray[Any], side: float, limit: int, *, spare_first: bool)
     return chosen
 
 
-def _edge_grid(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The mask on a grid of half pixels, in which every pixel owns its edges and corners.
-
-    Pixel i lies at index 2i + 1 and its edges at 2i and 2i + 2. Contours run through the outermost cells of what they
-    enclose, and here these are the pixels' edges: index / 2 is the exact place. For holes too, since OpenCV traces
-    them through the object's cells around them.
-    """
-    height, width = mask.shape
-    grid = np.zeros((2 * height + 1, 2 * width + 1), dtype=np.uint8)
-    double = np.repeat(np.repeat(mask.view(np.uint8), 2, axis=0), 2, axis=1)
-    for rows in (slice(None, -1), slice(1, None)):
-        for columns in (slice(None, -1), slice(1, None)):
-            grid[rows, columns] |= double
-    return grid
-
-
-def _outline(contour: Outline) -> Outline:
-    """The corners of a contour on the grid: ``(N, 2)``.
-
-    OpenCV goes around an inner corner by a diagonal step. The corner itself has two even coordinates: that of the one
-    cell that lies on a vertical edge, and that of the other on a horizontal one.
-    """
-    points = contour.reshape(-1, 2)
-    ahead = np.roll(points, -1, axis=0)
-    is_cut = (points != ahead).all(axis=1)
-    corners = np.where(points % 2 == 0, points, ahead)
-    whole = np.insert(points, np.flatnonzero(is_cut) + 1, corners[is_cut], axis=0)
-    is_bend = (whole - np.roll(whole, 1, axis=0) != np.roll(whole, -1, axis=0) - whole).any(axis=1)
-    return np.ascontiguousarray(whole[is_bend])
-
-
-def _simplified(outline: Outline, tolerance: float, limit: NDArray[np.float64]) -> Ring:
+def _simplified(outline: Ring, tolerance: float, limit: Points) -> Ring:
     """Ramer, Douglas and Peucker, then every edge moved to halve what it cuts off and what it adds.
 
     Simplifying takes points of the outline, so chords of a round shape all lie inside it, and a polygon would be small
     by up to the tolerance. The exact area between the outline and each chord says how far the edge has to move out.
     """
-    epsilon = tolerance
+    epsilon, corners = tolerance, outline.astype(np.int32)
     while True:
         # Halved until a thin part is not folded into a line; at 0 all corners are left, and these are 4 or more.
-        simple = np.asarray(cv2.approxPolyDP(outline, 2 * epsilon, closed=True), dtype=np.float64).reshape(-1, 2) / 2
+        simple = np.asarray(cv2.approxPolyDP(corners, epsilon, closed=True), dtype=np.float64).reshape(-1, 2)
         if len(simple) >= 3 and _area(simple):
-            return _balanced(np.asarray(outline / 2), simple, tolerance, limit)
+            return _balanced(outline, simple, tolerance, limit)
         epsilon = epsilon / 2 if epsilon > 0.1 else 0.0
 
 
-def _balanced(outline: Ring, simple: Ring, tolerance: float, limit: NDArray[np.float64]) -> Ring:
+def _balanced(outline: Ring, simple: Ring, tolerance: float, limit: Points) -> Ring:
     indices = _places(outline, simple)
     if indices is None:
         return simple
@@ -175,21 +135,11 @@ def _cross(a: Ring, b: Ring) -> NDArray[np.float64]:
     return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
-def _area(ring: Ring | Outline) -> float:
+def _area(ring: Ring) -> float:
     """Signed; positive is clockwise on the screen, where y points down."""
-    shifted = np.asarray(ring - ring[0], dtype=np.float64)
+    shifted = ring - ring[0]
     return float(_cross(shifted, np.roll(shifted, -1, axis=0)).sum() / 2)
 
 
 def _oriented(ring: Ring, *, clockwise: bool) -> Ring:
     return ring if (_area(ring) > 0) == clockwise else ring[::-1]
-
-
-def _bridged(ring: Ring, holes: list[Ring]) -> Ring:
-    """Hang every hole on a near point of what is there already; bridges may cross, they enclose nothing."""
-    for hole in holes:
-        at = int(np.argmin(((ring - hole[0]) ** 2).sum(axis=1)))
-        of = int(np.argmin(((hole - ring[at]) ** 2).sum(axis=1)))
-        around = np.concatenate([hole[of:], hole[: of + 1]])
-        ring = np.concatenate([ring[: at + 1], around, ring[at:]])
-    return ring

@@ -10,7 +10,8 @@ from label_studio_sdk.converter.brush import encode_rle as sdk_encode
 from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 
-from backend.geometry.rle import decode_rle, encode_rle
+from masks.rle import decode_alpha, decode_rle, encode_rle
+from tests.unit.masks.strategies import Mask, objects
 
 
 def shapes() -> dict[str, NDArray[np.bool_]]:
@@ -134,6 +135,7 @@ def test_what_the_editor_writes_is_read(width: int, height: int, sizes: tuple[in
     code = pack(total, records, (*sizes, 16))
     np.testing.assert_array_equal(reference_decode(code), flat)
     alpha = np.asarray(flat).reshape(height, width, 4)[..., 3]
+    np.testing.assert_array_equal(decode_alpha(code, (width, height)), alpha)
     np.testing.assert_array_equal(decode_rle(code, (width, height)), alpha >= 128)
 
 
@@ -171,3 +173,12 @@ def test_any_bytes_are_a_mask_or_refused(code: list[int]) -> None:
         assert str(error).startswith("rle: ")  # noqa: PT017 - both outcomes are right
     else:
         assert mask.shape == (6, 8)
+
+
+@settings(deadline=None)
+@given(objects())
+def test_a_brush_with_any_colour_is_read_by_its_alpha(mask: Mask) -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (*mask.shape, 4), dtype=np.uint8)
+    rgba[..., 3] = mask * 255
+    code = sdk_encode(rgba.reshape(-1))
+    assert np.array_equal(decode_rle(code, (mask.shape[1], mask.shape[0])), mask)

@@ -9,8 +9,8 @@ import csv
 from pathlib import Path
 
 from dataset.export.classes import Classes
-from dataset.export.geometry import box_xywh
 from dataset.export.writers.base import ExportTask
+from masks.measure import box_xywh
 
 FILE = "regions.csv"
 COLUMNS = (

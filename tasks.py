@@ -30,6 +30,7 @@ namespace = Collection(
     looking.doctor,
     looking.logs,
     looking.tunnel,
+    checking.fix,
     checking.test,
     checking.test_e2e,
     checking.bench,

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     image_hosts_allowed: Annotated[
         str, Field(description="`host` or `host:port`, by commas: private addresses that images may come from")
     ] = ""
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field()] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="how much the log holds")] = (
+        "INFO"
+    )
     image_pixel_limit: Annotated[
         int, Field(ge=1, le=PIL_HARD_LIMIT, description="larger images are refused before they are decoded")
     ] = 100_000_000

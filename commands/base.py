@@ -130,6 +130,7 @@ def run_options(command: str, *, accept_new_host_key: bool = False, lock_wait: s
     """What a command line says beside the hosts."""
     from core.repository import REPOSITORY
     from hosts.local import LocalHost
+    from infra.config.settings import env_file, load_login_secrets
     from infra.fleet.commit import read_commit
     from infra.fleet.run import RunOptions
 
@@ -139,6 +140,7 @@ def run_options(command: str, *, accept_new_host_key: bool = False, lock_wait: s
         read_commit(LocalHost(), REPOSITORY),
         accept_new_host_key=accept_new_host_key,
         lock_wait=seconds("--lock-wait", lock_wait),
+        secrets=load_login_secrets(env_file(os.environ), os.environ),
     )
 
 

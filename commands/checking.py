@@ -1,4 +1,4 @@
-"""Tasks for whoever changes labelrig: test, test-e2e, bench."""
+"""Tasks for whoever changes labelrig: fix, test, test-e2e, bench."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def test(_context: Context, fast: bool = False, all: bool = False, only: str | N
     from infra.dev.checks import run_checks
 
     run_checks(Report(), fast=fast, slow=all, only=only)
+
+
+@task
+@expected_errors_in_words
+def fix(_context: Context) -> None:
+    """Repair lint and format, and write the documents that are made from the settings."""
+    from core.report import Report
+    from infra.dev.fix import run_fix
+
+    run_fix(Report())
 
 
 @task(name="test-e2e")

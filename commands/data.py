@@ -56,7 +56,7 @@ def move(
     json: bool = False,
 ) -> None:
     """Move projects, annotations and users from SQLite to PostgreSQL or back; nothing is deleted."""
-    from infra.config.settings import Database
+    from infra.config.stack_settings import Database
 
     if to not in get_args(Database):
         raise Exit(f"error: --to {to}: must be {' or '.join(get_args(Database))}", code=2)

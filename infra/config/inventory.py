@@ -26,6 +26,7 @@ from infra.config.inventory_file import (
     shared,
     without_free,
 )
+from infra.config.stack_settings import listed
 from infra.config.value_types import Target, parse_target
 
 PARTS = ("defaults", "groups", "hosts")
@@ -126,7 +127,7 @@ class Inventory:
         except ValidationError as error:  # the file was checked when it was read: it is the command line
             found = (in_words(one).partition(": ") for one in error.errors(include_input=False, include_url=False))
             raise SettingsError(
-                _listed(name, [f"--{key.replace('_', '-')}: {text}" for key, _, text in found])
+                listed([f"--{key.replace('_', '-')}: {text}" for key, _, text in found], name)
             ) from None
 
     def _there_is(self) -> str:
@@ -161,7 +162,7 @@ def load_inventory(path: Path) -> Inventory:
         members = member_names(body.pop("hosts", None), f"{where}.hosts", hosts, problems)
         groups[name] = Group(members, shared(settings_at(body, where, problems, also=("hosts",)), where, problems))
     if problems:
-        raise SettingsError(_listed(str(path), problems))
+        raise SettingsError(listed(problems, str(path)))
     return Inventory(path, defaults, groups, hosts)
 
 
@@ -206,9 +207,3 @@ def _name_of(target: Target) -> str:
     if target.port is None:
         return target.address
     return f"[{target.address}]:{target.port}" if ":" in target.address else f"{target.address}:{target.port}"
-
-
-def _listed(origin: str, problems: Sequence[str]) -> str:
-    if len(problems) == 1:
-        return f"{origin}: {problems[0]}"
-    return f"{origin}: {len(problems)} settings cannot be used:\n" + "\n".join(f"  - {one}" for one in problems)

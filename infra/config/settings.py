@@ -6,36 +6,31 @@ in messages: some of them are secrets.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from core.errors import SettingsError
 from core.repository import REPOSITORY
 from infra.config.backend import PREFIX, backend_names
 from infra.config.dotenv import read_env_file
+from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
 
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
-Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
-Database = Literal["sqlite", "postgres"]
-Gpu = Literal["auto", "require", "off"]
-
-
-def private_subnet(text: str) -> str:
-    network = ipaddress.ip_network(text)  # its ValueError says what is wrong
-    if network.version != 4 or not network.is_private or not 16 <= network.prefixlen <= 28:
-        raise ValueError("must be a private IPv4 network between /16 and /28")
-    return str(network)
-
-
-def _ipv4(text: str) -> str:
-    return str(ipaddress.IPv4Address(text))  # its ValueError says what is wrong
+EIGHT = "text, 8 characters or more"
+ENV_FILE = "LABELRIG_ENV_FILE"
+# The one name that counts in the environment alone.
+ENV_FILE_SETTING: FieldInfo = about(
+    "path of a file",
+    "Another file instead of `.env`, for a second stack from one clone. It stands in the environment, not in a file.",
+)
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 def _real_secret(value: SecretStr | None) -> SecretStr | None:
@@ -53,41 +48,55 @@ def _plain_characters(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _in_env(field: str) -> str:
+    """The alias of a field of `StackSettings`; the secrets have theirs in the field."""
+    return env_name(StackSettings.model_fields[field]) or field
+
+
+def _secret(env: str, kind: str, text: str) -> Any:
+    return about(kind, text, env=env, alias=env, repr=False)
+
+
 Secret = Annotated[SecretStr | None, AfterValidator(_real_secret)]
 
 
-class Settings(BaseModel):
-    """What `.env` and the command line can say. The alias is the name in `.env`.
+class Settings(StackSettings):
+    """The settings of a stack with its secrets. The alias is the name in `.env`.
 
     Secrets that are None are generated on the first run and written to `.env`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(alias_generator=_in_env)
 
-    project: Annotated[str, Field(alias="LABELRIG_PROJECT", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")] = "labelrig"
-    data: Annotated[Path | None, Field(alias="LABELRIG_DATA")] = None
-    model: Annotated[Model, Field(alias="LABELRIG_MODEL")] = "auto"
-    database: Annotated[Database, Field(alias="LABELRIG_DATABASE")] = "sqlite"
-    gpu: Annotated[Gpu, Field(alias="LABELRIG_GPU")] = "auto"
-    companion: Annotated[bool, Field(alias="LABELRIG_COMPANION")] = True  # as text: on or off
-    subnet: Annotated[str, Field(alias="LABELRIG_SUBNET"), AfterValidator(private_subnet)] = "172.31.250.0/24"
-    listen: Annotated[str, Field(alias="LABELRIG_LISTEN"), AfterValidator(_ipv4)] = "127.0.0.1"
-    port: Annotated[int, Field(alias="LABEL_STUDIO_PORT", ge=1, le=65535)] = 8080
-    username: Annotated[str, Field(alias="LABEL_STUDIO_USERNAME", pattern=r"^[^@\s']+@[^@\s']+$")] = (
-        "admin@labelrig.local"
-    )
-    password: Annotated[Secret, Field(alias="LABEL_STUDIO_PASSWORD")] = None
-    secret_key: Annotated[Secret, Field(alias="LABEL_STUDIO_SECRET_KEY")] = None
-    api_key: Annotated[Secret, Field(alias="LABEL_STUDIO_API_KEY")] = None
-    postgres_password: Annotated[
-        Secret, Field(alias="LABELRIG_POSTGRES_PASSWORD"), AfterValidator(_plain_characters)
+    password: Annotated[
+        Secret,
+        _secret("LABEL_STUDIO_PASSWORD", EIGHT, "Password of the first user. Made on the first run when missing."),
     ] = None
-    # How `deploy` gets onto another machine; used there for nothing else, and never sent on.
-    ssh_password: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSWORD", repr=False)] = None
-    ssh_passphrase: Annotated[SecretStr | None, Field(alias="LABELRIG_SSH_PASSPHRASE", repr=False)] = None
-    sudo_password: Annotated[SecretStr | None, Field(alias="LABELRIG_SUDO_PASSWORD", repr=False)] = None
-    checkpoint_url: Annotated[str | None, Field(alias="LABELRIG_CHECKPOINT_URL", pattern=r"^https?://")] = None
-    backend: Annotated[Mapping[str, str], Field(exclude=True)] = {}  # by the name in `.env`: BACKEND_MASK_KEEP
+    secret_key: Annotated[
+        Secret,
+        _secret(
+            "LABEL_STUDIO_SECRET_KEY",
+            EIGHT,
+            "Signs Label Studio's sessions and tokens. Made on the first run when missing; never change it.",
+        ),
+    ] = None
+    api_key: Annotated[
+        Secret,
+        _secret(
+            "LABEL_STUDIO_API_KEY",
+            "personal access token",
+            "The first user's token, with which labelrig and the backend speak to Label Studio. Made on the first run.",
+        ),
+    ] = None
+    postgres_password: Annotated[
+        Secret,
+        AfterValidator(_plain_characters),
+        _secret(
+            "LABELRIG_POSTGRES_PASSWORD",
+            EIGHT,
+            "Password of the PostgreSQL database. Made on the first run that needs it; Label Studio alone uses it.",
+        ),
+    ] = None
 
     @property
     def url(self) -> str:
@@ -100,14 +109,56 @@ class Settings(BaseModel):
         return "127.0.0.1" if self.listen == EVERYWHERE else self.listen
 
 
+class LoginSecrets(BaseModel):
+    """How the `--host` commands get onto another machine; used there for nothing else, and never sent on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    ssh_password: Annotated[
+        SecretStr | None,
+        _secret(
+            "LABELRIG_SSH_PASSWORD",
+            "text",
+            "Password for the SSH login on a host that takes no keys. A key is safer; this is tried when no key fits.",
+        ),
+    ] = None
+    ssh_passphrase: Annotated[
+        SecretStr | None,
+        _secret(
+            "LABELRIG_SSH_PASSPHRASE",
+            "text",
+            "Passphrase of an encrypted SSH key. Not needed where an SSH agent holds the key.",
+        ),
+    ] = None
+    sudo_password: Annotated[
+        SecretStr | None,
+        _secret(
+            "LABELRIG_SUDO_PASSWORD",
+            "text",
+            "Password that sudo asks for on a host. Not needed for root, or where sudo asks for none.",
+        ),
+    ] = None
+
+
 def env_file(environment: Mapping[str, str]) -> Path:
     """Return the path of `.env`: the clone's own, or the one that LABELRIG_ENV_FILE names (two stacks, one clone)."""
-    return Path(environment.get("LABELRIG_ENV_FILE") or REPOSITORY / ".env").absolute()
+    return Path(environment.get(ENV_FILE) or REPOSITORY / ".env").absolute()
 
 
-def setting_names() -> tuple[str, ...]:
-    """The names that `.env` may hold."""
-    return tuple(field.alias for field in Settings.model_fields.values() if field.alias is not None)
+def env_fields() -> dict[str, FieldInfo]:
+    """The settings that `.env` may hold, by their names there; those of the backend apart."""
+    fields = (*Settings.model_fields.values(), *LoginSecrets.model_fields.values())
+    return {name: field for field in fields if (name := env_name(field)) is not None}
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting holds a secret."""
+    return SecretStr in get_args(field.annotation)
+
+
+def secret_names() -> tuple[str, ...]:
+    """The names in `.env` of everything that must not be shown."""
+    return tuple(name for name, field in env_fields().items() if is_secret(field))
 
 
 def load_settings(path: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]) -> Settings:
@@ -115,32 +166,54 @@ def load_settings(path: Path, environment: Mapping[str, str], arguments: Mapping
 
     Args:
         path: path of `.env`; it need not exist.
-        environment: the process environment; only our own names are looked at.
+        environment: the process environment; only our own names count.
         arguments: from the command line, by the name in `.env`; None means not given.
 
     Raises:
         SettingsError: lists everything that is wrong, by name, without values.
     """
+    return _load(path, environment, arguments)[0]
+
+
+def load_login_secrets(path: Path, environment: Mapping[str, str]) -> LoginSecrets:
+    """Return the passwords of SSH and sudo; see `load_settings`."""
+    return _load(path, environment, {})[1]
+
+
+def _load(
+    path: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]
+) -> tuple[Settings, LoginSecrets]:
     from_file = read_env_file(path)
-    known = (*setting_names(), *backend_names())
-    problems = [f"{path}: {name} is not a setting ({_hint(name)})" for name in from_file if name not in known]
-    merged: dict[str, str] = {name: value for name, value in from_file.items() if name in known}
-    merged |= {name: environment[name] for name in known if environment.get(name)}
-    merged |= {name: value for name, value in arguments.items() if value is not None}
-    merged = {name: value for name, value in merged.items() if value != ""}
-    for_backend = {name: merged.pop(name) for name in backend_names() if name in merged}
+    known = (*env_fields(), *backend_names())
+    problems = [f"{path}: {unknown(name, known)}" for name in from_file if name not in known]
+    given: dict[str, str] = {name: value for name, value in from_file.items() if name in known}
+    given |= {name: environment[name] for name in known if environment.get(name)}
+    given |= {name: value for name, value in arguments.items() if value is not None}
+    given = {name: value for name, value in given.items() if value != ""}
+    login = {name: given.pop(name) for name in map(env_name, LoginSecrets.model_fields.values()) if name in given}
+    backend = {name.removeprefix(PREFIX): given.pop(name) for name in backend_names() if name in given}
+    settings = _checked(Settings, {**given, "backend": backend}, problems)
+    login_secrets = _checked(LoginSecrets, login, problems)
+    if settings is None or login_secrets is None or problems:
+        raise SettingsError(listed(problems))
+    return settings, login_secrets
+
+
+def _checked(model: type[AnyModel], values: Mapping[str, object], problems: list[str]) -> AnyModel | None:
     try:
-        settings = Settings.model_validate({**merged, "backend": for_backend})
+        return model.model_validate(values)
     except ValidationError as error:
-        problems += [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
-        raise SettingsError(_listed(problems)) from None
-    if problems:
-        raise SettingsError(_listed(problems))
-    return settings
+        problems += problems_of(error)
+        return None
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """What is wrong with values that have the names of `.env`, a sentence each, without the values."""
+    return [in_words(one, env_fields()) for one in error.errors(include_input=False, include_url=False)]
 
 
 def missing_secrets(settings: Settings) -> dict[str, str]:
-    """Make the secrets that `settings` has not got, by their name in `.env`."""
+    """Make the secrets that `settings` lacks, by their name in `.env`."""
     made: dict[str, str] = {}
     if settings.password is None:
         made["LABEL_STUDIO_PASSWORD"] = secrets.token_urlsafe(15)
@@ -149,15 +222,3 @@ def missing_secrets(settings: Settings) -> dict[str, str]:
     if settings.postgres_password is None and settings.database == "postgres":
         made["LABELRIG_POSTGRES_PASSWORD"] = secrets.token_urlsafe(24)
     return made
-
-
-def _hint(name: str) -> str:
-    """What there is instead: the names of its kind."""
-    kind = backend_names() if name.startswith(PREFIX) else setting_names()
-    return f"known: {', '.join(kind)}"
-
-
-def _listed(problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    return f"{len(problems)} settings cannot be used:\n" + "\n".join(f"  - {one}" for one in problems)

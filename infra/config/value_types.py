@@ -1,4 +1,4 @@
-"""The kinds of values that an inventory holds, each with the words for what is wrong with it.
+"""The kinds of values that settings hold, each with the words for what is wrong with it.
 
 Pure. Validators raise ValueError with a sentence that goes on after the setting's path ("must be ...").
 """
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from core.repository import REPOSITORY
-from infra.config.backend import PASSED_ON
+from infra.config.backend import BACKEND_SETTINGS
 
 TARGET = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^][@]+)\]|(?P<plain>[^][@:]+))(?::(?P<port>[0-9]{1,5}))?")
 MACHINE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
@@ -46,7 +46,7 @@ def parse_target(text: str) -> Target:
         raise ValueError("must be [user@]name[:port], with an IPv6 address in brackets")
     user, port = match["user"], match["port"]
     if match["bracketed"] is not None and ":" not in match["bracketed"]:
-        raise ValueError("has brackets around something that is no IPv6 address")
+        raise ValueError("has brackets around something that is not an IPv6 address")
     return Target(
         machine_address(match["bracketed"] or match["plain"]),
         None if user is None else login_name(user),
@@ -55,7 +55,7 @@ def parse_target(text: str) -> Target:
 
 
 def nearest(key: str, known: Iterable[str], number: int) -> list[str]:
-    """The known names that somebody who wrote `key` probably meant: one with swapped letters, else similar ones."""
+    """The known names that `key` probably means: one with swapped letters, else similar ones."""
     by_plain = {_plain(name): name for name in known}
     near = difflib.get_close_matches(_plain(key), by_plain, n=len(by_plain) or 1)
     swapped = [name for name in near if sorted(name) == sorted(_plain(key))]
@@ -122,6 +122,10 @@ def _path_there(text: str) -> str:
     return path
 
 
+def _folder_there(value: object) -> Path:
+    return Path(_path_there(str(value) if isinstance(value, str | Path) else ""))
+
+
 def _path_here(value: object) -> Path:
     """A path on this machine: `~` is expanded, a relative one begins in the repository, wherever we were started."""
     if not isinstance(value, str | Path) or not str(value).isprintable() or not str(value):
@@ -136,21 +140,34 @@ def _web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError("must begin with http:// or https:// and name a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a login, which belongs in .env (LABELRIG_CHECKPOINT_URL)")
     return text
+
+
+def without_login(url: str) -> str:
+    """Return a web address as it was given, unless it holds a login."""
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("holds a login, which belongs in .env (LABELRIG_CHECKPOINT_URL)")
+    return url
 
 
 def _ipv4(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
-        raise ValueError("must be an IPv4 address of the host, or 0.0.0.0 for all of them") from None
+        raise ValueError("must be an IPv4 address of the machine, or 0.0.0.0 for all of them") from None
+
+
+def private_subnet(text: str) -> str:
+    """Return a network of a size for containers in its usual form."""
+    network = ipaddress.ip_network(text)  # its ValueError says what is wrong
+    if network.version != 4 or not network.is_private or not 16 <= network.prefixlen <= 28:
+        raise ValueError("must be a private IPv4 network between /16 and /28")
+    return str(network)
 
 
 def _backend_name(name: str) -> str:
-    if name not in PASSED_ON:
-        near = nearest(name, PASSED_ON, 1)
+    if name not in BACKEND_SETTINGS:
+        near = nearest(name, BACKEND_SETTINGS, 1)
         hint = f"did you mean {near[0]}?" if near else "docs/backend.md lists them"
         raise ValueError(f"is not a setting of the backend; {hint}")
     return name
@@ -186,9 +203,11 @@ Address = Annotated[str, AfterValidator(machine_address)]
 Login = Annotated[str, AfterValidator(login_name)]
 Jump = Annotated[str, AfterValidator(_jump)]
 PathThere = Annotated[str, AfterValidator(_path_there)]
+FolderThere = Annotated[Path, BeforeValidator(_folder_there)]
 PathHere = Annotated[Path, BeforeValidator(_path_here)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 IPv4 = Annotated[str, AfterValidator(_ipv4)]
+Subnet = Annotated[str, AfterValidator(private_subnet)]
 ProjectName = Annotated[
     str,
     AfterValidator(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from core.errors import LabelrigError
 from core.operation import converge
 from core.report import Report
-from infra.config.settings import Database
+from infra.config.stack_settings import Database
 from infra.database.move import Moved, move_database
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.compose import Compose

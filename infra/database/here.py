@@ -11,7 +11,8 @@ from core.operation import Operation, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
-from infra.config.settings import Database, Settings, env_file, load_settings
+from infra.config.settings import Settings, env_file, load_settings
+from infra.config.stack_settings import Database
 from infra.database.command import MoveContext, move_work
 from infra.database.move import Moved
 from infra.roles.images.build import ImageSet

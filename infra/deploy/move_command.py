@@ -13,7 +13,7 @@ from core.repository import REPOSITORY
 from core.results import recap
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
-from infra.config.settings import Database
+from infra.config.stack_settings import Database
 from infra.database.command import MoveContext, move_work
 from infra.database.here import check_stack
 from infra.database.move import Moved

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.errors import LabelrigError
 from core.report import Report
 from infra.config.host_settings import HostSettings
-from infra.config.settings import Settings
+from infra.config.settings import LoginSecrets, Settings
 from infra.fleet.commit import Commit
 from infra.fleet.target import connect_to
 from infra.releases.audit import AuditEvent
@@ -28,10 +28,11 @@ class RunOptions:
 
     Attributes:
         command: its name, for lock and log.
-        settings: of `.env`: the passwords of SSH and sudo.
+        settings: of `.env`, for the stack of this machine.
         commit: what is deployed.
         accept_new_host_key: record the key of a host that is not known yet.
         lock_wait: seconds to wait for another run.
+        secrets: of `.env`: the passwords of SSH and sudo.
         environment: of this process: who we are, and which CI run this is.
     """
 
@@ -40,6 +41,7 @@ class RunOptions:
     commit: Commit
     accept_new_host_key: bool = False
     lock_wait: float = 0.0
+    secrets: LoginSecrets = field(default_factory=LoginSecrets)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def owner(self) -> Owner:
@@ -51,7 +53,7 @@ class RunOptions:
     def connect(self, host_settings: HostSettings, run_id: str, report: Report) -> SshHost:
         """The host; see `connect_to`."""
         return connect_to(
-            host_settings, self.settings, run_id, report.notice, accept_new_host_key=self.accept_new_host_key
+            host_settings, self.secrets, run_id, report.notice, accept_new_host_key=self.accept_new_host_key
         )
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from infra.config.host_settings import HostSettings
-from infra.config.settings import Settings
+from infra.config.settings import LoginSecrets, Settings
+from infra.config.stack_settings import StackSettings
 from infra.stack.site import SECRETS_FILE, Site, read_secrets, with_secrets
 
 if TYPE_CHECKING:
     from hosts.ssh import SshHost
-
-BACKEND_PREFIX = "BACKEND_"
 
 
 def base_folder(host_settings: HostSettings) -> str:
@@ -33,7 +32,7 @@ def own_images(host_settings: HostSettings) -> dict[str, str]:
 
 def connect_to(
     host_settings: HostSettings,
-    settings: Settings,
+    secrets: LoginSecrets,
     run_id: str,
     notice: Callable[[str], None],
     *,
@@ -42,7 +41,7 @@ def connect_to(
     """Return the host; it connects when it is first asked for something.
 
     Args:
-        settings: of `.env`: the passwords of SSH and sudo are taken from there, and nothing else.
+        secrets: the passwords of SSH and sudo, from `.env`.
         run_id: the mark by which this run's commands can be found on the host.
         notice: gets what a person must not miss, a new host key.
     """
@@ -60,30 +59,16 @@ def connect_to(
         known_hosts=host_settings.known_hosts,
         connect_timeout=host_settings.connect_timeout,
         accept_new_host_key=accept_new_host_key,
-        ssh_password=settings.ssh_password,
-        key_passphrase=settings.ssh_passphrase,
-        sudo_password=settings.sudo_password,
+        ssh_password=secrets.ssh_password,
+        key_passphrase=secrets.ssh_passphrase,
+        sudo_password=secrets.sudo_password,
     )
     return SshHost(target, run_id=run_id, notice=notice)
 
 
 def settings_of(host_settings: HostSettings) -> Settings:
-    """The settings of the host's stack without its secrets."""
-    values: dict[str, object] = {
-        "LABELRIG_PROJECT": host_settings.project,
-        "LABELRIG_DATA": host_settings.data,
-        "LABELRIG_MODEL": host_settings.model,
-        "LABELRIG_DATABASE": host_settings.database,
-        "LABELRIG_GPU": host_settings.gpu,
-        "LABELRIG_COMPANION": host_settings.companion,
-        "LABELRIG_SUBNET": host_settings.subnet,
-        "LABELRIG_LISTEN": host_settings.listen,
-        "LABEL_STUDIO_PORT": host_settings.port,
-        "LABEL_STUDIO_USERNAME": host_settings.username,
-        "LABELRIG_CHECKPOINT_URL": host_settings.checkpoint_url,
-        "backend": {BACKEND_PREFIX + name: str(value) for name, value in host_settings.backend.items()},
-    }
-    return Settings.model_validate({name: value for name, value in values.items() if value is not None})
+    """The settings of the host's stack without its secrets; they were checked with the inventory."""
+    return Settings.model_construct(**{name: getattr(host_settings, name) for name in StackSettings.model_fields})
 
 
 def site_of(host: SshHost, host_settings: HostSettings) -> Site:

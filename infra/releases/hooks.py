@@ -15,20 +15,12 @@ from core.errors import CommandTimedOut, LabelrigError
 from core.report import Report
 from core.text import indented
 from hosts.base import Host, Result
+from infra.config.settings import secret_names
 
 HookName = Literal["pre-deploy", "post-deploy", "on-failure"]
 HOOK_TIMEOUT = 300.0
 ERROR_LENGTH = 8000  # an environment variable has a limit, and a ticket a reader
 ANSWERS = range(-255, 256)  # below zero: ended by a signal
-SECRETS = (
-    "LABEL_STUDIO_PASSWORD",
-    "LABEL_STUDIO_SECRET_KEY",
-    "LABEL_STUDIO_API_KEY",
-    "LABELRIG_POSTGRES_PASSWORD",
-    "LABELRIG_SSH_PASSWORD",
-    "LABELRIG_SSH_PASSPHRASE",
-    "LABELRIG_SUDO_PASSWORD",
-)
 
 
 class HookFailed(LabelrigError):
@@ -87,7 +79,7 @@ def _problem(path: Path, values: HookValues, host: Host, report: Report, timeout
     """Run it and say how it went wrong, or None."""
     if not path.is_file() or not os.access(path, os.X_OK):
         return f"cannot be run: it is no executable file; `chmod +x {path}`, or take it away"
-    unset = [part for secret in SECRETS for part in ("-u", secret)]
+    unset = [part for secret in secret_names() for part in ("-u", secret)]
     given = [f"{variable}={value}" for variable, value in values.environment().items()]
     began = time.monotonic()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import SettingsError
-from infra.config.settings import Database
+from infra.config.stack_settings import Database
 from infra.roles.stack.render import POSTGRES
 from infra.stack.site import Site
 

@@ -13,7 +13,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host, Result
 from infra.config.dotenv import parse_env_text
-from infra.config.settings import Settings
+from infra.config.settings import Settings, problems_of
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
@@ -133,16 +133,13 @@ def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:
     """Return `settings` with secrets that were read from a host.
 
     Raises:
-        SettingsError: one of them cannot be used, or is none that we know; its value is not shown.
+        SettingsError: one of them cannot be used, or is not a setting; values are not shown.
     """
-    by_alias = {
-        info.alias: getattr(settings, name) for name, info in Settings.model_fields.items() if info.alias is not None
-    }
     try:
-        return Settings.model_validate({**by_alias, "backend": settings.backend, **secrets})
+        return Settings.model_validate({**settings.model_dump(by_alias=True), **secrets})
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
-        raise SettingsError(f"the host's {SECRETS_FILE} cannot be used: {'; '.join(problems)}") from None
+        problems = "; ".join(problems_of(error))
+        raise SettingsError(f"the host's {SECRETS_FILE} cannot be used: {problems}") from None
 
 
 def _is_there(host: Host, path: str) -> bool:

@@ -14,7 +14,7 @@ from core.operation import Runner
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
-from infra.config.settings import Gpu
+from infra.config.stack_settings import Gpu
 from infra.roles.docker.role import restart_engine
 from infra.roles.images.tags import pinned_version
 from infra.roles.nvidia.choice import TORCH_BUILDS

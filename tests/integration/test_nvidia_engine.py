@@ -189,7 +189,7 @@ def test_gpu_yaml_merges_with_what_is_rendered(tmp_path: Path) -> None:
         service: dict[str, Any] = yaml.safe_load(config)["services"]["sam2"]
         return service
 
-    service = sam2(BACKEND_LOG_LEVEL="DEBUG")
+    service = sam2(LOG_LEVEL="DEBUG")
     assert service["deploy"]["resources"]["reservations"]["devices"] == [
         {"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}
     ]
@@ -200,7 +200,7 @@ def test_gpu_yaml_merges_with_what_is_rendered(tmp_path: Path) -> None:
     assert service["environment"].items() >= expected.items()
     assert service["environment"]["SAM2_MODEL"] == "demo"
     # What a person says about the backend wins.
-    assert sam2(BACKEND_SAM2_DEVICE="cpu")["environment"]["SAM2_DEVICE"] == "cpu"
+    assert sam2(SAM2_DEVICE="cpu")["environment"]["SAM2_DEVICE"] == "cpu"
 
 
 def test_the_gpu_of_this_machine(request: pytest.FixtureRequest, base: str) -> None:

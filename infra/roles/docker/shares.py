@@ -7,6 +7,7 @@ mount point, and every image of the project is missing until it is restarted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from core.diff import masked_diff
 from core.operation import Change
@@ -27,7 +28,7 @@ class DockerAfterShares:
 
     name = "docker started after network shares"
 
-    def __init__(self, host: Host, folder: str | None) -> None:
+    def __init__(self, host: Host, folder: Path | None) -> None:
         """Keep what is needed; nothing is read yet.
 
         Args:
@@ -49,9 +50,9 @@ class DockerAfterShares:
     def _has_systemd(self) -> bool:
         return self._host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok
 
-    def _is_share(self, folder: str) -> bool:
+    def _is_share(self, folder: Path) -> bool:
         # Exit code 1: nothing is found for the path; 127: the program is missing.
-        options = ("--noheadings", "--output", "FSTYPE", "--target", folder)
+        options = ("--noheadings", "--output", "FSTYPE", "--target", str(folder))
         shown = self._host.run("findmnt", *options, ok=(0, 1, 127))
         return any(line.strip().startswith(NETWORK) for line in shown.stdout.splitlines())
 

@@ -205,6 +205,6 @@ def test_the_passwords_of_the_way_there_are_the_only_thing_taken_from_env(
     monkeypatch.setenv("LABELRIG_ENV_FILE", str(env))
     said = base.run_options("deploy", accept_new_host_key=True, lock_wait="2m")
     assert (said.command, said.accept_new_host_key, said.lock_wait) == ("deploy", True, 120.0)
-    assert said.settings.sudo_password is not None
+    assert said.secrets.sudo_password is not None
     assert "of sudo" not in repr(said)
     assert len(said.commit.digest) == 40

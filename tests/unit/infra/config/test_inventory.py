@@ -9,6 +9,7 @@ from core.repository import REPOSITORY
 from infra.config.host_settings import HostSettings, setting_fields
 from infra.config.inventory import Inventory, load_inventory
 from infra.config.settings import Settings
+from infra.config.stack_settings import StackSettings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -192,21 +193,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_inventory(tmp_path / "inventory.yaml")
 
 
-def test_what_a_host_and_this_machine_share_has_the_same_default() -> None:
-    shared = {name: field for name, field in setting_fields().items() if name in Settings.model_fields}
-    assert {"port", "subnet", "project", "model", "username"} <= set(shared)
-    differ = {name for name, field in shared.items() if field.default != Settings.model_fields[name].default}
+def test_host_and_this_machine_share_defaults() -> None:
+    differ = {
+        name
+        for name, field in StackSettings.model_fields.items()
+        if field.default != setting_fields()[name].default or field.default != Settings.model_fields[name].default
+    }
     assert differ == {"database"}  # several people work on a host
 
 
-def test_every_setting_says_what_it_is() -> None:
-    for name, field in setting_fields().items():
-        assert field.title, name
-        assert field.description, name
-        assert field.description.endswith("."), name
-
-
-def test_every_example_is_valid() -> None:
-    for name, field in setting_fields().items():
-        for example in field.examples or []:
-            HostSettings.model_validate({"name": "any", name: example})
+def test_names_of_env_have_no_place_in_the_inventory(tmp_path: Path) -> None:
+    found = problems(tmp_path, "defaults: {LABELRIG_DATA: /x, LABEL_STUDIO_PORT: 1}")
+    assert [problem.partition(";")[0] for problem in found] == [
+        "defaults.LABELRIG_DATA: is not a setting",
+        "defaults.LABEL_STUDIO_PORT: is not a setting",
+    ]

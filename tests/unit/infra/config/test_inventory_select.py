@@ -75,7 +75,7 @@ def test_a_limit_that_means_nobody_is_a_slip(inventory: Inventory, limit: str, t
 def test_the_command_line_may_say_user_and_port_of_a_known_host(inventory: Inventory) -> None:
     host = inventory.select(["root@gpu01:2200"], ["gpu"], None, {})[0]
     assert (host.name, host.user, host.ssh_port, host.address) == ("gpu01", "root", 2200, "gpu01.lab.example")
-    assert (host.gpu, host.data) == ("require", "/NAS/set")
+    assert (host.gpu, host.data) == ("require", Path("/NAS/set"))
 
 
 def test_a_known_host_is_known_by_its_address_too(inventory: Inventory) -> None:
@@ -101,7 +101,7 @@ def test_a_host_outside_the_inventory_has_the_defaults(
 ) -> None:
     host = inventory.select([text], [], None, {"model": "tiny"})[0]
     assert (host.name, host.address, host.user, host.ssh_port) == (name, address, user, port)
-    assert (host.data, host.model, host.gpu) == ("/NAS/set", "tiny", "auto")
+    assert (host.data, host.model, host.gpu) == (Path("/NAS/set"), "tiny", "auto")
 
 
 def test_a_bare_name_outside_the_inventory_is_taken_for_a_slip(inventory: Inventory, empty: Inventory) -> None:
@@ -119,7 +119,7 @@ def test_a_bare_name_outside_the_inventory_is_taken_for_a_slip(inventory: Invent
         ("a@fd00::9", "must be [user@]name[:port], with an IPv6 address in brackets"),
         ("a@b:", "must be [user@]name[:port], with an IPv6 address in brackets"),
         ("", "must be [user@]name[:port], with an IPv6 address in brackets"),
-        ("a@[b]", "has brackets around something that is no IPv6 address"),
+        ("a@[b]", "has brackets around something that is not an IPv6 address"),
         ("a@b:0", "must have a port from 1 to 65535"),
         ("a@b:70000", "must have a port from 1 to 65535"),
         ("a@-oProxyCommand=x", "must be a host name or an IP address, without user and port"),
@@ -153,9 +153,9 @@ def test_what_is_wrong_on_the_command_line_is_named_by_its_option(inventory: Inv
         inventory.select(["gpu01"], [], None, {"port": "eighty", "ssh_port": 0, "data": "x", "user": None})
     assert str(caught.value) == (
         "gpu01: 3 settings cannot be used:\n"
-        "  - --ssh-port: expected whole number, 1 to 65535\n"
         "  - --data: must be an absolute path on the host, without `..`\n"
-        "  - --port: expected whole number, 1 to 65535"
+        "  - --port: expected whole number, 1 to 65535\n"
+        "  - --ssh-port: expected whole number, 1 to 65535"
     )
 
 

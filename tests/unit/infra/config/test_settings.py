@@ -32,9 +32,9 @@ def test_all_problems_are_reported_at_once_and_no_value_is_shown(env_file: Path)
         load_settings(env_file, {}, {})
     text = str(caught.value)
     assert text.startswith("3 settings cannot be used:\n")
-    assert f"{env_file}: LABELRIG_MODLE is not a setting (known: LABELRIG_PROJECT," in text
-    assert "LABEL_STUDIO_PORT: Input should be a valid integer" in text
-    assert "LABEL_STUDIO_PASSWORD: Value error, is shorter than 8 characters or a placeholder" in text
+    assert f"{env_file}: LABELRIG_MODLE: is not a setting; did you mean LABELRIG_MODEL?" in text
+    assert "LABEL_STUDIO_PORT: expected whole number, 1 to 65535" in text
+    assert "LABEL_STUDIO_PASSWORD: is shorter than 8 characters or a placeholder" in text
     assert "hunter2" not in text
     assert "eighty" not in text
     assert caught.value.exit_code == 2

@@ -24,7 +24,7 @@ def problem(**settings: object) -> str:
 
 @pytest.mark.parametrize(("given", "kept"), [("/a//b/./c/", "/a/b/c"), ("//a", "/a"), ("/datos/imágenes ñ", None)])
 def test_a_path_on_the_host_is_tidied(given: str, kept: str | None) -> None:
-    assert host(data=given).data == (kept or given)
+    assert (host(root=given).root, host(data=given).data) == (kept or given, Path(kept or given))
 
 
 @pytest.mark.parametrize("path", ["data", "~/data", "", "/a/../b", "/a\nb"])
@@ -49,7 +49,7 @@ def test_a_path_here_begins_in_the_repository_or_at_home(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"listen": "::1"}, "listen: must be an IPv4 address of the host, or 0.0.0.0 for all of them"),
+        ({"listen": "::1"}, "listen: must be an IPv4 address of the machine, or 0.0.0.0 for all of them"),
         ({"username": "admin"}, "username: must be an e-mail address"),
         ({"sam2_image": "-v /:/x"}, "sam2_image: must be an image's name, as `docker run` takes it"),
         ({"checkpoint_url": "ftp://x"}, "checkpoint_url: must begin with http:// or https:// and name a host"),

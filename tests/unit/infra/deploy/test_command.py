@@ -123,7 +123,7 @@ def test_an_inventory_that_is_not_there_is_named(bench: Bench, tmp_path: Path) -
 
 def test_overrides_of_the_command_line_count_and_those_not_given_do_not(bench: Bench) -> None:
     (host,) = bench.choice("gpu02", data=None, model="large", port="8090").select()
-    assert (host.data, host.model, host.port, host.address) == ("/NAS/set", "large", 8090, "10.0.0.2")
+    assert (host.data, host.model, host.port, host.address) == (Path("/NAS/set"), "large", 8090, "10.0.0.2")
 
 
 def test_a_plan_looks_at_every_host_whatever_the_others_say(bench: Bench) -> None:

@@ -13,9 +13,8 @@ from pydantic import SecretStr
 from core.errors import SettingsError
 from core.repository import REPOSITORY
 from hosts.ssh_connect import SshTarget
-from infra.config.backend import backend_environment
 from infra.config.host_settings import HostSettings, setting_fields
-from infra.config.settings import Settings
+from infra.config.settings import LoginSecrets, Settings
 from infra.fleet.target import base_folder, connect_to, demo_folder, own_images, settings_of, site_of
 from tests.unit.infra.deploy_bench import LabHost, host_settings
 
@@ -57,7 +56,7 @@ DEPLOYMENT = {
 }
 
 
-def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, settings: Settings, **options: Any) -> SshTarget:
+def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, secrets: LoginSecrets, **options: Any) -> SshTarget:
     """What an SshHost would be made with."""
     made: list[SshTarget] = []
 
@@ -67,7 +66,7 @@ def ssh_target(monkeypatch: pytest.MonkeyPatch, one: HostSettings, settings: Set
         return LabHost()
 
     monkeypatch.setattr("hosts.ssh.SshHost", keep)
-    connect_to(one, settings, "run-1", print, **options)
+    connect_to(one, secrets, "run-1", print, **options)
     return made[0]
 
 
@@ -100,7 +99,7 @@ def test_every_field_of_a_target_is_given_but_the_keepalive() -> None:
 def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value, where = SSH[name]
     usual, other = host_settings(), with_setting(name, value)
-    before, after = (ssh_target(monkeypatch, one, Settings()) for one in (usual, other))
+    before, after = (ssh_target(monkeypatch, one, LoginSecrets()) for one in (usual, other))
     assert differing(before, after) == {where}
     assert getattr(after, where) == getattr(other, name)
     assert settings_of(usual) == settings_of(other)
@@ -114,7 +113,7 @@ def test_what_is_about_the_stack_goes_there_and_nowhere_else(name: str, monkeypa
     assert differing(before, after) == {where}
     if name != "backend":
         assert str(getattr(after, where)) == str(value)
-    assert ssh_target(monkeypatch, usual, Settings()) == ssh_target(monkeypatch, other, Settings())
+    assert ssh_target(monkeypatch, usual, LoginSecrets()) == ssh_target(monkeypatch, other, LoginSecrets())
 
 
 @pytest.mark.parametrize("name", sorted(DEPLOYMENT))
@@ -124,38 +123,27 @@ def test_what_is_about_the_deployment_is_looked_at_there(name: str) -> None:
     assert any(re.search(rf"\bhost_settings\.{name}\b", text) for text in sources)
 
 
-def test_no_setting_of_a_stack_is_left_to_a_default_of_settings() -> None:
-    """The defaults of `up` and `deploy` differ: a field that is not given would be `up`'s."""
+def test_every_setting_of_a_stack_is_taken_over() -> None:
+    """The defaults of `up` and `deploy` differ: a field that is not taken over would be `up`'s."""
     kept_on_the_host = {"password", "secret_key", "api_key", "postgres_password"}
-    of_the_way_there = {"ssh_password", "ssh_passphrase", "sudo_password"}
     given = {where for _, where in STACK.values()}
-    assert given | kept_on_the_host | of_the_way_there == set(Settings.model_fields)
-    assert settings_of(host_settings()).database == "postgres"
+    assert given | kept_on_the_host == set(Settings.model_fields)
+    settings = settings_of(host_settings(data="/NAS/x", backend={"EMBEDDING_CACHE_DISK_MB": 200000}))
+    assert settings.database == "postgres"
+    assert dict(settings.backend) == {"EMBEDDING_CACHE_DISK_MB": "200000"}
+    assert settings == Settings.model_validate(settings.model_dump(by_alias=True))
 
 
-def test_the_passwords_of_the_way_there_come_from_env_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings.model_validate(
-        {
-            "LABELRIG_SSH_PASSWORD": "s1",
-            "LABELRIG_SSH_PASSPHRASE": "s2",
-            "LABELRIG_SUDO_PASSWORD": "s3",
-            "LABEL_STUDIO_PASSWORD": "of this machine",
-            "LABELRIG_PROJECT": "here",
-        }
+def test_passwords_of_the_login_come_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = LoginSecrets.model_validate(
+        {"LABELRIG_SSH_PASSWORD": "s1", "LABELRIG_SSH_PASSPHRASE": "s2", "LABELRIG_SUDO_PASSWORD": "s3"}
     )
-    made = ssh_target(monkeypatch, host_settings(), settings, accept_new_host_key=True)
+    made = ssh_target(monkeypatch, host_settings(), secrets, accept_new_host_key=True)
     passwords = (made.ssh_password, made.key_passphrase, made.sudo_password)
     assert passwords == (SecretStr("s1"), SecretStr("s2"), SecretStr("s3"))
     assert (made.name, made.accept_new_host_key) == ("gpu01", True)
-    assert not any(secret in repr(made) for secret in ("s1", "s2", "s3"))
-    assert ssh_target(monkeypatch, host_settings(), Settings()).accept_new_host_key is False
-
-
-def test_settings_of_the_backend_get_the_names_that_env_has() -> None:
-    one = host_settings(backend={"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": 200000})
-    settings = settings_of(one)
-    assert dict(settings.backend) == {"BACKEND_MASK_KEEP": "clicked", "BACKEND_EMBEDDING_CACHE_DISK_MB": "200000"}
-    assert backend_environment(settings.backend) == {"MASK_KEEP": "clicked", "EMBEDDING_CACHE_DISK_MB": "200000"}
+    assert not any(secret in repr(made) + repr(secrets) for secret in ("s1", "s2", "s3"))
+    assert ssh_target(monkeypatch, host_settings(), LoginSecrets()).accept_new_host_key is False
 
 
 def test_folders_and_images_of_a_stack() -> None:
@@ -182,7 +170,7 @@ def test_a_site_takes_its_secrets_from_the_host_and_reads_them_anew(tmp_path: Pa
     for settings in (site.reload(), site_of(made, one).settings):
         assert settings.password == SecretStr("pa$s word")
         assert settings.postgres_password == SecretStr("of_postgres")
-        assert (settings.port, dict(settings.backend)) == (8090, {"BACKEND_MASK_KEEP": "clicked"})
+        assert (settings.port, dict(settings.backend)) == (8090, {"MASK_KEEP": "clicked"})
     assert "pa$s" not in repr(site)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from core.report import Report
 from hosts.local import LocalHost
-from infra.releases.hooks import ERROR_LENGTH, SECRETS, HookFailed, HookName, HookValues, run_hook
+from infra.config.settings import secret_names
+from infra.releases.hooks import ERROR_LENGTH, HookFailed, HookName, HookValues, run_hook
 from tests.fakes import FakeHost
 
 VALUES = HookValues("gpu01", "gpu01.lab", "labelrig", "deploy", commit="abc1234", url="http://127.0.0.1:8080")
@@ -65,14 +66,14 @@ def test_a_long_error_is_cut_so_that_the_hook_can_start(tmp_path: Path) -> None:
 
 
 def test_it_never_sees_our_secrets_and_keeps_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SECRETS:
+    for name in secret_names():
         monkeypatch.setenv(name, "hunter22")
     monkeypatch.setenv("CHAT_TOKEN", "of the lab")
     hook(tmp_path, "pre-deploy", "env; tr '\\0' ' ' </proc/$$/cmdline")
     shown = ran(tmp_path, "pre-deploy")[1]
     assert "CHAT_TOKEN=of the lab" in shown
     assert "hunter22" not in shown
-    assert not any(name in shown for name in SECRETS)
+    assert not any(name in shown for name in secret_names())
 
 
 def test_pre_deploy_stops_the_deploy_with_its_last_lines(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_secrets_are_added_and_everything_else_stays() -> None:
             "LABEL_STUDIO_PASSWORD": "an-older-one",
             "LABEL_STUDIO_API_KEY": "token-token",
             "LABELRIG_CHECKPOINT_URL": "http://mirror.lab/sam2",
-            "backend": {"BACKEND_MASK_KEEP": "clicked"},
+            "backend": {"MASK_KEEP": "clicked"},
         }
     )
     full = with_secrets(plain, SECRETS)
@@ -119,10 +119,12 @@ def test_secrets_are_added_and_everything_else_stays() -> None:
     [
         (
             {"LABEL_STUDIO_PASSWORD": "hunter2"},
-            "LABEL_STUDIO_PASSWORD: Value error, is shorter than 8 characters or a placeholder; delete the line to "
-            "have one made",
+            "LABEL_STUDIO_PASSWORD: is shorter than 8 characters or a placeholder; delete the line to have one made",
         ),
-        ({"LABEL_STUDIO_PASWORD": "hunter2-hunter2"}, "LABEL_STUDIO_PASWORD: Extra inputs are not permitted"),
+        (
+            {"LABEL_STUDIO_PASWORD": "hunter2-hunter2"},
+            "LABEL_STUDIO_PASWORD: is not a setting; did you mean LABEL_STUDIO_PASSWORD?",
+        ),
     ],
 )
 def test_a_secret_that_cannot_be_used_is_named_and_not_shown(secrets: dict[str, str], problem: str) -> None:
@@ -141,7 +143,7 @@ def test_everything_is_rendered_and_a_folder_that_is_gone_is_left_out_with_a_not
         ImageFolder(name, str(tmp_path / path)) for name, path in (("a", "open"), ("b", "gone"), ("c", "for our group"))
     ]
     report = Report(io.StringIO())
-    site = site_on(LocalHost(), str(tmp_path), LABELRIG_DATABASE="postgres", backend={"BACKEND_MASK_KEEP": "clicked"})
+    site = site_on(LocalHost(), str(tmp_path), LABELRIG_DATABASE="postgres", backend={"MASK_KEEP": "clicked"})
     files = {Path(one.path).name: one for one in rendered(site, IMAGES, "tiny", folders, report)}
 
     assert list(files) == ["stack.env", "compose.yaml", "postgres.yaml", "machine.yaml", "folders.json"]

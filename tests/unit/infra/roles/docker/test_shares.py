@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from core.operation import converge
@@ -11,14 +13,14 @@ from infra.roles.docker.shares import CONTENT, DROP_IN, DockerAfterShares
 from tests.fakes import FakeHost
 from tests.unit.infra.deploy_bench import quiet
 
-FOLDER = "/NAS/home/me/RGB T"
+FOLDER = Path("/NAS/home/me/RGB T")
 RELOAD = ("systemctl", "daemon-reload")
 
 
 def server(kind: str, *, systemd: bool = True) -> FakeHost:
     host = FakeHost()
     host.script("test", "-d", SYSTEMD_MARK, exit_code=0 if systemd else 1)
-    host.script("findmnt", "--noheadings", "--output", "FSTYPE", "--target", FOLDER, stdout=f"{kind}\n")
+    host.script("findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(FOLDER), stdout=f"{kind}\n")
     host.script(*RELOAD)
     return host
 
@@ -48,7 +50,7 @@ def test_corrects_an_edited_drop_in() -> None:
     [(server("ext4"), FOLDER), (server(""), FOLDER), (server("nfs4", systemd=False), FOLDER), (FakeHost(), None)],
     ids=["own-disk", "unknown", "no-systemd", "demo-images"],
 )
-def test_leaves_other_hosts_alone(host: FakeHost, folder: str | None) -> None:
+def test_leaves_other_hosts_alone(host: FakeHost, folder: Path | None) -> None:
     assert DockerAfterShares(host, folder).plan() == []
     assert host.files == {}
 

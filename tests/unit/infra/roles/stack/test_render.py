@@ -13,9 +13,8 @@ from backend.settings import Settings as BackendSettings
 from core.diff import masked_diff
 from core.operation import converge
 from core.report import Report
-from core.repository import REPOSITORY
-from infra.config.backend import PASSED_ON
-from infra.config.settings import Settings, setting_names
+from infra.config.backend import BACKEND_SETTINGS
+from infra.config.settings import Settings
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import COMPOSE_SOURCES, StackFiles, render_stack, stack_values
@@ -136,7 +135,7 @@ def test_masking_hides_a_secret_on_both_sides() -> None:
 
 
 def test_settings_of_the_backend_reach_its_container_without_the_prefix() -> None:
-    given = {"BACKEND_MASK_KEEP": "clicked", "BACKEND_CLICK_LIMIT": "8", "BACKEND_IMAGE_HOSTS_ALLOWED": "a$b"}
+    given = {"MASK_KEEP": "clicked", "CLICK_LIMIT": "8", "IMAGE_HOSTS_ALLOWED": "a$b"}
     rendered = {one.path: one.content for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], given)}
     services = yaml.safe_load(rendered[FILES.compose[1]])["services"]
     assert services["sam2"]["environment"] == {
@@ -153,11 +152,6 @@ def test_the_names_are_those_of_the_backend_but_for_what_the_stack_decides() -> 
         "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "EMBEDDING_CACHE_DIR",
         "IMAGE_CACHE_DIR",
     }  # fmt: skip
-    assert {*PASSED_ON, *decided} == {name.upper() for name in BackendSettings.model_fields}
+    assert {*BACKEND_SETTINGS, *decided} == {name.upper() for name in BackendSettings.model_fields}
     environment = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]["sam2"]["environment"]
     assert set(environment) <= decided
-
-
-def test_the_example_names_every_setting() -> None:
-    text = (REPOSITORY / ".env.example").read_text()
-    assert {name for name in setting_names() if f"#{name}=" not in text} == set()

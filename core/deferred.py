@@ -1,4 +1,4 @@
-"""Packages that a library imports for a part of itself that most runs never use."""
+"""Packages that a library imports for a part of itself that most runs, or all of ours, never use."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ class _Deferred(ModuleType):
 def defer(name: str) -> None:
     """Have a package loaded at the first use of anything in it instead of when it is imported."""
     sys.modules.setdefault(name, _Deferred(name))
+
+
+def leave_out(name: str) -> None:
+    """Have the import of an optional module fail as if it were not installed."""
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # the import system's own way to say so

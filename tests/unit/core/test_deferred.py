@@ -51,3 +51,9 @@ def test_missing_package_is_an_import_error() -> None:
     )
     code += "import no_such_one\ntry:\n    no_such_one.thing\nexcept ImportError:\n    print('refused')\n"
     assert run(code) == ["refused"]
+
+
+def test_httpx_works_without_its_command_line() -> None:
+    code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\nfrom core.deferred import leave_out\n"
+    code += "leave_out('httpx._main')\nimport httpx\nprint(httpx.Client().get.__name__, 'rich' in sys.modules)"
+    assert run(code) == ["get", "False"]

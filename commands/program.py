@@ -1,20 +1,29 @@
-"""The program behind `./inv`: Invoke's own, with arguments by position, `--help` after a task, and our exit codes."""
+"""The program behind `./inv`: Invoke's own, with arguments by position, pages of help and exit codes of its own."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from invoke.exceptions import Exit, ParseError
+from invoke.parser.context import ParserContext
 from invoke.program import Program
 
+from commands.base import out
+from commands.help import meant, overview, task_page
 from core.repository import REPOSITORY
 from core.terminal import shared_terminal
 
 USAGE = 2
-# Invoke has no argument that may be given by position or left out: the first word after these tasks is this option's.
-BY_POSITION = {"docs": "--key", "rollback": "--release", "logs": "--service", "config.check": "--path"}
+# The first word after these tasks is this option's. Invoke has no argument that may be given by position or left out.
+BY_POSITION = {
+    "docs": "--key",
+    "rollback": "--release",
+    "logs": "--service",
+    "config.check": "--path",
+    "import": "--path",
+}
 
 
 class Front(Program):
@@ -43,12 +52,56 @@ class Front(Program):
             self.args.help.value = words[0]
             words = []
         self.core.unparsed = named(words)
-        with _usage_errors():
+        with _usage_errors(self._problem):
             super().parse_tasks()
+            page = self.args.help.value
+            if isinstance(page, str) and page not in self.parser.contexts:
+                raise ParseError(self._no_task(page))
+
+    def print_help(self) -> None:
+        """Show all tasks by theme, in place of Invoke's own options."""
+        if not hasattr(self, "collection"):
+            self.load_collection()
+        out(overview(self.collection))
+
+    def list_flat(self) -> None:
+        """See Invoke; `--list-format json` stays Invoke's."""
+        if self.list_root or self.list_depth:
+            super().list_flat()
+        else:
+            self.print_help()
+
+    def print_task_help(self, name: str) -> None:
+        """Show the page of a task."""
+        out(task_page(name, self.collection, self.parser.contexts[name], BY_POSITION))
+
+    def _problem(self, error: ParseError) -> str:
+        """What is wrong with the call, in words; what Invoke says of it where that is not known."""
+        words = self.core.unparsed
+        if words and words[0].startswith("-"):
+            return f"there is no option {words[0]}"
+        if words and words[0] not in self.parser.contexts:
+            return self._no_task(words[0])
+        task: ParserContext | None = error.context
+        if task is None or not task.name:
+            return str(error)
+        own = [*task.flags, *task.inverse_flags]
+        for word in (word.partition("=")[0] for word in words[1:]):
+            if word.startswith("--") and word not in own and word not in self.initial_context.flags:
+                return f"{task.name} has no option {word}{meant(word, own)}"
+        last = task.flags.get(words[-1])
+        if last is not None and last.takes_value:
+            return f"{task.name} {words[-1]} needs a value"
+        if missing := [f"--{one.name}" for one in task.missing_positional_args]:
+            return f"{task.name} needs {' and '.join(missing)}"
+        return str(error)
+
+    def _no_task(self, word: str) -> str:
+        return f"there is no task {word!r}{meant(word, self.parser.contexts)}"
 
     def no_tasks_given(self) -> None:
-        """List the tasks."""
-        self.list_tasks()
+        """Show all tasks."""
+        self.print_help()
         raise Exit
 
 
@@ -60,10 +113,10 @@ def named(words: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _usage_errors() -> Iterator[None]:
+def _usage_errors(problem: Callable[[ParseError], str] = str) -> Iterator[None]:
     try:
         yield
     except ParseError as error:
         name = error.context.name if error.context is not None else None
-        help_ = f"`./inv --help {name}` says what it takes" if name else "`./inv --list` shows what there is"
-        raise Exit(f"error: {error}\n{help_}", code=USAGE) from None
+        help_ = f"`./inv {name} --help` says what it takes" if name else "`./inv` shows what there is"
+        raise Exit(f"error: {problem(error)}\n{help_}", code=USAGE) from None

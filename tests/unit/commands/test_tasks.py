@@ -6,16 +6,17 @@ import functools
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from invoke.program import Program
 from invoke.tasks import Task
 
-from commands.program import named
+from commands.help import EXAMPLES, THEMES
+from commands.program import Front, named
 from core.repository import REPOSITORY
 from tasks import namespace
 
@@ -58,11 +59,14 @@ def test_a_task_says_in_one_sentence_what_it_does(name: str) -> None:
 
 
 def test_help_is_shown_with_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Program(namespace=namespace, name="inv", binary="inv").run(["inv", "--help", name], exit=False)
+    Front().run(["inv", "--help", name], exit=False)
     shown = capsys.readouterr().out
     for option in options(name):
         assert f"--{option.replace('_', '-')}" in shown
     assert (TASKS[name].__doc__ or "").splitlines()[0].split()[0] in shown
+    assert shown.startswith(f"usage: ./inv {name}")
+    assert "Docstring" not in shown
+    assert "other tasks" not in shown
 
 
 def test_an_option_of_several_tasks_means_the_same_everywhere() -> None:
@@ -109,6 +113,7 @@ def called(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
         (["docs"], ["docs"]),
         (["logs", "--follow"], ["logs", "--follow"]),
         (["export", "coco"], ["export", "coco"]),
+        (["import", "exports/x"], ["import", "--path", "exports/x"]),
         ([], []),
     ],
 )
@@ -138,12 +143,16 @@ def test_help_after_a_task_is_its_help(call: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "seen", "next_step"),
     [
-        (["export"], "'format'", "./inv --help export"),
-        (["export", "--format"], "needed value", "./inv --help export"),
-        (["up", "--modle", "tiny"], "--modle", "./inv --help up"),
-        (["expotr"], "'expotr'", "./inv --list"),
-        (["expotr", "--help"], "'expotr'", "./inv --list"),
-        (["--nonsense"], "'--nonsense'", "./inv --list"),
+        (["export"], "export needs --format", "./inv export --help"),
+        (["export", "--format"], "export --format needs a value", "./inv export --help"),
+        (["up", "--modle", "tiny"], "up has no option --modle; did you mean --model?", "./inv up --help"),
+        (["export", "--format", "coco", "--xyzzy"], "export has no option --xyzzy\n", "./inv export --help"),
+        (["expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` shows"),
+        (["expotr", "--help"], "there is no task 'expotr'; did you mean export?", "`./inv` shows"),
+        (["--help", "expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` shows"),
+        (["lock"], "did you mean lock.status, lock.take, lock.release?", "`./inv` shows"),
+        (["xyzzy"], "there is no task 'xyzzy'\n", "`./inv` shows"),
+        (["--nonsense"], "there is no option --nonsense", "`./inv` shows"),
     ],
 )
 def test_a_wrong_call_ends_with_2_and_says_where_help_is(arguments: list[str], seen: str, next_step: str) -> None:
@@ -153,6 +162,37 @@ def test_a_wrong_call_ends_with_2_and_says_where_help_is(arguments: list[str], s
     assert seen in done.stderr
     assert next_step in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_overview_shows_each_task_once_under_a_theme() -> None:
+    shown = called("--help").stdout
+    assert shown == called("--list").stdout
+    for name in TASKS:
+        assert len(re.findall(rf"^  {re.escape(name)} ", shown, re.MULTILINE)) == 1, name
+    modules = {inspect.unwrap(TASKS[name].body).__module__.rpartition(".")[2] for name in TASKS}
+    assert modules == set(THEMES)
+    assert all(f"\n{theme}\n  " in shown for theme in THEMES.values())
+
+
+@pytest.mark.parametrize("example", [one for examples in EXAMPLES.values() for one in examples])
+def test_examples_can_be_called(example: str) -> None:
+    """Each is read to the end: a task or an option that is gone fails here."""
+    words = shlex.split(example)
+    assert example in EXAMPLES[words[0]]
+    program = Front()
+    program.execute = lambda: None
+    program.run(["inv", *words], exit=False)
+    assert [context.name for context in program.tasks] == [words[0]]
+
+
+def test_usage_line_shows_what_a_call_needs() -> None:
+    pages = {name: called(name, "--help").stdout.partition("\n")[0] for name in ("export", "import", "docs", "logs")}
+    assert pages == {
+        "export": "usage: ./inv export --format FORMAT [options]",
+        "import": "usage: ./inv import PATH [options]",
+        "docs": "usage: ./inv docs [KEY]",
+        "logs": "usage: ./inv logs [SERVICE] [options]",
+    }
 
 
 def test_the_version_is_that_of_the_project() -> None:

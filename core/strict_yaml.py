@@ -6,7 +6,8 @@ PyYAML reads YAML 1.1, where `gpu: off` is False, `022` is 18 and the second of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -15,6 +16,7 @@ from core.errors import SettingsError
 
 TEXT_KEY = "tag:yaml.org,2002:str"
 MERGE_KEY = "tag:yaml.org,2002:merge"
+NUMBER_KEY = "tag:yaml.org,2002:int"
 
 
 PLAIN = (
@@ -40,34 +42,58 @@ class _PlainLoader(yaml.SafeLoader):
     yaml_implicit_resolvers = _resolvers()
 
 
-def parse_yaml(text: str, origin: str) -> object:
+def parse_yaml(text: str, origin: str, *, number_keys: bool = False) -> object:
     """Return what a YAML text holds.
 
     Args:
         text: one document.
         origin: the file's path, for messages.
+        number_keys: keys may be whole numbers too.
 
     Raises:
-        SettingsError: it is no YAML, or names every key that is given twice or is no text, with its line.
+        SettingsError: it is not YAML, or names every key that is given twice or is not text, with its line.
     """
+    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY, *((NUMBER_KEY,) if number_keys else ())))[1]
+
+
+def parse_nodes(text: str, origin: str) -> Node | None:
+    """Return the tree of a YAML text, whose nodes know where in the text they stand.
+
+    Raises:
+        SettingsError: see `parse_yaml`.
+    """
+    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY))[0]
+
+
+def one_line(value: object) -> str:
+    """Return a value as it can stand behind `key: `."""
+    text: str = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=sys.maxsize, sort_keys=False)
+    return text.removesuffix("...\n").rstrip("\n")
+
+
+def _parsed(text: str, origin: str, keys: Sequence[str]) -> tuple[Node | None, object]:
     try:
         loader = _PlainLoader(text)
         node = loader.get_single_node()
-        problems = list(_wrong_keys(node, (), set()))
+        problems = list(_wrong_keys(node, keys, (), set()))
         content = None if node is None or problems else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}: "
         raise SettingsError(f"{origin}: {where}{error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{origin}: is no YAML: {str(error).splitlines()[0]}") from None
+        raise SettingsError(f"{origin}: is not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise SettingsError(f"{origin}: is nested too deeply") from None
+    except (ValueError, LookupError, AttributeError):  # PyYAML's own, for `!!int x`, `!!bool x`, `!!timestamp x`
+        raise SettingsError(f"{origin}: a value does not fit its tag (`!!...`) or is too long a number") from None
     if problems:
         raise SettingsError(f"{origin}: " + "; ".join(problems))
-    return content
+    return node, content
 
 
-def _wrong_keys(node: Node | None, above: tuple[Node, ...], seen: set[int]) -> Iterator[str]:
-    """Walk a tree that anchors may have made a graph; each node is looked at once."""
+def _wrong_keys(node: Node | None, keys: Sequence[str], above: tuple[Node, ...], seen: set[int]) -> Iterator[str]:
+    """Walk a tree that anchors may have made a graph; each node is visited once."""
     if any(node is one for one in above):
         yield f"line {_line(above[-1])}: an anchor holds itself"
         return
@@ -81,14 +107,14 @@ def _wrong_keys(node: Node | None, above: tuple[Node, ...], seen: set[int]) -> I
         lines: dict[str, int] = {}
         for key, value in node.value:
             below.append(value)
-            if not isinstance(key, ScalarNode) or key.tag not in (TEXT_KEY, MERGE_KEY):
+            if not isinstance(key, ScalarNode) or key.tag not in keys:
                 yield f"line {_line(key)}: a key must be text; put it in quotes"
             elif key.value in lines:
                 yield f"line {_line(key)}: {key.value} is given twice (also on line {lines[key.value]})"
             else:
                 lines[key.value] = _line(key)
     for one in below:
-        yield from _wrong_keys(one, (*above, node), seen)
+        yield from _wrong_keys(one, keys, (*above, node), seen)
 
 
 def _line(node: Node) -> int:

@@ -10,9 +10,9 @@ import functools
 from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
+from typing import Any
 
-import yaml
-
+from core.strict_yaml import parse_yaml
 from labelstudio.labeling_xml import (
     BOX_TAGS,
     LABELS_TAGS,
@@ -34,7 +34,8 @@ Problem = tuple[int, str]
 def known_tags() -> frozenset[str]:
     """The tags of the pinned Label Studio's editor, as its documentation writes them."""
     text = resources.files(__package__).joinpath(TAGS_FILE).read_text(encoding="utf-8")
-    return frozenset(yaml.safe_load(text)["tags"])
+    content: Any = parse_yaml(text, TAGS_FILE)
+    return frozenset(content["tags"])
 
 
 def problems_in(root: Tag) -> list[Problem]:

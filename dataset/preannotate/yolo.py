@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from core.errors import SettingsError
+from core.strict_yaml import parse_yaml
 from dataset.preannotate.boxes import Box, BoxFile
 
 NAMES_FILES = ("classes.txt", "obj.names")
@@ -59,9 +58,9 @@ def _names(folder: Path) -> dict[int, str]:
 
 def _of_data(path: Path) -> dict[int, str]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise SettingsError(f"{path}: is no YAML") from None
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path), number_keys=True)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not UTF-8 text") from None
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         return dict(enumerate(map(str, names)))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 from pathlib import Path
 
-import yaml
 from pydantic.fields import FieldInfo
 
 from core.errors import SettingsError
+from core.strict_yaml import one_line
 from infra.config.backend import BACKEND_SETTINGS, PREFIX, backend_names
 from infra.config.host_settings import setting_fields
 from infra.config.settings import ENV_FILE, ENV_FILE_SETTING, Settings, env_fields, is_secret
@@ -60,7 +59,7 @@ def default_in_inventory(field: FieldInfo) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value) if isinstance(value, Path) else _yaml(value)
+    return str(value) if isinstance(value, Path) else one_line(value)
 
 
 def default_in_env(field: FieldInfo) -> str:
@@ -83,7 +82,7 @@ def first_sentence(text: str | None) -> str:
 def _host_setting(name: str, field: FieldInfo) -> str:
     heading = f"{name} (a setting of a host, in infra/inventory.yaml: under `defaults`, a group or the host)"
     lines = [_explained(heading, field.title or "", default_in_inventory(field), field.description)]
-    lines += [f"  {name}: {_yaml(example)}" for example in field.examples or ()]
+    lines += [f"  {name}: {one_line(example)}" for example in field.examples or ()]
     same = Settings.model_fields.get(name)
     if same is not None and same.alias in env_fields():
         lines += [f"  For this machine (`./inv up`): {same.alias} in .env."]
@@ -120,12 +119,6 @@ def _everything() -> str:
             "",
         ]
     return "\n".join([*lines, f"and {PREFIX}... in .env, `backend` in the inventory: docs/backend.md"])
-
-
-def _yaml(value: object) -> str:
-    """A value on one line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=sys.maxsize, sort_keys=False)
-    return text.removesuffix("...\n").rstrip()
 
 
 def _wrapped(text: str) -> str:

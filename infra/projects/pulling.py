@@ -85,7 +85,7 @@ class ProjectPulled:
     def _write_value(self, spec: ProjectSpec, key: str, value: str | int) -> None:
         path = self.repository / FOLDER / FILE
         text = path.read_text(encoding="utf-8")
-        _write(path, with_value(text, ("projects", spec.name), key, value))
+        _write(path, with_value(text, str(path), ("projects", spec.name), key, value))
 
     def _mention_problems(self, text: str, relative: str) -> None:
         problems = [f"{relative}:{line}: {what}" for line, what in check_text(text)]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import yaml
 from yaml.nodes import MappingNode, Node
 
 from core.errors import SettingsError
+from core.strict_yaml import one_line, parse_nodes
 
 PLACED_AFTER = "version"
 
 
-def with_value(text: str, path: Sequence[str], key: str, value: str | int) -> str:
+def with_value(text: str, origin: str, path: Sequence[str], key: str, value: str | int) -> str:
     """The text with `key` of the mapping at `path` set to a value; a key that is missing is written below `version`.
 
     Raises:
-        SettingsError: there is no such mapping.
+        SettingsError: the text of the file `origin` is not YAML, or there is no such mapping.
     """
-    mapping = _mapping(text, path)
-    scalar = _scalar(value)
+    mapping = _mapping(parse_nodes(text, origin), path)
+    scalar = one_line(value)
     for name, node in mapping.value:
         if name.value == key:
             return text[: node.start_mark.index] + scalar + _rest(text, node)
@@ -30,8 +30,7 @@ def with_value(text: str, path: Sequence[str], key: str, value: str | int) -> st
     raise SettingsError(f"{'.'.join(path)}: has no `{PLACED_AFTER}` below which `{key}` could be written")
 
 
-def _mapping(text: str, path: Sequence[str]) -> MappingNode:
-    node = yaml.compose(text)
+def _mapping(node: Node | None, path: Sequence[str]) -> MappingNode:
     for part in path:
         node = next((value for name, value in _items(node) if name.value == part), None)
     if not isinstance(node, MappingNode) or node.flow_style:
@@ -51,10 +50,3 @@ def _rest(text: str, node: Node) -> str:
         if text[node.start_mark.index : end].rstrip() == text[node.start_mark.index : end]
         else f"\n{text[end:]}"
     )
-
-
-def _scalar(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    dumped = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=10**6)
-    return dumped.removesuffix("\n").removesuffix("\n...")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from core.errors import SettingsError
-from core.strict_yaml import parse_yaml
+from core.repository import REPOSITORY
+from core.strict_yaml import one_line, parse_yaml
 
 
 def test_words_and_numbers_are_what_they_look_like() -> None:
@@ -52,10 +55,40 @@ def test_nothing_is_none() -> None:
             "a: !!python/name:os.system x\n",
             "line 1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
         ),
-        ("a: \x00\n", "is no YAML: unacceptable character #x0000: special characters are not allowed"),
+        ("a: \x00\n", "is not YAML: unacceptable character #x0000: special characters are not allowed"),
+        ("[" * 5000, "is nested too deeply"),
+        ("a: !!int x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
+        ("a: !!bool x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
+        ("a: !!timestamp x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
+        ("a: " + "9" * 5000, "a value does not fit its tag (`!!...`) or is too long a number"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(text: str, problem: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_yaml(text, "inventory.yaml")
     assert str(caught.value) == f"inventory.yaml: {problem}"
+
+
+def test_numbers_are_keys_where_they_may_be() -> None:
+    """As in the `names` of a YOLO data set, in which `no` is a class and no boolean."""
+    assert parse_yaml("names: {0: no, 1: off}", "x", number_keys=True) == {"names": {0: "no", 1: "off"}}
+    with pytest.raises(SettingsError, match=r"^x: line 1: 0 is given twice \(also on line 1\)$"):
+        parse_yaml("names: {0: a, 0: b}", "x", number_keys=True)
+
+
+@pytest.mark.parametrize("value", [12, 1.5, True, None, "off", "a: b # c", "ñ", {"a": [1, "no"]}])
+def test_one_line_is_read_back(value: object) -> None:
+    assert "\n" not in one_line(value)
+    assert parse_yaml(f"key: {one_line(value)}\n", "x") == {"key": value}
+
+
+def test_yaml_is_read_here_and_nowhere_else() -> None:
+    """The backend may import nothing of core; what it reads is its own table of weights."""
+    folders = ("commands", "core", "hosts", "labelstudio", "infra", "dataset", "backend", "demo", "labeling", "masks")
+    readers = {
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in folders
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if re.search(r"yaml\.(safe_load|load|compose|SafeLoader|full_load)", path.read_text(encoding="utf-8"))
+    }
+    assert readers == {"core/strict_yaml.py", "backend/weights/catalog.py"}

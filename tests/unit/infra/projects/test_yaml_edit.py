@@ -37,16 +37,21 @@ projects:
     ],
 )
 def test_one_value_is_changed(name: str, key: str, value: str | int, old: str, new: str) -> None:
-    changed = with_value(TEXT, ("projects", name), key, value)
+    changed = with_value(TEXT, "p.yaml", ("projects", name), key, value)
     assert changed == TEXT.replace(old, new, 1)
     assert yaml.safe_load(changed)["projects"][name][key] == value
 
 
 def test_a_project_in_one_line_is_left_to_people() -> None:
     with pytest.raises(SettingsError, match=r"projects\.one: is not written as a block"):
-        with_value("projects:\n  one: {version: 1}\n", ("projects", "one"), "version", 2)
+        with_value("projects:\n  one: {version: 1}\n", "p.yaml", ("projects", "one"), "version", 2)
 
 
 def test_a_project_that_is_not_there_is_said() -> None:
     with pytest.raises(SettingsError, match=r"projects\.other: is not written"):
-        with_value(TEXT, ("projects", "other"), "version", 2)
+        with_value(TEXT, "p.yaml", ("projects", "other"), "version", 2)
+
+
+def test_a_file_with_a_key_given_twice_is_left_alone() -> None:
+    with pytest.raises(SettingsError, match=r"^p\.yaml: line 2: version is given twice \(also on line 1\)$"):
+        with_value("version: 1\nversion: 2\n", "p.yaml", (), "version", 3)

@@ -131,29 +131,32 @@ def other_system(host: LabHost) -> Iterator[None]:
 
 CASES = (
     Case("host key changed", ("is not the one", "ssh-keygen -R"), 1, trouble=wrong_host_key),
+    Case("no sudo", ("guest", "sudo"), 3, {"user": "guest"}),
+    Case("dead DNS", ("cannot be resolved",), 3, trouble=dead_dns),
+    Case("disk of the engine full", ("GiB free on the disk of /var/lib/docker",), 3, trouble=full_engine_disk),
+    Case("images closed", ("images are not readable for the containers",), 3, trouble=closed_images),
+    Case("system unknown", ("this is gentoo 2.15",), 3, trouble=other_system),
+    Case("engine not ours to install", ("manage_docker: false",), 1, {"manage_docker": False}),
+    Case("several at once", ("preflight found 3 problems",), 3, {"data": "/NAS/none", "port": 22, "gpu": "require"}),
+    Case("inventory wrong", ("prot: is not a setting; did you mean port?",), 2, {"prot": 8080}),
+)
+# Each is tested without a host too: contract/test_ssh_connect.py, test_ssh_sudo.py, unit/infra/roles/preflight, config.
+MORE_CASES = (
     Case("host key unknown", ("--accept-new-host-key",), 1, trouble=no_known_key),
     Case("host name unknown", ("no-such-host.invalid",), 1, {"address": "no-such-host.invalid"}),
     Case("nobody listens", ("nothing listens on 127.0.0.1 port",), 1, trouble=nobody_listens),
     Case("silent server", ("2 s",), 1, trouble=silent),
     Case("login refused", ("does not let operator in",), 1, trouble=wrong_key),
     Case("key file missing", ("/no/such/key",), 1, {"ssh_key": "/no/such/key"}),
-    Case("no sudo", ("guest", "sudo"), 3, {"user": "guest"}),
     Case("sudo password missing", ("LABELRIG_SUDO_PASSWORD",), 3, {"user": "clerk"}),
     Case("sudo password wrong", ("sudo", "password"), 3, {"user": "clerk"}, {"LABELRIG_SUDO_PASSWORD": "not-this"}),
-    Case("dead DNS", ("cannot be resolved",), 3, trouble=dead_dns),
     Case("disk of our folder full", ("GiB free on the disk of /small",), 3, trouble=full_disk),
-    Case("disk of the engine full", ("GiB free on the disk of /var/lib/docker",), 3, trouble=full_engine_disk),
     Case("data folder missing", ("data folder /NAS/none: no such file or directory",), 3, {"data": "/NAS/none"}),
     Case("data folder closed", ("could not read it (mode drwx------)",), 3, trouble=closed_folder),
-    Case("images closed", ("images are not readable for the containers",), 3, trouble=closed_images),
     Case("no image in the folder", ("no file matches",), 3, {"data": "/etc/ssh"}),
     Case("port taken", ("port 22 of 127.0.0.1 is taken",), 3, trouble=taken_port),
     Case("subnet taken", ("overlaps the route",), 3, {"subnet": "172.17.0.0/16"}),
-    Case("system unknown", ("this is gentoo 2.15",), 3, trouble=other_system),
     Case("GPU required", ("there is no NVIDIA GPU", "`gpu: require`"), 3, {"gpu": "require"}),
-    Case("engine not ours to install", ("manage_docker: false",), 1, {"manage_docker": False}),
-    Case("several at once", ("preflight found 3 problems",), 3, {"data": "/NAS/none", "port": 22, "gpu": "require"}),
-    Case("inventory wrong", ("prot: is not a setting; did you mean port?",), 2, {"prot": 8080}),
     Case("no such host in the inventory", ("is not in the inventory",), 2, arguments=("--host", "lab2")),
 )
 
@@ -179,7 +182,13 @@ def refused(lab: Lab, case: Case, host: LabHost) -> Ended:
         return lab.inv("deploy", *named, "--yes", inventory=inventory)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(pytest.param(case, id=case.name) for case in CASES),
+        *(pytest.param(case, id=case.name, marks=pytest.mark.slow) for case in MORE_CASES),
+    ],
+)
 def test_one_clear_error_and_nothing_made(case: Case, bare: LabHost, tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"lab1": bare}, case.secrets)
     done = refused(lab, case, bare)
@@ -192,6 +201,7 @@ def test_one_clear_error_and_nothing_made(case: Case, bare: LabHost, tmp_path: P
     assert bare.exec("sh", "-c", "command -v docker", check=False).returncode != 0
 
 
+@pytest.mark.slow
 def test_a_persons_lock_is_respected(bare: LabHost, tmp_path: Path, make_lab_host: MakeLabHost) -> None:
     """On a host of its own: taking a lock makes our folder."""
     host = make_lab_host()

@@ -20,7 +20,7 @@ from tests.deploy.first import BASE, First
 from tests.labhost.host import LabHost, docker
 
 HEALTHY_TIMEOUT = 240.0
-# How often a deploy is killed; the full run by hand takes 20.
+# How often a deploy is killed with `--all`; the full run by hand takes 20.
 KILLS = int(os.environ.get("LABELRIG_TEST_KILLS", "3"))
 
 
@@ -87,47 +87,8 @@ def test_a_release_that_breaks_the_backend_is_put_back(lab: Lab) -> None:
     assert "abacus" in done.said
 
 
-@pytest.fixture
-def broken_label_studio() -> Iterator[str]:
-    """An image that looks like Label Studio's and ends at once, in this machine's engine."""
-    tag = "labelrig-test/broken-label-studio:1"
-    images = docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
-    ours = next(one for one in images if one.startswith("labelrig/label-studio:"))
-    recipe = f'FROM {ours}\nCMD ["sh", "-c", "echo the disk of wonders is missing; exit 3"]\n'
-    docker("build", "--quiet", "--tag", tag, "-", stdin=recipe)
-    yield tag
-    docker("image", "rm", "--force", tag)
-
-
-def test_a_release_that_breaks_label_studio_is_put_back(lab: Lab, broken_label_studio: str) -> None:
-    before = current(lab)
-    inventory = lab.inventory("bad.yaml", label_studio_image=broken_label_studio)
-    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
-    rolled_back(lab, done, before, "label-studio does not start; its last lines:")
-    assert "the disk of wonders is missing" in done.said
-
-
-def test_a_hook_can_refuse_and_is_told_how_it_went(lab: Lab, tmp_path: Path) -> None:
-    hooks = tmp_path / "hooks"
-    hooks.mkdir()
-    before = current(lab)
-    refuse = hooks / "pre-deploy"
-    refuse.write_text("#!/bin/sh\necho not during the review of $LABELRIG_HOST\nexit 1\n")
-    refuse.chmod(0o755)
-    inventory = lab.inventory("hooks.yaml", hooks=str(hooks), backend={"MASK_KEEP": "clicked"})
-    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
-    assert done.code == 1
-    assert "not during the review of lab1" in done.said
-    assert current(lab) == before
-    refuse.unlink()
-    told = hooks / "post-deploy"
-    told.write_text(f"#!/bin/sh\nenv | grep ^LABELRIG_ >{tmp_path}/told\n")
-    told.chmod(0o755)
-    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=lab.inventory("hooks.yaml", hooks=str(hooks)))
-    assert done.code == 0, done.err
-    values = dict(line.split("=", 1) for line in (tmp_path / "told").read_text().splitlines())
-    assert (values["LABELRIG_HOST"], values["LABELRIG_RESULT"]) == ("lab1", "ok")
-    assert values["LABELRIG_RELEASE"] == before
+def _psql(host: LabHost, statement: str) -> None:
+    host.inside_engine("exec", "labelrig-db-1", "psql", "-U", "labelstudio", "-d", "labelstudio", "-c", statement)
 
 
 def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost) -> None:
@@ -152,34 +113,6 @@ def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost
     _psql(host, "DELETE FROM django_migrations WHERE name = '9999_from_the_future'")
     assert (refused.code, current(lab)) == (1, before)
     assert "the tables of the database are 1 migrations newer than its own; restore a backup" in refused.said
-    serves(lab)
-
-
-def _psql(host: LabHost, statement: str) -> None:
-    host.inside_engine("exec", "labelrig-db-1", "psql", "-U", "labelstudio", "-d", "labelstudio", "-c", statement)
-
-
-def test_only_the_last_releases_stay_and_one_can_still_go_back(lab: Lab) -> None:
-    for keep in ("clicked", "all"):
-        inventory = lab.inventory("few.yaml", keep_releases=2, backend={"MASK_KEEP": keep})
-        done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
-        assert done.code == 0, done.said
-    left = releases(lab)
-    assert len(left) <= 3
-    assert left[0]["current"]
-    assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
-    done = lab.inv("deploy", "--host", "lab1", "--yes")
-    assert done.code == 0, done.said
-
-
-def test_of_two_deploys_at_once_one_waits(lab: Lab) -> None:
-    one = lab.start("deploy", "--host", "lab1", "--yes", "--lock-wait", "3m", "--json")
-    two = lab.start("deploy", "--host", "lab1", "--yes", "--lock-wait", "3m", "--json")
-    with one, two:
-        done = [ended(one), ended(two)]
-    assert [each.code for each in done] == [0, 0], [each.said for each in done]
-    audit = lab.inv("audit", "--host", "lab1", "--json").json["hosts"][0]["audit"]
-    assert [entry["result"] for entry in audit[-2:]] == ["ok", "ok"]
 
 
 def test_a_deploy_that_may_not_wait_ends_with_its_own_code(lab: Lab, host: LabHost) -> None:
@@ -195,7 +128,88 @@ def test_a_deploy_that_may_not_wait_ends_with_its_own_code(lab: Lab, host: LabHo
     assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"
 
 
-def test_the_engine_is_restarted_for_a_new_daemon_json_and_the_stack_comes_back(lab: Lab, host: LabHost) -> None:
+def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHost) -> None:
+    host.kill()
+    host.boot()
+    host.wait_for_ssh()
+    wait_until_healthy(host)
+    done = lab.inv("doctor", "--host", "lab1", "--json")
+    assert done.code in (0, 2), done.said  # 2: warnings, such as containers that were restarted just now
+    serves(lab)
+
+
+@pytest.fixture
+def broken_label_studio() -> Iterator[str]:
+    """An image that looks like Label Studio's and ends at once, in this machine's engine."""
+    tag = "labelrig-test/broken-label-studio:1"
+    images = docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    ours = next(one for one in images if one.startswith("labelrig/label-studio:"))
+    recipe = f'FROM {ours}\nCMD ["sh", "-c", "echo the disk of wonders is missing; exit 3"]\n'
+    docker("build", "--quiet", "--tag", tag, "-", stdin=recipe)
+    yield tag
+    docker("image", "rm", "--force", tag)
+
+
+@pytest.mark.slow
+def test_a_release_that_breaks_label_studio_is_put_back(lab: Lab, broken_label_studio: str) -> None:
+    before = current(lab)
+    inventory = lab.inventory("bad.yaml", label_studio_image=broken_label_studio)
+    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
+    rolled_back(lab, done, before, "label-studio does not start; its last lines:")
+    assert "the disk of wonders is missing" in done.said
+
+
+@pytest.mark.slow
+def test_a_hook_can_refuse_and_is_told_how_it_went(lab: Lab, tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    before = current(lab)
+    refuse = hooks / "pre-deploy"
+    refuse.write_text("#!/bin/sh\necho not during the review of $LABELRIG_HOST\nexit 1\n")
+    refuse.chmod(0o755)
+    inventory = lab.inventory("hooks.yaml", hooks=str(hooks), backend={"MASK_KEEP": "clicked"})
+    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
+    assert done.code == 1
+    assert "not during the review of lab1" in done.said
+    assert current(lab) == before
+    refuse.unlink()
+    told = hooks / "post-deploy"
+    told.write_text(f"#!/bin/sh\nenv | grep ^LABELRIG_ >{tmp_path}/told\n")
+    told.chmod(0o755)
+    done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=lab.inventory("hooks.yaml", hooks=str(hooks)))
+    assert done.code == 0, done.err
+    values = dict(line.split("=", 1) for line in (tmp_path / "told").read_text().splitlines())
+    assert (values["LABELRIG_HOST"], values["LABELRIG_RESULT"]) == ("lab1", "ok")
+    assert values["LABELRIG_RELEASE"] == before
+
+
+@pytest.mark.slow
+def test_only_the_last_releases_stay_and_one_can_still_go_back(lab: Lab) -> None:
+    for keep in ("clicked", "all"):
+        inventory = lab.inventory("few.yaml", keep_releases=2, backend={"MASK_KEEP": keep})
+        done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
+        assert done.code == 0, done.said
+    left = releases(lab)
+    assert len(left) <= 3
+    assert left[0]["current"]
+    assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
+    done = lab.inv("deploy", "--host", "lab1", "--yes")
+    assert done.code == 0, done.said
+
+
+@pytest.mark.slow
+def test_of_two_deploys_at_once_one_waits(lab: Lab) -> None:
+    one = lab.start("deploy", "--host", "lab1", "--yes", "--lock-wait", "3m", "--json")
+    two = lab.start("deploy", "--host", "lab1", "--yes", "--lock-wait", "3m", "--json")
+    with one, two:
+        done = [ended(one), ended(two)]
+    assert [each.code for each in done] == [0, 0], [each.said for each in done]
+    audit = lab.inv("audit", "--host", "lab1", "--json").json["hosts"][0]["audit"]
+    assert [entry["result"] for entry in audit[-2:]] == ["ok", "ok"]
+
+
+@pytest.mark.slow
+def test_a_new_daemon_json_restarts_the_engine(lab: Lab, host: LabHost) -> None:
     inventory = _daemon(lab)
     done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
     assert done.code == 0, done.err
@@ -207,10 +221,9 @@ def test_the_engine_is_restarted_for_a_new_daemon_json_and_the_stack_comes_back(
     assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory).changed() == []
 
 
-def test_an_engine_that_was_killed_is_started_again_and_its_leftovers_are_not_taken_for_others(
-    lab: Lab, host: LabHost
-) -> None:
-    """Its bridge, and the proxy on the published port, outlive it."""
+@pytest.mark.slow
+def test_a_killed_engine_is_started_again(lab: Lab, host: LabHost) -> None:
+    """Its bridge, and the proxy on the published port, outlive it and are not taken for others'."""
     host.exec("sh", "-c", "kill -9 $(pgrep -x dockerd)")
     done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab))
     assert done.code == 0, done.said
@@ -222,16 +235,6 @@ def _daemon(lab: Lab) -> Path:
     return lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
 
 
-def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHost) -> None:
-    host.kill()
-    host.boot()
-    host.wait_for_ssh()
-    wait_until_healthy(host)
-    done = lab.inv("doctor", "--host", "lab1", "--json")
-    assert done.code in (0, 2), done.said  # 2: warnings, such as containers that were restarted just now
-    assert lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab)).changed() == []
-
-
 def _wishes(number: int) -> Mapping[str, object]:
     """Something to do for each try: other settings of the backend, and every other time of the engine."""
     return {
@@ -240,10 +243,11 @@ def _wishes(number: int) -> Mapping[str, object]:
     }
 
 
-def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost, kills: int) -> None:
     chance = random.Random(os.environ.get("LABELRIG_TEST_SEED", "20"))
     moments: list[float] = []
-    for number in range(KILLS):
+    for number in range(kills):
         inventory = lab.inventory("killed.yaml", **_wishes(number))
         moments.append(round(chance.uniform(1.0, 14.0), 1))
         process = lab.start("deploy", "--host", "lab1", "--yes", inventory=inventory)

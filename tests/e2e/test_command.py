@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from core.repository import REPOSITORY
 from infra.config.settings import load_settings
 from tests.e2e.conftest import Stack
@@ -39,19 +41,37 @@ def up(stack: Stack) -> dict[str, Any]:
     return record
 
 
-def test_up_ends_with_a_proof_and_the_second_changes_nothing(stack: Stack) -> None:
-    first = up(stack)
+@pytest.fixture(scope="module")
+def first(stack: Stack) -> dict[str, Any]:
+    """The record of one `up`, which every test here finds done; whoever takes something away brings it back."""
+    return up(stack)
+
+
+def changes(record: dict[str, Any]) -> list[str]:
+    return [change for stage in record["stages"] for change in stage["changed"]]
+
+
+def container_id(stack: Stack, service: str) -> str:
+    container = stack.running.container(service)
+    assert container is not None
+    return str(container.id)
+
+
+def test_up_ends_with_a_proof(first: dict[str, Any], stack: Stack) -> None:
     assert first["url"] == stack.settings.url
     assert first["proof"]["iou"] >= 0.75
     assert "demo" in first["model_version"]
     assert any("DEMO model" in notice for notice in first["notices"])
+
+
+def test_a_second_up_changes_nothing(first: dict[str, Any], stack: Stack) -> None:
     second = up(stack)
-    assert [stage["changed"] for stage in second["stages"] if stage["changed"]] == []
-    assert second["changed"] == 0
+    assert (changes(second), second["changed"]) == ([], 0)
+    assert second["proof"]["task_id"] == first["proof"]["task_id"]
 
 
+@pytest.mark.usefixtures("first")
 def test_env_holds_the_token_and_is_for_its_owner_only(stack: Stack) -> None:
-    up(stack)
     path = Path(stack.environment["LABELRIG_ENV_FILE"])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     key = load_settings(path, {}, {}).api_key
@@ -59,61 +79,48 @@ def test_env_holds_the_token_and_is_for_its_owner_only(stack: Stack) -> None:
     assert key.get_secret_value().count(".") == 2  # a personal token is a JWT
 
 
-def test_a_container_that_was_removed_is_healed_and_nothing_is_lost(stack: Stack) -> None:
-    up(stack)
+@pytest.mark.usefixtures("first")
+def test_a_removed_container_is_healed(stack: Stack) -> None:
+    """The other one is left alone; Label Studio's is healed below, after `down`."""
     container = stack.running.container("sam2")
     assert container is not None
     container.remove(force=True)
-    healed = up(stack)
-    changed = [change for stage in healed["stages"] for change in stage["changed"]]
-    assert changed == ["start containers (sam2: not there)"]
-    label_studio = stack.running.container("label-studio")
-    assert label_studio is not None
-    label_studio.remove(force=True)
-    healed = up(stack)
-    changed = [change for stage in healed["stages"] for change in stage["changed"]]
-    assert changed == ["start containers (label-studio: not there)"]
+    label_studio = container_id(stack, "label-studio")
+    assert changes(up(stack)) == ["start containers (sam2: not there)"]
+    assert container_id(stack, "label-studio") == label_studio
 
 
+@pytest.mark.usefixtures("first")
 def test_a_checkpoint_that_cannot_be_had_changes_nothing(stack: Stack) -> None:
-    up(stack)
+    """`--model tiny` is an error; `auto` takes the demo model and says so, and finds everything as it was."""
     with socket.socket() as nobody:  # bound, and never listening: every connection is refused
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         done = inv(stack, "up", "--model", "tiny", LABELRIG_CHECKPOINT_URL=url)
+        auto = inv(stack, "up", "--json", LABELRIG_MODEL="auto", LABELRIG_CHECKPOINT_URL=url)
     assert done.returncode == 1, done.stderr
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert error.startswith(f"error: model tiny: {url}/sam2.1_hiera_tiny.pt could not be fetched")
     assert error.endswith("LABELRIG_CHECKPOINT_URL in .env names another place to download from")
     assert load_settings(Path(stack.environment["LABELRIG_ENV_FILE"]), {}, {}).model == "demo"
-    assert up(stack)["changed"] == 0
-
-
-def test_auto_takes_the_demo_model_where_no_checkpoint_can_be_had_and_says_so(stack: Stack) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        done = inv(stack, "up", "--json", LABELRIG_MODEL="auto", LABELRIG_CHECKPOINT_URL=url)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    assert auto.returncode == 0, auto.stderr
+    record = json.loads(auto.stdout)
     assert record["model"] == "demo"
     assert any("the DEMO model is in use (127.0.0.1 cannot be reached" in notice for notice in record["notices"])
     assert record["changed"] == 0
 
 
-def test_down_keeps_everything(stack: Stack) -> None:
-    before = up(stack)
+def test_down_keeps_everything(first: dict[str, Any], stack: Stack) -> None:
     done = inv(stack, "down")
     assert done.returncode == 0, done.stderr
     assert stack.running.container("label-studio") is None
     after = up(stack)
-    changed = [change for stage in after["stages"] for change in stage["changed"]]
-    assert changed == ["start containers (sam2: not there; label-studio: not there)"]
-    assert after["proof"]["task_id"] == before["proof"]["task_id"]
+    assert changes(after) == ["start containers (sam2: not there; label-studio: not there)"]
+    assert after["proof"]["task_id"] == first["proof"]["task_id"]
 
 
-def test_a_project_is_encoded_ahead_and_stays_so_over_a_restart(stack: Stack) -> None:
-    up(stack)
+@pytest.mark.usefixtures("first")
+def test_a_project_stays_encoded_over_a_restart(stack: Stack) -> None:
     first = inv(stack, "embed", "--json")
     assert first.returncode == 0, first.stderr
     done = json.loads(first.stdout)["embed"]
@@ -127,14 +134,16 @@ def test_a_project_is_encoded_ahead_and_stays_so_over_a_restart(stack: Stack) ->
     assert again.stdout.startswith("0 images encoded, 12 were there already, 0 failed, in ")
 
 
-def test_a_project_that_is_not_there_is_no_project_to_encode(stack: Stack) -> None:
+@pytest.mark.usefixtures("first")
+def test_embedding_an_unknown_project_is_refused(stack: Stack) -> None:
     done = inv(stack, "embed", "--project", "No such thing")
     assert done.returncode == 1
     assert "error: Label Studio has no project called 'No such thing'" in done.stderr
 
 
+@pytest.mark.usefixtures("first")
 def test_a_changed_setting_never_starts_an_empty_database(stack: Stack) -> None:
-    before = up(stack)
+    before = [container_id(stack, service) for service in ("label-studio", "sam2")]
     done = inv(stack, "up", LABELRIG_DATABASE="postgres")
     assert done.returncode == 2
     assert "works on sqlite, and the settings say postgres, which would begin empty" in done.stderr
@@ -142,7 +151,7 @@ def test_a_changed_setting_never_starts_an_empty_database(stack: Stack) -> None:
     there = inv(stack, "database.move", "--to", "sqlite", "--yes")
     assert there.returncode == 2
     assert "the stack of this machine works on sqlite already; nothing was changed" in there.stderr
-    assert up(stack)["proof"]["task_id"] == before["proof"]["task_id"]
+    assert [container_id(stack, service) for service in ("label-studio", "sam2")] == before
 
 
 def test_purge_asks_first(stack: Stack) -> None:

@@ -11,8 +11,8 @@ import pytest
 from core.report import Report
 from infra.config.inventory import load_inventory
 from infra.config.settings import load_settings
-from infra.deploy import run as deploy_run
 from infra.deploy.run import plan_host
+from infra.fleet import run as fleet_run
 from infra.fleet.commit import Commit
 from infra.fleet.run import RunOptions
 from tests.deploy.clicking import mean_iou
@@ -160,8 +160,8 @@ def test_a_plan_changes_nothing(first: First, lab: Lab, tmp_path: Path, monkeypa
         recorders.append(RecordingHost(connect(*arguments, **more)))  # type: ignore[arg-type]
         return recorders[-1]
 
-    connect = deploy_run.connect_to
-    monkeypatch.setattr(deploy_run, "connect_to", recorded)
+    connect = fleet_run.connect_to
+    monkeypatch.setattr(fleet_run, "connect_to", recorded)
     host.exec("sh", "-c", "sleep 1.1; touch /tmp/before; sleep 1.1")
     report = Report(io.StringIO())
     options = RunOptions("plan", load_settings(tmp_path / ".env", {}, {}), Commit("0" * 40, dirty=True))

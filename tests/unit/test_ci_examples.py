@@ -1,4 +1,4 @@
-"""The CI examples for a lab: they can be read, call what there is, and keep to their own rules."""
+"""The repository's own CI and the examples for a lab: they can be read, call what there is, and keep to their rules."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from invoke.parser import Parser
 from core.repository import REPOSITORY
 from tasks import namespace
 
-GITHUB = REPOSITORY / ".github" / "workflows" / "labelrig.yml"
-ACTION = REPOSITORY / ".github" / "actions" / "ssh" / "action.yml"
-GITLAB = REPOSITORY / ".gitlab-ci.yml"
-FILES = (GITHUB, ACTION, GITLAB)
+OWN = REPOSITORY / ".github" / "workflows" / "ci.yml"
+GITHUB = REPOSITORY / "examples" / "ci" / "github" / "workflows" / "ci.yml"
+ACTION = REPOSITORY / "examples" / "ci" / "github" / "actions" / "ssh" / "action.yml"
+GITLAB = REPOSITORY / "examples" / "ci" / "gitlab" / ".gitlab-ci.yml"
+FILES = (OWN, GITHUB, ACTION, GITLAB)
 
 
 class Loader(yaml.SafeLoader):
@@ -46,6 +47,10 @@ def scripts(content: Any) -> Iterator[str]:
             yield from scripts(value)
 
 
+def short(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
 def steps(job: Any) -> Any:
     return job.get("steps", [])
 
@@ -55,7 +60,7 @@ def parsed_by_invoke(call: str) -> None:
     (_,) = Parser(contexts=namespace.to_contexts()).parse_argv(shlex.split(call))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=short)
 def test_the_commands_are_there(path: Path) -> None:
     calls = [line for text in scripts(read(path)) for line in re.findall(r"\./inv ([^\n|>&;]+)", text)]
     assert calls or path == ACTION
@@ -71,8 +76,8 @@ def test_a_call_that_is_none_would_be_seen(call: str) -> None:
         parsed_by_invoke(call)
 
 
-@pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=lambda path: path.name)
-def test_a_deploy_waits_for_the_lock_and_always_gives_its_own_back(path: Path) -> None:
+@pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=short)
+def test_deploy_waits_for_the_lock_and_releases_its_own(path: Path) -> None:
     deploy = read(path)["jobs"]["deploy"] if path == GITHUB else read(path)["deploy"]
     text = "\n".join(scripts(deploy))
     assert "./inv deploy --group" in text
@@ -85,7 +90,7 @@ def test_a_deploy_waits_for_the_lock_and_always_gives_its_own_back(path: Path) -
     assert "--force" not in text
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=short)
 def test_host_keys_are_pinned(path: Path) -> None:
     text = path.read_text()
     for word in ("ssh-keyscan", "StrictHostKeyChecking", "accept-new-host-key"):
@@ -107,16 +112,31 @@ def test_the_jobs_of_github_may_do_little() -> None:
     assert content["jobs"]["deploy"]["concurrency"] == {"group": "labelrig-deploy", "cancel-in-progress": False}
 
 
-def test_foreign_actions_are_pinned_and_leave_no_credentials() -> None:
-    for job in read(GITHUB)["jobs"].values():
+def test_own_ci_runs_the_suite_and_nothing_else() -> None:
+    content = read(OWN)
+    assert list(scripts(content)) == ["./inv test"]
+    assert content["permissions"] == {}
+    assert {name: job["permissions"] for name, job in content["jobs"].items()} == {"test": {"contents": "read"}}
+    assert all("timeout-minutes" in job for job in content["jobs"].values())
+    assert "secrets." not in OWN.read_text()
+
+
+@pytest.mark.parametrize("path", [OWN, GITHUB], ids=short)
+def test_foreign_actions_are_pinned_and_leave_no_credentials(path: Path) -> None:
+    for job in read(path)["jobs"].values():
         for step in steps(job):
-            used = step.get("uses", "./")
-            assert used.startswith("./") or re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", used), used
+            used = step.get("uses")
+            if used is None:
+                continue
+            if used.startswith("./.github/"):  # where it lies once it is copied
+                assert (GITHUB.parents[1] / used.removeprefix("./.github/") / "action.yml").is_file()
+                continue
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", used), used
             if used.startswith("actions/checkout@"):
                 assert step["with"] == {"persist-credentials": False}
 
 
-@pytest.mark.parametrize("path", [GITHUB, ACTION], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [GITHUB, ACTION], ids=short)
 def test_nothing_of_github_is_pasted_into_a_shell(path: Path) -> None:
     assert [text for text in scripts(read(path)) if "${{" in text] == []
 

@@ -27,6 +27,7 @@ from infra.roles.docker.shares import DockerAfterShares
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import ImageOrigin, possible_images, resolve_images, shipped_images_role
 from infra.roles.images.tags import debootstrap_base
+from infra.roles.notes.role import notes_role
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.role import check_machine
@@ -200,6 +201,7 @@ class Deployment:
                 FolderThere(self.host, self.host_settings.root, OPEN_MODE),
                 FolderThere(self.host, self.base, BASE_MODE),
                 SecretsMade(self.host, Path(site.env_file), site.settings),
+                *notes_role(self.host, self.base, site.settings.project),
             ]
             if site.settings.data is None:
                 target = demo_folder(self.host_settings)

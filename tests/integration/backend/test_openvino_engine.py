@@ -7,7 +7,6 @@ import logging
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from backend.engines.torch_engine import TorchSegmenter
 from backend.engines.torch_model import build_model
 from backend.segmenter import Prompts
 from backend.weights.catalog import ModelFiles, load_catalog
+from tests.engine_contract import EngineContract
 
 REPOSITORY = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -91,17 +91,6 @@ def test_self_check_passes(reference: TorchSegmenter, segmenter: OpenVinoSegment
     assert self_check.mean_iou(reference, segmenter) > 0.9999
 
 
-def test_packing_keeps_the_answer(segmenter: OpenVinoSegmenter) -> None:
-    embedding = segmenter.encode(self_check.drawn_picture())
-    data = segmenter.pack(embedding)
-    assert 0 <= len(data) - segmenter.size_of(embedding) < 2000
-    again = segmenter.unpack(data)
-    assert again.size_wh == (self_check.WIDTH, self_check.HEIGHT)
-    np.testing.assert_array_equal(
-        segmenter.decode(again, CASES["points"]).logits, segmenter.decode(embedding, CASES["points"]).logits
-    )
-
-
 def test_embedding_of_the_other_engine_is_refused(reference: TorchSegmenter, segmenter: OpenVinoSegmenter) -> None:
     pixels = self_check.drawn_picture()
     with pytest.raises(ValueError, match=r"engine: expected openvino-float32, got torch-float32\)$"):
@@ -110,36 +99,8 @@ def test_embedding_of_the_other_engine_is_refused(reference: TorchSegmenter, seg
         reference.unpack(segmenter.pack(segmenter.encode(pixels)))
 
 
-def test_batch_is_one_by_one(segmenter: OpenVinoSegmenter) -> None:
-    picture = self_check.drawn_picture()
-    batch = [picture, picture[:50, :90], picture[:1, :1]]
-    together = segmenter.encode_batch(batch)
-    assert [one.size_wh for one in together] == [(256, 192), (90, 50), (1, 1)]
-    for pixels, embedding in zip(batch, together, strict=True):
-        for one, other in zip(embedding.features, segmenter.encode(pixels).features, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0)
-    assert segmenter.encode_batch([]) == []
-
-
-def test_eight_threads_get_their_own_masks(segmenter: OpenVinoSegmenter) -> None:
-    picture = self_check.drawn_picture()
-    embeddings = [segmenter.encode(picture), segmenter.encode(picture[::-1].copy())]
-    clicks = [(embeddings[number % 2], prompts([(5.0 * number, 4.0 * number, True)])) for number in range(40)]
-    alone = [segmenter.decode(*click) for click in clicks]
-    with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda click: segmenter.decode(*click), clicks))
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(one.logits, other.logits)
-
-
-def test_what_cannot_be_asked_is_refused(segmenter: OpenVinoSegmenter) -> None:
-    embedding = segmenter.encode(self_check.drawn_picture())
-    with pytest.raises(ValueError, match=r"^prompts: expected a box or a positive point, got none$"):
-        segmenter.decode(embedding, prompts([(1, 1, False)]))
-    with pytest.raises(ValueError, match=r"^mask_logits: expected shape \(48, 48\), got \(9, 9\)$"):
-        segmenter.decode(embedding, prompts([(1, 1, True)], mask=np.zeros((9, 9), dtype=np.float32)))
-    with pytest.raises(ValueError, match=r"^pixels: expected \(H, W, 3\) uint8, got "):
-        segmenter.encode(np.zeros((4, 4), dtype=np.uint8))
+class TestOpenVino(EngineContract):
+    pass
 
 
 @pytest.fixture

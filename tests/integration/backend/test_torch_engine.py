@@ -19,6 +19,7 @@ from backend.engines.torch_engine import TorchSegmenter
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Prompts
 from backend.weights.catalog import load_catalog
+from tests.engine_contract import EngineContract
 
 CPU = torch.device("cpu")
 MODELS = load_catalog().models
@@ -49,31 +50,12 @@ def point(x: float, y: float, *, positive: bool = True) -> Prompts:
     return Prompts(np.asarray([[x, y]], dtype=np.float32), np.asarray([positive]))
 
 
-def test_lone_point_has_three_candidates_others_one(segmenter: TorchSegmenter) -> None:
-    embedding = segmenter.encode(picture(0))
-    assert embedding.size_wh == (160, 120)
-    lone = segmenter.decode(embedding, point(30, 30))
-    assert lone.logits.shape[0] == 3
-    assert lone.logits.shape[1] == lone.logits.shape[2]
-    assert lone.iou.shape == (3,)
-    assert lone.logits.dtype == lone.iou.dtype == np.float32
-    box = np.asarray([10, 10, 60, 60], dtype=np.float32)
-    two = np.asarray([[30, 30], [90, 60]], dtype=np.float32)
-    for prompts in (
-        Prompts(two, np.asarray([True, False])),
-        Prompts(two[:0], np.asarray([], dtype=np.bool_), box),
-        Prompts(two[:1], np.asarray([True]), box),
-    ):
-        assert segmenter.decode(embedding, prompts).logits.shape[0] == 1
-
-
-def test_decoding_leaves_no_trace(segmenter: TorchSegmenter) -> None:
-    embedding = segmenter.encode(picture(0))
-    before = segmenter.decode(embedding, point(30, 30))
-    segmenter.encode(picture(1))
-    segmenter.decode(embedding, point(90, 90))
-    after = segmenter.decode(embedding, point(30, 30))
-    np.testing.assert_array_equal(before.logits, after.logits)
+class TestTorch(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def segmenter(cls) -> TorchSegmenter:
+        """With the shipped weights: the contract looks at what is in a mask."""
+        return torch_engine.build(config_of("demo"), MODELS["demo"].checkpoint(Path()), CPU, None)
 
 
 def test_same_click_on_a_scaled_picture_is_the_same_click(segmenter: TorchSegmenter) -> None:
@@ -115,18 +97,6 @@ def test_autocast_and_inference_mode_hold_in_every_thread() -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_batch_is_one_by_one(segmenter: TorchSegmenter) -> None:
-    batch = [picture(0), picture(1, (50, 90)), picture(2, (1, 1))]
-    together = segmenter.encode_batch(batch)
-    assert [one.size_wh for one in together] == [(160, 120), (50, 90), (1, 1)]
-    for pixels, embedding in zip(batch, together, strict=True):
-        alone = segmenter.encode(pixels)
-        assert segmenter.size_of(embedding) == segmenter.size_of(alone)  # no share of the batch's memory
-        for one, other in zip(embedding.features, alone.features, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-    assert segmenter.encode_batch([]) == []
-
-
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_packing_keeps_the_answer(dtype: torch.dtype | None) -> None:
     torch.manual_seed(0)
@@ -159,12 +129,6 @@ def test_only_its_own_embeddings_are_read(segmenter: TorchSegmenter) -> None:
     for wrong in damaged:
         with pytest.raises(ValueError, match=r"^embedding: "):
             segmenter.unpack(wrong)
-
-
-def test_mask_of_another_size_is_refused(segmenter: TorchSegmenter) -> None:
-    start = Prompts(np.zeros((1, 2), np.float32), np.ones(1, np.bool_), None, np.zeros((9, 9), np.float32))
-    with pytest.raises(ValueError, match=r"^mask_logits: expected shape \(48, 48\), got \(9, 9\)$"):
-        segmenter.decode(segmenter.encode(picture(0)), start)
 
 
 def test_recorded_graphs_give_the_same_answers(segmenter: TorchSegmenter) -> None:
@@ -212,23 +176,6 @@ def test_a_point_more_than_asked_would_change_the_mask(segmenter: TorchSegmenter
             several=True,
         )
     assert (plain - padded).abs().max() > 0.01
-
-
-def test_only_negative_points_are_refused(segmenter: TorchSegmenter) -> None:
-    with pytest.raises(ValueError, match=r"^prompts: expected a box or a positive point, got none$"):
-        segmenter.decode(segmenter.encode(picture(0)), point(1, 1, positive=False))
-
-
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))])
-def test_pixels_are_checked(segmenter: TorchSegmenter, wrong: NDArray[np.uint8]) -> None:
-    with pytest.raises(ValueError, match=r"^pixels: expected \(H, W, 3\) uint8, got "):
-        segmenter.encode(wrong)
-
-
-@pytest.mark.parametrize("size_wh", [(1, 1), (1, 200), (333, 7)])
-def test_odd_sizes(segmenter: TorchSegmenter, size_wh: tuple[int, int]) -> None:
-    pixels = picture(0, size_wh)
-    assert np.isfinite(segmenter.decode(segmenter.encode(pixels), point(0, 0)).logits).all()
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "base-plus", "large"])

@@ -52,6 +52,8 @@ class FakeSegmenter:
     def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
         if self.gate is not None:
             assert self.gate.wait(30)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise ValueError(f"pixels: expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
         self.encoded.append(pixels)
         return Embedding((pixels.shape[1], pixels.shape[0]), ())
 
@@ -72,6 +74,10 @@ class FakeSegmenter:
         self.freed += 1
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        if not prompts.names_an_object:
+            raise ValueError("prompts: expected a box or a positive point, got none")
+        if prompts.mask_logits is not None and prompts.mask_logits.shape != (SIDE, SIDE):
+            raise ValueError(f"mask_logits: expected shape {(SIDE, SIDE)}, got {prompts.mask_logits.shape}")
         self.decoded.append(prompts)
         scale = SIDE / np.asarray(embedding.size_wh)
         inside = np.zeros((SIDE, SIDE), dtype=bool)

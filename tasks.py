@@ -15,7 +15,7 @@ from core.deferred import defer, leave_out
 namespace = Collection(
     machine.up,
     machine.down,
-    machine.embed,
+    projects.embed,
     projects.preannotate,
     projects.stats,
     deploying.plan,
@@ -25,7 +25,7 @@ namespace = Collection(
     deploying.audit,
     deploying.docs,
     data.export,
-    data.put_back,
+    data.import_,
     looking.status,
     looking.doctor,
     looking.logs,

@@ -66,17 +66,17 @@ def move(
         from infra.deploy.move_command import run_move
 
         choice = choose(host, group, limit, inventory)
-        said = run_options("database.move", lock_wait=lock_wait)
-        finish(run_move(choice, said, to, replace_target=replace), json=json)  # type: ignore[arg-type]
+        options = run_options("database.move", lock_wait=lock_wait)
+        finish(run_move(choice, options, to, replace_target=replace), json=json)  # type: ignore[arg-type]
         return
     from core.report import Report
     from infra.database.here import move_here
-    from infra.deploy.move_command import told
+    from infra.deploy.move_command import summary_of
 
     report = Report()
     moved = move_here(local_settings(), to, report, replace_target=replace)  # type: ignore[arg-type]
-    report.facts["moved"] = told(moved)
-    show(report.as_json() if json else f"{told(moved)}\n\n{report.recap()}")
+    report.facts["moved"] = summary_of(moved)
+    show(report.as_json() if json else f"{summary_of(moved)}\n\n{report.recap()}")
 
 
 @task(
@@ -111,34 +111,31 @@ def export(
     """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON or Label Studio's own JSON; ghosts removed."""
     from core.report import Report
     from core.repository import REPOSITORY
-    from dataset.export.command import export_project
-    from infra.fleet.label_studio import label_studio_at
+    from dataset.export.command import ExportRequest, export_project
+    from infra.fleet.on_hosts import one_session
 
+    request = ExportRequest(
+        format=format,
+        out=None if out is None else Path(out),
+        labels=labels,
+        tasks=tasks,
+        annotators=annotators,
+        since=since,
+        until=until,
+        annotations=annotations,
+        all_tasks=all_tasks,
+        config=config,
+        config_version=number("--config-version", config_version),
+        classes=None if classes is None else Path(classes),
+        coco=coco,
+        instance=instance,
+        split=split,
+        tolerance=decimal("--tolerance", tolerance),
+        force=force,
+    )
     report = Report()
-    with label_studio_at(choose(host, [], None, inventory), run_options("export"), report) as (access, default):
-        summary = export_project(
-            access.client(),
-            project or default,
-            REPOSITORY,
-            report,
-            format_name=format,
-            out=None if out is None else Path(out),
-            labels=labels,
-            tasks=tasks,
-            annotators=annotators,
-            since=since,
-            until=until,
-            annotations=annotations,
-            all_tasks=all_tasks,
-            config=config,
-            config_version=number("--config-version", config_version),
-            classes=None if classes is None else Path(classes),
-            coco=coco,
-            instance=instance,
-            split=split,
-            tolerance=decimal("--tolerance", tolerance),
-            force=force,
-        )
+    with one_session(choose(host, [], None, inventory), run_options("export"), report) as one:
+        summary = export_project(one.access.client(), one.project(project), REPOSITORY, report, request)
     show(report.as_json() if json else summary.sentence())
     if summary.problems:
         raise Exit("", code=1)
@@ -152,7 +149,7 @@ def export(
     | {"kind": IMPORT_HELP["as"]},
 )
 @expected_errors_in_words
-def put_back(
+def import_(
     _context: Context,
     path: str,
     host: list[str],
@@ -165,20 +162,13 @@ def put_back(
 ) -> None:
     """Put an export back into a project, once; a person's annotation is never overwritten."""
     from core.report import Report
-    from dataset.importing.command import import_into_project
-    from infra.fleet.label_studio import label_studio_at
+    from dataset.importing.command import ImportRequest, import_into_project
+    from infra.fleet.on_hosts import one_session
 
+    request = ImportRequest(Path(path), format, kind, create_tasks)
     report = Report()
-    with label_studio_at(choose(host, [], None, inventory), run_options("import"), report) as (access, default):
-        summary = import_into_project(
-            access.client(),
-            project or default,
-            report,
-            path=Path(path),
-            format_name=format,
-            as_kind=kind,
-            create_tasks=create_tasks,
-        )
+    with one_session(choose(host, [], None, inventory), run_options("import"), report) as one:
+        summary = import_into_project(one.access.client(), one.project(project), report, request)
     show(report.as_json() if json else summary.sentence())
 
 
@@ -187,7 +177,7 @@ def put_back(
     help={
         "path": "a file or folder (default: all of labeling_configs)",
         "data": "keys of the tasks' data, with commas: image variables must be among them",
-        "project": "take those keys from the tasks of this project: its title, or its name in projects.yaml",
+        "project": "take those keys from the tasks of this project: its name in projects.yaml, or its title",
         "host": ONE_HOST["host"],
         "inventory": HOST_HELP["inventory"],
         "json": "print the result as JSON on stdout",
@@ -209,15 +199,12 @@ def check(
     from labelstudio.config_check import check_configs
 
     report = Report()
-    keys = None if data is None else [one.strip() for one in data.split(",")]
+    keys = None if data is None else [key.strip() for key in data.split(",")]
     if project is not None:
-        from dataset.export.command import find_project
-        from infra.fleet.label_studio import label_studio_at
+        from infra.fleet.on_hosts import one_session
 
-        with label_studio_at(choose(host, [], None, inventory), run_options("config.check"), report) as (access, _):
-            client = access.client()
-            found = find_project(client, project, REPOSITORY)
-            keys = [*(keys or ()), *sorted(client.data_keys(found.id))]
+        with one_session(choose(host, [], None, inventory), run_options("config.check"), report) as one:
+            keys = [*(keys or ()), *sorted(one.access.client().data_keys(one.project(project).id))]
     checked = check_configs(REPOSITORY, Path(path) if path else None, keys)
     report.facts["files"] = list(checked.files)
     show(report.as_json() if json else checked.sentence())

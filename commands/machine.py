@@ -1,4 +1,4 @@
-"""Tasks for this machine: up, down, embed."""
+"""Tasks for this machine: up, down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from invoke.context import Context
-from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from commands.base import confirm, expected_errors_in_words, local_settings, out
@@ -60,31 +59,3 @@ def down(_context: Context, purge: bool = False, yes: bool = False, json: bool =
     report = Report()
     bring_down(settings, LocalHost(), report, purge=purge)
     out(report.as_json() if json else report.recap())
-
-
-@task(
-    help={
-        "project": "title of the project in Label Studio (default: the one that `up` made)",
-        "folder": "instead: every image of a connected folder, by its name below /label-studio/files",
-        "stop": "end the jobs that run; what was encoded stays",
-        "json": "print the result as JSON on stdout",
-    }
-)
-@expected_errors_in_words
-def embed(
-    _context: Context,
-    project: str | None = None,
-    folder: str | None = None,
-    stop: bool = False,
-    json: bool = False,
-) -> None:
-    """Encode a project's images ahead of the clicks; run it again to go on, annotators go first."""
-    from core.report import Report
-    from dataset.embed.embed_command import run_embed
-    from hosts.local import LocalHost
-
-    if project is not None and folder is not None:
-        raise Exit("error: give either --project or --folder", code=2)
-    report = Report()
-    outcome = run_embed(local_settings(), LocalHost(), report, project=project, folder=folder, stop=stop)
-    out(report.as_json() if json else outcome)

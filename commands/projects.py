@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, local_settings, out, run_options
+from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, run_options
 
 if TYPE_CHECKING:
+    from infra.fleet.choice import Choice
     from infra.fleet.on_hosts import Work
 
 MANY = ["host", "group", "project"]
+PROJECT = "a project, by its name in projects.yaml or its title (default: the default project of that file)"
 HELP = {
     **HOST_HELP,
     "host": f"{HOST_HELP['host']}; without one, the stack of this machine",
-    "project": "a project of labeling_configs/projects.yaml; may be given several times (default: all)",
+    "project": "a project, by its name in projects.yaml or its title; may be given several times (default: all)",
     "json": "print the result as JSON on stdout",
 }
 RENAME_HELP = {
@@ -44,8 +46,9 @@ def plan(
     from labelstudio.label_use import Rename
 
     migration = Migration([Rename.parse(one) for one in rename], force)
-    work: Work = lambda place: plan_projects(place, project, migration)  # noqa: E731
-    run_work("project.plan", work, host, group, limit, inventory, json=json, changes=False)
+    choice = choose(host, group, limit, inventory)
+    work: Work = lambda session: plan_projects(session, project, migration)  # noqa: E731
+    do("project.plan", work, choice, json=json)
 
 
 @task(
@@ -72,9 +75,10 @@ def apply(
     from labelstudio.label_use import Rename
 
     migration = Migration([Rename.parse(one) for one in rename], force)
-    do = plan_projects if dry_run else apply_projects
-    work: Work = lambda place: do(place, project, migration)  # noqa: E731
-    run_work("project.apply", work, host, group, limit, inventory, json=json, changes=not dry_run, lock_wait=lock_wait)
+    step = plan_projects if dry_run else apply_projects
+    choice = choose(host, group, limit, inventory)
+    work: Work = lambda session: step(session, project, migration)  # noqa: E731
+    do("project.apply", work, choice, json=json, changes=not dry_run, lock_wait=lock_wait)
 
 
 @task(iterable=MANY, help={**HELP, "dry_run": "only show it"})
@@ -92,14 +96,12 @@ def pull(
     """Write what somebody changed in the browser into the clone, a changed configuration as its next version."""
     from core.operation import Applier, Previewer
     from core.repository import REPOSITORY
-    from infra.fleet.on_hosts import only_one
     from infra.projects.pulling import pull_projects
 
-    if host or group:
-        only_one(choose(host, group, limit, inventory))
     runner = Previewer if dry_run else Applier
-    work: Work = lambda place: pull_projects(place, project, REPOSITORY, runner(place.report))  # noqa: E731
-    run_work("project.pull", work, host, group, limit, inventory, json=json, changes=False)
+    choice = choose(host, group, limit, inventory)
+    work: Work = lambda session: pull_projects(session, project, REPOSITORY, runner(session.report))  # noqa: E731
+    do("project.pull", work, choice, json=json, one_host=True)
 
 
 @task(iterable=MANY, help={**HELP, "lock_wait": "as of deploy"})
@@ -117,15 +119,16 @@ def sync(
     """Make tasks of new image files, and say which files have vanished."""
     from infra.projects.applying import sync_projects
 
-    work: Work = lambda place: sync_projects(place, project)  # noqa: E731
-    run_work("project.sync", work, host, group, limit, inventory, json=json, changes=True, lock_wait=lock_wait)
+    choice = choose(host, group, limit, inventory)
+    work: Work = lambda session: sync_projects(session, project)  # noqa: E731
+    do("project.sync", work, choice, json=json, changes=True, lock_wait=lock_wait)
 
 
 @task(
     iterable=["host", "group", "label"],
     help={
         **{name: text for name, text in HELP.items() if name != "project"},
-        "project": "the project of labeling_configs/projects.yaml (default: the one that `up` makes)",
+        "project": PROJECT,
         "boxes": "annotations, predictions, a COCO file, or a folder of YOLO text files",
         "label": "THEIRS=OURS: what a label of the boxes is called in the project; may be given several times",
         "image": "the image tag that the boxes are of, where a task has several images (default: the first)",
@@ -149,22 +152,21 @@ def preannotate(
     """Make SAM2 masks of boxes, as predictions; run it again to go on. What people annotated is never changed."""
     from dataset.preannotate.command import PreannotateOptions, read_boxes
     from dataset.preannotate.command import preannotate as work_on
-    from infra.roles.project.role import DEFAULT_PROJECT
     from labelstudio.label_use import Rename
 
     names = [Rename.parse(one, "--label") for one in label]
     labels = {one.old: one.new for one in names}
-    options = PreannotateOptions(project or DEFAULT_PROJECT, boxes, labels, image, also_annotated)
+    options = PreannotateOptions(project, boxes, labels, image, also_annotated)
     file = read_boxes(options)
-    work: Work = lambda place: work_on(place, options, file)  # noqa: E731
-    run_work("preannotate", work, host, group, limit, inventory, json=json, changes=False)
+    work: Work = lambda session: work_on(session, options, file)  # noqa: E731
+    do("preannotate", work, choose(host, group, limit, inventory), json=json)
 
 
 @task(
     iterable=["host", "group"],
     help={
         **{name: text for name, text in HELP.items() if name != "project"},
-        "project": "the project of labeling_configs/projects.yaml (default: the one that `up` makes)",
+        "project": PROJECT,
         "html": "the page to write (default: stats.html here; `-` writes none)",
     },
 )
@@ -183,36 +185,53 @@ def stats(
     from pathlib import Path
 
     from dataset.stats.command import stats as count
-    from infra.fleet.on_hosts import only_one
-    from infra.roles.project.role import DEFAULT_PROJECT
 
-    if host or group:
-        only_one(choose(host, group, limit, inventory))
     page = None if html == "-" else Path(html).expanduser().absolute()
-    work: Work = lambda place: count(place, project or DEFAULT_PROJECT, page)  # noqa: E731
-    run_work("stats", work, host, group, limit, inventory, json=json, changes=False)
+    work: Work = lambda session: count(session, project, page)  # noqa: E731
+    do("stats", work, choose(host, group, limit, inventory), json=json, one_host=True)
 
 
-def run_work(
-    name: str,
-    work: Work,
+@task(
+    iterable=["host", "group"],
+    help={
+        **{name: text for name, text in HELP.items() if name != "project"},
+        "project": PROJECT,
+        "folder": "instead: every image of a connected folder, by its name below /label-studio/files",
+        "stop": "end the jobs that run; what was encoded stays",
+    },
+)
+@expected_errors_in_words
+def embed(
+    _context: Context,
     host: list[str],
     group: list[str],
-    limit: str | None,
-    inventory: str | None,
+    project: str | None = None,
+    folder: str | None = None,
+    stop: bool = False,
+    limit: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Encode a project's images ahead of the clicks; run it again to go on, annotators go first."""
+    from dataset.embed.command import EmbedOptions, run_embed
+
+    options = EmbedOptions(project, folder, stop)
+    work: Work = lambda session: run_embed(session, options)  # noqa: E731
+    do("embed", work, choose(host, group, limit, inventory), json=json)
+
+
+def do(
+    name: str,
+    work: Work,
+    choice: Choice,
     *,
     json: bool,
-    changes: bool,
+    changes: bool = False,
     lock_wait: str | None = None,
+    one_host: bool = False,
 ) -> None:
-    """Do the work where the command line says, and print what came of it."""
-    from core.report import Report
-    from infra.fleet.on_hosts import on_hosts, on_this_machine
+    """Do the work on the hosts that were named, else on this machine, and print what came of it."""
+    from infra.fleet.on_hosts import only_one, run_work
 
-    if host or group:
-        asked = run_options(name, lock_wait=lock_wait)
-        finish(on_hosts(choose(host, group, limit, inventory), asked, work, changes=changes), json=json)
-        return
-    report = Report()
-    text = on_this_machine(local_settings(), report, work)
-    out(report.as_json() if json else text)
+    options = run_options(name, lock_wait=lock_wait)
+    finish(run_work(only_one(choice) if one_host else choice, options, work, changes=changes), json=json)

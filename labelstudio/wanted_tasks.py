@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from labelstudio.config import NAME, ProjectSpec
+from labelstudio.config import ProjectSpec
 from labelstudio.image_files import LOCAL_FILES
+from labelstudio.projects_file import NAME
 
 NO_FILE = "(?!)"  # a storage filter that no file name matches
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError
 from core.report import Report
 from hosts.base import Exec
 from infra.roles.project.ask_backend import ask_backend_json
-from labelstudio.access import Access
 from labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
+    from labelstudio.models import Project
 
 POLL_SECONDS = 2.0
 ASK_TIMEOUT = 60.0
@@ -19,26 +22,21 @@ LONGEST_SECONDS = 7 * 24 * 3600.0
 SHOWN_FAILURES = 5
 
 
-def project_images(access: Access, title: str) -> list[dict[str, object]]:
+def project_images(client: Client, project: Project) -> list[dict[str, object]]:
     """The images of all tasks of a project, as the backend's `/embed` takes them.
 
     Raises:
-        LabelrigError: there is no such project, or no image in it.
+        LabelrigError: there is no image in it.
     """
-    client = access.client()
-    found = client.projects(title)
-    if not found:
-        raise LabelrigError(f"Label Studio has no project called {title!r}; `--project` takes the title as it is shown")
-    project = found[0]
     try:
         key = labeling_config(project.label_config, parse_xml(project.label_config)).image_key
     except XmlProblem as problem:
-        raise LabelrigError(f"the labeling configuration of {title!r} cannot be read: {problem}") from None
+        raise LabelrigError(f"the labeling configuration of {project.title!r} cannot be read: {problem}") from None
     images: list[dict[str, object]] = [
         {"url": task.image, "task": str(task.id)} for task in client.tasks(project.id, key) if task.image
     ]
     if not images:
-        raise LabelrigError(f"the project {title!r} has no images under ${key}")
+        raise LabelrigError(f"the project {project.title!r} has no images under ${key}")
     return images
 
 

@@ -1,8 +1,8 @@
-"""What `./inv export` passes on: words of the command line become an Export. Heavy imports wait until it runs."""
+"""From the command line of `./inv export` to an Export. Heavy imports wait until it runs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from dataset.export.formats import FORMATS
 if TYPE_CHECKING:
     from core.report import Report
     from dataset.export.run import ExportSummary
+    from dataset.export.selection import Selection
     from labelstudio.client import Client
     from labelstudio.models import Project
 
@@ -20,14 +21,14 @@ COCO = ("compressed", "uncompressed", "polygons")
 HELP = {
     "format": f"one of {', '.join(FORMATS)}",
     "out": "folder to write; it must not be there yet (default: exports/<project>-<format>)",
-    "project": "the project, by its title or its name in projects.yaml (default: the one that `up` made)",
+    "project": "the project: its name in projects.yaml, or its title (default: the default project of that file)",
     "labels": "only these labels, with commas",
     "tasks": "only these tasks of Label Studio: ids and ranges, such as 12,20-99",
     "annotators": "only annotations of these e-mail addresses, with commas",
     "since": "only annotations changed on this day or later: 2026-03-01, or a time with its zone",
     "until": "only annotations changed until this day, the whole day",
     "annotations": "newest (the default; one marked as ground truth comes first) or all annotations of a task",
-    "all-tasks": "also tasks that nobody has annotated yet",
+    "all-tasks": "also tasks without an annotation",
     "config": "name in labeling_configs, where it cannot be told from the project",
     "config-version": "read results by this version, and leave out tags and labels that it lacks",
     "classes": "file with the class numbers (default: labeling_configs/<name>/classes.lock)",
@@ -40,115 +41,98 @@ HELP = {
 }
 
 
-def find_project(client: Client, called: str, repository: Path) -> Project:
-    """The project of this title; else the one that `projects.yaml` has under this name.
+@dataclass(frozen=True)
+class ExportRequest:
+    """The options of the command line; see HELP. `selection` is what they select."""
 
-    Raises:
-        SettingsError: there is none, or several.
-    """
-    titles = client.titles()
-    for title in (called, *_titles_of(called, repository)):
-        ids = [project_id for project_id, other in titles.items() if other == title]
-        if len(ids) == 1:
-            return client.project(ids[0])
-        if ids:
-            shown = ", ".join(map(str, ids))
-            raise SettingsError(
-                f"Label Studio has {len(ids)} projects called {title!r} (ids {shown}); rename all but one"
-            )
-    there = ", ".join(sorted(set(titles.values()))) or "none"
-    raise SettingsError(
-        f"Label Studio has no project called {called!r} (there are: {there}); --project takes the title as it is "
-        "shown, or the name in labeling_configs/projects.yaml"
-    )
+    format: str
+    out: Path | None = None
+    labels: str | None = None
+    tasks: str | None = None
+    annotators: str | None = None
+    since: str | None = None
+    until: str | None = None
+    annotations: str | None = None
+    all_tasks: bool = False
+    config: str | None = None
+    config_version: int | None = None
+    classes: Path | None = None
+    coco: str = "compressed"
+    instance: bool = False
+    split: bool = False
+    tolerance: float = 0.0
+    force: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the options before anything is connected.
 
-def _titles_of(name: str, repository: Path) -> list[str]:
-    """The titles that a project of `projects.yaml` may have: its own, or that of the demo images."""
-    from infra.stack.stages import demo_spec
-    from labelstudio.config import load_projects
+        Raises:
+            SettingsError: lists every option that cannot be used.
+        """
+        problems = []
+        if self.format not in FORMATS:
+            problems.append(f"--format is one of {', '.join(FORMATS)}, not {self.format!r}")
+        if self.coco not in COCO:
+            problems.append(f"--coco is one of {', '.join(COCO)}, not {self.coco!r}")
+        if not 0 <= self.tolerance <= 100:
+            problems.append(f"--tolerance is a number of pixels from 0 to 100, not {self.tolerance}")
+        try:
+            self.selection()
+        except SettingsError as error:
+            problems.append(str(error))
+        if problems:
+            raise SettingsError("; ".join(problems))
 
-    try:
-        (spec,) = load_projects(repository, [name])
-    except SettingsError:  # it is no name of ours, and a broken file is not what was asked about
-        return []
-    return [spec.title, demo_spec(spec).title]
+    def selection(self) -> Selection:
+        """The tasks, annotations and labels that are taken."""
+        from dataset.export.selection import selection
+
+        # Label Studio's own JSON is for moving a project: everybody's work, and the tasks that were skipped.
+        is_whole = self.format == "label-studio" and self.annotations is None
+        chosen = selection(
+            labels=self.labels,
+            tasks=self.tasks,
+            annotators=self.annotators,
+            since=self.since,
+            until=self.until,
+            which=self.annotations or ("all" if is_whole else "newest"),
+            annotated_only=not self.all_tasks,
+        )
+        return replace(chosen, skipped=is_whole)
 
 
 def export_project(
-    client: Client,
-    title: str,
-    repository: Path,
-    report: Report,
-    *,
-    format_name: str,
-    out: Path | None = None,
-    labels: str | None = None,
-    tasks: str | None = None,
-    annotators: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    annotations: str | None = None,
-    all_tasks: bool = False,
-    config: str | None = None,
-    config_version: int | None = None,
-    classes: Path | None = None,
-    coco: str = "compressed",
-    instance: bool = False,
-    split: bool = False,
-    tolerance: float = 0.0,
-    force: bool = False,
+    client: Client, project: Project, repository: Path, report: Report, request: ExportRequest
 ) -> ExportSummary:
-    """Export a project; see HELP for the words.
+    """Export a project.
 
     Raises:
-        SettingsError: a word cannot be used, or `out` is there already. Nothing was written.
+        SettingsError: `out` is there already, or the configuration cannot be read. Nothing was written.
         LabelrigError: nothing fits, or Label Studio failed. Nothing is left at `out`.
     """
     from dataset.export.labeling import used_config
     from dataset.export.run import Export
-    from dataset.export.selection import selection
     from dataset.export.writers.choice import ExportOptions
 
-    problems = []
-    if format_name not in FORMATS:
-        problems.append(f"--format is one of {', '.join(FORMATS)}, not {format_name!r}")
-    if coco not in COCO:
-        problems.append(f"--coco is one of {', '.join(COCO)}, not {coco!r}")
-    if not 0 <= tolerance <= 100:
-        problems.append(f"--tolerance is a number of pixels from 0 to 100, not {tolerance}")
-    if problems:
-        raise SettingsError("; ".join(problems))
-    # Label Studio's own JSON is for moving a project: everybody's work, and what they skipped.
-    is_whole = format_name == "label-studio" and annotations is None
-    chosen = selection(
-        labels=labels,
-        tasks=tasks,
-        annotators=annotators,
-        since=since,
-        until=until,
-        which=annotations or ("all" if is_whole else "newest"),
-        annotated_only=not all_tasks,
-    )
-    project = find_project(client, title, repository)
+    config, version = request.config, request.config_version
     one = Export(
         client=client,
         project=project,
-        config=used_config(repository, project.label_config, project.title, config, config_version),
-        selection=replace(chosen, skipped=is_whole),
+        config=used_config(repository, project.label_config, project.title, config, version),
+        selection=request.selection(),
         options=ExportOptions(
-            format=format_name,  # type: ignore[arg-type]  # looked at above
-            coco=coco,  # type: ignore[arg-type]
-            instances=instance,
-            split=split,
-            tolerance=tolerance,
-            force=force,
+            format=request.format,  # type: ignore[arg-type]  # checked above
+            coco=request.coco,  # type: ignore[arg-type]
+            instances=request.instance,
+            split=request.split,
+            tolerance=request.tolerance,
+            force=request.force,
         ),
         repository=repository,
         report=report,
-        classes_file=classes,
+        classes_file=request.classes,
     )
-    return one.run(out or Path("exports") / f"{_as_name(project.title)}-{format_name}")
+    return one.run(request.out or Path("exports") / f"{_as_name(project.title)}-{request.format}")
 
 
 def _as_name(title: str) -> str:

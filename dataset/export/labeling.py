@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError
-from labelstudio.config import FOLDER
 from labelstudio.labeling_xml import Tag, XmlProblem, parse_xml
+from labelstudio.versions import FOLDER
 
 MASK_KINDS = ("brush", "bitmask", "polygon")
 SHAPES = (*MASK_KINDS, "rectangle", "ellipse", "keypoint", "vector")

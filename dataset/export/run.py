@@ -24,8 +24,8 @@ from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportTask, Lines, Writer
 from dataset.export.writers.choice import ExportOptions, open_writer
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows
-from labelstudio.config import FOLDER
 from labelstudio.models import Project
+from labelstudio.versions import FOLDER
 
 if TYPE_CHECKING:
     from labelstudio.client import Client

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError, SettingsError
-from core.repository import REPOSITORY
 from dataset.export.labeling import Labeling, read_labeling
 from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
 from dataset.preannotate.work import Preannotation, TaskState, labels_of, states, without_task
 from dataset.preannotate.yolo import read_yolo
-from infra.fleet.place import Place
+from infra.fleet.session import Session
 from infra.roles.project.project import get_project
-from labelstudio.config import load_projects
 from labelstudio.image_files import path_in
 
 if TYPE_CHECKING:
@@ -31,14 +29,14 @@ class PreannotateOptions:
     """The options of the command line.
 
     Attributes:
-        project: its key in `projects.yaml`.
+        project: its key in `projects.yaml` or its title; None means the default one.
         boxes: `annotations`, `predictions`, or the path of a COCO file or YOLO folder on this machine.
         labels: what the boxes' labels are called in the project.
         image: only boxes on the images of this tag; None takes each box on the image that it is of.
         also_annotated: see `Preannotation`.
     """
 
-    project: str
+    project: str | None
     boxes: str
     labels: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
@@ -63,20 +61,22 @@ def read_boxes(options: PreannotateOptions) -> BoxFile | None:
     )
 
 
-def preannotate(place: Place, options: PreannotateOptions, file: BoxFile | None) -> str:
+def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | None) -> str:
     """Make masks of boxes; returns what was done, for people.
 
     Raises:
         SettingsError: labels or images do not fit; nothing was done.
         LabelStudioError: some or all of it failed; the same command goes on from there.
     """
-    spec, folder = place.resolved(load_projects(REPOSITORY, [options.project])[0])
-    client = place.access.client()
+    spec, folder = session.spec(options.project)
+    client = session.access.client()
     project = get_project(client, spec.title)
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
     _check_image(options, labeling)
-    with place.report.stage(f"preannotate {spec.title}"):
-        tasks = {one.id: one for one in states(client, project, options.boxes if file is None else None, place.report)}
+    with session.report.stage(f"preannotate {spec.title}"):
+        tasks = {
+            one.id: one for one in states(client, project, options.boxes if file is None else None, session.report)
+        }
         if not tasks:
             raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
         if file is None:
@@ -84,13 +84,13 @@ def preannotate(place: Place, options: PreannotateOptions, file: BoxFile | None)
                 task: found for task, one in tasks.items() if (found := newest(one.drawn, options.image))
             }
         else:
-            boxes = _of_file(place, file, tasks, folder.name, options, labeling)
+            boxes = _of_file(session, file, tasks, folder.name, options, labeling)
         if not boxes:
             raise LabelStudioError(f"{spec.title}: there are no boxes in {options.boxes} for any of its tasks")
         _check_labels(boxes, options, project)
         # Boxes that people drew are in annotations, which are there to be made masks of.
         also = options.also_annotated or options.boxes == "annotations"
-        work = Preannotation(client, place.site.exec_in("sam2"), project, place.report, options.labels, also)
+        work = Preannotation(client, session.site.exec_in("sam2"), project, session.report, options.labels, also)
         return work.go(boxes, tasks).text()
 
 
@@ -103,7 +103,7 @@ def _check_image(options: PreannotateOptions, labeling: Labeling) -> None:
 
 
 def _of_file(
-    place: Place,
+    session: Session,
     file: BoxFile,
     tasks: Mapping[int, TaskState],
     folder: str,
@@ -119,7 +119,7 @@ def _of_file(
                 paths.setdefault(path, (one.id, tag.name))
     by_place, alone = matched(file, paths)
     if alone:
-        place.report.notice(without_task(alone, file.origin))
+        session.report.notice(without_task(alone, file.origin))
     boxes: dict[int, list[Box]] = {}
     for (task, image), found in by_place.items():
         boxes.setdefault(task, []).extend(replace(box, image=image) for box in found)

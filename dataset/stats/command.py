@@ -8,15 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from core.errors import FileAccessError, LabelStudioError
-from core.repository import REPOSITORY
 from dataset.export.labeling import read_labeling
 from dataset.stats.collect import Collector, Stats, as_facts, table
 from dataset.stats.page import Picture, render
 from dataset.stats.shapes import ImagePlace
 from dataset.stats.thumbnails import thumbnail
-from infra.fleet.place import Place
+from infra.fleet.session import Session
 from infra.roles.project.project import get_project
-from labelstudio.config import load_projects
 from labelstudio.image_files import path_in
 from labelstudio.labeling_xml import XmlProblem, parse_xml
 
@@ -25,27 +23,29 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
 
 
-def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
+def stats(
+    session: Session, called: str | None, out: Path | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> str:
     """Count a project's masks, write the page; returns the table.
 
     Args:
-        name: the project's key in `projects.yaml`.
+        called: the project's key in `projects.yaml` or its title; None means the default one.
         out: the page; None writes none.
 
     Raises:
         LabelStudioError: the project is not there, or Label Studio did not answer.
         FileAccessError: the page cannot be written.
     """
-    spec, folder = place.resolved(load_projects(REPOSITORY, [name])[0])
-    client = place.access.client()
+    spec, folder = session.spec(called)
+    client = session.access.client()
     project = get_project(client, spec.title)
     colours = label_colours(project.label_config)
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
-    with place.report.stage(f"stats of {spec.title}"):
+    with session.report.stage(f"stats of {spec.title}"):
         collector = Collector(spec.title, list(colours))
         urls: dict[tuple[int, ImagePlace], str] = {}
         for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
-            place.report.progress(f"counted {count} of {project.task_count} tasks")
+            session.report.progress(f"counted {count} of {project.task_count} tasks")
             data = task.get("data") or {}
             mine = {
                 (tag.name, number): url
@@ -58,11 +58,11 @@ def stats(place: Place, name: str, out: Path | None, now: Callable[[], datetime]
             )
         found = collector.stats
         found.predicted = client.model_versions(project.id)
-        place.report.facts["stats"] = as_facts(found)
+        session.report.facts["stats"] = as_facts(found)
         text = table(found)
         if out is None:
             return text
-        pictures = _pictures(place.report, client, found, urls, colours)
+        pictures = _pictures(session.report, client, found, urls, colours)
         _write(out, render(found, colours, pictures, now()))
         return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from core.operation import Operation, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
-from infra.config.settings import Settings, env_file, load_settings
+from infra.config.settings import Settings
 from infra.config.stack_settings import Database
 from infra.database.command import MoveContext, move_work
 from infra.database.move import Moved
@@ -36,12 +35,9 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         SettingsError: it works on that kind already.
         RolledBack, LabelrigError: see `infra.database.move.move_database`.
     """
-    host, env_path = LocalHost(), env_file(os.environ)
-
-    def reload() -> Settings:
-        return load_settings(env_path, os.environ, {})
-
-    site = local_site(host, settings, env_path, reload)
+    host = LocalHost()
+    site = local_site(host, settings)
+    env_path = Path(site.env_file)
     now = database_of(site)
     if now == to:
         raise SettingsError(f"the stack of this machine works on {to} already; nothing was changed")
@@ -51,12 +47,12 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         services = (DB, *SERVICES)
         images = plan_images(host, REPOSITORY, settings, report, services=services)
         converge(images_role(host, images, report), report)
-    site = replace(site, settings=reload().model_copy(update={"database": now or "sqlite"}))
+    site = replace(site, settings=site.reload().model_copy(update={"database": now or "sqlite"}))
 
     def save_choice(on: Site, files: list[RenderedFile], _images: ImageSet, _model: str) -> None:
         chosen = {"LABELRIG_DATABASE": on.settings.database}
         operations: list[Operation] = [
-            SettingsRemembered(host, Path(env_path), chosen),
+            SettingsRemembered(host, env_path, chosen),
             FilesWritten(host, files, on.files.unused),
         ]
         converge(operations, report)

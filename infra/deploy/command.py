@@ -10,11 +10,11 @@ from core.operation import converge
 from core.report import Report
 from core.results import HostResult, recap
 from infra.config.host_settings import HostSettings
-from infra.deploy.deployment import LOCAL_DEMO
 from infra.deploy.run import deploy_host, plan_host
 from infra.fleet.choice import Choice, Outcome
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions
+from infra.fleet.target import LOCAL_DEMO
 from infra.roles.stack.demo_images import DemoImagesDrawn
 
 

@@ -12,12 +12,14 @@ from core.errors import CannotKnow, LabelrigError, SudoRefused
 from core.operation import Operation, Runner
 from core.report import Report
 from core.repository import REPOSITORY
+from hosts.base import Host
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.config.settings import missing_secrets
 from infra.database.state import database_state
 from infra.fleet.commit import Commit
-from infra.fleet.target import base_folder, demo_folder, own_images, settings_of, site_of
+from infra.fleet.session import Session
+from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, own_images, settings_of, site_of
 from infra.releases.manifest import ImageRef, Release, ReleaseFacts
 from infra.releases.store import ReleaseActive, Releases
 from infra.roles.docker.client import EngineState, engine_client, engine_state
@@ -32,7 +34,7 @@ from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.role import check_machine
 from infra.roles.project.gate import pass_gate
-from infra.roles.project.role import DEFAULT_PROJECT, project_role
+from infra.roles.project.role import project_role
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder
 from infra.roles.stack.model import expected_model
@@ -41,23 +43,23 @@ from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.site import Site, rendered, services_of, with_secrets
 from infra.stack.stages import (
     Summary,
-    demo_spec,
     newest_torch_cuda,
     project_context,
     reached,
     resolve_gpu,
     resolve_model,
+    stack_project,
     stack_running,
 )
-from labelstudio.config import ProjectSpec, load_project
+from labelstudio.access import Access
+from labelstudio.config import ProjectSpec
 
-LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
 UNDECIDED = "(decided when it is deployed)"
 BASE_MODE, OPEN_MODE = 0o750, 0o755
 STAGES = 10  # a plan has one less where Label Studio does not run yet
 
 if TYPE_CHECKING:
-    from hosts.ssh import SshHost
+    pass
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Deployment:
         summary: what a person needs, after the gate.
     """
 
-    host: SshHost
+    host: Host
     host_settings: HostSettings
     commit: Commit
     who: str
@@ -83,6 +85,11 @@ class Deployment:
     still_ours: Callable[[], None] = lambda: None
     release: Release | None = None
     summary: Summary | None = None
+
+    @classmethod
+    def of(cls, session: Session) -> Deployment:
+        """The run of a session on its host."""
+        return cls(session.host, session.host_settings, session.options.commit, session.owner.who)
 
     @property
     def base(self) -> str:
@@ -106,7 +113,7 @@ class Deployment:
             PreflightError: before anything was changed.
             LabelrigError: a stage failed. What was done stays; see `infra.deploy.recovery` for the release.
         """
-        spec = load_project(REPOSITORY, DEFAULT_PROJECT)
+        spec = stack_project(settings_of(self.host_settings))
         self._preflight(run, spec)
         site = site_of(self.host, self.host_settings)
         before = self.releases.current()
@@ -114,8 +121,6 @@ class Deployment:
         self._docker(run)
         origin = self._images(run, site)
         site = replace(site, gpu=self._gpu(run, origin))
-        if self.host_settings.data is None:
-            spec = demo_spec(spec)
         site = self._storage(run, site)
         model = self._model(run, site, origin, before)
         self.still_ours()
@@ -267,7 +272,7 @@ class Deployment:
                     run.run([running])
             with reached(site) as url:
                 truth = LOCAL_DEMO / "truth" if site.settings.data is None else None
-                context = project_context(site, folder, url, truth, run.report)
+                context = project_context(site, folder, Access.of(site.settings, url), truth, run.report)
                 try:
                     with run.stage("project"):
                         run.run(project_role(spec, context))

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.errors import SettingsError
-from core.report import Report
 from core.results import HostResult
-from infra.config.host_settings import HostSettings
 from infra.fleet.choice import Choice, Outcome, failed_line
-from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.on_hosts import on_hosts
+from infra.fleet.parallel import exit_code_of
 from infra.fleet.run import RunOptions
-from infra.fleet.target import base_folder
-from infra.releases.lock import HostLock
-
-NOBODY = "free"
+from infra.fleet.session import Session
 
 
 def lock_status(choice: Choice, options: RunOptions) -> Outcome:
     """Say who holds each host."""
 
-    def look(lock: HostLock, _report: Report) -> str:
-        info = lock.status()
-        return NOBODY if info is None else f"held by {info.describe()}"
+    def status(one: Session) -> str:
+        info = one.lock.status()
+        return "free" if info is None else f"held by {info.describe()}"
 
-    return _on_locks(choice, options, look)
+    return _on_locks(choice, options, status)
 
 
 def lock_take(choice: Choice, options: RunOptions, message: str) -> Outcome:
@@ -36,9 +32,9 @@ def lock_take(choice: Choice, options: RunOptions, message: str) -> Outcome:
     if not message.strip():
         raise SettingsError("--message: say why, for the others who will find the host locked")
 
-    def take(lock: HostLock, report: Report) -> str:
-        lock.take(message)
-        report.ok("lock", ["take the lock"])
+    def take(one: Session) -> str:
+        one.lock.take(message)
+        one.report.ok("lock", ["take the lock"])
         return f'yours, "{message}"'
 
     return _on_locks(choice, options, take)
@@ -47,29 +43,21 @@ def lock_take(choice: Choice, options: RunOptions, message: str) -> Outcome:
 def lock_release(choice: Choice, options: RunOptions, *, own: bool, force: bool) -> Outcome:
     """Release the lock of each host; see `HostLock.release`."""
 
-    def release(lock: HostLock, report: Report) -> str:
-        info = lock.release(own=own, force=force)
+    def release(one: Session) -> str:
+        info = one.lock.release(own=own, force=force)
         if info is None:
             return "nothing of yours to release"
-        report.ok("lock", ["release the lock"])
+        one.report.ok("lock", ["release the lock"])
         return f"released; it was held by {info.describe()}"
 
     return _on_locks(choice, options, release)
 
 
-def _on_locks(choice: Choice, options: RunOptions, ask: Callable[[HostLock, Report], str]) -> Outcome:
-    hosts = choice.select()
-    reports = reports_for(hosts)
+def _on_locks(choice: Choice, options: RunOptions, change: Callable[[Session], str]) -> Outcome:
+    def work(one: Session) -> None:
+        one.report.facts["lock"] = change(one)
 
-    def work(host_settings: HostSettings, report: Report) -> None:
-        owner = options.owner()
-        host = options.connect(host_settings, owner.id, report)
-        try:
-            report.facts["lock"] = ask(HostLock(host, base_folder(host_settings), owner, report), report)
-        finally:
-            host.close()
-
-    results = on_each(hosts, reports, work, parallel=choice.parallel, fail_fast=False, barrier=False)
+    results = on_hosts(choice, options, work)
     return Outcome(results, "\n".join(map(_line, results)), exit_code_of(results))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 from core.errors import ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
 from core.operation import converge
@@ -12,7 +11,7 @@ from core.report import Report
 from hosts.base import Exec, Result
 from infra.database.state import DatabaseState, database_state
 from infra.deploy.deployment import Deployment
-from infra.fleet.target import site_of
+from infra.fleet.target import site_of_release
 from infra.releases.manifest import Release, newest_passed
 from infra.releases.rollback_check import check_rollback
 from infra.releases.store import Found, Releases
@@ -20,13 +19,12 @@ from infra.roles.docker.client import engine_client
 from infra.roles.docker.compose import run_docker
 from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
-from infra.roles.stack.render import GPU, POSTGRES
 from infra.stack.site import EXEC_TIMEOUT, Site
 from infra.stack.stages import reached, stack_running
 from labelstudio.session import token_works
 
 
-def put_back(deployment: Deployment, cause: LabelrigError, report: Report) -> LabelrigError:
+def restore_previous(deployment: Deployment, cause: LabelrigError, report: Report) -> LabelrigError:
     """After a failure: where the current release never passed its gate, let the one before it serve again.
 
     Returns:
@@ -93,7 +91,7 @@ def serve(deployment: Deployment, releases: Releases, target: Release, report: R
         LabelrigError: they do not become healthy, or do not answer.
     """
     releases.activate(target.id)
-    site = site_of_release(deployment, target)
+    site = site_of_release(deployment.host, deployment.host_settings, target)
     with closing(engine_client(deployment.host)) as engine:
         converge([stack_running(site, lambda: engine, report)], report)
     backend_facts(site.exec_in("sam2"))
@@ -103,19 +101,11 @@ def serve(deployment: Deployment, releases: Releases, target: Release, report: R
             raise LabelStudioError(f"{deployment.host.name}: Label Studio of {target.id} does not take our token")
 
 
-def site_of_release(deployment: Deployment, release: Release) -> Site:
-    """The stack as a release has it: its own database and GPU, whatever the inventory says today."""
-    site = site_of(deployment.host, deployment.host_settings)
-    database = "postgres" if POSTGRES in release.files else "sqlite"
-    settings = site.settings.model_copy(update={"database": database})
-    return replace(site, settings=settings, gpu=GPU in release.files)
-
-
 def database_now(deployment: Deployment, current: Release | None) -> DatabaseState | None:
     """The state of the database in use; asked in a container of its own where Label Studio does not run."""
     if current is None:
         return None
-    site = site_of_release(deployment, current)
+    site = site_of_release(deployment.host, deployment.host_settings, current)
     service = "db" if site.settings.database == "postgres" else "label-studio"
     asked: Sequence[Exec] = (site.exec_in(service), *([] if service == "db" else [_one_shot(site, service)]))
     for ask in asked:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from core.errors import LabelrigError, RolledBack
-from core.report import Report
 from core.results import HostResult, recap
-from infra.config.host_settings import HostSettings
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import roll_back
 from infra.fleet.choice import Choice, Outcome, failed_line
-from infra.fleet.parallel import exit_code_of, on_each, reports_for
-from infra.fleet.run import RunOptions, audit_event
-from infra.fleet.target import base_folder
-from infra.releases.audit import AuditEvent, AuditLog
-from infra.releases.lock import HostLock
+from infra.fleet.on_hosts import on_hosts
+from infra.fleet.parallel import exit_code_of
+from infra.fleet.run import RunOptions
+from infra.fleet.session import Session
+from infra.releases.audit import AuditEvent
 from infra.releases.store import Found
 
 
@@ -29,34 +25,19 @@ def run_rollback(
         what = f"release {wanted}" if wanted is not None else "the release before the current one"
         confirm(f"This lets {what} serve on {', '.join(host.name for host in hosts)}.")
 
-    def work(host_settings: HostSettings, report: Report) -> None:
-        owner = options.owner()
-        host = options.connect(host_settings, owner.id, report)
-        deployment = Deployment(host, host_settings, options.commit, owner.who)
-        began = time.monotonic()
-        try:
-            with HostLock(host, base_folder(host_settings), owner, report).held(options.lock_wait):
-                log = AuditLog(host, deployment.base, report)
-                try:
-                    deployment.release = roll_back(deployment, wanted, report)
-                except LabelrigError as error:
-                    result = "rolled-back" if isinstance(error, RolledBack) else "failed"
-                    log.append(audit_event(options, owner, report, deployment.release_id, result, began, error))
-                    raise
-                log.append(audit_event(options, owner, report, deployment.release_id, "ok", began, None))
-        finally:
-            host.close()
+    def work(one: Session) -> None:
+        one.release_id = str(roll_back(Deployment.of(one), wanted, one.report).id)
 
-    results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=True, barrier=True)
+    results = on_hosts(choice, options, work, lock=True, audit=True, first_alone=True)
     return Outcome(results, recap(results), exit_code_of(results))
 
 
 def list_releases(choice: Choice, options: RunOptions) -> Outcome:
     """List the releases of each host, the newest first."""
 
-    def work(deployment: Deployment, report: Report) -> None:
-        found = deployment.releases.read()
-        report.facts["releases"] = [_release(found, number) for number in range(len(found.releases))][::-1]
+    def read(one: Session) -> None:
+        found = one.releases.read()
+        one.report.facts["releases"] = [_release(found, number) for number in range(len(found.releases))][::-1]
 
     def lines(result: HostResult) -> list[str]:
         rows = result.report.facts.get("releases", [])
@@ -66,41 +47,31 @@ def list_releases(choice: Choice, options: RunOptions) -> Outcome:
             for row in rows
         ] or ["    no release yet"]
 
-    return _read_from_each(choice, options, work, lines)
+    return _read_from_each(choice, options, read, lines)
 
 
 def list_audit(choice: Choice, options: RunOptions, last: int) -> Outcome:
     """List the last entries of each host's audit log, oldest first."""
 
-    def work(deployment: Deployment, report: Report) -> None:
-        entries = AuditLog(deployment.host, deployment.base, report).entries(last)
-        report.facts["audit"] = [entry.model_dump() for entry in entries]
+    def read(one: Session) -> None:
+        entries = one.log.entries(last)
+        one.report.facts["audit"] = [entry.model_dump() for entry in entries]
 
     def lines(result: HostResult) -> list[str]:
         rows = result.report.facts.get("audit", [])
         assert isinstance(rows, list)  # noqa: S101 - written above
         return [_audit_line(AuditEvent.model_validate(row)) for row in rows] or ["  nothing yet"]
 
-    return _read_from_each(choice, options, work, lines)
+    return _read_from_each(choice, options, read, lines)
 
 
 def _read_from_each(
     choice: Choice,
     options: RunOptions,
-    read: Callable[[Deployment, Report], None],
+    read: Callable[[Session], None],
     lines: Callable[[HostResult], list[str]],
 ) -> Outcome:
-    hosts = choice.select()
-
-    def work(host_settings: HostSettings, report: Report) -> None:
-        owner = options.owner()
-        host = options.connect(host_settings, owner.id, report)
-        try:
-            read(Deployment(host, host_settings, options.commit, owner.who), report)
-        finally:
-            host.close()
-
-    results = on_each(hosts, reports_for(hosts), work, parallel=choice.parallel, fail_fast=False, barrier=False)
+    results = on_hosts(choice, options, read)
     text = [failed_line(one) if one.error is not None else "\n".join([one.host, *lines(one)]) for one in results]
     return Outcome(results, "\n".join(text), exit_code_of(results))
 

@@ -89,7 +89,7 @@ def doctor(
 
     Args:
         site: the stack.
-        spec: the project that people work in; for the demo images `infra.stack.stages.demo_spec`.
+        spec: the project that people work in; for the demo images `labelstudio.config.demo_spec`.
         report: shows what is being looked at.
         truth: the folder here with the truth of the demo images, None for a person's own.
         on_check: gets each check when it is done.

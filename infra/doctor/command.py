@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 
 from core.errors import ConnectFailed, LabelrigError, SettingsError
 from core.report import Report
-from core.repository import REPOSITORY
-from core.results import HostResult
-from hosts.local import LocalHost
-from infra.config.host_settings import HostSettings
-from infra.config.settings import env_file
-from infra.deploy.deployment import LOCAL_DEMO, Deployment
-from infra.deploy.recovery import site_of_release
 from infra.doctor.chain import doctor, doctor_unreachable
 from infra.doctor.diagnosis import Diagnosis
 from infra.doctor.logs import logs
 from infra.doctor.status import status
 from infra.doctor.tunnel import tunnel
 from infra.fleet.choice import Choice, Outcome, failed_line
-from infra.fleet.parallel import exit_code_of, on_each, reports_for
+from infra.fleet.on_hosts import on_hosts, on_this_machine
+from infra.fleet.parallel import exit_code_of, reports_for
 from infra.fleet.run import RunOptions
-from infra.fleet.target import site_of
-from infra.roles.project.role import DEFAULT_PROJECT
-from infra.stack.site import Site, local_site, state_folder
-from infra.stack.stages import demo_spec
-from labelstudio.config import load_project
-
-THIS_MACHINE = "this machine"
+from infra.fleet.session import Session, session
+from infra.stack.stages import stack_project
 
 
 class NotWell(LabelrigError):
@@ -52,42 +37,34 @@ class LogsFailed(LabelrigError):
     shown = True
 
 
-@dataclass(frozen=True)
-class Place:
-    """One stack to look at. `release` is the id of the one that serves on a host; `truth` of its demo images here."""
-
-    site: Site
-    release: str | None
-    truth: Path | None
-
-
 def run_status(choice: Choice, options: RunOptions) -> Outcome:
     """Say how each stack is."""
 
-    def look(place: Place, report: Report) -> None:
-        found = status(place.site, place.release, report)
-        report.facts |= {"status": found.as_dict(), "text": found.text()}
+    def check(one: Session) -> None:
+        release = str(one.current.id) if one.current is not None else None
+        found = status(one.site, release, one.report)
+        one.report.facts |= {"status": found.as_dict(), "text": found.text()}
         if not found.ok:
             raise NotWell("not everything of this stack works; `./inv doctor` names the broken link", 1)
 
-    return _look_at(choice, options, look)
+    return _on_stacks(choice, options, check)
 
 
 def run_doctor(choice: Choice, options: RunOptions) -> Outcome:
     """Walk the chain of each stack. A host that cannot be reached is a diagnosis too."""
 
-    def look(place: Place, report: Report) -> None:
-        spec = load_project(REPOSITORY, DEFAULT_PROJECT)
-        if place.site.settings.data is None:
-            spec = demo_spec(spec)
-        show = report.progress
-        told = doctor(place.site, spec, report, truth=place.truth, on_check=lambda check: show(check.line()))
-        _diagnosed(told, report)
+    def check(one: Session) -> None:
+        try:
+            site = one.site
+        except ConnectFailed as error:
+            _diagnosed(doctor_unreachable(one.host.name, error), one.report)
+            return
+        show = one.report.progress
+        spec = stack_project(site.settings)
+        found = doctor(site, spec, one.report, truth=one.truth, on_check=lambda check: show(check.line()))
+        _diagnosed(found, one.report)
 
-    def unreachable(name: str, error: LabelrigError, report: Report) -> None:
-        _diagnosed(doctor_unreachable(name, error), report)
-
-    return _look_at(choice, options, look, unreachable)
+    return _on_stacks(choice, options, check)
 
 
 def _diagnosed(diagnosis: Diagnosis, report: Report) -> None:
@@ -109,11 +86,11 @@ def run_logs(
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
-    def look(place: Place, _report: Report) -> None:
-        prefix = f"{place.site.host.name} | " if many else ""
-        logs(place.site, services, follow=follow, since=since, tail=tail, out=out, prefix=prefix)
+    def show(one: Session) -> None:
+        prefix = f"{one.host.name} | " if many else ""
+        logs(one.site, services, follow=follow, since=since, tail=tail, out=out, prefix=prefix)
 
-    outcome = _look_at(choice, options, look, parallel=max(len(hosts), 1))
+    outcome = _on_stacks(choice, options, show, parallel=max(len(hosts), 1))
     if outcome.exit_code:
         raise LogsFailed("not every host's logs could be read")
 
@@ -127,51 +104,16 @@ def run_tunnel(choice: Choice, options: RunOptions, local_port: int | None) -> N
         raise SettingsError("a tunnel leads to one host; give one --host")
     (host_settings,) = hosts
     report = reports_for(hosts)[host_settings.name]
-    with closing(options.connect(host_settings, options.owner().id, report)) as host:
-        tunnel(site_of(host, host_settings), local_port, report)
+    with session(options, host_settings, report) as one:
+        tunnel(one.site, local_port, report)
 
 
-def _look_at(
-    choice: Choice,
-    options: RunOptions,
-    look: Callable[[Place, Report], None],
-    unreachable: Callable[[str, LabelrigError, Report], None] | None = None,
-    parallel: int | None = None,
+def _on_stacks(
+    choice: Choice, options: RunOptions, work: Callable[[Session], None], parallel: int | None = None
 ) -> Outcome:
-    if not choice.names_hosts:
-        results = [_here(options, look)]
-        return Outcome(results, str(results[0].report.facts.get("text", "")), exit_code_of(results))
-    hosts = choice.select()
-
-    def work(host_settings: HostSettings, report: Report) -> None:
-        owner = options.owner()
-        with closing(options.connect(host_settings, owner.id, report)) as host:
-            try:
-                deployment = Deployment(host, host_settings, options.commit, owner.who)
-                current = deployment.releases.current()
-                site = site_of(host, host_settings) if current is None else site_of_release(deployment, current)
-            except ConnectFailed as error:
-                if unreachable is None:
-                    raise
-                unreachable(host_settings.name, error, report)
-                return
-            truth = LOCAL_DEMO / "truth" if host_settings.data is None else None
-            look(Place(site, str(current.id) if current is not None else None, truth), report)
-
-    results = on_each(
-        hosts, reports_for(hosts), work, parallel=parallel or choice.parallel, fail_fast=False, barrier=False
-    )
+    if choice.names_hosts:
+        results = on_hosts(choice, options, work, parallel=parallel)
+    else:
+        results = [on_this_machine(options, work)]
     texts = [str(one.report.facts.get("text", failed_line(one))) for one in results]
     return Outcome(results, "\n\n".join(texts), exit_code_of(results))
-
-
-def _here(options: RunOptions, look: Callable[[Place, Report], None]) -> HostResult:
-    report = Report()
-    settings = options.settings
-    site = local_site(LocalHost(), settings, env_file(os.environ), lambda: settings)
-    truth = state_folder(settings) / "demo" / "truth" if settings.data is None else None
-    try:
-        look(Place(site, None, truth), report)
-    except NotWell as error:
-        return HostResult(THIS_MACHINE, report, str(error), error.exit_code, 0.0)
-    return HostResult(THIS_MACHINE, report, None, 0, 0.0)

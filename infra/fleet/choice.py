@@ -46,11 +46,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command ends with: its text for stdout and its exit code."""
+    """What a command ends with: its text for stdout and its exit code. `alone`: its JSON is that of one report."""
 
     results: Sequence[HostResult]
     text: str
     exit_code: int
+    alone: bool = False
 
     def shown(self, *, json: bool, junit: str | None) -> str:
         """The text for stdout; the JUnit file is written first.
@@ -63,7 +64,9 @@ class Outcome:
                 Path(junit).write_text(as_junit(self.results), encoding="utf-8")
             except OSError as error:
                 raise SettingsError(f"--junit {junit}: cannot be written: {error.strerror}") from None
-        return as_json(self.results) if json else self.text
+        if not json:
+            return self.text
+        return self.results[0].report.as_json() if self.alone else as_json(self.results)
 
 
 def failed_line(result: HostResult) -> str:

@@ -1,98 +1,114 @@
-"""Work on projects, on this machine's stack or on the stacks of deploy hosts."""
+"""The loop over hosts: the same work on each of them, or on this machine where a command works without a host."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from core.errors import LabelrigError, LockHeld, SettingsError
+from core.errors import LabelrigError, SettingsError
 from core.report import Report
 from core.results import HostResult
-from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
-from infra.config.settings import Settings, env_file, load_settings
-from infra.fleet.choice import Choice, Outcome, failed_line
+from infra.fleet.choice import Choice, Outcome
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
-from infra.fleet.place import Place, reach
-from infra.fleet.run import RunOptions, audit_event
-from infra.fleet.target import base_folder, demo_folder, site_of
-from infra.releases.audit import AuditLog
-from infra.releases.lock import HostLock
-from infra.stack.site import local_site, state_folder
+from infra.fleet.run import RunOptions
+from infra.fleet.session import Session, session
 
-Work = Callable[[Place], str]
+THIS_MACHINE = "this machine"
+
+Work = Callable[[Session], str]  # returns its text for people
 
 
-def on_this_machine(settings: Settings, report: Report, work: Work) -> str:
-    """Do the work on this machine's stack; return its text.
-
-    Raises:
-        LabelrigError: it failed.
-    """
-    path = env_file(os.environ)
-    site = local_site(LocalHost(), settings, path, lambda: load_settings(path, os.environ, {}))
-    with reach(site, str(state_folder(settings) / "demo" / "images"), report) as place:
-        return work(place)
-
-
-def on_hosts(choice: Choice, options: RunOptions, work: Work, *, changes: bool) -> Outcome:
-    """Do the work on the stack of each host.
+def on_hosts(
+    choice: Choice,
+    options: RunOptions,
+    work: Callable[[Session], None],
+    *,
+    lock: bool = False,
+    audit: bool = False,
+    parallel: int | None = None,
+    first_alone: bool = False,
+) -> list[HostResult]:
+    """Do the work on each host.
 
     Args:
-        changes: the work changes something: it holds the host's lock, and stands in its log.
+        work: raises a LabelrigError where it fails.
+        lock, audit: see `session`.
+        parallel: how many hosts at once, where that is not the choice of the command line.
+        first_alone: begin with the first host; no other begins after one has failed.
     """
     hosts = choice.select()
 
     def on_one(host_settings: HostSettings, report: Report) -> None:
-        if changes:
-            _locked(options, host_settings, report, work)
-            return
-        host = options.connect(host_settings, options.owner().id, report)
-        try:
-            with reach(site_of(host, host_settings), demo_folder(host_settings), report) as place:
-                report.facts["text"] = work(place)
-        finally:
-            host.close()
+        with session(options, host_settings, report, lock=lock, audit=audit) as one:
+            work(one)
 
-    results = on_each(hosts, reports_for(hosts), on_one, parallel=choice.parallel, fail_fast=False, barrier=False)
-    return Outcome(results, "\n".join(map(_text, results)), exit_code_of(results))
+    return on_each(
+        hosts,
+        reports_for(hosts),
+        on_one,
+        parallel=parallel or choice.parallel,
+        fail_fast=first_alone,
+        barrier=first_alone,
+    )
+
+
+def on_this_machine(options: RunOptions, work: Callable[[Session], None]) -> HostResult:
+    """Do the work on this machine's stack; an error that was shown already is part of the result.
+
+    Raises:
+        LabelrigError: it failed.
+    """
+    report, began = Report(), time.monotonic()
+    error: LabelrigError | None = None
+    try:
+        with session(options, None, report) as one:
+            work(one)
+    except LabelrigError as raised:
+        if not raised.shown:
+            raise
+        error = raised
+    seconds = time.monotonic() - began
+    return HostResult(THIS_MACHINE, report, str(error) if error else None, error.exit_code if error else 0, seconds)
+
+
+def run_work(choice: Choice, options: RunOptions, work: Work, *, changes: bool = False) -> Outcome:
+    """Do work on projects: on each host that was named, else on this machine.
+
+    Args:
+        changes: the work changes something: it holds a host's lock, and stands in its audit log.
+    """
+
+    def keep(one: Session) -> None:
+        one.report.facts["text"] = work(one)
+
+    if not choice.names_hosts:
+        result = on_this_machine(options, keep)
+        return Outcome([result], str(result.report.facts.pop("text")), 0, alone=True)
+    results = on_hosts(choice, options, keep, lock=changes, audit=changes)
+    lines = [f"{one.host}: {one.error or one.report.facts.get('text', '')}" for one in results]
+    return Outcome(results, "\n".join(lines), exit_code_of(results))
 
 
 def only_one(choice: Choice) -> Choice:
-    """Look whether the command line means one host.
+    """The choice of a command that works on one stack.
 
     Raises:
-        SettingsError: it means several.
+        SettingsError: the command line names several hosts.
     """
-    hosts = choice.select()
-    if len(hosts) != 1:
-        raise SettingsError(
-            f"this writes into the clone, so give one host; these are {', '.join(host.name for host in hosts)}"
-        )
+    if choice.names_hosts and len(hosts := choice.select()) != 1:
+        raise SettingsError(f"this works on one host; these are {', '.join(host.name for host in hosts)}")
     return choice
 
 
-def _locked(options: RunOptions, host_settings: HostSettings, report: Report, work: Work) -> None:
-    owner = options.owner()
-    host = options.connect(host_settings, owner.id, report)
-    base = base_folder(host_settings)
-    log = AuditLog(host, base, report)
-    began = time.monotonic()
-    try:
-        with HostLock(host, base, owner, report).held(options.lock_wait):
-            try:
-                with reach(site_of(host, host_settings), demo_folder(host_settings), report) as place:
-                    report.facts["text"] = work(place)
-            except LockHeld:
-                raise
-            except LabelrigError as error:
-                log.append(audit_event(options, owner, report, None, "failed", began, error))
-                raise
-            log.append(audit_event(options, owner, report, None, "ok", began, None))
-    finally:
-        host.close()
+@contextmanager
+def one_session(choice: Choice, options: RunOptions, report: Report | None = None) -> Iterator[Session]:
+    """Work on the one host that was named, or on this machine.
 
-
-def _text(result: HostResult) -> str:
-    return failed_line(result) if result.error is not None else f"{result.host}: {result.report.facts['text']}"
+    Raises:
+        SettingsError: several hosts were named.
+    """
+    hosts = only_one(choice).select() if choice.names_hosts else [None]
+    with session(options, hosts[0], report or Report()) as one:
+        yield one

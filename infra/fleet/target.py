@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from core.repository import REPOSITORY
+from hosts.base import Host
 from infra.config.host_settings import HostSettings
 from infra.config.settings import LoginSecrets, Settings
 from infra.config.stack_settings import StackSettings
+from infra.releases.manifest import Release
+from infra.roles.stack.render import GPU, POSTGRES
 from infra.stack.site import SECRETS_FILE, Site, read_secrets, with_secrets
 
 if TYPE_CHECKING:
     from hosts.ssh import SshHost
+
+LOCAL_DEMO = REPOSITORY / ".labelrig" / "deploy-demo"
 
 
 def base_folder(host_settings: HostSettings) -> str:
@@ -71,7 +78,7 @@ def settings_of(host_settings: HostSettings) -> Settings:
     return Settings.model_construct(**{name: getattr(host_settings, name) for name in StackSettings.model_fields})
 
 
-def site_of(host: SshHost, host_settings: HostSettings) -> Site:
+def site_of(host: Host, host_settings: HostSettings) -> Site:
     """The stack on a host, with the secrets that it has so far."""
     base = base_folder(host_settings)
     secrets_file = f"{base}/{SECRETS_FILE}"
@@ -81,3 +88,16 @@ def site_of(host: SshHost, host_settings: HostSettings) -> Site:
         return with_secrets(plain, read_secrets(host, secrets_file))
 
     return Site(host, reload(), base, f"{base}/current", secrets_file, reload)
+
+
+def site_of_release(host: Host, host_settings: HostSettings, release: Release | None) -> Site:
+    """The stack as a release has it: its own database and GPU, whatever the inventory says today.
+
+    Without a release it is the stack as the inventory wants it.
+    """
+    site = site_of(host, host_settings)
+    if release is None:
+        return site
+    database = "postgres" if POSTGRES in release.files else "sqlite"
+    settings = site.settings.model_copy(update={"database": database})
+    return replace(site, settings=settings, gpu=GPU in release.files)

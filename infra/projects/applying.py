@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.operation import Applier, Operation, Previewer, Runner
 from core.repository import REPOSITORY
-from infra.fleet.place import Place
+from infra.fleet.session import Session
 from infra.roles.project.labeling import Migration
 from infra.roles.project.role import project_role
 from infra.roles.project.storage import ImagesSynced, StorageConnected, look_in
@@ -14,7 +14,7 @@ from labelstudio.config import load_projects
 from labelstudio.versions import FOLDER, LOCK, check_published, publish
 
 
-def plan_projects(place: Place, names: Sequence[str], migration: Migration) -> str:
+def plan_projects(session: Session, names: Sequence[str], migration: Migration) -> str:
     """Show what `apply_projects` would change, with diffs.
 
     Args:
@@ -23,14 +23,14 @@ def plan_projects(place: Place, names: Sequence[str], migration: Migration) -> s
     Raises:
         LabelrigError: it would fail too.
     """
-    runner = Previewer(place.report)
+    runner = Previewer(session.report)
     for name in names or [spec.name for spec in load_projects(REPOSITORY)]:
         runner.pending = False  # one project says nothing of another
-        _run(place, runner, name, migration)
-    return f"{place.report.recap()}\n{place.report.changed} would change"
+        _run(session, runner, name, migration)
+    return f"{session.report.recap()}\n{session.report.changed} would change"
 
 
-def apply_projects(place: Place, names: Sequence[str], migration: Migration) -> str:
+def apply_projects(session: Session, names: Sequence[str], migration: Migration) -> str:
     """Make the projects what `projects.yaml` says; see `plan_projects`.
 
     Raises:
@@ -40,33 +40,33 @@ def apply_projects(place: Place, names: Sequence[str], migration: Migration) -> 
     folder = REPOSITORY / FOLDER
     for spec in load_projects(REPOSITORY, names):
         check_published(folder, spec.config, spec.version)
-        _run(place, Applier(place.report), spec.name, migration)
+        _run(session, Applier(session.report), spec.name, migration)
         if publish(folder, spec.config, spec.version):
-            place.report.notice(f"{spec.config}/v{spec.version} stands in {FOLDER}/{LOCK} now: commit it")
-    return place.report.recap()
+            session.report.notice(f"{spec.config}/v{spec.version} stands in {FOLDER}/{LOCK} now: commit it")
+    return session.report.recap()
 
 
-def sync_projects(place: Place, names: Sequence[str]) -> str:
+def sync_projects(session: Session, names: Sequence[str]) -> str:
     """Take in new files, and say which ones have vanished; nothing else of the projects is looked at.
 
     Raises:
         LabelrigError: it failed; the same command goes on from there.
     """
     for spec in load_projects(REPOSITORY, names):
-        settled, folder = place.resolved(spec)
-        ctx = place.context(folder)
+        settled, folder = session.resolved(spec)
+        ctx = session.context(folder)
         storage = StorageConnected(ctx.access, settled, ctx.files_root, folder.name)
         operations: list[Operation] = [
             storage,
-            ImagesSynced(ctx.access, settled, ctx.host, folder.path, storage, ctx.exec_in_label_studio, place.report),
+            ImagesSynced(ctx.access, settled, ctx.host, folder.path, storage, ctx.exec_in_label_studio, session.report),
         ]
-        with place.report.stage(settled.title):
-            Applier(place.report).run(operations)
-    return place.report.recap()
+        with session.report.stage(settled.title):
+            Applier(session.report).run(operations)
+    return session.report.recap()
 
 
-def _run(place: Place, runner: Runner, name: str, migration: Migration) -> None:
-    spec, folder = place.resolved(load_projects(REPOSITORY, [name])[0])
+def _run(session: Session, runner: Runner, name: str, migration: Migration) -> None:
+    spec, folder = session.resolved(load_projects(REPOSITORY, [name])[0])
     with runner.stage(spec.title):
-        look_in(place.site.host, folder.path, spec)  # before a project is made that has no images
-        runner.run(project_role(spec, place.context(folder), migration))
+        look_in(session.host, folder.path, spec)  # before a project is made that has no images
+        runner.run(project_role(spec, session.context(folder), migration))

@@ -9,14 +9,15 @@ from pathlib import Path
 from core.errors import FileAccessError
 from core.operation import Change, Runner
 from core.report import Report
-from infra.fleet.place import Place
+from infra.fleet.session import Session
 from infra.projects.yaml_edit import with_value
 from infra.roles.project.labeling import diff, known_version
 from infra.roles.project.project import SAMPLINGS, get_project
-from labelstudio.config import FILE, FOLDER, ProjectSpec, load_projects
+from labelstudio.config import ProjectSpec, load_projects
 from labelstudio.config_check import check_text
 from labelstudio.models import Project
-from labelstudio.versions import publish
+from labelstudio.projects_file import FILE
+from labelstudio.versions import FOLDER, publish
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class ProjectPulled:
             self.report.notice("\n".join(["what was made in the browser cannot be applied again as it is:", *problems]))
 
 
-def pull_projects(place: Place, names: Sequence[str], repository: Path, runner: Runner) -> str:
+def pull_projects(session: Session, names: Sequence[str], repository: Path, runner: Runner) -> str:
     """Write what Label Studio has into the clone.
 
     Args:
@@ -103,12 +104,12 @@ def pull_projects(place: Place, names: Sequence[str], repository: Path, runner: 
         LabelrigError: a project is not there, or a file cannot be written.
     """
     for spec in load_projects(repository, names):
-        settled, _ = place.resolved(spec)
-        project = get_project(place.access.client(), settled.title)
+        settled, _ = session.resolved(spec)
+        project = get_project(session.access.client(), settled.title)
         with runner.stage(settled.title):
-            runner.run([ProjectPulled(repository, spec, project, place.report)])
+            runner.run([ProjectPulled(repository, spec, project, session.report)])
     word = "changed" if runner.applies else "would change"
-    return f"{place.report.changed} {word} in {FOLDER}; look at it with `git diff`, and commit it"
+    return f"{session.report.changed} {word} in {FOLDER}; look at it with `git diff`, and commit it"
 
 
 def _write(path: Path, text: str) -> None:

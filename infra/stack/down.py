@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
 
 from core.errors import LabelrigError
 from core.report import Report
 from hosts.base import Host
-from infra.config.settings import Settings, env_file
+from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.docker.compose import Compose
 from infra.roles.images.remove import remove_images
@@ -29,7 +28,7 @@ def down(settings: Settings, host: Host, report: Report, *, purge: bool = False)
     Raises:
         LabelrigError: the engine does not answer, so nothing can be said about the containers.
     """
-    files = local_site(host, settings, env_file(os.environ), lambda: settings).files
+    files = local_site(host, settings).files
     with report.stage("down"):
         if engine_state(host) is not EngineState.ANSWERS:
             raise LabelrigError("no Docker engine answers here, so nothing of this project runs or can be removed")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host, Result
 from infra.config.dotenv import parse_env_text
-from infra.config.settings import Settings, problems_of
+from infra.config.settings import Settings, env_file, load_settings, problems_of
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
@@ -77,11 +78,31 @@ def state_folder(settings: Settings) -> Path:
     return REPOSITORY / ".labelrig" / settings.project
 
 
-def local_site(host: Host, settings: Settings, env_path: Path, reload: Callable[[], Settings]) -> Site:
-    """The stack of this machine, as `up` makes it."""
+def local_site(
+    host: Host,
+    settings: Settings,
+    arguments: Mapping[str, str | None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Site:
+    """The stack of this machine, as `up` makes it.
+
+    Args:
+        arguments: the settings of the command line.
+        environment: of the process (default: this one's).
+    """
+    environ = os.environ if environment is None else environment
+    env_path = env_file(environ)
     folder = str(state_folder(settings))
     gpu = Path(folder, GPU).is_file()  # as the last `up` decided; the next one decides anew
-    return Site(host, settings, folder, folder, str(env_path), reload, gpu)
+    return Site(
+        host,
+        settings,
+        folder,
+        folder,
+        str(env_path),
+        lambda: load_settings(env_path, environ, dict(arguments or {})),
+        gpu,
+    )
 
 
 def read_secrets(host: Host, path: str) -> dict[str, str]:

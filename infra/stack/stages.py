@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from core.operation import Runner
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
+from infra.config.settings import Settings
 from infra.config.stack_settings import Gpu
 from infra.roles.docker.role import restart_engine
 from infra.roles.images.tags import pinned_version
@@ -24,19 +25,24 @@ from infra.roles.nvidia.role import choose_gpu, nvidia_role
 from infra.roles.project.role import ProjectContext
 from infra.roles.project.verify import SmokeTest
 from infra.roles.stack.containers import StackRunning
-from infra.roles.stack.image_folders import DEMO, ImageFolder
+from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
 from infra.stack.site import Site
 from labelstudio.access import Access
-from labelstudio.config import ProjectSpec
+from labelstudio.config import ProjectSpec, demo_spec, load_project
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 
-def demo_spec(spec: ProjectSpec) -> ProjectSpec:
-    """Return the project for the demo images: under a title of its own, so that it never mixes with real work."""
-    return replace(spec, title=f"{spec.title} {DEMO}")
+def stack_project(settings: Settings) -> ProjectSpec:
+    """The project that `up` and `deploy` make: the default one of `projects.yaml`, see `key_of`.
+
+    Raises:
+        SettingsError: the file cannot be used, or has several projects and no default.
+    """
+    spec = load_project(REPOSITORY)
+    return demo_spec(spec) if settings.data is None else spec
 
 
 def newest_torch_cuda() -> str | None:
@@ -98,20 +104,20 @@ def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report
 
 
 def project_context(
-    site: Site, folder: ImageFolder, base_url: str, truth: Path | None, report: Report
+    site: Site, folder: ImageFolder, access: Access, truth: Path | None, report: Report
 ) -> ProjectContext:
     """What the project stage needs.
 
     Args:
         folder: the image folder, on the host and in the containers.
-        base_url: where Label Studio is reached from here.
+        access: the login to Label Studio, as it is reached from here.
         truth: the folder here with the truth of the demo images; None for a person's own.
     """
     return ProjectContext(
         host=site.host,
         env_file=site.env_file,
         folder=folder,
-        access=Access.of(site.settings, base_url),
+        access=access,
         exec_in_label_studio=site.exec_in("label-studio"),
         exec_in_backend=site.exec_in("sam2"),
         report=report,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -12,14 +11,14 @@ from core.operation import Applier, Operation, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
-from infra.config.settings import Settings, env_file, load_settings
+from infra.config.settings import Settings
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images, possible_images
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.role import check_machine
-from infra.roles.project.role import DEFAULT_PROJECT, project_role
+from infra.roles.project.role import project_role
 from infra.roles.project.verify import verify
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.env_choices import SettingsRemembered
@@ -30,14 +29,14 @@ from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.site import local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
-    demo_spec,
     newest_torch_cuda,
     project_context,
     resolve_gpu,
     resolve_model,
+    stack_project,
     stack_running,
 )
-from labelstudio.config import load_project
+from labelstudio.access import Access
 
 STAGES = 9
 
@@ -59,9 +58,8 @@ def up(
         PreflightError: before anything was changed.
         LabelrigError: a stage failed; what was done stays, and the same command goes on from there.
     """
-    spec = load_project(REPOSITORY, DEFAULT_PROJECT)
-    env_path = env_file(os.environ)
-    site = local_site(host, settings, env_path, lambda: load_settings(env_path, os.environ, dict(remember)))
+    spec = stack_project(settings)
+    site = local_site(host, settings, remember)
     demo = state_folder(settings) / "demo"
     folders = read_folders(host, site.files.folders)
     first_login = settings.password is None
@@ -87,11 +85,10 @@ def up(
         with report.stage("gpu"):
             gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
         with report.stage("settings and data"):
-            operations: list[Operation] = [SecretsMade(host, env_path, settings)]
+            operations: list[Operation] = [SecretsMade(host, Path(site.env_file), settings)]
             if settings.data is None:
                 operations.append(DemoImagesDrawn(demo))
                 folders, folder = with_folder(folders, demo / "images", DEMO)
-                spec = demo_spec(spec)
             else:
                 folders, folder = with_folder(folders, settings.data)
             converge(operations, report)
@@ -104,14 +101,14 @@ def up(
                 [FilesWritten(host, files, site.files.unused), stack_running(site, lambda: engine, report)], report
             )
         truth = demo / "truth" if settings.data is None else None
-        context = project_context(site, folder, site.settings.url, truth, report)
+        context = project_context(site, folder, Access.of(site.settings), truth, report)
         with report.stage("project"):
             converge(project_role(spec, context), report)
         with report.stage("proof"):
             proof = verify(spec, context, report)
             report.ok(proof.sentence(), [])
             # Only now: a choice that does not work must not become what the next run does by itself.
-            converge([SettingsRemembered(host, Path(env_path), remember)], report)
+            converge([SettingsRemembered(host, Path(site.env_file), remember)], report)
         context.access.close()
     summary = Summary(site, folder, choice.name, proof, first_login, site.settings.url)
     report.facts |= summary.facts()

@@ -7,7 +7,6 @@ from pathlib import Path
 from core.repository import REPOSITORY
 from hosts.ssh import SshHost
 from hosts.ssh_connect import SshTarget
-from infra.roles.project.role import DEFAULT_PROJECT
 from infra.roles.stack.image_folders import folder_name
 from labelstudio.client import Client
 from labelstudio.config import load_project
@@ -24,7 +23,7 @@ def mean_iou(lab: Lab, truth: Path, pictures: dict[str, Path], name: str = "lab1
     lab_host = lab.hosts[name]
     target = SshTarget(name, lab_host.address, "operator", lab_host.port, lab_host.key, None, lab_host.known_hosts)
     host = SshHost(target, run_id="a test")
-    spec = load_project(REPOSITORY, DEFAULT_PROJECT)
+    spec = load_project(REPOSITORY)
     folder = folder_name(Path(DATA))
     found: list[float] = []
     try:

@@ -12,7 +12,6 @@ from core.repository import REPOSITORY
 from hosts.ssh import SshHost
 from hosts.ssh_connect import SshTarget
 from infra.roles.project.project import get_project
-from infra.roles.project.role import DEFAULT_PROJECT
 from infra.roles.stack.image_folders import folder_name
 from labelstudio.client import Client
 from labelstudio.config import load_project
@@ -54,7 +53,7 @@ def boxes(lab_scenes: Path, pictures: dict[str, Path], path: Path) -> dict[str, 
     """The boxes of the drawn objects as a COCO file, with the images' paths below the folder; how many each has."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    labels = load_project(REPOSITORY, DEFAULT_PROJECT).labeling.labels
+    labels = load_project(REPOSITORY).labeling.labels
     for number, (name, picture) in enumerate(pictures.items(), 1):
         images.append({"id": number, "file_name": name, "width": 1920, "height": 1080})
         for one in truth_of(lab_scenes / "truth", picture.name):
@@ -69,7 +68,7 @@ def boxes(lab_scenes: Path, pictures: dict[str, Path], path: Path) -> dict[str, 
 def test_projects_are_planned_applied_pulled_and_synced(first: First, lab: Lab) -> None:
     assert first.deploy.code == 0
     assert on_host(lab.inv("project.plan", *LAB, "--json"))["changed"] == 0
-    title = load_project(REPOSITORY, DEFAULT_PROJECT).title
+    title = load_project(REPOSITORY).title
     with label_studio(lab) as client:
         project = get_project(client, title)
         client.update_project(project.id, description="by hand")

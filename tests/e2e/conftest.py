@@ -27,7 +27,7 @@ from infra.roles.docker.client import engine_client
 from infra.roles.docker.compose import Compose, find_compose
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.project.role import DEFAULT_PROJECT, ProjectContext, project_role
+from infra.roles.project.role import ProjectContext, project_role
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.files import FilesWritten
@@ -175,7 +175,7 @@ def stack(
 def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
     """The demo project on the running stack, made by the same role that `up` uses."""
     host, env_path = LocalHost(), Path(stack.environment["LABELRIG_ENV_FILE"])
-    spec = demo_spec(load_project(REPOSITORY, DEFAULT_PROJECT))
+    spec = demo_spec(load_project(REPOSITORY))
     _, folder = with_folder([], demo_folder / "images", DEMO)
     settings = load_settings(env_path, stack.environment, {})
     context = ProjectContext(

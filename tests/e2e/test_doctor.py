@@ -12,7 +12,6 @@ import pytest
 
 from core.report import Report
 from hosts.local import LocalHost
-from infra.config.settings import load_settings
 from infra.doctor.chain import CHAIN, doctor
 from infra.doctor.diagnosis import Diagnosis, Verdict
 from infra.doctor.logs import logs
@@ -34,8 +33,7 @@ with contextlib.closing(sqlite3.connect("/label-studio/data/label_studio.sqlite3
 
 @pytest.fixture(scope="module")
 def site(stack: Stack) -> Site:
-    path = Path(stack.environment["LABELRIG_ENV_FILE"])
-    return local_site(LocalHost(), stack.settings, path, lambda: load_settings(path, stack.environment, {}))
+    return local_site(LocalHost(), stack.settings, environment=stack.environment)
 
 
 def diagnose(site: Site, stage: Stage) -> Diagnosis:

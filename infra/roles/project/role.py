@@ -20,7 +20,6 @@ from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
 
 BACKEND_URL = "http://sam2:9090"
-DEFAULT_PROJECT = "rgbt-sar"
 REPLACED = REPOSITORY / ".labelrig" / "replaced"
 NO_MIGRATION = Migration()
 

@@ -16,9 +16,9 @@ import yaml
 
 from core.errors import SettingsError
 from hosts.base import Host
+from labelstudio.projects_file import DEMO as DEMO
 
 FILES_ROOT = "/label-studio/files"
-DEMO = "demo"
 SERVICES = ("label-studio", "sam2")
 NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -234,7 +234,7 @@ PROJECTS = {
         "  - labeling_configs/projects.yaml: projects.one.images.filter: is no regular expression: "
         "nothing to repeat at position 0\n"
         "  - labeling_configs/projects.yaml: projects.one.colour: is no key here (there are: "
-        "title, description, config, version, images, backend, sampling, members)",
+        "title, description, config, version, images, backend, sampling, members, default)",
     ),
     "not yaml": (
         "projects: {one: [}\n",
@@ -259,7 +259,8 @@ PROJECTS = {
     ),
     "another name": (
         YAML.replace("  one:", "  two:"),
-        "labeling_configs/projects.yaml: there is no project 'one' (there are: two)",
+        "labeling_configs/projects.yaml: there is no project 'one' (there are: two); a project is named by its "
+        "key in this file, or by its title",
     ),
     "no such version": (
         YAML.replace("version: 1", "version: 7"),

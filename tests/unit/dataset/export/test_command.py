@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +13,10 @@ import pytest
 from core.errors import SettingsError
 from core.repository import REPOSITORY
 from dataset.export import command
-from dataset.export.command import export_project, find_project
+from dataset.export.command import ExportRequest, export_project
 from dataset.importing import command as import_command
-from dataset.importing.command import import_into_project
+from dataset.importing.command import ImportRequest, import_into_project
+from labelstudio.named_project import named_project
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.labelstudio.annotated import FUSED, brush, rectangle_mask, url
 
@@ -24,8 +25,9 @@ MASK = rectangle_mask((20, 10), 2, 3, 9, 8)
 
 def run(exports: ExportBench, **words: Any) -> Any:
     classes = exports.folder / "classes.lock"
-    given = {"format_name": "coco", "out": exports.folder / "out", "classes": classes} | words
-    return export_project(exports.client, "Scenes", exports.folder, exports.report, **given)
+    given = {"format": "coco", "out": exports.folder / "out", "classes": classes} | words
+    project = named_project(exports.client, exports.folder, "Scenes")
+    return export_project(exports.client, project, exports.folder, exports.report, ExportRequest(**given))
 
 
 def test_a_project_is_exported_and_imported_by_its_title(exports: ExportBench) -> None:
@@ -33,19 +35,14 @@ def test_a_project_is_exported_and_imported_by_its_title(exports: ExportBench) -
     exports.server.annotate(exports.server.task(project, image=url("a.png")), brush(MASK, "Car"))
     assert run(exports).regions == 1
     path = exports.folder / "out"
-    summary = import_into_project(exports.client, "Scenes", exports.report, path=path)
+    client = exports.client
+    project = named_project(client, exports.folder, "Scenes")
+    summary = import_into_project(client, project, exports.report, ImportRequest(path))
     assert (summary.added, summary.present) == (0, 1)
     with pytest.raises(SettingsError, match="--as is annotation or prediction, not 'draft'"):
-        import_into_project(exports.client, "Scenes", exports.report, path=path, as_kind="draft")
-
-
-def test_a_project_is_found_by_its_name_in_the_clone_too(exports: ExportBench) -> None:
-    demo = exports.server.project(FUSED, "RGBT-SAR demo")
-    assert find_project(exports.client, "rgbt-sar", REPOSITORY).id == demo.id
-    lab = exports.server.project(FUSED, "RGBT-SAR")
-    assert find_project(exports.client, "rgbt-sar", REPOSITORY).id == lab.id
-    own = exports.server.project(FUSED, "rgbt-sar")
-    assert find_project(exports.client, "rgbt-sar", REPOSITORY).id == own.id
+        ImportRequest(path, kind="draft")
+    with pytest.raises(SettingsError, match=r"nowhere: there is no such file"):
+        ImportRequest(Path("nowhere"))
 
 
 def test_label_studios_json_is_everybodys_work(exports: ExportBench) -> None:
@@ -53,9 +50,9 @@ def test_label_studios_json_is_everybodys_work(exports: ExportBench) -> None:
     task = exports.server.task(project, image=url("a.png"))
     exports.server.annotate(task, brush(MASK, "Car"))
     exports.server.annotate(task, [], was_cancelled=True)
-    run(exports, format_name="label-studio")
+    run(exports, format="label-studio")
     assert len(exports.json("out/tasks.json")[0]["annotations"]) == 2
-    run(exports, format_name="label-studio", annotations="newest", force=True)
+    run(exports, format="label-studio", annotations="newest", force=True)
     assert len(exports.json("out/tasks.json")[0]["annotations"]) == 1
 
 
@@ -67,32 +64,22 @@ def test_the_folder_is_called_after_the_project(exports: ExportBench, monkeypatc
     assert command._as_name("../Año 1: RGB/T") == "Año-1--RGB-T"
 
 
-def test_wrong_words_are_all_told(exports: ExportBench) -> None:
+def test_wrong_options_are_all_reported() -> None:
     with pytest.raises(SettingsError) as caught:
-        run(exports, format_name="yolo", coco="zip", tolerance=-1.0)
+        ExportRequest(format="yolo", coco="zip", tolerance=-1.0, annotations="some")
     assert str(caught.value) == (
         "--format is one of coco, yolo-seg, png, rle-json, csv, label-studio, not 'yolo'; --coco is one of compressed, "
-        "uncompressed, polygons, not 'zip'; --tolerance is a number of pixels from 0 to 100, not -1.0"
+        "uncompressed, polygons, not 'zip'; --tolerance is a number of pixels from 0 to 100, not -1.0; --annotations "
+        "is newest or all, not 'some'"
     )
-    exports.server.project(FUSED, "Other")
-    with pytest.raises(SettingsError, match=r"Label Studio has no project called 'Scenes' \(there are: Other\)"):
-        run(exports)
-    for _ in range(2):
-        exports.server.project(FUSED)
-    with pytest.raises(SettingsError, match=r"has 2 projects called 'Scenes' \(ids \d+, \d+\); rename all but one"):
-        run(exports)
 
 
-def test_every_word_has_its_help() -> None:
-    for function, words, others in (
-        (export_project, command.HELP, {"project", "json"}),
-        (import_into_project, import_command.HELP, {"project", "json"}),
+def test_every_option_has_its_help() -> None:
+    for request, words, others in (
+        (ExportRequest, command.HELP, {"project", "json"}),
+        (ImportRequest, import_command.HELP, {"project", "json"}),
     ):
-        names = {
-            name.removesuffix("_name").removesuffix("_kind").replace("_", "-")
-            for name, one in inspect.signature(function).parameters.items()
-            if one.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        names = {field.name.replace("kind", "as").replace("_", "-") for field in dataclasses.fields(request)}
         assert names | others == set(words)
 
 

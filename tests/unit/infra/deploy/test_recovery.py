@@ -21,7 +21,8 @@ from core.report import Report
 from infra.database.state import DatabaseState
 from infra.deploy import recovery
 from infra.deploy.deployment import Deployment
-from infra.deploy.recovery import put_back, roll_back, site_of_release
+from infra.deploy.recovery import restore_previous, roll_back
+from infra.fleet.target import site_of_release
 from infra.releases.manifest import Gate, Release
 from infra.releases.store import Releases
 from infra.roles.stack.render import RenderedFile
@@ -79,7 +80,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def ended(bench: Bench, cause: LabelrigError = CAUSE) -> LabelrigError:
-    return put_back(bench.deployment, cause, quiet())
+    return restore_previous(bench.deployment, cause, quiet())
 
 
 def test_a_release_that_failed_its_gate_makes_way_for_the_last_that_passed(bench: Bench) -> None:
@@ -88,7 +89,7 @@ def test_a_release_that_failed_its_gate_makes_way_for_the_last_that_passed(bench
     bench.release("failed")
     bad = bench.release("pending")
     report = quiet()
-    error = put_back(bench.deployment, CAUSE, report)
+    error = restore_previous(bench.deployment, CAUSE, report)
     assert type(error) is RolledBack
     assert error.exit_code == 5
     assert str(error) == f"the click did not come back\nRelease {bad} failed; release {good} serves again."
@@ -143,7 +144,7 @@ def test_the_database_has_moved_on(bench: Bench) -> None:
     bad = bench.release("pending")
     bench.database = dataclasses.replace(SQLITE, migrations_count=403, migrations_digest="e" * 64)
     report = quiet()
-    error = put_back(bench.deployment, CAUSE, report)
+    error = restore_previous(bench.deployment, CAUSE, report)
     assert type(error) is LabelrigError
     assert error.exit_code == 1
     assert str(error).startswith(f"the click did not come back\nRelease {good} could not be put back: gpu01: cannot")
@@ -194,7 +195,7 @@ def test_the_earlier_release_does_not_come_up(bench: Bench) -> None:
     bench.release("pending")
     bench.broken[good] = HostError("label-studio: exited")
     report = quiet()
-    error = put_back(bench.deployment, CAUSE, report)
+    error = restore_previous(bench.deployment, CAUSE, report)
     assert type(error) is LabelrigError
     assert str(error) == f"{CAUSE}\nRelease {good} could not be put back: label-studio: exited"
     assert [stage.changed for stage in report.stages] == [[]]
@@ -285,9 +286,9 @@ def test_a_release_has_its_own_database_and_gpu_whatever_the_inventory_says(tmp_
     plain = releases.write(files(), FACTS)
     more = [*files(), *(RenderedFile(f"/x/{name}", b"{}\n", 0o644) for name in ("postgres.yaml", "gpu.yaml"))]
     full = releases.write(more, FACTS.model_copy(update={"database": "postgres"}))
-    site = site_of_release(one, plain)
+    site = site_of_release(one.host, one.host_settings, plain)
     assert (site.settings.database, site.gpu, site.services) == ("sqlite", False, ("sam2", "label-studio"))
-    site = site_of_release(one, full)
+    site = site_of_release(one.host, one.host_settings, full)
     assert (site.settings.database, site.gpu, site.services) == ("postgres", True, ("db", "sam2", "label-studio"))
     assert [Path(path).name for path in site.files.compose] == [
         "compose.yaml",

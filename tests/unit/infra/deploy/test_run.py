@@ -179,7 +179,7 @@ def test_a_release_that_fails_its_gate_is_marked_and_put_back(lab: Lab, monkeypa
     ]
 
     monkeypatch.setattr(
-        module, "put_back", lambda _deployment, error, _report: RolledBack(f"{error}\nthe old one serves")
+        module, "restore_previous", lambda _deployment, error, _report: RolledBack(f"{error}\nthe old one serves")
     )
     with pytest.raises(RolledBack, match=r"^no mask\nthe old one serves$") as caught:
         lab.deploy()

@@ -9,12 +9,11 @@ import pytest
 
 from core.errors import LabelStudioError, SettingsError
 from core.repository import REPOSITORY
-from infra.fleet.place import Place
+from infra.fleet.session import Session
 from infra.projects import applying
 from infra.roles.project.labeling import Migration
-from labelstudio.access import Access
 from labelstudio.versions import read_versions
-from tests.unit.infra.fleet.test_place import place
+from tests.unit.infra.fleet.test_session import on_stack
 from tests.unit.infra.roles.project.labelstudio_bench import Bench
 
 FIND = ("find", "-H", "/nas/flight", "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
@@ -29,15 +28,16 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ready(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Place:
+def ready(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A stack whose project stage is the bench's operations."""
-    found = place()
+    found = on_stack()
     found.site.host.script(*FIND, stdout=FILES)  # type: ignore[attr-defined]
     monkeypatch.setattr(applying, "project_role", lambda *_: bench.operations())
-    return Place(found.site, Access("http://x", "u", "p", None), found.demo, bench.report)
+    found.report = bench.report
+    return found
 
 
-def test_a_version_that_is_applied_is_published(repository: Path, ready: Place, bench: Bench) -> None:
+def test_a_version_that_is_applied_is_published(repository: Path, ready: Session, bench: Bench) -> None:
     lock = repository / "labeling_configs" / "versions.lock"
     lock.write_text("")
     text = applying.apply_projects(ready, [], Migration())
@@ -46,7 +46,7 @@ def test_a_version_that_is_applied_is_published(repository: Path, ready: Place, 
     assert bench.report.notices == ["rgbt-sar/v2 stands in labeling_configs/versions.lock now: commit it"]
 
 
-def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, ready: Place, bench: Bench) -> None:
+def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, ready: Session, bench: Bench) -> None:
     path = repository / "labeling_configs" / "rgbt-sar" / "v2.xml"
     path.write_text(path.read_text().replace("Debris", "Rubble"))
     with pytest.raises(SettingsError, match=r"rgbt-sar/v2\.xml was changed after it was published"):
@@ -54,7 +54,7 @@ def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, read
     assert bench.server.projects == {}
 
 
-def test_a_folder_without_images_makes_no_project(repository: Path, ready: Place, bench: Bench) -> None:
+def test_a_folder_without_images_makes_no_project(repository: Path, ready: Session, bench: Bench) -> None:
     ready.site.host.script(*FIND, stdout="fnotes.txt\0")  # type: ignore[attr-defined]
     for work in (applying.plan_projects, applying.apply_projects):
         with pytest.raises(LabelStudioError, match="no image in /nas/flight has a name that matches"):
@@ -62,7 +62,7 @@ def test_a_folder_without_images_makes_no_project(repository: Path, ready: Place
     assert bench.server.projects == {}
 
 
-def test_a_plan_writes_nothing_and_names_each_project(repository: Path, ready: Place, bench: Bench) -> None:
+def test_a_plan_writes_nothing_and_names_each_project(repository: Path, ready: Session, bench: Bench) -> None:
     lock = repository / "labeling_configs" / "versions.lock"
     before = lock.read_text()
     assert applying.plan_projects(ready, ["rgbt-sar"], Migration()).endswith("would change")

@@ -49,7 +49,7 @@ def test_the_files_follow_from_the_database_and_the_gpu() -> None:
 
 def test_this_machines_stack_lies_in_the_clone_and_shows_no_secret() -> None:
     settings = with_secrets(Settings(), SECRETS)
-    site = local_site(FakeHost(), settings, Path("/clone/.env"), lambda: settings)
+    site = local_site(FakeHost(), settings, environment={"LABELRIG_ENV_FILE": "/clone/.env"})
     assert site.state == site.stack_folder == str(state_folder(settings)) == str(REPOSITORY / ".labelrig" / "labelrig")
     assert site.env_file == "/clone/.env"
     assert not any(secret in repr(site) for secret in SECRETS.values())

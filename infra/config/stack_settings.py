@@ -15,7 +15,7 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from infra.config.value_types import BackendSettings, Email, IPv4, Port, ProjectName, Subnet, WebAddress, nearest
+from infra.config.value_types import BackendSettings, Email, IPv4, Port, ProjectName, Subnet, WebAddress, Whole, nearest
 
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
 Database = Literal["sqlite", "postgres"]
@@ -105,6 +105,16 @@ class StackSettings(BaseModel):
             env="LABELRIG_COMPANION",
         ),
     ] = True
+    log_file_mb: Annotated[
+        Whole,
+        about(
+            "whole number, 1 to 10000",
+            "How large a file of a container's log gets, in MB. Each container keeps three; `./inv logs` shows them.",
+            env="LABELRIG_LOG_FILE_MB",
+            ge=1,
+            le=10000,
+        ),
+    ] = 10
     project: Annotated[
         ProjectName,
         about(

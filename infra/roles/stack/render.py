@@ -86,6 +86,7 @@ def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> d
         "LABELRIG_BANNED_SUBNETS": ",".join(banned_subnets(settings.subnet)),
         "LABELRIG_LISTEN": settings.listen,
         "LABELRIG_COMPANION": "on" if settings.companion else "off",
+        "LABELRIG_LOG_FILE_MB": str(settings.log_file_mb),
         "LABEL_STUDIO_PORT": str(settings.port),
         "LABEL_STUDIO_USERNAME": settings.username,
         "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),

@@ -41,6 +41,7 @@ STACK: dict[str, tuple[object, str]] = {
     "gpu": ("require", "gpu"),
     "backend": ({"MASK_KEEP": "clicked"}, "backend"),
     "companion": (False, "companion"),
+    "log_file_mb": (100, "log_file_mb"),
 }
 # What the deployment itself looks at.
 DEPLOYMENT = {

@@ -155,3 +155,12 @@ def test_the_names_are_those_of_the_backend_but_for_what_the_stack_decides() -> 
     assert {*BACKEND_SETTINGS, *decided} == {name.upper() for name in BackendSettings.model_fields}
     environment = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]["sam2"]["environment"]
     assert set(environment) <= decided
+
+
+def test_logs_of_all_services_have_the_chosen_size() -> None:
+    documents = [yaml.safe_load((COMPOSE_SOURCES / name).read_text()) for name in ("compose.yaml", "postgres.yaml")]
+    services = {**documents[1]["services"], **documents[0]["services"]}
+    sizes = {name: service["logging"]["options"]["max-size"] for name, service in services.items()}
+    assert sizes == dict.fromkeys(("db", "label-studio", "sam2"), "${LABELRIG_LOG_FILE_MB:?}m")
+    larger = SETTINGS.model_copy(update={"log_file_mb": 25})
+    assert stack_values(larger, IMAGES, "demo")["LABELRIG_LOG_FILE_MB"] == "25"

@@ -112,6 +112,7 @@ class LabelingConfig:
         controls: the tags that draw or label, in the order of the text.
         others: the other tags that results name, such as `<Choices>`.
         repeaters: the tags that repeat others. What stands in them is read once, as it is written.
+        line: where the outermost tag stands, from 1.
     """
 
     text: str
@@ -119,6 +120,7 @@ class LabelingConfig:
     controls: tuple[ControlTag, ...]
     others: tuple[ControlTag, ...] = ()
     repeaters: tuple[Repeater, ...] = ()
+    line: int = field(default=1, compare=False)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -201,6 +203,7 @@ def config_of(text: str, root: Tag) -> LabelingConfig:
         tuple(control_of(tag, only) for tag in tags if is_control(tag)),
         tuple(control_of(tag, only) for tag in tags if not is_control(tag) and tag.get("name") and tag.get("toName")),
         tuple(Repeater(tag.get("on"), tag.get("indexFlag"), tag.line) for tag in tags if tag.kind == "repeater"),
+        root.line,
     )
 
 

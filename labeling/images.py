@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,24 @@ class ImageTag:
     def fields(self) -> frozenset[str]:
         """The keys of a task's data that are needed."""
         return frozenset(re.split(r"[.[]", path)[0] for path in VARIABLE.findall(self.value))
+
+
+@dataclass(frozen=True)
+class TaskImage:
+    """One image of a task. `item_index` is which one of a list of several; None where the tag shows one."""
+
+    name: str
+    url: str
+    item_index: int | None
+
+
+def task_images(tags: Iterable[ImageTag], data: Mapping[str, Any]) -> list[TaskImage]:
+    """Every image that a task shows, in the order of the tags."""
+    found = []
+    for tag in tags:
+        urls = image_urls(data, tag)
+        found += [TaskImage(tag.name, url, index if len(urls) > 1 else None) for index, url in enumerate(urls)]
+    return found
 
 
 def image_url(data: Mapping[str, Any], tag: ImageTag, item_index: int | None = None) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from core.errors import LabelStudioError
+from labeling.images import ImageTag, image_urls
 from labelstudio.answers import reaching, refusal
 from labelstudio.models import Backend, ClickAnswer, Project, Storage, TaskRef
 from labelstudio.session import http_client
@@ -163,14 +164,14 @@ class Client:
         with self._doing(f"disconnect storage {storage_id}"):
             self.sdk.import_storage.local.delete(storage_id)
 
-    def tasks(self, project_id: int, image_key: str) -> Iterator[TaskRef]:
-        """The project's tasks in the order of their ids, a page at a time."""
+    def tasks(self, project_id: int, image: ImageTag) -> Iterator[TaskRef]:
+        """The project's tasks in the order of their ids, each with the first URL that this tag shows."""
         query: dict[str, str | int] = {"project": project_id, "page_size": PAGE, "include": TASK_FIELDS}
         for one in self._pages("list the tasks", "/api/tasks", query, "total", "tasks"):
             data = one.get("data") or {}
             yield TaskRef(
                 id=int(one["id"]),
-                image=str(data.get(image_key, "")),
+                image=next(iter(image_urls(data, image)), ""),
                 annotations=int(one.get("total_annotations") or 0),
                 file=one.get("storage_filename"),
             )

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import SettingsError
+from labeling.config import LabelingConfig, read_config
 from labelstudio.config_check import check_text
 from labelstudio.labeling_checks import problems_in
-from labelstudio.labeling_xml import LabelingConfig, XmlProblem, labeling_config, parse_xml
 from labelstudio.projects_file import (
     FILE,
     ProjectPart,
@@ -95,7 +95,7 @@ def _projects(repository: Path) -> dict[str, ProjectPart]:
 def _spec(repository: Path, name: str, part: ProjectPart, provable: bool) -> ProjectSpec:
     relative = f"{FOLDER}/{part.config}/v{part.version}.xml"
     labeling = load_labeling(repository / relative, relative, provable=provable)
-    _check_images(name, part, labeling.text, relative)
+    _check_images(name, part, labeling, relative)
     return ProjectSpec(
         name=name,
         title=part.title,
@@ -115,8 +115,8 @@ def _spec(repository: Path, name: str, part: ProjectPart, provable: bool) -> Pro
     )
 
 
-def _check_images(name: str, part: ProjectPart, text: str, relative: str) -> None:
-    shown = {tag.attributes.get("value", "").removeprefix("$") for tag in parse_xml(text).walk() if tag.name == "Image"}
+def _check_images(name: str, part: ProjectPart, labeling: LabelingConfig, relative: str) -> None:
+    shown = {image.key for image in labeling.images}
     if len(shown) > 1 and not part.images.pairs:
         raise SettingsError(
             f"{FOLDER}/{FILE}: projects.{name}.images: {relative} shows {', '.join(sorted(shown))}; say with `pairs` "
@@ -145,14 +145,10 @@ def load_labeling(path: Path, shown: str, *, provable: bool = True) -> LabelingC
         SettingsError: lists everything that is wrong, with the line.
     """
     text = read_text(path, shown)
-    try:
-        root = parse_xml(text)
-    except XmlProblem as problem:
-        raise SettingsError(f"{shown}:{problem.line}: {problem.text}") from None
-    found = problems_in(root)
+    found = problems_in(text)
     if found and not provable:
         found = check_text(text)
     problems = [f"{shown}:{line}: {what}" for line, what in found]
     if problems:
         raise SettingsError(listed("the labeling configuration cannot be used", problems))
-    return labeling_config(text, root)
+    return read_config(text)

@@ -14,20 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import SettingsError
-from labelstudio.labeling_checks import Problem, is_colour, names, palettes, structure
-from labelstudio.labeling_xml import (
-    BOX_TAGS,
-    LABELS_TAGS,
-    POINT_TAGS,
-    Control,
-    Tag,
-    XmlProblem,
-    control_of,
-    parse_xml,
-)
+from labeling.config import config_of
+from labeling.tags import Tag, XmlProblem, parse_xml
+from labelstudio.labeling_checks import LABELS_TAGS, Problem, abilities, images, is_colour, names, palettes, structure
 from labelstudio.versions import FOLDER, LOCK, read_versions, sha256_of
 
-OUTPUT_TAGS = ("Brush", "BrushLabels", "Bitmask", "BitmaskLabels", "Polygon", "PolygonLabels")
 TOO_ALIKE = 10.0  # CIE 1976 colour difference; the guide's own palette has 18 and more
 
 
@@ -77,17 +68,17 @@ def check_text(text: str, data: Collection[str] | None = None) -> list[Problem]:
         root = parse_xml(text)
     except XmlProblem as problem:
         return [(problem.line, problem.text)]
-    tags = list(root.walk())
+    config, tags = config_of(text, root), list(root.walk())
     problems = [
         *structure(root, tags),
         *names(tags),
-        *_images(tags, data),
+        *images(config, data),
         *palettes(tags),
         *_hotkeys(tags),
         *_colours(tags),
     ]
     # What each label can do is worth saying only once its tags are sound.
-    return sorted(problems or _abilities(tags))
+    return sorted(problems or abilities(config))
 
 
 def _files(path: Path) -> list[Path]:
@@ -126,20 +117,6 @@ def _changed_versions(folder: Path, files: list[Path]) -> Iterator[str]:
                 f"{FOLDER}/{name}:1: was changed after it was published ({LOCK}); annotations refer to it: take it "
                 f"back from git, and put the change into v{following}.xml"
             )
-
-
-def _images(tags: list[Tag], data: Collection[str] | None) -> Iterator[Problem]:
-    images = [tag for tag in tags if tag.name == "Image"]
-    if not images:
-        yield tags[0].line, 'there is no <Image>; add <Image name="image" value="$image"/>'
-    for image in images:
-        attribute = "valueList" if "valueList" in image.attributes else "value"
-        value = image.attributes.get(attribute, "")
-        if not value.startswith("$") or len(value) < 2:
-            yield image.line, f'<Image> needs a variable such as value="$image", not {attribute}="{value}"'
-        elif data is not None and value[1:].split(".")[0].split("[")[0] not in data:
-            there = ", ".join(sorted(data)) or "nothing"
-            yield image.line, f'{attribute}="{value}": the tasks have no {value[1:]} (they have: {there})'
 
 
 def _hotkeys(tags: list[Tag]) -> Iterator[Problem]:
@@ -198,48 +175,6 @@ def _lab(colour: str) -> tuple[float, float, float]:
     z = (0.0193339 * red + 0.1191920 * green + 0.9503041 * blue) / 1.08883
     fx, fy, fz = (value ** (1 / 3) if value > 216 / 24389 else (24389 / 27 * value + 16) / 116 for value in (x, y, z))
     return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
-
-
-def _abilities(tags: list[Tag]) -> Iterator[Problem]:
-    """On each image, each label needs a smart prompt to ask SAM2 with, and a tag that takes the answer."""
-    controls = [
-        (tag.line, control_of(tag)) for tag in tags if tag.name in (*POINT_TAGS, *BOX_TAGS, *OUTPUT_TAGS, *LABELS_TAGS)
-    ]
-    images = [tag for tag in tags if tag.name == "Image"]
-    for image in images:
-        mine = [(line, one) for line, one in controls if one.to_name == image.attributes["name"]]
-        yield from _on_image(image, mine)
-
-
-def _on_image(image: Tag, controls: list[tuple[int, Control]]) -> Iterator[Problem]:
-    where = f'the image "{image.attributes["name"]}"'
-    prompts = [one for _, one in controls if one.tag in (*POINT_TAGS, *BOX_TAGS) and one.smart]
-    outputs = [one for _, one in controls if one.tag in OUTPUT_TAGS]
-    # Without any other, the backend writes boxes.
-    outputs = outputs or [one for _, one in controls if one.tag in BOX_TAGS]
-    if not outputs:
-        yield image.line, f"nothing takes the masks of {where}; add <Brush>, <Bitmask> or <Polygon>"
-    if not prompts:
-        yield image.line, f'{where} has no smart prompt; add <KeyPoint> or <Rectangle> with smart="true"'
-    if not outputs or not prompts:
-        return
-    shared = [label for _, one in controls if one.tag == "Labels" for label in one.labels]
-    if not shared and all(not one.labels for _, one in controls):
-        yield image.line, f"{where} has no labels"
-    taken = {label for one in outputs for label in _offered(one, shared)}
-    asked = {label for one in prompts for label in _offered(one, shared)}
-    for line, one in controls:
-        is_output = one.tag in OUTPUT_TAGS or one in outputs
-        for label in one.labels:
-            if label not in taken:
-                yield line, f'label "{label}" has no mask output: no brush, bitmask or polygon of {where} offers it'
-            if label not in asked and (is_output or one.tag == "Labels"):
-                yield line, f'label "{label}" has no smart prompt: no smart key point or rectangle of {where} offers it'
-
-
-def _offered(control: Control, shared: list[str]) -> Collection[str]:
-    """The labels that a region of this tag can get: its own, or those of the shared palette."""
-    return control.labels if control.tag in LABELS_TAGS else shared
 
 
 def _shown(file: Path, repository: Path) -> str:

@@ -1,7 +1,8 @@
 """Which labels and tools a labeling configuration declares, and what a change of it would leave without a home.
 
-A result in an annotation names a tag (`from_name`), a type and labels. When the configuration no longer has them, the
-editor drops the region or shows it without a label, and exports lose it: it is orphaned.
+A result in an annotation names a tag (`from_name`), a type and labels, each by its alias if it has one. When the
+configuration no longer has them, the editor drops the region or shows it without a label, and exports lose it: it is
+orphaned.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError, canonicalize
 
 from core.errors import SettingsError
-from labelstudio.labeling_xml import LABELS_TAGS, XmlProblem, parse_xml
+from labeling.config import ControlTag, LabelingConfig, read_config
+from labeling.tags import XmlProblem
 
 KINDS = ("annotations", "drafts", "predictions")
 
@@ -47,48 +49,20 @@ class Use:
     count: int
 
 
-@dataclass(frozen=True)
-class Tool:
-    """A tag that results belong to; `labels` is None where the tag has none of its own."""
-
-    type: str
-    labels: frozenset[str] | None
-
-
-def tools_in(text: str) -> dict[str, Tool]:
-    """The tools of a labeling configuration, by their names.
-
-    Raises:
-        XmlProblem: it is no XML.
-    """
-    return {
-        tag.attributes["name"]: Tool(
-            tag.name.lower(),
-            frozenset(child.attributes.get("value", "") for child in tag.children if child.name == "Label")
-            if tag.name in LABELS_TAGS
-            else None,
-        )
-        for tag in parse_xml(text).walk()
-        if tag.attributes.get("name") and tag.attributes.get("toName")
-    }
-
-
 def labels_in(text: str) -> frozenset[str]:
-    """Every label of a labeling configuration; none of a text that is no XML."""
+    """Every label of a labeling configuration, as results name it; none of a text that is not XML."""
     try:
-        return frozenset(label for tool in tools_in(text).values() for label in tool.labels or ())
+        return frozenset(read_config(text).labels)
     except XmlProblem:
         return frozenset()
 
 
 def image_keys_in(text: str) -> frozenset[str]:
-    """The keys of a task's data that images are shown by; none of a text that is no XML."""
+    """The keys of a task's data that images are shown by; none of a text that is not XML."""
     try:
-        images = [tag.attributes for tag in parse_xml(text).walk() if tag.name == "Image"]
+        return frozenset(key for image in read_config(text).images for key in image.fields)
     except XmlProblem:
         return frozenset()
-    variables = [one.get("valueList") or one.get("value", "") for one in images]
-    return frozenset(one[1:].split(".")[0].split("[")[0] for one in variables if one.startswith("$"))
 
 
 def same_configuration(one: str, other: str) -> bool:
@@ -100,22 +74,29 @@ def same_configuration(one: str, other: str) -> bool:
 
 
 def may_orphan(old: str, new: str) -> bool:
-    """Whether anything that the old configuration has is missing in the new one."""
-    before, after = tools_in(old), tools_in(new)
+    """Whether anything that the old configuration has is missing in the new one.
+
+    Raises:
+        XmlProblem: one of them is not XML.
+    """
+    after = _by_name(read_config(new))
     return any(
-        not _has(after, name, tool.type, label) for name, tool in before.items() for label in (tool.labels or (None,))
+        _is_lost(tag, after.get(name), label, label) or (tag.is_dynamic and not after[name].is_dynamic)
+        for name, tag in _by_name(read_config(old)).items()
+        for label in (tag.names | tag.values or (None,))
     )
 
 
 def orphans(uses: Iterable[Use], old: str, new: str, renames: Sequence[Rename]) -> list[Use]:
-    """The uses that the old configuration has a home for, and the new one has not, even after renaming."""
-    before, after = tools_in(old), tools_in(new)
+    """The uses that have a home in the old configuration and none in the new one, even after renaming."""
+    before, after = _by_name(read_config(old)), _by_name(read_config(new))
     names = {one.old: one.new for one in renames}
     return [
         use
         for use in uses
-        if _has(before, use.from_name, use.type, use.label)
-        and not _has(after, use.from_name, use.type, names.get(use.label, use.label) if use.label else None)
+        if (tag := before.get(use.from_name)) is not None
+        and tag.kind == use.type
+        and _is_lost(tag, after.get(use.from_name), use.label, names.get(use.label, use.label) if use.label else None)
     ]
 
 
@@ -154,8 +135,15 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} in {kind}" for kind, count in counts.items() if count)
 
 
-def _has(tools: Mapping[str, Tool], name: str, kind: str, label: str | None) -> bool:
-    tool = tools.get(name)
-    if tool is None or tool.type != kind:
+def _by_name(config: LabelingConfig) -> dict[str, ControlTag]:
+    return {tag.name: tag for tag in (*config.controls, *config.others) if tag.name}
+
+
+def _is_lost(old: ControlTag, new: ControlTag | None, label: str | None, new_label: str | None) -> bool:
+    """Whether results of a tag with this label lose their home, when the label gets its new name."""
+    if new is None or new.kind != old.kind:
+        return True
+    if label is None or new_label is None:
         return False
-    return label is None or tool.labels is None or label in tool.labels
+    # A result may carry a label's value instead of its alias: then it stays as well found as it was.
+    return (old.offers(label) and not new.offers(new_label)) or (old.finds(label) and not new.finds(new_label))

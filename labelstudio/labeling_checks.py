@@ -1,30 +1,26 @@
-"""Everything that can be wrong with a labeling configuration, found before Label Studio sees it.
+"""What is wrong with a labeling configuration, found before Label Studio sees it.
 
 Label Studio's own validation stops at the first problem, gives no line, and accepts much that fails only in the
-browser (a label that no smart tool offers, two labels on one key).
+browser (a label that no smart tool offers, two labels on one key). `config_check` adds keys and colours.
 """
 
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import resources
 from typing import Any
 
 from core.strict_yaml import parse_yaml
-from labelstudio.labeling_xml import (
-    BOX_TAGS,
-    LABELS_TAGS,
-    MASK_TAGS,
-    POINT_TAGS,
-    Control,
-    Tag,
-    control_of,
-)
+from labeling.config import MASK_SHAPES, ControlTag, LabelingConfig, config_of
+from labeling.images import ImageTag
+from labeling.tags import Tag, XmlProblem, parse_xml
 
+LABELS_TAGS = frozenset(
+    ("Labels", "BrushLabels", "KeyPointLabels", "RectangleLabels", "BitmaskLabels", "PolygonLabels", "EllipseLabels")
+)
 TAGS_FILE = "editor_tags.yaml"
-NAMED = (*LABELS_TAGS, *POINT_TAGS, *BOX_TAGS, *MASK_TAGS, "Bitmask", "Polygon", "Ellipse")
+NAMED = (*LABELS_TAGS, "KeyPoint", "Rectangle", "Brush", "Bitmask", "Polygon", "Ellipse")
 
 Problem = tuple[int, str]
 """The line, and what is wrong there."""
@@ -35,28 +31,26 @@ def known_tags() -> frozenset[str]:
     """The tags of the pinned Label Studio's editor, as its documentation writes them."""
     text = resources.files(__package__).joinpath(TAGS_FILE).read_text(encoding="utf-8")
     content: Any = parse_yaml(text, TAGS_FILE)
-    return frozenset(content["tags"])
+    # Not registered like the others: the editor replaces it by what it repeats (core/Tree.tsx).
+    return frozenset(content["tags"]) | {"Repeater"}
 
 
-def problems_in(root: Tag) -> list[Problem]:
-    """Return everything that is wrong, in the order of the lines; an empty list for a good configuration."""
-    tags = list(root.walk())
-    problems = [
-        *structure(root, tags),
-        *names(tags),
-        *_image(tags),
-        *palettes(tags),
-    ]
+def problems_in(text: str) -> list[Problem]:
+    """Everything that is wrong for `up` and `doctor`, which prove one click: they need one image and one brush."""
+    try:
+        root = parse_xml(text)
+    except XmlProblem as problem:
+        return [(problem.line, problem.text)]
+    config, tags = config_of(text, root), list(root.walk())
+    problems = [*structure(root, tags), *names(tags), *_one_image(config), *palettes(tags)]
     # What each label can do is worth saying only once its tags are sound.
-    if not problems:
-        problems = [*_abilities(tags)]
-    return sorted(problems)
+    return sorted(problems or list(_one_brush(config)) or abilities(config))
 
 
 def structure(root: Tag, tags: list[Tag]) -> Iterator[Problem]:
     """What is wrong with the tags themselves."""
     if root.name != "View":
-        yield root.line, f"the outermost tag is <{root.name}>; Label Studio wants <View>"
+        yield root.line, f"the outermost tag is <{root.name}>; Label Studio needs <View>"
     for tag in tags:
         if tag.name not in known_tags():
             near = next((known for known in known_tags() if known.lower() == tag.name.lower()), None)
@@ -88,15 +82,38 @@ def names(tags: list[Tag]) -> Iterator[Problem]:
                 yield tag.line, f'toName="{target}": no tag has this name (there are: {there})'
 
 
-def _image(tags: list[Tag]) -> Iterator[Problem]:
-    images = [tag for tag in tags if tag.name == "Image"]
-    if len(images) != 1:
-        line = images[1].line if images else tags[0].line
-        yield line, f"there are {len(images)} <Image> tags; exactly one is needed"
-    for image in images:
-        value = image.attributes.get("value", "")
-        if not value.startswith("$") or len(value) < 2:
-            yield image.line, f'<Image> needs a variable such as value="$image", not value="{value}"'
+def images(config: LabelingConfig, data: Collection[str] | None = None) -> Iterator[Problem]:
+    """Images that are missing, or that name no field of a task. `data` are the fields that tasks have, if known."""
+    if not config.images:
+        yield config.line, 'there is no <Image>; add <Image name="image" value="$image"/>'
+    for image in config.images:
+        if not image.fields:
+            yield _no_variable(image)
+        elif data is not None and (missing := sorted(image.fields - set(data))):
+            there = ", ".join(sorted(data)) or "nothing"
+            shown = f'{image.attribute}="{image.value}"'
+            yield image.line, f"{shown}: the tasks have no {', '.join(missing)} (they have: {there})"
+
+
+def _no_variable(image: ImageTag) -> Problem:
+    shown = f'{image.attribute}="{image.value}"'
+    return image.line, f'<Image> needs a variable such as value="$image", not {shown}'
+
+
+def _one_image(config: LabelingConfig) -> Iterator[Problem]:
+    if len(config.images) != 1:
+        line = config.images[1].line if config.images else config.line
+        yield line, f"there are {len(config.images)} <Image> tags; exactly one is needed"
+    for image in config.images:
+        if image.is_list or not image.is_reference:
+            yield _no_variable(image)
+
+
+def _one_brush(config: LabelingConfig) -> Iterator[Problem]:
+    brushes = [tag for tag in config.controls if tag.shape == "brush"]
+    if len(brushes) != 1:
+        line = brushes[1].line if brushes else config.line
+        yield line, f"there are {len(brushes)} brush tags; exactly one (<Brush> or <BrushLabels>) takes the masks"
 
 
 def palettes(tags: list[Tag]) -> Iterator[Problem]:
@@ -113,7 +130,7 @@ def palettes(tags: list[Tag]) -> Iterator[Problem]:
                 yield label.line, "<Label> has no value"
             colour = label.attributes.get("background")
             if colour is not None and not is_colour(colour):
-                yield label.line, f'background="{colour}" is no colour; write it as #RRGGBB'
+                yield label.line, f'background="{colour}" is not a colour; write it as #RRGGBB'
 
 
 def _repeated(labels: list[Tag], attribute: str, where: str) -> Iterator[Problem]:
@@ -128,35 +145,43 @@ def _repeated(labels: list[Tag], attribute: str, where: str) -> Iterator[Problem
         first.setdefault(key, label.line)
 
 
-def _abilities(tags: list[Tag]) -> Iterator[Problem]:
-    """Each label needs a smart prompt to ask SAM2 with, and a brush to take the answer."""
-    controls = [(tag.line, control_of(tag)) for tag in tags if tag.name in NAMED]
-    root_line = tags[0].line
-    masks = [(line, control) for line, control in controls if control.tag in MASK_TAGS]
-    prompts = [one for _, one in controls if one.tag in (*POINT_TAGS, *BOX_TAGS) and one.smart]
-    if len(masks) != 1:
-        line = masks[1][0] if masks else root_line
-        yield line, f"there are {len(masks)} brush tags; exactly one (<Brush> or <BrushLabels>) takes the masks"
+def abilities(config: LabelingConfig) -> Iterator[Problem]:
+    """On each image, each label needs a smart prompt to ask SAM2 with, and a tag that takes the answer."""
+    for image in config.images:
+        yield from _on_image(image, config.on(image.name))
+
+
+def _on_image(image: ImageTag, controls: Collection[ControlTag]) -> Iterator[Problem]:
+    where = f'the image "{image.name}"'
+    prompts = [tag for tag in controls if tag.shape in ("keypoint", "rectangle") and tag.smart]
+    outputs = [tag for tag in controls if tag.shape in MASK_SHAPES]
+    # Without any other, the backend writes boxes.
+    outputs = outputs or [tag for tag in controls if tag.shape == "rectangle"]
+    if not outputs:
+        yield image.line, f"nothing takes the masks of {where}; add <Brush>, <Bitmask> or <Polygon>"
     if not prompts:
-        yield root_line, 'there is no smart prompt; add smart="true" to a <KeyPoint> or <Rectangle> tag'
-    if len(masks) != 1 or not prompts:
+        yield image.line, f'{where} has no smart prompt; add <KeyPoint> or <Rectangle> with smart="true"'
+    if not outputs or not prompts:
         return
-    shared = [label for _, control in controls if control.tag == "Labels" for label in control.labels]
-    if not shared and all(not control.labels for _, control in controls):
-        yield root_line, "there are no labels"
-    masked = _offered(masks[0][1], shared)
-    prompted = Counter(label for prompt in prompts for label in set(_offered(prompt, shared)))
-    for line, control in controls:
-        for label in control.labels:
-            if control.tag in LABELS_TAGS and label not in masked:
-                yield line, f'label "{label}" has no mask output: no brush tag offers it'
-            if control.tag in ("Labels", *MASK_TAGS) and not prompted[label]:
-                yield line, f'label "{label}" has no smart prompt: no smart key point or rectangle offers it'
+    shared = frozenset(name for tag in controls if tag.kind == "labels" for name in tag.names)
+    if not shared and not any(tag.names for tag in controls):
+        yield image.line, f"{where} has no labels"
+    taken = frozenset(name for tag in outputs for name in _offered(tag, shared))
+    prompted = frozenset(name for tag in prompts for name in _offered(tag, shared))
+    for tag in controls:
+        for name in (label.name for label in tag.labels):
+            if name not in taken:
+                yield tag.line, f'label "{name}" has no mask output: no brush, bitmask or polygon of {where} offers it'
+            if name not in prompted and (tag in outputs or tag.kind == "labels"):
+                yield (
+                    tag.line,
+                    f'label "{name}" has no smart prompt: no smart key point or rectangle of {where} offers it',
+                )
 
 
-def _offered(control: Control, shared: list[str]) -> list[str]:
+def _offered(tag: ControlTag, shared: frozenset[str]) -> frozenset[str]:
     """The labels that a region of this tag can get: its own, or those of the shared palette."""
-    return list(control.labels) if control.tag in LABELS_TAGS else shared
+    return tag.names if tag.has_labels else shared
 
 
 def is_colour(text: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import string
 
-from labelstudio.labeling_xml import Control, LabelingConfig
+from labeling.config import ControlTag, LabelingConfig
 
 REGION_ID_LENGTH = 10
 POINT_WIDTH_PERCENT = 0.2
@@ -73,7 +73,7 @@ def box_regions(
 
 def _results(
     labeling: LabelingConfig,
-    tool: Control,
+    tool: ControlTag,
     label: str,
     value: Region,
     size_wh: tuple[int, int],
@@ -81,9 +81,8 @@ def _results(
 ) -> list[Region]:
     region_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(REGION_ID_LENGTH))
 
-    def result(control: Control) -> Region:
-        kind = control.tag.lower()
-        own = {kind: [label]} if kind.endswith("labels") else {}
+    def result(control: ControlTag) -> Region:
+        own = {control.kind: [label]} if control.has_labels else {}
         return {
             "original_width": size_wh[0],
             "original_height": size_wh[1],
@@ -92,10 +91,10 @@ def _results(
             **extra,
             "id": region_id,
             "from_name": control.name,
-            "to_name": labeling.image_name,
-            "type": kind,
+            "to_name": labeling.images[0].name,
+            "type": control.kind,
             "origin": "manual",
         }
 
     shared = labeling.palette
-    return [result(tool)] if label in tool.labels or shared is None else [result(tool), result(shared)]
+    return [result(tool)] if tool.offers(label) or shared is None else [result(tool), result(shared)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from core.errors import SettingsError
 from labelstudio.config import ProjectSpec
 from labelstudio.image_files import LOCAL_FILES
 from labelstudio.projects_file import NAME
@@ -27,14 +28,24 @@ class WantedTasks:
 
 
 def image_keys(spec: ProjectSpec) -> tuple[str, ...]:
-    """The keys of a task's data that hold images; the first one names the task."""
-    return tuple(spec.images_pairs) or (spec.labeling.image_key,)
+    """The keys of a task's data that hold images; the first one names the task.
+
+    Raises:
+        SettingsError: the image is made of a text with references in it.
+    """
+    image = spec.labeling.images[0]
+    if not spec.images_pairs and not image.is_reference:
+        raise SettingsError(
+            f'{spec.title}: its image is {image.attribute}="{image.value}", of which labelrig cannot make tasks; '
+            "import tasks that hold its fields"
+        )
+    return tuple(spec.images_pairs) or (image.key,)
 
 
 def wanted_tasks(spec: ProjectSpec, paths: Iterable[str]) -> WantedTasks:
     """The tasks that these files, as paths below the folder, make."""
     if not spec.images_pairs:
-        matches, key = re.compile(spec.images_filter).match, spec.labeling.image_key
+        matches, key = re.compile(spec.images_filter).match, image_keys(spec)[0]
         return WantedTasks({path: {key: path} for path in paths if matches(PurePosixPath(path).name)})
     patterns = {key: _pattern(text) for key, text in spec.images_pairs.items()}
     by_name: dict[str, dict[str, str]] = {}

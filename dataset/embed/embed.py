@@ -10,7 +10,8 @@ from core.errors import LabelrigError
 from core.report import Report
 from hosts.base import Exec
 from infra.roles.project.ask_backend import ask_backend_json
-from labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
+from labeling.config import read_config
+from labeling.tags import XmlProblem
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -29,14 +30,17 @@ def project_images(client: Client, project: Project) -> list[dict[str, object]]:
         LabelrigError: there is no image in it.
     """
     try:
-        key = labeling_config(project.label_config, parse_xml(project.label_config)).image_key
+        tags = read_config(project.label_config).images
     except XmlProblem as problem:
         raise LabelrigError(f"the labeling configuration of {project.title!r} cannot be read: {problem}") from None
     images: list[dict[str, object]] = [
-        {"url": task.image, "task": str(task.id)} for task in client.tasks(project.id, key) if task.image
+        {"url": task.image, "task": str(task.id)}
+        for tag in tags[:1]
+        for task in client.tasks(project.id, tag)
+        if task.image
     ]
     if not images:
-        raise LabelrigError(f"the project {project.title!r} has no images under ${key}")
+        raise LabelrigError(f"the project {project.title!r} has no images{f' under {tags[0].value}' if tags else ''}")
     return images
 
 

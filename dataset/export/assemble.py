@@ -12,6 +12,7 @@ from dataset.export.manifest import Tally
 from dataset.export.regions import Reading, Region, read_results
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
+from labeling.images import TaskImage, task_images
 from labelstudio.bulk import Annotation, WholeTask
 
 Size = tuple[int, int]
@@ -74,30 +75,27 @@ class Assembler:
 
     def _images_of(self, task: WholeTask, regions: list[Region], chosen: list[Annotation]) -> Iterator[ExportImage]:
         shown = 0
-        for tag in self._config.labeling.images:
-            urls = self._config.labeling.urls(tag, task.data)
-            for index, url in enumerate(urls):
-                mine = [one for one in regions if one.to_name == tag.name and (one.item_index or 0) == index]
-                shown += len(mine)
-                image = self._image(task, tag.name, index if len(urls) > 1 else None, url, mine, chosen)
-                if image is not None:
-                    yield image
+        for shown_image in task_images(self._config.labeling.images, task.data):
+            place = (shown_image.name, shown_image.item_index or 0)
+            mine = [one for one in regions if (one.to_name, one.item_index or 0) == place]
+            shown += len(mine)
+            image = self._image(task, shown_image, mine, chosen)
+            if image is not None:
+                yield image
         if shown < len(regions):
             self._problem(task.id, f"{len(regions) - shown} regions lie on an image that the task does not have")
 
     def _image(
         self,
         task: WholeTask,
-        to_name: str,
-        index: int | None,
-        url: str,
+        image: TaskImage,
         regions: list[Region],
         chosen: list[Annotation],
     ) -> ExportImage | None:
-        size_wh = _size_in(chosen, to_name, index)
+        size_wh = _size_in(chosen, image.name, image.item_index)
         if self._needs_sizes and size_wh is None:
             try:
-                size_wh = self._size_of(url)
+                size_wh = self._size_of(image.url)
             except LabelStudioError as error:
                 self._problem(task.id, str(error))
                 return None
@@ -106,7 +104,15 @@ class Assembler:
         self._count(counted, objects)
         self._images += 1
         return ExportImage(
-            self._images, task.id, file_name_of(url), url, to_name, index, size_wh or (0, 0), objects, bool(chosen)
+            self._images,
+            task.id,
+            file_name_of(image.url),
+            image.url,
+            image.name,
+            image.item_index,
+            size_wh or (0, 0),
+            objects,
+            bool(chosen),
         )
 
     def _objects(self, task_id: int, regions: list[Region], size_wh: Size | None) -> Iterator[Object]:

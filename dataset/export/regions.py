@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.export.labeling import SHAPES, Labeling, UsedConfig
+from dataset.export.labeling import UsedConfig
+from labeling.config import SHAPES, LabelingConfig
 from masks.arrays import Mask, Points
 from masks.raster import filled
 from masks.rle import ALPHA_THRESHOLD, decode_rle
@@ -163,22 +164,22 @@ def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
             reading.regions.append(region)
 
 
-def _not_meant(shape: str, one: Result, labeling: Labeling) -> str:
+def _not_meant(shape: str, one: Result, labeling: LabelingConfig) -> str:
     """Why a region is no output, or nothing."""
     if shape == "keypoint":
         return "key point"
     if shape == "vector":
         return "vector"
     if shape == "rectangle" and labeling.draws_masks(str(one.get("to_name", ""))):
-        tool = labeling.tool(str(one.get("from_name", "")))
+        tool = labeling.control(str(one.get("from_name", "")))
         if tool is None or tool.smart:
             return "prompt"
     return ""
 
 
-def _fits(results: Iterable[Result], labels: Sequence[str], labeling: Labeling) -> bool:
-    tools = [labeling.tool(str(one.get("from_name", ""))) for one in results]
-    return all(tools) and all(tool.offers(label) for tool in tools if tool and tool.labels for label in labels)
+def _fits(results: Iterable[Result], labels: Sequence[str], labeling: LabelingConfig) -> bool:
+    tools = [labeling.control(str(one.get("from_name", ""))) for one in results]
+    return all(tools) and all(tool.offers(label) for tool in tools if tool and tool.has_labels for label in labels)
 
 
 def _labels(results: Iterable[Result]) -> tuple[str, ...]:

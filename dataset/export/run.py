@@ -23,6 +23,7 @@ from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportTask, Lines, Writer
 from dataset.export.writers.choice import ExportOptions, open_writer
+from labeling.images import task_images
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows
 from labelstudio.models import Project
 from labelstudio.versions import FOLDER
@@ -142,8 +143,8 @@ class Export:
                 rows.append(row)
 
         def order(row: TaskRow) -> tuple[str, int]:
-            urls = [url for image in images for url in self.config.labeling.urls(image, row.data)]
-            return (file_name_of(urls[0]) if urls else "", row.id)
+            shown = task_images(images, row.data)
+            return (file_name_of(shown[0].url) if shown else "", row.id)
 
         return sorted(rows, key=order)
 
@@ -191,7 +192,7 @@ class Export:
                 "name": self.config.name,
                 "version": self.config.version,
                 "strict": self.config.strict,
-                "sha256": self.config.labeling.sha256,
+                "sha256": self.config.sha256,
             },
             "options": {
                 "coco": self.options.coco,

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.errors import SettingsError
 from dataset.export import coco_rle
-from dataset.export.labeling import Labeling, UsedConfig
+from dataset.export.labeling import UsedConfig
 from dataset.importing.source import Entry, Incoming, Placed, Spool
 from dataset.importing.target import Shape, results_of
 from masks.arrays import Mask
@@ -69,7 +69,7 @@ class CocoSource:
                 results += results_of(shape, config.labeling, f"coco-{number + 1}")
         return [Incoming(results)]
 
-    def new_task(self, entry: Entry, labeling: Labeling) -> dict[str, Any] | None:
+    def new_task(self, entry: Entry) -> dict[str, Any] | None:
         """See `Source`: COCO does not know how Label Studio reaches an image."""
         return None
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from core.errors import SettingsError
 from dataset.export.image_name import file_name_of
-from dataset.export.labeling import Labeling, UsedConfig
+from dataset.export.labeling import UsedConfig
 from dataset.export.regions import read_results
 from dataset.importing.coco import open_json, reason_of
 from dataset.importing.source import Entry, Incoming, Placed, Spool
 from dataset.importing.target import Shape, results_of
+from labeling.images import task_images
 
 
 class LabelStudioSource:
@@ -48,7 +49,7 @@ class LabelStudioSource:
             for one in self._spool.get(each.entry.handle)["annotations"]
         ]
 
-    def new_task(self, entry: Entry, labeling: Labeling) -> dict[str, Any] | None:
+    def new_task(self, entry: Entry) -> dict[str, Any] | None:
         """See `Source`."""
         data = self._spool.get(entry.handle)["data"]
         return dict(data)
@@ -76,11 +77,9 @@ class LabelStudioSource:
             results = one.get("result") if isinstance(one, dict) else None
             if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
                 raise SettingsError(f"{self._path}: an annotation of entry {number} has no list of results")
-        first = next(
-            ((tag, url) for tag in config.labeling.images for url in config.labeling.urls(tag, task["data"])), None
-        )
-        if first is None:
-            keys = ", ".join(f"${tag.path}" for tag in config.labeling.images)
+        shown = task_images(config.labeling.images, task["data"])
+        if not shown:
+            keys = ", ".join(tag.value for tag in config.labeling.images)
             raise SettingsError(f"{self._path}: entry {number} has no image under {keys}, which the project shows")
         needs = set()
         for region in (region for one in annotations for region in read_results(one["result"], config).regions):
@@ -92,7 +91,7 @@ class LabelStudioSource:
                 ) from None
             needs.add((region.kind, region.labels))
         handle = self._spool.add({"data": task["data"], "annotations": annotations})
-        self.entries.append(Entry(file_name_of(first[1]), first[0].name, None, frozenset(needs), handle))
+        self.entries.append(Entry(file_name_of(shown[0].url), shown[0].name, None, frozenset(needs), handle))
 
 
 def _in_words_of(results: list[dict[str, Any]], config: UsedConfig) -> list[dict[str, Any]]:
@@ -103,7 +102,7 @@ def _in_words_of(results: list[dict[str, Any]], config: UsedConfig) -> list[dict
     foreign = set()
     for one in results:
         key = (str(one.get("to_name", "")), str(one.get("id", "")), one.get("item_index"))
-        tool = labeling.tool(str(one.get("from_name", "")))
+        tool = labeling.control(str(one.get("from_name", "")))
         if key in spatial and (tool is None or tool.kind != one.get("type")):
             foreign.add(key)
     if not foreign:

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import SettingsError
 from dataset.export import coco_rle
-from dataset.export.labeling import Labeling, UsedConfig
+from dataset.export.labeling import UsedConfig
 from dataset.importing.coco import open_json, percent, percent_shape
 from dataset.importing.source import Entry, Incoming, Placed
 from dataset.importing.target import WAYS, Shape, results_of
@@ -44,7 +44,7 @@ class RleJsonSource:
                 results += results_of(shape, config.labeling, f"rle-{one.entry.handle + 1}-{number}")
         return [Incoming(results)]
 
-    def new_task(self, entry: Entry, labeling: Labeling) -> dict[str, Any] | None:
+    def new_task(self, entry: Entry) -> dict[str, Any] | None:
         """See `Source`: the file does not know how Label Studio reaches an image."""
         return None
 

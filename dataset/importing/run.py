@@ -15,7 +15,7 @@ from core.text import some
 from dataset.export.labeling import UsedConfig, read_labeling
 from dataset.importing.digest import Digest, digest_of
 from dataset.importing.files import find_file, open_source
-from dataset.importing.places import Index
+from dataset.importing.places import place_of, project_images
 from dataset.importing.source import Incoming, Placed, Source
 from dataset.importing.target import NoTag, way_of
 from labelstudio.bulk import (
@@ -126,19 +126,19 @@ class Import:
             )
 
     def _places(self, source: Source, config: UsedConfig, summary: ImportSummary) -> dict[int, list[Placed]]:
-        index = Index(self.client, self.project.id, config)
+        lookup = project_images(self.client, self.project.id, config)
         if self.create_tasks:
-            missing = [one for one in source.entries if index.place(one) is None]
-            datas = [data for one in missing if (data := source.new_task(one, config.labeling)) is not None]
+            missing = [one for one in source.entries if place_of(one, lookup) is None]
+            datas = [data for one in missing if (data := source.new_task(one)) is not None]
             for first in range(0, len(datas), NEW_TASKS):
                 add_tasks(self.client, self.project.id, datas[first : first + NEW_TASKS])
                 self.report.progress(f"import: {first} of {len(datas)} new tasks")
             summary.new_tasks = len(datas)
             if datas:
-                index = Index(self.client, self.project.id, config)
+                lookup = project_images(self.client, self.project.id, config)
         places: dict[int, list[Placed]] = {}
         for entry in source.entries:
-            found = index.place(entry)
+            found = place_of(entry, lookup)
             if found is None:
                 summary.missing.append(entry.file_name)
             else:

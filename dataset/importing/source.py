@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dataset.export.labeling import Labeling, UsedConfig
+from dataset.export.labeling import UsedConfig
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Source(Protocol):
         """The annotations of one task, whose images these are."""
         ...
 
-    def new_task(self, entry: Entry, labeling: Labeling) -> dict[str, Any] | None:
+    def new_task(self, entry: Entry) -> dict[str, Any] | None:
         """The data of a task for an entry, where the file holds it."""
         ...
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import LabelrigError
-from dataset.export.labeling import Labeling, Tool
 from dataset.export.regions import Region
+from labeling.config import ControlTag, LabelingConfig
 from masks.arrays import Mask
 from masks.measure import box_xywh
 from masks.outlines import joined, parts_of
@@ -58,7 +58,9 @@ class NoTag(LabelrigError):
     """The project has no tag for a shape."""
 
 
-def way_of(kind: str, labels: tuple[str, ...], to_name: str, labeling: Labeling) -> tuple[str, Tool, Tool | None]:
+def way_of(
+    kind: str, labels: tuple[str, ...], to_name: str, labeling: LabelingConfig
+) -> tuple[str, ControlTag, ControlTag | None]:
     """What a shape becomes, by which tag, and the palette that labels it (None where the tag does).
 
     Raises:
@@ -69,7 +71,7 @@ def way_of(kind: str, labels: tuple[str, ...], to_name: str, labeling: Labeling)
         for tool in tools:
             if tool.shape != shape or (shape == "rectangle" and tool.smart and labeling.draws_masks(to_name)):
                 continue
-            if tool.kind.endswith("labels"):
+            if tool.has_labels:
                 if all(tool.offers(label) for label in labels):
                     return shape, tool, None
                 continue
@@ -80,7 +82,7 @@ def way_of(kind: str, labels: tuple[str, ...], to_name: str, labeling: Labeling)
     raise NoTag(f'no tag of the project takes a {kind} with the label {", ".join(labels)} on "{to_name}"{hint}')
 
 
-def results_of(shape: Shape, labeling: Labeling, new_id: str) -> list[Result]:
+def results_of(shape: Shape, labeling: LabelingConfig, new_id: str) -> list[Result]:
     """The results of one shape, as the editor writes them: with a palette, both carry the whole value.
 
     Args:
@@ -120,8 +122,8 @@ def _values(mask: Mask, kind: str) -> list[dict[str, Any]]:
     return [{"x": float(x), "y": float(y), "width": float(wide), "height": float(high), "rotation": 0}]
 
 
-def _result(shape: Shape, region_id: str, tool: Tool, value: Mapping[str, Any]) -> Result:
-    labels = {tool.kind: list(shape.labels)} if tool.kind.endswith("labels") else {}
+def _result(shape: Shape, region_id: str, tool: ControlTag, value: Mapping[str, Any]) -> Result:
+    labels = {tool.kind: list(shape.labels)} if tool.has_labels else {}
     index = {} if shape.item_index is None else {"item_index": shape.item_index}
     return {
         "original_width": shape.size_wh[0],

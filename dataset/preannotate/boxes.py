@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from core.errors import SettingsError
 from core.text import some
-
-Place = TypeVar("Place", bound=Hashable)
+from dataset.image_lookup import Ambiguous, ImageLookup
 
 
 @dataclass(frozen=True)
@@ -42,35 +39,26 @@ class BoxFile:
     by_image: dict[str, list[Box]] = field(default_factory=dict)
 
 
-def matched(boxes: BoxFile, paths: Mapping[str, Place]) -> tuple[dict[Place, list[Box]], list[str]]:
-    """The boxes by the place of their image (its task, or task and tag), and the images that no task has.
-
-    An image is found by its whole path below the folder, else by the end of it, else by its name without ending (YOLO
-    has none) if that is the name of one task only.
-
-    Args:
-        paths: the places, by the path of their image below the folder.
+def matched(file: BoxFile, lookup: ImageLookup) -> tuple[dict[int, list[Box]], list[str]]:
+    """The boxes by task, each on its image tag, and the images that no task has.
 
     Raises:
         SettingsError: a name fits several images.
     """
-    by_place: dict[Place, list[Box]] = {}
+    by_task: dict[int, list[Box]] = {}
     alone = []
-    ends = _by_end(paths)
-    for image, found in boxes.by_image.items():
-        place = paths.get(image)
-        if place is None:
-            fitting = next((ends[end] for end in _ends(image) if end in ends), [])
-            if len(fitting) > 1:
-                raise SettingsError(
-                    f"{boxes.origin}: the image {image} may be {some(fitting)}: give its path below the image folder"
-                )
-            place = paths[fitting[0]] if fitting else None
+    for image, boxes in file.by_image.items():
+        try:
+            place = lookup.find(image)
+        except Ambiguous as error:
+            raise SettingsError(
+                f"{file.origin}: the image {image} may be {some(error.names)}: give its path below the image folder"
+            ) from None
         if place is None:
             alone.append(image)
         else:
-            by_place.setdefault(place, []).extend(found)
-    return by_place, alone
+            by_task.setdefault(place.task, []).extend(replace(box, image=place.to_name) for box in boxes)
+    return by_task, alone
 
 
 def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence[str], origin: str) -> None:
@@ -85,18 +73,3 @@ def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence
             f"{origin}: the labeling configuration has no {', '.join(map(repr, unknown))} (there are: "
             f"{', '.join(labels)}); say what they are with --label THEIRS=OURS"
         )
-
-
-def _ends(path: str) -> list[str]:
-    """`a/b/c.png` -> itself, `b/c.png`, `c.png`, and the same without the ending."""
-    parts = PurePosixPath(path).parts
-    ends = ["/".join(parts[start:]) for start in range(len(parts))]
-    return [*ends, *(str(PurePosixPath(end).with_suffix("")) for end in ends if end)]
-
-
-def _by_end(paths: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        for end in dict.fromkeys(_ends(path)):
-            found.setdefault(end, []).append(path)
-    return found

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError, SettingsError
-from dataset.export.labeling import Labeling, read_labeling
+from core.report import Report
+from dataset.export.labeling import read_labeling
+from dataset.image_lookup import ImageLookup, Place
 from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
-from dataset.preannotate.work import Preannotation, TaskState, labels_of, states, without_task
+from dataset.preannotate.work import Preannotation, TaskState, states, without_task
 from dataset.preannotate.yolo import read_yolo
 from infra.fleet.session import Session
 from infra.roles.project.project import get_project
+from labeling.config import LabelingConfig
+from labeling.images import task_images
 from labelstudio.image_files import path_in
-
-if TYPE_CHECKING:
-    from labelstudio.models import Project
 
 DRAWN = ("annotations", "predictions")
 
@@ -84,17 +84,17 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
                 task: found for task, one in tasks.items() if (found := newest(one.drawn, options.image))
             }
         else:
-            boxes = _of_file(session, file, tasks, folder.name, options, labeling)
+            boxes = _of_file(session.report, file, tasks, folder.name, options, labeling)
         if not boxes:
             raise LabelStudioError(f"{spec.title}: there are no boxes in {options.boxes} for any of its tasks")
-        _check_labels(boxes, options, project)
+        _check_labels(boxes, options, labeling)
         # Boxes that people drew are in annotations, which are there to be made masks of.
         also = options.also_annotated or options.boxes == "annotations"
         work = Preannotation(client, session.site.exec_in("sam2"), project, session.report, options.labels, also)
         return work.go(boxes, tasks).text()
 
 
-def _check_image(options: PreannotateOptions, labeling: Labeling) -> None:
+def _check_image(options: PreannotateOptions, labeling: LabelingConfig) -> None:
     names = [one.name for one in labeling.images]
     if options.image is not None and options.image not in names:
         raise SettingsError(
@@ -103,29 +103,24 @@ def _check_image(options: PreannotateOptions, labeling: Labeling) -> None:
 
 
 def _of_file(
-    session: Session,
+    report: Report,
     file: BoxFile,
     tasks: Mapping[int, TaskState],
     folder: str,
     options: PreannotateOptions,
-    labeling: Labeling,
+    labeling: LabelingConfig,
 ) -> Mapping[int, Sequence[Box]]:
-    paths: dict[str, tuple[int, str]] = {}
-    for one in tasks.values():
-        for tag in labeling.images:
-            urls = labeling.urls(tag, one.data)
-            path = path_in(folder, urls[0]) if len(urls) == 1 and options.image in (None, tag.name) else None
-            if path is not None:
-                paths.setdefault(path, (one.id, tag.name))
-    by_place, alone = matched(file, paths)
+    lookup = ImageLookup()
+    for task in tasks.values():
+        for image in task_images(labeling.images, task.data):
+            if image.item_index is None and options.image in (None, image.name):
+                lookup.add(image.url, Place(task.id, image.name), path_in(folder, image.url))
+    by_task, alone = matched(file, lookup)
     if alone:
-        session.report.notice(without_task(alone, file.origin))
-    boxes: dict[int, list[Box]] = {}
-    for (task, image), found in by_place.items():
-        boxes.setdefault(task, []).extend(replace(box, image=image) for box in found)
-    return boxes
+        report.notice(without_task(alone, file.origin))
+    return by_task
 
 
-def _check_labels(boxes: Mapping[int, Sequence[Box]], options: PreannotateOptions, project: Project) -> None:
+def _check_labels(boxes: Mapping[int, Sequence[Box]], options: PreannotateOptions, labeling: LabelingConfig) -> None:
     everything = (box for found in boxes.values() for box in found)
-    with_labels(everything, options.labels, labels_of(project), options.boxes)
+    with_labels(everything, options.labels, labeling.labels, options.boxes)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from core.errors import LabelStudioError, SettingsError
+from core.errors import LabelStudioError
 from core.report import Report
 from core.text import some
 from dataset.preannotate.boxes import Box
@@ -20,7 +20,6 @@ from hosts.base import Exec
 from infra.roles.project.ask_backend import ASK_BACKEND, ask_backend_json
 from labelstudio.asking import STOPPED
 from labelstudio.bulk import add_predictions
-from labelstudio.labeling_xml import XmlProblem, parse_xml
 from labelstudio.models import Project
 
 if TYPE_CHECKING:
@@ -218,22 +217,6 @@ def _prediction(task: int, bodies: Sequence[Mapping[str, Any]]) -> dict[str, obj
         "score": sum(one["score"] for one in bodies) / len(bodies),
         "model_version": bodies[0]["model_version"],
     }
-
-
-def labels_of(project: Project) -> list[str]:
-    """Every label that a mask can have.
-
-    Raises:
-        SettingsError: the project's configuration cannot be read.
-    """
-    try:
-        root = parse_xml(project.label_config)
-    except XmlProblem as problem:
-        raise SettingsError(f"the labeling configuration of {project.title} cannot be read: {problem}") from None
-    values = [
-        tag.attributes.get("alias") or tag.attributes.get("value", "") for tag in root.walk() if tag.name == "Label"
-    ]
-    return list(dict.fromkeys(filter(None, values)))
 
 
 def states(client: Client, project: Project, kind: str | None, report: Report) -> Iterator[TaskState]:

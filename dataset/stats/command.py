@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import FileAccessError, LabelStudioError
 from dataset.export.labeling import read_labeling
@@ -15,12 +15,15 @@ from dataset.stats.shapes import ImagePlace
 from dataset.stats.thumbnails import thumbnail
 from infra.fleet.session import Session
 from infra.roles.project.project import get_project
+from labeling.config import LabelingConfig
+from labeling.images import task_images
 from labelstudio.image_files import path_in
-from labelstudio.labeling_xml import XmlProblem, parse_xml
 
 if TYPE_CHECKING:
     from core.report import Report
     from labelstudio.client import Client
+
+NO_COLOUR = "#888888"
 
 
 def stats(
@@ -39,19 +42,14 @@ def stats(
     spec, folder = session.spec(called)
     client = session.access.client()
     project = get_project(client, spec.title)
-    colours = label_colours(project.label_config)
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
+    colours = {label: labeling.colours.get(label, NO_COLOUR) for label in labeling.labels}
     with session.report.stage(f"stats of {spec.title}"):
         collector = Collector(spec.title, list(colours))
         urls: dict[tuple[int, ImagePlace], str] = {}
         for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
             session.report.progress(f"counted {count} of {project.task_count} tasks")
-            data = task.get("data") or {}
-            mine = {
-                (tag.name, number): url
-                for tag in labeling.images
-                for number, url in enumerate(labeling.urls(tag, data))
-            }
+            mine = image_urls_of(labeling, task.get("data") or {})
             urls |= {(int(task["id"]), where): url for where, url in mine.items()}
             collector.add(
                 task, {where: path_in(folder.name, url) or PurePosixPath(url).name for where, url in mine.items()}
@@ -67,20 +65,9 @@ def stats(
         return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
 
 
-def label_colours(label_config: str) -> dict[str, str]:
-    """Every label and its colour; grey where it has none.
-
-    Raises:
-        LabelStudioError: the configuration cannot be read.
-    """
-    try:
-        tags = [tag.attributes for tag in parse_xml(label_config).walk() if tag.name == "Label"]
-    except XmlProblem as problem:
-        raise LabelStudioError(f"the project's labeling configuration cannot be read: {problem}") from None
-    colours: dict[str, str] = {}
-    for one in tags:
-        colours.setdefault(one.get("alias") or one.get("value", ""), one.get("background") or "#888888")
-    return colours
+def image_urls_of(labeling: LabelingConfig, data: Mapping[str, Any]) -> dict[ImagePlace, str]:
+    """The URL of each image of a task."""
+    return {(image.name, image.item_index or 0): image.url for image in task_images(labeling.images, data)}
 
 
 def _pictures(

@@ -11,9 +11,9 @@ from infra.doctor.inspection import Inspection
 from infra.roles.project.ml_backend import same_url
 from infra.roles.project.role import BACKEND_URL, ProjectContext
 from infra.roles.project.verify import verify
+from labeling.config import read_config
 from labelstudio.answers import PRIVATE_ADDRESS
 from labelstudio.labeling_checks import problems_in
-from labelstudio.labeling_xml import XmlProblem, labeling_config, parse_xml
 from labelstudio.models import Backend
 
 
@@ -42,14 +42,11 @@ def check_interactive(look: Inspection) -> Finding:
             "the ML backend is not interactive: the editor never asks it",
             f'{look.again}, or switch on "Interactive preannotations" in the project\'s settings (Model)',
         )
-    try:
-        root = parse_xml(look.project().label_config)
-        problems = [f"line {line}: {what}" for line, what in problems_in(root)]
-    except XmlProblem as problem:
-        problems = [str(problem)]
+    text = look.project().label_config
+    problems = [f"line {line}: {what}" for line, what in problems_in(text)]
     if problems:
         return broken(f"the project's labeling configuration: {problems[0]}", f"{look.again} puts ours back")
-    labeling = labeling_config(look.project().label_config, root)
+    labeling = read_config(text)
     first = next((one for one in others if one.is_interactive and one.id < ours[0].id), None)
     if first is not None:
         return warning(

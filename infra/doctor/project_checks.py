@@ -174,7 +174,7 @@ def _container_name(look: Inspection, service: str) -> str:
 
 def _task_with_image(look: Inspection, folder: ImageFolder) -> tuple[TaskRef, str] | None:
     """A task and the path of its image below the folder; one whose file was deleted says nothing about the chain."""
-    for number, task in enumerate(look.client.tasks(look.project().id, look.spec.labeling.image_key)):
+    for number, task in enumerate(look.client.tasks(look.project().id, look.spec.labeling.images[0])):
         if number == TASKS_TRIED:
             return None
         path = path_in(folder.name, task.image)

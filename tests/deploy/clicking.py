@@ -32,7 +32,7 @@ def mean_iou(lab: Lab, truth: Path, pictures: dict[str, Path], name: str = "lab1
             (project,) = client.projects(spec.title)
             (backend,) = client.backends(project.id)
             round_ = Round(client, spec, project.id, backend.id, folder, truth)
-            for task in client.tasks(project.id, spec.labeling.image_key):
+            for task in client.tasks(project.id, spec.labeling.images[0]):
                 path = path_in(folder, task.image)
                 assert path is not None
                 objects = truth_of(truth, pictures[path].name)

@@ -61,7 +61,7 @@ class Reply:
 def scenes(round_: Round) -> list[Scene]:
     """Every task whose image has a truth."""
     found = []
-    for task in round_.client.tasks(round_.project_id, round_.spec.labeling.image_key):
+    for task in round_.client.tasks(round_.project_id, round_.spec.labeling.images[0]):
         path = path_in(round_.folder_name, task.image)
         objects = truth_of(round_.truth, PurePosixPath(path).name) if path else []
         if path and objects:

@@ -16,6 +16,7 @@ import pytest
 
 from core.errors import LabelStudioError
 from core.report import Report
+from dataset.image_lookup import ImageLookup, Place
 from dataset.preannotate.boxes import Box, matched
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
@@ -68,11 +69,10 @@ def run(stage: Stage, boxes: dict[int, list[Box]], *, also_annotated: bool = Fal
 
 
 def boxes_of_file(stage: Stage, tmp_path: Path) -> dict[int, list[Box]]:
-    paths = {
-        task.image.rsplit("/", 1)[1]: task.id
-        for task in stage.client.tasks(stage.project_id, stage.spec.labeling.image_key)
-    }
-    by_task, alone = matched(read_coco(coco(stage, tmp_path / "boxes.json")), paths)
+    lookup, (image,) = ImageLookup(), stage.spec.labeling.images
+    for task in stage.client.tasks(stage.project_id, image):
+        lookup.add(task.image, Place(task.id, image.name))
+    by_task, alone = matched(read_coco(coco(stage, tmp_path / "boxes.json")), lookup)
     assert alone == []
     return by_task
 
@@ -105,7 +105,7 @@ def test_boxes_of_a_file_become_the_masks_of_the_drawn_objects(own: Stage, tmp_p
 
 
 def test_boxes_that_people_drew_become_masks_and_stay(own: Stage) -> None:  # noqa: F811
-    task = next(own.client.tasks(own.project_id, own.spec.labeling.image_key))
+    task = next(own.client.tasks(own.project_id, own.spec.labeling.images[0]))
     one = truth(own, task.image.rsplit("/", 1)[1])[0]
     drawn = box_regions(own.spec.labeling, one.label, one.box_xyxy, SIZE_WH)
     own.client.sdk.annotations.create(task.id, result=drawn)

@@ -62,7 +62,7 @@ class Stage:
 
     def images(self) -> list[str]:
         """The images of all tasks, as paths below the folder."""
-        tasks = self.client.tasks(self.project_id, self.spec.labeling.image_key)
+        tasks = self.client.tasks(self.project_id, self.spec.labeling.images[0])
         return sorted(path_in(self.ctx.folder.name, task.image) or task.image for task in tasks)
 
     @property
@@ -147,7 +147,7 @@ def test_a_storage_that_was_made_by_hand_gets_to_know_the_tasks(own: Stage) -> N
 
 def test_images_are_taken_in_while_people_save_annotations(own: Stage, many_images: list[str]) -> None:
     """On SQLite Label Studio's own sync fails as soon as somebody saves."""
-    task = next(own.client.tasks(own.project_id, own.spec.labeling.image_key))
+    task = next(own.client.tasks(own.project_id, own.spec.labeling.images[0]))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as people:
         saving = people.submit(_save_until, own, task.id, stop)
@@ -177,7 +177,7 @@ def _save_until(stage: Stage, task_id: int, stop: threading.Event) -> int:
 def test_a_remade_storage_does_not_double_the_tasks(own: Stage, new_image: str) -> None:
     before = own.images()
     storage = own.client.storages(own.project_id)[0]
-    task = next(own.client.tasks(own.project_id, own.spec.labeling.image_key))
+    task = next(own.client.tasks(own.project_id, own.spec.labeling.images[0]))
     annotation = own.client.sdk.annotations.create(task.id, result=[])
     own.client.delete_storage(storage.id)
 

@@ -51,7 +51,7 @@ def test_only_label_studio_is_published_and_only_on_loopback(stack: Stack) -> No
 def test_a_killed_process_brings_its_container_back_and_nothing_is_lost(
     stack: Stack, round_: Round, service: str
 ) -> None:
-    tasks = len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.image_key)))
+    tasks = len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.images[0])))
     container = container_of(stack, service)
     started = container.attrs["State"]["StartedAt"]
     for pid in main_processes(container):
@@ -63,7 +63,7 @@ def test_a_killed_process_brings_its_container_back_and_nothing_is_lost(
         return True if restarted and health_of(now) == "healthy" else None
 
     wait_for(f"{service} to come back", back, timeout=240)
-    assert len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.image_key))) == tasks
+    assert len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.images[0]))) == tasks
 
 
 def main_processes(container: Container) -> list[int]:

@@ -73,6 +73,6 @@ def test_an_annotation_is_saved_and_read_back(round_: Round, scenes: list[Scene]
 
 
 def test_every_image_is_a_task_exactly_once(round_: Round) -> None:
-    images = [task.image for task in round_.client.tasks(round_.project_id, round_.spec.labeling.image_key)]
+    images = [task.image for task in round_.client.tasks(round_.project_id, round_.spec.labeling.images[0])]
     assert len(images) == len(set(images)) == 12
     assert all(image.startswith("/data/local-files/?d=demo/scene-") for image in images)

@@ -14,6 +14,7 @@ from core.errors import FileAccessError, SettingsError
 from core.operation import Change
 from core.report import Report
 from hosts.base import Exec
+from labeling.tags import XmlProblem
 from labelstudio.asking import Facts, ask_inside
 from labelstudio.config import ProjectSpec
 from labelstudio.label_use import (
@@ -27,7 +28,6 @@ from labelstudio.label_use import (
     orphans,
     same_configuration,
 )
-from labelstudio.labeling_xml import XmlProblem
 from labelstudio.models import Project
 
 if TYPE_CHECKING:

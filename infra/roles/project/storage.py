@@ -14,6 +14,7 @@ from core.report import Report
 from core.text import some
 from hosts.base import Exec, Host
 from infra.roles.project.project import find_project, get_project
+from labeling.images import ImageTag
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
 from labelstudio.filling import NewFile, Pace, fill
@@ -142,8 +143,9 @@ class ImagesSynced:
         client = self.access.client()
         project = find_project(client, self.spec.title)
         tasks: dict[str, list[TaskRef]] = defaultdict(list)
+        image = ImageTag("", f"${image_keys(self.spec)[0]}")
         if project is not None:
-            for count, task in enumerate(client.tasks(project.id, image_keys(self.spec)[0]), 1):
+            for count, task in enumerate(client.tasks(project.id, image), 1):
                 path = path_in(self.storage.folder_name, task.image)
                 if path is not None:
                     tasks[path].append(task)

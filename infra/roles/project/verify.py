@@ -67,7 +67,7 @@ def _backend(client: Client, project_id: int, url: str) -> Backend:
 
 def _target(client: Client, project_id: int, spec: ProjectSpec, ctx: ProjectContext) -> Target:
     labels = spec.labeling.labels
-    for task in client.tasks(project_id, spec.labeling.image_key):
+    for task in client.tasks(project_id, spec.labeling.images[0]):
         path = path_in(ctx.folder.name, task.image)
         if path is None or not _is_there(ctx, path):
             continue

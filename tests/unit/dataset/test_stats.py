@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.stats.collect import BINS, SHOWN_IMAGES, Collector, Example, as_facts, table
-from dataset.stats.command import label_colours
+from dataset.stats.command import image_urls_of
 from dataset.stats.page import Picture, render
 from dataset.stats.shapes import shapes_in
 from dataset.stats.thumbnails import rgb, thumbnail
+from labeling.config import read_config
 
 WIDTH, HEIGHT = 100, 50
 AT = ("image", 0)
@@ -231,7 +232,20 @@ def test_colours_are_read_as_css_writes_them(colour: str, seen: tuple[int, int, 
     assert rgb(colour) == seen
 
 
-def test_labels_have_the_colours_of_the_configuration() -> None:
-    labels = '<Label value="Car" alias="car" background="red"/><Label value="b"/>'
-    config = f'<View><Labels name="l" toName="i">{labels}</Labels></View>'
-    assert label_colours(config) == {"car": "red", "b": "#888888"}
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("$image", {"image": "/a.png"}),
+        ("$images[0]", {"images": ["/a.png", "/b.png"]}),
+        ("$pages[0].url", {"pages": [{"url": "/a.png"}]}),
+        ("/$file", {"file": "a.png"}),
+    ],
+)
+def test_images_are_counted_however_the_tag_names_them(value: str, data: dict[str, Any]) -> None:
+    labeling = read_config(f'<View><Image name="i" value="{value}"/></View>')
+    assert image_urls_of(labeling, data) == {("i", 0): "/a.png"}
+
+
+def test_images_of_a_list_are_counted_each() -> None:
+    labeling = read_config('<View><Image name="i" valueList="$images"/></View>')
+    assert image_urls_of(labeling, {"images": ["/a.png", "/b.png"]}) == {("i", 0): "/a.png", ("i", 1): "/b.png"}

@@ -9,8 +9,8 @@ import pytest
 
 from core.errors import SettingsError
 from core.repository import REPOSITORY
+from labeling.config import ControlTag, LabelingConfig
 from labelstudio.config import load_labeling, load_project, load_projects
-from labelstudio.labeling_xml import LabelingConfig
 from labelstudio.wanted_tasks import wanted_tasks
 
 LABELS = (
@@ -62,22 +62,27 @@ def test_the_shipped_project_uses_version_2() -> None:
     assert spec.labeling == shipped(2)
 
 
+def labels_of(tag: ControlTag) -> tuple[str, ...]:
+    """The labels of one tag."""
+    return tuple(label.name for label in tag.labels)
+
+
 def test_version_1_is_the_guides_template() -> None:
     config = shipped(1)
     assert config.labels == LABELS
     assert config.palette is None
     names = [(one.tag, one.name) for one in (config.mask, config.point, config.box) if one is not None]
     assert names == [("BrushLabels", "brush"), ("KeyPointLabels", "kpts"), ("RectangleLabels", "rects")]
-    assert all(one.labels == LABELS for one in (config.mask, config.point, config.box) if one is not None)
+    assert all(labels_of(one) == LABELS for one in (config.mask, config.point, config.box) if one is not None)
 
 
 def test_version_2_has_one_palette() -> None:
     config = shipped(2)
     assert config.palette is not None
-    assert (config.palette.name, config.palette.labels) == ("label", LABELS)
+    assert (config.palette.name, labels_of(config.palette)) == ("label", LABELS)
     names = [(one.tag, one.name, one.smart) for one in (config.mask, config.point, config.box) if one is not None]
     assert names == [("Brush", "brush", False), ("KeyPoint", "point", True), ("Rectangle", "box", True)]
-    assert (config.image_name, config.image_key) == ("image", "image")
+    assert [(image.name, image.key) for image in config.images] == [("image", "image")]
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -121,7 +126,7 @@ ONE_PROBLEM = {
         edited(("<View>", "<Viewer>"), ("</View>", "</Viewer>")),
         "the labeling configuration cannot be used, 2 problems:\n"
         "  - c.xml:1: Label Studio 1.23.2 knows no tag <Viewer>\n"
-        "  - c.xml:1: the outermost tag is <Viewer>; Label Studio wants <View>",
+        "  - c.xml:1: the outermost tag is <Viewer>; Label Studio needs <View>",
     ),
     "unknown tag": (
         edited(("<KeyPoint ", "<Keypoint ")),
@@ -143,7 +148,7 @@ ONE_PROBLEM = {
         'c.xml:4: value="Car" is used twice in <Labels name="label"> (first in line 3)',
     ),
     "label without value": (edited(('value="Road" ', "")), "c.xml:4: <Label> has no value"),
-    "colour": (edited(("blue", "#12345")), 'c.xml:4: background="#12345" is no colour; write it as #RRGGBB'),
+    "colour": (edited(("blue", "#12345")), 'c.xml:4: background="#12345" is not a colour; write it as #RRGGBB'),
     "no labels": (
         edited(
             ('    <Label value="Car" background="#E53935" hotkey="1"/>\n', ""),
@@ -165,7 +170,7 @@ ONE_PROBLEM = {
     ),
     "not smart": (
         edited(('smart="true"', 'smart="false"')),
-        'c.xml:1: there is no smart prompt; add smart="true" to a <KeyPoint> or <Rectangle> tag',
+        'c.xml:8: the image "image" has no smart prompt; add <KeyPoint> or <Rectangle> with smart="true"',
     ),
     "no brush": (
         edited(('  <Brush name="brush" toName="image" smart="false"/>\n', "")),
@@ -173,13 +178,13 @@ ONE_PROBLEM = {
     ),
     "label without mask": (
         edited(("<Brush ", '<BrushLabels '), ('smart="false"/>', '><Label value="Car"/></BrushLabels>')),
-        'c.xml:2: label "Road" has no mask output: no brush tag offers it',
+        'c.xml:2: label "Road" has no mask output: no brush, bitmask or polygon of the image "image" offers it',
     ),
     "label without prompt": (
         edited(
             ("<KeyPoint ", '<KeyPointLabels '), ('smart="true"/>', 'smart="true"><Label value="Car"/></KeyPointLabels>')
         ),
-        'c.xml:2: label "Road" has no smart prompt: no smart key point or rectangle offers it',
+        'c.xml:2: label "Road" has no smart prompt: no smart key point or rectangle of the image "image" offers it',
     ),
 }  # fmt: skip
 
@@ -200,7 +205,7 @@ def test_all_problems_of_a_configuration_are_said_at_once(tmp_path: Path) -> Non
         load_labeling(path, "c.xml")
     assert str(caught.value) == (
         "the labeling configuration cannot be used, 3 problems:\n"
-        '  - c.xml:4: background="bluish" is no colour; write it as #RRGGBB\n'
+        '  - c.xml:4: background="bluish" is not a colour; write it as #RRGGBB\n'
         '  - c.xml:4: hotkey="1" is used twice in <Labels name="label"> (first in line 3)\n'
         "  - c.xml:7: Label Studio 1.23.2 knows no tag <Bruhs>"
     )
@@ -366,7 +371,7 @@ def test_what_a_click_cannot_prove_can_still_be_a_project() -> None:
     """The other configurations that are shipped: pairs, polygons, boxes."""
     for config in ("boxes-to-masks", "minimal", "polygon"):
         path = REPOSITORY / "labeling_configs" / config / "v1.xml"
-        assert load_labeling(path, config, provable=False).image_key == "image"
+        assert load_labeling(path, config, provable=False).images[0].key == "image"
 
 
 def test_a_configuration_with_two_images_needs_pairs(tmp_path: Path) -> None:

@@ -48,6 +48,62 @@ def test_a_rename_gives_its_uses_a_home() -> None:
     assert orphans(USES, config("Car", "Road"), config("Vehicle", "Road"), renames) == []
 
 
+ALIASED = (
+    '<View><BrushLabels name="brush" toName="image"><Label value="Vehicle" alias="veh"/><Label value="Road"/>'
+    '</BrushLabels><Image name="image" value="$image"/></View>'
+)
+
+
+def in_brush(label: str, count: int = 12) -> Use:
+    return Use("annotations", "brush", "brushlabels", label, count)
+
+
+def test_alias_that_goes_orphans_its_uses() -> None:
+    """Results carry the alias of a label, so the guard must compare it, and not the value that the editor shows."""
+    without = ALIASED.replace('<Label value="Vehicle" alias="veh"/>', "")
+    renamed = ALIASED.replace('alias="veh"', 'alias="car"')
+    for new in (without, renamed):
+        assert may_orphan(ALIASED, new)
+        assert described(orphans([in_brush("veh")], ALIASED, new, [])) == "veh: 12 in annotations"
+    assert orphans([in_brush("veh")], ALIASED, renamed, [Rename("veh", "car")]) == []
+
+
+def test_another_value_of_an_alias_orphans_nothing() -> None:
+    """The value is what people see; results do not change with it."""
+    shown = ALIASED.replace('value="Vehicle"', 'value="Vehículo"')
+    assert orphans([in_brush("veh")], ALIASED, shown, []) == []
+
+
+def test_a_label_that_gets_an_alias_is_renamed() -> None:
+    plain = ALIASED.replace(' alias="veh"', "")
+    assert described(orphans([in_brush("Vehicle")], plain, ALIASED, [])) == "Vehicle: 12 in annotations"
+    check_renames([Rename("Vehicle", "veh")], ALIASED)
+    assert orphans([in_brush("Vehicle")], plain, ALIASED, [Rename("Vehicle", "veh")]) == []
+
+
+def test_a_value_in_place_of_an_alias_is_kept() -> None:
+    """The editor finds a label by its value too: such a result has a home as long as the value is there."""
+    more = ALIASED.replace('<Label value="Road"/>', '<Label value="Road"/><Label value="Sky"/>')
+    assert orphans([in_brush("Vehicle")], ALIASED, more, []) == []
+    without = ALIASED.replace('<Label value="Vehicle" alias="veh"/>', "")
+    assert described(orphans([in_brush("Vehicle")], ALIASED, without, [])) == "Vehicle: 12 in annotations"
+
+
+def test_renames_are_checked_by_alias() -> None:
+    check_renames([Rename("lorry", "veh")], ALIASED)
+    with pytest.raises(SettingsError, match=r"has no label 'Vehicle' \(there are: Road, veh\)"):
+        check_renames([Rename("lorry", "Vehicle")], ALIASED)
+    with pytest.raises(SettingsError, match="still has the label 'veh'"):
+        check_renames([Rename("veh", "Road")], ALIASED)
+
+
+def test_labels_of_the_task_have_a_home_while_they_are_dynamic() -> None:
+    dynamic = ALIASED.replace("<BrushLabels ", '<BrushLabels value="$names" ')
+    assert orphans([in_brush("Any")], dynamic, dynamic, []) == []
+    assert may_orphan(dynamic, ALIASED)
+    assert described(orphans([in_brush("Any")], dynamic, ALIASED, [])) == "Any: 12 in annotations"
+
+
 def test_a_tool_of_another_type_orphans_what_it_made() -> None:
     lost = orphans(USES, config("Car", "Road"), config("Car", "Road", brush="Bitmask"), [])
     assert described(lost) == "(tool brush): 12 in annotations"

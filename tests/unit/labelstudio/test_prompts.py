@@ -12,9 +12,9 @@ from PIL import Image
 
 from core.errors import LabelrigError
 from core.repository import REPOSITORY
+from labeling.config import LabelingConfig
 from labelstudio.config import load_labeling
 from labelstudio.image_files import path_in
-from labelstudio.labeling_xml import LabelingConfig
 from labelstudio.masks import masks_in
 from labelstudio.prompts import box_regions, click_regions
 from labelstudio.truth import truth_of

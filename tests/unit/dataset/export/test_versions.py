@@ -32,7 +32,7 @@ def test_numbers_are_kept_beside_the_configuration(exports: ExportBench, project
     (lock.parent / "v1.xml").write_text(FUSED + "\n")  # Label Studio takes the last line break away
     used = used_config(exports.folder / "repository", FUSED, "Scenes", None, None)
     assert (used.name, used.version, used.strict) == ("cars", 1, False)
-    assert used.labeling.sha256 == sha256_of(lock.parent / "v1.xml")
+    assert used.sha256 == sha256_of(lock.parent / "v1.xml")
     exports.export(project, "coco", config=("cars", 1))
     assert lock.read_text() == (
         '{\n  "format": 1,\n  "classes": [\n    {"id": 1, "name": "Car"},\n    {"id": 2, "name": "Road"}\n  ]\n}\n'

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import SettingsError
+from dataset.image_lookup import ImageLookup, Place
 from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import boxes_in, newest
@@ -130,16 +132,23 @@ PATHS = {"RGB/a.png": 1, "T/a.png": 2, "RGB/b.png": 3, "c d.png": 4}
 BOX = Box("Car", 1, 2, 3, 4)
 
 
-def test_images_find_their_tasks_by_path_end_or_name() -> None:
+def lookup() -> ImageLookup:
+    found = ImageLookup()
+    for path, task in PATHS.items():
+        found.add(f"/data/local-files/?d=set/{path}", Place(task, "rgb"), path)
+    return found
+
+
+def test_boxes_get_their_task_and_image() -> None:
     names = ["RGB/a.png", "/home/me/set/T/a.png", "b", "set/c d.png", "none.png"]
-    by_task, alone = matched(BoxFile("f", {name: [BOX] for name in names}), PATHS)
-    assert sorted(by_task) == [1, 2, 3, 4]
+    by_task, alone = matched(BoxFile("f", {name: [BOX] for name in names}), lookup())
+    assert by_task == {task: [replace(BOX, image="rgb")] for task in (1, 2, 3, 4)}
     assert alone == ["none.png"]
 
 
 def test_a_name_of_several_tasks_is_refused() -> None:
     with pytest.raises(SettingsError) as caught:
-        matched(BoxFile("f.json", {"a.png": [BOX]}), PATHS)
+        matched(BoxFile("f.json", {"a.png": [BOX]}), lookup())
     assert str(caught.value) == (
         "f.json: the image a.png may be RGB/a.png, T/a.png: give its path below the image folder"
     )

@@ -14,7 +14,7 @@ import pytest
 from core.errors import LabelStudioError
 from core.report import Report
 from dataset.preannotate.boxes import Box
-from dataset.preannotate.work import TASKS_AT_A_TIME, Preannotation, TaskState, labels_of, states
+from dataset.preannotate.work import TASKS_AT_A_TIME, Preannotation, TaskState, states
 from hosts.base import Result, check_exit_code
 from labelstudio.bulk import add_predictions
 from labelstudio.models import Project
@@ -205,10 +205,6 @@ def test_a_box_in_which_nothing_is_found_is_counted(backend: Backend, taken: Tak
     tally = work(backend, taken).go({1: [BOX, BOX]}, tasks())
     assert (tally.images, tally.masks, tally.empty) == (1, 0, 2)
     assert taken.tasks == [1]  # so that the next run does not ask again
-
-
-def test_labels_are_what_results_call_them() -> None:
-    assert labels_of(PROJECT) == ["car", "Road"]
 
 
 def test_the_state_of_tasks_is_read_with_what_was_drawn(bench: Bench) -> None:

@@ -15,8 +15,8 @@ from core.errors import LabelStudioError, SettingsError
 from core.repository import REPOSITORY
 from infra.roles.project.labeling import Migration
 from infra.roles.project.project import MembersKnown, ProjectPresent
+from labeling.config import read_config
 from labelstudio.label_use import Rename
-from labelstudio.labeling_xml import labeling_config, parse_xml
 from tests.unit.infra.roles.project.labelstudio_bench import BACKEND, Bench
 from tests.unit.labelstudio.labelstudio_fake import (
     BANNED,
@@ -296,7 +296,7 @@ def test_a_variable_that_the_tasks_do_not_have_is_refused(bench: Bench) -> None:
     bench.inside.modules["labels"] = lambda _asked: uses()
     bench.apply()
     before = bench.server.projects[bench.project]["label_config"]
-    other = labeling_config(before.replace("$image", "$photo"), parse_xml(before.replace("$image", "$photo")))
+    other = read_config(before.replace("$image", "$photo"))
     bench.spec = dataclasses.replace(bench.spec, version=3, labeling=other)
     with pytest.raises(SettingsError) as caught:
         bench.operations()[0].plan()

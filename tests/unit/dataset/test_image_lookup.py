@@ -1,0 +1,64 @@
+"""Names out of other files find the images of tasks: by the whole path, its end, or its end without the suffix."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataset.image_lookup import Ambiguous, ImageLookup, Place
+from tests.unit.labelstudio.annotated import url
+
+
+@pytest.fixture
+def lookup() -> ImageLookup:
+    """A project of pairs, a list of images, and an upload."""
+    found = ImageLookup()
+    for number, task in enumerate((1, 2)):
+        found.add(url(f"set/RGB/{number}.png"), Place(task, "rgb"), f"RGB/{number}.png")
+        found.add(url(f"set/T/{number}.png"), Place(task, "thermal"), f"T/{number}.png")
+    for index in range(2):
+        found.add(url(f"list/page{index}.jpg"), Place(3, "pages", index))
+    found.add("/data/upload/1/ab-own.png", Place(4, "image"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("RGB/0.png", Place(1, "rgb")),
+        ("set/T/1.png", Place(2, "thermal")),
+        ("/elsewhere/set/T/1.png", Place(2, "thermal")),
+        ("T/1", Place(2, "thermal")),
+        ("T/1.tiff", Place(2, "thermal")),
+        ("list/page1.jpg", Place(3, "pages", 1)),
+        ("page0", Place(3, "pages", 0)),
+        ("upload/1/ab-own.png", Place(4, "image")),
+        ("ab-own.png", Place(4, "image")),
+        ("none.png", None),
+    ],
+)
+def test_find(lookup: ImageLookup, name: str, place: Place | None) -> None:
+    assert lookup.find(name) == place
+
+
+def test_end_of_several_images_is_ambiguous(lookup: ImageLookup) -> None:
+    with pytest.raises(Ambiguous) as caught:
+        lookup.find("0.png")
+    assert caught.value.names == ("RGB/0.png", "T/0.png")
+
+
+def test_whole_path_before_ends() -> None:
+    found = ImageLookup()
+    found.add(url("set/deep/a.png"), Place(1, "image"), "deep/a.png")
+    found.add(url("set/a.png"), Place(2, "image"), "a.png")
+    assert found.find("a.png") == Place(2, "image")
+
+
+def test_tag_and_index_tell_images_of_one_file_apart() -> None:
+    """The first task counts where the same file is shown twice, unless the name comes with its tag."""
+    found = ImageLookup()
+    for place in (Place(1, "left"), Place(1, "right"), Place(2, "pages", 0), Place(2, "pages", 1)):
+        found.add(url("set/a.png"), place)
+    assert found.find("set/a.png") == Place(1, "left")
+    assert found.find("set/a.png", "right") == Place(1, "right")
+    assert found.find("set/a.png", "pages", 1) == Place(2, "pages", 1)
+    assert found.find("set/a.png", "elsewhere") == Place(1, "left")

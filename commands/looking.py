@@ -54,7 +54,8 @@ def doctor(
         "service": "label-studio, sam2 or db (default: all); may be given several times",
         "follow": "go on until stopped by hand",
         "since": "only what is newer: 10m, 2h, or a time such as 2026-05-01T12:00:00",
-        "tail": "only so many lines of each service",
+        "lines": "the last so many lines of each service (default: 100, or with --since all)",
+        "all": "every line, health checks too",
     },
 )
 @expected_errors_in_words
@@ -67,13 +68,15 @@ def logs(
     inventory: str | None = None,
     follow: bool = False,
     since: str | None = None,
-    tail: str | None = None,
+    lines: str | None = None,
+    all: bool = False,
 ) -> None:
-    """Show what the containers say; with --follow until stopped by hand."""
+    """Show the last lines that the containers wrote, without health checks; with --follow until Ctrl-C."""
     from infra.doctor.command import run_logs
 
     choice = choose(host, group, limit, inventory)
-    run_logs(choice, run_options("logs"), service, follow=follow, since=since, tail=number("--tail", tail))
+    count = number("--lines", lines)
+    run_logs(choice, run_options("logs"), service, follow=follow, since=since, lines=count, everything=all)
 
 
 @task(

@@ -74,9 +74,16 @@ def _diagnosed(diagnosis: Diagnosis, report: Report) -> None:
 
 
 def run_logs(
-    choice: Choice, options: RunOptions, services: Sequence[str], *, follow: bool, since: str | None, tail: int | None
+    choice: Choice,
+    options: RunOptions,
+    services: Sequence[str],
+    *,
+    follow: bool,
+    since: str | None,
+    lines: int | None,
+    everything: bool,
 ) -> None:
-    """Pass on the logs of each stack; of several hosts at once, each line with its host's name."""
+    """Pass on the logs of each stack; of several hosts at once, each line with its host's name. See `logs`."""
     hosts = choice.select() if choice.names_hosts else []
     many = len(hosts) > 1
     lock = threading.Lock()
@@ -88,7 +95,7 @@ def run_logs(
 
     def show(one: Session) -> None:
         prefix = f"{one.host.name} | " if many else ""
-        logs(one.site, services, follow=follow, since=since, tail=tail, out=out, prefix=prefix)
+        logs(one.site, services, follow=follow, since=since, lines=lines, everything=everything, out=out, prefix=prefix)
 
     outcome = _on_stacks(choice, options, show, parallel=max(len(hosts), 1))
     if outcome.exit_code:

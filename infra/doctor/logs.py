@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from core.errors import LabelrigError, SettingsError
+from infra.doctor.log_lines import Backlog, LogLine, read_line
 from infra.roles.docker.compose import run_docker
 from infra.stack.site import Site
 
 READ_TIMEOUT = 300.0
 FOLLOW_TIMEOUT = 30 * 24 * 3600.0
+DEFAULT_LINES = 100
+# Most lines of an idle stack are health checks: so many lines are read for one that is shown, and all where that is
+# too few.
+READ_FOR_ONE = 20
+OVERLAP = timedelta(seconds=10)  # while one service was read, another may have written
 AGO = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
-ERASE_LINE = "\x1b[2K"  # compose 2.26 begins each line with it, whatever it is told about colours
 DAYS = re.compile(r"(\d+(?:\.\d+)?)d")
 
 
@@ -23,43 +28,68 @@ def logs(
     *,
     follow: bool = False,
     since: str | None = None,
-    tail: int | None = None,
+    lines: int | None = None,
+    everything: bool = False,
     out: Callable[[str], None],
     prefix: str = "",
 ) -> None:
-    """Pass on log lines, oldest first. With `follow` until somebody interrupts it; restarts do not end it.
+    """Pass on log lines, oldest first. With `follow` until it is interrupted; restarts do not end it.
 
     Args:
         services: of the stack; none means all.
         since: how long ago (`10m`, `2h`, `3d`), or a date and time in ISO form, of this machine's time zone where it
             names none.
-        tail: only so many of the last lines of each service.
+        lines: the last so many of each service; None means 100, or all where `since` or `everything` is given.
+        everything: health checks too, and the copies of lines that a service writes twice.
         out: gets each line as it comes, from another thread.
         prefix: in front of each line, where several hosts are shown.
 
     Raises:
-        SettingsError: there is no such service, or `since` is no time.
+        SettingsError: there is no such service, or `since` is not a time.
         LabelrigError: there is no stack, or its logs cannot be read.
     """
     if unknown := [one for one in services if one not in site.services]:
         raise SettingsError(f"there is no service {', '.join(unknown)} (there are: {', '.join(site.services)})")
-    if tail is not None and tail < 0:
-        raise SettingsError(f"tail: {tail} is no number of lines")
-    options = [
-        *(("--follow",) if follow else ()),
-        *(("--since", _since(since)) if since is not None else ()),
-        *(("--tail", str(tail)) if tail is not None else ()),
-    ]
+    begin: Sequence[str] = ("--since", _since(since)) if since is not None else ()
+    if lines is None and since is None and not everything:
+        lines = DEFAULT_LINES
     host, env = site.host, site.files.env
     if not host.run("test", "-f", env, ok=(0, 1), as_root=not host.is_local).ok:
         task = "up" if host.is_local else f"deploy --host {host.name}"
         raise LabelrigError(f"{host.name}: there is no stack {site.settings.project} here; `./inv {task}` makes it")
-    run_docker(
-        host,
-        *site.compose.argv("logs", "--no-color", "--timestamps", *options, *services),
-        timeout=FOLLOW_TIMEOUT if follow else READ_TIMEOUT,
-        on_line=lambda line: out(prefix + line.removeprefix(ERASE_LINE)),
-    )
+
+    def read(take: Callable[[LogLine], None], *options: str) -> None:
+        run_docker(
+            host,
+            *site.compose.argv("logs", "--no-color", "--timestamps", *options, *services),
+            timeout=FOLLOW_TIMEOUT if "--follow" in options else READ_TIMEOUT,
+            on_line=lambda line: take(read_line(line)),
+        )
+
+    def show(line: LogLine) -> None:
+        out(prefix + line.shown)
+
+    if everything:
+        read(show, *(("--follow",) if follow else ()), *begin, *_tail(lines))
+        return
+    tail = None if lines is None else lines * READ_FOR_ONE
+    past = Backlog(lines)
+    read(past.take, *begin, *_tail(tail))
+    if tail is not None and past.is_short(tail):
+        past = Backlog(lines)
+        read(past.take, *begin)
+    for line in past.lines():
+        show(line)
+    if follow:
+        if past.newest:
+            begin = ("--since", (past.moment - OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        elif lines == 0:
+            begin = _tail(0)
+        read(lambda line: show(line) if past.is_new(line) else None, "--follow", *begin)
+
+
+def _tail(lines: int | None) -> Sequence[str]:
+    return () if lines is None else ("--tail", str(lines))
 
 
 def _since(text: str) -> str:

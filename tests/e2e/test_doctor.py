@@ -172,6 +172,6 @@ def test_status_of_a_stack_that_works(site: Site, stage: Stage) -> None:
 
 def test_logs_carry_the_service_and_the_time(site: Site) -> None:
     lines: list[str] = []
-    logs(site, ("sam2",), since="1h", tail=3, out=lines.append, prefix="here | ")
+    logs(site, ("sam2",), since="1h", lines=3, out=lines.append, prefix="here | ")
     assert 1 <= len(lines) <= 3
     assert all(line.startswith("here | sam2-1  | 20") for line in lines)

@@ -17,8 +17,8 @@ from backend.errors import ModelError, OutOfMemory, SettingsError
 from backend.segmenter import Prompts, Segmenter
 from backend.settings import Settings, load_settings
 from backend.web.app import create_app
+from backend.web.middleware import OneLineFormatter, RequestIdFilter
 from backend.web.reason import ReasonProtocol
-from backend.web.web import OneLineFormatter, RequestIdFilter
 from backend.weights import integrity
 from backend.weights.catalog import ModelFiles, choose, fetch_command, load_catalog
 

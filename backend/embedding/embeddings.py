@@ -16,11 +16,11 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.caching.byte_lru import ByteLru
+from backend.caching.single_flight import SingleFlight
 from backend.embedding.disk_store import DiskStats, DiskStore
 from backend.errors import OutOfMemory
-from backend.images.byte_lru import ByteLru
 from backend.images.image_store import ImageInfo
-from backend.images.single_flight import SingleFlight
 from backend.queue.scheduling import ModelQueue, Priority, Ticket
 from backend.segmenter import Embedding, Segmenter
 

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.caching.byte_lru import ByteLru
+from backend.caching.single_flight import SingleFlight
 from backend.errors import ImageError
 from backend.images import images
-from backend.images.byte_lru import ByteLru
-from backend.images.single_flight import SingleFlight
 from backend.sources.source_file import SourceFile
 
 KNOWN_IMAGES = 20_000  # a description is about 300 bytes

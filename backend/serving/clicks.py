@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.embedding.in_flight import InFlight, Token
-from backend.embedding.memory import BoxMemory
 from backend.errors import BadRequest, ImageError
+from backend.geometry.cleanup import clean
 from backend.images.image_store import ImageStore
-from backend.labelstudio.cleanup import clean
 from backend.labelstudio.labeling_config import Output, image_named, image_url, output_for, parse_cached
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
 from backend.labelstudio.prompts import Click, read_click, to_pixels
@@ -20,8 +18,10 @@ from backend.labelstudio.protocol import ContextRegion, Prediction, PredictReque
 from backend.labelstudio.results import to_results
 from backend.queue.scheduling import Priority
 from backend.segmenter import Prompts
-from backend.serving.looking import Found, Looker, View
+from backend.serving.in_flight import InFlight, Token
+from backend.serving.memory import BoxMemory
 from backend.serving.model import Model
+from backend.serving.segmenting import Found, MaskPredictor, View
 from backend.sources import ImageSources
 from backend.stages import Stages
 
@@ -54,7 +54,7 @@ class ClickAnswerer:
         self,
         sources: ImageSources,
         images: ImageStore,
-        looker: Looker,
+        predictor: MaskPredictor,
         boxes: BoxMemory,
         options: ProjectOptionsRegistry,
         in_flight: InFlight,
@@ -65,7 +65,7 @@ class ClickAnswerer:
         Args:
             sources: where images come from.
             images: what is known of them.
-            looker: asks the model.
+            predictor: runs the model.
             boxes: remembers the box that was drawn before the points.
             options: what each project chose.
             in_flight: all clicks that are worked on.
@@ -74,7 +74,7 @@ class ClickAnswerer:
         """
         self._sources = sources
         self._images = images
-        self._looker = looker
+        self._predictor = predictor
         self._boxes = boxes
         self._options = options
         self._in_flight = in_flight
@@ -82,10 +82,10 @@ class ClickAnswerer:
         self._model_version = model_version
 
     def answer(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
-        """The mask of the clicked object, or an empty result when nothing was asked for or found.
+        """The mask of the clicked object, or an empty result without prompts and without an object.
 
         Args:
-            deadline: `time.monotonic` value; nobody waits for an answer after it.
+            deadline: `time.monotonic` value until which the client waits.
             stages: gets the time of each stage.
 
         Raises:
@@ -105,7 +105,7 @@ class ClickAnswerer:
         return answered
 
     def answer_in_batch(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
-        """As `answer`, for nobody who waits: every click goes first, and nothing is remembered for the next click."""
+        """As `answer`, for a batch: every click goes first, and nothing is remembered for the next click."""
         regions = request.context.result if request.context else None
         click = read_click(regions or [], (), self._pixel_limit)
         task = request.tasks[0]
@@ -154,7 +154,7 @@ class ClickAnswerer:
         view = View(
             info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages, priority, wanted or 0
         )
-        found = self._looker.look(model, view, prompts, closer=options.crop_small_objects)
+        found = self._predictor.predict(model, view, prompts, closer=options.crop_small_objects)
         token.check()
         with stages("post"):
             results, covered = self._results(found, click, prompts, info.size_wh, options, output)

@@ -13,19 +13,19 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from backend import __version__
-from backend.embedding.in_flight import InFlight
-from backend.embedding.memory import BoxMemory, MaskMemory
 from backend.errors import SettingsError, Superseded
 from backend.images.image_store import ImageStore
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
 from backend.queue.scheduling import ModelQueue
 from backend.segmenter import Segmenter
 from backend.serving.clicks import ClickAnswerer
+from backend.serving.in_flight import InFlight
 from backend.serving.loading import ModelLoader
-from backend.serving.looking import Looker
+from backend.serving.memory import BoxMemory, MaskMemory
 from backend.serving.metrics import CacheUse, Metrics
 from backend.serving.model import MEGABYTE, Model, put_to_work
 from backend.serving.recent import Recent
+from backend.serving.segmenting import MaskPredictor
 from backend.serving.status_page import StatusSnapshot, resident_bytes
 from backend.serving.watch import Watch
 from backend.settings import Settings
@@ -94,7 +94,7 @@ class Service:
             reason=reason,
             uptime_seconds=time.monotonic() - self.started,
             queue=self.queue.state(),
-            in_building=len(self.in_flight),
+            active_clicks=len(self.in_flight),
             device=segmenter.device if segmenter else None,
             engine=segmenter.engine if segmenter else None,
             engine_reason=(segmenter.engine_note or None) if segmenter else None,
@@ -129,7 +129,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     answerer = ClickAnswerer(
         sources,
         images,
-        Looker(masks, settings.mask_feedback),
+        MaskPredictor(masks, settings.mask_feedback),
         BoxMemory(settings.box_memory_seconds),
         options,
         in_flight,

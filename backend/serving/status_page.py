@@ -40,7 +40,7 @@ class StatusSnapshot:
         reason: why, unless it is ready.
         uptime_seconds: since the process began.
         queue: what waits and what runs.
-        in_building: clicks that are being answered or wait.
+        active_clicks: clicks that are being answered or wait.
         device: where the model runs; None before it is loaded.
         engine: what computes; None before it is loaded.
         engine_reason: why this engine was chosen, a sentence.
@@ -62,7 +62,7 @@ class StatusSnapshot:
     reason: str | None
     uptime_seconds: float
     queue: QueueState
-    in_building: int
+    active_clicks: int
     device: str | None = None
     engine: str | None = None
     engine_reason: str | None = None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
 import httpx
 
-from backend.errors import ImageError, SourceUnavailable
+from backend.caching.single_flight import SingleFlight
+from backend.errors import DeadlinePassed, ImageError, SourceUnavailable
 from backend.sources.file_cache import Cached, FileCache
 from backend.sources.http import Answer, Http, OutOfTime
 from backend.sources.locations import Location
@@ -49,8 +47,7 @@ class Fetcher:
         self._cache = cache
         self._tokens = tokens
         self._limits = limits or FetchLimits()
-        self._lock = threading.Lock()
-        self._running: dict[str, Future[Cached]] = {}
+        self._running: SingleFlight[str, Cached] = SingleFlight()
 
     def fetch(self, location: Location, deadline: float) -> SourceFile:
         """The image as a file.
@@ -72,37 +69,18 @@ class Fetcher:
         return cached if cached and self._cache.age(cached) < self._limits.fresh_seconds else None
 
     def _shared(self, key: str, url: httpx.URL, location: Location, deadline: float) -> Cached:
-        """Fetch, or wait for the one who is fetching it already."""
+        """Fetch, or wait for another thread that is fetching it already."""
+        what = f"the image {location.name!r}"
         while True:
-            with self._lock:
-                running = self._running.get(key)
-                if running is None:
-                    mine = self._running[key] = Future()
-            if running is None:
-                return self._lead(mine, key, url, location, deadline)
             try:
-                return running.result(timeout=max(0.0, deadline - time.monotonic()))
-            except FutureTimeout:
-                raise OutOfTime(f"the image {location.name!r} was not fetched in time; try again in a moment") from None
-            except OutOfTime:  # the other's time, not ours
+                return self._running.run(
+                    key, lambda: self._fresh(key) or self._revalidated(key, url, location, deadline), deadline, what
+                )
+            except DeadlinePassed:
+                raise OutOfTime(f"{what} was not fetched in time; try again in a moment") from None
+            except OutOfTime:  # perhaps of the other thread, whose deadline came sooner
                 if time.monotonic() >= deadline:
                     raise
-
-    def _lead(self, mine: Future[Cached], key: str, url: httpx.URL, location: Location, deadline: float) -> Cached:
-        failure: BaseException = SourceUnavailable(f"the image {location.name!r} was not fetched")
-        try:
-            cached = self._fresh(key) or self._revalidated(key, url, location, deadline)
-        except BaseException as error:
-            failure = error
-            raise
-        else:
-            mine.set_result(cached)
-            return cached
-        finally:
-            with self._lock:
-                del self._running[key]
-            if not mine.done():
-                mine.set_exception(failure)
 
     def _revalidated(self, key: str, url: httpx.URL, location: Location, deadline: float) -> Cached:
         """From the server, or the copy that it had before when it has trouble."""

@@ -34,8 +34,7 @@ from backend.settings import Settings
 from backend.stages import Stages
 from backend.web.box_routes import add_box_routes
 from backend.web.embed_routes import add_embed_routes
-from backend.web.openapi import describe
-from backend.web.web import (
+from backend.web.middleware import (
     bad_request,
     error_response,
     install_error_handlers,
@@ -43,6 +42,7 @@ from backend.web.web import (
     request_id_of,
     take_request_id,
 )
+from backend.web.openapi import describe
 from backend.weights.catalog import ModelFiles
 
 SPARE_THREADS = 8  # so that a click beyond the limit is told so, and does not wait for a thread

@@ -27,7 +27,7 @@ from backend.labelstudio.protocol import (
 from backend.serving.model import Model
 from backend.serving.service import Service
 from backend.stages import Stages
-from backend.web.web import bad_request, read_body
+from backend.web.middleware import bad_request, read_body
 from labeling.config import LabelingConfig
 
 MAX_BOXES = 2000

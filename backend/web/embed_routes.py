@@ -15,7 +15,7 @@ from backend.errors import NotFound
 from backend.images.image_store import TaskImage
 from backend.images.neighbours import images_of_folder
 from backend.serving.service import Service
-from backend.web.web import bad_request, read_body
+from backend.web.middleware import bad_request, read_body
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jp2")
 MAX_IMAGES = 1_000_000

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.images.byte_lru import ByteLru
+from backend.caching.byte_lru import ByteLru
 
 KEYS = st.integers(0, 5)
 STEPS = st.lists(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from backend.labelstudio.cleanup import clean
+from backend.geometry.cleanup import clean
 from backend.labelstudio.options import ProjectOptions
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from backend.embedding.disk_store import FOLDER, DiskStore
 from backend.embedding.embeddings import Embeddings
-from backend.embedding.in_flight import InFlight
 from backend.errors import DeadlinePassed, ImageError, OutOfMemory, Superseded
 from backend.queue.scheduling import ModelQueue, Priority, Ticket
 from backend.segmenter import Embedding
+from backend.serving.in_flight import InFlight
 from tests.unit.backend.caching import EMBEDDING_BYTES, WAIT, Encoder, eventually, info, pixels, soon, together
 
 CLICK, OPEN, BATCH = Priority.CLICK, Priority.OPEN, Priority.BATCH

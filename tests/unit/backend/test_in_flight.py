@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.embedding.in_flight import InFlight, Token
 from backend.errors import Busy, Superseded
 from backend.queue.scheduling import ModelQueue, Priority
+from backend.serving.in_flight import InFlight, Token
 from tests.unit.backend.queues import depth
 
 MESSAGE = r"^a newer click on the same object came$"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.embedding.memory import ENTRY_OVERHEAD_BYTES, BoxMemory, MaskMemory, prompt_set
 from backend.labelstudio.prompts import Click, read_click, to_pixels
 from backend.labelstudio.protocol import ContextRegion
 from backend.segmenter import Prompts
+from backend.serving.memory import ENTRY_OVERHEAD_BYTES, BoxMemory, MaskMemory, prompt_set
 from tests.unit.backend.fakes import region
 
 SIZE_WH = (400, 200)

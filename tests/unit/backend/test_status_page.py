@@ -37,7 +37,7 @@ NEW = StatusSnapshot(
     reason=None,
     uptime_seconds=3.2,
     queue=QueueState(dict.fromkeys(Priority, 0), DEFAULT_LIMITS),
-    in_building=0,
+    active_clicks=0,
 )
 BUSY = replace(
     NEW,
@@ -50,7 +50,7 @@ BUSY = replace(
         Running("encode", Priority.CLICK, 1.43),
         0.61,
     ),
-    in_building=3,
+    active_clicks=3,
     device="cuda:0",
     engine="torch-bfloat16",
     engine_reason="the only one for this device",

@@ -1,4 +1,4 @@
-"""From an image and prompts to one mask: embedding, decoder, the mask before as a start, and a closer look."""
+"""From an image and prompts to one mask: embedding, decoder, the mask before as a start, small objects closer up."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.embedding.in_flight import Token
-from backend.embedding.memory import MaskMemory, PromptSet, prompt_set
 from backend.geometry import masks
 from backend.geometry.crop import Crop, choose_crop, first_point, object_box
 from backend.images.image_store import ImageInfo
 from backend.queue.scheduling import Priority
 from backend.segmenter import Candidates, Embedding, Prompts
+from backend.serving.in_flight import Token
+from backend.serving.memory import MaskMemory, PromptSet, prompt_set
 from backend.serving.model import Model
 from backend.stages import Stages
 
@@ -52,7 +52,7 @@ class Found:
     Attributes:
         logits: ``(h, w)`` float32, of the crop where there is one, else of the whole image.
         score: the model's own estimate of the mask's IoU.
-        crop: the piece that was looked at.
+        crop: the piece that was segmented.
         embedding: where the embedding came from: `memory`, `disk`, `encoded`.
         candidates: how many masks the model offered.
     """
@@ -70,7 +70,7 @@ class Found:
         return masks.full_size(self.logits, size_wh)
 
 
-class Looker:
+class MaskPredictor:
     """Answers prompts with the model. Safe to call from many threads."""
 
     def __init__(self, memory: MaskMemory, feedback: Feedback) -> None:
@@ -82,7 +82,7 @@ class Looker:
         self._memory = memory
         self._feedback = feedback
 
-    def look(self, model: Model, view: View, prompts: Prompts, *, closer: bool) -> Found:
+    def predict(self, model: Model, view: View, prompts: Prompts, *, closer: bool) -> Found:
         """The mask of the object that the prompts name.
 
         Args:
@@ -106,14 +106,14 @@ class Looker:
                 if not crop.cuts(found.logits):
                     return found
         if whole is not None and prompts.is_lone_point:
-            return whole  # the very same question
+            return whole  # the very same prompts
         return self._decode(model, view, prompts, None)
 
     def _decode(self, model: Model, view: View, prompts: Prompts, crop: Crop | None) -> Found:
         view.token.check()
         where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
         embedding = self._embedding(model, view, crop)
-        # With the candidate, so that nobody's second choice is what another's points start from.
+        # With the candidate, so that one annotator's second choice is not what another's points start from.
         key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
         asked = prompts if crop is None else crop.prompts(prompts)
         placed = prompt_set(prompts, view.info.size_wh)

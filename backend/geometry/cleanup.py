@@ -1,18 +1,34 @@
-"""Tidy a mask as the project asked for: holes, specks, parts. Off by default; the model's score stays as it was."""
+"""Tidy a mask: holes, specks, parts. The model's score stays as it was."""
 
 from __future__ import annotations
+
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.labelstudio.options import ProjectOptions
+
+class CleanupOptions(Protocol):
+    """Areas in pixels, 0 for off; which parts of a mask are kept."""
+
+    @property
+    def fill_holes_pixels(self) -> int:
+        """Largest hole that is filled."""
+
+    @property
+    def remove_specks_pixels(self) -> int:
+        """Largest part that is removed."""
+
+    @property
+    def keep(self) -> Literal["all", "largest", "clicked"]:
+        """Which parts."""
 
 
 def clean(
-    mask: NDArray[np.bool_], options: ProjectOptions, positive_xy: NDArray[np.floating] | None = None
+    mask: NDArray[np.bool_], options: CleanupOptions, positive_xy: NDArray[np.floating] | None = None
 ) -> NDArray[np.bool_]:
-    """Fill small holes, then remove small parts, then keep the parts that were asked for.
+    """Fill small holes, then remove small parts, then keep the chosen parts.
 
     A hole is background that its object encloses (pixels joined by sides) and that does not touch the image's edge; a
     part is object whose pixels are joined by sides or corners. Where something was, something stays: when every part
@@ -57,7 +73,7 @@ def _without_holes(mask: NDArray[np.bool_], largest: int) -> NDArray[np.bool_]:
 
 
 def _wanted_parts(
-    mask: NDArray[np.bool_], options: ProjectOptions, points_xy: NDArray[np.int64] | None
+    mask: NDArray[np.bool_], options: CleanupOptions, points_xy: NDArray[np.int64] | None
 ) -> NDArray[np.bool_]:
     number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     if number == 2:

@@ -1,4 +1,4 @@
-"""The clicks that are in the building: a newer click on the same object replaces the older one."""
+"""The active clicks: a newer click on the same object replaces the older one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Token:
         """Between two stages.
 
         Raises:
-            Superseded: a newer click came; nobody looks at this answer.
+            Superseded: a newer click came; this answer would not be shown.
         """
         if self._superseded:
             raise Superseded(REASON)
@@ -53,7 +53,7 @@ class Token:
         raise Superseded(REASON)
 
     def supersede(self) -> None:
-        """Cancel the click's tickets, and those that it will ask for."""
+        """Cancel the click's tickets, and those that it will create."""
         with self._lock:
             self._superseded = True
             tickets, self._tickets = self._tickets, []
@@ -67,14 +67,14 @@ class InFlight:
     def __init__(self, limit: int) -> None:
         """
         Args:
-            limit: how many clicks may be in the building, waiting ones included.
+            limit: maximum number of active clicks, waiting ones included.
         """
         self._limit = limit
         self._lock = threading.Lock()
         self._clicks: dict[Token, tuple[str, frozenset[str]]] = {}
 
     def __len__(self) -> int:
-        """How many clicks are in the building."""
+        """How many clicks are active."""
         with self._lock:
             return len(self._clicks)
 

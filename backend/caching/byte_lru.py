@@ -65,6 +65,11 @@ class ByteLru(Generic[K, V]):
             self._entries.move_to_end(key)
             return entry[0]
 
+    def items(self) -> list[tuple[K, V]]:
+        """What is in it now, the least recently used first; does not count as a use."""
+        with self._lock:
+            return [(key, value) for key, (value, _) in self._entries.items()]
+
     def put(self, key: K, value: V, size: int) -> None:
         """Keep a value in place of the key's former one. A value above the limit is not kept at all."""
         if size < 0:

@@ -6,15 +6,16 @@ for prompts that contain its own. So two annotators on one image do not disturb 
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.caching.byte_lru import ByteLru
 from backend.labelstudio.drafts import BoxFound
 from backend.labelstudio.prompts import Click
 from backend.segmenter import Prompts
@@ -58,14 +59,12 @@ class BoxMemory:
             limit: how many boxes are kept; the least recently used goes first.
         """
         self._seconds = seconds
-        self._limit = limit
         self._clock = clock
-        self._lock = threading.Lock()
-        self._boxes: OrderedDict[_Place, _Remembered] = OrderedDict()
+        self._lock = threading.Lock()  # a look-up and what follows from it
+        self._boxes: ByteLru[_Place, _Remembered] = ByteLru(limit)
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._boxes)
+        return len(self._boxes)
 
     def complete(self, task_id: str | None, click: Click) -> Click:
         """The click with the box that belongs to it, if one is remembered; else the click as it is.
@@ -81,21 +80,19 @@ class BoxMemory:
         place = _place(task_id, click)
         with self._lock:
             now = self._clock()
-            found: list[tuple[float, _Place]] = []
+            found: list[tuple[float, _Place, _Remembered]] = []
             for key in dict.fromkeys((place, replace(place, annotator=None))):
                 kept = self._boxes.get(key)
                 if kept is None:
                     continue
                 if now - kept.at >= self._seconds or _is_done(kept, click):
-                    del self._boxes[key]
+                    self._boxes.pop(key)
                 elif shapes.contains(np.asarray(kept.box.xyxy), points, BOX_MARGIN):
-                    found.append((kept.at, key))
+                    found.append((kept.at, key, kept))
             if not found:
                 return click
-            _, key = max(found, key=lambda one: one[0])
-            kept = replace(self._boxes[key], at=now)
-            self._boxes[key] = kept
-            self._boxes.move_to_end(key)
+            _, key, kept = max(found, key=lambda one: one[0])
+            self._boxes.put(key, replace(kept, at=now), 1)
         return replace(click, box=kept.box)
 
     def remember(self, task_id: str | None, click: Click, answer_ids: Iterable[str] = ()) -> None:
@@ -117,11 +114,8 @@ class BoxMemory:
                 kept = self._boxes.get(key)
                 if kept is not None and _is_same(kept.box, box):
                     ids |= kept.answer_ids
-                    del self._boxes[key]
-            self._boxes[place] = _Remembered(box, ids, self._clock())
-            self._boxes.move_to_end(place)
-            while len(self._boxes) > self._limit:
-                self._boxes.popitem(last=False)
+                    self._boxes.pop(key)
+            self._boxes.put(place, _Remembered(box, ids, self._clock()), 1)
 
 
 class MaskMemory:
@@ -135,17 +129,13 @@ class MaskMemory:
         Args:
             limit_bytes: how much is kept; the least recently used goes first. 0 keeps nothing.
         """
-        self._limit = limit_bytes
-        self._lock = threading.Lock()
-        self._images: dict[str, dict[PromptSet, int]] = {}
-        self._masks: OrderedDict[tuple[str, PromptSet], NDArray[np.float32]] = OrderedDict()
-        self._stored = 0
-        self._bytes = 0
+        self._masks: ByteLru[tuple[str, PromptSet], tuple[int, NDArray[np.float32]]] = ByteLru(limit_bytes)
+        self._order = itertools.count()
 
     @property
     def size(self) -> int:
         """Bytes kept, with an allowance for each entry."""
-        return self._bytes
+        return self._masks.held
 
     def find(self, image: str, prompts: PromptSet) -> NDArray[np.float32] | None:
         """The logits of the largest set stored for this image that is a part of `prompts` and not all of them.
@@ -159,43 +149,25 @@ class MaskMemory:
         Returns:
             ``(h, w)`` float32, read-only, to be passed on as `Prompts.mask_logits`; None when nothing fits.
         """
-        with self._lock:
-            parts = [(len(one), order, one) for one, order in self._images.get(image, {}).items() if one < prompts]
-            if not parts:
-                return None
-            best = max(parts, key=lambda one: one[:2])[2]
-            self._masks.move_to_end((image, best))
-            return self._masks[image, best]
+        parts = [
+            (len(placed), order, placed)
+            for (of, placed), (order, _) in self._masks.items()
+            if of == image and placed < prompts
+        ]
+        if not parts:
+            return None
+        found = self._masks.get((image, max(parts, key=lambda one: one[:2])[2]))
+        return None if found is None else found[1]
 
     def store(self, image: str, prompts: PromptSet, logits: NDArray[np.float32]) -> None:
         """Keep a copy of the mask that was answered: ``(h, w)`` float32 at the model's low resolution."""
         copy = np.array(logits, dtype=np.float32)
         copy.setflags(write=False)
-        with self._lock:
-            self._drop(image, prompts)
-            if copy.nbytes + ENTRY_OVERHEAD_BYTES > self._limit:
-                return
-            self._stored += 1
-            self._images.setdefault(image, {})[prompts] = self._stored
-            self._masks[image, prompts] = copy
-            self._bytes += copy.nbytes + ENTRY_OVERHEAD_BYTES
-            while self._bytes > self._limit:
-                self._drop(*next(iter(self._masks)))
+        self._masks.put((image, prompts), (next(self._order), copy), copy.nbytes + ENTRY_OVERHEAD_BYTES)
 
     def clear(self) -> None:
         """Forget everything, when memory is short."""
-        with self._lock:
-            self._images.clear()
-            self._masks.clear()
-            self._bytes = 0
-
-    def _drop(self, image: str, prompts: PromptSet) -> None:
-        mask = self._masks.pop((image, prompts), None)
-        if mask is not None:
-            self._bytes -= mask.nbytes + ENTRY_OVERHEAD_BYTES
-            del self._images[image][prompts]
-            if not self._images[image]:
-                del self._images[image]
+        self._masks.clear()
 
 
 def prompt_set(prompts: Prompts, size_wh: tuple[int, int]) -> PromptSet:

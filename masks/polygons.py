@@ -38,8 +38,11 @@ def polygons(mask: Mask, tolerance: float) -> list[Ring]:
     limit = np.asarray([width, height], dtype=np.float64)
     rings = []
     for part in sorted(parts_of(kept, diagonal=True), key=lambda one: -_area(one.outline)):
-        ring = _oriented(_simplified(part.outline, tolerance, limit), clockwise=True)
-        holes = [_oriented(_simplified(hole, tolerance, limit), clockwise=False) for hole in part.holes]
+        # From the topmost and then leftmost corner downwards, as OpenCV's own contours run: what is simplified depends
+        # on where it begins.
+        ring = _oriented(_simplified(part.outline[::-1], tolerance, limit), clockwise=True)
+        rings_of_holes = (np.roll(hole[::-1], 1, axis=0) for hole in part.holes)
+        holes = [_oriented(_simplified(hole, tolerance, limit), clockwise=False) for hole in rings_of_holes]
         rings.append(bridged(ring, holes) + np.asarray([left, top]))
     return rings
 

@@ -1,26 +1,22 @@
-"""Embeddings on the disk: they survive a restart, a kill and a second process in the same folder.
+"""Embeddings on the disk (`DiskLru`), each with a header that names its key and tells damage.
 
-One file an entry, and no list of them: the folder itself says what is there, so nothing can disagree with it.
-
-- An entry is written beside its place under a lock (`flock`) and moved there in one step. Whatever carries an
-  entry's name is therefore complete, as far as a killed process goes. What a power cut does to it, the length and
-  the checksum tell. There is no fsync: a lost entry costs one run of the encoder.
-- A leftover of a killed writer is recognised by its free lock and removed at the next start.
-- The header names the key, so an entry can never be taken for another.
-- Only files that carry our own kind of name, inside our own sub-folder, are ever touched.
-- The time of the last change is the time of the last use; the entries used longest ago make room.
+What a power cut does to an entry, the length and the checksum tell. There is no fsync: a lost entry costs one run of
+the encoder. The checksum is CRC-32: it guards against accidents, at 6 ms for 16 MiB (measured; BLAKE2b 31, SHA-256 12
+with and about 40 without the processor's help). Who may write to the folder could write a right checksum of any kind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
-import shutil
-import stat
+import re
+import struct
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,18 +24,16 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.embedding import disk_entry
-from backend.embedding.disk_entry import ENTRY, HEADER, PART
+from backend.caching.disk_lru import DiskLru, touch, write_all
 
 logger = logging.getLogger(__name__)
 FOLDER = "labelrig-embeddings"
+ENTRY = re.compile(r"[0-9a-f]{64}\.embedding")
+MAGIC = b"LREMBED1"  # with the format's version
+HEADER = struct.Struct("<8s32sQI")  # magic, SHA-256 of the key, length and CRC-32 of the payload
 SPARE_BYTES = 1024**3  # left free for whatever else lives on the disk
 WAITING_WRITES = 8
 RETRY_SECONDS = 600.0
-# How much this process writes, as a part of the limit, before it looks again at what others wrote.
-LOOK_AGAIN = 1 / 16
-# Making room goes down to this part of the limit, so that not every write has to look through the folder.
-LOW_WATER = 0.95
 
 
 @dataclass(frozen=True)
@@ -65,11 +59,7 @@ class DiskStats:
 
 
 class DiskStore:
-    """Bytes by key, below one folder. Safe to call from threads; never raises for what the disk does.
-
-    The sum of the files stays within the limit with one process. Each further process in the same folder may add up
-    to `LOOK_AGAIN` of it before it notices.
-    """
+    """Bytes by key, below one folder. Safe to call from threads; never raises for what the disk does."""
 
     def __init__(
         self,
@@ -85,48 +75,41 @@ class DiskStore:
             spare_bytes: so much stays free on the disk; else nothing is written.
             clock: seconds, monotonic.
         """
-        self._folder = folder / FOLDER
-        self._spare_bytes = spare_bytes
+        self._files = DiskLru(folder / FOLDER, ENTRY, limit_bytes, spare_bytes=spare_bytes)
         self._clock = clock
-        self._limit_bytes = limit_bytes
         self._stats_lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._problem: str | None = None
         self._off_until = clock()
-        self._write_lock = threading.Lock()  # writes and making room, one after the other
-        self._seen_bytes = 0  # at the last look at the folder
-        self._written_bytes = 0  # since then
         self._waiting = threading.BoundedSemaphore(WAITING_WRITES)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="embedding-writer")
 
     def start(self) -> None:
         """Make the folder, remove what killed writers left, and make room if the limit has shrunk."""
-        with self._write_lock:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                if not os.access(self._folder, os.W_OK | os.X_OK):
-                    raise OSError(errno.EACCES, "the folder cannot be written to")
-                self._remove_leftovers()
-                self._make_room(0)
-            except OSError as error:
-                self._switch_off(error)
+        try:
+            self._files.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._files.folder, os.W_OK | os.X_OK):
+                raise OSError(errno.EACCES, "the folder cannot be written to")
+            self._files.start()
+        except OSError as error:
+            self._switch_off(error)
 
     @property
     def stats(self) -> DiskStats:
         """What happened so far."""
-        held = self._seen_bytes + self._written_bytes
+        files = self._files
         with self._stats_lock:
-            return DiskStats(held, self._limit_bytes, self._problem, **self._counts)
+            return DiskStats(files.held_bytes, files.limit_bytes, self._problem, evicted=files.evicted, **self._counts)
 
     def __contains__(self, key: str) -> bool:
         """True when there is an entry of this name; only `read` finds out whether it is sound."""
-        return os.path.isfile(self._path(key))  # unlike Path.is_file, False where nothing may be looked at
+        return os.path.isfile(self._path(key))  # unlike Path.is_file, False where nothing may be read
 
     def read(self, key: str) -> bytes | None:
         """The bytes of an entry, which now counts as just used; None when there is none that is sound."""
         path = self._path(key)
         try:
-            payload = disk_entry.read(path, key)
+            payload = _read(path, key)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 logger.warning("the cached embedding %s cannot be read: %s", path.name[:12], error.strerror)
@@ -146,18 +129,24 @@ class DiskStore:
 
     def write(self, key: str, payload: bytes) -> bool:
         """Write an entry now; False when it is not on the disk afterwards."""
-        with self._write_lock:
-            if self._clock() < self._off_until:
+        if self._clock() < self._off_until:
+            return False
+        try:
+            if key in self:
+                return True
+            if HEADER.size + len(payload) > self._files.limit_bytes:
                 return False
-            try:
-                if key in self:
-                    return True
-                self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleared the cache by hand
-                if not self._place(key, payload):
-                    return False
-            except OSError as error:
-                self._switch_off(error)
-                return False
+            self._files.folder.mkdir(parents=True, exist_ok=True)  # the cache may have been cleared by hand
+            with self._files.part(_digest(key).hex()) as part:
+                write_all(part, HEADER.pack(MAGIC, _digest(key), len(payload), zlib.crc32(payload)))
+                write_all(part, payload)
+                self._files.place(part, self._path(key).name)
+        except (FileNotFoundError, BlockingIOError):  # another process's start took it for a leftover
+            return False
+        except OSError as error:
+            self._switch_off(error)
+            return False
+        self._count("written")
         self._switch_on()
         return True
 
@@ -200,66 +189,13 @@ class DiskStore:
         if not future.cancelled() and (error := future.exception()) is not None:
             logger.error("an embedding could not be packed for the disk", exc_info=error)
 
-    def _place(self, key: str, payload: bytes) -> bool:
-        """False when the entry is too large, or another process came between."""
-        size = HEADER.size + len(payload)
-        if size > self._limit_bytes:
-            return False
-        self._make_room(size)
-        free = shutil.disk_usage(self._folder).free
-        if free < self._spare_bytes + size:
-            raise OSError(errno.ENOSPC, f"less than {self._spare_bytes // 1024**2} MiB would stay free on its disk")
-        if not disk_entry.place(self._path(key), key, payload):
-            return False
-        self._written_bytes += size
-        self._count("written")
-        return True
-
-    def _make_room(self, size: int) -> None:
-        """Remove the entries used longest ago until `size` more bytes fit. Looks at the folder only when it must."""
-        limit = self._limit_bytes
-        known = self._seen_bytes + self._written_bytes
-        if size and known + size <= limit and self._written_bytes + size <= limit * LOOK_AGAIN:
-            return
-        entries = self._entries()
-        held, evicted = sum(one[1] for one in entries), 0
-        if held + size > limit:
-            goal = max(0, min(int(limit * LOW_WATER), limit - size))
-            for _, entry_size, path in sorted(entries):
-                if held <= goal:
-                    break
-                with contextlib.suppress(FileNotFoundError):  # another process made room too
-                    path.unlink()
-                held -= entry_size
-                evicted += 1
-        self._seen_bytes, self._written_bytes = held, 0
-        self._count("evicted", evicted)
-
-    def _entries(self) -> list[tuple[int, int, Path]]:
-        """Time of the last use, size and path of each."""
-        found = []
-        with os.scandir(self._folder) as listing:
-            for one in listing:
-                if ENTRY.fullmatch(one.name):
-                    with contextlib.suppress(FileNotFoundError):
-                        status = one.stat(follow_symlinks=False)
-                        if stat.S_ISREG(status.st_mode):
-                            found.append((status.st_mtime_ns, status.st_size, Path(one.path)))
-        return found
-
-    def _remove_leftovers(self) -> None:
-        with os.scandir(self._folder) as listing:
-            parts = [Path(one.path) for one in listing if PART.fullmatch(one.name)]
-        for part in parts:
-            disk_entry.remove_if_left(part)
-
     def _switch_off(self, error: OSError) -> None:
         """Write nothing for a while; one line in the log for each new reason."""
         reason = f"embeddings are not kept in EMBEDDING_CACHE_DIR: {error.strerror or type(error).__name__}"
         self._off_until = self._clock() + RETRY_SECONDS
         with self._stats_lock:
-            told, self._problem = self._problem == reason, reason
-        if not told:
+            is_known, self._problem = self._problem == reason, reason
+        if not is_known:
             logger.warning("%s; free space there or check its owner and rights. Clicks go on", reason)
 
     def _switch_on(self) -> None:
@@ -268,9 +204,31 @@ class DiskStore:
         if was_off:
             logger.info("embeddings are kept on the disk again")
 
-    def _count(self, name: str, times: int = 1) -> None:
+    def _count(self, name: str) -> None:
         with self._stats_lock:
-            self._counts[name] += times
+            self._counts[name] += 1
 
     def _path(self, key: str) -> Path:
-        return disk_entry.path_of(self._folder, key)
+        return self._files.folder / f"{_digest(key).hex()}.embedding"
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _read(path: Path, key: str) -> bytes | None:
+    """The payload of an entry, which now counts as just used; None when it is damaged, or of another key.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError when it is not there.
+    """
+    with path.open("rb", buffering=0) as file:
+        header = file.read(HEADER.size)
+        payload = file.read()
+        if len(header) != HEADER.size:
+            return None
+        magic, digest, length, checksum = HEADER.unpack(header)
+        if (magic, digest, length) != (MAGIC, _digest(key), len(payload)) or checksum != zlib.crc32(payload):
+            return None
+        touch(file.fileno())
+        return payload

@@ -1,29 +1,29 @@
-"""Fetched images on the disk, bounded in bytes, kept over restarts.
+"""Fetched images on the disk (`DiskLru`), bounded in bytes, kept over restarts.
 
 For each URL `<sha256 of the URL>.json` says which content it has and how the server calls that version;
-`<sha256 of the URL>.<sha256 of the content>` is the content. Both are written under another name, brought to the disk
-and then renamed, the content first: whatever the note names is whole. One process owns the folder.
+`<sha256 of the URL>.<sha256 of the content>` is the content. Both are brought to the disk before they get their names,
+the content first: whatever the note names is whole. One process owns the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import logging
 import os
 import re
-import tempfile
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-logger = logging.getLogger(__name__)
-SHA256 = re.compile(r"[0-9a-f]{64}")
-OURS = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64}|\.json|\.[^.]*\.part)")
+from pydantic import Field, TypeAdapter
+
+from backend.caching.disk_lru import DiskLru, touch, write_all
+
+CONTENT = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{64}")
+NOTE = re.compile(r"[0-9a-f]{64}\.json")
 CLOCK_TOLERANCE_SECONDS = 60.0
 
 
@@ -38,11 +38,14 @@ class Cached:
         checked: time, in seconds of the wall clock, when the server last said that this is the version it has.
     """
 
-    content: str
+    content: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: int
     etag: str
     last_modified: str
     checked: float
+
+
+NOTES = TypeAdapter(Cached)
 
 
 class FileCache:
@@ -60,44 +63,26 @@ class FileCache:
         Args:
             folder: made when missing.
             limit_bytes: least recently used images are removed above it.
-            keep_newest: so many are never removed, because somebody may be about to read them.
+            keep_newest: so many are never removed, because they may be about to be read.
             clock: wall clock, in seconds.
         """
         self._folder = folder
-        self._limit = limit_bytes
-        self._keep = keep_newest
         self._clock = clock
-        self._lock = threading.Lock()
-        self._notes: dict[str, Cached] = {}
-        self._sizes: OrderedDict[str, int] = OrderedDict()  # file name -> bytes, least recently used first
+        self._lock = threading.Lock()  # of the notes
+        self._files = DiskLru(folder, CONTENT, limit_bytes, keep_newest=keep_newest, on_evicted=self._forget_evicted)
         folder.mkdir(parents=True, exist_ok=True)
-        self._scan()
-        with self._lock:
-            self._evict()
-
-    @property
-    def bytes_used(self) -> int:
-        """What the images take on the disk."""
-        with self._lock:
-            return sum(self._sizes.values())
+        self._remove_halves()
+        self._files.start()
 
     def find(self, url: str) -> Cached | None:
         """The image of a URL, if it is there."""
         key = _key(url)
         with self._lock:
-            cached = self._notes.get(key)
+            cached = self._whole(key)
             if cached is None:
-                return None
-            try:
-                whole = self._path(key, cached).stat().st_size == cached.size
-            except OSError:
-                whole = False
-            if not whole:
                 self._forget(key)
                 return None
-            self._sizes.move_to_end(self._path(key, cached).name)
-        with contextlib.suppress(OSError):  # the order of use, for the next start; worth no failure
-            os.utime(self._note_path(key))
+        touch(self._path(key, cached))
         return cached
 
     def path(self, url: str, cached: Cached) -> Path:
@@ -112,31 +97,22 @@ class FileCache:
     def store(self, url: str, body: Iterable[bytes], etag: str = "", last_modified: str = "") -> Cached:
         """Take an image in piece by piece. Nothing is left behind when `body` raises."""
         key, digest, size = _key(url), hashlib.sha256(), 0
-        handle, name = tempfile.mkstemp(prefix=f"{key}.", suffix=".part", dir=self._folder)
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                for piece in body:
-                    digest.update(piece)
-                    size += len(piece)
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
+        with self._files.part(key) as part:
+            for piece in body:
+                digest.update(piece)
+                size += len(piece)
+                write_all(part, piece)
+            os.fsync(part.fileno())
             cached = Cached(digest.hexdigest(), size, etag, last_modified, self._clock())
             with self._lock:
-                part.replace(self._path(key, cached))
+                self._files.place(part, self._path(key, cached).name)
                 self._note(key, cached)
-                self._sizes.pop(self._path(key, cached).name, None)
-                self._sizes[self._path(key, cached).name] = size
-                self._evict()
-        finally:
-            part.unlink(missing_ok=True)
         return cached
 
     def confirm(self, url: str, cached: Cached, seconds_ago: float = 0.0) -> None:
         """Note that the server has still this version; `seconds_ago` makes the next question come earlier."""
         with self._lock:
-            if self._notes.get(_key(url)) == cached:
+            if self._read_note(_key(url)) == cached:
                 self._note(_key(url), replace(cached, checked=self._clock() - seconds_ago))
 
     def drop(self, url: str) -> None:
@@ -144,59 +120,49 @@ class FileCache:
         with self._lock:
             self._forget(_key(url))
 
-    def _scan(self) -> None:
-        used: list[tuple[int, str, Cached]] = []
-        for path in self._folder.glob("*.json"):
-            key = path.stem
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                fields = json.loads(path.read_text(encoding="utf-8"))
-                cached = Cached(
-                    str(fields["content"]),
-                    int(fields["size"]),
-                    str(fields["etag"]),
-                    str(fields["last_modified"]),
-                    float(fields["checked"]),
-                )
-                if SHA256.fullmatch(cached.content) and self._path(key, cached).stat().st_size == cached.size:
-                    used.append((path.stat().st_mtime_ns, key, cached))
-        for _, key, cached in sorted(used, key=lambda one: one[0]):
-            self._notes[key] = cached
-            self._sizes[self._path(key, cached).name] = cached.size
-        whole = set(self._sizes) | {f"{key}.json" for key in self._notes}
+    def _remove_halves(self) -> None:
+        """Of a killed process: contents that no note names, and notes without theirs."""
+        named = set()
+        for note in self._folder.iterdir():
+            if NOTE.fullmatch(note.name):
+                if (cached := self._whole(note.stem)) is not None:
+                    named.add(self._path(note.stem, cached).name)
+                else:
+                    self._forget(note.stem)
         for path in self._folder.iterdir():
-            if path.name not in whole and OURS.fullmatch(path.name):
+            if CONTENT.fullmatch(path.name) and path.name not in named:
                 path.unlink(missing_ok=True)
 
-    def _evict(self) -> None:
-        used = sum(self._sizes.values())
-        while used > self._limit and len(self._sizes) > self._keep:
-            name, size = next(iter(self._sizes.items()))
-            key, content = name.split(".")
-            cached = self._notes.get(key)
-            if cached is not None and cached.content == content:
-                self._forget(key)
-            else:  # an older version of a file that has changed
-                self._remove(name)
-            used -= size
+    def _whole(self, key: str) -> Cached | None:
+        """What the note of a URL says, if its content is there in full."""
+        cached = self._read_note(key)
+        with contextlib.suppress(OSError):
+            if cached is not None and self._path(key, cached).stat().st_size == cached.size:
+                return cached
+        return None
+
+    def _read_note(self, key: str) -> Cached | None:
+        with contextlib.suppress(OSError, ValueError):
+            return NOTES.validate_json(self._note_path(key).read_bytes())
+        return None
+
+    def _forget_evicted(self, path: Path) -> None:
+        """Remove the note of a content that made room, unless it names a newer one."""
+        key, content = path.name.split(".")
+        cached = self._read_note(key)
+        if cached is not None and cached.content == content:
+            self._note_path(key).unlink(missing_ok=True)
 
     def _forget(self, key: str) -> None:
-        cached = self._notes.pop(key, None)
+        if (cached := self._read_note(key)) is not None:
+            self._path(key, cached).unlink(missing_ok=True)
         self._note_path(key).unlink(missing_ok=True)
-        if cached is not None:
-            self._remove(self._path(key, cached).name)
-
-    def _remove(self, name: str) -> None:
-        self._sizes.pop(name, None)
-        (self._folder / name).unlink(missing_ok=True)
 
     def _note(self, key: str, cached: Cached) -> None:
-        part = self._note_path(key).with_suffix(".note.part")
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(asdict(cached), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._note_path(key))
-        self._notes[key] = cached
+        with self._files.part(key) as part:
+            write_all(part, NOTES.dump_json(cached))
+            os.fsync(part.fileno())
+            Path(str(part.name)).replace(self._note_path(key))
 
     def _note_path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

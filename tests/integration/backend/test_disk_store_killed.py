@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.embedding.disk_entry import PART
+from backend.caching.disk_lru import PART
 from backend.embedding.disk_store import FOLDER, DiskStore
 
 ROOT = Path(__file__).parents[3]

@@ -16,8 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from backend.embedding.disk_entry import HEADER
-from backend.embedding.disk_store import FOLDER, RETRY_SECONDS, WAITING_WRITES, DiskStore
+from backend.embedding.disk_store import FOLDER, HEADER, RETRY_SECONDS, WAITING_WRITES, DiskStore
 from tests.unit.backend.caching import WAIT, together
 
 PAYLOAD = bytes(range(256)) * 4
@@ -182,7 +181,7 @@ def test_switches_itself_off_when_the_disk_is_full_and_tries_again_later(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("backend.embedding.disk_entry.os.write", full)
+        patched.setattr("backend.caching.disk_lru.os.write", full)
         for key in "bcd":
             assert not store.write(key, PAYLOAD)
         assert store.stats.problem == "embeddings are not kept in EMBEDDING_CACHE_DIR: No space left on device"

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from backend.embedding.disk_entry import HEADER
-from backend.embedding.disk_store import FOLDER, DiskStore
+from backend.embedding.disk_store import FOLDER, HEADER, DiskStore
 from backend.embedding.embed_jobs import WAITING_LIMIT, EmbedJobs
 from backend.embedding.embed_progress import SHOWN_FAILURES, EmbedProgress
 from backend.embedding.embeddings import Embeddings
@@ -257,7 +256,7 @@ def test_a_disk_that_fails_ends_the_job_with_the_reason(house: House, monkeypatc
     def full(descriptor: int, data: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("backend.embedding.disk_entry.os.write", full)
+    monkeypatch.setattr("backend.caching.disk_lru.os.write", full)
     done = house.ended(house.jobs.submit("p1", house.images(*range(1, 9))))
     assert (done.state, done.problem) == (
         "failed",

@@ -112,7 +112,7 @@ def test_page_of_a_backend_that_works() -> None:
         "the last encode failed: cuda:0 has no memory left",
         "Version tiny@01234567+0.1.0 Device cuda:0 Engine torch-bfloat16 the only one for this device",
         "Running for 2 d 4 h Memory 1.8 GB, 900.0 MB on the device",
-        "Runs now encode (click) for 1.4 s Clicks here 3",
+        "Runs now encode (click) for 1.4 s Active clicks 3",
         "Wait: click 2 of at most 64 Wait: open 5 of at most 32 Wait: batch 1 of at most 64 Longest wait 0.6 s",
         "decode 17 24 28 total 31 2 443 28",
         "memory 118 1.4 GB of 2.0 GB 93 7 93 %",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,7 +11,7 @@ from invoke.program import Program
 
 from commands.base import out
 from commands.help import meant, overview, task_page
-from core.repository import REPOSITORY
+from core.repository import REPOSITORY, own_version
 from core.terminal import shared_terminal
 
 USAGE = 2
@@ -30,8 +29,7 @@ class Front(Program):
     """Invoke with 2 for a call that it cannot read, where Invoke ends with 1, as for work that failed."""
 
     def __init__(self) -> None:
-        version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-        super().__init__(name="labelrig", binary="inv", version=version)
+        super().__init__(name="labelrig", binary="inv", version=own_version())
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """See Invoke. Whoever writes to stdout or stderr erases the open progress line first."""

@@ -1,14 +1,15 @@
-"""The documents that are made from the settings: three tables and `.env.example`. `./inv fix` writes them."""
+"""The files that `./inv fix` makes: `.env.example` and tables from the settings, the backend's version."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.operation import Change
-from core.repository import REPOSITORY
+from core.repository import REPOSITORY, own_version
 from infra.config.backend import BACKEND_SETTINGS, PREFIX
 from infra.config.docs import default_in_env, default_in_inventory, first_sentence, kind_in_env
 from infra.config.host_settings import setting_fields
@@ -21,12 +22,13 @@ EXAMPLE_HEAD = (
     "and writes the secrets it makes into it. Precedence: command line, environment, this file, default. "
     "`./inv fix` makes this file from the settings themselves."
 )
+VERSION = re.compile(r'__version__ = ".*"')
 BACKEND_HEAD = "Settings of the SAM2 backend, checked by it when it starts; docs/backend.md says more."
 
 
 @dataclass(frozen=True)
 class Document:
-    """An operation: a file in the repository is what the settings say. `make` gets the content that it has."""
+    """An operation: a file is what its source says. `make` gets the content that it has."""
 
     path: Path
     make: Callable[[str], str]
@@ -34,7 +36,7 @@ class Document:
     @property
     def name(self) -> str:
         """See `Operation.name`."""
-        return f"{self.path.name} made from the settings"
+        return f"{self.path.parent.name}/{self.path.name} up to date"
 
     def plan(self) -> list[Change]:
         """Write the file where it is out of date."""
@@ -46,17 +48,23 @@ class Document:
         def write() -> None:
             self.path.write_text(new, encoding="utf-8")
 
-        return [Change(f"write {self.path.name}", write)]
+        return [Change(f"write {self.path.parent.name}/{self.path.name}", write)]
 
 
 def documents() -> tuple[Document, ...]:
-    """Every document that is made from the settings."""
+    """Every file that is made from something else in the repository."""
     return (
         Document(REPOSITORY / ".env.example", lambda _: env_example()),
         Document(REPOSITORY / "docs" / "settings.md", lambda text: between_markers(text, settings_table())),
         Document(REPOSITORY / "docs" / "inventory.md", lambda text: between_markers(text, inventory_table())),
         Document(REPOSITORY / "docs" / "backend.md", lambda text: between_markers(text, backend_table())),
+        Document(REPOSITORY / "backend" / "__init__.py", with_version),
     )
+
+
+def with_version(text: str) -> str:
+    """Return the backend's `__init__.py` with the version of the project; its image holds no pyproject.toml."""
+    return VERSION.sub(f'__version__ = "{own_version()}"', text)
 
 
 def between_markers(text: str, table: str) -> str:

@@ -1,7 +1,7 @@
 """The inventory: which hosts there are, what is set for each, and which of them a command means.
 
 Precedence, weakest first: default of the setting, `defaults`, groups in the order of the file, the host, the command
-line. Mappings (`backend`, `docker_daemon`) are merged key by key. Reads one file; nothing is asked of any host.
+line. Mappings (`backend`, `docker_daemon`) are merged key by key. Reads one file and no host.
 """
 
 from __future__ import annotations
@@ -86,20 +86,20 @@ class Inventory:
             target = Target(text) if text in self.hosts else parse_target(text)
         except ValueError as error:
             raise SettingsError(f"--host {text}: {error}") from None
-        given = {"user": target.user, "ssh_port": target.port}
-        said = {key: value for key, value in given.items() if value is not None}
+        login = {"user": target.user, "ssh_port": target.port}
+        given = {key: value for key, value in login.items() if value is not None}
         entries = [name for name in self.hosts if target.address in (name, self._merged(name).get("address"))]
         if target.address in entries:
-            return target.address, target.address, said
+            return target.address, target.address, given
         if len(entries) > 1:
             raise SettingsError(f"--host {text}: is the address of {', '.join(entries)}; give one of these names")
         if entries:
-            return entries[0], entries[0], said
+            return entries[0], entries[0], given
         if self.hosts and target.user is None:
             raise SettingsError(
                 f"--host {text}: is not in the inventory ({self._there_is()}); write USER@{text} for a host outside it"
             )
-        return _name_of(target), None, {"address": target.address, **said}
+        return _name_of(target), None, {"address": target.address, **given}
 
     def _members(self, group: str) -> Sequence[str]:
         if group == EVERYTHING:
@@ -119,9 +119,9 @@ class Inventory:
             merged = _over(merged, layer)
         return merged
 
-    def _settings(self, name: str, entry: str | None, said: Layer, overrides: Mapping[str, object]) -> HostSettings:
+    def _settings(self, name: str, entry: str | None, target: Layer, overrides: Mapping[str, object]) -> HostSettings:
         given = {key: value for key, value in overrides.items() if value is not None}
-        merged = _over(_over(self._merged(entry), said), given)
+        merged = _over(_over(self._merged(entry), target), given)
         try:
             return HostSettings.model_validate({**merged, "name": name})
         except ValidationError as error:  # the file was checked when it was read: it is the command line
@@ -149,7 +149,7 @@ def load_inventory(path: Path) -> Inventory:
     problems: list[str] = []
     content = parse_yaml(text, str(path))
     top = without_free(mapping({} if content is None else content, "the inventory", problems))
-    problems += [f"{key}: is no part of an inventory; known: {', '.join(PARTS)}" for key in top if key not in PARTS]
+    problems += [f"{key}: is not a part of an inventory; known: {', '.join(PARTS)}" for key in top if key not in PARTS]
     defaults = shared(settings_at(top.get("defaults"), "defaults", problems), "defaults", problems)
     hosts = {
         name: settings_at(value, f"hosts.{name}", problems)
@@ -176,7 +176,7 @@ def _over(below: Layer, above: Layer) -> Layer:
 
 
 def _limited(limit: str, names: Sequence[str]) -> set[str]:
-    """The names that `--limit` lets through. A pattern that means nobody is a slip, and with `!` a dangerous one."""
+    """The names that `--limit` lets through. A pattern that means no host is a slip, and with `!` a dangerous one."""
     wanted: set[str] = set()
     unwanted: set[str] = set()
     patterns = [pattern.strip() for pattern in limit.split(",") if pattern.strip()]

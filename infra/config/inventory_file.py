@@ -21,8 +21,8 @@ def named(value: object, where: str, problems: list[str]) -> list[tuple[str, obj
     entries = without_free(mapping({} if value is None else value, where, problems))
     for name in entries:
         if not MACHINE_NAME.fullmatch(name) or (where == "groups" and name == EVERYTHING):
-            taken = "means every host already" if name == EVERYTHING else "is no name: letters, digits, `.`, `-`, `_`"
-            problems.append(f"{where}.{name}: {taken}")
+            wrong = "is not a name: letters, digits, `.`, `-`, `_`"
+            problems.append(f"{where}.{name}: {'means every host already' if name == EVERYTHING else wrong}")
     return list(entries.items())
 
 

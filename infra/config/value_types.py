@@ -183,7 +183,7 @@ def _as_text(value: object) -> str:
 
 
 def _without_nulls(values: object) -> object:
-    """`null` in a mapping takes out what a weaker layer said."""
+    """`null` in a mapping takes out what a weaker layer has."""
     if not isinstance(values, Mapping):
         return values
     return {name: _without_nulls(value) for name, value in values.items() if value is not None}

@@ -45,7 +45,7 @@ def connect_to(
     *,
     accept_new_host_key: bool = False,
 ) -> SshHost:
-    """Return the host; it connects when it is first asked for something.
+    """Return the host; it connects with its first command.
 
     Args:
         secrets: the passwords of SSH and sudo, from `.env`.

@@ -78,7 +78,7 @@ def run_hook(
 def _problem(path: Path, values: HookValues, host: Host, report: Report, timeout: float) -> str | None:
     """Run it and say how it went wrong, or None."""
     if not path.is_file() or not os.access(path, os.X_OK):
-        return f"cannot be run: it is no executable file; `chmod +x {path}`, or take it away"
+        return f"cannot be run: it is not an executable file; `chmod +x {path}`, or take it away"
     unset = [part for secret in secret_names() for part in ("-u", secret)]
     given = [f"{variable}={value}" for variable, value in values.environment().items()]
     began = time.monotonic()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from core.errors import SettingsError
+from core.repository import own_version
 from infra.roles.images.debootstrap import base_tag
 
 BaseChoice = Literal["official", "debootstrap"]
@@ -110,7 +110,7 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
     """The tag of the image of each of `services` when built on `base`."""
     versions = {
         LABEL_STUDIO: pinned_version(repository / "requirements" / "label-studio.in", "label-studio"),
-        SAM2: _own_version(repository),
+        SAM2: own_version(repository),
         DB: POSTGRES_MAJOR,
     }
     return {
@@ -137,11 +137,6 @@ def pinned_version(path: Path, name: str) -> str:
             if clause.operator == "==":
                 return clause.version
     raise SettingsError(f"{path} does not pin {name}==VERSION; restore it with git")
-
-
-def _own_version(repository: Path) -> str:
-    project: Mapping[str, str] = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
-    return project["version"]
 
 
 def _digest(files: Mapping[str, Path], build_file: Path, base: Base, service: str) -> str:

@@ -151,7 +151,8 @@ def test_yes_goes_on_and_the_question_is_no_data(
     assert capsys.readouterr() == ("", "This changes gpu01.\nType `yes` to go on: ")
 
 
-def test_a_result_file_is_tried_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:
+def test_result_file_is_tried_before_the_work(tmp_path: Path) -> None:
+    """A result file is tried before the work and left as it was."""
     result_file("--junit", None)
     new, old = tmp_path / "new.xml", tmp_path / "old.xml"
     old.write_text("old")
@@ -197,9 +198,8 @@ def test_data_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("data\n", "")
 
 
-def test_the_passwords_of_the_way_there_are_the_only_thing_taken_from_env(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_login_secrets_come_from_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The passwords of SSH and sudo are the only ones."""
     env = tmp_path / ".env"
     env.write_text("LABELRIG_SUDO_PASSWORD='of sudo'\n")
     monkeypatch.setenv("LABELRIG_ENV_FILE", str(env))

@@ -10,7 +10,8 @@ from infra.config.settings import ENV_FILE, ENV_FILE_SETTING, env_fields, secret
 ENV_NAMES = {**env_fields(), ENV_FILE: ENV_FILE_SETTING}
 
 
-def test_a_setting_is_explained_with_kind_default_example_and_its_name_for_this_machine() -> None:
+def test_setting_is_explained_with_all_that_is_known() -> None:
+    """A setting is explained with kind default example and its name for this machine."""
     assert explain("data") == (
         "data (a setting of a host, in infra/inventory.yaml: under `defaults`, a group or the host)\n"
         "\n"
@@ -40,7 +41,7 @@ def test_so_do_the_names_of_a_backend_setting(key: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*setting_fields(), *ENV_NAMES, "hosts", "groups", "defaults"])
-def test_everything_can_be_asked_for(name: str) -> None:
+def test_every_name_is_explained(name: str) -> None:
     assert explain(name).startswith(f"{name} (")
 
 

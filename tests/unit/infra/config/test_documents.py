@@ -10,7 +10,7 @@ import pytest
 
 from core.operation import converge
 from core.report import Report
-from core.repository import REPOSITORY
+from core.repository import REPOSITORY, own_version
 from infra.config import documents as module
 from infra.config.backend import BACKEND_SETTINGS, backend_names
 from infra.config.documents import (
@@ -32,7 +32,7 @@ from infra.config.stack_settings import StackSettings, about
 
 def test_documents_are_up_to_date() -> None:
     paths = [document.path.relative_to(REPOSITORY).as_posix() for document in documents()]
-    assert paths == [".env.example", "docs/settings.md", "docs/inventory.md", "docs/backend.md"]
+    assert paths == [".env.example", "docs/settings.md", "docs/inventory.md", "docs/backend.md", "backend/__init__.py"]
     assert [document.path.name for document in documents() if document.plan()] == [], "`./inv fix` writes them"
 
 
@@ -94,7 +94,7 @@ def test_stale_document_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
     path.write_text("old")
     made = Document(path, lambda _: "new")
-    assert [change.summary for change in made.plan()] == ["write a.md"]
+    assert [change.summary for change in made.plan()] == [f"write {tmp_path.name}/a.md"]
     assert path.read_text() == "old"
     assert converge([made], Report(io.StringIO())) == 1
     assert path.read_text() == "new"
@@ -104,3 +104,11 @@ def test_every_example_is_valid() -> None:
     for name, field in setting_fields().items():
         for example in field.examples or []:
             HostSettings.model_validate({"name": "any", name: example})
+
+
+def test_backend_has_the_version_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its image holds no pyproject.toml, and its answers name the version."""
+    monkeypatch.setattr(module, "own_version", lambda: "9.8.7")
+    (version,) = [document for document in documents() if document.path.parent.name == "backend"]
+    text = version.path.read_text(encoding="utf-8")
+    assert version.make(text) == text.replace(f'"{own_version()}"', '"9.8.7"') != text

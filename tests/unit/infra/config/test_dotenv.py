@@ -26,7 +26,8 @@ def test_what_is_written_is_read_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("A B", "x"), ("A", "x\ny"), ("A", "it's")])
-def test_what_cannot_stand_in_the_file_is_refused_and_nothing_is_written(key: str, value: str) -> None:
+def test_refuses_what_cannot_stand_in_the_file(key: str, value: str) -> None:
+    """What cannot stand in the file is refused and nothing is written."""
     host = FakeHost()
     with pytest.raises(ValueError, match=r"cannot stand in a \.env file"):
         update_env_file(host, PATH, {"GOOD": "1", key: value})

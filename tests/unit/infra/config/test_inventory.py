@@ -67,7 +67,8 @@ def test_the_later_word_wins(tmp_path: Path) -> None:
     assert (b.model, b.port, b.database, b.address) == ("small", 1001, "postgres", "b")
 
 
-def test_groups_count_in_the_order_of_the_file_and_not_of_the_command(tmp_path: Path) -> None:
+def test_groups_count_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Groups count in the order of the file and not of the command."""
     text = "{groups: {x: {hosts: [a], port: 1}, y: {hosts: [a], port: 2}}, hosts: {a: }}"
     assert load_inventory(written(tmp_path, text)).select([], ["y", "x"], None, {})[0].port == 2
 
@@ -91,7 +92,8 @@ def test_mappings_are_merged_and_null_takes_a_key_out(tmp_path: Path) -> None:
     assert b.docker_users == ("ana",)
 
 
-def test_free_keys_and_anchors_carry_settings_and_mean_nothing_themselves(tmp_path: Path) -> None:
+def test_free_keys_and_anchors_carry_settings(tmp_path: Path) -> None:
+    """Free keys and anchors carry settings and mean nothing themselves."""
     text = """
     x-base: &base {user: ana, x-why: lab rule}
     defaults: {x-note: hello, backend: {x-note: hello}}
@@ -121,11 +123,11 @@ def test_every_problem_is_named_at_once_with_its_path(tmp_path: Path) -> None:
     more: {}
     """
     assert problems(tmp_path, text) == [
-        "more: is no part of an inventory; known: defaults, groups, hosts",
+        "more: is not a part of an inventory; known: defaults, groups, hosts",
         "defaults.model: expected auto, demo, tiny, small, base-plus or large",
         "defaults.port: must be a number, not true or false",
         "defaults.prot: is not a setting; did you mean port?",
-        "hosts.a b: is no name: letters, digits, `.`, `-`, `_`",
+        "hosts.a b: is not a name: letters, digits, `.`, `-`, `_`",
         "hosts.a.name: is not a setting; a host's name is its key",
         "hosts.a.port: expected whole number, 1 to 65535",
         "hosts.a.backend.mask-keep: is not a setting of the backend; did you mean MASK_KEEP?",

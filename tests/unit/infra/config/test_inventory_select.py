@@ -132,7 +132,8 @@ def test_what_is_no_host_is_refused(empty: Inventory, text: str, problem: str) -
     assert refusal(empty, text) == f"--host {text}: {problem}"
 
 
-def test_nobody_and_unknown_groups_are_refused_with_what_there_is(inventory: Inventory, empty: Inventory) -> None:
+def test_no_host_and_unknown_groups_are_refused(inventory: Inventory, empty: Inventory) -> None:
+    """No host and unknown groups are refused with what there is."""
     there_is = "(hosts: gpu01, gpu02, cpu01; groups: gpu, cpu, none, all)"
     assert refusal(inventory) == f"no host was named; give --host, --group or --limit {there_is}"
     assert refusal(inventory, groups=["none"]) == f"no host was named; give --host, --group or --limit {there_is}"
@@ -140,7 +141,8 @@ def test_nobody_and_unknown_groups_are_refused_with_what_there_is(inventory: Inv
     assert refusal(empty, groups=["all"]).endswith(f"({empty.path} names no hosts yet; groups: all)")
 
 
-def test_one_machine_and_project_is_not_deployed_to_twice_at_once(inventory: Inventory) -> None:
+def test_one_stack_cannot_be_chosen_twice(inventory: Inventory) -> None:
+    """One machine and project is not deployed to twice at once."""
     assert names(inventory, ["gpu02", "cpu01"]) == ["gpu02", "cpu01"]  # two ports are two machines
     assert refusal(inventory, "a@gpu09", "b@GPU09:22") == (
         "gpu09 and GPU09:22 are the same machine (GPU09, port 22) and project `labelrig`; "
@@ -148,7 +150,8 @@ def test_one_machine_and_project_is_not_deployed_to_twice_at_once(inventory: Inv
     )
 
 
-def test_what_is_wrong_on_the_command_line_is_named_by_its_option(inventory: Inventory) -> None:
+def test_wrong_value_is_named_by_its_option(inventory: Inventory) -> None:
+    """What is wrong on the command line is named by its option."""
     with pytest.raises(SettingsError) as caught:
         inventory.select(["gpu01"], [], None, {"port": "eighty", "ssh_port": 0, "data": "x", "user": None})
     assert str(caught.value) == (

@@ -19,7 +19,8 @@ def test_defaults_need_no_file(env_file: Path) -> None:
     assert settings.url == "http://127.0.0.1:8080"
 
 
-def test_the_command_line_wins_over_the_environment_and_that_over_the_file(env_file: Path) -> None:
+def test_command_line_wins_over_environment_over_file(env_file: Path) -> None:
+    """The command line wins over the environment and that over the file."""
     env_file.write_text("LABELRIG_MODEL=tiny\nLABEL_STUDIO_PORT=8081\nLABELRIG_PROJECT=from-file\n")
     environment = {"LABELRIG_MODEL": "small", "LABEL_STUDIO_PORT": "8082", "UNRELATED": "x"}
     settings = load_settings(env_file, environment, {"LABELRIG_MODEL": "large", "LABELRIG_DATA": None})
@@ -65,7 +66,8 @@ def test_a_file_that_is_not_text_is_refused(env_file: Path) -> None:
 @pytest.mark.parametrize(
     "subnet", ["8.8.8.0/24", "172.31.250.1/24", "10.0.0.0/30", "10.0.0.0/8", "fd00::/64", "nonsense"]
 )
-def test_a_network_that_is_not_a_private_one_of_sensible_size_is_refused(env_file: Path, subnet: str) -> None:
+def test_refuses_public_and_odd_networks(env_file: Path, subnet: str) -> None:
+    """A network that is not a private one of sensible size is refused."""
     with pytest.raises(SettingsError, match="LABELRIG_SUBNET"):
         load_settings(env_file, {"LABELRIG_SUBNET": subnet}, {})
 
@@ -76,7 +78,8 @@ def test_placeholder_secrets_are_refused(env_file: Path, placeholder: str) -> No
         load_settings(env_file, {"LABEL_STUDIO_SECRET_KEY": placeholder}, {})
 
 
-def test_secrets_are_made_only_where_missing_and_never_twice_the_same() -> None:
+def test_only_missing_secrets_are_made() -> None:
+    """Secrets are made only where missing and never twice the same."""
     first, second = missing_secrets(Settings()), missing_secrets(Settings())
     assert set(first) == {"LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY"}
     assert all(len(value) >= 20 for value in first.values())

@@ -74,7 +74,8 @@ def test_a_wrong_value_is_said_in_words(settings: dict[str, object], text: str) 
     assert problem(**settings) == text
 
 
-def test_settings_cannot_be_changed_and_do_not_show_what_they_refuse() -> None:
+def test_settings_are_frozen_and_show_no_value() -> None:
+    """Settings cannot be changed and do not show what they refuse."""
     with pytest.raises(ValidationError, match="frozen"):
         host().port = 1  # type: ignore[misc]
     with pytest.raises(ValidationError) as caught:

@@ -97,7 +97,8 @@ def test_every_field_of_a_target_is_given_but_the_keepalive() -> None:
 
 
 @pytest.mark.parametrize("name", SSH)
-def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_connection_go_there_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is about the connection goes there and nowhere else."""
     value, where = SSH[name]
     usual, other = host_settings(), with_setting(name, value)
     before, after = (ssh_target(monkeypatch, one, LoginSecrets()) for one in (usual, other))
@@ -107,7 +108,8 @@ def test_what_is_about_the_connection_goes_there_and_nowhere_else(name: str, mon
 
 
 @pytest.mark.parametrize("name", STACK)
-def test_what_is_about_the_stack_goes_there_and_nowhere_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_stack_go_there_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is about the stack goes there and nowhere else."""
     value, where = STACK[name]
     usual, other = host_settings(), with_setting(name, value)
     before, after = settings_of(usual), settings_of(other)
@@ -157,7 +159,8 @@ def test_folders_and_images_of_a_stack() -> None:
     assert own_images(own) == {"label-studio": "lab/ls:1", "sam2": "lab/sam2:2"}
 
 
-def test_a_site_takes_its_secrets_from_the_host_and_reads_them_anew(tmp_path: Path) -> None:
+def test_site_reads_its_secrets_from_the_host(tmp_path: Path) -> None:
+    """A site takes its secrets from the host and reads them anew."""
     one = host_settings(tmp_path, backend={"MASK_KEEP": "clicked"}, port=8090)
     made: Any = LabHost()
     site = site_of(made, one)
@@ -183,7 +186,8 @@ def test_a_site_takes_its_secrets_from_the_host_and_reads_them_anew(tmp_path: Pa
         ("hunter2hunter2\n", "line 1"),
     ],
 )
-def test_secrets_that_cannot_be_used_are_named_without_their_value(tmp_path: Path, text: str, problem: str) -> None:
+def test_bad_secrets_are_named_without_value(tmp_path: Path, text: str, problem: str) -> None:
+    """Secrets that cannot be used are named without their value."""
     secrets = tmp_path / "labelrig" / "secrets.env"
     secrets.parent.mkdir()
     secrets.write_text(text)

@@ -106,13 +106,13 @@ def test_a_signal_is_named(tmp_path: Path) -> None:
 
 def test_what_cannot_be_run_says_so(tmp_path: Path) -> None:
     path = hook(tmp_path, "pre-deploy", "true", mode=0o644)
-    with pytest.raises(HookFailed, match=r"cannot be run: it is no executable file; `chmod \+x .*pre-deploy`"):
+    with pytest.raises(HookFailed, match=r"cannot be run: it is not an executable file; `chmod \+x .*pre-deploy`"):
         ran(tmp_path, "pre-deploy")
     (tmp_path / "post-deploy").symlink_to(tmp_path / "gone")
     (tmp_path / "on-failure").mkdir()
     for name in ("post-deploy", "on-failure"):
         notice = ran(tmp_path, name)[0].notices[0]  # type: ignore[arg-type]
-        assert notice.startswith(f"gpu01: the hook {tmp_path / name} cannot be run: it is no executable file;")
+        assert notice.startswith(f"gpu01: the hook {tmp_path / name} cannot be run: it is not an executable file;")
     path.write_bytes(b"#!/no/such/interpreter\n")
     path.chmod(0o755)
     with pytest.raises(HookFailed, match=r"ended with exit code 12[67]; its last lines:\n +env: "):

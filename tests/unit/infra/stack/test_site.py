@@ -47,7 +47,8 @@ def test_the_files_follow_from_the_database_and_the_gpu() -> None:
     assert both.services == ("db", "sam2", "label-studio")
 
 
-def test_this_machines_stack_lies_in_the_clone_and_shows_no_secret() -> None:
+def test_local_stack_lies_in_the_clone() -> None:
+    """This machine's stack lies in the clone and shows no secret."""
     settings = with_secrets(Settings(), SECRETS)
     site = local_site(FakeHost(), settings, environment={"LABELRIG_ENV_FILE": "/clone/.env"})
     assert site.state == site.stack_folder == str(state_folder(settings)) == str(REPOSITORY / ".labelrig" / "labelrig")
@@ -55,7 +56,8 @@ def test_this_machines_stack_lies_in_the_clone_and_shows_no_secret() -> None:
     assert not any(secret in repr(site) for secret in SECRETS.values())
 
 
-def test_a_command_in_a_container_goes_through_compose_with_the_stacks_files() -> None:
+def test_commands_in_containers_go_through_compose() -> None:
+    """A command in a container goes through compose with the files of the stack."""
     host = FakeHost()
     host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
     argv = (
@@ -84,7 +86,8 @@ def test_the_secrets_of_a_host_are_read_as_root_there() -> None:
     assert read_secrets(host, "/srv/x/secrets.env") == {"LABEL_STUDIO_PASSWORD": "pa$s word"}
 
 
-def test_a_broken_line_in_the_hosts_secrets_is_named_with_the_host() -> None:
+def test_broken_secrets_name_the_host() -> None:
+    """A broken line in the secrets of a host is named with the host."""
     host = FakeHost()
     host.files["/s.env"] = b"LABEL_STUDIO_PASSWORD='hunter2-hunter2\n"
     with pytest.raises(SettingsError) as caught:
@@ -127,13 +130,15 @@ def test_secrets_are_added_and_everything_else_stays() -> None:
         ),
     ],
 )
-def test_a_secret_that_cannot_be_used_is_named_and_not_shown(secrets: dict[str, str], problem: str) -> None:
+def test_bad_secret_is_named_and_not_shown(secrets: dict[str, str], problem: str) -> None:
+    """A secret that cannot be used is named and not shown."""
     with pytest.raises(SettingsError) as caught:
         with_secrets(Settings(), secrets)
     assert str(caught.value) == f"the host's secrets.env cannot be used: {problem}"
 
 
-def test_everything_is_rendered_and_a_folder_that_is_gone_is_left_out_with_a_notice(tmp_path: Path) -> None:
+def test_renders_all_but_folders_that_are_gone(tmp_path: Path) -> None:
+    """Everything is rendered and a folder that is gone is left out with a notice."""
     for name in ("open", "for our group"):
         (tmp_path / name).mkdir()
     (tmp_path / "open").chmod(0o755)

@@ -49,7 +49,9 @@ def test_compose_finds_every_variable_it_asks_for(database: str) -> None:
     assert asked - set(given) == set()
 
 
-def test_a_new_password_of_the_database_has_a_new_id_that_does_not_show_it() -> None:
+def test_new_database_password_has_a_new_id() -> None:
+    """A new password of the database has a new id that does not show it."""
+
     def with_password(text: str) -> dict[str, str]:
         chosen = SETTINGS.model_copy(update={"postgres_password": SecretStr(text)})
         return stack_values(chosen, IMAGES | {"db": "pg:15"}, "demo")
@@ -66,7 +68,8 @@ def test_a_database_without_its_password_is_not_rendered() -> None:
         stack_values(SETTINGS, IMAGES | {"db": "pg:15"}, "demo")
 
 
-def test_the_services_are_waited_for_in_the_order_in_which_they_need_each_other() -> None:
+def test_services_are_awaited_in_order_of_need() -> None:
+    """The services are waited for in the order in which they need each other."""
     assert StackFiles("/state").services == ("sam2", "label-studio")
     assert StackFiles("/state", ("gpu.yaml",)).services == ("sam2", "label-studio")
     assert StackFiles("/state", ("postgres.yaml",)).services == ("db", "sam2", "label-studio")
@@ -134,7 +137,8 @@ def test_masking_hides_a_secret_on_both_sides() -> None:
     assert "-A=1" in diff
 
 
-def test_settings_of_the_backend_reach_its_container_without_the_prefix() -> None:
+def test_backend_settings_reach_its_container_alone() -> None:
+    """Settings of the backend reach its container without the prefix."""
     given = {"MASK_KEEP": "clicked", "CLICK_LIMIT": "8", "IMAGE_HOSTS_ALLOWED": "a$b"}
     rendered = {one.path: one.content for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], given)}
     services = yaml.safe_load(rendered[FILES.compose[1]])["services"]
@@ -146,7 +150,8 @@ def test_settings_of_the_backend_reach_its_container_without_the_prefix() -> Non
     assert "environment" not in yaml.safe_load(nothing[FILES.compose[1]])["services"]["sam2"]
 
 
-def test_the_names_are_those_of_the_backend_but_for_what_the_stack_decides() -> None:
+def test_backend_names_are_the_backends_own() -> None:
+    """The names are those of the backend but for what the stack decides."""
     decided = {
         "HOST", "PORT", "SAM2_MODEL", "SAM2_MODEL_DIR", "SAM2_CHECKPOINT", "SAM2_CONFIG", "LOCAL_FILES_DOCUMENT_ROOT",
         "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "EMBEDDING_CACHE_DIR",

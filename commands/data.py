@@ -108,7 +108,7 @@ def export(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON or Label Studio's own JSON; ghosts removed."""
+    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON, CSV or Label Studio's own JSON; ghosts removed."""
     from core.report import Report
     from core.repository import REPOSITORY
     from dataset.export.command import ExportRequest, export_project

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,11 @@ from infra.config.docs import default_in_env
 from infra.config.settings import env_fields
 
 README = (REPOSITORY / "README.md").read_text()
-DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+HOW_TO_ADD = sorted((REPOSITORY / "docs" / "contributing").glob("*.md"))
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *sorted((REPOSITORY / "docs").rglob("*.md"))]
+OF_THE_CODE = [REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "docs" / "architecture.md", *HOW_TO_ADD]
+PATH = re.compile(r"(?:[\w.-]+|<\w+>)(?:/(?:[\w.-]+|<\w+>))*/?")
+SHOWN = 150  # lines of the README
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -23,6 +28,45 @@ def test_links_lead_somewhere(document: object) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def paths_in(text: str) -> list[str]:
+    """What stands in backticks, or first in a line of a drawing, and begins with a folder or file of the repository."""
+    top = {path.name for path in REPOSITORY.iterdir()}
+    drawings = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    words = re.findall(r"`([^`\n]+)`", text) + [line.split()[0] for line in "".join(drawings).splitlines() if line]
+    return [word for word in words if PATH.fullmatch(word) and word.split("/")[0] in top]
+
+
+@pytest.mark.parametrize("document", OF_THE_CODE, ids=lambda path: path.name)
+def test_named_paths_exist(document: Path) -> None:
+    """Those of the code move; a page that leads nowhere is worse than none. `<name>` stands for any."""
+    named = paths_in(document.read_text())
+    assert len(named) >= 4, named
+    missing = [path for path in named if not list(REPOSITORY.glob(re.sub(r"<\w+>", "*", path)))]
+    assert missing == []
+
+
+def test_every_wing_is_on_the_map() -> None:
+    """A new package at the top, or in infra or the backend, stands in docs/architecture.md."""
+    named = {path.rstrip("/") for path in paths_in((REPOSITORY / "docs" / "architecture.md").read_text())}
+    code = [path.parent for path in REPOSITORY.glob("*/__init__.py")]
+    code += [path.parent for wing in ("infra", "backend") for path in REPOSITORY.glob(f"{wing}/*/__init__.py")]
+    wings = {str(path.relative_to(REPOSITORY)) for path in code if path.name != "tests"}
+    assert {"core", "infra/roles", "backend/queue"} <= wings
+    assert sorted(wings - named) == []
+
+
+def test_every_page_is_listed() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    assert [path.name for path in HOW_TO_ADD if f"(docs/contributing/{path.name})" not in text] == []
+
+
+def test_readme_begins_with_picture_and_commands() -> None:
+    first = README.splitlines()[:14]
+    assert any(line.startswith("![") for line in first)
+    assert [line.split()[1] for line in first if line.startswith("./inv ")] == ["up", "deploy"]
+    assert len(README.splitlines()) <= SHOWN
 
 
 def test_readme_shows_settings_with_their_defaults() -> None:

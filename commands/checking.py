@@ -76,7 +76,9 @@ def bench(
     from hosts.local import LocalHost
     from infra.dev.checks import install_test_environment
 
-    install_test_environment(LocalHost(), Report())
+    report = Report()
+    with report.stage("test environment"):
+        install_test_environment(LocalHost(), report)
     given = {"models": models, "engines": engines, "sizes": sizes, "out": out, "machine": machine}
     flags = [f"--{name}" for name, wanted in (("quick", quick), ("docs", docs)) if wanted]
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]

@@ -56,10 +56,10 @@ class Link:
 
 
 CHAIN = (
-    Link("ssh", "the host lets us in", check_ssh),
+    Link("ssh", "SSH login works", check_ssh),
     Link("clock", "its clock is right", check_clock, ("ssh",)),
     Link("engine", "its Docker engine answers", check_engine, ("ssh",)),
-    Link("gpu", "the GPU is used as wished", check_gpu, ("ssh",)),
+    Link("gpu", "the GPU matches its setting", check_gpu, ("ssh",)),
     Link("files", "the rendered files are whole", check_files, ("ssh",)),
     Link("containers", "the containers are healthy", check_containers, ("engine",)),
     Link("disk", "there is room on the disk", check_disk, ("engine",)),

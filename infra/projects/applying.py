@@ -27,7 +27,7 @@ def plan_projects(session: Session, names: Sequence[str], migration: Migration) 
     for name in names or [spec.name for spec in load_projects(REPOSITORY)]:
         runner.pending = False  # one project says nothing of another
         _run(session, runner, name, migration)
-    return f"{session.report.recap()}\n{session.report.changed} would change"
+    return session.report.recap()
 
 
 def apply_projects(session: Session, names: Sequence[str], migration: Migration) -> str:

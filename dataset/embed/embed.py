@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError
 from core.report import Report
+from dataset.export.labeling import read_labeling
 from hosts.base import Exec
 from infra.roles.project.ask_backend import ask_backend_json
-from labeling.config import read_config
-from labeling.tags import XmlProblem
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -29,18 +28,12 @@ def project_images(client: Client, project: Project) -> list[dict[str, object]]:
     Raises:
         LabelrigError: there is no image in it.
     """
-    try:
-        tags = read_config(project.label_config).images
-    except XmlProblem as problem:
-        raise LabelrigError(f"the labeling configuration of {project.title!r} cannot be read: {problem}") from None
+    tag = read_labeling(project.label_config, f"the project {project.title!r}").images[0]
     images: list[dict[str, object]] = [
-        {"url": task.image, "task": str(task.id)}
-        for tag in tags[:1]
-        for task in client.tasks(project.id, tag)
-        if task.image
+        {"url": task.image, "task": str(task.id)} for task in client.tasks(project.id, tag) if task.image
     ]
     if not images:
-        raise LabelrigError(f"the project {project.title!r} has no images{f' under {tags[0].value}' if tags else ''}")
+        raise LabelrigError(f"the project {project.title!r} has no images under {tag.value}")
     return images
 
 

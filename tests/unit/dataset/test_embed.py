@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -15,9 +17,10 @@ from backend.settings import Settings
 from backend.web.app import create_app
 from core.errors import LabelrigError
 from core.report import Report
-from dataset.embed.embed import cancel_all, embed
+from dataset.embed.embed import cancel_all, embed, project_images
 from hosts.base import Result
 from tests.unit.backend.fakes import MODEL, FakeSegmenter
+from tests.unit.dataset.export_bench import ExportBench
 
 
 class Container:
@@ -94,3 +97,23 @@ def test_a_container_that_is_down_is_said_as_such() -> None:
 
 def test_nothing_runs_nothing_is_ended(container: Container) -> None:
     assert cancel_all(container) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("$image", {"image": "/a.png"}),
+        ("$images[0]", {"images": ["/a.png", "/b.png"]}),
+        ("/$file", {"file": "a.png"}),
+    ],
+)
+def test_images_of_a_project(exports: ExportBench, value: str, data: dict[str, Any]) -> None:
+    """The URL is what the image tag means; a project without such an image has nothing to encode."""
+    project = exports.server.project(f'<View><Image name="i" value="{value}"/></View>')
+    exports.server.overrides["GET /api/tasks"] = lambda _: httpx.Response(
+        200, json={"total": 1, "tasks": [{"id": 7, "data": data}]}
+    )
+    assert project_images(exports.client, project) == [{"url": "/a.png", "task": "7"}]
+    other = exports.server.project('<View><Image name="i" value="$other"/></View>', "Others")
+    with pytest.raises(LabelrigError, match=r"the project 'Others' has no images under \$other"):
+        project_images(exports.client, other)

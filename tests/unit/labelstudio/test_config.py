@@ -374,6 +374,18 @@ def test_what_a_click_cannot_prove_can_still_be_a_project() -> None:
         assert load_labeling(path, config, provable=False).images[0].key == "image"
 
 
+def test_no_tasks_of_an_image_made_of_a_text(tmp_path: Path) -> None:
+    """Such a project can be read, exported and counted; its tasks come from elsewhere."""
+    folder = tmp_path / "labeling_configs" / "files"
+    folder.mkdir(parents=True)
+    (folder / "v1.xml").write_text(edited(("$image", "/data/local-files/?d=demo/$file")))
+    path = folder.parent / "projects.yaml"
+    path.write_text("projects:\n  files:\n    title: Files\n    config: files\n    version: 1\n")
+    (spec,) = load_projects(tmp_path)
+    with pytest.raises(SettingsError, match=r"^Files: its image is value=.*, of which labelrig cannot make tasks"):
+        wanted_tasks(spec, ["a.png"])
+
+
 def test_a_configuration_with_two_images_needs_pairs(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "labeling_configs", tmp_path / "labeling_configs")
     path = tmp_path / "labeling_configs" / "projects.yaml"

@@ -13,7 +13,7 @@ from core.errors import SettingsError
 from core.repository import REPOSITORY
 from dataset.export.labeling import read_labeling
 from labelstudio.config_check import check_configs, check_text, difference
-from labelstudio.labeling_checks import known_tags
+from labelstudio.labeling_checks import known_tags, problems_in
 from labelstudio.versions import publish, read_versions, sha256_of
 
 SHIPPED = sorted((REPOSITORY / "labeling_configs").glob("*/v*.xml"))
@@ -145,6 +145,38 @@ def test_image_variables_must_be_in_the_data() -> None:
     ]
     nested = edited(("$image", "$photos[0].url"))
     assert check_text(nested, {"photos"}) == []
+
+
+def test_image_made_of_a_text() -> None:
+    """A URL with references in it is what Label Studio's editor resolves too."""
+    text = edited(("$image", "/data/local-files/?d=$folder/$file"))
+    assert check_text(text) == []
+    assert check_text(text, {"file", "folder"}) == []
+    assert check_text(text, {"file"}) == [
+        (8, 'value="/data/local-files/?d=$folder/$file": the tasks have no folder (they have: file)')
+    ]
+    assert problems_in(text) == [
+        (
+            8,
+            '<Image> needs a variable such as value="$image", not value="/data/local-files/?d=$folder/$file"',
+        )
+    ]
+
+
+def test_alias_of_a_label_counts() -> None:
+    """Results carry the alias, so the tools must agree on it, and not on what the editor shows."""
+    aliased = key_points('<Label value="Auto" alias="Car"/><Label value="Road"/>')
+    assert check_text(aliased) == []
+    differing = key_points('<Label value="Car" alias="auto"/><Label value="Road"/>')
+    assert [what for _, what in check_text(differing)] == [
+        'label "Car" has no smart prompt: no smart key point or rectangle of the image "image" offers it',
+        'label "auto" has no mask output: no brush, bitmask or polygon of the image "image" offers it',
+    ]
+
+
+def test_repeater_is_a_known_tag() -> None:
+    repeated = edited(("<View>", '<View><Repeater on="$pages" indexFlag="{{idx}}">'), ("</View>", "</Repeater></View>"))
+    assert check_text(repeated) == []
 
 
 def test_boxes_are_an_output_where_there_is_no_other() -> None:

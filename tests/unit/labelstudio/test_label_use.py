@@ -11,6 +11,7 @@ from labelstudio.label_use import (
     Use,
     check_renames,
     described,
+    image_keys_in,
     may_orphan,
     orphans,
     same_configuration,
@@ -87,6 +88,13 @@ def test_a_value_in_place_of_an_alias_is_kept() -> None:
     assert orphans([in_brush("Vehicle")], ALIASED, more, []) == []
     without = ALIASED.replace('<Label value="Vehicle" alias="veh"/>', "")
     assert described(orphans([in_brush("Vehicle")], ALIASED, without, [])) == "Vehicle: 12 in annotations"
+
+
+def test_keys_that_images_are_shown_by() -> None:
+    shown = ALIASED.replace('value="$image"', 'value="/data/local-files/?d=$folder/$file"')
+    assert image_keys_in(shown) == {"folder", "file"}
+    assert image_keys_in(ALIASED.replace("$image", "$pages[0].url")) == {"pages"}
+    assert image_keys_in("not XML") == frozenset()
 
 
 def test_renames_are_checked_by_alias() -> None:

@@ -190,7 +190,11 @@ def _state_question(kind: str) -> tuple[str, tuple[str, ...], bytes | None]:
     asked: list[tuple[tuple[str, ...], bytes | None]] = []
 
     def note(
-        *argv: str, ok: Collection[int] = (0,), timeout: float = DEFAULT_TIMEOUT, stdin: bytes | None = None
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = DEFAULT_TIMEOUT,
+        stdin: bytes | None = None,
+        **_options: object,
     ) -> Result:
         asked.append((argv, stdin))
         raise LabelrigError("only noted")

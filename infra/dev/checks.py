@@ -30,7 +30,6 @@ WINGS = (
     "tools",
 )
 SOURCES = ("tasks.py", *WINGS, "tests")
-TYPED = ("tasks.py", *WINGS)
 PIP = (
     "-m",
     "pip",
@@ -92,7 +91,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
             (python, "-m", "ruff", "check", *SOURCES),
             (python, "-m", "ruff", "format", "--check", *SOURCES),
             (str(Path(python).with_name("lint-imports")), "--no-cache"),
-            (python, "-m", "mypy", *TYPED),
+            (python, "-m", "mypy", *SOURCES),
         ),
     )
     parallel = ("-n", str(WORKERS), "--dist", "loadfile")

@@ -15,7 +15,7 @@ from tests.unit.infra.roles.stack.test_folders_on_host import *
 from tests.unit.infra.roles.stack.test_folders_on_host import pytestmark as pytestmark
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module")  # type: ignore[no-redef]
 def host(sshd: Sshd) -> Iterator[SshHost]:
     """One connection for all of them."""
     host = SshHost(sshd.target(), run_id="folders-over-ssh", notice=lambda _text: None)

@@ -57,7 +57,7 @@ def agent(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-    yield lambda key: subprocess.run(("ssh-add", "-q", str(key)), check=True) and None
+    yield lambda key: subprocess.run(("ssh-add", "-q", str(key)), check=True) and None  # type: ignore[misc]
     process.terminate()
     process.wait(10)
 

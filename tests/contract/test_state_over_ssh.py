@@ -16,7 +16,7 @@ from tests.unit.infra.releases.test_lock_dead import *
 from tests.unit.infra.releases.test_store import *
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module")  # type: ignore[no-redef]
 def host(sshd: Sshd) -> Iterator[SshHost]:
     """One connection for all of them."""
     host = SshHost(sshd.target(), run_id="state-over-ssh", notice=lambda _text: None)

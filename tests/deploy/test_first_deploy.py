@@ -15,6 +15,7 @@ from infra.deploy.run import plan_host
 from infra.fleet import run as fleet_run
 from infra.fleet.commit import Commit
 from infra.fleet.run import RunOptions
+from infra.fleet.target import connect_to
 from tests.deploy.clicking import mean_iou
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on
@@ -160,7 +161,7 @@ def test_a_plan_changes_nothing(first: First, lab: Lab, tmp_path: Path, monkeypa
         recorders.append(RecordingHost(connect(*arguments, **more)))  # type: ignore[arg-type]
         return recorders[-1]
 
-    connect = fleet_run.connect_to
+    connect = connect_to
     monkeypatch.setattr(fleet_run, "connect_to", recorded)
     host.exec("sh", "-c", "sleep 1.1; touch /tmp/before; sleep 1.1")
     report = Report(io.StringIO())

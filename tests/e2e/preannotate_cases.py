@@ -126,7 +126,7 @@ def test_boxes_that_people_drew_become_masks_and_stay(own: Stage) -> None:  # no
 def test_an_image_that_went_is_named_and_the_others_are_done(own: Stage, tmp_path: Path) -> None:  # noqa: F811
     boxes = boxes_of_file(own, tmp_path)
     url = "/data/local-files/?d=demo/none.png"
-    own.client.sdk.projects.import_tasks(own.project_id, request=[{"image": url}])
+    own.client.sdk.projects.import_tasks(own.project_id, request=[{"image": url}])  # type: ignore[list-item]
     gone = max(task.id for task in own.client.tasks(own.project_id, "image"))
     with pytest.raises(LabelStudioError, match=f"1 images failed; .*\n  task {gone}: "):
         run(own, {**dict(list(boxes.items())[:2]), gone: [Box("Road", 10, 10, 20, 20)]})

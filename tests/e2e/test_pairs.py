@@ -181,7 +181,7 @@ def test_both_images_are_exported_and_put_back(pairs: Pairs, annotated: dict[str
         path = image["file_name"].removeprefix(f"{pairs.name}/")
         (one,) = read.loadAnns(read.getAnnIds(imgIds=[image["id"]]))
         assert np.array_equal(read.annToMask(one).astype(bool), annotated[path])
-        assert (image["to_name"], image["width"]) == (("rgb", 640) if path.startswith("RGB/") else ("thermal", 480))
+        assert (image["to_name"], image["width"]) == (("rgb", 640) if path.startswith("RGB/") else ("thermal", 480))  # type: ignore[typeddict-item]
 
     (task, *_) = pairs.tasks()
     (there,) = pairs.client.sdk.annotations.list(task)

@@ -37,7 +37,7 @@ class Bench:
     def task(self, **data: object) -> int:
         """Import one task; return its id."""
         before = {one.id for one in self.client.tasks(self.project_id, "image")}
-        self.client.sdk.projects.import_tasks(self.project_id, request=[dict(data)])
+        self.client.sdk.projects.import_tasks(self.project_id, request=[dict(data)])  # type: ignore[list-item]
         (made,) = {one.id for one in self.client.tasks(self.project_id, "image")} - before
         return made
 
@@ -127,7 +127,7 @@ def box(xyxy: Sequence[float], size_wh: tuple[int, int], **more: object) -> Regi
 
 def stroke(mask: Mask, **more: object) -> Region:
     """A brush stroke of `<BrushLabels name="brush">`. ``(H, W)`` bool."""
-    rle = mask2rle(mask.astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
+    rle = mask2rle(mask.astype(np.uint8) * 255)
     value = {"format": "rle", "rle": rle, "brushlabels": [LABEL]}
     return region("brushlabels", "brush", (mask.shape[1], mask.shape[0]), value, **more)
 

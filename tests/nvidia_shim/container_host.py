@@ -45,8 +45,8 @@ class ContainerHost:
     def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
         self.run("sh", "-c", WRITE, "sh", path, f"{mode:o}", stdin=content)
 
-    def forwarded(self, port: int) -> AbstractContextManager[str]:
-        return nullcontext(f"http://127.0.0.1:{port}")
+    def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
+        return nullcontext(f"http://{address}:{port}")
 
     def docker_socket(self) -> str | None:
         return None

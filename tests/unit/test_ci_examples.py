@@ -27,7 +27,7 @@ class Loader(yaml.SafeLoader):
     """Knows GitLab's `!reference`."""
 
 
-Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))  # type: ignore[no-untyped-call]
+Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Any:

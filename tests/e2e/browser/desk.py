@@ -90,7 +90,7 @@ class Desk:
         self.url = url
         self.config = config
         self.keys = keys_in(config)
-        self.context = browser.new_context(viewport=VIEW, locale=language, service_workers="block")
+        self.context = browser.new_context(viewport=VIEW, locale=language, service_workers="block")  # type: ignore[arg-type]
         self.context.set_default_timeout(ANSWER_MS)
         self.page: Page = self.context.new_page()
         self.failures: list[str] = []

@@ -66,7 +66,7 @@ def click_to_mask(desk: Desk, one: TruthObject) -> float:
 def saved(scene: Scene, one: TruthObject, number: int) -> list[dict[str, object]]:
     """A mask as the editor saves it: its shape and its label, under one id."""
     mask = one.mask()
-    rle = mask2rle(mask.astype("uint8") * 255)  # type: ignore[no-untyped-call]
+    rle = mask2rle(mask.astype("uint8") * 255)
     common = {
         "id": f"mask-{number:04d}", "to_name": "image", "image_rotation": 0, "origin": "manual",
         "original_width": scene.size_wh[0], "original_height": scene.size_wh[1],

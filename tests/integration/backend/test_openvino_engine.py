@@ -117,8 +117,8 @@ def counted(graphs: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[
         done.append("checked")
         return measure(*engines)
 
-    monkeypatch.setattr(choose.openvino_export, "convert", convert)
-    monkeypatch.setattr(choose.self_check, "mean_iou", checked)
+    monkeypatch.setattr(openvino_export, "convert", convert)
+    monkeypatch.setattr(self_check, "mean_iou", checked)
     # Whether bfloat16 is tried first is the processor's; how often something is done must not be.
     monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda _core: False)
     return done
@@ -143,14 +143,14 @@ def test_converted_and_checked_once_a_checkpoint(tmp_path: Path, counted: list[s
 def test_float32_serves_where_bfloat16_rounds_too_much(
     tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = choose.self_check.mean_iou
+    measure = self_check.mean_iou
 
     def rounded(reference: Any, engine: Any) -> float:
         exact = measure(reference, engine)
         return exact if engine.engine == "openvino-float32" else 0.9934
 
     monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda _core: True)
-    monkeypatch.setattr(choose.self_check, "mean_iou", rounded)
+    monkeypatch.setattr(self_check, "mean_iou", rounded)
     assert CONFIG is not None
     files = ModelFiles("demo", CONFIG, CHECKPOINT, "0" * 64, known=False)
     assert choose.load_segmenter(files, "cpu", "auto", tmp_path).engine == "openvino-float32"

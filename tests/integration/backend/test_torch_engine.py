@@ -43,7 +43,7 @@ def picture(seed: int, size_wh: tuple[int, int] = (160, 120)) -> NDArray[np.uint
     patches = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     rows = np.linspace(0, 5, size_wh[1]).round().astype(int)
     columns = np.linspace(0, 7, size_wh[0]).round().astype(int)
-    return patches[rows][:, columns]
+    return np.asarray(patches[rows][:, columns])
 
 
 def point(x: float, y: float, *, positive: bool = True) -> Prompts:

@@ -134,15 +134,15 @@ def test_every_piece_holds_the_object_with_context(extent: tuple[float, ...], si
 
 def test_prompts_move_into_the_piece() -> None:
     moved = PIECE.prompts(prompts((1100, 700, True), (1200.5, 800, False), (50, 50, False), box=(1050, 650, 1300, 900)))
-    np.testing.assert_allclose(moved.points_xy, [[100, 100], [200.5, 200]])  # a far negative point excludes nothing
+    np.testing.assert_allclose(moved.points_xy, [[100, 100], [200.5, 200]])  # type: ignore[arg-type]  # a far negative point excludes nothing
     assert moved.is_positive.tolist() == [True, False]
-    np.testing.assert_allclose(moved.box_xyxy, [50, 50, 300, 300])
+    np.testing.assert_allclose(moved.box_xyxy, [50, 50, 300, 300])  # type: ignore[arg-type]
     assert moved.points_xy.dtype == np.float32
     assert moved.mask_logits is None
 
 
 def test_a_box_is_cut_at_the_edge_of_the_piece() -> None:
-    np.testing.assert_allclose(PIECE.prompts(prompts(box=(900, 500, 1100, 700))).box_xyxy, [0, 0, 100, 100])
+    np.testing.assert_allclose(PIECE.prompts(prompts(box=(900, 500, 1100, 700))).box_xyxy, [0, 0, 100, 100])  # type: ignore[arg-type]
 
 
 def test_prompts_that_do_not_fit_are_refused() -> None:

@@ -34,7 +34,7 @@ class House:
         self.store = ImageStore(1_000_000, 1_000_000)
         self.disk = DiskStore(path / "cache", limit_bytes, spare_bytes=0)
         self.disk.start()
-        self.embeddings = Embeddings(self.encoder, self.queue, 1_000_000, self.disk, "v")
+        self.embeddings = Embeddings(self.encoder, self.queue, 1_000_000, self.disk, "v")  # type: ignore[arg-type]
         self.now = 100.0
         self.jobs = EmbedJobs(self.store, self.embeddings, self.folder.open, batch_size, clock=lambda: self.now)
         self.jobs.start()
@@ -91,7 +91,7 @@ def test_a_second_job_skips_what_is_there(house: House) -> None:
 def test_an_embedding_of_a_job_serves_a_click(house: House) -> None:
     house.ended(house.jobs.submit("p1", house.images(5)))
     info = house.store.describe(house.folder.file("5.png"))
-    restarted = Embeddings(house.encoder, house.queue, 1_000_000, house.disk, "v")
+    restarted = Embeddings(house.encoder, house.queue, 1_000_000, house.disk, "v")  # type: ignore[arg-type]
     answer = restarted.get(info, lambda: pytest.fail("needs no pixels"), Priority.CLICK, soon())
     assert answer.features == (5.0,)
 
@@ -284,7 +284,7 @@ def test_a_defect_ends_one_job_not_the_next(house: House, caplog: pytest.LogCapt
 def test_refuses_what_cannot_be_done(house: House) -> None:
     with pytest.raises(BadRequest, match="there are no images to embed"):
         house.jobs.submit("p1", [])
-    nowhere = EmbedJobs(house.store, Embeddings(house.encoder, house.queue, 1, None, "v"), house.folder.open)
+    nowhere = EmbedJobs(house.store, Embeddings(house.encoder, house.queue, 1, None, "v"), house.folder.open)  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match="set EMBEDDING_CACHE_DIR"):
         nowhere.submit("p1", house.images(1))
     with pytest.raises(ValueError, match="got 0 and 2"):

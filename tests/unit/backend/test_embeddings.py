@@ -49,7 +49,7 @@ def make(
     disk: DiskStore | None = None,
     version: str = "v",
 ) -> Embeddings:
-    return Embeddings(encoder, queue, memory_bytes, disk, version)
+    return Embeddings(encoder, queue, memory_bytes, disk, version)  # type: ignore[arg-type]
 
 
 def on_disk(folder: Path) -> DiskStore:
@@ -94,7 +94,7 @@ def test_two_annotators_at_the_same_moment_are_one_encoder_run_again_and_again(
     embeddings: Embeddings, encoder: Encoder
 ) -> None:
     for number in range(50):
-        together(2, lambda _, number=number: embeddings.get(info(number), load(), CLICK, soon()))
+        together(2, lambda _, number=number: embeddings.get(info(number), load(), CLICK, soon()))  # type: ignore[misc]
     assert len(encoder.encoded) == 50
 
 

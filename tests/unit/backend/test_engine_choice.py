@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backend.engines import choose, self_check
+from backend.engines import choose, openvino_export, self_check, torch_engine
 from backend.engines.cuda_graphs import Recorded
 from backend.engines.out_of_memory import translated
 from backend.errors import ModelError, OutOfMemory
@@ -69,8 +69,8 @@ class World:
         monkeypatch.setattr(choose, "build_model", lambda *_: object())
         monkeypatch.setattr(choose, "TorchSegmenter", lambda *_: Engine("torch-float32"))
         monkeypatch.setattr(choose, "OpenVinoSegmenter", lambda _: self.openvino)
-        monkeypatch.setattr(choose.openvino_export, "convert", self._convert)
-        monkeypatch.setattr(choose.torch_engine, "build", self._build)
+        monkeypatch.setattr(openvino_export, "convert", self._convert)
+        monkeypatch.setattr(torch_engine, "build", self._build)
         monkeypatch.setattr(choose, "capture_on", lambda place: place)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
 
@@ -149,10 +149,10 @@ def test_what_does_not_work_falls_back_and_says_so(world: World, case: str, capl
 
 
 def test_self_check_measures_masks() -> None:
-    assert self_check.mean_iou(Engine("a"), Engine("b")) == 1.0
-    smaller = self_check.mean_iou(Engine("a"), Engine("b", radius=6.0))
+    assert self_check.mean_iou(Engine("a"), Engine("b")) == 1.0  # type: ignore[arg-type]
+    smaller = self_check.mean_iou(Engine("a"), Engine("b", radius=6.0))  # type: ignore[arg-type]
     assert smaller == pytest.approx(0.25, abs=0.02)
-    assert self_check.mean_iou(Engine("a", radius=-1.0), Engine("b", radius=-1.0)) == 1.0
+    assert self_check.mean_iou(Engine("a", radius=-1.0), Engine("b", radius=-1.0)) == 1.0  # type: ignore[arg-type]
 
 
 def test_self_check_prompts_lie_in_the_picture() -> None:

@@ -31,7 +31,7 @@ def view(*tags: str) -> str:
 
 def chosen(xml: str, label: str | None, prompt: str, prefer: OutputKind | None = None) -> tuple[str, str, str | None]:
     output = output_for(parse(xml), "image", label, prompt, prefer)
-    return output.kind, output.mask_tag.name, output.labels_tag and output.labels_tag.name
+    return output.kind, output.mask_tag.name, output.labels_tag and output.labels_tag.name  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("xml", [V1, V2], ids=["v1", "v2"])

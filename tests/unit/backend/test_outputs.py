@@ -18,7 +18,7 @@ from masks.rle import decode_rle
 def blobs(seed: int, size_wh: tuple[int, int] = (200, 150), sigma: float = 12) -> NDArray[np.bool_]:
     noise = np.random.default_rng(seed).random(size_wh[::-1]).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), sigma)
-    return np.asarray(smooth > np.quantile(smooth, 0.6))
+    return np.asarray(smooth > np.quantile(smooth, 0.6))  # type: ignore[arg-type]
 
 
 SHAPE = np.zeros((6, 8), dtype=bool)

@@ -38,7 +38,7 @@ class House:
         self.prewarmer.start()
 
     def with_memory(self) -> Embeddings:
-        return Embeddings(self.encoder, self.queue, 1_000_000, self.disk, "v")
+        return Embeddings(self.encoder, self.queue, 1_000_000, self.disk, "v")  # type: ignore[arg-type]
 
     def opened(self, number: int, neighbours: Sequence[int] = (), group: str = "ana") -> None:
         self.prewarmer.opened(group, self.images[number], lambda: [self.images[one] for one in neighbours])

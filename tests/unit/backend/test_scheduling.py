@@ -156,7 +156,7 @@ def test_ticket_keeps_nothing_that_the_work_used(make: Callable[..., ModelQueue]
     queue, big = make(), Big()
     used = weakref.ref(big)
     gate = Gate(queue)
-    tickets = [queue.submit(lambda big=big: id(big), CLICK) for _ in range(2)]
+    tickets = [queue.submit(lambda big=big: id(big), CLICK) for _ in range(2)]  # type: ignore[misc]
     tickets[1].cancel()
     gate.open()
     tickets[0].result()
@@ -182,7 +182,7 @@ def test_any_history_runs_as_a_plain_list_would(actions: list[tuple[str, Priorit
     holders: dict[int, int] = {}
     for arrival, (action, priority, pick) in enumerate(actions):
         if action == "submit" or not tickets:
-            tickets.append((arrival, queue.submit(lambda job=arrival: ran.append(job), priority)))
+            tickets.append((arrival, queue.submit(lambda job=arrival: ran.append(job), priority)))  # type: ignore[misc]
             expected[arrival], holders[arrival] = (priority, arrival), 1
             continue
         job, ticket = tickets[pick % len(tickets)]
@@ -222,7 +222,7 @@ def test_thousands_of_jobs_from_many_threads(make: Callable[..., ModelQueue]) ->
             job = (number, step)
             priority = chance.choice(list(Priority))
             deadline = time.monotonic() + chance.random() / 100 if chance.random() < 0.2 else None
-            mine.append((job, queue.submit(lambda job=job: ran.append(job) or job, priority, deadline=deadline)))
+            mine.append((job, queue.submit(lambda job=job: ran.append(job) or job, priority, deadline=deadline)))  # type: ignore[misc]
             other, ticket = chance.choice(mine[-20:])
             match chance.randrange(5):
                 case 0:

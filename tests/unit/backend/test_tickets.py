@@ -25,7 +25,7 @@ def test_order_is_priority_then_arrival(make: Callable[..., ModelQueue]) -> None
     queue, ran = make(), []
     gate = Gate(queue)
     for name, priority in (("b1", BATCH), ("o1", OPEN), ("c1", CLICK), ("b2", BATCH), ("c2", CLICK), ("o2", OPEN)):
-        queue.submit(lambda name=name: ran.append(name), priority)
+        queue.submit(lambda name=name: ran.append(name), priority)  # type: ignore[misc]
     assert [depth(queue, priority) for priority in Priority] == [2, 2, 2]
     gate.open()
     drain(queue)
@@ -157,7 +157,7 @@ def test_failure_reaches_its_tickets_only(make: Callable[..., ModelQueue], caplo
 
     defect, expected = KeyError("x"), ImageError("the image is torn")
     for error, name in ((defect, "encode"), (expected, "")):
-        ticket = queue.submit(lambda error=error: fail(error), CLICK, name=name)
+        ticket = queue.submit(lambda error=error: fail(error), CLICK, name=name)  # type: ignore[misc]
         with pytest.raises(type(error)) as raised:
             ticket.result()
         assert raised.value is error
@@ -190,7 +190,7 @@ def test_clicks_and_batches_beyond_the_limit_are_refused(make: Callable[..., Mod
 def test_of_opened_tasks_the_oldest_gives_way(make: Callable[..., ModelQueue]) -> None:
     queue, ran = make(limits={CLICK: 1, OPEN: 2, BATCH: 1}), []
     gate = Gate(queue)
-    tickets = [queue.submit(lambda name=name: ran.append(name), OPEN) for name in range(4)]
+    tickets = [queue.submit(lambda name=name: ran.append(name), OPEN) for name in range(4)]  # type: ignore[misc]
     assert depth(queue, OPEN) == 2
     with pytest.raises(Busy, match=r"^more than 2 opened tasks wait for the model: the oldest gave way$"):
         tickets[0].result()

@@ -180,7 +180,7 @@ def test_examples_can_be_called(example: str) -> None:
     words = shlex.split(example)
     assert example in EXAMPLES[words[0]]
     program = Front()
-    program.execute = lambda: None
+    program.execute = lambda: None  # type: ignore[method-assign]
     program.run(["inv", *words], exit=False)
     assert [context.name for context in program.tasks] == [words[0]]
 

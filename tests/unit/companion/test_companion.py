@@ -15,7 +15,7 @@ TIMEOUT = 60
 
 @pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.mjs")))
 def test_modules(name: str) -> None:
-    command = [NODE, "--test", "--test-reporter=tap", HERE / name]
+    command = [str(NODE), "--test", "--test-reporter=tap", str(HERE / name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n# pass 0\n" not in done.stdout

@@ -166,7 +166,7 @@ def test_something_is_pending_behind_a_change_or_an_unknown_of_a_plan_and_never_
     assert runner.pending is False
     runner.unknown("containers", "which of them start anew is known later")
     assert runner.pending is True
-    runner.run([Switch("a", [], on=True)])
+    runner.run([Switch("a", [], on=True)])  # type: ignore[unreachable]
     assert runner.pending is True  # what was not known then is not known now
     assert Previewer(Report(io.StringIO())).pending is False
     applier = Applier(Report(io.StringIO()))

@@ -31,7 +31,12 @@ class Container:
         self.asked: list[str] = []
 
     def __call__(
-        self, *argv: str, ok: Collection[int] = (0,), timeout: float = 0.0, stdin: bytes | None = None
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = 0.0,
+        stdin: bytes | None = None,
+        **_options: object,
     ) -> Result:
         assert argv[:3] == ("python", "-m", "backend.ask")
         method, path = argv[3:]
@@ -88,7 +93,9 @@ def test_a_folder_that_is_not_there_is_said_in_the_words_of_the_backend(containe
 
 
 def test_a_container_that_is_down_is_said_as_such() -> None:
-    def dead(*argv: str, ok: Collection[int] = (0,), timeout: float = 0.0, stdin: bytes | None = None) -> Result:
+    def dead(
+        *argv: str, ok: Collection[int] = (0,), timeout: float = 0.0, stdin: bytes | None = None, **_options: object
+    ) -> Result:
         return Result(argv, 1, "", 'service "sam2" is not running')
 
     with pytest.raises(LabelrigError, match=r"does not answer POST /embed: service \"sam2\" is not running; does the"):

@@ -33,7 +33,7 @@ def square(side: int, at: int = 0) -> NDArray[np.bool_]:
 
 
 def brush(mask: NDArray[np.bool_], region: str = "r", **value: Any) -> dict[str, Any]:
-    rle = mask2rle(mask.astype(np.uint8) * 255)  # type: ignore[no-untyped-call]
+    rle = mask2rle(mask.astype(np.uint8) * 255)
     return result("brushlabels", region, format="rle", rle=rle, **value)
 
 

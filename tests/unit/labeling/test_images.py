@@ -106,4 +106,4 @@ def test_image_urls(case: str) -> None:
 )
 def test_fields(value: str, fields: set[str], is_reference: bool) -> None:
     tag = ImageTag("i", value)
-    assert (tag.fields, tag.is_reference) == (fields, is_reference)
+    assert (set(tag.fields), tag.is_reference) == (fields, is_reference)

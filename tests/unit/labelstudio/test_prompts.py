@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from label_studio_sdk.converter.brush import mask2rle
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import LabelrigError
@@ -80,7 +81,7 @@ def test_a_box_has_its_edges_in_percent(version: int, kinds: list[tuple[str, str
         assert "is_positive" not in one
 
 
-def brush(mask: np.ndarray, labels: list[str], **more: object) -> dict[str, object]:
+def brush(mask: NDArray[np.bool_], labels: list[str], **more: object) -> dict[str, object]:
     height, width = mask.shape
     rle = mask2rle(np.where(mask, np.uint8(255), np.uint8(0)))
     return {
@@ -94,36 +95,36 @@ def brush(mask: np.ndarray, labels: list[str], **more: object) -> dict[str, obje
 
 
 @pytest.fixture
-def disc() -> np.ndarray:
+def disc() -> NDArray[np.bool_]:
     y, x = np.mgrid[:48, :65]
-    return (x - 30) ** 2 + (y - 20) ** 2 < 150
+    return np.asarray((x - 30) ** 2 + (y - 20) ** 2 < 150)
 
 
-def test_a_mask_is_decoded_to_the_pixel(disc: np.ndarray) -> None:
+def test_a_mask_is_decoded_to_the_pixel(disc: NDArray[np.bool_]) -> None:
     found = masks_in([brush(disc, ["Sky"], score=0.5)])
     assert len(found) == 1
     assert (found[0].mask == disc).all()
     assert (found[0].labels, found[0].from_name, found[0].score) == (("Sky",), "brush", 0.5)
 
 
-def test_the_label_may_stand_in_a_second_result_of_the_region(disc: np.ndarray) -> None:
+def test_the_label_may_stand_in_a_second_result_of_the_region(disc: NDArray[np.bool_]) -> None:
     label = {"id": "region-1234", "from_name": "label", "type": "labels", "value": {"labels": ["Road"]}}
     other = label | {"id": "another-1", "value": {"labels": ["Sky"]}}
     found = masks_in([brush(disc, [], type="brush"), other, label])
     assert [one.labels for one in found] == [("Road",)]
 
 
-def test_a_mask_of_another_size_than_it_says_is_refused(disc: np.ndarray) -> None:
+def test_a_mask_of_another_size_than_it_says_is_refused(disc: NDArray[np.bool_]) -> None:
     with pytest.raises(ValueError, match=r"^rle: expected 12288 values for 64x48 pixels, got 12480$"):
         masks_in([brush(disc, ["Sky"], original_width=64)])
 
 
-def test_a_mask_without_a_size_is_refused(disc: np.ndarray) -> None:
+def test_a_mask_without_a_size_is_refused(disc: NDArray[np.bool_]) -> None:
     with pytest.raises(ValueError, match=r"^the mask has no original_height$"):
         masks_in([brush(disc, ["Sky"], original_height=None)])
 
 
-def test_a_mask_of_zeros_and_ones_is_refused(disc: np.ndarray) -> None:
+def test_a_mask_of_zeros_and_ones_is_refused(disc: NDArray[np.bool_]) -> None:
     """The editor takes the alpha as it is: such a mask would be invisible."""
     value = {"format": "rle", "rle": mask2rle(disc.astype(np.uint8)), "brushlabels": ["Sky"]}
     with pytest.raises(ValueError, match=r"^the mask holds values other than 0 and 255$"):

@@ -31,7 +31,12 @@ class Container:
         self.script = ""
 
     def __call__(
-        self, *argv: str, ok: Collection[int] = (0,), timeout: float = 0.0, stdin: bytes | None = None
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = 0.0,
+        stdin: bytes | None = None,
+        **_options: object,
     ) -> Result:
         self.argv, self.script = argv, (stdin or b"").decode()
         if self.exit_code == 0:
@@ -121,7 +126,7 @@ def late(_request: httpx.Request) -> httpx.Response:
 )
 def test_no_answer_is_said_as_such(happens: httpx.MockTransport, message: str) -> None:
     with pytest.raises(NoAnswer) as caught:
-        token_works(BASE, jwt(1), httpx.MockTransport(happens))
+        token_works(BASE, jwt(1), httpx.MockTransport(happens))  # type: ignore[arg-type]
     assert str(caught.value) == message
 
 

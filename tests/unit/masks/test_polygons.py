@@ -43,7 +43,7 @@ def area(ring: Ring) -> float:
 def blobs(seed: int, size_wh: tuple[int, int] = (200, 150), sigma: float = 12) -> NDArray[np.bool_]:
     noise = np.random.default_rng(seed).random(size_wh[::-1]).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), sigma)
-    return np.asarray(smooth > np.quantile(smooth, 0.6))
+    return np.asarray(smooth > np.quantile(smooth, 0.6))  # type: ignore[arg-type]
 
 
 def disc(radius: int) -> NDArray[np.bool_]:
@@ -55,7 +55,7 @@ def disc(radius: int) -> NDArray[np.bool_]:
 @pytest.mark.parametrize("even_odd", [False, True])
 def test_a_filled_polygon_is_the_mask(seed: int, even_odd: bool) -> None:
     mask = blobs(seed)
-    assert iou(filled(polygons(mask, 1.5), mask.shape, even_odd=even_odd), mask) >= 0.98
+    assert iou(filled(polygons(mask, 1.5), mask.shape, even_odd=even_odd), mask) >= 0.98  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("radius", [20, 35, 50, 120])
@@ -64,7 +64,7 @@ def test_a_polygon_is_neither_small_nor_large(radius: int, tolerance: float) -> 
     """Pixel centres would give a ring half a pixel inside, chords one that is inside by up to the tolerance."""
     mask = disc(radius)
     (ring,) = polygons(mask, tolerance)
-    assert iou(filled([ring], mask.shape, even_odd=True), mask) >= 0.98
+    assert iou(filled([ring], mask.shape, even_odd=True), mask) >= 0.98  # type: ignore[arg-type]
     off_by = (area(ring) - mask.sum()) / (2 * np.pi * radius)
     assert abs(off_by) < 0.1  # pixels, along the whole edge
 
@@ -75,7 +75,7 @@ def test_without_simplifying_every_pixel_is_kept(mask: NDArray[np.bool_]) -> Non
     """Rings run along pixel edges: any mask comes back bit for bit, holes and touching corners included."""
     rings = polygons(mask, 0.1)
     for even_odd in (False, True):
-        np.testing.assert_array_equal(filled(rings, mask.shape, even_odd=even_odd), mask)
+        np.testing.assert_array_equal(filled(rings, mask.shape, even_odd=even_odd), mask)  # type: ignore[arg-type]
 
 
 @given(

@@ -17,7 +17,8 @@ NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True)
 
 @given(st.lists(NAMES, min_size=1, max_size=6))
 def test_a_label_keeps_its_number_whatever_comes(history: list[list[str]]) -> None:
-    classes, numbers = Classes(), {}
+    classes = Classes()
+    numbers: dict[str, int] = {}
     for labels in history:
         classes = classes.with_labels(labels, present=labels)
         numbers |= {label: numbers.get(label, classes.id_of(label)) for label in labels}

@@ -25,7 +25,7 @@ MASK = rectangle_mask((20, 10), 2, 3, 9, 8)
 
 def run(exports: ExportBench, **words: Any) -> Any:
     classes = exports.folder / "classes.lock"
-    given = {"format": "coco", "out": exports.folder / "out", "classes": classes} | words
+    given: dict[str, Any] = {"format": "coco", "out": exports.folder / "out", "classes": classes} | words
     project = named_project(exports.client, exports.folder, "Scenes")
     return export_project(exports.client, project, exports.folder, exports.report, ExportRequest(**given))
 

@@ -90,11 +90,12 @@ def test_coco_is_read_by_pycocotools_to_the_pixel(masks: list[Mask], form: str) 
             assert np.array_equal(read.annToMask(one).astype(bool), mask)
             assert one["area"] == mask.sum()
             assert one["iscrowd"] == 0
-            left, top, width, height = one["bbox"]
+            left, top, width, height = map(int, one["bbox"])
+            assert [left, top, width, height] == one["bbox"]
             box = rectangle_mask((mask.shape[1], mask.shape[0]), left, top, left + width, top + height)
             assert not (mask & ~box).any()
-            assert (mask.any(axis=0)[[left, left + width - 1]]).all()
-            assert (mask.any(axis=1)[[top, top + height - 1]]).all()
+            assert (mask.any(axis=0)[[left, left + width - 1]]).all()  # type: ignore[index]
+            assert (mask.any(axis=1)[[top, top + height - 1]]).all()  # type: ignore[index]
 
 
 @few
@@ -219,7 +220,7 @@ def test_coco_keeps_polygons_and_boxes(exports: ExportBench) -> None:
     read = loaded(exports.folder / "boxes")
     (box,) = read.loadAnns(read.getAnnIds())
     assert (box["bbox"], box["area"], box["category_id"]) == ([2, 3, 7, 5], 35, 2)
-    assert box["shape"] == {"x": 2.0, "y": 3.0, "width": 7.0, "height": 5.0, "rotation": 0.0}
+    assert box["shape"] == {"x": 2.0, "y": 3.0, "width": 7.0, "height": 5.0, "rotation": 0.0}  # type: ignore[typeddict-item]
     assert read.annToMask(box).sum() == 35
 
 

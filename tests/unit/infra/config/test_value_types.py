@@ -77,7 +77,7 @@ def test_a_wrong_value_is_said_in_words(settings: dict[str, object], text: str) 
 def test_settings_are_frozen_and_show_no_value() -> None:
     """Settings cannot be changed and do not show what they refuse."""
     with pytest.raises(ValidationError, match="frozen"):
-        host().port = 1  # type: ignore[misc]
+        host().port = 1
     with pytest.raises(ValidationError) as caught:
         host(port="hunter22")
     assert "hunter22" not in str(caught.value)

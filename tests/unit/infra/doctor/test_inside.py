@@ -20,7 +20,9 @@ from infra.doctor.inside import Probe, digest, first_image, probe
 from tests.machine import free_port
 
 
-def here(*argv: str, ok: Collection[int] = (0,), timeout: float = 60.0, stdin: bytes | None = None) -> Result:
+def here(
+    *argv: str, ok: Collection[int] = (0,), timeout: float = 60.0, stdin: bytes | None = None, **_options: object
+) -> Result:
     """Runs a container's command on this machine."""
     done = subprocess.run(
         (sys.executable, *argv[1:]), capture_output=True, text=True, timeout=timeout, input=None, check=False

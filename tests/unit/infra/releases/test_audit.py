@@ -98,7 +98,7 @@ def test_a_refused_run_leaves_no_trace_on_a_host_without_us(host: Host, tmp_path
 
 def test_a_log_that_cannot_be_written_is_a_notice() -> None:
     class Gone(LocalHost):
-        def run(self, *argv: str, **_options: object) -> Result:  # type: ignore[override]
+        def run(self, *argv: str, **_options: object) -> Result:
             raise ConnectionLost("gone: the machine went away\nmore")
 
     report = Report(io.StringIO())

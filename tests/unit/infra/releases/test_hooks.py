@@ -111,7 +111,7 @@ def test_what_cannot_be_run_says_so(tmp_path: Path) -> None:
     (tmp_path / "post-deploy").symlink_to(tmp_path / "gone")
     (tmp_path / "on-failure").mkdir()
     for name in ("post-deploy", "on-failure"):
-        notice = ran(tmp_path, name)[0].notices[0]  # type: ignore[arg-type]
+        notice = ran(tmp_path, name)[0].notices[0]
         assert notice.startswith(f"gpu01: the hook {tmp_path / name} cannot be run: it is not an executable file;")
     path.write_bytes(b"#!/no/such/interpreter\n")
     path.chmod(0o755)

@@ -107,7 +107,7 @@ class TestHeld:
         class Away(LocalHost):
             asked = 0
 
-            def run(self, *argv: str, **_options: object) -> Result:  # type: ignore[override]
+            def run(self, *argv: str, **_options: object) -> Result:
                 self.asked += 1
                 raise ConnectFailed("away")
 
@@ -124,7 +124,7 @@ class Forgetful(LocalHost):
         self._host = host
         self._first = True
 
-    def run(self, *argv: str, **options: object) -> Result:  # type: ignore[override]
+    def run(self, *argv: str, **options: object) -> Result:
         result = self._host.run(*argv, **options)  # type: ignore[arg-type]
         if self._first:
             self._first = False
@@ -171,7 +171,7 @@ class TestHeartbeat:
         class Flaky(LocalHost):
             broken = False
 
-            def run(self, *argv: str, **options: object) -> Result:  # type: ignore[override]
+            def run(self, *argv: str, **options: object) -> Result:
                 if self.broken:
                     raise ConnectionLost("gone for a moment")
                 return host.run(*argv, **options)  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ def test_steps_are_as_many_as_the_stages(module: ModuleType) -> None:
     ],
 )
 def test_the_first_password_is_shown_on_a_terminal_only(first_login: bool, terminal: bool, shown: str) -> None:
-    settings = Settings(LABEL_STUDIO_PASSWORD=SecretStr("hunter2hunter2"))
+    settings = Settings(LABEL_STUDIO_PASSWORD=SecretStr("hunter2hunter2"))  # type: ignore[call-arg]
     site = Site(LocalHost(), settings, "/state", "/state", "/home/me/.env", lambda: settings)
     folder = ImageFolder("demo", "/images")
     one = Summary(site, folder, "demo", cast(Any, FakeSmokeTest()), first_login, "http://127.0.0.1:8080")

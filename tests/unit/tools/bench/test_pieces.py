@@ -95,7 +95,7 @@ def test_overlap() -> None:
 
 
 def reply_with(mask: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> Reply:
-    rle = mask2rle(mask)  # type: ignore[no-untyped-call]
+    rle = mask2rle(mask)
     return Reply(0.1, {}, f'{{"results": [{{"result": [{{"value": {{"rle": {rle}}}}}]}}]}}'.encode())
 
 

@@ -81,4 +81,4 @@ class Bench:
 
     @property
     def project(self) -> int:
-        return next(iter(self.server.projects))
+        return int(next(iter(self.server.projects)))

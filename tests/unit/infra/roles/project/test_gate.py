@@ -30,7 +30,12 @@ class Backend:
         self.asked: list[tuple[tuple[str, ...], float]] = []
 
     def __call__(
-        self, *argv: str, ok: Collection[int] = (0,), timeout: float = 60.0, stdin: bytes | None = None
+        self,
+        *argv: str,
+        ok: Collection[int] = (0,),
+        timeout: float = 60.0,
+        stdin: bytes | None = None,
+        **_options: object,
     ) -> Result:
         self.asked.append((argv, timeout))
         if isinstance(self.said, LabelrigError):

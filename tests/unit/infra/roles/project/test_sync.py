@@ -88,7 +88,7 @@ def test_a_folder_without_usable_images_is_an_error(bench: Bench, listed: str, m
 
 
 def storage_id(bench: Bench) -> int:
-    return next(iter(bench.server.storages))
+    return int(next(iter(bench.server.storages)))
 
 
 def press_sync(bench: Bench) -> None:

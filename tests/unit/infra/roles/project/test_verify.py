@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from label_studio_sdk.converter.brush import mask2rle
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import ProofFailed
@@ -32,7 +33,7 @@ LOG = "see the log of the sam2 container (`docker logs`)"
 Answer = Callable[[dict[str, Any]], httpx.Response]
 
 
-def square(left: int, right: int) -> np.ndarray:
+def square(left: int, right: int) -> NDArray[np.bool_]:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[10:20, left:right] = True
     return mask
@@ -41,7 +42,7 @@ def square(left: int, right: int) -> np.ndarray:
 TRUTH = square(10, 30)
 
 
-def masked(mask: np.ndarray, *, label: str = "Sky", tag: str = "brush", score: float = 0.9) -> Answer:
+def masked(mask: NDArray[np.bool_], *, label: str = "Sky", tag: str = "brush", score: float = 0.9) -> Answer:
     """A backend that always answers with this mask, in the two results of version 2."""
 
     def answer(_request: dict[str, Any]) -> httpx.Response:

@@ -35,9 +35,8 @@ from infra.roles.stack.image_folders import DEMO, with_folder
 from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.site import exec_in, state_folder
-from infra.stack.stages import demo_spec
 from labelstudio.access import Access
-from labelstudio.config import load_project
+from labelstudio.config import demo_spec, load_project
 from tests.e2e.clicks import Round
 from tests.e2e.project_cases import Stage
 from tests.machine import free_port, free_subnet

@@ -32,7 +32,7 @@ from labelstudio.client import Client
 from labelstudio.config import ProjectSpec, load_project
 from labelstudio.label_use import Rename
 from tests.e2e.project_cases import Stage
-from tests.e2e.workbench import stroke
+from tests.e2e.workbench import IMAGE, stroke
 
 SIZE_WH = (64, 48)
 RENAME = Migration([Rename("Debris", "Rubble")])
@@ -76,7 +76,7 @@ class Life:
 
     def annotate(self, *labels: str) -> tuple[int, int]:
         """An annotation, a draft and a prediction with these labels; the ids of the task and the annotation."""
-        task = next(self.client.tasks(self.project, "image"))
+        task = next(self.client.tasks(self.project, IMAGE))
         results = [region for label in labels for region in regions(label)]
         annotation = self.client.sdk.annotations.create(task.id, result=results)
         self.client.sdk.predictions.create(task=task.id, result=results, model_version="by hand", score=0.5)

@@ -29,6 +29,7 @@ from labelstudio.prompts import box_regions
 from labelstudio.truth import TruthObject, truth_of
 from masks.measure import intersection_over_union
 from tests.e2e.project_cases import Stage, own  # noqa: F401 - a fixture
+from tests.e2e.workbench import IMAGE
 
 MEAN_IOU = 0.9  # the demo images with the box from their truth: 0.957
 SIZE_WH = (1920, 1080)
@@ -127,7 +128,7 @@ def test_an_image_that_went_is_named_and_the_others_are_done(own: Stage, tmp_pat
     boxes = boxes_of_file(own, tmp_path)
     url = "/data/local-files/?d=demo/none.png"
     own.client.sdk.projects.import_tasks(own.project_id, request=[{"image": url}])  # type: ignore[list-item]
-    gone = max(task.id for task in own.client.tasks(own.project_id, "image"))
+    gone = max(task.id for task in own.client.tasks(own.project_id, IMAGE))
     with pytest.raises(LabelStudioError, match=f"1 images failed; .*\n  task {gone}: "):
         run(own, {**dict(list(boxes.items())[:2]), gone: [Box("Road", 10, 10, 20, 20)]})
     assert sum(len(rows) for rows in predictions(own).values()) == 2
@@ -136,7 +137,7 @@ def test_an_image_that_went_is_named_and_the_others_are_done(own: Stage, tmp_pat
 def test_masks_are_counted_as_the_truth_says(own: Stage, tmp_path: Path) -> None:  # noqa: F811
     run(own, boxes_of_file(own, tmp_path))
     image, (prediction,) = next(iter(sorted(predictions(own).items())))
-    task = next(task for task in own.client.tasks(own.project_id, "image") if task.image.endswith(image))
+    task = next(task for task in own.client.tasks(own.project_id, IMAGE) if task.image.endswith(image))
     own.client.sdk.annotations.create(task.id, result=prediction["result"], lead_time=12.0)
     collector = Collector(own.spec.title, own.spec.labeling.labels)
     for one in own.client.task_states(own.project_id, "annotations"):

@@ -29,6 +29,7 @@ from labelstudio.bulk import add_tasks
 from tests.e2e.conftest import Stack
 from tests.e2e.preannotate_cases import predictions, project_of
 from tests.e2e.project_cases import Stage, own  # noqa: F401 - a fixture
+from tests.e2e.workbench import IMAGE
 
 SERVICE = "label-studio"
 FILES = 700  # more than one batch of the filling
@@ -124,7 +125,7 @@ def test_preannotations_are_stored_once(
     own: Stage,  # noqa: F811
     cutting: Callable[[Callable[[str], bool]], Cutting],
 ) -> None:
-    boxes = {task.id: [Box("Road", 10, 10, 30, 30)] for task in own.client.tasks(own.project_id, "image")}
+    boxes = {task.id: [Box("Road", 10, 10, 30, 30)] for task in own.client.tasks(own.project_id, IMAGE)}
     project = project_of(own)
     tasks = {one.id: one for one in states(own.client, project, None, Report(io.StringIO()))}
 

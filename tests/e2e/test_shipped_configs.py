@@ -17,7 +17,7 @@ from masks.measure import intersection_over_union
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
-from tests.e2e.workbench import region
+from tests.e2e.workbench import IMAGE, region
 
 # The output tag of each configuration, which is also the type of its results.
 OUTPUTS = {"polygon": "polygon", "minimal": "brush", "boxes-to-masks": "brush"}
@@ -50,7 +50,7 @@ def test_a_click_is_answered_with_the_output_of_the_configuration(
 ) -> None:
     project = get_project(stage.client, titles[name])
     (backend,) = stage.client.backends(project.id)
-    tasks = list(stage.client.tasks(project.id, "image"))
+    tasks = list(stage.client.tasks(project.id, IMAGE))
     assert len(tasks) == 3
     path = path_in(stage.ctx.folder.name, tasks[0].image)
     assert path is not None

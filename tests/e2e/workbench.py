@@ -15,6 +15,7 @@ import numpy as np
 from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 
+from labeling.images import ImageTag
 from labelstudio.client import Client
 from labelstudio.masks import masks_in
 from labelstudio.token_auth import TokenAuth
@@ -22,6 +23,7 @@ from labelstudio.token_auth import TokenAuth
 Mask = NDArray[np.bool_]
 Region = dict[str, Any]
 LABEL = "Thing"
+IMAGE = ImageTag("image", "$image")  # of the configurations of these tests
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ class Bench:
 
     def task(self, **data: object) -> int:
         """Import one task; return its id."""
-        before = {one.id for one in self.client.tasks(self.project_id, "image")}
+        before = {one.id for one in self.client.tasks(self.project_id, IMAGE)}
         self.client.sdk.projects.import_tasks(self.project_id, request=[dict(data)])  # type: ignore[list-item]
-        (made,) = {one.id for one in self.client.tasks(self.project_id, "image")} - before
+        (made,) = {one.id for one in self.client.tasks(self.project_id, IMAGE)} - before
         return made
 
     def upload(self, file: Path) -> int:
         """Upload a file as a task, as the browser's import does; return its id."""
-        before = {one.id for one in self.client.tasks(self.project_id, "image")}
+        before = {one.id for one in self.client.tasks(self.project_id, IMAGE)}
         with httpx.Client(
             base_url=self.client.base_url,
             auth=TokenAuth(self.client.base_url, self.api_key),
@@ -54,7 +56,7 @@ class Bench:
                 f"/api/projects/{self.project_id}/import", files={"file": (file.name, file.read_bytes())}
             )
             assert answer.status_code == 201, answer.text
-        (made,) = {one.id for one in self.client.tasks(self.project_id, "image")} - before
+        (made,) = {one.id for one in self.client.tasks(self.project_id, IMAGE)} - before
         return made
 
     def draft(self, task_id: int, *regions: Region) -> None:

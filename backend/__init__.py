@@ -1,3 +1,3 @@
 """The SAM2 machine-learning backend of Label Studio: clicks and boxes in, masks out."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

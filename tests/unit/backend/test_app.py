@@ -16,6 +16,7 @@ from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend import __version__
 from backend.errors import ModelError
 from backend.segmenter import Segmenter
 from backend.settings import Settings
@@ -23,7 +24,7 @@ from backend.web.app import create_app
 from tests.unit.backend.fakes import MODEL, V1, V2, FakeSegmenter, click, region
 
 GOLDEN = Path(__file__).parent / "golden"
-VERSION = "demo@01234567+0.1.0"
+VERSION = f"demo@01234567+{__version__}"
 
 
 def decoded(result: dict[str, Any]) -> NDArray[np.bool_]:
@@ -37,7 +38,8 @@ def decoded(result: dict[str, Any]) -> NDArray[np.bool_]:
 @pytest.mark.parametrize("name", ["v1_point", "v1_box", "v2_point", "v2_box", "opened", "cleared"])
 def test_golden_exchange(client: TestClient, name: str) -> None:
     """Recorded requests of Label Studio's shape, and the whole of the reply to each."""
-    exchange = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    text = (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
+    exchange = json.loads(text.replace("demo@01234567+VERSION", VERSION))
     config = {"v1": V1, "v2": V2}[exchange.pop("label_config")]
 
     answer = client.post("/predict", json={**exchange["request"], "label_config": config})

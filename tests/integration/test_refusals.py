@@ -77,7 +77,7 @@ def test_a_broken_env_file(clone: Path) -> None:
     done = up(clone, LABEL_STUDIO_PORT="")
     assert done.returncode == 2, done.stderr
     assert "error: 2 settings cannot be used:" in done.stderr
-    assert "LABELRIG_MODLE is not a setting" in done.stderr
+    assert "LABELRIG_MODLE: is not a setting; did you mean LABELRIG_MODEL?" in done.stderr
     assert (clone / ".env").read_text() == "LABEL_STUDIO_PORT=80a\nLABELRIG_MODLE=tiny\n"
     assert not (clone / ".labelrig").exists()
 
@@ -85,7 +85,7 @@ def test_a_broken_env_file(clone: Path) -> None:
 def test_an_unknown_model(clone: Path) -> None:
     done = up(clone, "--model", "huge")
     assert done.returncode == 2, done.stderr
-    assert "LABELRIG_MODEL: Input should be 'auto', 'demo', 'tiny', 'small', 'base-plus' or 'large'" in done.stderr
+    assert "LABELRIG_MODEL: expected auto, demo, tiny, small, base-plus or large" in done.stderr
     assert nothing_was_made(clone)
 
 

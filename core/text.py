@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 
 SHOWN = 5
 TAIL_LINES = 10
@@ -20,3 +20,10 @@ def indented(text: str) -> str:
     """The last lines of a tool's output, as they are shown below a message."""
     lines = text.strip().splitlines()[-TAIL_LINES:]
     return "\n".join(f"    {line}" for line in lines) or "    (no output)"
+
+
+def bulleted(lines: Sequence[str], shown: int | None = None) -> str:
+    """Lines as a list below a message; with `shown` only that many, and how many more there are."""
+    listed = "\n".join(f"  - {line}" for line in lines[:shown])
+    more = len(lines) - len(lines[:shown])
+    return f"{listed}\n  and {more} more" if more else listed

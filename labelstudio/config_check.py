@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import SettingsError
+from core.text import bulleted
 from labeling.config import config_of
 from labeling.tags import Tag, XmlProblem, parse_xml
 from labelstudio.labeling_checks import LABELS_TAGS, Problem, abilities, images, is_colour, names, palettes, structure
@@ -56,9 +57,8 @@ def check_configs(repository: Path, path: Path | None = None, data: Collection[s
         problems += _changed_versions(folder, files)
     checked = Checked(tuple(_shown(file, repository) for file in files), tuple(problems))
     if problems:
-        listed = "\n".join(f"  - {one}" for one in problems)
         noun = "problem" if len(problems) == 1 else "problems"
-        raise SettingsError(f"the labeling configurations have {len(problems)} {noun}:\n{listed}")
+        raise SettingsError(f"the labeling configurations have {len(problems)} {noun}:\n{bulleted(problems)}")
     return checked
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
+from core.text import bulleted
 from labelstudio.versions import FOLDER
 
 FILE = "projects.yaml"
@@ -202,4 +203,4 @@ def listed(what: str, problems: list[str]) -> str:
     """One problem as it is, several as a list below what they mean."""
     if len(problems) == 1:
         return problems[0]
-    return f"{what}, {len(problems)} problems:\n" + "\n".join(f"  - {one}" for one in problems)
+    return f"{what}, {len(problems)} problems:\n{bulleted(problems)}"

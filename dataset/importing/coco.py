@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from core.errors import SettingsError
+from core.text import bulleted
 from dataset.export import coco_rle
 from dataset.export.labeling import UsedConfig
 from dataset.importing.source import Entry, Incoming, Placed, Spool
@@ -42,9 +43,7 @@ class CocoSource:
             raise
         if problems:
             self._spool.close()
-            more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-            listed = "\n".join(f"  - {one}" for one in problems[:SHOWN])
-            raise SettingsError(f"{path} cannot be imported, nothing was stored:\n{listed}{more}")
+            raise SettingsError(f"{path} cannot be imported, nothing was stored:\n{bulleted(problems, SHOWN)}")
         self._keys = list(self._images)
         self.entries = [
             Entry(

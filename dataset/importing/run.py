@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
-from core.text import some
+from core.text import bulleted, some
 from dataset.export.labeling import UsedConfig, read_labeling
 from dataset.importing.digest import Digest, digest_of
 from dataset.importing.files import find_file, open_source
@@ -120,10 +120,8 @@ class Import:
                 except NoTag as problem:
                     problems[str(problem)] = None
         if problems:
-            listed = "\n".join(f"  - {one}" for one in problems)
-            raise SettingsError(
-                f"{file} does not fit the project {self.project.title!r}, nothing was stored:\n{listed}"
-            )
+            start = f"{file} does not fit the project {self.project.title!r}, nothing was stored"
+            raise SettingsError(f"{start}:\n{bulleted(list(problems))}")
 
     def _places(self, source: Source, config: UsedConfig, summary: ImportSummary) -> dict[int, list[Placed]]:
         lookup = project_images(self.client, self.project.id, config)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError
+from core.text import bulleted
 from dataset.preannotate.boxes import Box, BoxFile
 
-SHOWN_PROBLEMS = 10
+SHOWN = 10
 
 
 def read_coco(path: Path) -> BoxFile:
@@ -40,9 +41,7 @@ def read_coco(path: Path) -> BoxFile:
             if box is not None:
                 found.by_image.setdefault(str(image["file_name"]), []).append(box)
     if problems:
-        shown = "\n".join(f"  - {one}" for one in problems[:SHOWN_PROBLEMS])
-        more = f"\n  and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        raise SettingsError(f"{path}: cannot be used as COCO; nothing was done:\n{shown}{more}")
+        raise SettingsError(f"{path}: cannot be used as COCO; nothing was done:\n{bulleted(problems, SHOWN)}")
     return found
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
+from core.text import bulleted
 from dataset.preannotate.boxes import Box, BoxFile
 
 NAMES_FILES = ("classes.txt", "obj.names")
 DATA_FILES = ("data.yaml", "dataset.yaml")
-SHOWN_PROBLEMS = 10
+SHOWN = 10
 
 
 def read_yolo(folder: Path) -> BoxFile:
@@ -38,9 +39,7 @@ def read_yolo(folder: Path) -> BoxFile:
             parts = [part for part in relative.with_suffix("").parts if part != "labels"]
             found.by_image.setdefault("/".join(parts), []).extend(boxes)
     if problems:
-        shown = "\n".join(f"  - {one}" for one in problems[:SHOWN_PROBLEMS])
-        more = f"\n  and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        raise SettingsError(f"{folder}: cannot be used as YOLO; nothing was done:\n{shown}{more}")
+        raise SettingsError(f"{folder}: cannot be used as YOLO; nothing was done:\n{bulleted(problems, SHOWN)}")
     return found
 
 

@@ -15,6 +15,7 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from core.text import bulleted
 from infra.config.value_types import BackendSettings, Email, IPv4, Port, ProjectName, Subnet, WebAddress, Whole, nearest
 
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
@@ -198,4 +199,4 @@ def listed(problems: Sequence[str], origin: str = "") -> str:
     start = f"{origin}: " if origin else ""
     if len(problems) == 1:
         return f"{start}{problems[0]}"
-    return f"{start}{len(problems)} settings cannot be used:\n" + "\n".join(f"  - {one}" for one in problems)
+    return f"{start}{len(problems)} settings cannot be used:\n{bulleted(problems)}"

@@ -10,7 +10,7 @@ const CANNOT_SERVE = "ER";
 const HEADERS = { "Content-Type": "application/json", "X-Labelrig-Click": "1" };
 const STATE_LIMIT_MS = 20_000;
 const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend
-// Label Studio takes 3 s to find that a backend hangs, and the annotator shall know within 5 s of the click.
+// Label Studio takes 3 s to find that a backend hangs, and the annotator must know within 5 s of the click.
 const PATIENCE_MS = 1_500;
 
 /** What went wrong, in one sentence. */

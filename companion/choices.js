@@ -22,7 +22,7 @@ export class Choices {
     try {
       return { ...FIRST, ...JSON.parse(this.storage.getItem(this.key) ?? "{}") };
     } catch {
-      return FIRST; // somebody else's text under our key
+      return FIRST; // another program's text under our key
     }
   }
 
@@ -47,7 +47,7 @@ export class Choices {
   }
 
   /**
-   * Keep what somebody switched here. What another tab's switches say is that tab's.
+   * Keep what was switched here. What another tab's switches say is that tab's.
    * @param {Store} store
    */
   follow(store) {

@@ -47,7 +47,7 @@ export class Drawing {
     this.known = new Set();
     /** @type {string | null} */
     this.subject = null;
-    /** @type {string | null} the prompts of the last look, to see that nobody is still dragging one */
+    /** @type {string | null} the prompts of the last check, to see that none is still being dragged */
     this.lately = null;
     this.suggested = false;
     /** @type {Label[]} those that stay picked for the next prompt */
@@ -157,7 +157,7 @@ export class Drawing {
     this.#startAfresh();
   }
 
-  /** A mask that is on the screen when somebody submits is meant; a point that is left over is not. */
+  /** A mask that is on the screen at submission is meant; a point that is left over is not. */
   async finish() {
     const { annotation } = this;
     const { store } = this.around;
@@ -200,7 +200,7 @@ export class Drawing {
   }
 
   /**
-   * Somebody went on to another label without accepting: the mask that stood there is not lost.
+   * The annotator went on to another label without accepting: the mask that stood there is not lost.
    * @param {Store} store
    * @param {Annotation} annotation
    * @param {Region[]} prompts

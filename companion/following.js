@@ -12,7 +12,7 @@ const TROUBLE_PAUSE_MS = 10_000;
  * @property {() => boolean} isWanted whether anybody still wants to know
  * @property {(backend: Backend | null) => void} found
  * @property {(state: BackendState | null) => void} told null: the backend is not labelrig's
- * @property {(error: unknown) => void} failed what will fail too when somebody clicks
+ * @property {(error: unknown) => void} failed what will make the next click fail too
  */
 
 /**

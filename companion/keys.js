@@ -25,7 +25,7 @@ export function wishOf(press, taken) {
 }
 
 /**
- * The hotkeys in a labeling configuration, and those that somebody set for Label Studio itself.
+ * The hotkeys in a labeling configuration, and those that were set for Label Studio itself.
  * @param {string} config
  * @param {Record<string, { key?: string | null } | null> | null} keymap
  */
@@ -36,7 +36,7 @@ export function hotkeysIn(config, keymap = null) {
 }
 
 /**
- * Whether somebody types text.
+ * Whether the user types text.
  * @param {EventTarget | null} target
  */
 export function isTyping(target) {

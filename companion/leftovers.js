@@ -1,5 +1,5 @@
 /**
- * Prompts that a draft kept. Label Studio saves what is on the screen when somebody leaves a task, also points that wait
+ * Prompts that a draft kept. Label Studio saves what is on the screen when a task is left, also points that wait
  * for an answer, and brings them back as points like any other: they would be submitted.
  */
 

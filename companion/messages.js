@@ -4,7 +4,7 @@
 const BACKEND_ERROR = /^(\d{3}) (?:Client|Server) Error: (.*) for url: \S+$/s;
 
 const ENGLISH = {
-  starting: "SAM2: asking how it is …",
+  starting: "SAM2: checking its state …",
   loading: (/** @type {string} */ model) => `SAM2 ${model}: the model is loading …`,
   encoding: (/** @type {string} */ name) => `${name}: reading the image …`,
   ready: (/** @type {string} */ name) => `${name}: ready`,
@@ -23,7 +23,7 @@ const ENGLISH = {
   unreachable: "Label Studio does not answer: is the network up, or the server restarting?",
   signedOut: "You are signed out of Label Studio: sign in again in another tab, then go on here",
   http: (/** @type {number} */ status) => `Label Studio answered with an error (${status}); its log says more`,
-  cut: "SAM2 was asked and did not answer in time; try again",
+  cut: "SAM2 did not answer in time; try again",
   request: (/** @type {string} */ id) => `request ${id}`,
 };
 

@@ -76,7 +76,7 @@ export class Session {
     return !this.closed && store?.task && !store.isLoading ? store : null;
   }
 
-  /** Whether a click shall mean "not this". */
+  /** Whether a click means "not this". */
   get marksNegative() {
     return this.drawing.negative && this.store?.autoAnnotation === true;
   }

@@ -84,7 +84,7 @@ def deploy(
     json: bool = False,
     junit: str | None = None,
 ) -> None:
-    """Bring hosts to a Label Studio with SAM2 that a click has proven; what fails is put back."""
+    """Deploy Label Studio with SAM2 to hosts and prove it with a click; a release that fails is rolled back."""
     from infra.deploy.command import run_deploy
 
     overrides = [*pairs(set), ("data", data), ("model", model)]
@@ -117,7 +117,7 @@ def rollback(
     lock_wait: str | None = None,
     json: bool = False,
 ) -> None:
-    """Let an earlier release serve again, after a check that everything it needs is still there."""
+    """Go back to an earlier release, after a check that everything it needs still exists."""
     from infra.deploy.rollback_command import run_rollback
 
     choice = choose(host, group, limit, inventory)
@@ -135,7 +135,7 @@ def releases(
     inventory: str | None = None,
     json: bool = False,
 ) -> None:
-    """List the releases on hosts, the newest first, and how each did at its gate."""
+    """List the releases on hosts, the newest first, with the result of each one's gate."""
     from infra.deploy.rollback_command import list_releases
 
     outcome = list_releases(choose(host, group, limit, inventory), run_options("releases"))

@@ -21,7 +21,7 @@ def status(
     inventory: str | None = None,
     json: bool = False,
 ) -> None:
-    """Say who holds the lock of hosts."""
+    """Show who holds the lock of hosts."""
     from infra.deploy.lock_command import lock_status
 
     finish(lock_status(choose(host, group, limit, inventory), run_options("lock.status")), json=json)
@@ -38,7 +38,7 @@ def take(
     inventory: str | None = None,
     json: bool = False,
 ) -> None:
-    """Keep everybody from deploying to hosts until you release the lock."""
+    """Take the lock of hosts: no deploy starts there until you release it."""
     from infra.deploy.lock_command import lock_take
 
     finish(lock_take(choose(host, group, limit, inventory), run_options("lock.take"), message), json=json)

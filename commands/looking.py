@@ -25,7 +25,7 @@ def status(
     inventory: str | None = None,
     json: bool = False,
 ) -> None:
-    """Say how a stack is: containers, model, device, GPU memory, disk, release."""
+    """Show the state of a stack: containers, model, device, GPU memory, disk, release."""
     from infra.doctor.command import run_status
 
     finish(run_status(choose(host, group, limit, inventory), run_options("status")), json=json)
@@ -89,7 +89,7 @@ def logs(
 )
 @expected_errors_in_words
 def tunnel(_context: Context, host: list[str], inventory: str | None = None, local_port: str | None = None) -> None:
-    """Open a host's Label Studio on this machine without publishing a port; until stopped by hand."""
+    """Open a host's Label Studio on this machine without publishing a port, until Ctrl-C."""
     from infra.doctor.command import run_tunnel
 
     run_tunnel(choose(host, [], None, inventory), run_options("tunnel"), number("--local-port", local_port))

@@ -93,7 +93,7 @@ def pull(
     inventory: str | None = None,
     json: bool = False,
 ) -> None:
-    """Write what somebody changed in the browser into the clone, a changed configuration as its next version."""
+    """Write what was changed in the browser into the clone, a changed configuration as its next version."""
     from core.operation import Applier, Previewer
     from core.repository import REPOSITORY
     from infra.projects.pulling import pull_projects
@@ -116,7 +116,7 @@ def sync(
     lock_wait: str | None = None,
     json: bool = False,
 ) -> None:
-    """Make tasks of new image files, and say which files have vanished."""
+    """Make tasks of new image files, and name the files that have vanished."""
     from infra.projects.applying import sync_projects
 
     choice = choose(host, group, limit, inventory)
@@ -230,7 +230,7 @@ def do(
     lock_wait: str | None = None,
     one_host: bool = False,
 ) -> None:
-    """Do the work on the hosts that were named, else on this machine, and print what came of it."""
+    """Do the work on the hosts that were named, else on this machine, and print the results."""
     from infra.fleet.on_hosts import only_one, run_work
 
     options = run_options(name, lock_wait=lock_wait)

@@ -46,7 +46,8 @@ def test_arguments_arrive_as_they_are(host: Host) -> None:
     assert host.run("printf", "%s\\n", "a b", "$HOME").stdout == "a b\n$HOME\n"
 
 
-def test_an_exit_code_that_is_no_answer_raises_with_the_last_lines(host: Host) -> None:
+def test_an_unexpected_exit_code_raises_with_the_last_lines(host: Host) -> None:
+
     with pytest.raises(CommandFailed) as caught:
         host.run("sh", "-c", "echo out; echo err >&2; exit 3")
     assert str(caught.value) == (

@@ -101,9 +101,10 @@ class TestHostKeys:
         assert connected(sshd, known_hosts=file).run("true").ok
 
     @pytest.mark.parametrize("accept", [False, True])
-    def test_a_changed_key_is_refused_also_when_new_ones_are_accepted(
+    def test_a_changed_key_is_refused_even_if_new_ones_are_accepted(
         self, sshd: Sshd, connected: Connected, tmp_path: Path, other_key: Path, accept: bool
     ) -> None:
+        """A changed key is refused also when new ones are accepted."""
         file = tmp_path / "known"
         file.write_text("# first line\n" + sshd.known_line(other_key))
         before = file.read_text()

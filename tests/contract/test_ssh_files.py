@@ -86,9 +86,10 @@ def test_a_file_is_nobody_else_s_while_it_is_being_written(lab: SshHost, tmp_pat
     assert modes == {0o600}
 
 
-def test_a_connection_that_dies_while_writing_leaves_the_old_content(
+def test_a_connection_lost_in_a_write_leaves_the_old_content(
     own_sshd: Sshd, connected: Connected, tmp_path: Path
 ) -> None:
+    """A connection that dies while writing leaves the old content."""
     target = tmp_path / "file"
     target.write_bytes(b"old")
     host = connected(own_sshd)

@@ -225,9 +225,10 @@ class TestEngine:
     @pytest.mark.parametrize(
         ("rule", "password"), [("USER ALL=(ALL) NOPASSWD: ALL", None), ("USER ALL=(ALL) ALL", PASSWORD)]
     )
-    def test_a_user_to_whom_the_engine_is_closed_gets_there_through_sudo(
+    def test_a_user_without_the_engine_gets_there_through_sudo(
         self, sshd: Sshd, connected: Connected, user: User, rule: str, password: str | None
     ) -> None:
+        """A user to whom the engine is closed gets there through sudo."""
         host = connected(sshd, user=user.name, sudo_password=SecretStr(password) if password else None)
         assert engine_state(host) is EngineState.SILENT
         user.may(rule)

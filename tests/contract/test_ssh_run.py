@@ -64,7 +64,8 @@ def test_an_argument_arrives_as_it_is(lab: SshHost, argument: str) -> None:
     assert lab.run("printf", "%s|", argument, "end").stdout == f"{argument}|end|"
 
 
-def test_commands_carry_the_mark_of_the_run_and_a_neutral_language(lab: SshHost) -> None:
+def test_commands_carry_the_mark_of_the_run_and_locale_c(lab: SshHost) -> None:
+    """Commands carry the mark of the run and a neutral language."""
     lines = lab.run("env").stdout.splitlines()
     assert f"LABELRIG_RUN={RUN_ID}" in lines
     assert "LC_ALL=C.UTF-8" in lines
@@ -74,7 +75,8 @@ def test_a_signal_is_an_exit_code(lab: SshHost) -> None:
     assert lab.run("sh", "-c", "kill -9 $$", ok=(137,)).exit_code == 137
 
 
-def test_an_exit_code_of_a_time_out_that_came_early_is_the_command_s_own(lab: SshHost) -> None:
+def test_an_early_exit_code_of_a_time_out_is_the_command_s_own(lab: SshHost) -> None:
+    """An exit code of a time out that came early is the command's own."""
     assert lab.run("sh", "-c", "exit 124", ok=(124,)).exit_code == 124
 
 
@@ -148,9 +150,8 @@ def test_several_threads_share_a_host(lab: SshHost) -> None:
     assert answers == [f"{number}\n" for number in range(32)]
 
 
-def test_a_connection_that_dies_under_a_command_is_said_and_the_next_one_connects(
-    own_sshd: Sshd, connected: Connected
-) -> None:
+def test_reconnects_after_a_connection_lost_under_a_command(own_sshd: Sshd, connected: Connected) -> None:
+    """A connection that dies under a command is said and the next one connects."""
     host = connected(own_sshd)
     host.run("true")
     with pytest.raises(ConnectionLost) as caught:
@@ -170,7 +171,8 @@ def test_reconnecting_begins_a_new_session(own_sshd: Sshd, connected: Connected)
     assert host.run("sh", "-c", "ps -o ppid= -p $PPID").stdout != before
 
 
-def test_closing_twice_does_no_harm_and_the_next_command_connects(lab: SshHost) -> None:
+def test_closing_twice_is_harmless_and_the_next_command_connects(lab: SshHost) -> None:
+    """Closing twice does no harm and the next command connects."""
     lab.close()
     lab.run("true")
     lab.close()
@@ -204,9 +206,8 @@ def login_shell(own_sshd: Sshd, text: str, tmp_path: Path) -> None:
     own_sshd.authorized_keys.write_text(f'command="{script}" {key}')
 
 
-def test_what_a_login_script_prints_is_none_of_the_command_s_output(
-    own_sshd: Sshd, connected: Connected, tmp_path: Path
-) -> None:
+def test_output_of_a_login_script_is_not_the_command_s(own_sshd: Sshd, connected: Connected, tmp_path: Path) -> None:
+    """What a login script prints is none of the command's output."""
     login_shell(own_sshd, "echo Welcome to the lab; echo mind the noise >&2", tmp_path)
     host = connected(own_sshd)
     seen: list[str] = []

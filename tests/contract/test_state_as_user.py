@@ -78,9 +78,10 @@ def test_a_stack_s_state_is_root_s_and_the_next_run_finds_it(host: SshHost, open
     assert again.password.get_secret_value() not in shown
 
 
-def test_a_user_without_sudo_may_not_even_ask_and_nothing_is_made(
+def test_a_user_without_sudo_is_refused_and_nothing_is_made(
     sshd: Sshd, connected: Connected, user: User, open_folder: Path
 ) -> None:
+    """A user without sudo may not even ask and nothing is made."""
     host: SshHost = connected(sshd, user=user.name)
     with pytest.raises(SudoRefused) as caught:
         converge([FolderThere(host, f"{open_folder}/srv", 0o755)], quiet())

@@ -48,7 +48,8 @@ def _history(host: LabHost, tag: str) -> str:
     return host.inside_engine("history", "--no-trunc", tag).stdout
 
 
-def test_the_plan_of_a_bare_host_shows_what_it_can_and_says_what_it_cannot(first: First) -> None:
+def test_the_plan_of_a_bare_host_says_what_is_unknown(first: First) -> None:
+    """The plan of a bare host shows what it can and says what it cannot."""
     assert first.plan.code == 0, first.plan.err
     (host,) = first.plan.json["hosts"]
     changes = first.plan.changed()

@@ -85,9 +85,10 @@ def test_projects_are_planned_applied_pulled_and_synced(first: First, lab: Lab) 
     assert lab.inv("lock.status", *LAB).out == "lab1: free\n"
 
 
-def test_boxes_become_masks_and_masks_are_put_there_counted_and_exported(
+def test_boxes_become_masks_and_masks_are_imported_and_exported(
     first: First, lab: Lab, lab_scenes: Path, lab_pictures: dict[str, Path], tmp_path: Path
 ) -> None:
+    """Boxes become masks and masks are put there counted and exported."""
     assert first.deploy.code == 0
     count = boxes(lab_scenes, lab_pictures, tmp_path / "boxes.json")
     told = on_host(lab.inv("preannotate", *LAB, "--boxes", str(tmp_path / "boxes.json"), "--json"))["preannotate"]

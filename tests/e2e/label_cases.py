@@ -178,7 +178,8 @@ def backup_of(life: Life, notice: str) -> set[tuple[str, str]]:
     return {(one["kind"], labels_of(one)[0]) for one in map(json.loads, rows)}
 
 
-def test_what_is_saved_with_the_old_name_afterwards_can_be_renamed_too(life: Life) -> None:
+def test_annotations_saved_after_a_rename_can_be_renamed_too(life: Life) -> None:
+    """What is saved with the old name afterwards can be renamed too."""
     task, _ = life.annotate("Debris")
     life.apply(3, RENAME)
     late = life.client.sdk.annotations.create(task, result=regions("Debris"))

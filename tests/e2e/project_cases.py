@@ -207,7 +207,8 @@ def test_second_storages_and_changed_filters_are_corrected(own: Stage) -> None:
     assert [(one.id, one.regex_filter, one.recursive_scan) for one in left] == [(first.id, ".*png", True)]
 
 
-def test_a_doubled_backend_is_removed_and_the_other_made_interactive(own: Stage) -> None:
+def test_a_doubled_backend_is_removed_the_other_interactive(own: Stage) -> None:
+    """A doubled backend is removed and the other made interactive."""
     url = own.ctx.backend_url
     kept = own.client.backends(own.project_id)[0]
     second = own.client.add_backend(own.project_id, f"{url}/", "by hand")

@@ -127,7 +127,8 @@ def test_a_box_in_the_draft_counts(bench: Bench, subjects: list[Subject]) -> Non
     assert subject.fits(bench.mask(task, point(subject.one.click_xy, subject.size_wh))) >= GOOD
 
 
-def test_a_stroke_in_the_context_becomes_the_mask_and_keeps_its_id(bench: Bench, subjects: list[Subject]) -> None:
+def test_a_stroke_of_the_context_becomes_a_mask_with_its_id(bench: Bench, subjects: list[Subject]) -> None:
+    """A stroke in the context becomes the mask and keeps its id."""
     subject = subjects[0]
     rough = stroke(line_in(subject))
     (found,) = masks_in(bench.ask(bench.task(image=subject.url), rough))
@@ -135,7 +136,8 @@ def test_a_stroke_in_the_context_becomes_the_mask_and_keeps_its_id(bench: Bench,
     assert subject.fits(found.mask) >= GOOD
 
 
-def test_a_smart_point_on_a_stroke_of_the_draft_replaces_the_stroke(bench: Bench, subjects: list[Subject]) -> None:
+def test_a_smart_point_replaces_the_stroke_of_the_draft(bench: Bench, subjects: list[Subject]) -> None:
+    """A smart point on a stroke of the draft replaces the stroke."""
     subject = subjects[1]
     task = bench.task(image=subject.url)
     rough = stroke(line_in(subject))

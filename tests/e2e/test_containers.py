@@ -48,9 +48,8 @@ def test_only_label_studio_is_published_and_only_on_loopback(stack: Stack) -> No
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_killed_process_brings_its_container_back_and_nothing_is_lost(
-    stack: Stack, round_: Round, service: str
-) -> None:
+def test_a_killed_process_restarts_its_container_without_loss(stack: Stack, round_: Round, service: str) -> None:
+    """A killed process brings its container back and nothing is lost."""
     tasks = len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.images[0])))
     container = container_of(stack, service)
     started = container.attrs["State"]["StartedAt"]

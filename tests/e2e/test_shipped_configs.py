@@ -45,9 +45,8 @@ def titles(stack: Stack, stage: Stage, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_a_click_is_answered_with_the_output_of_the_configuration(
-    titles: dict[str, str], stage: Stage, name: str
-) -> None:
+def test_a_click_is_answered_as_the_configuration_says(titles: dict[str, str], stage: Stage, name: str) -> None:
+    """A click is answered with the output of the configuration."""
     project = get_project(stage.client, titles[name])
     (backend,) = stage.client.backends(project.id)
     tasks = list(stage.client.tasks(project.id, IMAGE))

@@ -126,9 +126,10 @@ def project() -> Iterator[str]:
     remove_images(LocalHost(), name)
 
 
-def test_the_settings_of_the_machines_apt_are_used_and_none_stays(
+def test_apt_settings_of_the_machine_are_used_and_none_stays(
     proxy: Proxy, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The settings of the machines apt are used and none stays."""
     bundle = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
     marker = "certificates-of-this-lab-1234"
     (tmp_path / "ca.pem").write_text(f"{bundle}\n# {marker}\n")

@@ -47,7 +47,8 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         LocalHost().run("umount", path, as_root=True)
 
 
-def test_dockerd_runs_detached_and_a_leftover_of_its_last_life_does_not_stop_it(daemon: Daemon, tmp_path: Path) -> None:
+def test_dockerd_runs_detached_despite_a_stale_pid_file(daemon: Daemon, tmp_path: Path) -> None:
+    """Dockerd runs detached and a leftover of its last life does not stop it."""
     endpoint = Endpoint(f"unix://{tmp_path}/d.sock", "the test")
     (tmp_path / "docker.pid").write_text(str(os.getpid()))  # a number that another program has by now
     service = EngineRunning(LocalHost(), Report(), daemon, ask_engine=lambda: engine_state(LocalHost(), endpoint))

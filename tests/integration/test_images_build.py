@@ -329,9 +329,10 @@ def registry(folder: Path) -> Iterator[int]:
         log.close()
 
 
-def test_published_images_are_pulled_and_built_on_where_a_registry_answers(
+def test_published_images_are_used_where_a_registry_answers(
     tree: Path, lab: Lab, project: str, base: str, tmp_path: Path
 ) -> None:
+    """Published images are pulled and built on where a registry answers."""
     host, report = LocalHost(), Report()
     settings = Settings.model_validate({"LABELRIG_PROJECT": project})
     stand_in = tmp_path / "stand-in"
@@ -368,7 +369,8 @@ def test_published_images_are_pulled_and_built_on_where_a_registry_answers(
     assert converge(images_role(host, again, report), report) == 0
 
 
-def test_only_the_images_of_the_project_that_no_container_uses_are_removed(tree: Path, project: str, base: str) -> None:
+def test_only_unused_images_of_the_project_are_removed(tree: Path, project: str, base: str) -> None:
+    """Only the images of the project that no container uses are removed."""
     host, report = LocalHost(), Report()
     images = plan_images(
         host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"

@@ -156,7 +156,7 @@ def test_an_image_loads_without_the_layers_that_the_engine_has(pair: Pair, tmp_p
     assert content["own"] == content["again/own"] == pair.files["own"]
 
 
-def test_the_engine_refuses_an_archive_that_lacks_a_layer_it_has_not_got(pair: Pair, tmp_path: Path) -> None:
+def test_the_engine_refuses_an_archive_with_a_missing_layer(pair: Pair, tmp_path: Path) -> None:
     """Else the test above would prove nothing."""
     archive = opened(recorded(pair.image).content)
     docker("rmi", pair.image)
@@ -193,9 +193,10 @@ def test_an_image_is_sent_once_and_is_the_same_there(
     assert docker("inspect", "--format", "{{.Id}}", pair.image) == sender.id
 
 
-def test_an_archive_that_is_damaged_on_the_way_is_an_error_and_nothing_arrives(
+def test_a_damaged_archive_is_an_error_and_nothing_arrives(
     pair: Pair, sent_from_a_recording: tuple[ImagesShipped, Recorded, Report]
 ) -> None:
+    """An archive that is damaged on the way is an error and nothing arrives."""
     operation, sender, _ = sent_from_a_recording
     at = sender.content.index(pair.files["own"])
     sender.content = sender.content[:at] + b"!" + sender.content[at + 1 :]

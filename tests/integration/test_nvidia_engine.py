@@ -163,7 +163,8 @@ def test_a_gpu_that_no_container_gets_is_one_error(engine: Engine) -> None:
         GpuSeenInContainer(LocalHost(), IMAGE, GPUS, applies=True).plan()
 
 
-def test_settings_that_contradict_the_command_line_are_undone_and_the_engine_runs(engine: Engine) -> None:
+def test_settings_against_the_command_line_are_undone(engine: Engine) -> None:
+    """Settings that contradict the command line are undone and the engine runs."""
     before = engine.file.read_text()
     with pytest.raises(HostError) as caught:
         converge([engine.configured({"hosts": ["unix:///run/somewhere.sock"]})], Report())

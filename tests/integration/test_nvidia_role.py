@@ -154,7 +154,8 @@ def shimmed(request: pytest.FixtureRequest) -> None:
         pytest.skip("a driver that works cannot be made to fail")
 
 
-def test_from_a_bare_server_to_the_toolkit_and_then_nothing_is_to_do(lab: Lab) -> None:
+def test_a_bare_server_gets_the_toolkit_once(lab: Lab) -> None:
+    """From a bare server to the toolkit and then nothing is to do."""
     host = lab.host
     host.run("mkdir", "-p", "/run/systemd/system")
     assert lab.deploy() == 6
@@ -180,7 +181,8 @@ def test_a_plan_of_a_bare_server_writes_nothing(lab: Lab) -> None:
     assert lab.restarts == []
 
 
-def test_an_old_toolkit_is_upgraded_without_a_restart_and_a_newer_one_stays(lab: Lab) -> None:
+def test_an_old_toolkit_is_upgraded_and_a_newer_one_stays(lab: Lab) -> None:
+    """An old toolkit is upgraded without a restart and a newer one stays."""
     lab.publish("1.17.8-1")
     lab.deploy()
     lab.publish("1.17.8-1", "1.18.0-1")
@@ -233,7 +235,8 @@ def test_another_key_than_the_pinned_one_is_not_even_written(lab: Lab) -> None:
     assert lab.host.read(KEYRING_FILE) is None
 
 
-def test_a_toolkit_that_is_installed_again_makes_the_engine_look_again(lab: Lab) -> None:
+def test_a_reinstalled_toolkit_reconfigures_the_engine(lab: Lab) -> None:
+    """A toolkit that is installed again makes the engine look again."""
     lab.deploy()
     packages = ("nvidia-container-toolkit", "nvidia-container-toolkit-base")
     lab.host.run("apt-get", "purge", "-y", *packages, timeout=60)

@@ -34,7 +34,8 @@ def containers_and_volumes() -> str:
     return docker("ps", "--all", *RULE, "--format", "{{.Names}}").stdout + docker("volume", "ls", *RULE, "-q").stdout
 
 
-def test_people_log_in_with_a_key_and_have_the_rights_of_their_kind(lab_host: LabHost) -> None:
+def test_people_log_in_with_a_key_and_have_their_rights(lab_host: LabHost) -> None:
+    """People log in with a key and have the rights of their kind."""
     password = f"{lab_host.clerk_password}\n"
     assert ssh(lab_host, "root", "id -u").stdout == "0\n"
     assert ssh(lab_host, "operator", "id -un; sudo -n id -u").stdout == "operator\n0\n"
@@ -84,7 +85,8 @@ def test_it_has_pictures_that_everybody_may_read(lab_host: LabHost, lab_pictures
     assert listed.stdout == f"{len(lab_pictures)}\n"
 
 
-def test_a_reboot_and_a_power_cut_keep_its_port_its_key_and_its_disk(make_lab_host: MakeLabHost) -> None:
+def test_a_reboot_and_a_power_cut_keep_port_key_and_disk(make_lab_host: MakeLabHost) -> None:
+    """A reboot and a power cut keep its port its key and its disk."""
     host = make_lab_host()
 
     def power_cut() -> None:
@@ -117,7 +119,8 @@ def test_a_frozen_host_is_silent_and_goes_on_afterwards(lab_host: LabHost) -> No
     assert ssh(lab_host, "root", "echo back").stdout == "back\n"
 
 
-def test_several_stand_side_by_side_and_nothing_stays_of_one_that_is_removed(make_lab_host: MakeLabHost) -> None:
+def test_several_run_at_once_and_a_removed_one_leaves_nothing(make_lab_host: MakeLabHost) -> None:
+    """Several stand side by side and nothing stays of one that is removed."""
     first, second = make_lab_host(), make_lab_host()
     assert first.port != second.port
     assert first.key.read_bytes() != second.key.read_bytes()

@@ -38,9 +38,10 @@ def test_an_accepted_mask_is_undone_and_done_again(desk: Desk, bench: Bench, sce
     desk.page.wait_for_function(f"() => {SELECTED}.suggestions.size === 0")
 
 
-def test_a_mask_asked_for_without_a_label_takes_the_one_that_is_picked(
+def test_a_mask_without_a_label_takes_the_one_that_is_picked(
     desk: Desk, bench: Bench, scenes: list[Scene], round_: Round
 ) -> None:
+    """A mask asked for without a label takes the one that is picked."""
     scene = scenes[0]
     opened(desk, bench, scene)
     one = scene.objects[0]
@@ -125,9 +126,7 @@ def test_an_unknown_version_is_left_as_it_is(make_desk: MakeDesk, bench: Bench, 
     assert desk.page.evaluate("() => Htx.autoAnnotation") is False
 
 
-def test_our_clicks_are_sent_without_drafts_and_those_of_the_stock_page_with_them(
-    desk: Desk, bench: Bench, scenes: list[Scene]
-) -> None:
+def test_our_clicks_are_sent_without_drafts(desk: Desk, bench: Bench, scenes: list[Scene]) -> None:
     """Label Studio sends all masks of a task with every click. Where a point lies on a draft's stroke, one sees it:
 
     the answer is the stroke's new shape, under the stroke's id.

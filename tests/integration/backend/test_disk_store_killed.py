@@ -111,7 +111,7 @@ def test_killed_at_each_point_of_a_write(tmp_path: Path, point: str) -> None:
     assert store.read("1") == expected("1")
 
 
-def test_killed_again_and_again_while_another_process_uses_the_folder(tmp_path: Path) -> None:
+def test_killed_repeatedly_beside_another_process(tmp_path: Path) -> None:
     """The other process is this one: it reads, writes and makes room all the time."""
     chance = random.Random(1)
     ours, over, wrong = restarted(tmp_path), threading.Event(), []

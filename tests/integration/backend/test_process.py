@@ -191,9 +191,8 @@ def test_a_negative_click_stays_outside(client: httpx.Client, objects: list[Obje
     assert np.mean(outside) >= 0.9
 
 
-def test_interleaved_clicks_of_eight_annotators_get_their_own_masks(
-    client: httpx.Client, objects: list[Object]
-) -> None:
+def test_interleaved_clicks_get_their_own_masks(client: httpx.Client, objects: list[Object]) -> None:
+    """Interleaved clicks of eight annotators get their own masks."""
     images = sorted({one.image for one in objects})[:2]
     asked = [one for one in objects if one.image in images] * 3
     alone = [ask(client, one.image, point(one.click_xy)) for one in asked]

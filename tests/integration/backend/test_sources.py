@@ -252,7 +252,8 @@ def test_name_that_turns_private_is_refused_at_the_next_hop(root: Path) -> None:
         assert len(server.seen) == 1
 
 
-def test_second_address_is_tried_when_nobody_listens_at_the_first(root: Path) -> None:
+def test_second_address_is_tried_when_the_first_is_closed(root: Path) -> None:
+    """The second address is tried when nothing listens at the first."""
     with serving({"/a.png": file(IMAGE)}) as server:
         source = by_name(root, [["127.0.0.2", "127.0.0.1"]], "two.example")
         assert fetched(source, f"http://two.example:{server.port}/a.png") == IMAGE

@@ -268,7 +268,8 @@ def test_version_by_date(root: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
-def test_copy_from_before_is_not_used_for_what_is_gone_or_forbidden(root: Path, code: int) -> None:
+def test_cached_copy_is_not_used_when_gone_or_forbidden(root: Path, code: int) -> None:
+    """Copy from before is not used for what is gone or forbidden."""
     with serving({"/a.png": file(IMAGE, '"1"')}) as server:
         source, url = sources(root, limits=ALWAYS), f"{server.url}/a.png"
         fetched(source, url)
@@ -364,9 +365,10 @@ sources.open(sys.argv[2], None, time.monotonic() + 60)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
-def test_certificate_is_checked_for_the_name_and_a_custom_authority_is_trusted(
+def test_certificate_is_checked_also_of_a_custom_authority(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Certificate is checked for the name and a custom authority is trusted."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",

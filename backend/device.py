@@ -10,7 +10,7 @@ DeviceChoice = Literal["auto", "cuda", "cpu"]
 
 
 def wants_cuda(choice: DeviceChoice) -> bool:
-    """Which kind of device the model will run on, as far as can be told before torch is imported.
+    """Which kind of device the model will run on, as far as is known before torch is imported.
 
     A torch built for the CPU only (its version ends in `+cpu`) never uses the driver that may be there.
     """

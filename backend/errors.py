@@ -55,7 +55,7 @@ class RequestError(BackendError):
 
 
 class BadRequest(RequestError):
-    """The request does not follow Label Studio's protocol, or asks for something that cannot be done."""
+    """The request does not follow Label Studio's protocol, or needs something that cannot be done."""
 
     status = 400
 
@@ -85,7 +85,7 @@ class NotFound(RequestError):
 
 
 class Superseded(RequestError):
-    """A newer click with the same prompts came: nobody looks at this answer any more."""
+    """A newer click with the same prompts came: this answer would not be shown."""
 
     status = 409
 

@@ -16,7 +16,7 @@ PIL_HARD_LIMIT = 178_956_970  # Pillow itself refuses images above this many pix
 
 def _existing_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise ValueError(f"{path} is no folder; mount the image folder there or name another one")
+        raise ValueError(f"{path} is not a folder; mount the image folder there or name another one")
     return path
 
 
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         if path is None:
             raise ValueError("SAM2_MODEL=custom needs the path of the weights here")
         if not path.is_file():
-            raise ValueError(f"{path} is no file")
+            raise ValueError(f"{path} is not a file")
         return path
 
     @field_validator("sam2_config")

@@ -1,4 +1,4 @@
-"""Many ask for the same thing at once: one does the work, the others get its outcome."""
+"""Several threads need the same thing at once: one does the work, the others get its outcome."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """De-duplicates work that runs in the thread of the first who asks. Safe to call from threads.
+    """De-duplicates work that runs in the thread of the first caller. Safe to call from threads.
 
-    Nothing is kept: who asks after the work has ended starts it anew, unless a cache answers before. So the work
+    Nothing is kept: a call after the work has ended starts it anew, unless a cache answers before. So the work
     itself must put its outcome into the cache.
     """
 

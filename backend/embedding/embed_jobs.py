@@ -1,7 +1,7 @@
 """Encode many images ahead of the clicks, onto the disk, while clicks go first.
 
 What the disk holds already is skipped, so a job that is started again goes on where it was. A job reads and decodes
-the next batch while the model works on the last one. The memory's cache is left to the images that people look at.
+the next batch while the model works on the last one. The memory's cache is left to the images that are open.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class EmbeddingStats:
     """What happened since the start; `held_*` are of now.
 
     Attributes:
-        joined: requests that waited for an encoder run which another had asked for.
+        joined: requests that waited for an encoder run that another request had started.
         encoded: encoder runs that ended well, those of batches not counted.
         emptied: times that the memory was given up because the device's did not suffice.
         disk: None without a store.
@@ -132,7 +132,7 @@ class Embeddings:
 
         Args:
             info: names the content.
-            load_pixels: called only when the image must be encoded, in this thread or in that of another who asks for
+            load_pixels: called only when the image must be encoded, in this thread or in that of another request for
                 the same image; gives ``(H, W, 3)`` uint8, RGB, upright, of the crop where there is one.
             priority: of an encoder run; one that waits at a lower priority moves up.
             deadline: `time.monotonic` value until which this call waits. The encoder run goes on for the others.
@@ -214,7 +214,7 @@ class Embeddings:
 
     def _prepare(self, key: str, load_pixels: Callable[[], Pixels]) -> Embedding | Pixels:
         """What can be had without the encoder: the embedding from the disk, else the pixels."""
-        known = self._memory.get(key)  # it may have come between our look-up and our turn
+        known = self._memory.get(key)  # it may have come between our lookup and our turn
         if known is not None:
             self._count("memory_hits")
             return known

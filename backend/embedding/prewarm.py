@@ -29,7 +29,7 @@ GROUPS_LIMIT = 64
 
 @dataclass(frozen=True)
 class _Opened:
-    """A task that somebody looks at; `neighbours` is None once a newer one of the same group was opened."""
+    """An open task; `neighbours` is None once a newer one of the same group was opened."""
 
     group: Hashable
     image: TaskImage
@@ -91,10 +91,10 @@ class Prewarmer:
             self._thread.join(patience_seconds)
 
     def opened(self, group: Hashable, image: TaskImage, neighbours: Callable[[], Sequence[TaskImage]]) -> None:
-        """Somebody opened a task.
+        """A task was opened.
 
         Args:
-            group: who looks at images one after the other: an annotator of a project, or the project. What it has
+            group: whose images are opened one after the other: an annotator of a project, or the project. What it has
                 left of earlier neighbours is forgotten.
             image: of the opened task.
             neighbours: called later, in the thread; gives the images that will likely be opened next, nearest first.

@@ -39,7 +39,7 @@ def load_segmenter(
         folder: where converted models are kept; None converts at every start.
 
     Raises:
-        ModelError: the files cannot be used, the device is not there, or the engine that was asked for does not work.
+        ModelError: the files cannot be used, the device is not there, or the chosen engine does not work.
     """
     if engine == "openvino" and device == "cuda":
         raise ModelError(

@@ -73,7 +73,7 @@ class ConvertedModel:
             logger.warning("the converted model cannot be kept in %s (%s)", self.path.parent, error)
 
     def agreement(self, engine: str) -> float | None:
-        """What `remember` was told of this engine on this machine's kind of processor; None when nothing."""
+        """What `remember` recorded for this engine on this machine's kind of processor; None when nothing."""
         try:
             value = json.loads(self._check(engine).read_text(encoding="utf-8"))["mean_iou"]
         except (OSError, ValueError, KeyError, TypeError):

@@ -79,7 +79,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     try:
         header = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length])
     except ValueError as error:
-        raise ValueError("embedding: the header is no JSON") from error
+        raise ValueError("embedding: the header is not JSON") from error
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict):
         raise ValueError("embedding: the header has no metadata")

@@ -19,10 +19,10 @@ def mean_iou(reference: Segmenter, other: Segmenter) -> float:
     pixels = drawn_picture()
     ours, theirs = reference.encode(pixels), other.encode(pixels)
     first = reference.decode(ours, _prompts([(80, 90, True)]))
-    asked = [*drawn_prompts(), _prompts([(80, 90, True), (200, 60, False)], mask=first.logits[0])]
+    cases = [*drawn_prompts(), _prompts([(80, 90, True), (200, 60, False)], mask=first.logits[0])]
     overlaps = [
         _iou(one > 0, two > 0)
-        for prompts in asked
+        for prompts in cases
         for one, two in zip(reference.decode(ours, prompts).logits, other.decode(theirs, prompts).logits, strict=True)
     ]
     return float(np.mean(overlaps))

@@ -21,7 +21,7 @@ def pick_device(choice: DeviceChoice) -> torch.device:
     """`auto` takes CUDA where torch sees it.
 
     Raises:
-        ModelError: `cuda` was asked for and torch sees none.
+        ModelError: `cuda` is set and torch sees none.
     """
     if choice == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""A closer look at a small object in a large image: encode a piece around it instead of the whole.
+"""Small objects in a large image: encode a piece around it instead of the whole.
 
 SAM 2 stretches every image to one square input (1024 pixels, the demo model 192) and answers in cells of four input
 pixels. What covers only a few cells of the whole image has no outline in the answer; a piece around it, stretched to
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from backend.segmenter import Prompts
 
 CELL = 4  # input pixels for each cell of the low-resolution logits, along one axis
-# Objects whose longer side covers fewer cells than this are looked at closely; docs/quality.md has the measurement.
+# Objects whose longer side covers fewer cells than this are segmented closer up; docs/quality.md has the measurement.
 SMALL_CELLS = 8.0
 # Side of the piece for an object of side 1: enough around it to tell it from its ground.
 CONTEXT = 3.0
@@ -142,7 +142,7 @@ class Crop:
 
 
 def first_point(prompts: Prompts) -> Prompts:
-    """The first positive point alone: what the whole image is asked before a piece is chosen for points.
+    """The first positive point alone: the prompt for the whole image before a piece is chosen for points.
 
     Later clicks do not change it, so they find the same piece.
 
@@ -189,7 +189,7 @@ def choose_crop(
     model_side: int,
     small_cells: float = SMALL_CELLS,
 ) -> Crop | None:
-    """The piece to look at, or None where the whole image serves as well.
+    """The piece to encode, or None where the whole image serves as well.
 
     Args:
         size_wh: the image's width and height in pixels.

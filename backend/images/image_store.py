@@ -1,6 +1,6 @@
 """What the backend knows of images: digest and size for every click, pixels only for the encoder.
 
-N clicks on one image are one hash and one decode. A warm click asks for `describe` alone, which then is a look-up
+N clicks on one image are one hash and one decode. A warm click needs `describe` alone, which then is a lookup
 and reads nothing.
 
 The digest names the content in the embedding cache, so pixels must be those that were hashed. The file is read
@@ -123,7 +123,7 @@ class ImageStore:
 
         Args:
             deadline: as of `describe`.
-            keep: False leaves the memory to the images that people look at.
+            keep: False leaves the memory to the images that are open.
 
         Returns:
             ``(H, W, 3)`` uint8, RGB, upright; shared, so it cannot be written to.
@@ -140,7 +140,7 @@ class ImageStore:
         )
 
     def _describe(self, file: SourceFile) -> ImageInfo:
-        # Looked up again: another thread may have finished between our look-up and our turn.
+        # Read again: another thread may have finished between our lookup and our turn.
         known = self._infos.get(file.identity)
         if known is not None:
             return known

@@ -161,7 +161,7 @@ def _stretched(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _reason(error: Exception, path: Path) -> str:
     """Why, without the path of this machine, which Pillow and the system like to repeat."""
     if isinstance(error, UnidentifiedImageError):
-        return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror

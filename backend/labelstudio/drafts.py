@@ -65,7 +65,7 @@ class Place:
 
 @dataclass(frozen=True)
 class DraftRegion:
-    """All entries of one region. `value` and `size` are as they came: nobody has looked at them."""
+    """All entries of one region. `value` and `size` are as they came, unchecked."""
 
     id: str
     kind: str
@@ -149,7 +149,7 @@ def stroke_near(
 
     Near is 8 pixels, or half a percent of the longer side where that is more. Not strokes are masks that a model
     made (they have a score), whatever covers more than a fifth of the image, and what the magic wand selected. Of
-    strokes that were saved as masks only the 4 newest are looked at.
+    strokes that were saved as masks only the 4 newest are read.
 
     Args:
         points: ``(N, 2)`` in percent, the positive points of the click.

@@ -87,8 +87,8 @@ class Context(_Incoming):
     Attributes:
         ask: `state` asks how the backend is, instead of for a mask.
         request_id: of the click, as the page shows it with an error.
-        candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is told
-            again with the points that come after, so that they refine the mask that the annotator looked at.
+        candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is sent
+            again with the points that come after, so that they refine the mask that the annotator saw.
     """
 
     result: list[ContextRegion] | None = None
@@ -98,13 +98,13 @@ class Context(_Incoming):
 
 
 class PredictParams(_Incoming):
-    """`context` is null when a task is opened or predictions are retrieved: nobody clicked."""
+    """`context` is null when a task is opened or predictions are retrieved, without a click."""
 
     context: Context | None = None
 
 
 class Task(_Incoming):
-    """A task. Its annotations and predictions come along too and are not looked at.
+    """A task. Its annotations and predictions come along too and are not read.
 
     Attributes:
         drafts: what this annotator has drawn and not submitted, one object per draft with its regions under
@@ -181,7 +181,7 @@ class RectangleValue(_Outgoing):
 
 
 class LabelsValue(_Outgoing):
-    """The labels of a region whose shape is told by another result with the same id."""
+    """The labels of a region whose shape is in another result with the same id."""
 
     labels: list[str]
 
@@ -218,6 +218,6 @@ class Prediction(_Outgoing):
 
 
 class PredictAnswer(_Outgoing):
-    """Answer of `POST /predict`, one item per task; an empty list stores nothing and is no error."""
+    """Answer of `POST /predict`, one item per task; an empty list stores nothing and is not an error."""
 
     results: list[Prediction | list[Prediction]]

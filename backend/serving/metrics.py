@@ -1,4 +1,4 @@
-"""Figures for Prometheus: counters and histograms of clicks, and what caches and queue say when they are asked."""
+"""Figures for Prometheus: counters and histograms of clicks, and what caches and queue say when they are read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CacheUse:
     Attributes:
         hits: look-ups that found something, since the start.
         misses: look-ups that did not.
-        entries: how many it holds now; None when nobody counts them.
+        entries: how many it holds now; None when they are not counted.
         used_bytes: how much that is.
         limit_bytes: how much it may be; None when it has no bound in bytes.
     """
@@ -40,8 +40,8 @@ class CacheUse:
     @property
     def hit_ratio(self) -> float | None:
         """Share of look-ups that found something, 0 to 1; None before the first."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else None
+        total = self.hits + self.misses
+        return self.hits / total if total else None
 
 
 class Metrics:
@@ -56,8 +56,8 @@ class Metrics:
         """
         Args:
             registry: an empty one; never the library's global one.
-            caches: by name (`memory`, `disk`, `image`); asked at each scrape.
-            queue: the queue at this moment; asked at each scrape.
+            caches: by name (`memory`, `disk`, `image`); read at each scrape.
+            queue: the queue at this moment; read at each scrape.
         """
         self._registry = registry
         self._requests = Counter("labelrig_requests", "HTTP requests answered.", ("route", "status"), registry=registry)
@@ -82,7 +82,7 @@ class Metrics:
             self._stages.labels(stage).observe(value)
 
     def count_error(self, error: Exception) -> None:
-        """One error that a client was told, by the name of its class."""
+        """One error that a client received, by the name of its class."""
         self._errors.labels(type(error).__name__).inc()
 
     def set_model(self, *, model: str, version: str, device: str, engine: str) -> None:
@@ -95,7 +95,7 @@ class Metrics:
 
 
 class _AtScrape(Collector):
-    """Reads caches and queue when Prometheus asks, so nothing has to be kept in step."""
+    """Reads caches and queue at each scrape, so nothing has to be kept in step."""
 
     def __init__(self, caches: Mapping[str, Callable[[], CacheUse]], queue: Callable[[], QueueState]) -> None:
         self._caches = dict(caches)
@@ -108,8 +108,8 @@ class _AtScrape(Collector):
         entries = GaugeMetricFamily("labelrig_cache_entries", "What a cache holds.", labels=("cache",))
         used = GaugeMetricFamily("labelrig_cache_bytes", "How much a cache holds.", labels=("cache",))
         limit = GaugeMetricFamily("labelrig_cache_limit_bytes", "How much a cache may hold.", labels=("cache",))
-        for name, ask in self._caches.items():
-            use = ask()
+        for name, read in self._caches.items():
+            use = read()
             hits.add_metric((name,), use.hits)
             misses.add_metric((name,), use.misses)
             if use.entries is not None:

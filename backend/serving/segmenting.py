@@ -115,11 +115,11 @@ class MaskPredictor:
         embedding = self._embedding(model, view, crop)
         # With the candidate, so that one annotator's second choice is not what another's points start from.
         key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
-        asked = prompts if crop is None else crop.prompts(prompts)
+        placed_prompts = prompts if crop is None else crop.prompts(prompts)
         placed = prompt_set(prompts, view.info.size_wh)
-        asked = replace(asked, mask_logits=self._start(key, placed, prompts))
+        placed_prompts = replace(placed_prompts, mask_logits=self._start(key, placed, prompts))
         ticket = model.queue.submit(
-            lambda: model.embeddings.with_memory(lambda: model.segmenter.decode(embedding, asked)),
+            lambda: model.embeddings.with_memory(lambda: model.segmenter.decode(embedding, placed_prompts)),
             view.priority,
             deadline=view.deadline,
             name="decode",

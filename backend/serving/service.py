@@ -73,7 +73,7 @@ class Service:
             self.temporary.cleanup()
 
     def failed(self, error: Exception, request_id: str) -> None:
-        """Note an error that a client was told; a superseded click is normal work, and nobody reads its answer."""
+        """Record an error that a client received; a superseded click is normal work, whose answer is not shown."""
         if isinstance(error, Superseded):
             return
         self.metrics.count_error(error)
@@ -99,7 +99,7 @@ class Service:
             engine=segmenter.engine if segmenter else None,
             engine_reason=(segmenter.engine_note or None) if segmenter else None,
             memory_bytes=resident_bytes(),
-            caches={name: ask() for name, ask in cache_uses(lambda: model).items()},
+            caches={name: read() for name, read in cache_uses(lambda: model).items()},
             percentiles=self.recent.percentiles(),
             clicks=self.recent.clicks(),
             errors=self.recent.errors(),
@@ -110,7 +110,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     """Put the parts together; nothing is loaded and no thread runs yet.
 
     Raises:
-        SettingsError: the cache's folder cannot be used, or IMAGE_HOSTS_ALLOWED is no list of hosts.
+        SettingsError: the cache's folder cannot be used, or IMAGE_HOSTS_ALLOWED is not a list of hosts.
     """
     # Without a folder of their own, fetched images live as long as the process.
     fetched = settings.image_cache_dir or _in_cache(settings, "images")
@@ -155,7 +155,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
 
 
 def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], CacheUse]]:
-    """How the caches are used, by name; each is asked when somebody looks."""
+    """How the caches are used, by name; each is read when the page is."""
 
     def memory() -> CacheUse:
         loaded = model()

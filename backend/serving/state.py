@@ -1,4 +1,4 @@
-"""What a browser is told when it asks how the backend is: the model, its device, and whether a task's image is ready.
+"""The backend's state for a browser: the model, its device, and whether a task's image is ready.
 
 Browsers reach the backend through Label Studio alone, by its interactive route, which passes `context` on untouched. So
 the question is a context with `ask: state`, and the answer a prediction without results that carries `state` beside.
@@ -19,42 +19,42 @@ from backend.labelstudio.protocol import PredictRequest
 from backend.serving.model import Model
 from backend.serving.service import Service
 
-LOOK_SECONDS = 2.0  # to find the image; what takes longer is still on its way
+FIND_SECONDS = 2.0  # to find the image; what takes longer is still on its way
 
 
-def state_answer(service: Service, asked: PredictRequest) -> dict[str, Any]:
+def state_answer(service: Service, request: PredictRequest) -> dict[str, Any]:
     """The body of the answer: one prediction without results for the task."""
     state, reason = service.loader.state
     model = service.loader.loaded
-    told: dict[str, Any] = {"backend": state, "reason": reason, "model": service.files.name}
+    found: dict[str, Any] = {"backend": state, "reason": reason, "model": service.files.name}
     if model is not None:
-        image, problem = _image_state(service, model, asked)
-        told |= {"backend": "ready", "reason": problem, "device": model.device, "image": image}
-    told = {name: value for name, value in told.items() if value is not None}
-    return {"results": [{"model_version": service.files.version, "score": 0.0, "result": [], "state": told}]}
+        image, problem = _image_state(service, model, request)
+        found |= {"backend": "ready", "reason": problem, "device": model.device, "image": image}
+    found = {name: value for name, value in found.items() if value is not None}
+    return {"results": [{"model_version": service.files.version, "score": 0.0, "result": [], "state": found}]}
 
 
-def task_images(asked: PredictRequest) -> list[TaskImage]:
+def task_images(request: PredictRequest) -> list[TaskImage]:
     """The images of the first task, in the order of the labeling configuration."""
-    task = asked.tasks[0]
-    return [TaskImage(image_url(task.data, tag, None), task.id) for tag in parse_cached(asked.label_config).images]
+    task = request.tasks[0]
+    return [TaskImage(image_url(task.data, tag, None), task.id) for tag in parse_cached(request.label_config).images]
 
 
-def prewarm(service: Service, model: Model, asked: PredictRequest, images: list[TaskImage]) -> None:
+def prewarm(service: Service, model: Model, request: PredictRequest, images: list[TaskImage]) -> None:
     """Begin to encode them, and after them what lies beside them in their folder."""
     root, count = service.settings.local_files_document_root, service.settings.prewarm_neighbours
     for image in reversed(images):
-        model.prewarmer.opened(asked.project, image, partial(following_images, root, image.url, count))
+        model.prewarmer.opened(request.project, image, partial(following_images, root, image.url, count))
 
 
-def _image_state(service: Service, model: Model, asked: PredictRequest) -> tuple[str | None, str | None]:
+def _image_state(service: Service, model: Model, request: PredictRequest) -> tuple[str | None, str | None]:
     """`ready`, `encoding` or `failed`, and for the last the reason in one sentence."""
-    if len(asked.tasks) != 1:
+    if len(request.tasks) != 1:
         return None, None
     try:
-        check(parse_cached(asked.label_config), service.options.of(asked.project).output)
-        images = task_images(asked)
-        deadline = time.monotonic() + LOOK_SECONDS
+        check(parse_cached(request.label_config), service.options.of(request.project).output)
+        images = task_images(request)
+        deadline = time.monotonic() + FIND_SECONDS
         infos = [service.images.describe(service.sources.open(*one, deadline), deadline) for one in images]
     except RequestError as error:
         return "failed", str(error)
@@ -64,5 +64,5 @@ def _image_state(service: Service, model: Model, asked: PredictRequest) -> tuple
         if (failure := model.prewarmer.failure_of(image)) is not None:
             return "failed", failure
     if not model.prewarmer.waiting:  # Label Studio does not tell us of every task that is opened
-        prewarm(service, model, asked, images)
+        prewarm(service, model, request, images)
     return "encoding", None

@@ -1,8 +1,8 @@
-"""Which servers may be asked, by the address that is really connected to.
+"""Which servers requests may go to, by the address that is really connected to.
 
-A task's URL is written by whoever may import tasks. It shall not make the backend ask the machines around it: a name
-may mean a public address now and `169.254.169.254` in a second (DNS rebinding), so a name is looked up once, all its
-addresses are checked, and the connection goes to one of those.
+A task's URL is written by whoever may import tasks. It must not make the backend send requests to the machines around
+it: a name may mean a public address now and `169.254.169.254` in a second (DNS rebinding), so a name is looked up once,
+all its addresses are checked, and the connection goes to one of those.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def parse_hosts(text: str) -> frozenset[tuple[str, int | None]]:
     for entry in filter(None, (one.strip() for one in text.split(","))):
         match = ALLOWED.fullmatch(entry)
         if match is None or (match[2] is not None and not 1 <= int(match[2]) <= 65535):
-            raise ValueError(f"{entry!r} is no host or host:port")
+            raise ValueError(f"{entry!r} is not a host or host:port")
         hosts.add((match[1].strip("[]").lower().rstrip("."), int(match[2]) if match[2] else None))
     return frozenset(hosts)
 
@@ -78,7 +78,7 @@ class HostPolicy:
 
         Raises:
             ImageError: it has an address that is not for everybody.
-            SourceUnavailable: the name is unknown, or nobody says what it means.
+            SourceUnavailable: the name is unknown, or no name server answers.
         """
         _, host, port = origin
         found = self._look_up(host, port, deadline)

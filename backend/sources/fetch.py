@@ -1,4 +1,4 @@
-"""Images over HTTP: each once, however many ask."""
+"""Images over HTTP: each once, however many need it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FetchLimits:
 
     Attributes:
         download_bytes: larger images are refused.
-        fresh_seconds: for so long the server is not asked again.
+        fresh_seconds: for so long no request is sent again.
         retry_seconds: nor for so long when it did not answer and an older copy is used instead.
     """
 
@@ -42,7 +42,7 @@ class Fetcher:
     def __init__(
         self, http: Http, cache: FileCache, tokens: TokenSource | None, limits: FetchLimits | None = None
     ) -> None:
-        """`tokens` is None where there is no Label Studio to ask."""
+        """`tokens` is None where there is no Label Studio."""
         self._http = http
         self._cache = cache
         self._tokens = tokens
@@ -121,7 +121,7 @@ class Fetcher:
         length = answer.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > self._limits.download_bytes:
             raise self._too_large(location)
-        # Without a length nobody can tell a whole file from a broken one: it is fetched anew each time.
+        # Without a length a whole file cannot be told from a broken one: it is fetched anew each time.
         etag, changed = (_version(answer, name) if length else "" for name in ("ETag", "Last-Modified"))
         try:
             return self._cache.store(key, self._bounded(answer.body, location), etag, changed)

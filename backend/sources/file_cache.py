@@ -90,7 +90,7 @@ class FileCache:
         return self._path(_key(url), cached)
 
     def age(self, cached: Cached) -> float:
-        """Seconds since the server was last asked; infinite when the clock was set back meanwhile."""
+        """Seconds since the last request to the server; infinite when the clock was set back meanwhile."""
         age = self._clock() - cached.checked
         return age if age >= -CLOCK_TOLERANCE_SECONDS else float("inf")
 

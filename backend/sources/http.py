@@ -1,7 +1,7 @@
 """HTTP as the backend speaks it with servers that it does not trust: every wait has an end.
 
 Built on httpcore's connections, because its network backend is where a connection's address is chosen. No proxy is
-used, whatever the environment says: behind one nobody could tell which address is connected to.
+used, whatever the environment says: behind one it is unknown which address is connected to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOGIN_PAGE = "/user/login"
 
 
 class OutOfTime(SourceUnavailable):
-    """The deadline of the one who asked passed first; another may have more time."""
+    """The deadline of this request passed first; another may have more time."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Network(httpcore.NetworkBackend):
 
 
 class Http:
-    """Asks servers. Safe to use from many threads; keeps no connection."""
+    """Sends requests. Safe to use from many threads; keeps no connection."""
 
     def __init__(self, policy: HostPolicy, patience: Patience | None = None) -> None:
         """Certificates are checked against `SSL_CERT_FILE` or `SSL_CERT_DIR`, else against certifi's list."""
@@ -123,7 +123,7 @@ class Http:
         """One request to one server, redirects not followed.
 
         Raises:
-            ImageError: the server may not be asked.
+            ImageError: the server is not allowed.
             SourceUnavailable: it does not answer, or not to the end; also while the body is read.
         """
         origin = origin_of(url)

@@ -80,7 +80,7 @@ def open_sources(
 
     Raises:
         OSError: the cache's folder cannot be used.
-        ValueError: `hosts_allowed` is no list of hosts.
+        ValueError: `hosts_allowed` is not a list of hosts.
     """
     http = Http(HostPolicy(label_studio_url, parse_hosts(hosts_allowed)))
     tokens = TokenSource(api_key, api_key_file, refresh_at(label_studio_url, http)) if label_studio_url else None

@@ -80,11 +80,11 @@ class Locator:
             parsed = httpx.URL(text)
             host = parsed.host  # what begins with `xn--` is decoded here
         except (httpx.InvalidURL, UnicodeError):
-            raise ImageError(f"the task's image URL {_shown(text.split('?')[0])!r} is no valid URL") from None
+            raise ImageError(f"the task's image URL {_shown(text.split('?')[0])!r} is not a valid URL") from None
         if parsed.scheme not in ("http", "https") or not host:
             shown = text.split(":")[0] + ":" if ":" in text else text.split("?")[0]
             raise ImageError(
-                f"the task's image {_shown(shown)!r} is no URL that images are read from: expected "
+                f"the task's image {_shown(shown)!r} is not a URL that images are read from: expected "
                 f"{LOCAL_FILES_PATH}?d=..., /data/upload/..., http(s)://... or the URI of a cloud storage"
             )
         if parsed.userinfo:
@@ -136,7 +136,7 @@ class Locator:
         try:
             return self._label_studio.join(str(self._label_studio).rstrip("/") + target)
         except (httpx.InvalidURL, UnicodeError):
-            raise ImageError(f"the task's image URL {_shown(target.split('?')[0])!r} is no valid URL") from None
+            raise ImageError(f"the task's image URL {_shown(target.split('?')[0])!r} is not a valid URL") from None
 
     def _serves_files(self, url: httpx.URL) -> bool:
         base = self._label_studio.path.rstrip("/") if self._label_studio else ""

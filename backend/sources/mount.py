@@ -30,7 +30,7 @@ class Mount:
 
         Raises:
             NotMounted: it is not there.
-            ImageError: it is no file, or lies elsewhere.
+            ImageError: it is not a file, or lies elsewhere.
         """
         real_root = self._root.resolve()
         try:
@@ -46,7 +46,7 @@ class Mount:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "a link that leads to itself"
             raise ImageError(f"the image {name!r} cannot be reached: {reason}") from None
         if not path.is_file():
-            raise ImageError(f"the image {name!r} is no file")
+            raise ImageError(f"the image {name!r} is not a file")
         identity = f"{path}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}"
         return SourceFile(path, name, identity)
 

@@ -114,7 +114,7 @@ class TokenSource:
         except FileNotFoundError:
             self._from_file, self._seen = "", None
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ImageError(f"the file of LABEL_STUDIO_API_KEY_FILE cannot be read: {reason}") from None
         return self._from_file
 

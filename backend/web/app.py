@@ -45,7 +45,7 @@ from backend.web.middleware import (
 from backend.web.openapi import describe
 from backend.weights.catalog import ModelFiles
 
-SPARE_THREADS = 8  # so that a click beyond the limit is told so, and does not wait for a thread
+SPARE_THREADS = 8  # so that a click beyond the limit is refused at once, and does not wait for a thread
 
 
 def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFiles) -> FastAPI:
@@ -104,28 +104,28 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     async def setup(request: Request) -> JSONResponse:
         """Called at every page load: checks the labeling configuration and takes the project's options."""
         try:
-            asked = SetupRequest.model_validate_json(await read_body(request))
+            body = SetupRequest.model_validate_json(await read_body(request))
         except ValidationError as error:
             raise bad_request(error) from None
-        config = parse_cached(asked.labeling_config)
-        check(config, read_options(asked.extra_params, service.defaults).output)
-        await run_sync(service.options.remember, asked.project, asked.extra_params)
+        config = parse_cached(body.labeling_config)
+        check(config, read_options(body.extra_params, service.defaults).output)
+        await run_sync(service.options.remember, body.project, body.extra_params)
         return JSONResponse({"model_version": files.version})
 
     @app.post("/predict")
     async def predict(request: Request) -> Response:
         """A click gets a mask; an opened task (`context` null) gets an empty list at once."""
         stages, arrived = Stages(), time.monotonic()
-        asked = await run_sync(_read_predict, await read_body(request))
-        if asked.context is None:
-            await run_sync(_prewarm, service, asked)
-            return _json(PredictAnswer(results=[[] for _ in asked.tasks]))
-        take_request_id(request, asked.context.request_id)
-        if asked.context.ask == "state":
-            return JSONResponse(await run_sync(state_answer, service, asked))
+        body = await run_sync(_read_predict, await read_body(request))
+        if body.context is None:
+            await run_sync(_prewarm, service, body)
+            return _json(PredictAnswer(results=[[] for _ in body.tasks]))
+        take_request_id(request, body.context.request_id)
+        if body.context.ask == "state":
+            return JSONResponse(await run_sync(state_answer, service, body))
         model = await service.loader.model(settings.model_wait_seconds)
         deadline = arrived + settings.click_deadline_seconds
-        return await run_sync(_click, service, asked, model, deadline, stages, request_id_of(request), limiter=limiter)
+        return await run_sync(_click, service, body, model, deadline, stages, request_id_of(request), limiter=limiter)
 
     @app.get("/versions")
     async def versions() -> JSONResponse:
@@ -164,13 +164,13 @@ def _read_predict(body: bytes) -> PredictRequest:
 
 
 def _click(
-    service: Service, asked: PredictRequest, model: Model, deadline: float, stages: Stages, request_id: str
+    service: Service, body: PredictRequest, model: Model, deadline: float, stages: Stages, request_id: str
 ) -> Response:
     try:
-        answered = service.answerer.answer(asked, model, deadline, stages)
+        answered = service.answerer.answer(body, model, deadline, stages)
     except RequestError as error:
         if not isinstance(error, Superseded):
-            task = asked.tasks[0].id if asked.tasks else None
+            task = body.tasks[0].id if body.tasks else None
             service.recent.add_click(
                 request_id=request_id, task=task or "", prompt="-", stages_ms=stages.milliseconds, status=error.status
             )
@@ -196,13 +196,13 @@ def _note(service: Service, answered: Answered, stages: Stages, request_id: str)
     )
 
 
-def _prewarm(service: Service, asked: PredictRequest) -> None:
-    """Somebody opened a task: its images will be clicked on. "Retrieve predictions" sends many, which says nothing."""
+def _prewarm(service: Service, body: PredictRequest) -> None:
+    """A task was opened: its images will be clicked on. "Retrieve predictions" sends many, which says nothing."""
     model = service.loader.loaded
-    if model is None or len(asked.tasks) != 1:
+    if model is None or len(body.tasks) != 1:
         return
     try:
-        prewarm(service, model, asked, task_images(asked))
+        prewarm(service, model, body, task_images(body))
     except RequestError:
         return
 

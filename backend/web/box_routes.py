@@ -73,29 +73,29 @@ def add_box_routes(app: FastAPI, service: Service) -> None:
         limiter = limiter or CapacityLimiter(AT_ONCE)
         body = await read_body(request)
         try:
-            asked = BoxesRequest.model_validate_json(body)
+            boxes = BoxesRequest.model_validate_json(body)
         except ValidationError as error:
             raise bad_request(error, "the format of /boxes") from None
         model = await service.loader.model(service.settings.model_wait_seconds)
-        prediction = await run_sync(_masks, service, model, asked, arrived + SECONDS, limiter=limiter)
+        prediction = await run_sync(_masks, service, model, boxes, arrived + SECONDS, limiter=limiter)
         text = prediction.model_dump_json(exclude_none=True, by_alias=True)
         return Response(text, media_type="application/json")
 
 
-def _masks(service: Service, model: Model, asked: BoxesRequest, deadline: float) -> Prediction:
-    config = parse_cached(asked.label_config)
-    to_name = asked.to_name or _first_image(config)
-    task = Task(id=asked.task, data=asked.data)
+def _masks(service: Service, model: Model, request: BoxesRequest, deadline: float) -> Prediction:
+    config = parse_cached(request.label_config)
+    to_name = request.to_name or _first_image(config)
+    task = Task(id=request.task, data=request.data)
     size_wh = service.answerer.shown_size(task, image_url(task.data, image_named(config, to_name), None), deadline)
     found, scores = [], []
-    for box in asked.boxes:
-        request = PredictRequest(
+    for box in request.boxes:
+        click = PredictRequest(
             tasks=[task],
-            project=asked.project,
-            label_config=asked.label_config,
+            project=request.project,
+            label_config=request.label_config,
             params=PredictParams(context=Context(result=[_region(box, to_name, size_wh)])),
         )
-        prediction = service.answerer.answer_in_batch(request, model, deadline, Stages()).prediction
+        prediction = service.answerer.answer_in_batch(click, model, deadline, Stages()).prediction
         if prediction.result:
             found.extend(prediction.result)
             scores.append(prediction.score)

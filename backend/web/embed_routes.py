@@ -57,15 +57,15 @@ def add_embed_routes(app: FastAPI, service: Service) -> None:
 
         def submit() -> str:
             try:
-                asked = EmbedRequest.model_validate_json(body)
+                job = EmbedRequest.model_validate_json(body)
             except ValidationError as error:
                 raise bad_request(error, "the format of /embed") from None
             root = service.settings.local_files_document_root
-            if asked.folder is not None:
-                images = images_of_folder(root, asked.folder, ENDINGS)
+            if job.folder is not None:
+                images = images_of_folder(root, job.folder, ENDINGS)
             else:
-                images = [TaskImage(one.url, one.task) for one in asked.images or ()]
-            return model.jobs.submit(asked.key, images)
+                images = [TaskImage(one.url, one.task) for one in job.images or ()]
+            return model.jobs.submit(job.key, images)
 
         return JSONResponse({"job": await run_sync(submit)}, status_code=202)
 

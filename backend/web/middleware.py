@@ -153,12 +153,12 @@ def take_request_id(request: Request, request_id: str | None) -> None:
 
 
 def install_error_handlers(
-    app: FastAPI, told: Callable[[Exception, str], None], answered: Callable[[str, int], None]
+    app: FastAPI, on_error: Callable[[Exception, str], None], answered: Callable[[str, int], None]
 ) -> None:
     """Answer every failure in the one shape; tracebacks go to the log only.
 
     Args:
-        told: gets each error that a client is told, and the request's id.
+        on_error: gets each error that a client receives, and the request's id.
         answered: gets the path of each known route, else `other`, and the status of the answer.
     """
 
@@ -168,7 +168,7 @@ def install_error_handlers(
         # A superseded click is normal work.
         level = logging.DEBUG if isinstance(error, Superseded) else logging.WARNING
         logger.log(level, "%s %s -> %d: %s", request.method, path, status, sentence)
-        told(error, request_id_of(request))
+        on_error(error, request_id_of(request))
         return error_response(request, status, str(error))
 
     async def http(request: Request, error: Exception) -> JSONResponse:
@@ -181,7 +181,7 @@ def install_error_handlers(
         request_id = request_id_of(request)
         path = one_line(request.url.path)
         logger.error("%s %s failed unexpectedly, request id %s", request.method, path, request_id)
-        told(error, request_id)
+        on_error(error, request_id)
         detail = f"unexpected {type(error).__name__}; see the log for this request id"
         return error_response(request, 500, detail)
 

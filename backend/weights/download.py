@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to fetch: `size` in bytes is None where nobody recorded it."""
+    """What to fetch: `size` in bytes is None where it is not recorded."""
 
     name: str
     url: str
@@ -247,7 +247,7 @@ class Downloader:
         """Hold the lock; while another process has it, wait and say so."""
         lock = self._wanted.target.with_name(self._wanted.target.name + ".lock")
         with lock.open("ab") as file:
-            told = False
+            is_reported = False
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,9 +257,9 @@ class Downloader:
                         raise DownloadError(
                             f"another process holds {lock} for more than {self._limits.total_seconds:.0f} s"
                         ) from None
-                if not told:
+                if not is_reported:
                     self._progress.say(f"{self._wanted.name}: another process is fetching it; waiting")
-                    told = True
+                    is_reported = True
                 self._pause(LOCK_POLL_SECONDS)
             yield
 

@@ -61,7 +61,7 @@ def test_an_index_that_is_not_there(client: TestClient, index: int) -> None:
     body["tasks"][0]["data"]["image"] = [URL]
     status, sentence = refused(client.post("/predict", json=body))
     assert status == 422
-    assert sentence.endswith("was asked for, but 'image' of the task's data holds 1")
+    assert sentence.endswith("was requested, but 'image' of the task's data holds 1")
 
 
 @pytest.mark.parametrize("field", ["id", "type", "to_name", "from_name"])

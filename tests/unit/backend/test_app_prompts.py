@@ -225,7 +225,7 @@ def test_one_tag_with_several_images(house: House, root: Path) -> None:
     assert np.array_equal(house.segmenter.encoded[0], pixels_of(root / "set/b.png"))
     body["params"]["context"]["result"][0]["item_index"] = 2
     status, sentence = refused(house.ask(body))
-    assert (status, sentence) == (422, "image 3 was asked for, but 'images' of the task's data holds 2")
+    assert (status, sentence) == (422, "image 3 was requested, but 'images' of the task's data holds 2")
 
 
 def test_two_image_tags(house: House, root: Path) -> None:

@@ -117,7 +117,9 @@ def test_truncated_file(root: Path, suffix: str, size: int) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>"])
 def test_not_an_image(root: Path, content: bytes) -> None:
     (root / "a.png").write_bytes(content)
-    expected = "the image 'a.png' cannot be read: it is no PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, JPEG2000 or PPM file"
+    expected = (
+        "the image 'a.png' cannot be read: it is not a PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, JPEG2000 or PPM file"
+    )
     with pytest.raises(ImageError, match=f"^{expected}$"):
         load(root)
 

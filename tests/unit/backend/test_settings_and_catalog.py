@@ -48,7 +48,7 @@ def test_all_problems_at_once_and_no_values(monkeypatch: pytest.MonkeyPatch, tmp
         load_settings()
     assert sorted(caught.value.problems) == [
         "IMAGE_PIXEL_LIMIT: Input should be greater than or equal to 1",
-        f"LOCAL_FILES_DOCUMENT_ROOT: {tmp_path}/none is no folder; mount the image folder there or name another one",
+        f"LOCAL_FILES_DOCUMENT_ROOT: {tmp_path}/none is not a folder; mount the image folder there or name another one",
         "PORT: Input should be a valid integer, unable to parse string as an integer",
         "SAM2_CHECKPOINT: SAM2_MODEL=custom needs the path of the weights here",
         "SAM2_CONFIG: configs/none.yaml is neither a file nor a configuration of the sam2 package",

@@ -83,7 +83,7 @@ def test_named_servers_may_be_private(origin: tuple[str, str, int], may: bool) -
 
 @pytest.mark.parametrize("text", ["http://minio", "a:0", "a:65536", "a b", "a:b", "10.0.0.0/8", "*"])
 def test_what_is_no_list_of_hosts(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no host or host:port$"):
+    with pytest.raises(ValueError, match=r"is not a host or host:port$"):
         parse_hosts(text)
 
 

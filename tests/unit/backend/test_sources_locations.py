@@ -124,7 +124,7 @@ def test_address_of_label_studio_is_needed(url: str) -> None:
 )
 def test_what_is_no_address_of_an_image(url: str, shown: str) -> None:
     with pytest.raises(
-        ImageError, match=rf"^the task's image '{re.escape(shown)}' is no URL that images are read from"
+        ImageError, match=rf"^the task's image '{re.escape(shown)}' is not a URL that images are read from"
     ):
         LOCATOR.locate(url, "1")
 

@@ -1,4 +1,4 @@
-"""The demo: drawn scenes, the demo images, and the script that trains the demo model on them.
+"""The demo: drawn scenes, the demo images, and the demo model (its training is in ``tools/training``).
 
 A leaf of the repository: it imports neither ``infra`` nor ``backend``. ``scenes`` and ``images`` need numpy
 and Pillow only.

@@ -1,4 +1,4 @@
-"""Every kind of prompt on the held-out scenes of `demo.evaluate`: the same scenes, objects, clicks and strokes."""
+"""Every kind of prompt on the held-out scenes of `training.evaluate`: the same scenes, objects, clicks and strokes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from backend.geometry import masks, strokes
 from backend.labelstudio.drafts import near_distance
 from backend.segmenter import Prompts
-from demo import clicks, segment
-from demo.evaluate import EVALUATION_SEED, correction, share
+from demo import clicks
 from demo.scenes import STYLES, Scene, SceneObject, draw_scene
 from tools.quality.pipeline import Logits, Mask, Whole, demo_segmenter, prompts
+from tools.training import segment
+from tools.training.evaluate import EVALUATION_SEED, correction, share
 
 SIZE_WH = (1920, 1080)
 STROKE_WIDTH = 4.5  # percent of the image's width
@@ -53,7 +54,7 @@ def scene_scores(scene: Scene, rng: np.random.Generator) -> Scores:
     """All objects of one scene; every list holds one value an object."""
     image = Whole(demo_segmenter(), scene.image)
     scores: Scores = defaultdict(list)
-    # In the order of `demo.evaluate`, so that both click and paint at the same places.
+    # In the order of `tools.training.evaluate`, so that both click and paint at the same places.
     points = [clicks.random_inner_point(rng, item.mask) for item in scene.objects]
     ends = [[clicks.random_inner_point(rng, item.mask, share=0.4) for _ in range(2)] for item in scene.objects]
     for number, item in enumerate(scene.objects):
@@ -99,7 +100,7 @@ def _correct(image: Whole, want: Mask, first: Prompts, feedback: str, scores: Sc
 
 
 def _exclude(image: Whole, item: SceneObject, rival: Mask, point: tuple[int, int], scores: Scores) -> None:
-    """What a negative point on the neighbour does, see `demo.evaluate`: 10 % left of it, 0.7 of the object."""
+    """What a negative point on the neighbour does, see `training.evaluate`: 10 % left of it, 0.7 of the object."""
     negative = clicks.inner_point(rival)
     got = image.mask(prompts([point, negative], [True, False]))
     scores["point and negative"].append(segment.iou(got, item.mask))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry import crop
-from demo import clicks, segment
-from demo.evaluate import EVALUATION_SEED
+from demo import clicks
 from demo.scenes import STYLES, draw_scene
 from tools.quality.pipeline import Whole, demo_segmenter, prompts
+from tools.training import segment
+from tools.training.evaluate import EVALUATION_SEED
 
 SIZE_WH = (6000, 4000)
 SHRINK = (0.02, 0.8)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from demo import curriculum, losses, model, pool, prompts, train
+from demo import model
 from demo.scenes import STYLES
-from demo.team import Team
+from tools.training import curriculum, losses, pool, prompts, train
+from tools.training.team import Team
 
 SIZE = 128
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from demo import model as demo_model
-from demo import prompts as demo_prompts
-from demo.curriculum import Stage
-from demo.losses import mask_loss
-from demo.pool import Pool
-from demo.team import Team
+from tools.training import prompts as demo_prompts
+from tools.training.curriculum import Stage
+from tools.training.losses import mask_loss
+from tools.training.pool import Pool
+from tools.training.team import Team
 
 IMAGES = 8
 NOISE = 8.0

@@ -1,7 +1,7 @@
 """Train the demo model on drawn scenes, from easy to hard. Two CPU cores, no GPU, no data.
 
-    python -m demo.train --work DIR              # all stages of ``CURRICULUM``; goes on where it stopped
-    python -m demo.train --work DIR --until easy --out FILE
+    python -m tools.training.train --work DIR              # all stages of ``CURRICULUM``; goes on where it stopped
+    python -m tools.training.train --work DIR --until easy --out FILE
 
 Everything random comes from ``--seed``, the stage and the step, so that a run that was stopped goes on as if
 it had not been.
@@ -22,12 +22,12 @@ import numpy as np
 import torch
 
 from demo import model as demo_model
-from demo.curriculum import CURRICULUM, Stage, learning_rate
-from demo.pool import load_or_draw
-from demo.step import Report, train_step
-from demo.team import Team
+from tools.training.curriculum import CURRICULUM, Stage, learning_rate
+from tools.training.pool import load_or_draw
+from tools.training.step import Report, train_step
+from tools.training.team import Team
 
-log = logging.getLogger("demo.train")
+log = logging.getLogger("tools.training.train")
 
 SAVE_EVERY = 50
 GRADIENT_LIMIT = 2.0
@@ -35,7 +35,7 @@ GRADIENT_LIMIT = 2.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the curriculum; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m demo.train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.training.train", description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and drawn pools")
     parser.add_argument("--out", type=Path, default=demo_model.WEIGHTS, help="where the half-precision weights go")
     parser.add_argument("--until", choices=[stage.name for stage in CURRICULUM], default=CURRICULUM[-1].name)

@@ -1,6 +1,6 @@
 """Measure the shipped demo model on held-out drawn scenes.
 
-    python -m demo.evaluate [--scenes 200] [--size 1920x1080] [--json FILE]
+    python -m tools.training.evaluate [--scenes 200] [--size 1920x1080] [--json FILE]
 
 prints a Markdown table, one column per style. Every scene is drawn from ``EVALUATION_SEED``, which training
 never uses.
@@ -20,11 +20,12 @@ import torch
 from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 
-from demo import clicks, images, segment
-from demo.prompts import painted_stroke, stroke_logits
+from demo import clicks, images
 from demo.scenes import STYLES, Scene, draw_scene
+from tools.training import segment
+from tools.training.prompts import painted_stroke, stroke_logits
 
-log = logging.getLogger("demo.evaluate")
+log = logging.getLogger("tools.training.evaluate")
 
 EVALUATION_SEED = 90_210
 STROKE_STRENGTH = 10.0
@@ -49,7 +50,7 @@ Scores = dict[str, list[float]]
 
 def main(argv: list[str] | None = None) -> int:
     """Run the evaluation; the table goes to stdout."""
-    parser = argparse.ArgumentParser(prog="python -m demo.evaluate", description="Measure the demo model.")
+    parser = argparse.ArgumentParser(prog="python -m tools.training.evaluate", description="Measure the demo model.")
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--size", type=_size, default=(1920, 1080), help="WIDTHxHEIGHT of the scenes in pixels")
     parser.add_argument("--json", type=Path, help="file for the figures as JSON")

@@ -9,8 +9,9 @@ import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from demo import clicks, evaluate, model, segment
+from demo import clicks, model
 from demo.scenes import STYLES, Scene, draw_scene
+from tools.training import evaluate, segment
 
 SEED = 424_242
 

@@ -1,6 +1,6 @@
 """`config.check`: everything that is wrong with labeling configurations, at once, each with its file and line.
 
-`labeling_checks` says what a project that labelrig sets up needs: one image and a brush. This looks at any
+`labeling_checks` says what a project that labelrig sets up needs: one image and a brush. This checks any
 configuration: several images, polygons and bitmasks, boxes as the output, colours that look alike, versions that were
 changed after they were published.
 """
@@ -25,7 +25,7 @@ TOO_ALIKE = 10.0  # CIE 1976 colour difference; the guide's own palette has 18 a
 
 @dataclass(frozen=True)
 class Checked:
-    """What was looked at, as paths below the repository, and what is wrong, in the order of files and lines."""
+    """What was checked, as paths below the repository, and what is wrong, in the order of files and lines."""
 
     files: tuple[str, ...]
     problems: tuple[str, ...]
@@ -154,7 +154,7 @@ def _colours(tags: list[Tag]) -> Iterator[Problem]:
         for (one, first), (two, second) in itertools.combinations(own, 2):
             if difference(first, second) < TOO_ALIKE:
                 other = f'"{one.attributes.get("value", "")}" ({first}, line {one.line})'
-                yield two.line, f'background="{second}" can hardly be told from that of {other}'
+                yield two.line, f'background="{second}" is hardly different from that of {other}'
 
 
 def difference(first: str, second: str) -> float:

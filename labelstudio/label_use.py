@@ -101,7 +101,7 @@ def orphans(uses: Iterable[Use], old: str, new: str, renames: Sequence[Rename]) 
 
 
 def check_renames(renames: Sequence[Rename], new: str) -> None:
-    """Look whether the new configuration fits the renames.
+    """Check that the new configuration fits the renames.
 
     Raises:
         SettingsError: a new name is not in it, or an old one still is, or two renames contradict.

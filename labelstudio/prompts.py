@@ -1,4 +1,4 @@
-"""What the editor sends when somebody clicks: smart regions as Label Studio 1.23.2 serialises them.
+"""What the editor sends for a click: smart regions as Label Studio 1.23.2 serialises them.
 
 Source: the editor's own code (`KeyPointRegion.serialize`, `RectRegion.serialize`, `Result.serialize`) and requests
 recorded in a browser. A region that gets its label from a shared `Labels` palette travels as two results with one id:

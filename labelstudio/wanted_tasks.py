@@ -61,7 +61,7 @@ def wanted_tasks(spec: ProjectSpec, paths: Iterable[str]) -> WantedTasks:
 
 
 def storage_filter(spec: ProjectSpec) -> str:
-    """What the storage is told to take in when somebody presses Sync.
+    """The filter of the storage, for its Sync in the browser.
 
     Label Studio's sync knows one image a task, so of pairs it takes none: they come from us.
     """
@@ -69,7 +69,7 @@ def storage_filter(spec: ProjectSpec) -> str:
 
 
 def list_filter(spec: ProjectSpec) -> str:
-    """Which file names are looked at at all."""
+    """The filter of file names in the folder."""
     return "" if spec.images_pairs else spec.images_filter
 
 

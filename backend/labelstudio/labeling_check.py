@@ -1,4 +1,4 @@
-"""Can clicks in a labeling configuration be answered at all? Asked when Label Studio connects."""
+"""Whether clicks in a labeling configuration can be answered; checked when Label Studio connects."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class CocoSource:
                 handle=number,
             )
             for number, (key, image) in enumerate(self._images.items())
-            # In our exports an image without regions was looked at by somebody; elsewhere nobody knows.
+            # In our exports an image without regions was annotated as empty; elsewhere that is unknown.
             if key in self._of_image or ("to_name" in image and image.get("annotated", True))
         ]
 

@@ -20,7 +20,7 @@ class LabelStudioSource:
     """See `Source`. The first image of a task finds it again.
 
     Raises:
-        SettingsError: it is no list of tasks.
+        SettingsError: it is not a list of tasks.
     """
 
     def __init__(self, path: Path, config: UsedConfig) -> None:
@@ -65,7 +65,9 @@ class LabelStudioSource:
             try:
                 for number, one in enumerate(ijson.items(content, "item", use_float=True), 1):
                     if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
-                        raise SettingsError(f"{self._path}: entry {number} is no task of Label Studio: it has no data")
+                        raise SettingsError(
+                            f"{self._path}: entry {number} is not a task of Label Studio: it has no data"
+                        )
                     yield one
             except (ijson.JSONError, UnicodeDecodeError) as error:
                 raise SettingsError(f"{self._path} is not JSON: {reason_of(error)}") from None

@@ -24,7 +24,7 @@ def project_images(client: Client, project_id: int, config: UsedConfig) -> Image
 
 
 def place_of(entry: Entry, lookup: ImageLookup) -> tuple[int, Placed] | None:
-    """The task and its image; None where there is none, or where it cannot be told which."""
+    """The task and its image; None where there is none, or where several fit."""
     try:
         found = lookup.find(entry.file_name, entry.to_name, entry.item_index)
     except Ambiguous:

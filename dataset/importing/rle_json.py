@@ -72,7 +72,7 @@ class RleJsonSource:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 reason = f"{type(error).__name__} {error}"
                 raise SettingsError(
-                    f"{self._path}:{number}: is no line of an rle-json export ({reason}); nothing was stored"
+                    f"{self._path}:{number}: is not a line of an rle-json export ({reason}); nothing was stored"
                 ) from None
             if row["regions"] or row.get("annotated", True):
                 self.entries.append(entry)

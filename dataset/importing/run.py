@@ -70,7 +70,7 @@ class Import:
     """One import into one project.
 
     Attributes:
-        as_kind: `annotation` adds nothing to tasks in which somebody has drawn something else; `prediction` only shows.
+        as_kind: `annotation` adds nothing to tasks that have other annotations; `prediction` only shows.
         create_tasks: make the tasks that are missing, where the file holds their data (label-studio format).
         model_version: what predictions are called.
     """
@@ -214,7 +214,7 @@ def _digest(results: Sequence[dict[str, Any]], config: UsedConfig, annotation_id
     try:
         return digest_of(results, config)
     except ValueError:
-        # A broken region is nobody's copy: the annotation counts as a person's own.
+        # A broken region is not a copy: the annotation counts as a person's own.
         return frozenset({(f"unreadable {annotation_id}", 1)})
 
 

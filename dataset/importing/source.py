@@ -43,7 +43,7 @@ class Placed:
 class Incoming:
     """One annotation to store. `annotator` is an e-mail address or empty.
 
-    `is_whole` is whether the file has annotations as somebody submitted them, and not some regions of an image.
+    `is_whole` is whether the file has annotations as they were submitted, and not some regions of an image.
     """
 
     results: list[dict[str, Any]]

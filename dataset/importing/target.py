@@ -1,4 +1,4 @@
-"""From a shape to Label Studio's results, in the words of the project that it goes into."""
+"""From a shape to Label Studio's results, with the tags of the project that it goes into."""
 
 from __future__ import annotations
 

@@ -62,10 +62,10 @@ def matched(file: BoxFile, lookup: ImageLookup) -> tuple[dict[int, list[Box]], l
 
 
 def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence[str], origin: str) -> None:
-    """Look whether the configuration has every label, after renaming.
+    """Check that the configuration has every label, after renaming.
 
     Raises:
-        SettingsError: lists those that it has not.
+        SettingsError: lists those that are missing.
     """
     unknown = sorted({box.label for box in boxes if names.get(box.label, box.label) not in labels})
     if unknown:

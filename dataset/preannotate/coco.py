@@ -1,4 +1,4 @@
-"""Boxes of a COCO file. Everything that is wrong in it is said at once, before anything is asked of the model."""
+"""Boxes of a COCO file. Everything that is wrong in it is reported at once, before the model is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_coco(path: Path) -> BoxFile:
     """Read `images`, `categories` and the `bbox` of `annotations`.
 
     Raises:
-        SettingsError: it cannot be read, is no COCO, or ids and boxes in it do not fit; lists the problems.
+        SettingsError: it cannot be read, is not COCO, or ids and boxes in it do not fit; lists the problems.
     """
     content = _read(path)
     problems: list[str] = []
@@ -33,9 +33,9 @@ def read_coco(path: Path) -> BoxFile:
         where = f"annotations[{number}]"
         image, category = images.get(one.get("image_id")), categories.get(one.get("category_id"))
         if image is None:
-            problem(f"{where}: image_id {one.get('image_id')!r} is no image of the file")
+            problem(f"{where}: image_id {one.get('image_id')!r} is not an image of the file")
         if category is None:
-            problem(f"{where}: category_id {one.get('category_id')!r} is no category of the file")
+            problem(f"{where}: category_id {one.get('category_id')!r} is not a category of the file")
         if image is not None and category is not None:
             box = _box(one.get("bbox"), image, category["name"], where, problem)
             if box is not None:
@@ -51,9 +51,9 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise SettingsError(f"{path}: is no JSON: {error}") from None
+        raise SettingsError(f"{path}: is not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise SettingsError(f"{path}: is no COCO: an object with images, categories and annotations is needed")
+        raise SettingsError(f"{path}: is not COCO: an object with images, categories and annotations is needed")
     return content
 
 

@@ -39,7 +39,7 @@ class TaskState:
     Attributes:
         data: as Label Studio has it.
         annotations: how many people's annotations it has.
-        boxes: what was drawn in it, if that was asked for.
+        drawn: the annotations or predictions in it, where they were requested.
     """
 
     id: int
@@ -232,5 +232,5 @@ def states(client: Client, project: Project, kind: str | None, report: Report) -
 
 
 def without_task(alone: Sequence[str], origin: str) -> str:
-    """What is said of images that are nobody's."""
-    return f"{origin}: {len(alone)} images are no task of the project and are left out ({some(list(alone))})"
+    """The notice about images that no task shows."""
+    return f"{origin}: {len(alone)} images are in no task of the project and are left out ({some(list(alone))})"

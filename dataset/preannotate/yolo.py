@@ -18,7 +18,7 @@ def read_yolo(folder: Path) -> BoxFile:
     """Read every text file below the folder but the names: lines of `class x y width height`, shares of the image.
 
     Raises:
-        SettingsError: there are no names of classes, or lines that are no boxes; lists the problems.
+        SettingsError: there are no names of classes, or lines that are not boxes; lists the problems.
     """
     names = _names(folder)
     found, problems = BoxFile(folder.name), []
@@ -74,7 +74,7 @@ def _box(line: str, names: dict[int, str]) -> Box | str:
     except ValueError:
         return "must be `class x y width height`"
     if len(line.split()) > 6:  # a sixth is a confidence
-        return "is an outline and no box; export boxes"
+        return "is an outline, not a box; export boxes"
     if number not in names:
         return f"class {line.split()[0]} has no name"
     if not (0 < width <= 1 and 0 < height <= 1 and 0 <= x <= 1 and 0 <= y <= 1):

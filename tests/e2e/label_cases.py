@@ -207,8 +207,8 @@ def test_drift_is_seen_and_pulled_as_the_next_version(life: Life) -> None:
 
     planned = life.plan(2)
     assert planned.notices == [
-        f"drift: the labeling configuration of {life.title} was changed in the browser and is no version of rgbt-sar; "
-        "`./inv project.pull` makes it the next version"
+        f"drift: the labeling configuration of {life.title} was changed in the browser and is not a version of "
+        "rgbt-sar; `./inv project.pull` makes it the next version"
     ]
     assert planned.changed == 3
 

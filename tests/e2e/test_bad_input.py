@@ -259,7 +259,7 @@ CASES = (
     Case(
         "preannotate: image id",
         "preannotate|--project|work|--boxes|FOLDER/coco.json",
-        ("annotations[0]: image_id 999 is no image of the file",),
+        ("annotations[0]: image_id 999 is not an image of the file",),
         prepare=lambda bad: (bad.clone.projects(work=bad.work()), bad.first("annotations", image_id=999)),
     ),
     Case(

@@ -53,7 +53,7 @@ class LabelingApplied:
 
     Attributes:
         run: runs a command in the label-studio container.
-        keep: folder here for a configuration that somebody made in the browser and that is replaced; None keeps none.
+        keep: folder here for a configuration that was made in the browser and is replaced; None keeps none.
     """
 
     client: Client
@@ -87,7 +87,7 @@ class LabelingApplied:
         version = known_version(spec, there)
         if version is None:
             self.report.notice(
-                f"drift: the labeling configuration of {spec.title} was changed in the browser and is no version of "
+                f"drift: the labeling configuration of {spec.title} was changed in the browser and is not a version of "
                 f"{spec.config}; `./inv project.pull` makes it the next version"
             )
         lost = self._lost(project, there, wanted)
@@ -110,13 +110,13 @@ class LabelingApplied:
         return [Change(summary, partial(self._replace, project, there, wanted, version), shown)]
 
     def _unknown_names(self, project: Project, uses: Sequence[Use]) -> list[str]:
-        """Old names that are perhaps typing errors: nothing would be renamed, and nobody would see it."""
+        """Old names that are perhaps typing errors: nothing would be renamed, without a message."""
         texts = [project.label_config, *self.spec.versions.values()]
         known = {use.label for use in uses} | {label for text in texts for label in labels_in(text)}
         return [one.old for one in self.migration.renames if one.old not in known]
 
     def _check_images(self, project: Project, there: str, wanted: str, name: str) -> None:
-        """Tasks without the variable that an image is shown by would open empty. Label Studio does not look."""
+        """Tasks without the variable that an image is shown by would open empty. Label Studio does not check it."""
         new = image_keys_in(wanted) - image_keys_in(there)
         keys = self.client.data_keys(project.id) if new and project.task_count else frozenset()
         if missing := sorted(new - keys) if keys else []:
@@ -127,7 +127,7 @@ class LabelingApplied:
             )
 
     def _rename_only(self, project: Project, there: str, renamed: Sequence[Use]) -> Change:
-        """What somebody saved with an old name after the configuration had changed."""
+        """What was saved with an old name after the configuration had changed."""
         apply = partial(self._replace, project, there, there, self.spec.version)
         return Change(f"rename labels in {project.title}: {self._what(renamed)}", apply)
 
@@ -139,14 +139,14 @@ class LabelingApplied:
         try:
             if not may_orphan(there, wanted):
                 return []
-        except XmlProblem:  # what is there is no XML: nobody can have annotated with it
+        except XmlProblem:  # not XML: nothing can be annotated with it
             return []
         return orphans(self._uses(project), there, wanted, self.migration.renames)
 
     def _uses(self, project: Project) -> list[Use]:
         self.report.progress(f"counting the labels in {project.title}")
-        (told,) = ask_inside(self.run, "labels", {"do": "count", "project": project.id})
-        return [Use(*one) for one in told["uses"]]
+        (answer,) = ask_inside(self.run, "labels", {"do": "count", "project": project.id})
+        return [Use(*one) for one in answer["uses"]]
 
     def _replace(self, project: Project, there: str, wanted: str, version: int | None) -> None:
         if version is None:
@@ -155,7 +155,7 @@ class LabelingApplied:
             self.client.update_project(project.id, label_config=wanted)
             return
         stamp = self.now().strftime("%Y%m%dT%H%M%SZ")
-        asked = {
+        request = {
             "do": "relabel",
             "project": project.id,
             "renames": [[one.old, one.new] for one in self.migration.renames],
@@ -167,12 +167,12 @@ class LabelingApplied:
             if "done" in facts:
                 self.report.progress(f"renaming labels: {facts['done']} of {facts['tasks']} tasks")
 
-        told = ask_inside(self.run, "labels", asked, show)[-1]
-        if told.get("backup"):
-            counts = ", ".join(f"{count} {kind}" for kind, count in told["renamed"].items())
+        answer = ask_inside(self.run, "labels", request, show)[-1]
+        if answer.get("backup"):
+            counts = ", ".join(f"{count} {kind}" for kind, count in answer["renamed"].items())
             self.report.notice(
-                f"labels renamed in {counts} of {told['tasks']} tasks; the rows as they were are in {told['backup']} "
-                "in the label-studio container's volume"
+                f"labels renamed in {counts} of {answer['tasks']} tasks; the rows as they were are in "
+                f"{answer['backup']} in the label-studio container's volume"
             )
 
     def _keep(self, text: str) -> None:
@@ -188,7 +188,7 @@ class LabelingApplied:
 
 
 def known_version(spec: ProjectSpec, text: str) -> int | None:
-    """Which version of the spec's configuration a text is; None for one of somebody else's making."""
+    """Which version of the spec's configuration a text is; None for another."""
     return next((number for number, known in spec.versions.items() if same_configuration(known, text)), None)
 
 

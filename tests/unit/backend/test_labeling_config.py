@@ -105,7 +105,8 @@ def test_output_follows_the_style_of_the_prompt(kind: str) -> None:
         assert chosen(xml, "Boat", prompt) == (kind.lower(), "split", "palette")
 
 
-def test_a_rectangle_that_prompts_takes_no_answer_where_a_mask_can() -> None:
+def test_prompting_rectangle_takes_no_answer() -> None:
+    """Where a mask tag can take it, a rectangle that prompts does not."""
     xml = view(tag("RectangleLabels", "box", "Boat"), tag("Labels", "palette", "Boat"), tag("Brush", "mask"))
     assert chosen(xml, "Boat", "rectanglelabels") == ("brush", "mask", "palette")
     unlabelled = view(tag("Rectangle", "box"), tag("BrushLabels", "mask", "Boat"))

@@ -112,7 +112,7 @@ def test_best_is_the_one_the_model_trusts() -> None:
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(0, 2), (1, 3), (2, 1), (3, 2)])
-def test_the_others_come_in_the_order_in_which_the_model_trusts_them(rank: int, expected: float) -> None:
+def test_other_candidates_follow_their_scores(rank: int, expected: float) -> None:
     logits = np.stack([np.full((4, 4), value, dtype=np.float32) for value in (1, 2, 3)])
     chosen, _ = masks.best(Candidates(logits, np.asarray([0.1, 0.9, 0.5], dtype=np.float32)), rank)
     assert (chosen == expected).all()
@@ -146,7 +146,7 @@ def test_full_size_checks_its_input() -> None:
     seed=st.integers(0, 2**32 - 1),
     share=st.floats(0, 1),
 )
-def test_the_piece_around_the_object_is_enlarged_as_the_whole_would_be(
+def test_crop_is_enlarged_as_the_whole(
     cells: tuple[int, int], size_wh: tuple[int, int], seed: int, share: float
 ) -> None:
     random = np.random.default_rng(seed)

@@ -85,7 +85,8 @@ def test_images_that_fail_are_named_and_the_others_done(container: Container, im
     assert "1.png" in lines[1]
 
 
-def test_a_folder_that_is_not_there_is_said_in_the_words_of_the_backend(container: Container) -> None:
+def test_missing_folder(container: Container) -> None:
+    """The message is the backend's."""
     with pytest.raises(LabelrigError) as caught:
         embed(container, {"key": "a", "folder": "nowhere"}, Report(io.StringIO()), pause=no_pause)
     assert str(caught.value) == "the SAM2 backend refuses: there is no folder 'nowhere' in the shared folder"

@@ -60,7 +60,8 @@ def areas(results: list[dict[str, Any]]) -> list[tuple[str, int]]:
     return [(shape.label, int(shape.mask.sum())) for shape in shapes]
 
 
-def test_a_brush_a_bitmask_and_a_polygon_are_masks_and_prompts_are_none() -> None:
+def test_which_results_are_masks() -> None:
+    """Brush, bitmask and polygon are; prompts are not."""
     assert areas(
         [
             brush(square(10), "a", brushlabels=["Car"]),
@@ -190,7 +191,8 @@ def test_examples_are_few_and_show_rare_classes() -> None:
     assert any("Sky" in example.labels for example in one.stats.examples)
 
 
-def test_the_images_of_a_pair_are_counted_and_shown_each_with_its_own_masks() -> None:
+def test_images_of_a_pair_have_their_own_masks() -> None:
+    """Each is counted and shown by itself."""
     one = Collector("Pairs", LABELS)
     rgb, thermal = ("rgb", 0), ("thermal", 0)
     results = [brush(square(5), "a", brushlabels=["Car"]), brush(square(9), "b", brushlabels=["Car"])]

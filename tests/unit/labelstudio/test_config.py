@@ -343,7 +343,7 @@ def test_several_projects_with_everything(repository: Path) -> None:
         ),
     ],
 )
-def test_images_that_cannot_be_understood_are_said_with_their_path(repository: Path, images: str, message: str) -> None:
+def test_wrong_images_part_is_named_with_its_path(repository: Path, images: str, message: str) -> None:
     path = repository / "labeling_configs" / "projects.yaml"
     path.write_text(f"{YAML}    images: {images}\n")
     with pytest.raises(SettingsError) as caught:

@@ -104,7 +104,7 @@ PROBLEMS = {
     ),
     "alike": (
         edited(("blue", "#E43A36")),
-        [(4, 'background="#E43A36" can hardly be told from that of "Car" (#E53935, line 3)')],
+        [(4, 'background="#E43A36" is hardly different from that of "Car" (#E53935, line 3)')],
     ),
     "two colours": (
         key_points('<Label value="Car" background="red"/><Label value="Road"/>'),

@@ -174,7 +174,8 @@ def test_labels_are_renamed_wherever_a_result_has_them() -> None:
     assert _renamed(None, {"Car": "Vehicle"}) is None
 
 
-def test_two_labels_that_become_one_are_there_once_and_counted_together() -> None:
+def test_two_labels_that_become_one() -> None:
+    """The label is there once, and the counts are added."""
     result = [{"type": "labels", "value": {"labels": ["Car", "Lorry"]}}]
     names = {"Car": "Vehicle", "Lorry": "Vehicle"}
     assert _renamed(result, names) == [{"type": "labels", "value": {"labels": ["Vehicle"]}}]

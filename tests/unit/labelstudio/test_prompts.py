@@ -52,7 +52,8 @@ def test_a_click_with_a_palette_of_its_own_is_one_result() -> None:
     ]
 
 
-def test_a_click_with_the_shared_palette_is_two_results_with_one_id() -> None:
+def test_click_with_a_palette_is_two_results() -> None:
+    """Both have one id."""
     regions = click_regions(labeling(2), "Sky", (320, 120), SIZE_WH, positive=False)
     value = {"x": 50.0, "y": 25.0, "width": 0.2, "labels": ["Sky"]}
     assert [common(region) for region in regions] == [

@@ -183,11 +183,11 @@ def no_lines(path: Path) -> None:
 SPOILED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "coco cut off": ("coco", cut, "is not JSON"),
     "label-studio cut off": ("label-studio", cut, "is not JSON"),
-    "rle-json cut off": ("rle-json", cut, "masks.jsonl:2: is no line of an rle-json export"),
-    "rle-json with a short mask": ("rle-json", rle_cut_off, "masks.jsonl:2: is no line of an rle-json export"),
+    "rle-json cut off": ("rle-json", cut, "masks.jsonl:2: is not a line of an rle-json export"),
+    "rle-json with a short mask": ("rle-json", rle_cut_off, "masks.jsonl:2: is not a line of an rle-json export"),
     "label-studio with a short mask": ("label-studio", brush_cut_off, "region 'x' of entry 2 cannot be read"),
-    "rle-json of another kind": ("rle-json", no_lines, "masks.jsonl:1: is no line of an rle-json export"),
-    "label-studio of another kind": ("label-studio", no_lines, "entry 1 is no task of Label Studio: it has no data"),
+    "rle-json of another kind": ("rle-json", no_lines, "masks.jsonl:1: is not a line of an rle-json export"),
+    "label-studio of another kind": ("label-studio", no_lines, "entry 1 is not a task of Label Studio: it has no data"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Boxes out of files, and how they find their tasks; everything wrong in a file is said at once."""
+"""Boxes out of files, and how they find their tasks; everything wrong in a file is reported at once."""
 
 from __future__ import annotations
 
@@ -37,10 +37,13 @@ def test_coco_pixels_become_percent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"annotations": [{"image_id": 8, "category_id": 3}]}, "annotations[0]: image_id 8 is no image of the file"),
+        (
+            {"annotations": [{"image_id": 8, "category_id": 3}]},
+            "annotations[0]: image_id 8 is not an image of the file",
+        ),
         (
             {"annotations": [{"image_id": 7, "category_id": 4}]},
-            "annotations[0]: category_id 4 is no category of the file",
+            "annotations[0]: category_id 4 is not a category of the file",
         ),
         ({"images": None}, "images: a list of objects is needed"),
         ({"images": [*COCO["images"], *COCO["images"]]}, "images[1]: id 7 was given already"),
@@ -69,7 +72,8 @@ def test_a_coco_file_that_does_not_fit_itself_is_refused(
     assert problem in str(caught.value)
 
 
-def test_all_problems_of_a_coco_file_are_said_and_the_rest_is_counted(tmp_path: Path) -> None:
+def test_problems_of_a_coco_file_are_listed(tmp_path: Path) -> None:
+    """The first ten are listed, the rest is counted."""
     rows = [{"image_id": number, "category_id": 3} for number in range(100, 115)]
     with pytest.raises(SettingsError) as caught:
         read_coco(coco(tmp_path, annotations=rows))
@@ -77,10 +81,10 @@ def test_all_problems_of_a_coco_file_are_said_and_the_rest_is_counted(tmp_path: 
     assert str(caught.value).endswith("  and 5 more")
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "is no COCO")])
-def test_what_is_no_coco_is_said(tmp_path: Path, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[]", "is not COCO")])
+def test_files_that_are_not_coco(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         read_coco(tmp_path / "x.json")
 
 
@@ -114,10 +118,10 @@ def test_names_of_a_yolo_data_file(tmp_path: Path) -> None:
         ("9 0.5 0.5 0.2 0.4", "deep/ñ 1.txt:1: class 9 has no name"),
         ("1 0.5 0.5", "deep/ñ 1.txt:1: must be `class x y width height`"),
         ("1 50 50 20 40", "must be shares of the image, between 0 and 1"),
-        ("1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "is an outline and no box"),
+        ("1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "is an outline, not a box"),
     ],
 )
-def test_a_yolo_line_that_is_no_box_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+def test_wrong_yolo_line_is_refused(tmp_path: Path, line: str, problem: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read_yolo(yolo(tmp_path, line))
     assert problem in str(caught.value)
@@ -154,7 +158,7 @@ def test_a_name_of_several_tasks_is_refused() -> None:
     )
 
 
-def test_labels_that_the_project_has_not_are_named() -> None:
+def test_missing_labels_are_named() -> None:
     boxes = [Box("person", 0, 0, 1, 1), Box("car", 0, 0, 1, 1)]
     with_labels(boxes, {"person": "Person", "car": "Car"}, ["Person", "Car"], "f")
     with pytest.raises(SettingsError) as caught:
@@ -165,7 +169,7 @@ def test_labels_that_the_project_has_not_are_named() -> None:
     )
 
 
-def test_rectangles_of_both_styles_are_boxes_and_masks_are_none() -> None:
+def test_which_results_are_boxes() -> None:
     corner = {"x": 1, "y": 2, "width": 3, "height": 4, "rotation": 5}
     results = [
         {"id": "a", "type": "rectangle", "value": corner},

@@ -140,7 +140,8 @@ def test_boxes_on_several_images_of_a_task_are_one_prediction(backend: Backend, 
     assert tally.images == 3
 
 
-def test_a_task_with_one_image_that_failed_gets_no_half_prediction(backend: Backend, taken: Taken) -> None:
+def test_failed_image_leaves_its_task_out(backend: Backend, taken: Taken) -> None:
+    """A task of which one image failed gets no half prediction."""
     plain = backend.answer
     backend.answer = lambda asked: (  # type: ignore[method-assign]
         {"status": 422, "body": {"detail": "no image"}} if asked.get("to_name") == "thermal" else plain(asked)
@@ -165,7 +166,8 @@ def test_what_is_done_or_annotated_is_left_alone(backend: Backend, taken: Taken)
     assert taken.tasks == [3, 2, 3]
 
 
-def test_a_run_that_broke_off_is_gone_on_with_and_doubles_nothing(backend: Backend, taken: Taken) -> None:
+def test_interrupted_run_continues(backend: Backend, taken: Taken) -> None:
+    """What was imported before is not asked for again."""
     count = 3 * TASKS_AT_A_TIME
     boxes = {number: [BOX] for number in range(1, count + 1)}
     backend.dies_after = TASKS_AT_A_TIME + 5
@@ -243,7 +245,8 @@ def prediction(kind: str) -> dict[str, Any]:
     return {"task": 1, "result": [{"id": "r", "type": kind}], "score": 0.5, "model_version": VERSION}
 
 
-def test_labels_of_a_shared_palette_go_one_by_one_and_the_others_in_bulk(bench: Bench) -> None:
+def test_predictions_with_a_palette_go_one_by_one(bench: Bench) -> None:
+    """Label Studio drops them from a bulk import; the others go in bulk."""
     made: list[Any] = []
 
     def took(request: httpx.Request) -> httpx.Response:

@@ -58,7 +58,7 @@ def test_tags_say_the_version_and_stay_while_the_tree_does(tree: Path) -> None:
     assert image_tags(tree, BASE) == tags
 
 
-def test_a_database_server_is_built_for_the_stacks_that_have_one_only(tree: Path) -> None:
+def test_database_image_only_where_needed(tree: Path) -> None:
     tags = image_tags(tree, BASE, ALL)
     assert tags["db"].startswith("labelrig/postgres:15-")
     assert {service: tag for service, tag in tags.items() if service != "db"} == image_tags(tree, BASE)
@@ -111,7 +111,7 @@ def test_the_base_counts(tree: Path) -> None:
     assert newer["sam2"] != official["sam2"]
 
 
-def test_the_base_image_changes_with_its_recipe_and_its_architecture(tree: Path) -> None:
+def test_base_image_follows_recipe_and_architecture(tree: Path) -> None:
     tag = base_tag(tree, "x86_64")
     assert tag.startswith("labelrig/base:bookworm-")
     assert base_tag(tree, "aarch64") != tag
@@ -187,7 +187,8 @@ def machine(tmp_path: Path) -> FakeHost:
     return host
 
 
-def test_a_build_sees_its_files_and_the_settings_only_as_a_secret(tree: Path, tmp_path: Path) -> None:
+def test_build_context_holds_files_and_a_secret(tree: Path, tmp_path: Path) -> None:
+    """A build sees its own files, and pip settings only as a secret."""
     (tree / "backend" / "app.py").chmod(0o600)
     tags = image_tags(tree, BASE)
     with staged(machine(tmp_path), tree, BASE, tags, ["sam2"], "mine") as target:
@@ -237,7 +238,7 @@ def test_the_log_of_a_build_becomes_lines_for_people() -> None:
     progress.line("#7 [sam2 2/7] RUN --mount=type=bind sh /run/build/pip-install.sh")
     progress.line("#7 12.34 Collecting networkx")
     progress.line("")
-    assert stream.getvalue().endswith("build sam2 2/7: Collecting networkx")
+    assert stream.getvalue().rstrip().endswith("build sam2 2/7: Collecting networkx")
     assert progress.tail == [
         "#7 [sam2 2/7] RUN --mount=type=bind sh /run/build/pip-install.sh",
         "#7 12.34 Collecting networkx",

@@ -73,7 +73,8 @@ def test_what_was_changed_by_hand_comes_back_with_a_diff(bench: Bench) -> None:
     assert bench.apply() == []
 
 
-def test_a_configuration_that_label_studio_refuses_is_an_error_with_its_reason(bench: Bench) -> None:
+def test_refused_configuration_is_an_error(bench: Bench) -> None:
+    """The message holds the reason of Label Studio."""
     bench.apply()
     bench.server.projects[bench.project]["label_config"] = '<View><Image name="image" value="$image"/></View>'
     errors = {"label_config": ["These labels still exist in annotations: Heaven"]}
@@ -143,7 +144,8 @@ def test_second_rows_of_the_backend_are_removed(bench: Bench) -> None:
     assert list(bench.server.backends) == [kept["id"], 89]
 
 
-def test_options_of_the_project_reach_the_backend_and_come_back_when_changed(bench: Bench) -> None:
+def test_options_reach_the_backend(bench: Bench) -> None:
+    """Options that were changed in Label Studio are put back."""
     bench.spec = dataclasses.replace(bench.spec, backend_options={"keep": "clicked", "polygon_tolerance_pixels": 2.5})
     bench.apply()
     (row,) = bench.server.backends.values()
@@ -155,7 +157,8 @@ def test_options_of_the_project_reach_the_backend_and_come_back_when_changed(ben
     assert row["extra_params"] == {"keep": "clicked", "polygon_tolerance_pixels": 2.5}
 
 
-def test_options_chosen_in_the_browser_stay_where_the_project_says_nothing(bench: Bench) -> None:
+def test_options_of_the_browser_stay(bench: Bench) -> None:
+    """Where the project declares none, those chosen in the browser stay."""
     bench.apply()
     (row,) = bench.server.backends.values()
     row["extra_params"] = {"keep": "all"}
@@ -308,7 +311,8 @@ def test_a_variable_that_the_tasks_do_not_have_is_refused(bench: Bench) -> None:
     assert len(bench.operations()[0].plan()) == 1
 
 
-def test_what_was_made_in_the_browser_is_kept_when_it_is_replaced(bench: Bench, tmp_path: Path) -> None:
+def test_replaced_configuration_is_kept(bench: Bench, tmp_path: Path) -> None:
+    """A configuration that was made in the browser is saved before it is replaced."""
     bench.inside.modules["labels"] = lambda _asked: uses()
     bench.keep = tmp_path / "kept"
     bench.apply()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.operation import Applier, Operation, Previewer, Runner
 from core.repository import REPOSITORY
@@ -10,7 +11,8 @@ from infra.fleet.session import Session
 from infra.roles.project.labeling import Migration
 from infra.roles.project.role import project_role
 from infra.roles.project.storage import ImagesSynced, StorageConnected, look_in
-from labelstudio.config import load_projects
+from labelstudio.config import ProjectSpec, load_projects
+from labelstudio.label_use import Rename, labels_in
 from labelstudio.versions import FOLDER, LOCK, check_published, publish
 
 
@@ -18,15 +20,15 @@ def plan_projects(session: Session, names: Sequence[str], migration: Migration) 
     """Show what `apply_projects` would change, with diffs.
 
     Args:
-        names: keys of `projects.yaml`; none means all.
+        names: keys or titles of `projects.yaml`; none means all.
 
     Raises:
         LabelrigError: it would fail too.
     """
     runner = Previewer(session.report)
-    for name in names or [spec.name for spec in load_projects(REPOSITORY)]:
-        runner.pending = False  # one project says nothing of another
-        _run(session, runner, name, migration)
+    for spec, own in _shares(load_projects(REPOSITORY, names), migration):
+        runner.pending = False  # the projects do not depend on each other
+        _run(session, runner, spec, own)
     return session.report.recap()
 
 
@@ -38,35 +40,52 @@ def apply_projects(session: Session, names: Sequence[str], migration: Migration)
         LabelrigError: it failed; the same command goes on from there.
     """
     folder = REPOSITORY / FOLDER
-    for spec in load_projects(REPOSITORY, names):
+    for spec, own in _shares(load_projects(REPOSITORY, names), migration):
         check_published(folder, spec.config, spec.version)
-        _run(session, Applier(session.report), spec.name, migration)
+        _run(session, Applier(session.report), spec, own)
         if publish(folder, spec.config, spec.version):
             session.report.notice(f"{spec.config}/v{spec.version} stands in {FOLDER}/{LOCK} now: commit it")
     return session.report.recap()
 
 
 def sync_projects(session: Session, names: Sequence[str]) -> str:
-    """Take in new files, and say which ones have vanished; nothing else of the projects is looked at.
+    """Take in new files and report which ones have vanished; nothing else of the projects is read.
 
     Raises:
         LabelrigError: it failed; the same command goes on from there.
     """
     for spec in load_projects(REPOSITORY, names):
-        settled, folder = session.resolved(spec)
+        resolved, folder = session.resolved(spec)
         ctx = session.context(folder)
-        storage = StorageConnected(ctx.access, settled, ctx.files_root, folder.name)
+        storage = StorageConnected(ctx.access, resolved, ctx.files_root, folder.name)
         operations: list[Operation] = [
             storage,
-            ImagesSynced(ctx.access, settled, ctx.host, folder.path, storage, ctx.exec_in_label_studio, session.report),
+            ImagesSynced(
+                ctx.access, resolved, ctx.host, folder.path, storage, ctx.exec_in_label_studio, session.report
+            ),
         ]
-        with session.report.stage(settled.title):
+        with session.report.stage(resolved.title):
             Applier(session.report).run(operations)
     return session.report.recap()
 
 
-def _run(session: Session, runner: Runner, name: str, migration: Migration) -> None:
-    spec, folder = session.resolved(load_projects(REPOSITORY, [name])[0])
+def _shares(specs: Sequence[ProjectSpec], migration: Migration) -> list[tuple[ProjectSpec, Migration]]:
+    """The renames of each project: of several projects, those that have the old label in a version and the new one now.
+
+    A rename that suits none of them goes to all: each reports what does not fit.
+    """
+
+    def suits(rename: Rename, spec: ProjectSpec) -> bool:
+        before = frozenset[str]().union(*map(labels_in, spec.versions.values()))
+        return rename.new in labels_in(spec.labeling.text) and rename.old in before
+
+    known = [rename for rename in migration.renames if any(suits(rename, spec) for spec in specs)]
+    own = [[one for one in migration.renames if one not in known or suits(one, spec)] for spec in specs]
+    return [(spec, replace(migration, renames=renames)) for spec, renames in zip(specs, own, strict=True)]
+
+
+def _run(session: Session, runner: Runner, spec: ProjectSpec, migration: Migration) -> None:
+    spec, folder = session.resolved(spec)
     with runner.stage(spec.title):
         look_in(session.host, folder.path, spec)  # before a project is made that has no images
         runner.run(project_role(spec, session.context(folder), migration))

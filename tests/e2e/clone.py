@@ -52,7 +52,7 @@ class Clone:
 
     def projects(self, **projects: dict[str, Any]) -> None:
         """Write `projects.yaml`: these, and the default project."""
-        content = {"projects": {"rgbt-sar": {**DEFAULT, "version": 2}, **projects}}
+        content = {"projects": {"rgbt-sar": {**DEFAULT, "version": 2, "default": True}, **projects}}
         (self.configs / "projects.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
 
     def inv(self, *arguments: str) -> Done:

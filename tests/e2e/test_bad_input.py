@@ -143,7 +143,7 @@ def other_variable(bad: Bad) -> None:
     bad.clone.projects(work={**bad.work(), "config": "other", "version": 1})
 
 
-DEFAULT = "  rgbt-sar: {title: RGBT-SAR, config: rgbt-sar, version: 2}\n"
+DEFAULT = "  rgbt-sar: {title: RGBT-SAR, config: rgbt-sar, version: 2, default: true}\n"
 SAME = "  a: {title: Same, config: minimal, version: 1}\n  b: {title: Same, config: polygon, version: 1}\n"
 TWICE = "  a: {title: One, config: minimal, version: 1}\n  a: {title: Two, config: polygon, version: 1}\n"
 PAIRS = {"pairs": {"rgb": "RGB/{name}.jpg", "thermal": "T/{name}.jpg"}}

@@ -137,7 +137,7 @@ def test_a_project_stays_encoded_over_a_restart(stack: Stack) -> None:
 @pytest.mark.usefixtures("first")
 def test_embedding_an_unknown_project_is_refused(stack: Stack) -> None:
     done = inv(stack, "embed", "--project", "No such thing")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "error: Label Studio has no project called 'No such thing'" in done.stderr
 
 

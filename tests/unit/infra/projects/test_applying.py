@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from core.repository import REPOSITORY
 from infra.fleet.session import Session
 from infra.projects import applying
 from infra.roles.project.labeling import Migration
+from labelstudio.config import load_labeling, load_projects
+from labelstudio.label_use import Rename
 from labelstudio.versions import read_versions
 from tests.unit.infra.fleet.test_session import on_stack
 from tests.unit.infra.roles.project.labelstudio_bench import Bench
@@ -69,3 +72,21 @@ def test_a_plan_writes_nothing_and_names_each_project(repository: Path, ready: S
     assert lock.read_text() == before
     assert [stage.name for stage in bench.report.stages] == ["RGBT-SAR"]
     assert bench.server.projects == {}
+
+
+def test_renames_go_to_the_projects_that_have_the_label(repository: Path) -> None:
+    """A rename that suits no project goes to all of them, where it is refused."""
+    (repository / "labeling_configs" / "projects.yaml").write_text(
+        "projects:\n"
+        "  sar: {title: SAR, config: rgbt-sar, version: 2}\n"
+        "  small: {title: Small, config: minimal, version: 1}\n"
+    )
+    path = repository / "labeling_configs" / "rgbt-sar"
+    (path / "v3.xml").write_text((path / "v2.xml").read_text().replace("Debris", "Rubble"))
+    sar, small = load_projects(repository)
+    sar = replace(sar, version=3, labeling=load_labeling(path / "v3.xml", "v3.xml"))
+    wanted, typo = Rename("Debris", "Rubble"), Rename("Debrs", "Rubble")
+    shares = applying._shares([sar, small], Migration([wanted]))
+    assert [own.renames for _spec, own in shares] == [[wanted], []]
+    shares = applying._shares([sar, small], Migration([typo]))
+    assert [own.renames for _spec, own in shares] == [[typo], [typo]]

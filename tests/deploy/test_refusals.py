@@ -211,7 +211,7 @@ def test_a_persons_lock_is_respected(bare: LabHost, tmp_path: Path, make_lab_hos
     assert taken.code == 0, taken.said
     done = lab.inv("deploy", "--host", "lab1", "--yes", "--lock-wait", "5s")
     assert done.code == 4, done.said
-    assert "moving the racks" in done.out
+    assert "moving the racks" in done.err
     assert host.exec("sh", "-c", "command -v docker", check=False).returncode != 0
     assert lab.inv("lock.release", "--host", "lab1").code == 0
     assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"

@@ -127,7 +127,7 @@ def test_two_processes_hold_the_limit_together(tmp_path: Path) -> None:
         assert len(files(tmp_path)) * ENTRY_BYTES <= limit * (1 + 1 / 16) + ENTRY_BYTES
 
 
-def test_a_killed_writers_leftover_is_removed_and_a_living_ones_is_not(tmp_path: Path) -> None:
+def test_removes_leftovers_of_killed_writers_only(tmp_path: Path) -> None:
     make(tmp_path)
     left = tmp_path / FOLDER / f"{'a' * 64}.{'1' * 16}.part"
     alive = tmp_path / FOLDER / f"{'b' * 64}.{'2' * 16}.part"
@@ -169,7 +169,7 @@ def test_a_vanished_folder_is_made_again(tmp_path: Path) -> None:
     assert store.read("a") == PAYLOAD
 
 
-def test_switches_itself_off_when_the_disk_is_full_and_tries_again_later(
+def test_full_disk_switches_it_off_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

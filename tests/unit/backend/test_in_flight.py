@@ -134,7 +134,7 @@ def test_click_that_left_is_not_touched() -> None:
     assert ticket.cancelled == 0
 
 
-def test_building_that_is_full_refuses_and_supersedes_nobody() -> None:
+def test_refuses_clicks_beyond_the_limit() -> None:
     clicks = InFlight(limit=2)
     with clicks.enter("1", frozenset("a")) as first, clicks.enter("2", frozenset("b")):
         refused = clicks.enter("1", frozenset("a"))

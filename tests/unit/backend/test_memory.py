@@ -117,13 +117,13 @@ def test_it_is_forgotten_when_it_was_accepted(boxes: BoxMemory) -> None:
     assert not has_box(boxes, click(point()))
 
 
-def test_every_answer_that_contained_the_box_counts_as_accepting_it(boxes: BoxMemory) -> None:
+def test_every_answer_with_the_box_counts_as_accepting_it(boxes: BoxMemory) -> None:
     boxes.remember("17", boxes.complete("17", click(point())), ["second"])
     assert has_box(boxes, click(point()))
     assert not has_box(boxes, click(point(), draft_ids=("second",)))
 
 
-def test_the_id_of_a_replaced_stroke_does_not_mean_that_it_was_accepted(clock: Clock) -> None:
+def test_id_of_a_replaced_stroke_does_not_accept(clock: Clock) -> None:
     memory = BoxMemory(60, clock=clock)
     memory.remember("17", click(box(), draft_ids=("stroke",)), ["stroke", "new"])
     assert has_box(memory, click(point(), draft_ids=("stroke",)))
@@ -231,7 +231,7 @@ def test_of_two_as_large_the_later_stored_counts() -> None:
     assert found(memory, P1, P2, P3) == 4
 
 
-def test_bytes_are_bounded_and_the_least_recently_used_goes_first() -> None:
+def test_bytes_are_bounded_least_recently_used_goes_first() -> None:
     one = mask(0).nbytes + ENTRY_OVERHEAD_BYTES
     memory = MaskMemory(2 * one)
     memory.store("a", frozenset([P1]), mask(1))
@@ -262,7 +262,7 @@ def test_masks_are_copies_that_nobody_can_change() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.frozensets(st.integers(0, 4), min_size=1)), max_size=30))
 @settings(deadline=None)
-def test_nothing_but_strict_parts_of_the_same_image_is_ever_found(
+def test_finds_only_strict_parts_of_the_same_image(
     steps: list[tuple[str, frozenset[int]]],
 ) -> None:
     memory = MaskMemory(10 * (mask(0).nbytes + ENTRY_OVERHEAD_BYTES))
@@ -298,7 +298,7 @@ def test_masks_from_many_threads() -> None:
     assert 0 < memory.size <= 20 * one
 
 
-def test_a_prompt_set_knows_neither_order_nor_duplicates_nor_the_images_size() -> None:
+def test_prompt_set_ignores_order_duplicates_and_size() -> None:
     entries = [point(10, 20, id="a"), point(33.333, 66.667, id="b", positive=False), box(id="c")]
     again = [*reversed(entries), {**entries[0], "id": "again"}]
     sets = {

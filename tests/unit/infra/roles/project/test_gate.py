@@ -156,14 +156,14 @@ def test_a_backend_on_another_device_than_the_gpu_fails(bench: Bench, device: st
     assert bench.passed(gpu=False) is PROOF  # without a GPU any device will do
 
 
-def test_a_backend_that_does_not_answer_is_shown_with_its_last_lines(bench: Bench) -> None:
+def test_silent_backend_is_shown_with_its_last_lines(bench: Bench) -> None:
     bench.backend = Backend("")
     with pytest.raises(ProofFailed, match=r"^the state of the SAM2 backend is unknown") as caught:
         bench.passed()
     assert "the last lines of labelrig-sam2-1:" in str(caught.value)
 
 
-def test_a_click_that_fails_shows_what_the_backend_said_and_keeps_its_kind(bench: Bench) -> None:
+def test_failed_click_keeps_its_error_and_shows_the_log(bench: Bench) -> None:
     bench.verified = ProofFailed("IoU 0.10 with the drawn object; 0.5 is needed")
     with pytest.raises(ProofFailed) as caught:
         bench.passed()

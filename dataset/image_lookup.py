@@ -27,7 +27,7 @@ class Ambiguous(LookupError):
 
 
 class ImageLookup:
-    """Finds images by their whole path, else by the end of it, else by its end without the suffix (YOLO has none).
+    """Finds images by their whole path, else by the end of it; a name without a suffix (YOLO) fits every suffix.
 
     Of several tasks that show the same file the first counts.
     """
@@ -40,12 +40,17 @@ class ImageLookup:
         """Take an image in. `below` is its path below the image folder, if it lies there; it is a whole path too."""
         name = file_name_of(url) if below is None else below
         if name not in self._places:
-            for end in dict.fromkeys(_ends(name)):
+            for end in dict.fromkeys([*_ends(name), *_without_suffix(name)]):
                 self._by_end.setdefault(end, []).append(name)
         self._places.setdefault(name, []).append(place)
 
-    def find(self, name: str, to_name: str = "", item_index: int | None = None) -> Place | None:
+    def find(
+        self, name: str, to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
+    ) -> Place | None:
         """The image of this name; where several tags of a task show the file, the one of `to_name`.
+
+        Args:
+            any_suffix: `a.jpg` may mean `a.png`, where nothing is called `a.jpg`.
 
         Raises:
             Ambiguous: the end of the name fits several files.
@@ -53,7 +58,8 @@ class ImageLookup:
         if name in self._places:
             whole = [name]
         else:
-            whole = next((self._by_end[end] for end in _ends(name) if end in self._by_end), [])
+            ends = [*_ends(name), *(_without_suffix(name) if any_suffix else ())]
+            whole = next((self._by_end[end] for end in ends if end in self._by_end), [])
         if len(whole) > 1:
             raise Ambiguous(whole)
         places = self._places[whole[0]] if whole else []
@@ -62,7 +68,10 @@ class ImageLookup:
 
 
 def _ends(path: str) -> list[str]:
-    """`a/b/c.png` -> itself, `b/c.png`, `c.png`, and the same without the suffix."""
-    parts = PurePosixPath(path).parts
-    ends = ["/".join(parts[start:]) for start in range(len(parts))]
-    return [*ends, *(str(PurePosixPath(end).with_suffix("")) for end in ends if end)]
+    """`a/b/c.png` -> itself, `b/c.png`, `c.png`."""
+    parts = [part for part in PurePosixPath(path).parts if part != "/"]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _without_suffix(path: str) -> list[str]:
+    return [str(PurePosixPath(end).with_suffix("")) for end in _ends(path)]

@@ -49,7 +49,7 @@ def matched(file: BoxFile, lookup: ImageLookup) -> tuple[dict[int, list[Box]], l
     alone = []
     for image, boxes in file.by_image.items():
         try:
-            place = lookup.find(image)
+            place = lookup.find(image, any_suffix=True)
         except Ambiguous as error:
             raise SettingsError(
                 f"{file.origin}: the image {image} may be {some(error.names)}: give its path below the image folder"

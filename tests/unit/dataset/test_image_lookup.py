@@ -1,4 +1,4 @@
-"""Names out of other files find the images of tasks: by the whole path, its end, or its end without the suffix."""
+"""Names out of other files find the images of tasks: by the whole path, or its end."""
 
 from __future__ import annotations
 
@@ -28,16 +28,25 @@ def lookup() -> ImageLookup:
         ("set/T/1.png", Place(2, "thermal")),
         ("/elsewhere/set/T/1.png", Place(2, "thermal")),
         ("T/1", Place(2, "thermal")),
-        ("T/1.tiff", Place(2, "thermal")),
+        ("T/1.tiff", None),
         ("list/page1.jpg", Place(3, "pages", 1)),
         ("page0", Place(3, "pages", 0)),
         ("upload/1/ab-own.png", Place(4, "image")),
         ("ab-own.png", Place(4, "image")),
         ("none.png", None),
+        ("/", None),
+        ("", None),
     ],
 )
 def test_find(lookup: ImageLookup, name: str, place: Place | None) -> None:
     assert lookup.find(name) == place
+
+
+def test_any_suffix(lookup: ImageLookup) -> None:
+    """Only where it was requested: `1.jpg` of another camera must not become an annotation of `1.png`."""
+    assert lookup.find("T/1.tiff", any_suffix=True) == Place(2, "thermal")
+    assert lookup.find("T/1.png", any_suffix=True) == Place(2, "thermal")
+    assert lookup.find("T/9.tiff", any_suffix=True) is None
 
 
 def test_end_of_several_images_is_ambiguous(lookup: ImageLookup) -> None:

@@ -77,7 +77,9 @@ def run_checks(report: Report, *, fast: bool = False, slow: bool = False, only: 
     _close(report, outcomes, logs)
     failed = [outcome.name for outcome in outcomes if outcome.state != "ok"]
     if failed:
-        raise ChecksFailed(f"{', '.join(failed)} did not pass; the whole output is in {logs.relative_to(REPOSITORY)}/")
+        fix = "; `./inv fix` repairs what can be repaired of lint and format" if "static" in failed else ""
+        where = f"{logs.relative_to(REPOSITORY)}/"
+        raise ChecksFailed(f"{', '.join(failed)} did not pass; the whole output is in {where}{fix}")
     if not (slow or only):
         report.info("  left out: the slow tests (./inv test --all)" + (" and those that need Docker" if fast else ""))
 

@@ -11,6 +11,7 @@ from infra.config.documents import documents
 from infra.dev.checks import SOURCES, install_test_environment
 
 RUFF_TIMEOUT = 600.0
+STEPS = (("repair", ("check", "--fix", "--exit-zero", "--quiet")), ("format", ("format",)), ("lint", ("check",)))
 
 
 def run_fix(report: Report) -> None:
@@ -24,7 +25,7 @@ def run_fix(report: Report) -> None:
         install_test_environment(host, report)
     with report.stage("documents"):
         converge(documents(), report)
-    for name, arguments in (("format", ("format",)), ("lint", ("check", "--fix"))):
+    for name, arguments in STEPS:
         with report.stage(name):
             command = (sys.executable, "-m", "ruff", *arguments, *SOURCES)
             host.run(*command, timeout=RUFF_TIMEOUT, on_line=report.info)

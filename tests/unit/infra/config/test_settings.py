@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from infra.config.settings import Settings, load_settings, missing_secrets
+from infra.config.settings import Settings, load_login_secrets, load_settings, missing_secrets
 
 
 @pytest.fixture
@@ -87,3 +87,24 @@ def test_only_missing_secrets_are_made() -> None:
     complete = Settings.model_validate(first)
     assert missing_secrets(complete) == {}
     assert first["LABEL_STUDIO_PASSWORD"] not in repr(complete)
+
+
+def test_login_in_a_web_address_belongs_into_env(env_file: Path) -> None:
+    """The inventory refuses one; the file with the secrets may hold it."""
+    env_file.write_text("LABELRIG_CHECKPOINT_URL=https://me:hunter22@mirror.lab/sam2\n")
+    assert load_settings(env_file, {}, {}).checkpoint_url == "https://me:hunter22@mirror.lab/sam2"
+    env_file.write_text("LABELRIG_CHECKPOINT_URL=https:///sam2\n")
+    with pytest.raises(
+        SettingsError, match=r"^LABELRIG_CHECKPOINT_URL: must begin with http:// or https:// and name a"
+    ):
+        load_settings(env_file, {}, {})
+
+
+def test_login_secrets_are_apart_from_the_settings(env_file: Path) -> None:
+    env_file.write_text("LABELRIG_SSH_PASSWORD=hunter22\nBACKEND_MASK_KEEP=clicked\nLABEL_STUDIO_PORT=81\n")
+    settings, secrets = load_settings(env_file, {}, {}), load_login_secrets(env_file, {"LABELRIG_SUDO_PASSWORD": "pw"})
+    assert (settings.port, dict(settings.backend)) == (81, {"MASK_KEEP": "clicked"})
+    given = [one and one.get_secret_value() for one in (secrets.ssh_password, secrets.sudo_password)]
+    assert given == ["hunter22", "pw"]
+    assert secrets.ssh_passphrase is None
+    assert "hunter22" not in repr(settings) + repr(secrets)

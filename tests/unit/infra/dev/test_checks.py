@@ -60,7 +60,9 @@ def test_what_failed_is_named_and_the_rest_ran(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(checks, "REPORTS", tmp_path / "reports")
     monkeypatch.setattr(checks, "JUNIT", tmp_path / "reports" / "junit.xml")
     shown = io.StringIO()
-    with pytest.raises(ChecksFailed, match=r"^static did not pass; the whole output is in reports/lanes/$"):
+    with pytest.raises(
+        ChecksFailed, match=r"^static did not pass; the whole output is in reports/lanes/; `\./inv fix` repairs"
+    ):
         run_checks(Report(shown))
     closing = shown.getvalue().partition("slowest of 0 tests")
     assert "static | tasks.py:1:1: E501\n" in closing[0]

@@ -18,12 +18,12 @@ from typing import Protocol, TextIO, cast
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 RESET = "\x1b[0m"
-RED, GREEN, YELLOW, MAGENTA, BOLD, DIM = (f"\x1b[{code}m" for code in (31, 32, 33, 35, 1, 2))
+RED, GREEN, YELLOW, MAGENTA, BOLD = (f"\x1b[{code}m" for code in (31, 32, 33, 35, 1))
 DEFAULT_COLUMNS = 80
 # What the start of a line means. A mark is followed by a space; a diff stands below its change, deeper than any mark.
-MARKS = {"✓": GREEN, "✗": RED, "~": YELLOW, "!": YELLOW, "?": MAGENTA, "▸": BOLD, "error:": RED, "FAILED": RED}
-MARKED = re.compile(r"^((?:[\w.-]+ +\| )? *)(✓|✗|~|!|\?|▸|error:|FAILED)(?= )", re.MULTILINE)
-DIFF_LINE = re.compile(r"^((?:[\w.-]+ +\| )? {8})([+-].*)$", re.MULTILINE)
+MARKS = {"✓": GREEN, "✗": RED, "~": YELLOW, "!": YELLOW, "?": MAGENTA, "▸": BOLD, "error:": RED}
+MARKED = re.compile(r"^((?:\S+ +\| )? *)(✓|✗|~|!|\?|▸|error:)(?= )", re.MULTILINE)
+DIFF_LINE = re.compile(r"^((?:\S+ +\| )? {8})([+-].*)$", re.MULTILINE)
 
 
 class Stream(Protocol):

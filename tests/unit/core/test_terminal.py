@@ -187,6 +187,10 @@ def test_progress_holds_no_control_characters() -> None:
     ("text", "shown"),
     [
         ("gpu01 | ▸ images", "gpu01 | \x1b[1m▸\x1b[0m images"),
+        (
+            "127.0.0.1:22 |     ✓ a\nb            |         +new",
+            "127.0.0.1:22 |     \x1b[32m✓\x1b[0m a\nb            |         \x1b[32m+new\x1b[0m",
+        ),
         ("error: no\n", "\x1b[31merror:\x1b[0m no\n"),
         ("        -old\n        +new", "        \x1b[31m-old\x1b[0m\n        \x1b[32m+new\x1b[0m"),
         ('{"a": "✓ b"}', '{"a": "✓ b"}'),

@@ -127,7 +127,15 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
 
 def _pytest(lane: str, *arguments: str, marks: str = "") -> tuple[str, ...]:
     chosen = ("-m", marks) if marks else ()
-    return (sys.executable, "-m", "pytest", *arguments, *chosen, f"--junitxml={REPORTS / 'lanes' / lane}.xml")
+    return (
+        sys.executable,
+        "-m",
+        "pytest",
+        "--no-header",
+        *arguments,
+        *chosen,
+        f"--junitxml={REPORTS / 'lanes' / lane}.xml",
+    )
 
 
 def _close(report: Report, outcomes: Sequence[Outcome], logs: Path) -> None:

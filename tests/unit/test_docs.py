@@ -17,7 +17,12 @@ from infra.config.settings import env_fields
 README = (REPOSITORY / "README.md").read_text()
 HOW_TO_ADD = sorted((REPOSITORY / "docs" / "contributing").glob("*.md"))
 DOCUMENTS = [*REPOSITORY.glob("*.md"), *sorted((REPOSITORY / "docs").rglob("*.md"))]
-OF_THE_CODE = [REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "docs" / "architecture.md", *HOW_TO_ADD]
+OF_THE_CODE = [
+    REPOSITORY / "CONTRIBUTING.md",
+    REPOSITORY / "docs" / "architecture.md",
+    REPOSITORY / "docs" / "testing.md",
+    *HOW_TO_ADD,
+]
 PATH = re.compile(r"(?:[\w.-]+|<\w+>)(?:/(?:[\w.-]+|<\w+>))*/?")
 SHOWN = 150  # lines of the README
 

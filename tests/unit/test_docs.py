@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.repository import REPOSITORY
+from dataset.export.formats import FORMATS
 from infra.config.docs import default_in_env
 from infra.config.settings import env_fields
+from infra.doctor.chain import CHAIN
 
 README = (REPOSITORY / "README.md").read_text()
 HOW_TO_ADD = sorted((REPOSITORY / "docs" / "contributing").glob("*.md"))
@@ -65,6 +67,16 @@ def test_every_wing_is_on_the_map() -> None:
 def test_every_page_is_listed() -> None:
     text = (REPOSITORY / "CONTRIBUTING.md").read_text()
     assert [path.name for path in HOW_TO_ADD if f"(docs/contributing/{path.name})" not in text] == []
+
+
+def first_column(page: str) -> list[str]:
+    """The names in the first column of a page's tables, in their order."""
+    return re.findall(r"^\| `([a-z][a-z0-9-]*)` \|", (REPOSITORY / "docs" / page).read_text(), re.MULTILINE)
+
+
+def test_every_link_and_format_has_its_row() -> None:
+    assert first_column("doctor.md") == [link.id for link in CHAIN]
+    assert sorted(first_column("export.md")) == sorted(FORMATS)
 
 
 def test_readme_begins_with_picture_and_commands() -> None:

@@ -131,7 +131,7 @@ def listen_on_port(port: int = 0) -> socket.socket:
         port: 0 takes a free one.
 
     Raises:
-        HostError: somebody else listens there.
+        HostError: another program listens there.
     """
     try:
         return socket.create_server(("127.0.0.1", port))

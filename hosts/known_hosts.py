@@ -164,7 +164,7 @@ class HostKeyPolicy:
             f"{fingerprint(blob)}, and {ours.file}, line {ours.line}, holds {ours.kind} {fingerprint(ours.blob)}; "
             "nothing was sent. If the machine was installed anew, check the fingerprint with whoever runs it, then "
             f"type `ssh-keygen -R '{self.name}' -f {ours.file}` and repeat the command with --accept-new-host-key; "
-            "otherwise somebody may stand between"
+            "otherwise this may be a man-in-the-middle attack"
         )
 
 

@@ -60,7 +60,7 @@ class SshHost:
         Args:
             target: where it is and how to log in.
             run_id: marks every process that we start there, in its environment.
-            notice: told what a person must not miss.
+            notice: gets what a person must not miss.
         """
         self.name = target.name
         self._target = target
@@ -115,7 +115,7 @@ class SshHost:
         """Serve `port` of one of the machine's addresses at a port of this machine's while the context lasts.
 
         Args:
-            local_port: where it shall be here; 0 takes a free one.
+            local_port: the port here; 0 takes a free one.
             address: the machine's own.
 
         Raises:
@@ -297,7 +297,7 @@ class SshHost:
         return OtherEnd(channel, said.partition(self._token)[2])
 
     def _to_engine(self) -> Elevation | None:
-        """As whom the engine may be asked: as the user, else as root, else nobody. Only an answer is remembered."""
+        """Elevation that the Docker engine needs: none, root, or no access at all. Only a success is cached."""
         with self._lock:
             self._connected()
             if self._engine_access is None:

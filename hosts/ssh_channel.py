@@ -28,7 +28,7 @@ Stdin = bytes | IO[bytes] | None
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. `exit_code` is None where the server told none; `began`: our command was reached at all."""
+    """How a command ended. `exit_code` is None where the server sent none; `began`: our command was reached at all."""
 
     exit_code: int | None
     stdout: bytes
@@ -80,7 +80,7 @@ def open_session(transport: Any, line: str, host_name: str) -> Any:
             channel = transport.open_session()
             break
         except (paramiko.SSHException, EOFError, OSError) as error:
-            # Which error it is cannot be told: with several threads paramiko hands the one of another out.
+            # Which error it is is unknown: with several threads paramiko hands the one of another out.
             if not transport.is_active():
                 raise NotOpened(str(error)) from None
             if time.monotonic() > give_up:

@@ -85,7 +85,7 @@ def connect(target: SshTarget, notice: Callable[[str], None]) -> SshLink:
 
     Args:
         target: where to.
-        notice: told when a host key was recorded.
+        notice: called when a host key was recorded.
 
     Raises:
         HostKeyRefused: the server's key, or a jump host's, is not one that we trust.
@@ -275,7 +275,7 @@ def _reach(addresses: list[tuple[Any, ...]], timeout: float) -> socket.socket:
 
 
 def _notice_a_dead_peer(sock: socket.socket, keepalive: int) -> None:
-    """Let the kernel end a connection whose packets nobody acknowledges: paramiko's keep-alive asks for no answer."""
+    """Let the kernel end a connection whose packets are not acknowledged: paramiko's keep-alive asks for no answer."""
     with contextlib.suppress(OSError, AttributeError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, MISSED_KEEPALIVES * keepalive * 1000)
 

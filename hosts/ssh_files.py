@@ -27,7 +27,7 @@ exit 1
 """
 
 # $1 target, $2 its folder, $3 its name, $4 mode, $5 size. Missing folders are made with the login's umask, the file
-# with 077: it is nobody else's from birth. A connection that breaks gives an end of input, hence the size.
+# with 077: it is private from birth. A connection that breaks gives an end of input, hence the size.
 WRITE = f"""
 if [ -d "$1" ] && [ ! -L "$1" ]; then echo 'Is a directory' >&2; exit 1; fi
 mkdir -p -- "$2" || exit 1

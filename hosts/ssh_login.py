@@ -73,7 +73,7 @@ class Login:
             yield from ((f"{key.comment or key.get_name()} of the SSH agent", key) for key in agent.get_keys())
 
     def _load(self, path: Path, *, named: bool) -> Any | None:
-        """Read a private key; None for one that cannot be used although nobody named it, or that is locked."""
+        """Read a private key; None for one that cannot be used and was not named, or that is locked."""
         passphrase = self.passphrase.get_secret_value().encode() if self.passphrase is not None else None
         try:
             try:

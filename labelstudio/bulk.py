@@ -1,6 +1,6 @@
 """Many tasks with all their annotations, a few at a time: what export and import need of Label Studio.
 
-Tasks are asked for by id, not by page number: a task that somebody deletes meanwhile shifts no page. Only named fields
+Tasks are asked for by id, not by page number: a task that is deleted meanwhile shifts no page. Only named fields
 are asked for, because Label Studio otherwise sends each annotation twice (`annotations_results` is its text).
 """
 
@@ -142,7 +142,7 @@ class TaskReader:
 
 
 def users(client: Client) -> dict[int, str]:
-    """The e-mail addresses of everybody in the organisation, by their ids."""
+    """The e-mail addresses of all members of the organisation, by their ids."""
     rows = client.call("list the users", "GET", "/api/users/")
     return {int(one["id"]): str(one.get("email") or "") for one in rows}
 

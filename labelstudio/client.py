@@ -124,7 +124,7 @@ class Client:
         return frozenset(body.get("common_data_columns") or ())
 
     def user_emails(self) -> set[str]:
-        """The e-mail addresses of everybody who has an account."""
+        """The e-mail addresses of all accounts."""
         answer = self._request("list the users", "GET", "/api/users/")
         return {str(one["email"]).lower() for one in answer.json()}
 

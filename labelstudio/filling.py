@@ -1,7 +1,7 @@
 """Filling a project from a folder: tasks made in bulk, known to the storage, with progress and rate.
 
 Label Studio's own sync takes a transaction for each task, blocks its request for minutes, and fails on SQLite when
-somebody saves an annotation meanwhile; see `inside.fill` for what is done instead.
+an annotation is saved meanwhile; see `inside.fill` for what is done instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pace:
-    """How often we look, and how long a sync of somebody else may make no progress, in seconds."""
+    """How often we look, and how long another sync may make no progress, in seconds."""
 
     look: float = 2.0
     stalled: float = 180.0
@@ -33,7 +33,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file that the storage shall know.
+    """A file that the storage must know.
 
     Attributes:
         key: its absolute path as the label-studio container sees it.
@@ -55,7 +55,7 @@ def fill(
         run: runs a command in the label-studio container.
 
     Raises:
-        LabelStudioError: somebody else's sync of the storage does not end, or Label Studio refused. What was made
+        LabelStudioError: another sync of the storage does not end, or Label Studio refused. What was made
             stays, and the next run goes on from there.
     """
     _until_idle(client, project_id, storage_id, report, pace)
@@ -78,7 +78,7 @@ def fill(
 
 
 def _until_idle(client: Client, project_id: int, storage_id: int, report: Report, pace: Pace) -> None:
-    """Wait for a sync that somebody started in the browser: both at once would make the same tasks."""
+    """Wait for a sync that was started in the browser: both at once would make the same tasks."""
     made, since = -1, pace.clock.monotonic()
     while True:
         # The list, not the single storage: only it notices a sync whose server has died.

@@ -128,7 +128,7 @@ def _mask(results: list[dict[str, object]], target: Target, spec: ProjectSpec) -
 
 
 def judge(reply: Reply, target: Target, click_xy: tuple[int, int]) -> tuple[SmokeTest, list[str]]:
-    """Make the proof, and what a person should be told besides.
+    """Make the proof, and what else a person should know.
 
     Raises:
         ProofFailed: the truth is known, and this is not it.

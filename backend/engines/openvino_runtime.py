@@ -14,7 +14,7 @@ TELEMETRY = "openvino_telemetry"
 
 
 def load_openvino() -> ModuleType:
-    """Import the package so that it cannot report anything to anybody.
+    """Import the package so that it cannot send telemetry.
 
     `import openvino` alone sends an event (openvino/tools/ovc/__init__.py) unless the package `openvino_telemetry`
     cannot be imported; then OpenVINO takes a stub of its own. None in `sys.modules` makes an import fail.

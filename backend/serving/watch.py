@@ -40,7 +40,7 @@ class Watch:
             queue: the queue at this moment.
             problems: what else is wrong at this moment, such as a cache on disk that cannot be used; a sentence each.
             failure_seconds: how long a failure counts when nothing of its kind succeeds after it.
-            stuck_seconds: a job that runs for longer holds up everybody (Label Studio waits 100 s for an answer).
+            stuck_seconds: a job that runs for longer blocks all others (Label Studio waits 100 s for an answer).
             clock: seconds, monotonic.
         """
         self._load = load

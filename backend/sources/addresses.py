@@ -77,7 +77,7 @@ class HostPolicy:
         """Addresses of the server, looked up now; each of them may be connected to.
 
         Raises:
-            ImageError: it has an address that is not for everybody.
+            ImageError: it has an address that is not public.
             SourceUnavailable: the name is unknown, or no name server answers.
         """
         _, host, port = origin

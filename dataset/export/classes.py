@@ -142,7 +142,7 @@ def write_classes(path: Path, before: Classes, after: Classes) -> bool:
     """Write a lock file where it changed, in one step; return whether it did.
 
     Raises:
-        LabelrigError: somebody else has changed it since `before` was read: two labels could get one number.
+        LabelrigError: another process has changed it since `before` was read: two labels could get one number.
     """
     if after == before:
         return False

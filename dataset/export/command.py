@@ -29,7 +29,7 @@ HELP = {
     "until": "only annotations changed until this day, the whole day",
     "annotations": "newest (the default; one marked as ground truth comes first) or all annotations of a task",
     "all-tasks": "also tasks without an annotation",
-    "config": "name in labeling_configs, where it cannot be told from the project",
+    "config": "name in labeling_configs, where the project does not say",
     "config-version": "read results by this version, and leave out tags and labels that it lacks",
     "classes": "file with the class numbers (default: labeling_configs/<name>/classes.lock)",
     "coco": f"coco: how masks are written, {', '.join(COCO)} (polygons: where a mask has no hole)",
@@ -87,7 +87,7 @@ class ExportRequest:
         """The tasks, annotations and labels that are taken."""
         from dataset.export.selection import selection
 
-        # Label Studio's own JSON is for moving a project: everybody's work, and the tasks that were skipped.
+        # Label Studio's own JSON is for moving a project: all annotations, and the tasks that were skipped.
         is_whole = self.format == "label-studio" and self.annotations is None
         chosen = selection(
             labels=self.labels,

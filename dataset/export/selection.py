@@ -26,7 +26,7 @@ class Selection:
         since: take annotations changed at this time or later.
         before: take annotations changed before this time.
         which: of several annotations of one task, the newest (one marked as ground truth comes first) or all.
-        skipped: take annotations with which somebody skipped the task, too.
+        skipped: take annotations of skipped tasks, too.
     """
 
     labels: frozenset[str] = frozenset()

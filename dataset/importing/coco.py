@@ -1,4 +1,4 @@
-"""Reading COCO instance files: ours and anybody's, larger than memory too.
+"""Reading COCO instance files: ours and those of others, larger than memory too.
 
 The file is read twice in passing: its lists come in any order, and every id must be known before anything is stored.
 """

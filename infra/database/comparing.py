@@ -38,7 +38,7 @@ def plain(value: object) -> object:
     """Return a value in a form in which the two databases agree.
 
     Raises:
-        Refused: a kind of value that nobody thought of.
+        Refused: an unexpected kind of value.
     """
     if value is None or isinstance(value, bool | int | str):
         return value

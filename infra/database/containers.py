@@ -72,5 +72,5 @@ class Containers:
             raise LabelrigError(f"the database server does not start; its last lines:\n{shown}") from error
 
     def stop_label_studio(self) -> None:
-        """Stop Label Studio: from now on nobody changes its database."""
+        """Stop Label Studio: from now on its database does not change."""
         self.compose.run("stop", LABEL_STUDIO, timeout=STOP_TIMEOUT)

@@ -74,8 +74,8 @@ def move_database(
         compose: compose with the files of the stack *and* `postgres.yaml`, whichever way it goes: while the work moves
             both databases are needed.
         project: the compose project.
-        to: where the work shall be. The caller has checked that it is not there.
-        report: told what happens.
+        to: the target database. The caller has checked that it is not there.
+        report: gets what happens.
         switch: has the stack work on a kind of database: first writes the choice down where the next run reads it, so
             that a run that is killed after it goes on with the same database; then renders, starts, and waits until
             healthy. Called once with `to`, and with the other kind to go back.

@@ -34,7 +34,7 @@ class Work:
 
     @property
     def any(self) -> bool:
-        """Whether somebody would miss it."""
+        """Whether it holds work."""
         return bool(self.projects or self.tasks)
 
 
@@ -194,10 +194,10 @@ def sides(containers: Containers, to: Kind) -> tuple[Side, Side]:
 
 
 def refuse_unless_free(target: Side, *, replace: bool) -> None:
-    """Let a move go on only where it puts nothing aside that somebody uses.
+    """Let a move go on only where it puts nothing aside that is in use.
 
     Raises:
-        LabelrigError: there is work in the target, and nobody said that it may be put aside.
+        LabelrigError: there is work in the target, and `replace` was not given.
     """
     there = target.work()
     if there is not None and there.any and not there.spare and not replace:

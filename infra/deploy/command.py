@@ -29,7 +29,7 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
     """Show the plan, ask, and deploy: the first host alone, then the others.
 
     Args:
-        confirm: asks a person, and raises where the answer is no; None: nobody is asked.
+        confirm: asks a person, and raises where the answer is no; None: no question.
     """
     hosts = choice.select()
     planned = _plan(choice, hosts, options)

@@ -153,7 +153,7 @@ class Deployment:
         try:
             return self.host.run("test", "-e", f"{self.base}/current", ok=(0, 1), as_root=True).ok
         except SudoRefused:
-            return False  # which is a problem of its own, told with the others
+            return False  # which is a problem of its own, reported with the others
 
     def _docker(self, run: Runner) -> None:
         with run.stage("docker"):

@@ -31,7 +31,7 @@ def restore_previous(deployment: Deployment, cause: LabelrigError, report: Repor
         The error to end with: RolledBack, or `cause` where nothing was put back, with the reason.
     """
     if isinstance(cause, ConnectionLost | PreflightError):
-        return cause  # nobody is there to be told, or nothing was changed
+        return cause  # no one to report to, or nothing was changed
     releases = deployment.releases
     try:
         found = releases.read()
@@ -57,7 +57,7 @@ def restore_previous(deployment: Deployment, cause: LabelrigError, report: Repor
 
 
 def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Release:
-    """Go back because somebody says so.
+    """Go back on request.
 
     Raises:
         LabelrigError: something that the release needs is gone, or the database has moved on. Nothing was changed.

@@ -25,7 +25,7 @@ def missing_packages() -> list[str]:
 def install_test_needs(host: Host, report: Report) -> None:
     """Install what is missing. Without root's rights nothing is done: the tests that need it say so themselves.
 
-    The tests start an SSH server of their own; the system's must not begin to listen because somebody ran tests.
+    The tests start an SSH server of their own; the system's must not begin to listen because of tests.
     """
     missing = missing_packages()
     if not missing or os.geteuid() != 0 or shutil.which("apt-get") is None:

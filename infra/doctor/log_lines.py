@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 LINE = re.compile(r"^(\S+)-\d+ +\| (\d{4}-\d\d-\d\dT\S+Z) ?(.*)$")
 HEALTH_CHECK = re.compile(r'"(?:GET|HEAD) /health[ /?]')
-ERASE_LINE = "\x1b[2K"  # compose 2.26 begins each line with it, whatever it is told about colours
+ERASE_LINE = "\x1b[2K"  # compose 2.26 begins each line with it, whatever the colour options are
 # Label Studio's logger has two handlers: each line comes twice, its copy within a few lines.
 COPY_WITHIN_LINES = 4
 COPY_WITHIN = timedelta(seconds=1)

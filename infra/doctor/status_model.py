@@ -40,7 +40,7 @@ class ContainerStatus:
 
 @dataclass(frozen=True)
 class CacheStatus:
-    """One of the backend's caches. `entries` is None where nobody counts them, `limit_bytes` where there is none."""
+    """One of the backend's caches. `entries` is None where they are not counted, `limit_bytes` where there is none."""
 
     name: str
     entries: int | None

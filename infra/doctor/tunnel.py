@@ -50,8 +50,8 @@ def tunnel(
     """Keep Label Studio reachable here until Ctrl-C, or until `stop` is set. A lost connection is opened again.
 
     Args:
-        local_port: where it shall be here. None: the port that it has there, or a free one where that is taken.
-        report: told the URL, and each time that the connection is lost or back.
+        local_port: the port here. None: the port that it has there, or a free one where that is taken.
+        report: gets the URL, and each time that the connection is lost or back.
 
     Raises:
         HostError: the port that was asked for is taken; or no connection, or none any more for `pace.deadline`.
@@ -150,7 +150,7 @@ class _Watch:
 
 
 def _is_free(port: int) -> bool:
-    """Whether nobody listens there; any other trouble with the port is for who opens it to report."""
+    """Whether the port is free; any other trouble with the port is for who opens it to report."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`project.pull`: what somebody changed in the browser becomes the next version in the clone."""
+"""`project.pull`: what was changed in the browser becomes the next version in the clone."""
 
 from __future__ import annotations
 

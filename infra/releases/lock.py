@@ -1,4 +1,4 @@
-"""The deploy lock of a project on its host: one run at a time, or a person who wants nobody to touch it.
+"""The deploy lock of a project on its host: one run at a time, or a person who reserves it.
 
 The scripts in `host_scripts/lock.sh` make each step atomic on the host; here is decided who waits and who is dead.
 """
@@ -96,7 +96,7 @@ class HostLock:
             wait_for_leftovers(self._host, run_id, self._report, clock=self._clock)
 
     def status(self) -> LockInfo | None:
-        """Return who holds it; None means nobody. Changes nothing on the host."""
+        """Return who holds it, or None. Changes nothing on the host."""
         return self._ask("look").info
 
     def release(self, *, own: bool = False, force: bool = False) -> LockInfo | None:
@@ -160,7 +160,7 @@ class HostLock:
             raise
 
     def _wait_for_turn(self, owner: Owner, wait: float) -> None:
-        holder = "nobody; others wait in front of us"
+        holder = "a run that ended; others wait in front"
 
         def attempt() -> bool | None:
             nonlocal holder

@@ -63,7 +63,7 @@ def resolve_gpu(
 
     Args:
         sam2_image: None in a plan that does not know it yet.
-        engine_settings: what else `daemon.json` shall hold, so that one restart serves for both.
+        engine_settings: what else `daemon.json` must hold, so that one restart serves for both.
         manage: packages and `daemon.json` may be changed.
 
     Raises:

@@ -1,6 +1,6 @@
 """Make tasks of image files, and let the storage know them, a batch of both in one transaction.
 
-Label Studio's own sync makes one task a transaction: minutes for thousands, and it fails where somebody saves an
+Label Studio's own sync makes one task a transaction: minutes for thousands, and it fails where a person saves an
 annotation on SQLite meanwhile. Its import makes them in bulk, and the storage knows nothing of them, so that the next
 press on Sync makes every task again. This does both at once: Label Studio's own import, and the links by which its
 sync recognises a file, with the storage in the state "in progress" as during a sync.

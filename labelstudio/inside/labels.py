@@ -100,7 +100,7 @@ def _relabel(project: Any, names: dict[str, str], label_config: str, backup: str
 
 
 def _task(project: Any, task: int, found: dict[str, list[int]], names: dict[str, str]) -> None:
-    """One task's rows, as they are now. Time stamps stay: nobody drew anything."""
+    """One task's rows, as they are now. Time stamps stay: nothing was drawn."""
     tasks = get("tasks.models", "Task").objects.filter(pk=task)
     tasks.update(project=project)  # takes the lock; see `in_transaction`
     for kind, rows in _rows(project):

@@ -115,7 +115,7 @@ class TestHostKeys:
             f"{fingerprint_of(sshd.host_keys[0])}, and {file}, line 2, holds ssh-ed25519 {fingerprint_of(other_key)}; "
             "nothing was sent. If the machine was installed anew, check the fingerprint with whoever runs it, then "
             f"type `ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {file}` and repeat the command with "
-            "--accept-new-host-key; otherwise somebody may stand between"
+            "--accept-new-host-key; otherwise this may be a man-in-the-middle attack"
         )
         assert file.read_text() == before
 

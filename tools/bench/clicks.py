@@ -92,7 +92,7 @@ def click(picture: Picture, xy_percent: tuple[float, float]) -> bytes:
 
 
 def opened(picture: Picture) -> bytes:
-    """Body of what Label Studio sends when somebody opens a task: nobody clicked yet."""
+    """Body of what Label Studio sends when a task is opened, before any click."""
     return _body(picture, None)
 
 

@@ -71,7 +71,7 @@ beat() {
     fi
 }
 
-# ID [BEAT]: remove the lock and the place in line of ID, nobody else's.
+# ID [BEAT]: remove the lock and the place in line of ID, and no other.
 remove() {
     rm -f "$queue"/*-"$1"
     if [ -e "$lock" ] && [ "$(owner_id)" = "$1" ]; then
@@ -126,7 +126,7 @@ discard() {
     rm -rf "$base"/.lock-old.*
 }
 
-# ID: stand in line, and say whether nobody who still asks stands in front.
+# ID: stand in line, and print whether no live run stands in front.
 first_in_line() {
     mkdir -p "$queue" || exit "$CANNOT_WRITE"
     for place in "$queue"/*-"$1"; do :; done

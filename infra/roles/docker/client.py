@@ -1,7 +1,7 @@
 """Which Docker engine is used, whether it answers, and a client that reads from it.
 
 On this machine the endpoint is found as Docker's own command line finds it: `DOCKER_HOST`, else the current docker
-context, else the default socket. So an engine that somebody chose (rootless, remote, another socket) is used. The
+context, else the default socket. So a chosen engine (rootless, remote, another socket) is used. The
 engine of a machine behind SSH answers at a socket here that leads there.
 """
 
@@ -48,7 +48,7 @@ class Endpoint:
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the machine's own engine, and none that somebody chose."""
+        """Whether it is the machine's own engine, and not a chosen one."""
         return self.remote or self.url in (DEFAULT_SOCKET, "unix:///run/docker.sock")
 
     @property
@@ -151,11 +151,11 @@ def unusable(version: dict[str, Any]) -> str | None:
 
 def _connect(endpoint: Endpoint, timeout: int) -> Any:
     if endpoint.socket is not None:
-        # The SDK leaves its socket open when nobody listens, so that is found out before it tries.
+        # The SDK leaves its socket open when no engine listens, so that is found out before it tries.
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(timeout)
             probe.connect(str(endpoint.socket))
-    # The constructor asks the engine for its API version: it fails here when nobody answers.
+    # The constructor asks the engine for its API version: it fails here when none answers.
     if endpoint.chosen_by == "the variable DOCKER_HOST":
         return docker.from_env(timeout=timeout, use_ssh_client=True)
     client = docker.DockerClient(

@@ -1,4 +1,4 @@
-"""The state "docker engine configured": our keys in `daemon.json`, everybody else's as they were."""
+"""The state "docker engine configured": our keys in `daemon.json`, all others as they were."""
 
 from __future__ import annotations
 
@@ -217,6 +217,6 @@ def rendered(document: Mapping[str, object]) -> bytes:
 
 
 def _masked(content: bytes) -> bytes:
-    """A diff is shown to everybody who may see a plan: no proxy's login, no log driver's token."""
+    """A diff is shown to all who may see a plan: no proxy's login, no log driver's token."""
     text = CREDENTIALS.sub(r"\1(secret)@", content.decode("utf-8-sig", "replace"))
     return SECRET_VALUE.sub(r'\1"(secret)"', text).encode()

@@ -75,14 +75,14 @@ class EnginePackages:
             missing = [
                 words
                 for there, words in (
-                    (found.engine, "a Docker engine"),
+                    (found.engine, "Docker Engine"),
                     (found.command_line, "the docker command"),
-                    (found.compose, "compose version 2"),
+                    (found.compose, "Compose v2"),
                 )
                 if not there
             ]
             raise HostError(
-                f"{self._host.name} has not got {' and '.join(missing)}, and labelrig cannot install it on "
+                f"missing on {self._host.name}: {', '.join(missing)}; labelrig cannot install it on "
                 f"{distribution.pretty} (it can on {SUPPORTED}): install it by hand, then repeat the command"
             )
         return self._changes(found, distribution)

@@ -118,7 +118,7 @@ class EngineRunning:
         try:
             wait_for(
                 f"{program} to end",
-                # A process that ended and that nobody asks how has no command line left, only its name.
+                # A process that ended and was not waited for has no command line left, only its name.
                 lambda: None if self._host.read(f"/proc/{number}/cmdline") else True,
                 timeout=SERVICE_TIMEOUT,
                 show=self._report.progress,

@@ -56,7 +56,7 @@ class ImageSet:
         return self.tags[SAM2]
 
     def missing(self, host: Host) -> list[str]:
-        """The services whose image the engine of `host` has not got."""
+        """The services whose image the engine of `host` lacks."""
         with closing(engine_client(host)) as client:
             there = present(list(self.tags.values()), client)
         return [service for service, tag in self.tags.items() if tag not in there and service not in self.own]

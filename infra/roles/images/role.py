@@ -54,7 +54,7 @@ def plan_images(
         host: the machine of the engine.
         repository: the root of this repository.
         settings: whose project name the images are labelled with.
-        report: told when a registry is asked.
+        report: gets a line when a registry is asked.
         services: those that the stack has.
         own: service -> an image of the lab's own, which is used as it is.
         official: the published images to build on.

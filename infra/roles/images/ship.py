@@ -65,7 +65,7 @@ class ImagesShipped:
         self._report = report
 
     def plan(self) -> list[Change]:
-        """One change for each image that the host has not got; all of them where there is no engine yet.
+        """One change for each image that the host lacks; all of them where there is no engine yet.
 
         Raises:
             CannotKnow: the engine that would tell does not run.

@@ -91,7 +91,7 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
     if service == SAM2:
         sources = (path for name in BACKEND for path in _tree(repository / name))
         files |= {path.relative_to(repository).as_posix(): path for path in sources}
-    if service == LABEL_STUDIO:  # apart from `build`: a change of the script shall not install everything again
+    if service == LABEL_STUDIO:  # apart from `build`: a change of the script must not install everything again
         modules = {path for path in _tree(repository / COMPANION) if path.suffix == ".js"}
         modules.add(repository / COMPANION / "main.js")  # named as missing where all are
         files |= {path.relative_to(repository).as_posix(): path for path in modules}

@@ -55,7 +55,7 @@ class GpuState(Enum):
 
     @property
     def may_go_on(self) -> bool:
-        """Whether `auto` takes the CPU instead: not where somebody set the GPU up, and it does not work now."""
+        """Whether `auto` takes the CPU instead: not where the GPU was set up, and does not work now."""
         return self not in (GpuState.NOT_LOADED, GpuState.NO_TOOL, GpuState.MISMATCH, GpuState.BROKEN)
 
 
@@ -117,8 +117,8 @@ def choose(facts: GpuFacts, setting: GpuSetting, torch_cuda: str | None) -> GpuC
 def gpu_problems(facts: GpuFacts, setting: GpuSetting, torch_cuda: str | None) -> list[str]:
     """What stands in the way, for preflight's list.
 
-    A GPU that somebody set up and that does not work stops a deploy also where nobody insists on it: on the CPU every
-    click would take many times as long, and nobody would know why.
+    A GPU that was set up and does not work stops a deploy also where it is not required: on the CPU every
+    click would take many times as long, without a word why.
     """
     if setting == "off":
         return []

@@ -33,7 +33,7 @@ TORCH_CUDA = (
 class GpuSeenInContainer:
     """`nvidia-smi` inside a container of the image lists every GPU of the machine. Changes nothing.
 
-    It is done each time: it takes a second, and a driver, toolkit or engine that somebody updated since shows here and
+    It is done each time: it takes a second, and a driver, toolkit or engine that was updated since shows here and
     not in the first click. A plan starts no container; there the one that runs already is asked.
     """
 

@@ -11,7 +11,7 @@ from core.operation import Change
 from hosts.base import Host
 from infra.roles.docker.service import SYSTEMD_MARK
 
-# The name under which NVIDIA's text has it, so that it is not there twice where somebody followed that.
+# The name under which NVIDIA's text has it, so that it is not there twice where that was followed.
 RULE_FILE = "/etc/udev/rules.d/71-nvidia-dev-char.rules"
 LINK = ("nvidia-ctk", "system", "create-dev-char-symlinks", "--create-all")
 RULE = f'ACTION=="add", DEVPATH=="/bus/pci/drivers/nvidia", RUN+="/usr/bin/{" ".join(LINK)}"\n'

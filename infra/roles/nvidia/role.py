@@ -27,7 +27,7 @@ def choose_gpu(facts: GpuFacts, setting: GpuSetting, torch_cuda: str | None, rep
         facts: from `infra.roles.nvidia.facts.read_gpu`.
         setting: `auto` takes a GPU that can be used, `require` takes nothing else, `off` does not look at it.
         torch_cuda: see `infra.roles.nvidia.choice.judge`.
-        report: told what was decided; a GPU that stands idle is a notice, no GPU is not.
+        report: gets what was decided; a GPU that stands idle is a notice, no GPU is not.
 
     Raises:
         PreflightError: the GPU is required and cannot be used, or it is set up and does not work.
@@ -57,7 +57,7 @@ def nvidia_role(
         choice: from `choose_gpu`.
         restart_engine: see `infra.roles.docker.daemon_json.DaemonConfigured`.
         source: where the container toolkit comes from.
-        engine_settings: what else `daemon.json` shall hold, so that one restart serves for both.
+        engine_settings: what else `daemon.json` must hold, so that one restart serves for both.
     """
     others = engine_settings or {}
     if not choice.use:

@@ -142,7 +142,7 @@ def read_disk(host: Host, path: str) -> Disk:
 
 
 def port_problems(listening: Collection[int], port: int, ours: bool, listen: str = "127.0.0.1") -> list[str]:
-    """Check that nobody else listens on `port`.
+    """Check that no other program listens on `port`.
 
     Args:
         listening: see `listening_ports`.

@@ -68,7 +68,7 @@ class BackendRegistered:
                 Change(f"make the ML backend {self.url} {kind} and call it {self.spec.backend_title}", update)
             )
         elif self.spec.backend_options and kept.options != dict(self.spec.backend_options):
-            # Without options in projects.yaml, what somebody chose in the browser is left alone.
+            # Without options in projects.yaml, what was chosen in the browser is left alone.
             shown = ", ".join(f"{name}={value}" for name, value in self.spec.backend_options.items())
             update = partial(self._update, client, project.id, kept)
             changes.append(Change(f"set the options of the ML backend {self.url}: {shown}", update))

@@ -27,7 +27,7 @@ KEY = "LABEL_STUDIO_API_KEY"
 class ApiKeyPresent:
     """A token that Label Studio accepts stands in `.env`.
 
-    As long as the stored token works nobody signs in: a password that was changed in the browser is left alone. When
+    A stored token that works is not replaced: a password that was changed in the browser is left alone. When
     the token is lost and the password in `.env` does not sign in either, the database is older than `.env` (or the
     password was changed), and the password in `.env` is set in the database.
     """
@@ -73,7 +73,7 @@ class ApiKeyPresent:
             )
             reset_password(self.exec_in_label_studio, self.access.username, self.access.password)
             token = self._new_token()
-        # To .env first: a token that nobody kept cannot be had again.
+        # To .env first: a token that was not kept cannot be read again.
         update_env_file(self.host, self.env_file, {KEY: token})
         self.access.use(token)
 

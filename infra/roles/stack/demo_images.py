@@ -29,7 +29,7 @@ class DemoImagesDrawn:
 
         try:
             draw_demo_images(self._folder)
-            # Whatever our umask is: the containers' user is somebody else.
+            # Whatever our umask is: the containers' user is another one.
             for path in (self._folder, *self._folder.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
         except OSError as error:

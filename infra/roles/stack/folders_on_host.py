@@ -31,7 +31,7 @@ class FolderThere:
         return f"folder {self._path}"
 
     def plan(self) -> list[Change]:
-        """One change where it is missing, or somebody else's, or open to others than it should be."""
+        """One change where it is missing, or owned by another user, or open to others than it should be."""
         # Exit code 1: it is not there.
         shown = self._host.run("stat", "-L", "-c", "%F %u:%g %a", "--", self._path, ok=(0, 1), as_root=True)
         if shown.ok and shown.stdout.strip() == f"directory 0:0 {self._mode:o}":

@@ -42,7 +42,7 @@ class StackFiles:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The overrides that this stack has not got, where they would lie."""
+        """The overrides that this stack lacks, where they would lie."""
         return tuple(f"{self.folder}/{name}" for name in (POSTGRES, GPU) if name not in self.overrides)
 
     @property

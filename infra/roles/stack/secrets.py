@@ -11,7 +11,7 @@ from infra.config.settings import Settings, missing_secrets
 
 
 class SecretsMade:
-    """`.env` holds every secret, and nobody else may read the file."""
+    """`.env` holds every secret, and only its owner may read the file."""
 
     def __init__(self, host: Host, env_file: Path | str, settings: Settings) -> None:
         self._host = host

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Finish a fresh root folder of Debian: make the Python environment, and remove what only the machine that made it
-# needs, and what nobody needs in a container.
+# needs, and what no container needs.
 # Usage: sh finish.sh ROOT
 set -eu
 root=$1

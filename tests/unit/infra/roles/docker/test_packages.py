@@ -152,12 +152,12 @@ def test_beside_dockers_own_packages_comes_their_own_plugin() -> None:
     assert summaries(host) == ["install docker-compose-plugin with apt"]
 
 
-def test_an_unknown_system_is_told_what_to_install() -> None:
+def test_unknown_system_says_what_to_install() -> None:
     host = bare("fedora 42")
     with pytest.raises(HostError) as caught:
         operation(host).plan()
     assert str(caught.value) == (
-        "fake host has not got a Docker engine and the docker command and compose version 2, and labelrig cannot "
+        "missing on fake host: Docker Engine, the docker command, Compose v2; labelrig cannot "
         "install it on Fedora Linux 42 (it can on Debian 12 and 13, Ubuntu 22.04 and 24.04): install it by hand, then "
         "repeat the command"
     )

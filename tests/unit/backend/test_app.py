@@ -338,9 +338,8 @@ def test_a_closer_look_that_is_not_needed_asks_the_model_once(settings: Settings
     assert len(segmenter.decoded) == 1
 
 
-def test_a_closer_look_at_a_small_object_is_put_back_where_it_was(
-    settings: Settings, segmenter: FakeSegmenter, root: Path
-) -> None:
+def test_crop_of_small_object_is_placed_back(settings: Settings, segmenter: FakeSegmenter, root: Path) -> None:
+    """A closer look at a small object is put back where it was."""
     Image.fromarray(np.zeros((900, 1200, 3), dtype=np.uint8)).save(root / "set" / "large.png")
     closer = settings.model_copy(update={"crop_small_objects": True, "image_pixel_limit": 2_000_000})
     box = region("rectanglelabels", 50, 50, width=2, height=2, size_wh=(1200, 900))

@@ -60,7 +60,8 @@ def test_a_folder_is_encoded_ahead_of_the_clicks(house: House, settings: Setting
         assert another.segmenter.encoded == []
 
 
-def test_what_cannot_be_encoded_is_told_and_costs_the_others_nothing(house: House) -> None:
+def test_reports_image_that_cannot_be_encoded(house: House) -> None:
+    """What cannot be encoded is reported and costs the others nothing."""
     images = [{"url": f"{URL}{name}.png", "task": number} for number, name in enumerate(("b", "none", "c"))]
     found = ended(house, start(house, {"images": images}))
     assert (found["state"], found["encoded"], found["failed"]) == ("done", 2, 1)

@@ -58,7 +58,8 @@ def test_other_annotators_and_other_tasks_are_left_alone(house: House) -> None:
     assert all(said(one.result(30)) for one in (*waiting[1:], newest))
 
 
-def test_a_click_that_was_replaced_while_it_waits_for_the_decoder_is_not_decoded(house: House, root: Path) -> None:
+def test_replaced_waiting_click_is_not_decoded(house: House, root: Path) -> None:
+    """A click that was replaced while it waits for the decoder is not decoded."""
     draw(root, "set/b.png")
     assert said(house.ask(click(point("0"))))  # the embedding is there
     held = house.send_and_hold(click(point("z"), image="set/b.png"))

@@ -71,7 +71,8 @@ def click(*points: tuple[float, float], saved: list[Any], positive: bool = True,
 
 
 @pytest.mark.parametrize("stroke", [brushed(), painted()], ids=["touches", "rle"])
-def test_a_point_on_a_stroke_makes_the_stroke_the_prompt_and_replaces_it(stroke: dict[str, Any]) -> None:
+def test_point_on_stroke_makes_stroke_the_prompt(stroke: dict[str, Any]) -> None:
+    """A point on a stroke makes the stroke the prompt and replaces it."""
     one = click((40, 50), saved=[draft(stroke)])
     assert one.replaces == "s1"
     prompts = to_pixels(one, SIZE_WH)
@@ -121,7 +122,8 @@ def test_what_is_not_a_stroke_of_this_click(stroke: dict[str, Any]) -> None:
     assert len(to_pixels(one, SIZE_WH).points_xy) == 2
 
 
-def test_an_accepted_mask_with_a_second_entry_from_the_prompts_tag_is_no_stroke() -> None:
+def test_accepted_mask_with_second_entry_is_not_a_stroke() -> None:
+    """An accepted mask with a second entry from the prompt's tag is not a stroke."""
     ghost = brushed()
     ghost["from_name"] = "other"
     for entries in ([painted(score=0.9), ghost], [ghost, painted(score=0.9)]):
@@ -269,7 +271,8 @@ def test_what_is_not_a_draft_is_passed_over(saved: list[Any]) -> None:
     assert read_draft(saved) == drafts.Draft()
 
 
-def test_masks_of_other_labels_and_accepted_ones_are_never_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decodes_neither_other_labels_nor_accepted_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of other labels and accepted ones are never decoded."""
     decoded: list[int] = []
 
     def count(rle: list[int], size_wh: tuple[int, int]) -> Any:

@@ -90,9 +90,8 @@ def test_ten_clicks_are_one_encoder_run(embeddings: Embeddings, encoder: Encoder
     assert len(encoder.encoded) == 1
 
 
-def test_two_annotators_at_the_same_moment_are_one_encoder_run_again_and_again(
-    embeddings: Embeddings, encoder: Encoder
-) -> None:
+def test_simultaneous_annotators_share_one_encoder_run(embeddings: Embeddings, encoder: Encoder) -> None:
+    """Two annotators at the same moment are one encoder run again and again."""
     for number in range(50):
         together(2, lambda _, number=number: embeddings.get(info(number), load(), CLICK, soon()))  # type: ignore[misc]
     assert len(encoder.encoded) == 50
@@ -105,9 +104,8 @@ def test_a_warm_click_asks_for_no_pixels_and_no_turn(embeddings: Embeddings, que
     assert embeddings.stats.memory_hits == 1
 
 
-def test_another_image_another_crop_another_model_and_another_engine_are_encoded_apart(
-    queue: ModelQueue, tmp_path: Path
-) -> None:
+def test_image_crop_model_and_engine_are_each_part_of_the_key(queue: ModelQueue, tmp_path: Path) -> None:
+    """Another image, another crop, another model and another engine are encoded apart."""
     disk = on_disk(tmp_path)
     one, other = Encoder("torch-float32"), Encoder("openvino-bfloat16")
     tiny, large = make(one, queue, disk=disk, version="tiny"), make(one, queue, disk=disk, version="large")
@@ -205,7 +203,8 @@ def test_a_click_moves_the_pre_warming_of_its_image_to_the_front(embeddings: Emb
     assert click.join() is wanted.join()
 
 
-def test_a_cancelled_click_leaves_and_the_others_get_their_embedding(embeddings: Embeddings, encoder: Encoder) -> None:
+def test_cancelled_click_leaves_others_their_embedding(embeddings: Embeddings, encoder: Encoder) -> None:
+    """A cancelled click leaves and the others get their embedding."""
     encoder.hold()
     running = Waiter(embeddings.get, info(0), load(0), CLICK, soon())
     encoder.wait_until_begun()
@@ -225,9 +224,10 @@ def test_a_cancelled_click_leaves_and_the_others_get_their_embedding(embeddings:
     assert embeddings._encodings == {}
 
 
-def test_a_click_that_was_superseded_before_its_ticket_leaves_no_run_behind(
+def test_click_superseded_before_ticket_leaves_no_run(
     embeddings: Embeddings, encoder: Encoder, queue: ModelQueue
 ) -> None:
+    """A click that was superseded before its ticket leaves no run behind."""
     encoder.hold()
     running = Waiter(embeddings.get, info(0), load(0), CLICK, soon())
     encoder.wait_until_begun()

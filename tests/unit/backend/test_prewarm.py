@@ -115,7 +115,8 @@ def test_a_newer_opening_drops_the_neighbours_of_the_older(house: House) -> None
     assert house.encoder.encoded == [0, 3, 4]
 
 
-def test_of_several_openings_only_the_newest_brings_its_neighbours(house: House) -> None:
+def test_only_newest_opening_brings_neighbours(house: House) -> None:
+    """Of several openings only the newest brings its neighbours."""
     house.encoder.hold()
     house.opened(0)
     house.encoder.wait_until_begun()
@@ -127,9 +128,8 @@ def test_of_several_openings_only_the_newest_brings_its_neighbours(house: House)
 
 
 @pytest.mark.parametrize(("annotator", "encoded"), [("ben", [5, 3, 1, 2]), ("ana", [5, 3])])
-def test_a_neighbour_gives_way_to_an_opened_image_and_comes_next_if_it_is_anothers(
-    house: House, annotator: str, encoded: list[int]
-) -> None:
+def test_neighbour_gives_way_to_opened_image(house: House, annotator: str, encoded: list[int]) -> None:
+    """A neighbour gives way to an opened image, and comes next if it is another's."""
     house.encoder.hold()
     blocked = threading.Thread(target=house.click, args=(5,))
     blocked.start()
@@ -148,7 +148,8 @@ def test_a_neighbour_gives_way_to_an_opened_image_and_comes_next_if_it_is_anothe
     assert house.encoder.encoded == encoded
 
 
-def test_an_opened_image_comes_from_the_disk_into_the_memory_and_a_neighbour_stays_there(house: House) -> None:
+def test_opened_image_moves_to_memory_neighbour_stays_on_disk(house: House) -> None:
+    """An opened image comes from the disk into the memory, and a neighbour stays on the disk."""
     house.opened(0, [1])
     house.idle()
     assert house.disk.flush(WAIT)

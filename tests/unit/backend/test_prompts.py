@@ -274,7 +274,8 @@ def test_too_many_prompts() -> None:
         read(*(region("keypoint", 1, 1, id=str(n)) for n in range(MAX_PROMPTS + 1)))
 
 
-def test_too_large_an_image_is_refused_before_a_stroke_is_decoded() -> None:
+def test_refuses_too_large_image_before_decoding() -> None:
+    """Too large an image is refused before a stroke is decoded."""
     entry = region("brushlabels", 0, 0, size_wh=(4000, 3000))
     entry["value"] = {"rle": [1, 2, 3], "brushlabels": ["Person"]}
     with pytest.raises(BadRequest, match=r"^the browser shows 4000x3000 pixels, more than IMAGE_PIXEL_LIMIT=1000$"):

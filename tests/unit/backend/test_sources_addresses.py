@@ -48,7 +48,8 @@ def test_wrapping_changes_nothing(ip: ipaddress.IPv4Address) -> None:
     assert is_public(str(ipaddress.IPv6Address(int(ipaddress.IPv6Address("64:ff9b::")) + int(ip)))) == public
 
 
-def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
+def test_one_private_address_is_enough_to_refuse() -> None:
+    """One private address among public ones is enough to refuse."""
     with pytest.raises(ImageError, match=r"^the image's server evil.example has an address inside this network, "):
         policy("8.8.8.8", "10.0.0.1").addresses(("http", "evil.example", 80), time.monotonic() + SOON)
 

@@ -51,7 +51,8 @@ def test_legacy_token_is_sent_as_it_is() -> None:
     assert desk.keys == []
 
 
-def test_access_token_is_bought_once_and_renewed_shortly_before_it_expires() -> None:
+def test_access_token_is_renewed_shortly_before_it_expires() -> None:
+    """An access token is fetched once and renewed shortly before it expires."""
     desk = Desk()
     source = desk.source()
     first = source.authorization(soon())
@@ -63,7 +64,8 @@ def test_access_token_is_bought_once_and_renewed_shortly_before_it_expires() -> 
     assert desk.keys == [PERSONAL, PERSONAL]
 
 
-def test_refused_access_token_is_renewed_once_for_all_who_were_refused() -> None:
+def test_refused_access_token_is_renewed_once_for_all() -> None:
+    """A refused access token is renewed once for all who were refused."""
     desk = Desk()
     source = desk.source()
     first = source.authorization(soon())
@@ -174,7 +176,8 @@ def test_dots_alone_make_no_jwt(key: str) -> None:
     assert Desk().source(key).authorization(soon()) == f"Token {key}"
 
 
-def test_access_token_that_does_not_say_its_life_is_used_for_a_minute() -> None:
+def test_access_token_without_expiry_is_used_for_a_minute() -> None:
+    """An access token that does not name its expiry is used for a minute."""
     now = [0.0]
     sold: list[str] = []
 

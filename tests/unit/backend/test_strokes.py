@@ -154,7 +154,8 @@ def test_touches_outside_the_image_and_nothing_but_an_eraser() -> None:
         assert len(stroke.points(8)) == 0
 
 
-def test_a_long_stroke_in_a_large_image_is_drawn_smaller_and_measured_in_the_images_pixels() -> None:
+def test_long_stroke_in_large_image_is_measured_in_image_pixels() -> None:
+    """A long stroke in a large image is drawn smaller and measured in the image's pixels."""
     stroke = strokes.of_touches([touch((10, 10), (90, 10), width=1)], (8000, 6000))
     assert max(stroke.mask.shape) <= strokes.DRAWN_SIDE
     assert stroke.scale < 1

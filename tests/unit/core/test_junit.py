@@ -68,7 +68,8 @@ def test_each_host_is_a_suite_and_each_stage_a_case() -> None:
     assert len(empty) == 0
 
 
-def test_the_failed_stage_carries_the_error_without_what_xml_cannot_hold() -> None:
+def test_failed_stage_carries_error_that_xml_can_hold() -> None:
+    """The failed stage carries the error without what xml cannot hold."""
     (suite,) = suites(broken())
     assert numbers(suite) == ("1", "1", "0", "2.000")
     (failure,) = suite.iter("failure")

@@ -108,7 +108,8 @@ def test_what_cannot_be_read_with_nothing_pending_is_an_error() -> None:
     assert runner.report.changed == 0
 
 
-def test_what_an_operation_says_it_cannot_know_yet_is_always_unknown_and_so_is_what_follows() -> None:
+def test_unknown_operation_makes_what_follows_unknown() -> None:
+    """What an operation cannot know yet is always unknown, and so is what follows."""
     first = Unreadable(CannotKnow("the engine does not run yet"))
     runner, shown = previewed(first, Unreadable(HostError("no engine")))
     assert runner.report.stages[0].unknown == ["stack", "stack"]
@@ -160,7 +161,8 @@ def test_for_real_nothing_is_unknown(error: LabelrigError) -> None:
     assert runner.report.stages[-1].unknown == []
 
 
-def test_something_is_pending_behind_a_change_or_an_unknown_of_a_plan_and_never_for_real() -> None:
+def test_pending_behind_change_or_unknown_only_in_a_plan() -> None:
+    """Something is pending behind a change or an unknown of a plan, and never in a real run."""
     runner = Previewer(Report(io.StringIO()))
     runner.run([Switch("a", [], on=True)])
     assert runner.pending is False
@@ -177,7 +179,8 @@ def test_something_is_pending_behind_a_change_or_an_unknown_of_a_plan_and_never_
     assert applier.pending is False
 
 
-def test_an_error_that_ends_a_plan_leaves_nothing_pending_that_was_not() -> None:
+def test_error_that_ends_a_plan_leaves_nothing_new_pending() -> None:
+    """An error that ends a plan leaves nothing pending that was not."""
     runner = Previewer(Report(io.StringIO()))
     with pytest.raises(HostError):
         runner.run([Unreadable(HostError("no route"))])

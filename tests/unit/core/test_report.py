@@ -44,7 +44,8 @@ def test_the_record_holds_stages_notices_and_facts() -> None:
     assert "1 changed in" in report.recap()
 
 
-def test_the_recap_has_a_column_for_what_was_skipped_or_unknown_where_there_is_any() -> None:
+def test_recap_has_columns_for_skipped_and_unknown() -> None:
+    """The recap has a column for what was skipped or unknown, where there is any."""
     now = [0.0]
     stream = io.StringIO()
     report = Report(stream, clock=lambda: now[0])
@@ -79,7 +80,8 @@ def test_a_stage_that_fails_says_so_and_the_recap_too() -> None:
     assert report.recap().splitlines()[0].endswith("s  FAILED")
 
 
-def test_a_planned_change_is_shown_with_its_diff_and_counted_once_its_operation_is_settled() -> None:
+def test_planned_change_has_a_diff_and_counts_at_the_end() -> None:
+    """A planned change is shown with its diff, and counted once its operation has ended."""
     stream = io.StringIO()
     report = Report(stream)
     report.preview = True

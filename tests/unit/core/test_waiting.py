@@ -32,7 +32,8 @@ def test_the_line_says_what_goes_on() -> None:
     assert shown == ["waiting for it: running database migrations, 0 s, up to 9 s", "waiting for it, 1 s, up to 9 s"]
 
 
-def test_the_deadline_is_kept_and_the_last_check_is_made_after_it() -> None:
+def test_last_check_is_made_after_the_deadline() -> None:
+    """The deadline is kept and the last check is made after it."""
     clock = FakeClock()
     checked: list[float] = []
     with pytest.raises(WaitTimeout, match="waited 6 s for it"):

@@ -105,7 +105,8 @@ def test_a_lost_or_broken_manifest_is_made_again(tmp_path: Path, content: bytes 
     }
 
 
-def test_another_seed_or_count_leaves_no_leftovers_and_touches_no_foreign_file(tmp_path: Path) -> None:
+def test_other_seed_or_count_leaves_no_leftovers(tmp_path: Path) -> None:
+    """Another seed or count leaves no leftovers and touches no foreign file."""
     images.draw_demo_images(tmp_path, 4, size_wh=SMALL)
     mine = tmp_path / "images" / "holiday.png"
     mine.write_bytes(b"not the demo's")

@@ -113,7 +113,8 @@ def test_bad_arguments_are_refused() -> None:
         draw_scene(rng(1), SIZE_WH, "plain", count=0)
 
 
-def test_shrunken_objects_stay_where_they_were_and_keep_their_form() -> None:
+def test_shrunken_objects_keep_place_and_form() -> None:
+    """Shrunken objects stay where they were and keep their form."""
     full, small = (draw_scene(rng(2), (600, 400), "plain", count=3, shrink=shrink) for shrink in (None, (0.25, 0.25)))
     assert len(full.objects) == len(small.objects) == 3
     for one, two in zip(full.objects, small.objects, strict=True):

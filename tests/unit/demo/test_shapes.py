@@ -40,7 +40,8 @@ def test_a_circle_covers_its_area() -> None:
     assert np.any((raster.coverage > 0.1) & (raster.coverage < 0.9))
 
 
-def test_a_shape_over_the_border_is_cut_and_one_beyond_it_is_empty() -> None:
+def test_shape_is_cut_at_the_border_and_empty_beyond() -> None:
+    """A shape over the border is cut and one beyond it is empty."""
     half = shapes.rasterise(circle(20, (0, 30)), (60, 60)).placed((60, 60))
     assert half.sum() == pytest.approx(np.pi * 200, rel=0.04)
     assert not shapes.rasterise(circle(5, (200, 200)), (60, 60)).placed((60, 60)).any()
@@ -63,7 +64,8 @@ def test_depth_counts_from_the_edge() -> None:
     assert clicks.depth(np.ones((3, 3), dtype=bool))[1].tolist() == [1, 2, 1]
 
 
-def test_inner_points_lie_inside_even_of_a_ring_and_of_a_single_pixel() -> None:
+def test_inner_points_lie_inside_ring_and_single_pixel() -> None:
+    """Inner points lie inside even of a ring and of a single pixel."""
     ys, xs = np.mgrid[0:500, 0:700]
     radius = np.hypot(xs - 350, ys - 250)
     ring = (radius < 200) & (radius > 120)

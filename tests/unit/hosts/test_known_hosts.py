@@ -46,7 +46,8 @@ def test_the_name_holds_a_port_that_is_not_the_usual_one() -> None:
     assert (known_name("GPU01.lab", 22), known_name("GPU01.lab", 2222)) == ("gpu01.lab", "[gpu01.lab]:2222")
 
 
-def test_lines_that_are_no_keys_are_left_out_and_the_numbers_stay_right() -> None:
+def test_skips_lines_without_keys_and_keeps_line_numbers() -> None:
+    """Lines that are not keys are left out, and the line numbers stay right."""
     text = f"# comment\n\nshort line\n@cert-authority *.lab ssh-ed25519 {BLOB}\ngpu01 ssh-ed25519 {BLOB}\nx y ???\n"
     keys = parse_known_hosts(text, FILE)
     assert [(key.line, key.marker, key.names) for key in keys] == [(4, "@cert-authority", "*.lab"), (5, "", "gpu01")]

@@ -176,7 +176,8 @@ ACTS: list[tuple[str, ...]] = [
 
 
 @pytest.mark.parametrize("argv", LOOKS, ids=" ".join)
-def test_what_only_looks_is_let_through_and_with_unknown_input_it_is_not(argv: tuple[str, ...]) -> None:
+def test_passes_what_only_reads_but_not_unknown_input(argv: tuple[str, ...]) -> None:
+    """What only reads is let through, and with unknown input it is not."""
     assert is_read_only(argv)
     assert not is_read_only(argv, None)
     assert not is_read_only(argv, b"rm -rf /")
@@ -217,7 +218,8 @@ def test_every_script_on_a_host_is_judged() -> None:
     assert {path.stem for path in FOLDER.glob("*.sh")} == {"audit", "leftovers", "lock", "releases"}
 
 
-def test_the_state_of_a_database_may_be_asked_for_and_nothing_else_told_to_it() -> None:
+def test_database_may_be_read_but_not_changed() -> None:
+    """The state of a database may be requested, and nothing else sent to it."""
     asking = (*COMPOSE, "exec", "--no-TTY", "db", *PSQL)
     assert is_read_only(asking, POSTGRES_STATE.encode())
     assert not is_read_only(asking, POSTGRES_STATE.encode() + b"DROP TABLE task;")
@@ -338,7 +340,8 @@ class WithEngine(LocalHost):
         return self.path
 
 
-def test_requests_through_a_forwarded_port_are_heard_also_several_on_one_connection() -> None:
+def test_records_requests_through_a_forwarded_port() -> None:
+    """Requests through a forwarded port are recorded, also several on one connection."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
     server.daemon_threads = True
     host = RecordingHost(LocalHost())
@@ -373,7 +376,8 @@ def test_a_request_that_comes_in_pieces_is_heard_whole_and_once() -> None:
     assert host.web_requests == ["POST /a"]
 
 
-def test_requests_to_the_engine_are_heard_and_an_engine_that_is_gone_is_a_closed_socket(tmp_path: Path) -> None:
+def test_records_engine_requests_and_a_gone_engine(tmp_path: Path) -> None:
+    """Requests to the engine are recorded, and an engine that is gone is a closed socket."""
     path = str(tmp_path / "engine.sock")
     host = RecordingHost(WithEngine(path))
     with serving(_UnixServer(path, _Answer)):

@@ -185,7 +185,8 @@ def test_the_first_run_writes_the_token_and_the_second_keeps_it(server: FakeLabe
     assert converge([operation(server, host, token)], quiet()) == 0
 
 
-def test_a_working_token_is_enough_although_the_password_was_changed(server: FakeLabelStudio) -> None:
+def test_working_token_is_enough_after_password_change(server: FakeLabelStudio) -> None:
+    """A working token is enough although the password was changed."""
     token = server.token()
     assert operation(server, FakeHost(), token, "another-password").plan() == []
     assert "POST /user/login" not in server.calls

@@ -75,7 +75,8 @@ def test_the_origin_tells_where_a_mask_came_from(exports: ExportBench, project: 
     assert [one["annotator"] for one in first["annotations"]] == ["admin@labelrig.local"]
 
 
-def test_an_image_without_regions_is_measured_as_the_browser_shows_it(exports: ExportBench) -> None:
+def test_image_without_regions_is_measured_as_shown(exports: ExportBench) -> None:
+    """An image without regions is measured as the browser shows it."""
     project = exports.server.project(FUSED)
     exports.server.annotate(exports.server.task(project, image=url("set/a.jpg")), [])
     content, exif = io.BytesIO(), Image.Exif()
@@ -120,13 +121,15 @@ def test_the_selection_takes_labels_tasks_people_and_dates(exports: ExportBench,
         assert (names(exports, name), summary.regions) == (images, regions), name
 
 
-def test_a_label_that_was_not_selected_leaves_label_studios_json_too(exports: ExportBench, project: Project) -> None:
+def test_unselected_label_leaves_label_studios_json_too(exports: ExportBench, project: Project) -> None:
+    """A label that was not selected leaves Label Studio's JSON too."""
     exports.export(project, "label-studio", selection=selection(labels="Car"))
     results = [one["annotations"][0]["result"] for one in exports.json("out/tasks.json")]
     assert [[each["value"]["brushlabels"] for each in one] for one in results] == [[], [["Car"]], []]
 
 
-def test_everything_that_cannot_be_read_of_a_selection_is_said_at_once() -> None:
+def test_reports_all_unreadable_parts_of_a_selection() -> None:
+    """Everything that cannot be read of a selection is reported at once."""
     with pytest.raises(SettingsError) as caught:
         selection(tasks="1,x,9-3", since="yesterday", until="2026-13-01", which="some")
     when = "takes a day such as 2026-03-01, or a time such as 2026-03-01T14:00+01:00, not"
@@ -141,7 +144,8 @@ def test_everything_that_cannot_be_read_of_a_selection_is_said_at_once() -> None
         selection(since="2026-03-02", until="2026-03-01")
 
 
-def test_of_several_annotations_the_newest_counts_and_ground_truth_before_it(exports: ExportBench) -> None:
+def test_ground_truth_then_newest_annotation_counts(exports: ExportBench) -> None:
+    """Of several annotations the newest counts, and ground truth before it."""
     project = exports.server.project(FUSED)
     task = exports.server.task(project, image=url("a.png"))
     old = exports.server.annotate(task, brush(CAR, "Car"))

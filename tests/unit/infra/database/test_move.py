@@ -154,7 +154,8 @@ def test_everything_is_copied_before_anything_is_switched(bench: Bench) -> None:
     assert moved == Moved("postgres", "the copy of 20260102T030405Z", "its place (SQLite)", None, 3, 17)
 
 
-def test_work_that_no_move_put_there_is_not_put_aside_without_being_told(bench: Bench) -> None:
+def test_puts_foreign_work_aside_only_when_asked_to(bench: Bench) -> None:
+    """Work that no move put there is not put aside without being asked to."""
     bench.target = Work(2, 30, spare=False)
     with pytest.raises(LabelrigError, match=r"^PostgreSQL already holds 2 projects and 30 tasks, .* nothing was chan"):
         bench.run()
@@ -213,7 +214,8 @@ def test_somebody_who_stops_it_gets_the_stack_as_it_was(bench: Bench) -> None:
     assert bench.log[-2:] == ["switch to sqlite", "sqlite in use"]
 
 
-def test_when_the_way_back_fails_too_both_are_said_and_where_the_work_is(bench: Bench) -> None:
+def test_reports_both_failures_and_where_the_work_is(bench: Bench) -> None:
+    """When the way back fails too, both are reported, and where the work is."""
     bench.gate_error = LabelrigError("no mask came back")
     bench.switch_errors = {"sqlite": LabelrigError("the port is taken")}
     with pytest.raises(LabelrigError) as caught:
@@ -242,7 +244,8 @@ class Recorded:
         return Result(argv, 0, self.answers.pop(0), "")
 
 
-def test_the_servers_database_is_replaced_by_renaming_in_one_transaction() -> None:
+def test_replaces_server_database_in_one_transaction() -> None:
+    """The server's database is replaced by renaming in one transaction."""
     containers = Recorded(["[1, 2, false]\n", ""])
     aside = PostgresSide(containers).adopt("20260102T030405Z")  # type: ignore[arg-type]
     assert aside == "the database labelstudio_before_20260102t030405z of the server"
@@ -261,7 +264,8 @@ def test_a_database_without_tables_is_not_kept() -> None:
     assert containers.sent[1].endswith("COMMIT;\nDROP DATABASE IF EXISTS labelstudio_empty WITH (FORCE);\n")
 
 
-def test_the_file_answers_in_json_and_its_places_are_named_with_their_volume() -> None:
+def test_file_answers_in_json_and_names_its_volume() -> None:
+    """The file answers in json and its places are named with their volume."""
     containers = Recorded(["=> a log line of somebody\n[4, 5, true]\n", "null\n", json.dumps("/x/safety/a") + "\n"])
     side = SqliteSide(containers)  # type: ignore[arg-type]
     assert side.work() == Work(4, 5, spare=True)

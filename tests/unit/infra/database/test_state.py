@@ -30,7 +30,8 @@ def answering(text: str) -> Exec:
     return run
 
 
-def test_the_same_work_has_the_same_state_in_both_kinds_of_database() -> None:
+def test_same_work_has_same_state_in_both_databases() -> None:
+    """The same work has the same state in both kinds of database."""
     here, there = database_state("sqlite", answering(SQLITE)), database_state("postgres", answering(POSTGRES))
     assert (here.kind, there.kind) == ("sqlite", "postgres")
     assert here.migrations_count == there.migrations_count == 2

@@ -121,7 +121,8 @@ def test_an_inventory_that_is_not_there_is_named(bench: Bench, tmp_path: Path) -
         Choice(("gpu01",), inventory=tmp_path / "none.yaml").select()
 
 
-def test_overrides_of_the_command_line_count_and_those_not_given_do_not(bench: Bench) -> None:
+def test_only_given_command_line_overrides_count(bench: Bench) -> None:
+    """Overrides of the command line count and those not given do not."""
     (host,) = bench.choice("gpu02", data=None, model="large", port="8090").select()
     assert (host.data, host.model, host.port, host.address) == (Path("/NAS/set"), "large", 8090, "10.0.0.2")
 
@@ -170,7 +171,9 @@ def test_whoever_says_no_has_changed_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-def test_where_nothing_would_change_nobody_is_asked_but_what_is_unknown_counts(bench: Bench, unknown: bool) -> None:
+def test_asks_only_where_something_changes_or_is_unknown(bench: Bench, unknown: bool) -> None:
+    """Where nothing would change, no question is asked; but what is unknown counts."""
+
     def plan(host_settings: HostSettings, report: Report) -> None:
         nothing(host_settings, report)
         if unknown:
@@ -183,7 +186,8 @@ def test_where_nothing_would_change_nobody_is_asked_but_what_is_unknown_counts(b
     assert outcome.text.splitlines()[-1] == "0 changed"
 
 
-def test_where_no_host_can_be_planned_nothing_is_deployed_and_nobody_asked(bench: Bench) -> None:
+def test_without_a_plan_nothing_is_asked_or_deployed(bench: Bench) -> None:
+    """Where no host can be planned, nothing is deployed and no question asked."""
     bench.plan = failing("gpu01 gpu02 gpu03", PreflightError(["no room"]))
     outcome = run_deploy(bench.choice(), options(), confirm=bench.ask)
     assert bench.diary == ["plan gpu01", "plan gpu02", "plan gpu03"]
@@ -208,7 +212,8 @@ def test_with_fail_fast_one_that_cannot_be_planned_stops_all(bench: Bench) -> No
     assert outcome.exit_code == 3
 
 
-def test_the_first_host_is_a_barrier_and_how_it_ended_is_the_exit_code(bench: Bench) -> None:
+def test_first_host_is_a_barrier_and_sets_the_exit_code(bench: Bench) -> None:
+    """The first host is a barrier and how it ended is the exit code."""
     bench.deploy = failing("gpu01", RolledBack("no mask; release x serves again"))
     outcome = run_deploy(bench.choice(), options(), confirm=None)
     assert [line for line in bench.diary if line.startswith("deploy")] == ["deploy gpu01"]
@@ -217,7 +222,8 @@ def test_the_first_host_is_a_barrier_and_how_it_ended_is_the_exit_code(bench: Be
     assert outcome.text.splitlines()[1].startswith("gpu02  ok=0 changed=0 skipped=1 failed=1")
 
 
-def test_demo_images_are_drawn_once_and_only_for_hosts_without_their_own(bench: Bench) -> None:
+def test_draws_demo_images_once_for_hosts_without_images(bench: Bench) -> None:
+    """Demo images are drawn once and only for hosts without their own."""
     run_deploy(bench.choice("gpu01"), options(), confirm=None)
     assert "draw demo images" not in bench.diary
     bench.inventory.write_text(INVENTORY.replace("defaults: {data: /NAS/set}", ""))
@@ -262,7 +268,8 @@ def results() -> list[HostResult]:
     return [HostResult("gpu01", good, None, 0, 1.25), HostResult("gpu02", bad, "gpu02: no route\nat all", 1, 0.5)]
 
 
-def test_the_json_form_has_everything_and_nothing_else_is_printed(tmp_path: Path) -> None:
+def test_json_form_has_everything_and_stands_alone(tmp_path: Path) -> None:
+    """The json form has everything and nothing else is printed."""
     outcome = Outcome(results(), "for people", 1)
     body = json.loads(outcome.shown(json=True, junit=None))
     assert (body["ok"], body["changed"]) == (False, 1)

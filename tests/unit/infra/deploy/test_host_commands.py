@@ -132,7 +132,8 @@ def test_an_unreachable_host_does_not_hide_the_others(choice: Choice, capsys: py
     assert listed.exit_code == 1
 
 
-def test_releases_are_listed_newest_first_with_the_current_one_marked(choice: Choice) -> None:
+def test_lists_releases_newest_first_and_marks_current(choice: Choice) -> None:
+    """Releases are listed newest first with the current one marked."""
     first, second, third = released(choice, "gpu01", "passed", "failed", "pending")
     Releases(LabHost(), base(choice, "gpu01")).activate(
         Releases(LabHost(), base(choice, "gpu01")).read().releases[0].id
@@ -227,9 +228,11 @@ def test_a_rollback_asks_does_and_leaves_a_line_in_the_log(choice: Choice, monke
     ("error", "result", "code"),
     [(RolledBack("no; r1 serves again"), "rolled-back", 5), (LabelrigError("gpu01: cannot go back"), "failed", 1)],
 )
-def test_a_rollback_that_fails_on_the_first_host_leaves_the_others_alone(
+def test_rollback_stops_after_failure_on_first_host(
     choice: Choice, monkeypatch: pytest.MonkeyPatch, error: LabelrigError, result: str, code: int
 ) -> None:
+    """A rollback that fails on the first host leaves the others alone."""
+
     def roll_back(_deployment: Deployment, _wanted: str | None, _report: Report) -> Any:
         raise error
 
@@ -246,7 +249,8 @@ def test_a_rollback_that_fails_on_the_first_host_leaves_the_others_alone(
     assert not Path(base(choice, "gpu02")).exists()
 
 
-def test_a_rollback_waits_for_nobody_who_holds_the_lock_in_person(choice: Choice) -> None:
+def test_rollback_does_not_wait_for_a_persons_lock(choice: Choice) -> None:
+    """A rollback does not wait for a person who holds the lock."""
     released(choice, "gpu01", "passed", "passed")
     lock_take(choice, options("lock.take"), MESSAGE)
     outcome = run_rollback(choice, options("rollback", lock_wait=30.0), None, confirm=None)

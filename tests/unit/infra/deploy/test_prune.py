@@ -34,9 +34,8 @@ def engine_with(monkeypatch: pytest.MonkeyPatch, *tags: str, used: tuple[str, ..
     return engine
 
 
-def test_images_that_no_release_needs_any_more_go_with_the_releases(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removes_images_that_no_release_needs_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that no release needs any more go with the releases."""
     base = released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     made = sorted(path.name for path in (base / "releases").iterdir())
     engine = engine_with(monkeypatch, *(f"labelrig/sam2:{number}" for number in range(5)))
@@ -78,9 +77,8 @@ def test_what_a_container_uses_is_left_running_or_not(tmp_path: Path, monkeypatc
     assert engine.removed == ["labelrig/sam2:0", "labelrig/sam2:1"]
 
 
-def test_only_images_of_ours_go_and_never_what_others_are_built_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removes_only_our_images_and_no_base_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only images of ours go and never what others are built on."""
     released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     theirs = ("lab/sam2:0", "postgres:16", "mylabelrig/sam2:0", "registry/labelrig/sam2:0", "labelrig/base:bookworm-1")
     engine = engine_with(monkeypatch, *theirs, "labelrig/sam2:0")
@@ -88,9 +86,8 @@ def test_only_images_of_ours_go_and_never_what_others_are_built_on(
     assert engine.removed == ["labelrig/sam2:0"]
 
 
-def test_of_an_image_with_two_names_only_the_one_that_nobody_needs_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removes_only_the_unneeded_name_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an image with two names only the one that no release needs goes."""
     released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     engine = Engine({"sha256:x": ["labelrig/sam2:0", "labelrig/sam2:3", "lab/mine:1"], "sha256:none": []})
     monkeypatch.setattr(module, "engine_client", engine)
@@ -102,9 +99,8 @@ BROKEN = ("", "{", "[]", "{}", '{"images": []}', '{"images": {"sam2": {}}}', '{"
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_a_release_that_cannot_be_read_needs_nothing_and_stops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_unreadable_release_needs_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A release that cannot be read needs nothing and stops nothing."""
     released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     broken = tmp_path / "aaa" / "releases" / "x"
     broken.mkdir(parents=True)
@@ -125,9 +121,8 @@ def test_a_root_with_a_space_in_its_path(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("error", [APIError("conflict"), requests.ConnectionError("gone")])
-def test_an_engine_that_refuses_is_a_notice_since_the_release_serves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_refusing_engine_is_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """An engine that refuses is a notice since the release serves."""
     released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     engine = engine_with(monkeypatch, "labelrig/sam2:0")
 

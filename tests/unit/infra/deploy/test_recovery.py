@@ -83,7 +83,8 @@ def ended(bench: Bench, cause: LabelrigError = CAUSE) -> LabelrigError:
     return restore_previous(bench.deployment, cause, quiet())
 
 
-def test_a_release_that_failed_its_gate_makes_way_for_the_last_that_passed(bench: Bench) -> None:
+def test_release_that_failed_its_gate_makes_way(bench: Bench) -> None:
+    """A release that failed its gate makes way for the last that passed."""
     bench.release("passed")
     good = bench.release("passed")
     bench.release("failed")
@@ -111,7 +112,8 @@ def test_nobody_is_there_to_be_told_when_the_connection_is_lost(bench: Bench) ->
     assert bench.serves == []
 
 
-def test_a_preflight_that_fails_changes_nothing_also_where_a_killed_run_left_its_release(bench: Bench) -> None:
+def test_failed_preflight_changes_nothing_after_killed_run(bench: Bench) -> None:
+    """A preflight that fails changes nothing, also where a killed run left its release."""
     bench.release("passed")
     left = bench.release("pending")
     refused = PreflightError(["the disk is full"])
@@ -130,7 +132,8 @@ def test_what_was_proven_once_is_left_alone(bench: Bench, there_are: int) -> Non
     assert "failed" not in bench.gates()
 
 
-def test_without_a_release_to_go_back_to_the_error_says_so_and_keeps_its_kind(bench: Bench) -> None:
+def test_error_names_a_missing_release_and_keeps_its_kind(bench: Bench) -> None:
+    """Without a release to go back to, the error says so and keeps its kind."""
     first = bench.release("pending")
     error = ended(bench)
     assert type(error) is ProofFailed
@@ -175,7 +178,8 @@ def test_an_image_or_a_folder_that_is_gone_stands_in_the_way(bench: Bench, tmp_p
     assert bench.serves == []
 
 
-def test_a_tag_that_names_another_image_now_is_no_image_of_the_release(bench: Bench) -> None:
+def test_moved_tag_is_not_an_image_of_the_release(bench: Bench) -> None:
+    """A tag that names another image now is not an image of the release."""
     bench.release("passed")
     bench.release("pending")
     bench.engine.tags = {"sha256:other": ["labelrig/sam2:1"]}
@@ -224,14 +228,16 @@ def test_a_release_without_a_readable_manifest_makes_way_too(bench: Bench) -> No
     assert bench.serves == [good]
 
 
-def test_one_that_failed_before_and_could_not_make_way_does_so_now(bench: Bench) -> None:
+def test_earlier_failed_release_makes_way_now(bench: Bench) -> None:
+    """One that failed before and could not make way does so now."""
     good = bench.release("passed")
     bench.release("failed")
     assert type(ended(bench)) is RolledBack
     assert bench.serves == [good]
 
 
-def test_by_hand_the_last_that_passed_before_the_current_one_is_meant(bench: Bench) -> None:
+def test_by_hand_means_last_that_passed_before_current(bench: Bench) -> None:
+    """By hand, the last that passed before the current one is meant."""
     good = bench.release("passed")
     bench.release("failed")
     bench.release("passed")
@@ -245,7 +251,8 @@ def test_by_hand_the_last_that_passed_before_the_current_one_is_meant(bench: Ben
 
 
 @pytest.mark.parametrize("which", ["current", "failed", "unknown"])
-def test_by_hand_nothing_is_touched_where_something_stands_in_the_way(bench: Bench, which: str) -> None:
+def test_by_hand_touches_nothing_where_something_is_in_the_way(bench: Bench, which: str) -> None:
+    """By hand, nothing is touched where something stands in the way."""
     bench.release("passed")
     failed = bench.release("failed")
     current = bench.release("passed")
@@ -258,7 +265,8 @@ def test_by_hand_nothing_is_touched_where_something_stands_in_the_way(bench: Ben
     assert (bench.serves, bench.current()) == ([], current)
 
 
-def test_by_hand_a_release_that_does_not_serve_any_more_gives_way_to_the_one_before(bench: Bench) -> None:
+def test_by_hand_skips_a_release_that_cannot_serve(bench: Bench) -> None:
+    """By hand, a release that does not serve any more gives way to the one before."""
     old = bench.release("passed")
     new = bench.release("passed")
     bench.broken[old] = HostError("sam2: exited")
@@ -279,7 +287,8 @@ def test_by_hand_when_neither_serves_both_reasons_are_told(bench: Bench) -> None
     assert caught.value.exit_code == 1
 
 
-def test_a_release_has_its_own_database_and_gpu_whatever_the_inventory_says(tmp_path: Path) -> None:
+def test_release_keeps_its_own_database_and_gpu(tmp_path: Path) -> None:
+    """A release has its own database and gpu whatever the inventory says."""
     host = LabHost()
     one = deployment(tmp_path, host, database="sqlite", gpu="off")
     releases = Releases(host, one.base, lambda: datetime(2025, 3, 1, tzinfo=UTC))

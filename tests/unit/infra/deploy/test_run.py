@@ -211,9 +211,10 @@ def test_an_engine_that_stops_answering_is_an_expected_error(lab: Lab, error: Ex
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), SystemExit(1)])
-def test_whatever_ends_a_run_the_lock_is_given_back_and_the_connection_closed(
+def test_run_always_releases_lock_and_connection(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
+    """Whatever ends a run, the lock is released and the connection closed."""
     made: list[LabHost] = []
 
     def connect(_self: Here, _wish: HostSettings, _run_id: str, _report: Report) -> LabHost:
@@ -228,9 +229,9 @@ def test_whatever_ends_a_run_the_lock_is_given_back_and_the_connection_closed(
     assert [host.alive for host in made] == [False]
 
 
-def test_a_host_that_goes_away_halfway_is_told_once_and_the_rest_are_notices(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_host_that_goes_away_is_reported_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that goes away halfway is reported once, and the rest are notices."""
+
     def stages(one: Deployment, _runner: Runner) -> None:
         one.host.close()
         raise ConnectionLost("gpu01: the connection was lost")

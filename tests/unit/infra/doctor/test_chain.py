@@ -59,7 +59,8 @@ def odd(_look: Inspection) -> Finding:
     return warning("it is odd", "look at it")
 
 
-def test_what_depends_on_a_broken_link_is_skipped_and_the_rest_is_not(look: Inspection) -> None:
+def test_skips_only_what_depends_on_a_broken_link(look: Inspection) -> None:
+    """What depends on a broken link is skipped and the rest is not."""
     links = chain(("a", bad, ()), ("b", fine, ("a",)), ("c", fine, ("b",)), ("d", fine, ()), ("e", odd, ("d",)))
     assert results(look, links) == {
         "a": "broken it is bad",
@@ -80,7 +81,8 @@ def test_what_happens_inside_a_container_needs_it_healthy(bench: DoctorBench, lo
     assert results(look, links) == {"a": "ok fine", "b": "skipped because containers: sam2 is not healthy"}
 
 
-def test_an_expected_error_is_a_broken_link_and_a_bug_is_not_hidden(look: Inspection) -> None:
+def test_expected_error_is_a_broken_link_but_a_bug_raises(look: Inspection) -> None:
+    """An expected error is a broken link and a bug is not hidden."""
     assert results(look, chain(("a", fails(LabelrigError("no way")), ()))) == {"a": "broken no way"}
     with pytest.raises(KeyError):
         results(look, chain(("a", fails(KeyError("bug")), ())))

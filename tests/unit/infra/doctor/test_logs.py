@@ -30,7 +30,8 @@ def bench() -> DoctorBench:
     return one
 
 
-def test_lines_come_without_compose_s_escapes_and_with_the_host_in_front(bench: DoctorBench) -> None:
+def test_lines_have_host_in_front_and_no_escapes(bench: DoctorBench) -> None:
+    """Lines come without Compose's escapes and with the host in front."""
     bench.host.script(*LOGS, *TAIL, stdout="\x1b[2Ksam2-1  | 2026 one\nsam2-1  | 2026 \x1b[31mred\x1b[0m\n")
     lines: list[str] = []
     logs(bench.site(), out=lines.append, prefix="gpu01 | ")

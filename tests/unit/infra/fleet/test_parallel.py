@@ -41,7 +41,8 @@ def gone(
     )
 
 
-def test_the_results_come_in_the_order_of_the_hosts_whatever_ends_first() -> None:
+def test_results_come_in_the_order_of_the_hosts() -> None:
+    """The results come in the order of the hosts whatever ends first."""
     last_is_done = threading.Event()
 
     def work(name: str) -> None:
@@ -172,7 +173,9 @@ def test_one_host_needs_no_barrier_and_its_lines_no_name() -> None:
     assert on_each([], {}, work, parallel=4, fail_fast=True, barrier=True) == []
 
 
-def test_what_was_shown_already_is_not_said_again_and_still_counts() -> None:
+def test_shown_error_is_not_repeated_but_counts() -> None:
+    """What was shown already is not repeated, and still counts."""
+
     class Said(LabelrigError):
         shown = True
         exit_code = 2

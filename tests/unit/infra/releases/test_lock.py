@@ -167,7 +167,9 @@ class TestHeartbeat:
                 mine.ensure()
         assert report.notices == [f"{host.name}: this run lost the lock (it was removed)"]
 
-    def test_a_host_that_does_not_answer_ends_neither_the_work_nor_the_thread(self, host: Host, base: str) -> None:
+    def test_silent_host_ends_neither_work_nor_thread(self, host: Host, base: str) -> None:
+        """A host that does not answer ends neither the work nor the thread."""
+
         class Flaky(LocalHost):
             broken = False
 
@@ -226,7 +228,8 @@ class TestRelease:
         assert released.owner.who == "bob@laptop"
         assert entries(host, base) == []
 
-    def test_the_last_step_of_a_ci_job_removes_its_own_and_leaves_anothers(self, host: Host, base: str) -> None:
+    def test_last_step_of_ci_job_removes_only_its_own_lock(self, host: Host, base: str) -> None:
+        """The last step of a ci job removes its own and leaves anothers."""
         run, next_run = "GitHub run lab/rig/7/1", "GitHub run lab/rig/8/1"
         leave(host, base, bob(ci_run=run))
         other = HostLock(host, base, bob(ci_run=next_run), Report(io.StringIO()))

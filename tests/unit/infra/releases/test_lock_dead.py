@@ -95,7 +95,8 @@ def test_a_process_that_ended_and_was_not_collected_is_dead(host: Host, base: st
     process.wait()
 
 
-def test_the_processes_of_another_container_are_not_ours_to_judge(host: Host, base: str) -> None:
+def test_never_judges_processes_of_another_container(host: Host, base: str) -> None:
+    """The processes of another container are not ours to judge."""
     other = this_machine().model_copy(update={"pid_namespace": "pid:[2]"})
     leave(host, base, alice(pid=ended_process(), machine=other), quiet=200)
     with pytest.raises(LockHeld), lock(host, base).held():

@@ -36,7 +36,8 @@ def test_who_and_which_run(environment: dict[str, str], person: str, run: str | 
     assert (who(environment, "desk"), ci_run(environment)) == (person, run)
 
 
-def test_own_is_the_same_person_on_the_same_machine_or_the_same_ci_run() -> None:
+def test_own_is_same_person_and_machine_or_same_ci_run() -> None:
+    """Own is the same person on the same machine or the same ci run."""
     assert alice().is_own(alice())
     assert not alice().is_own(alice(machine=LAPTOP))
     assert not alice().is_own(bob())
@@ -45,7 +46,8 @@ def test_own_is_the_same_person_on_the_same_machine_or_the_same_ci_run() -> None
     assert not alice(ci_run="GitHub run 1").is_own(alice())
 
 
-def test_a_process_number_that_was_given_again_is_another_process() -> None:
+def test_reused_process_number_is_another_process() -> None:
+    """A process number that was given again is another process."""
     started = process_started(os.getpid())
     assert started is not None
     assert process_lives(os.getpid(), started) is True

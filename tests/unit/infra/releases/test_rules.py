@@ -96,7 +96,8 @@ FOUND = Found((OLD, LATE, BROKEN, NOW), NOW.id)
 
 
 class TestRollback:
-    def test_it_goes_to_the_newest_that_passed_before_the_current_one(self) -> None:
+    def test_goes_to_newest_that_passed_before_current(self) -> None:
+        """It goes to the newest that passed before the current one."""
         assert check(FOUND) == LATE
         assert check(Found((OLD, LATE, BROKEN), BROKEN.id)) == LATE
         assert check(Found((OLD, LATE), None)) == LATE

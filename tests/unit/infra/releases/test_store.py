@@ -81,9 +81,8 @@ class TestWrite:
             f"700 0 {folder}",
         ]
 
-    def test_two_in_one_second_and_a_clock_that_goes_back_keep_the_order(
-        self, releases: Releases, clock: Clock
-    ) -> None:
+    def test_order_survives_same_second_and_clock_going_back(self, releases: Releases, clock: Clock) -> None:
+        """Two in one second and a clock that goes back keep the order."""
         made = [releases.write(files(), FACTS).id]
         made.append(releases.write(files(), FACTS.model_copy(update={"dirty": True})).id)
         clock.now -= timedelta(days=3)
@@ -159,9 +158,10 @@ class TestLook:
         host.run("rm", f"{folder}/stack.env", as_root=True)
         assert releases.read().releases[0].damaged() == ["blob.bin", "compose.yaml", "stack.env"]
 
-    def test_a_manifest_that_cannot_be_read_is_a_release_that_cannot_serve(
+    def test_unreadable_manifest_is_a_release_that_cannot_serve(
         self, host: Host, home: str, releases: Releases
     ) -> None:
+        """A manifest that cannot be read is a release that cannot serve."""
         one = releases.write(files(), FACTS)
         host.write(f"{home}/releases/{one.id}/release.json", b"{", as_root=True)
         host.run("mkdir", f"{home}/releases/backup of mine", f"{home}/releases/.x.part", as_root=True)
@@ -195,7 +195,8 @@ def test_pruning_leaves_the_newest_and_what_is_needed(host: Host, home: str, rel
 
 
 class TestReleaseActive:
-    def test_the_first_deploy_writes_one_and_makes_it_current_and_the_second_nothing(self, releases: Releases) -> None:
+    def test_first_deploy_writes_a_release_and_second_nothing(self, releases: Releases) -> None:
+        """The first deploy writes one and makes it current and the second nothing."""
         operation = ReleaseActive(releases, files(), FACTS)
         summaries = [change.summary for change in operation.plan()]
         assert summaries == [

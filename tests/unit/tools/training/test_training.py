@@ -53,7 +53,8 @@ def test_prompts_for_a_neighbour_do_without_one() -> None:
             assert (drawn.target, drawn.partner, len(drawn.points)) == (1, None, points)
 
 
-def test_a_correction_lands_in_the_wrong_part_with_the_right_label() -> None:
+def test_correction_lands_in_wrong_part_with_right_label() -> None:
+    """A correction lands in the wrong part with the right label."""
     target = torch.zeros(3, 32, 32)
     target[:, 8:16, 8:24] = 1
     logits = torch.where(target > 0, 5.0, -5.0)
@@ -78,7 +79,8 @@ def test_a_stroke_becomes_a_mask_prompt() -> None:
     assert logits[16, 15] == 10
 
 
-def test_the_loss_prefers_the_right_mask_and_minds_the_neighbour_most() -> None:
+def test_loss_prefers_right_mask_over_the_neighbours() -> None:
+    """The loss prefers the right mask and minds the neighbour most."""
     target, rivals = torch.zeros(1, 32, 32), torch.zeros(1, 32, 32)
     target[:, :10, :10] = 1
     rivals[:, 20:30, 20:30] = 1
@@ -99,7 +101,8 @@ def test_the_loss_prefers_the_right_mask_and_minds_the_neighbour_most() -> None:
     assert losses.true_iou(empty, torch.zeros(1, 32, 32)).item() == 1
 
 
-def test_rows_without_a_mask_prompt_are_answered_as_if_none_was_given() -> None:
+def test_rows_without_mask_prompt_are_as_if_none_given() -> None:
+    """Rows without a mask prompt are answered as if none was given."""
     torch.manual_seed(3)
     network = model.build_model().eval()
     features = model.encode(network, model.normalised(np.zeros((2, 40, 64, 3), dtype=np.uint8), network.image_size))

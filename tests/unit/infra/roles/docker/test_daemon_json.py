@@ -252,7 +252,8 @@ def test_a_run_that_was_killed_before_the_restart_is_caught_up(lab: Lab) -> None
     assert len(lab.started_with) == 1
 
 
-def test_a_killed_run_with_a_file_that_the_engine_refuses_is_undone_by_the_next(lab: Lab) -> None:
+def test_next_run_undoes_refused_file_of_a_killed_run(lab: Lab) -> None:
+    """A killed run with a file that the engine refuses is undone by the next."""
     lab.write(THEIRS)
     lab.killed_at_restart = True
     with pytest.raises(KeyboardInterrupt):

@@ -103,7 +103,8 @@ def test_an_engine_elsewhere_needs_no_daemon_here() -> None:
     assert operation(host, EngineState.ANSWERS).plan() == []
 
 
-def test_debian_12_takes_compose_from_the_next_release_by_a_pinned_source() -> None:
+def test_debian_12_takes_compose_from_a_pinned_source() -> None:
+    """Debian 12 takes compose from the next release by a pinned source."""
     host = bare("debian 12")
     changes = operation(host).plan()
     assert [change.summary for change in changes] == [
@@ -119,7 +120,8 @@ def test_debian_12_takes_compose_from_the_next_release_by_a_pinned_source() -> N
     assert summaries(host) == ["install docker.io, docker-compose with apt"]
 
 
-def test_a_source_of_the_next_release_that_somebody_made_is_left_alone() -> None:
+def test_leaves_an_existing_source_of_the_next_release() -> None:
+    """A source of the next release that the administrator made is left alone."""
     host = bare("debian 12")
     fields = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(LABEL)"
     theirs = SOURCES + "http://mirror.lab/debian/|trixie|main|Debian\n"
@@ -179,7 +181,8 @@ def test_the_mirror_is_this_systems_own() -> None:
         debian_mirror(sources[1:], "host")
 
 
-def test_a_plan_of_apt_is_read_and_what_was_not_asked_for_is_found() -> None:
+def test_finds_unrequested_packages_in_apts_plan() -> None:
+    """A plan of apt is read, and what was not requested is found."""
     plan = parse_plan(PLAN)
     assert [(package.action, package.name) for package in plan] == [
         ("Inst", "login"), ("Inst", "runc"), ("Inst", "docker-compose"), ("Remv", "podman"),
@@ -193,7 +196,8 @@ def apt_get(*args: str) -> tuple[str, ...]:
     return (*ENVIRONMENT, "apt-get", *OPTIONS, *args)
 
 
-def test_nothing_is_installed_when_apt_would_take_more_of_the_next_release() -> None:
+def test_installs_nothing_when_apt_would_take_more() -> None:
+    """Nothing is installed when apt would take more of the next release."""
     host = FakeHost()
     script_candidate(host, "docker-compose", "2.26.1-4")
     host.script(
@@ -206,7 +210,8 @@ def test_nothing_is_installed_when_apt_would_take_more_of_the_next_release() -> 
         Apt(host, Report()).install(["docker-compose"], next_version="13", allowed=["docker-compose"])
 
 
-def test_a_package_that_apt_does_not_know_is_named_after_a_refresh() -> None:
+def test_names_package_unknown_to_apt_after_a_refresh() -> None:
+    """A package that apt does not know is named after a refresh."""
     host = FakeHost()
     script_candidate(host, "docker.io", "(none)")
     host.script(*apt_get("update"))
@@ -214,7 +219,8 @@ def test_a_package_that_apt_does_not_know_is_named_after_a_refresh() -> None:
         Apt(host, Report()).install(["docker.io"])
 
 
-def test_old_lists_are_refreshed_once_and_the_second_failure_counts() -> None:
+def test_refreshes_old_lists_once() -> None:
+    """Old lists are refreshed once and the second failure counts."""
     host = FakeHost()
     script_candidate(host, "docker.io", "20.10")
     host.script(*apt_get("install", "--simulate", "docker.io"))
@@ -272,7 +278,8 @@ def test_an_old_compose_is_none(answer: str) -> None:
     assert find_compose(host) is None
 
 
-def test_a_command_line_that_knows_compose_is_found_even_if_the_first_does_not() -> None:
+def test_finds_a_later_command_line_that_knows_compose() -> None:
+    """A command line that knows compose is found even if the first does not."""
     host = FakeHost()
     script_look(host, command=True)
     host.script("/usr/bin/docker", "compose", "version", "--short", stdout="v2.40.3\n")

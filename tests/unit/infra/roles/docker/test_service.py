@@ -159,7 +159,8 @@ def test_a_service_that_fails_brings_the_end_of_its_journal() -> None:
     )
 
 
-def test_a_service_script_that_fails_is_followed_by_dockerd_itself() -> None:
+def test_starts_dockerd_itself_after_a_failed_script() -> None:
+    """A service script that fails is followed by dockerd itself."""
     host = plain_host(script=True)
     host.script(*SCRIPT, exit_code=2, stderr="ulimit: error setting limit (Operation not permitted)\n")
     EngineRunning(host, Report(), NO_PIDFILES, ask_engine=answers(EngineState.ANSWERS)).start()
@@ -221,14 +222,16 @@ PIDFILE = Daemon(pidfiles=(("/run/d.pid", "dockerd"),))
 
 
 @pytest.mark.parametrize("zombie", [False, True])
-def test_a_restart_waits_for_the_end_of_the_engine_and_starts_it_again(zombie: bool) -> None:
+def test_restart_waits_for_the_end_of_the_engine(zombie: bool) -> None:
+    """A restart waits for the end of the engine and starts it again."""
     host = DyingHost(zombie=zombie)
     EngineRunning(host, Report(), PIDFILE, ask_engine=answers(EngineState.ANSWERS)).restart()
     done = [command for command in host.commands if command[0] in ("kill", "sh")]
     assert done == [("kill", "-TERM", "77"), ("sh", "-c", START)]
 
 
-def test_an_engine_that_does_not_end_is_an_error_with_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_that_does_not_end_is_an_error_with_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that does not end is an error with the end of its log."""
     monkeypatch.setattr(engine_service, "SERVICE_TIMEOUT", 0.0)
     host = DyingHost(hangs=True)
     host.script("tail", "-n", "10", "/var/log/labelrig-dockerd.log", stdout="a container does not stop\n")
@@ -253,7 +256,8 @@ def test_a_process_that_is_not_the_engine_is_never_ended(pidfile: bytes | None) 
     assert ("sh", "-c", START) in host.commands
 
 
-def test_an_engine_whose_process_is_not_known_is_not_said_to_be_restarted() -> None:
+def test_engine_of_unknown_process_is_not_restarted() -> None:
+    """An engine whose process is not known is not said to be restarted."""
     host = DyingHost()
     del host.files["/run/d.pid"]
     with pytest.raises(HostError) as caught:

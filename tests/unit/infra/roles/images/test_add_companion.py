@@ -79,7 +79,8 @@ def test_the_clicks_serializer_is_the_one_that_the_settings_name(
         assert values["INTERACTIVE_DATA_SERIALIZER"] == expected
 
 
-def test_the_script_sends_the_header_that_the_serializer_looks_for() -> None:
+def test_script_sends_the_serializers_header() -> None:
+    """The script sends the header that the serializer looks for."""
     (header,) = re.findall(r'^HEADER = "([^"]+)"', SCRIPT.with_name("clicked_task.py").read_text(), re.MULTILINE)
     assert f'"{header}": "1"' in (REPOSITORY / "companion" / "api.js").read_text()
 

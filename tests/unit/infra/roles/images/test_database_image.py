@@ -66,7 +66,8 @@ def test_the_machines_mirror_login_and_proxy_come_to_the_build() -> None:
     assert "word-" not in files["apt.conf"] + files["sources.list"]
 
 
-def test_a_mirror_of_another_release_is_asked_for_nothing_it_may_not_have() -> None:
+def test_requests_only_what_another_releases_mirror_has() -> None:
+    """A mirror of another release is asked for nothing that it may not have."""
     sources = "https://mirror.lab/debian/|trixie|main|Debian\nhttps://mirror.lab/debian/|trixie-updates|main|Debian\n"
     assert read_apt_settings(machine(sources), None)["sources.list"] == "deb https://mirror.lab/debian/ bookworm main\n"
 
@@ -88,7 +89,8 @@ def test_without_a_mirror_that_fits_it_is_that_of_debootstrap(sources: str) -> N
     assert "CaInfo" not in files["apt.conf"]
 
 
-def test_a_machine_without_apt_builds_from_the_sources_of_the_published_image() -> None:
+def test_without_apt_builds_from_published_images_sources() -> None:
+    """A machine without apt builds from the sources of the published image."""
     host = FakeHost()
     host.script("apt-get", *NO_CACHE, "indextargets", "--format", FIELDS, "Created-By: Packages", exit_code=127)
     files = read_apt_settings(host, None)
@@ -113,7 +115,8 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_tag_names_the_version_that_the_image_refuses_to_leave(tree: Path) -> None:
+def test_tag_names_the_version_that_the_image_keeps(tree: Path) -> None:
+    """The tag names the version that the image refuses to leave."""
     tag = image_tags(tree, BASE, [DB])[DB]
     assert tag.startswith("labelrig/postgres:15-")
     assert "\nmajor=15\n" in (tree / "infra/roles/images/dockerfiles/postgres/run.sh").read_text()
@@ -138,7 +141,8 @@ def test_the_image_is_built_anew_for_what_is_in_it(tree: Path, path: str, change
     assert (image_tags(tree, BASE, [DB]) != before) == changes
 
 
-def test_a_build_gets_logins_as_secrets_and_every_file_of_the_image(tree: Path) -> None:
+def test_build_gets_logins_as_secrets_and_every_file(tree: Path) -> None:
+    """A build gets logins as secrets and every file of the image."""
     host = machine(NO_SECURITY, "machine mirror.lab login reader password word-1\n")
     host.script(sys.executable, "-m", "pip", "config", "list", stdout="")
     with staged(host, tree, BASE, image_tags(tree, BASE, [DB]), [DB], "mine") as folder:

@@ -32,7 +32,8 @@ def asked(listing: str = LISTING) -> FakeHost:
     return host
 
 
-def test_pips_own_settings_are_taken_with_their_ranks_and_without_what_is_the_hosts() -> None:
+def test_takes_pips_settings_with_ranks_but_not_the_hosts() -> None:
+    """pip's own settings are taken with their ranks and without what is the host's."""
     settings = read_pip_settings(asked(), {})
     assert settings.options == {
         "extra-index-url": "https://me:pa%40ss@index.lab/simple",
@@ -59,7 +60,8 @@ def elsewhere() -> FakeHost:
     return host
 
 
-def test_another_machines_pip_is_asked_and_our_variables_do_not_count_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_variables_do_not_count_for_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine's pip is asked, and our variables do not count there."""
     monkeypatch.setenv("PIP_INDEX_URL", "https://ours.lab/root")
     monkeypatch.setenv("SSL_CERT_FILE", "/ours.pem")
     host = elsewhere()
@@ -135,7 +137,8 @@ def test_several_addresses_stay_several() -> None:
     assert "cert" not in parser["global"]
 
 
-def test_the_mirror_is_the_systems_and_its_login_stays_out_of_the_address() -> None:
+def test_mirror_is_the_systems_and_hides_its_login() -> None:
+    """The mirror is the system's, and its login stays out of the address."""
     sources = [
         AptSource("http://mirror.lab/ubuntu/", "noble", "main", "Ubuntu"),
         AptSource("http://me:secret@mirror.lab:8081/debian/", "bookworm", "main", "Debian"),

@@ -112,9 +112,8 @@ def test_where_images_come_from(
 
 
 @pytest.mark.parametrize(("way", "here"), [("auto", NONE), ("auto", []), ("auto", SOME), ("host", ALL), ("host", NONE)])
-def test_what_is_built_by_an_engine_that_does_not_run_yet_cannot_be_known(
-    bench: Bench, way: Way, here: list[str] | None
-) -> None:
+def test_build_on_engine_that_is_down_is_unknown(bench: Bench, way: Way, here: list[str] | None) -> None:
+    """What is built by an engine that does not run yet cannot be known."""
     bench.there = Machine("gpu01", None, local=False)
     bench.here = Machine("this machine", here, local=True)
     with pytest.raises(CannotKnow, match=r"^which images are built on the host is decided by what"):
@@ -164,7 +163,8 @@ def test_what_is_built_on_follows_the_other_machine_s_processor(bench: Bench) ->
     assert bench.settle("auto").images.base == debootstrap_base(REPOSITORY, "aarch64")
 
 
-def test_an_image_of_the_lab_s_own_is_never_built_and_never_missed(bench: Bench) -> None:
+def test_own_image_is_never_built_nor_missed(bench: Bench) -> None:
+    """An image of the lab's own is never built and never missed."""
     own = {"sam2": "lab/sam2:2026-05"}
     ours = [tag for service, tag in OURS.items() if service != "sam2"]
     bench.there = Machine("gpu01", ours, local=False)
@@ -190,9 +190,10 @@ SENT = [(ImagesShipped.__name__, "gpu01")]
 
 
 @pytest.mark.parametrize(("there", "expected"), [(ALL, SENT), (SOME, BUILT_HERE + SENT), (NONE, BUILT_HERE + SENT)])
-def test_what_is_sent_is_built_here_first_where_the_host_lacks_it(
+def test_builds_here_what_the_host_lacks_before_sending(
     bench: Bench, there: list[str] | None, expected: list[tuple[str, str]]
 ) -> None:
+    """What is sent is built here first where the host lacks it."""
     bench.here = Machine("this machine", ALL, local=True)
     bench.there = Machine("gpu01", there, local=False)
     origin = bench.settle("ship")
@@ -202,7 +203,8 @@ def test_what_is_sent_is_built_here_first_where_the_host_lacks_it(
     assert [change.summary for change in shipped.plan()] == [f"send {tag} to the host" for tag in lacking]
 
 
-def test_what_is_built_there_is_not_sent_but_the_lab_s_own_image_is(bench: Bench) -> None:
+def test_sends_own_image_but_not_what_is_built_there(bench: Bench) -> None:
+    """What is built there is not sent, but the lab's own image is."""
     origin = bench.settle("host", {"sam2": "lab/sam2:1"})
     assert roles(bench, origin) == BUILT_THERE + SENT
     *_, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
@@ -212,7 +214,8 @@ def test_what_is_built_there_is_not_sent_but_the_lab_s_own_image_is(bench: Bench
     assert list(shipped.plan()) == []
 
 
-def test_where_everything_is_there_the_lab_s_own_image_may_still_be_missing(bench: Bench) -> None:
+def test_own_image_may_be_missing_where_all_else_is_there(bench: Bench) -> None:
+    """Where everything is there, the lab's own image may still be missing."""
     ours = [tag for service, tag in OURS.items() if service != "sam2"]
     bench.there = Machine("gpu01", ours, local=False)
     bench.here = Machine("this machine", ["lab/sam2:1"], local=True)

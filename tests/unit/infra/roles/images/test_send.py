@@ -154,7 +154,8 @@ def quiet() -> Report:
     return Report(io.StringIO())
 
 
-def test_a_host_whose_engine_does_not_run_yet_is_said_to_get_every_image(here: FakeHost, engine_of: Engines) -> None:
+def test_plans_every_image_for_a_host_without_engine(here: FakeHost, engine_of: Engines) -> None:
+    """A host whose engine does not run yet is planned to get every image."""
     engine_of(here, one_image())
     operation = ImagesShipped(here, without_engine(installed=False), [TAG, "labelrig/other:1"], quiet())
     assert [change.summary for change in operation.plan()] == [
@@ -177,9 +178,8 @@ def without_engine(*, installed: bool) -> FakeHost:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_image_travels_without_the_layers_that_the_host_has_and_only_once(
-    form: str, here: FakeHost, engine_of: Engines
-) -> None:
+def test_sends_an_image_once_without_known_layers(form: str, here: FakeHost, engine_of: Engines) -> None:
+    """An image travels without the layers that the host has and only once."""
     engine_of(here, one_image([A, B, C], form))
     there = with_layers(A, B)
     host = LoadingHost(there)
@@ -242,7 +242,8 @@ def test_an_image_that_does_not_arrive_is_an_error(here: FakeHost, engine_of: En
         change.apply()
 
 
-def test_an_image_that_is_not_here_is_an_error_that_says_what_to_do(here: FakeHost, engine_of: Engines) -> None:
+def test_missing_image_is_an_error_with_a_next_step(here: FakeHost, engine_of: Engines) -> None:
+    """An image that is not here is an error that says what to do."""
     engine_of(here, FakeEngine())
     host = LoadingHost(FakeEngine())
     (change,) = ImagesShipped(here, engine_of(host, host.engine), [TAG], quiet()).plan()
@@ -254,7 +255,8 @@ def test_an_image_that_is_not_here_is_an_error_that_says_what_to_do(here: FakeHo
     assert host.received == []
 
 
-def test_an_engine_here_that_breaks_off_is_an_error_and_nothing_is_sent(here: FakeHost, engine_of: Engines) -> None:
+def test_sends_nothing_when_the_local_engine_breaks_off(here: FakeHost, engine_of: Engines) -> None:
+    """An engine here that breaks off is an error and nothing is sent."""
     engine = one_image()
     engine.there[TAG].error = APIError("gone")
     engine_of(here, engine)
@@ -280,7 +282,8 @@ def test_a_disk_that_is_full_here_is_an_error_that_says_where(
         change.apply()
 
 
-def test_the_layers_of_every_image_count_and_an_engine_that_does_not_say_is_an_error() -> None:
+def test_all_images_layers_count_and_silence_is_an_error() -> None:
+    """The layers of every image count, and an engine that does not list them is an error."""
     engine = with_layers(A, B)
     engine.there["empty:1"] = FakeImage("sha256:empty", b"")
     assert known_chains(engine) == set(chains_of(A, B))

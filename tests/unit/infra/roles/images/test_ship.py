@@ -35,7 +35,8 @@ def save(request: pytest.FixtureRequest) -> Callable[[Sequence[bytes]], bytes]:
     return FORMS[request.param]
 
 
-def test_the_chain_ids_are_those_that_an_engine_names_its_layers_by() -> None:
+def test_chain_ids_are_those_of_the_engine() -> None:
+    """The chain ids are those that an engine names its layers by."""
     # Of an image in an engine 20.10.24, whose layer store has a folder named after each chain id.
     diff_ids = [
         "sha256:6befa7c95e0420a9bd36d53d162e4bc6974e74ad021d9b9c7a64904d2256dcc7",
@@ -61,7 +62,8 @@ def test_an_archive_says_its_layers_lowest_first(save: Callable[[Sequence[bytes]
     assert archive.file.tell() == 0
 
 
-def test_what_the_other_engine_has_stays_at_home_and_nothing_else(save: Callable[[Sequence[bytes]], bytes]) -> None:
+def test_leaves_out_only_what_the_other_engine_has(save: Callable[[Sequence[bytes]], bytes]) -> None:
+    """What the other engine has stays at home and nothing else."""
     content = save([A, B, C])
     archive = opened(content)
     left_out = files_not_needed(archive, frozenset(chains_of(A, B)))
@@ -77,7 +79,8 @@ def test_the_same_layer_on_another_one_is_another_chain(save: Callable[[Sequence
     assert files_not_needed(archive, frozenset(chains_of(B))) == frozenset()
 
 
-def test_a_file_that_a_needed_layer_links_to_travels_though_the_engine_has_its_layer() -> None:
+def test_sends_files_that_a_needed_layer_links_to() -> None:
+    """A file that a needed layer links to travels, though the engine has its layer."""
     archive = opened(saved_before_25([A, B, A]))
     known = frozenset(chains_of(A, B))
     left_out = files_not_needed(archive, known)
@@ -85,7 +88,8 @@ def test_a_file_that_a_needed_layer_links_to_travels_though_the_engine_has_its_l
     assert load(filtered(archive, left_out), known) == archive.chains
 
 
-def test_a_file_that_two_layers_share_travels_when_one_of_them_is_needed() -> None:
+def test_sends_a_shared_file_when_one_layer_is_needed() -> None:
+    """A file that two layers share travels when one of them is needed."""
     archive = opened(saved_since_25([A, B, A]))
     known = frozenset(chains_of(A, B))
     left_out = files_not_needed(archive, known)

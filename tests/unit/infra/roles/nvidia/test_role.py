@@ -134,7 +134,8 @@ def test_there_is_a_case_for_every_state() -> None:
     assert states >= {state.name for state in GpuState}
 
 
-def test_the_cuda_of_the_pinned_torch_is_known_and_so_is_what_it_needs() -> None:
+def test_knows_cuda_of_pinned_torch_and_its_needs() -> None:
+    """The cuda of the pinned torch is known and so is what it needs."""
     cuda = TORCH_BUILDS[pinned_version(REPOSITORY / "requirements" / "torch.in", "torch")]
     family = version_numbers(cuda)[0]
     assert family in DRIVER_NEEDED
@@ -172,7 +173,8 @@ def test_versions_with_known_ways_out_are_not_enough(version: str, enough: bool)
     assert new_enough(version) is enough
 
 
-def test_other_engine_settings_come_with_the_same_restart_and_without_a_gpu_too() -> None:
+def test_other_engine_settings_share_the_restart() -> None:
+    """Other engine settings come with the same restart, and without a GPU too."""
     rotation = {"log-driver": "json-file"}
     used = GpuChoice(True, GpuState.READY, "it works")
     host = machine({"toolkit": "installed|1.18.0-1"})
@@ -204,7 +206,8 @@ def toolkit(host: FakeHost, key: bytes = TEST_KEY, source: ToolkitSource = SOURC
     return ToolkitInstalled(host, Report(), source, fetch=fetch)
 
 
-def test_key_and_source_come_first_and_the_engine_is_to_be_restarted() -> None:
+def test_key_and_source_come_first_then_a_restart() -> None:
+    """Key and source come first and the engine is to be restarted."""
     host = machine({})
     key, source, install = toolkit(host).plan()
     key.apply()
@@ -262,7 +265,8 @@ def test_a_key_that_somebody_replaced_is_written_again() -> None:
     ("candidate", "offer"),
     [("1.17.6-1", "nvidia-container-toolkit 1.17.6-1"), (None, "no nvidia-container-toolkit")],
 )
-def test_apt_without_a_good_version_is_one_error_and_nothing_is_installed(candidate: str | None, offer: str) -> None:
+def test_apt_without_a_good_version_installs_nothing(candidate: str | None, offer: str) -> None:
+    """Apt without a good version is one error and nothing is installed."""
     host = machine({"candidate": candidate})
     host.script(*apt_get("update"))
     with pytest.raises(HostError) as caught:
@@ -286,7 +290,8 @@ def test_device_nodes_are_linked_now_and_at_the_next_start() -> None:
 
 
 @pytest.mark.parametrize("setting", ["auto", "require"])
-def test_a_notice_is_given_where_a_gpu_stands_idle_and_only_there(setting: Literal["auto", "require"]) -> None:
+def test_notice_only_where_a_gpu_stands_idle(setting: Literal["auto", "require"]) -> None:
+    """A notice is given where a gpu stands idle and only there."""
     report = Report(io.StringIO())
     choose_gpu(read_gpu(machine({})), "auto", "13.0", report)
     assert report.notices == []

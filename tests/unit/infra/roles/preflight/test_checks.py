@@ -137,7 +137,8 @@ class TestFolder:
             folder
         )
 
-    def test_the_folders_own_group_is_joined_where_others_are_shut_out(self, folder: Path) -> None:
+    def test_joins_the_folders_group_where_others_have_no_access(self, folder: Path) -> None:
+        """The folder's own group is joined where others are shut out."""
         for path in (folder, folder / "sub", folder / "sub" / "a b.png"):
             os.chown(path, -1, 4242)
             path.chmod(0o640 if path.suffix else 0o750)

@@ -133,7 +133,8 @@ def test_a_folder_behind_a_link_is_looked_into(host: Host, folder: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files to a group that is not its own")
-def test_the_group_of_the_folder_must_be_that_of_everything_in_it(host: Host, folder: Path) -> None:
+def test_folders_group_must_be_that_of_its_content(host: Host, folder: Path) -> None:
+    """The group of the folder must be that of everything in it."""
     os.chown(folder, 0, 4711)
     folder.chmod(0o750)
     os.chown(image(folder / "a.png", 0o640), 0, 4711)

@@ -56,9 +56,8 @@ def machine(*uris: str, proxy: str = "", name: str = "deb.lab") -> FakeHost:
         ([], "", None),
     ],
 )
-def test_the_name_is_that_of_the_mirror_or_of_the_proxy_in_front_of_it(
-    uris: list[str], proxy: str, name: str | None
-) -> None:
+def test_name_is_that_of_the_mirror_or_its_proxy(uris: list[str], proxy: str, name: str | None) -> None:
+    """The name is that of the mirror or of the proxy in front of it."""
     assert package_server(machine(*uris, proxy=proxy)) == name
 
 
@@ -66,7 +65,8 @@ def test_an_address_that_is_a_number_needs_no_name() -> None:
     assert package_server(machine("http://10.0.0.5/debian/", name="10.0.0.5")) is None
 
 
-def test_a_server_whose_package_lists_were_never_fetched_is_checked_too() -> None:
+def test_server_without_package_lists_is_checked_too() -> None:
+    """A server whose package lists were never fetched is checked too."""
     host = machine()
     host.script(
         *("apt-get", *NO_CACHE, "indextargets", "--no-release-info", "--format", NEVER_FETCHED, "Created-By: Packages"),
@@ -89,7 +89,8 @@ def test_a_name_that_is_found_is_no_problem() -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_name_that_is_not_found_is_one_problem_that_says_what_to_do(silent: bool) -> None:
+def test_unknown_name_is_one_problem_with_a_next_step(silent: bool) -> None:
+    """A name that is not found is one problem that says what to do."""
     host = machine("http://deb.lab/debian/")
     host.script("getent", "ahosts", "deb.lab", exit_code=2)
     if silent:

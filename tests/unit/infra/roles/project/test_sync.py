@@ -20,7 +20,8 @@ def test_only_new_images_are_synced(bench: Bench) -> None:
     assert len(bench.server.tasks) == 3
 
 
-def test_a_remade_storage_leaves_no_second_tasks_and_keeps_annotations(bench: Bench) -> None:
+def test_remade_storage_makes_no_second_tasks(bench: Bench) -> None:
+    """A remade storage leaves no second tasks and keeps annotations."""
     bench.apply()
     annotated, drafted = bench.server.tasks
     bench.server.tasks[annotated]["total_annotations"] = 2
@@ -122,7 +123,8 @@ def test_a_remade_storage_gets_to_know_its_files(bench: Bench) -> None:
     assert len(bench.server.tasks) == 2
 
 
-def test_of_two_untouched_tasks_the_one_that_the_storage_knows_stays(bench: Bench) -> None:
+def test_keeps_the_task_that_the_storage_knows(bench: Bench) -> None:
+    """Of two untouched tasks the one that the storage knows stays."""
     bench.apply()
     (known,) = [task["id"] for task in bench.server.tasks.values() if task["storage_filename"].endswith("a.png")]
     unknown = bench.server.add_task(bench.project, "/data/local-files/?d=set/a.png")

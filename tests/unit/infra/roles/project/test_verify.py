@@ -235,7 +235,8 @@ def test_a_missing_backend_is_named(bench: Bench) -> None:
     assert bench.fails() == "the project has no ML backend http://sam2:9090; run `./inv up` to connect it"
 
 
-def test_in_own_images_the_middle_is_clicked_and_nothing_is_judged(bench: Bench) -> None:
+def test_own_images_are_clicked_in_the_middle(bench: Bench) -> None:
+    """In own images the middle is clicked and nothing is judged."""
     bench.truth = None
     bench.answers(masked(TRUTH, label="First-Responder"))
     proof = bench.prove()
@@ -243,7 +244,8 @@ def test_in_own_images_the_middle_is_clicked_and_nothing_is_judged(bench: Bench)
     assert bench.report.notices == ["the mask of the proof click does not cover the clicked pixel (32, 24) of a.png"]
 
 
-def test_in_own_images_other_pixels_are_tried_until_something_is_found(bench: Bench) -> None:
+def test_own_images_are_clicked_until_a_mask_is_found(bench: Bench) -> None:
+    """In own images other pixels are tried until something is found."""
     bench.truth = None
     answers = [nothing, nothing, masked(square(0, 60), label="First-Responder")]
     bench.answers(lambda request: answers.pop(0)(request))
@@ -252,7 +254,8 @@ def test_in_own_images_other_pixels_are_tried_until_something_is_found(bench: Be
     assert bench.report.notices == []
 
 
-def test_own_images_in_which_nothing_is_found_are_noted_and_no_failure(bench: Bench) -> None:
+def test_own_images_without_masks_are_a_notice(bench: Bench) -> None:
+    """Own images in which nothing is found are noted and not a failure."""
     bench.truth = None
     bench.answers(nothing)
     proof = bench.prove()

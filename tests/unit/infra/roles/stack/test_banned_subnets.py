@@ -32,7 +32,8 @@ def test_our_containers_and_the_outside_are_open(address: str) -> None:
         "::1",
     ],
 )
-def test_the_server_its_neighbours_and_the_metadata_address_stay_shut(address: str) -> None:
+def test_server_neighbours_and_metadata_stay_banned(address: str) -> None:
+    """The server, its neighbours and the metadata address stay banned."""
     assert banned(address)
 
 

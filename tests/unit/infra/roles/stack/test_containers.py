@@ -70,7 +70,8 @@ def stack(engine: FakeEngine) -> StackRunning:
     return StackRunning(compose, "labelrig", lambda: engine, Report(io.StringIO()))  # type: ignore[arg-type,return-value]
 
 
-def test_two_healthy_containers_of_this_configuration_need_nothing() -> None:
+def test_healthy_containers_of_this_configuration_stay() -> None:
+    """Two healthy containers of this configuration need nothing."""
     engine = FakeEngine([FakeContainer("sam2", "bbb"), FakeContainer("label-studio", "aaa")])
     assert stack(engine).plan() == []
 
@@ -92,7 +93,8 @@ def test_the_change_says_why(there: list[FakeContainer], reason: str) -> None:
     assert change.summary == f"start containers ({reason})"
 
 
-def test_a_container_that_does_not_start_is_an_error_with_its_last_lines() -> None:
+def test_container_that_does_not_start_shows_its_last_lines() -> None:
+    """A container that does not start is an error with its last lines."""
     engine = FakeEngine([FakeContainer("sam2", "bbb", status="exited", health="starting")])
     with pytest.raises(LabelrigError, match=r"^sam2 does not start; its last lines:\n    one\n    boom$"):
         stack(engine).wait_until_healthy()

@@ -53,9 +53,10 @@ def test_a_folder_is_made_once_with_owner_and_mode(host: Host, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("owner", "group", "mode"), [(4711, 0, 0o750), (0, 4711, 0o750), (0, 0, 0o755), (0, 0, 0o777), (0, 0, 0o2750)]
 )
-def test_another_owner_group_or_mode_is_corrected_and_what_lies_in_it_stays(
+def test_corrects_owner_group_and_mode_but_not_the_content(
     host: Host, tmp_path: Path, owner: int, group: int, mode: int
 ) -> None:
+    """Another owner, group or mode is corrected, and what lies in the folder stays."""
     path = tmp_path / "base"
     path.mkdir()
     (path / "file").write_text("kept")
@@ -106,7 +107,8 @@ def test_files_are_sent_once_and_are_open_to_all(host: Host, tmp_path: Path) -> 
     assert converge([operation], quiet()) == 0
 
 
-def test_a_file_that_is_missing_or_another_is_sent_again_and_others_stay(host: Host, tmp_path: Path) -> None:
+def test_resends_only_missing_and_changed_files(host: Host, tmp_path: Path) -> None:
+    """A file that is missing or differs is sent again, and others stay."""
     source, target = demo(tmp_path), tmp_path / "there"
     operation = FolderSent(host, source, str(target))
     converge([operation], quiet())
@@ -122,7 +124,8 @@ def test_a_file_that_is_missing_or_another_is_sent_again_and_others_stay(host: H
     assert (target / "somebody's.png").read_bytes() == b"kept"
 
 
-def test_what_is_not_drawn_yet_is_a_change_of_a_plan_and_asks_nothing(tmp_path: Path) -> None:
+def test_undrawn_images_are_a_change_without_requests(tmp_path: Path) -> None:
+    """What is not drawn yet is a change of a plan and asks the host nothing."""
     nobody: Host = None  # type: ignore[assignment]
     assert summaries(FolderSent(nobody, tmp_path / "none", "/there")) == ["send none to /there"]
 

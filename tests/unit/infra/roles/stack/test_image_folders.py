@@ -47,7 +47,8 @@ def test_the_state_is_read_back_and_a_foreign_one_refused() -> None:
         read_folders(host, STATE)
 
 
-def test_both_services_get_every_folder_read_only_and_none_is_made() -> None:
+def test_mounts_every_folder_read_only_and_makes_none() -> None:
+    """Both services get every folder read-only, and none is made."""
     document = yaml.safe_load(render_compose([ImageFolder("set", "/a/$et")], [1234], {}))
     assert set(document["services"]) == {"label-studio", "sam2"}
     for service in document["services"].values():

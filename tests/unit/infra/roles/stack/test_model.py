@@ -41,7 +41,8 @@ def test_the_demo_model_needs_nothing_from_anywhere(monkeypatch: pytest.MonkeyPa
     assert host.commands == []
 
 
-def test_a_downloaded_checkpoint_is_a_change_and_one_that_was_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_downloaded_checkpoint_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A downloaded checkpoint is a change and one that was there is none."""
     for downloaded in ("true", "false"):
         host = host_that_answers(0, f'{{"model": "tiny", "path": "/models/x", "downloaded": {downloaded}}}\n')
         assert choose(host, "tiny", monkeypatch) == ModelChoice("tiny", downloaded=downloaded == "true")
@@ -56,7 +57,8 @@ def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo_notice(choice).startswith("the DEMO model is in use (no way out).\n")
 
 
-def test_a_download_that_fails_is_one_sentence_with_the_downloaders_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A download that fails is one sentence with the downloader's own words."""
     host = host_that_answers(1, stderr="tiny: 1 %\nthe checksum is wrong; the file was removed\n")
     with pytest.raises(LabelrigError, match=r"^model tiny: the checksum is wrong; the file was removed\. Until"):
         choose(host, "tiny", monkeypatch)

@@ -66,7 +66,8 @@ def test_secrets_are_made_once_and_are_in_no_argument(host: Noting, tmp_path: Pa
     assert everything_as_root(host) is not host.is_local
 
 
-def test_a_secret_of_a_later_version_is_added_to_those_that_are_there(host: Noting, tmp_path: Path) -> None:
+def test_adds_a_secret_of_a_later_version(host: Noting, tmp_path: Path) -> None:
+    """A secret of a later version is added to those that are there."""
     path = tmp_path / "secrets.env"
     converge([SecretsMade(host, path, Settings())], quiet())
     before = parse_env_text(path.read_text(), "")
@@ -105,7 +106,8 @@ def test_what_cannot_stand_in_an_env_file_is_not_written(host: Noting, name: str
     assert host.as_root == []
 
 
-def test_a_file_is_placed_private_and_written_again_only_when_it_is_another(host: Noting, tmp_path: Path) -> None:
+def test_rewrites_private_file_only_when_it_differs(host: Noting, tmp_path: Path) -> None:
+    """A file is placed private, and written again only when it differs."""
     path = tmp_path / "state" / "fetch.env"
     for content, written in ((b"A='1'\n", 1), (b"A='1'\n", 1), (b"A='2'\n", 2)):
         _place(host, str(path), content)

@@ -9,14 +9,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench.document import replace_between_marks
 from tools.bench.errors import BenchError
-from tools.bench.goals import judge
 from tools.bench.plan import parse
-from tools.bench.progress import Progress
+from tools.bench.report import judge, markdown, replace_between_marks
 from tools.bench.results import Run
 from tools.bench.run import Bench
-from tools.bench.table import markdown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
@@ -26,10 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     plan = parse(arguments, REPOSITORY / ".labelrig" / "bench")
     plan.out.mkdir(parents=True, exist_ok=True)
-    progress = Progress(plan.steps())
     folder = Path(tempfile.mkdtemp(prefix="labelrig-bench-"))
     try:
-        run = Bench(plan, progress, folder).run()
+        run = Bench(plan, folder).run()
         tables = markdown(run)
         _write(plan.out, run, tables)
         if plan.docs:

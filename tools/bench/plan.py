@@ -1,4 +1,4 @@
-"""What a run measures, from its command line, and how long each step should take."""
+"""What a run measures, from its command line."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ ENGINES = {
     "openvino": {"SAM2_ENGINE": "openvino", "SAM2_DEVICE": "cpu"},
     "cuda": {"SAM2_ENGINE": "torch", "SAM2_DEVICE": "cuda"},
 }
-# Seconds of a stock click on two cores: what the guess of the time left begins with.
-STOCK_SECONDS = {"demo": 0.15, "tiny": 3.3, "small": 4.0, "base-plus": 7.0, "large": 15.0}
-START_SECONDS = 6.0
+MODELS = ("demo", "tiny", "small", "base-plus", "large")
 GPU_FACTOR = 20
 
 
@@ -100,40 +98,11 @@ class Plan:
         """Not of the demo model, unless it is all there is: its embeddings are too small to reach a limit."""
         return self.counts.memory_seconds > 0 and (model != "demo" or self.models == ("demo",))
 
-    def steps(self) -> dict[str, float]:
-        """Every step by name, with the seconds it should take."""
-        steps: dict[str, float] = {}
-        counts = self.counts
-        for model in self.models:
-            stock = STOCK_SECONDS[model]
-            for engine in self.engines:
-                at = f"{model}, {engine}"
-                ours = stock / 50 if engine == "cuda" else stock * {"torch": 0.7, "openvino": 0.3}[engine]
-                warm = 0.05
-                steps[f"{at}: start"] = 3 * START_SECONDS
-                for size in self.sizes:
-                    clicks = counts.rounds * counts.per_round * 2 * warm
-                    steps[f"{at}: clicks at {size}"] = counts.cold * (ours + 0.3) + counts.stock * stock + clicks
-                steps[f"{at}: annotators"] = 8 * ours + 4 * counts.load * warm
-                steps[f"{at}: opened tasks"] = counts.opened * (ours + 1.0)
-                steps[f"{at}: embeddings and masks"] = (
-                    counts.embed + 1 + counts.fidelity
-                ) * ours + counts.fidelity * stock
-                steps[f"{at}: restart"] = START_SECONDS + 2 + counts.revisits * (ours + 0.3)
-                if self.has_memory(model):
-                    steps[f"{at}: memory"] = START_SECONDS + counts.memory_seconds
-                if self.has_ragged(model, engine):
-                    starts = 3 * START_SECONDS
-                    steps[f"{at}: ragged masks"] = (
-                        starts + (len(self.sizes) + counts.fidelity) * (stock * 2 + ours) + 15
-                    )
-        return steps
-
 
 def parse(arguments: Sequence[str] | None, default_out: Path) -> Plan:
     """Read the command line; `SystemExit` where it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure clicks; one run, one table.")
-    parser.add_argument("--models", type=_names(STOCK_SECONDS), help="of demo, tiny, small, base-plus, large")
+    parser.add_argument("--models", type=_names(MODELS), help="of demo, tiny, small, base-plus, large")
     parser.add_argument("--engines", type=_names(ENGINES), help="of torch, openvino, cuda")
     parser.add_argument("--sizes", type=_sizes, default=tuple(SIZES), help="megapixels: 2,12")
     parser.add_argument("--out", type=Path, default=default_out, help="folder for bench.md and bench.json")

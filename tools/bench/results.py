@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,7 @@ class Sample:
 
     def quantile(self, share: float) -> float:
         """Linear between the two nearest measurements; with few measurements p95 is nearly the largest."""
-        ordered = sorted(self.values)
-        at = share * (len(ordered) - 1)
-        low = int(at)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+        return float(np.quantile(self.values, share))
 
     def as_json(self) -> dict[str, Any]:
         """The figures and every measurement."""
@@ -191,16 +190,6 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """As JSON's own types; samples with their figures."""
-        return dict(_plain(self))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Sample):
-        return value.as_json()
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, Run | EngineResult | ClickRow | LoadRow):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, Memory | Fidelity):
-        return asdict(value)
-    return value
+        return dict(
+            json.loads(json.dumps(vars(self), default=lambda one: getattr(one, "as_json", lambda: vars(one))()))
+        )

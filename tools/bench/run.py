@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +17,6 @@ from tools.bench.errors import BackendFailed, BenchError, WorkerFailed
 from tools.bench.machine import describe
 from tools.bench.pictures import Album
 from tools.bench.plan import ENGINES, GPU_FACTOR, Plan
-from tools.bench.progress import Progress
 from tools.bench.results import EngineResult, Run, Sample
 from tools.bench.server import Backend
 from tools.bench.worker import Worker
@@ -31,13 +32,13 @@ PACKAGES = ("torch", "openvino", "label-studio-sdk")
 class Bench:
     """Holds what all measurements of a run share."""
 
-    def __init__(self, plan: Plan, progress: Progress, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path) -> None:
         """
         Args:
             folder: empty; takes images, weights, caches and logs.
         """
         self._plan = plan
-        self._progress = progress
+        self._began = time.monotonic()
         self._folder = folder
         self._album = Album(folder / "files")
         # The figures that are no matter of the size are measured on the first one.
@@ -54,14 +55,13 @@ class Bench:
                     self._engine(result)
                 except (BackendFailed, WorkerFailed) as error:
                     result.failed = str(error)
-                    self._progress.skip(f"{model}, {engine}:")
-                    self._progress.note(f"left out: {error}")
-        run.seconds = self._progress.seconds
+                    self._say(f"left out: {error}")
+        run.seconds = time.monotonic() - self._began
         return run
 
     def _engine(self, result: EngineResult) -> None:
         at = f"{result.model}, {result.engine}"
-        counts, album, step = self._plan.counts, self._album, self._progress.step
+        counts, album, step = self._plan.counts, self._album, self._step
         weights = "trained" if result.model == "demo" else "clean"
         environment = self._environment(result.model, result.engine, weights)
         named = (result.model, result.engine, weights)
@@ -125,6 +125,18 @@ class Bench:
             found = measure.fidelity(engine, stock, self._album, self._size, self._plan.counts, named, self._folder)
             result.fidelity.append(found)
 
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        self._say(name)
+        yield
+        self._say(f"{name}: {time.monotonic() - began:.1f} s")
+
+    def _say(self, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        sys.stderr.write(f"{minutes}:{seconds:02d} {text}\n")
+        sys.stderr.flush()
+
     def _backend(self, environment: dict[str, str], name: str) -> Backend:
         return Backend(environment, self._log(name))
 
@@ -156,7 +168,7 @@ class Bench:
             return load_catalog().models[model].checkpoint(Path())
         checkpoint = self._folder / f"{model}-{weights}.pt"
         if not checkpoint.exists():
-            self._progress.note(f"making random weights for {model}")
+            self._say(f"making random weights for {model}")
             command = ("-m", "tools.bench.weights", "--model", model, "--mask", weights, "--out", str(checkpoint))
             done = subprocess.run(
                 (sys.executable, *command), capture_output=True, text=True, timeout=WEIGHTS_SECONDS, check=False

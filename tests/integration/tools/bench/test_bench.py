@@ -20,7 +20,7 @@ def test_quick_run_fills_every_figure(tmp_path: Path, capsys: pytest.CaptureFixt
     assert code == 0, shown.err
     assert shown.out == (tmp_path / "bench.md").read_text()
     assert "Machine: a test machine." in shown.out
-    assert "[1/6] demo, torch: start" in shown.err
+    assert "0:00 demo, torch: start\n" in shown.err
     run = json.loads((tmp_path / "bench.json").read_text())
     (engine,) = run["engines"]
     (row,) = engine["clicks"]

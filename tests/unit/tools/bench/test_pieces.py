@@ -16,7 +16,6 @@ from tools.bench.errors import BackendFailed, MaskNotClean, WorkerFailed
 from tools.bench.machine import describe, processor
 from tools.bench.pictures import Album, in_pixels, with_comment
 from tools.bench.plan import ENGINES, parse
-from tools.bench.progress import Progress
 from tools.bench.server import Backend
 from tools.bench.worker import Worker
 
@@ -45,7 +44,8 @@ def test_quick_is_the_demo_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.bench.plan.cuda_devices", lambda: 0)
     plan = parse(["--quick"], OUT)
     assert plan.models == ("demo",)
-    assert not any("memory" in name or "ragged" in name for name in plan.steps())
+    assert not plan.has_memory("demo")
+    assert not plan.has_ragged("demo", "openvino")
 
 
 def test_choices_and_their_errors(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,31 +110,6 @@ def test_clean_masks_are_one_part() -> None:
         measure.check_clean(reply_with(np.full((30, 40), 255, dtype=np.uint8)), (40, 30))
     with pytest.raises(MaskNotClean, match="without a mask"):
         measure.check_clean(Reply(0.1, {}, b'{"results": [{"result": []}]}'), (40, 30))
-
-
-class Clock:
-    """Time by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_progress_says_what_and_how_long() -> None:
-    stream, clock = io.StringIO(), Clock()
-    progress = Progress({"one": 10.0, "two": 20.0, "three": 30.0}, stream, clock)
-    with progress.step("one"):
-        clock.now += 20  # twice as slow as expected
-    progress.skip("three")
-    with progress.step("two"):
-        pass
-    lines = stream.getvalue().splitlines()
-    assert lines[0] == "[1/3] one ... 0:00 gone, about 1:00 left"
-    assert lines[1] == "    one: 20.0 s"
-    assert lines[2] == "[3/3] two ... 0:20 gone, about 0:40 left"
-    with pytest.raises(KeyError), progress.step("one"):
-        pass
 
 
 def test_processor_in_words() -> None:

@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.bench.document import BEGIN, END, replace_between_marks
 from tools.bench.errors import BenchError
-from tools.bench.goals import judge
+from tools.bench.report import BEGIN, END, judge, markdown, replace_between_marks
 from tools.bench.results import ClickRow, EngineResult, Fidelity, LoadRow, Memory, Run, Sample
-from tools.bench.table import markdown
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0, 1))

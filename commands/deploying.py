@@ -91,8 +91,8 @@ def deploy(
     at_once = number("--parallel", parallel)
     choice = choose(host, group, limit, inventory, overrides=overrides, parallel=at_once, fail_fast=fail_fast)
     result_file("--junit", junit)
-    said = run_options("deploy", accept_new_host_key=accept_new_host_key, lock_wait=lock_wait)
-    finish(run_deploy(choice, said, confirm=None if yes else confirm), json=json, junit=junit)
+    options = run_options("deploy", accept_new_host_key=accept_new_host_key, lock_wait=lock_wait)
+    finish(run_deploy(choice, options, confirm=None if yes else confirm), json=json, junit=junit)
 
 
 @task(
@@ -121,8 +121,8 @@ def rollback(
     from infra.deploy.rollback_command import run_rollback
 
     choice = choose(host, group, limit, inventory)
-    said = run_options("rollback", lock_wait=lock_wait)
-    finish(run_rollback(choice, said, release or None, confirm=None if yes else confirm), json=json)
+    options = run_options("rollback", lock_wait=lock_wait)
+    finish(run_rollback(choice, options, release or None, confirm=None if yes else confirm), json=json)
 
 
 @task(iterable=["host", "group"], help={**HOST_HELP, "json": "print the result as JSON on stdout"})

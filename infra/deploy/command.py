@@ -51,7 +51,7 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
         barrier=True,
     )
     results = [*done, *failed]
-    texts = [text for one in done if (text := _told(one))]
+    texts = [text for one in done if (text := _summary(one))]
     return Outcome(results, "\n".join([*texts, _summed_up(results, "changed")]), exit_code_of(results))
 
 
@@ -74,8 +74,8 @@ def _has_work(result: HostResult) -> bool:
     return result.report.changed > 0 or any(stage.unknown for stage in result.report.stages)
 
 
-def _told(result: HostResult) -> str:
-    """What a person needs of a host that was deployed to."""
+def _summary(result: HostResult) -> str:
+    """How to open a host that was deployed to, and what it runs."""
     facts = result.report.facts
     if result.exit_code or "how_to_open" not in facts:
         return ""

@@ -22,7 +22,7 @@ from infra.stack.stages import stack_project
 
 
 class NotWell(LabelrigError):
-    """What was looked at is not as it should be."""
+    """A stack is not healthy."""
 
     shown = True
 

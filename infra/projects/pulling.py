@@ -71,7 +71,7 @@ class ProjectPulled:
         changes = []
         if self.project.description.strip() != spec.description.strip():
             changes.append(self._set(spec, "description", self.project.description.strip(), spec.description))
-        sampling = next((name for name, said in SAMPLINGS.items() if said == self.project.sampling), spec.sampling)
+        sampling = next((name for name, value in SAMPLINGS.items() if value == self.project.sampling), spec.sampling)
         if sampling != spec.sampling:
             changes.append(self._set(spec, "sampling", sampling, spec.sampling))
         return changes

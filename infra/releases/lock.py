@@ -28,7 +28,7 @@ GUARD_BUSY = 75
 
 @dataclass(frozen=True)
 class Answer:
-    """What the script said. `info` is the lock that is there, ours or another's."""
+    """The answer of the script. `info` is the lock that is there, ours or another's."""
 
     state: str
     info: LockInfo | None
@@ -258,18 +258,18 @@ class HostLock:
 
 def parse_answer(lines: Sequence[str]) -> Answer:
     """Read what the script printed."""
-    said = dict(line.partition(" ")[::2] for line in lines)
+    values = dict(line.partition(" ")[::2] for line in lines)
     info = None
-    if "id" in said:
+    if "id" in values:
         info = LockInfo(
-            id=said["id"],
-            owner=parse_owner(said["owner"]),
-            abandoned=not said["owner"],
-            beat=said["beat"],
-            quiet=int(said["quiet"]) / 100,
-            age=float(said["made"]),
+            id=values["id"],
+            owner=parse_owner(values["owner"]),
+            abandoned=not values["owner"],
+            beat=values["beat"],
+            quiet=int(values["quiet"]) / 100,
+            age=float(values["made"]),
         )
-    return Answer(said["state"], info, said.get("broke"))
+    return Answer(values["state"], info, values.get("broke"))
 
 
 def _lost_to(answer: Answer) -> str:

@@ -75,7 +75,7 @@ def _missing_images(manifest: Manifest, present: Present) -> list[str]:
 def _database_problems(manifest: Manifest, now: DatabaseState | None) -> list[str]:
     then = manifest.database_state
     if now is None:
-        return ["the database cannot be read now, so nobody knows whether it fits; start the stack first"]
+        return ["the database cannot be read now, so whether it fits is unknown; start the stack first"]
     if now.kind != manifest.database:
         return [f"it ran on {manifest.database}, and the work is in {now.kind} now; `./inv database.move` goes back"]
     if then is None:

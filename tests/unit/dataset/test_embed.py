@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,14 +14,21 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from backend.settings import Settings
+from backend.settings import Settings as BackendSettings
 from backend.web.app import create_app
-from core.errors import LabelrigError
+from core.errors import LabelrigError, SettingsError
 from core.report import Report
+from dataset.embed.command import EmbedOptions, run_embed
 from dataset.embed.embed import cancel_all, embed, project_images
 from hosts.base import Result
+from infra.config.settings import Settings
+from infra.fleet.session import Session
+from infra.stack.site import Site
+from labelstudio.models import Project
 from tests.unit.backend.fakes import MODEL, FakeSegmenter
 from tests.unit.dataset.export_bench import ExportBench
+from tests.unit.infra.deploy_bench import LabHost, host_settings, options
+from tests.unit.labelstudio.annotated import FUSED
 
 
 class Container:
@@ -57,7 +65,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def container(images: Path, tmp_path: Path) -> Iterator[Container]:
-    settings = Settings(local_files_document_root=images, embedding_cache_dir=tmp_path / "cache")
+    settings = BackendSettings(local_files_document_root=images, embedding_cache_dir=tmp_path / "cache")
     with TestClient(create_app(FakeSegmenter, settings, MODEL)) as client:
         yield Container(client)
 
@@ -125,3 +133,39 @@ def test_images_of_a_project(exports: ExportBench, value: str, data: dict[str, A
     other = exports.server.project('<View><Image name="i" value="$other"/></View>', "Others")
     with pytest.raises(LabelrigError, match=r"the project 'Others' has no images under \$other"):
         project_images(exports.client, other)
+
+
+@pytest.fixture
+def on_host(container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session on a host of the inventory, whose backend is the application above."""
+    monkeypatch.setattr(Site, "exec_in", lambda _site, service: {"sam2": container}[service])
+    host: Any = LabHost()
+    one = Session(options("embed"), host, Report(io.StringIO()), options().owner(), host_settings(tmp_path))
+    one.site = Site(host, Settings(), "/srv/x", "/srv/x/current", "/srv/x/secrets.env", Settings)
+    return one
+
+
+def test_a_host_encodes_a_folder_and_ends_jobs(on_host: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataset.embed.embed.POLL_SECONDS", 0.01)
+    assert run_embed(on_host, EmbedOptions(folder="set")).startswith("3 images encoded, 0 were there already")
+    assert run_embed(on_host, EmbedOptions(stop=True)) == "0 embed jobs ended"
+
+
+def test_a_host_encodes_a_project(on_host: Session, exports: ExportBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project is found as every command finds it; see `named_project`."""
+    monkeypatch.setattr("dataset.embed.embed.POLL_SECONDS", 0.01)
+    made = exports.server.project(FUSED, "RGBT-SAR demo")
+
+    def images_of(_client: object, project: Project) -> list[dict[str, object]]:
+        assert project.id == made.id
+        return [{"url": f"/data/local-files/?d=set/{number}.png", "task": str(number)} for number in (0, 2)]
+
+    monkeypatch.setattr("dataset.embed.command.project_images", images_of)
+    on_host.access = SimpleNamespace(client=lambda: exports.client)  # type: ignore[assignment]
+    assert run_embed(on_host, EmbedOptions()).startswith("2 images encoded, 0 were there already")
+    assert run_embed(on_host, EmbedOptions(project="rgbt-sar")).startswith("0 images encoded, 2 were there already")
+
+
+def test_a_project_and_a_folder_exclude_each_other() -> None:
+    with pytest.raises(SettingsError, match="give either --project or --folder"):
+        EmbedOptions(project="a", folder="b")

@@ -24,6 +24,7 @@ from backend.segmenter import Prompts
 from backend.weights.catalog import ModelFiles, load_catalog
 from tests.engine_contract import EngineContract
 
+pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 DEMO = load_catalog().models["demo"]

@@ -205,13 +205,17 @@ def _signal(processes: Sequence[subprocess.Popen[str]], number: signal.Signals) 
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """A CI that cancels a job sends SIGTERM: children in sessions of their own would outlive it."""
+    """A CI that cancels a job sends SIGTERM: children in sessions of their own would outlive it.
+
+    Children inherit an ignored SIGINT, as of a shell's background job; a handler of ours gives them the default.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -146,7 +146,8 @@ def test_a_missing_program_fails_its_lane(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_all_children(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("shell", [(), ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")], ids=["terminal", "background"])
+def test_an_interrupt_ends_all_children(tmp_path: Path, number: signal.Signals, shell: tuple[str, ...]) -> None:
     """They get the chance to clean up: pytest removes what its fixtures started."""
     child = (
         "import os, pathlib, sys, time\n"
@@ -167,7 +168,7 @@ def test_an_interrupt_ends_all_children(tmp_path: Path, number: signal.Signals) 
         "lanes = [Lane(name, ((sys.executable, str(folder / 'child.py'), str(folder / name)),) * 2) for name in 'ab']\n"
         "Lanes(Report(io.StringIO()), folder).run(lanes)\n"
     )
-    process = subprocess.Popen([*python(main), str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*shell, *python(main), str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.PIPE)
     paths = [tmp_path / "a", tmp_path / "b"]
     wait_for(
         "both children",

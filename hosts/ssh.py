@@ -216,7 +216,7 @@ class SshHost:
             self._end_marked(elevation, mark)
             raise self._timed_out(argv, timeout, error.last_line) from None
         except InputUnreadable as error:
-            raise FileAccessError(f"this machine: cannot read what `{argv[0]}` shall get: {error}") from None
+            raise FileAccessError(f"this machine: cannot read the input of `{argv[0]}`: {error}") from None
         except (NotOpened, *BROKEN) as error:
             raise self._lost(argv, error) from None
         except (KeyboardInterrupt, SystemExit):

@@ -90,10 +90,10 @@ def _until_idle(client: Client, project_id: int, storage_id: int, report: Report
             made, since = count, now
         elif now - since > pace.stalled:
             raise LabelStudioError(
-                f"somebody's sync of the storage {storage.path} has made no task for {now - since:.0f} s; see the log "
+                f"another sync of the storage {storage.path} has made no task for {now - since:.0f} s; see the log "
                 "of the label-studio container, then run the same command again"
             )
-        report.progress(f"waiting for a sync that somebody started: {count} tasks so far")
+        report.progress(f"waiting for another sync: {count} tasks so far")
         pace.clock.sleep(pace.look)
 
 

@@ -174,7 +174,7 @@ class Export:
         reasons = ", ".join(f"{number} {reason}" for reason, number in tally.left_out.items() if number)
         seen = f"{rows} of its tasks were read{f'; left out: {reasons}' if reasons else ''}"
         if not rows and self.selection.annotated_only and not self.selection.task_ids:
-            seen = "nobody has annotated it yet; --all-tasks takes its images all the same"
+            seen = "it has no annotation yet; --all-tasks takes its images too"
         first = f"; the first problem: {tally.problems[0]}" if tally.problems else ""
         return f"nothing in the project {self.project.title!r} fits the selection ({seen}){first}; nothing was written"
 

@@ -32,10 +32,10 @@ def _fill(asked: dict[str, Any]) -> None:
     if storage is None:
         raise Refused("the storage is not connected to the project any more")
     if storage.status in BUSY:
-        raise Refused("the storage is being synced by somebody else")
+        raise Refused("the storage is being synced by another process")
     # Over PostgreSQL Label Studio refuses a second sync in this state; over SQLite it does not look.
     if not storage.info_set_queued():
-        raise Refused("the storage is being synced by somebody else")
+        raise Refused("the storage is being synced by another process")
     storage.info_set_in_progress()
     filling = _Filling(storage, asked["files"])
     try:

@@ -166,17 +166,17 @@ def test_a_sync_of_somebody_that_makes_no_progress_is_given_up(bench: Bench) -> 
     with pytest.raises(LabelStudioError) as caught:
         converge([bench.operations()[2]], bench.report)
     assert str(caught.value) == (
-        "somebody's sync of the storage /label-studio/files/set has made no task for 10 s; see the log of the "
+        "another sync of the storage /label-studio/files/set has made no task for 10 s; see the log of the "
         "label-studio container, then run the same command again"
     )
     assert bench.inside.asked == []
 
 
 def test_a_refusal_inside_is_one_sentence(bench: Bench) -> None:
-    bench.inside.refusal = "the storage is being synced by somebody else"
+    bench.inside.refusal = "the storage is being synced by another process"
     with pytest.raises(LabelStudioError) as caught:
         bench.apply()
-    assert str(caught.value) == "Label Studio cannot fill this: the storage is being synced by somebody else"
+    assert str(caught.value) == "Label Studio cannot fill this: the storage is being synced by another process"
 
 
 PAIRS = {"rgb": "RGB/{name}.png", "thermal": "T/{name}_t.tiff"}

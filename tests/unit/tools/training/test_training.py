@@ -16,6 +16,7 @@ from tools.training import curriculum, losses, pool, prompts, train
 from tools.training.team import Team
 
 SIZE = 128
+pytestmark = pytest.mark.timeout(600)  # training steps on a CPU that others use too
 
 
 def owner_map() -> NDArray[np.uint8]:

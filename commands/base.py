@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.tasks import Task, task
 
 from core.errors import LabelrigError, SettingsError
 
@@ -28,6 +31,12 @@ HOST_HELP = {
     "group": "a group of the inventory, `all` for every host; may be given several times",
     "limit": "of those only these: names and globs with commas, `!` in front leaves out",
     "inventory": "another file than infra/inventory.yaml",
+}
+HERE_HELP = "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine); may be given several times"
+LOCK_WAIT_HELP = "how long to wait when another run holds the host, such as 90s or 30m (default: not at all)"
+RESULT_HELP = {
+    "json": "print the result as JSON on stdout",
+    "junit": "also write the result as JUnit XML into this file",
 }
 
 
@@ -108,22 +117,65 @@ def result_file(option: str, path: str | None) -> None:
         raise SettingsError(f"{option} {path}: cannot be written: {error.strerror}; nothing was done") from None
 
 
-def choose(
-    host: Sequence[str],
-    group: Sequence[str],
-    limit: str | None,
-    inventory: str | None,
-    *,
-    overrides: Sequence[tuple[str, object]] = (),
-    parallel: int | None = None,
-    fail_fast: bool = False,
-) -> Choice:
+def choose(host: Sequence[str], group: Sequence[str], limit: str | None, inventory: str | None) -> Choice:
     """Which hosts a command line means."""
     from infra.fleet.choice import INVENTORY, Choice
 
     path = INVENTORY if inventory is None else Path(inventory).expanduser().absolute()
-    at_once = Choice.parallel if parallel is None else parallel
-    return Choice(tuple(host), tuple(group), limit, path, tuple(overrides), at_once, fail_fast)
+    return Choice(tuple(host), tuple(group), limit, path)
+
+
+def host_task(
+    help: Mapping[str, str] | None = None,
+    iterable: Sequence[str] = (),
+    *,
+    here: bool = False,
+    results: Sequence[str] = ("json",),
+) -> Callable[[Callable[Concatenate[Choice, ...], Outcome | None]], Task[Callable[..., None]]]:
+    """Make a task of a function that gets the `Choice` of hosts and returns the `Outcome` to print.
+
+    The task has the options of `choose` and `results`; the function's own parameters are its other options. Those that
+    may be given by keyword only come behind `--limit` and `--inventory`: the order decides about the short flags.
+
+    Args:
+        help: the texts of the function's own options.
+        iterable: those of them that may be given several times.
+        here: without a host the task works on this machine.
+        results: which of `--json` and `--junit` the task has.
+    """
+
+    def make(body: Callable[Concatenate[Choice, ...], Outcome | None]) -> Task[Callable[..., None]]:
+        @functools.wraps(body)
+        def run(
+            _context: Context,
+            host: Sequence[str],
+            group: Sequence[str],
+            limit: str | None = None,
+            inventory: str | None = None,
+            json: bool = False,
+            junit: str | None = None,
+            **own: object,
+        ) -> None:
+            result_file("--junit", junit)
+            outcome = body(choose(host, group, limit, inventory), **own)
+            if outcome is not None:
+                finish(outcome, json=json, junit=junit)
+
+        shared = inspect.signature(run, follow_wrapped=False).parameters
+        own = list(inspect.signature(body).parameters.values())[1:]
+        order = [shared[name] for name in ("_context", "host", "group")]
+        order += [one for one in own if one.kind is not one.KEYWORD_ONLY]
+        order += [shared[name] for name in ("limit", "inventory")]
+        order += [one for one in own if one.kind is one.KEYWORD_ONLY]
+        order += [shared[name] for name in results]
+        run.__signature__ = inspect.Signature([one.replace(kind=one.KEYWORD_ONLY) for one in order])  # type: ignore[attr-defined]
+        texts = {**HOST_HELP, **({"host": HERE_HELP} if here else {}), **{name: RESULT_HELP[name] for name in results}}
+        options = {**texts, **(help or {})}
+        made: Task[Callable[..., None]]
+        made = task(iterable=["host", "group", *iterable], help=options)(expected_errors_in_words(run))
+        return made
+
+    return make
 
 
 def run_options(command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None) -> RunOptions:

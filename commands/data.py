@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -11,11 +11,13 @@ from invoke.tasks import task
 
 from commands.base import (
     HOST_HELP,
+    LOCK_WAIT_HELP,
+    RESULT_HELP,
     choose,
     confirm,
     decimal,
     expected_errors_in_words,
-    finish,
+    host_task,
     local_settings,
     number,
     run_options,
@@ -24,59 +26,44 @@ from commands.base import out as show
 from dataset.export.command import HELP as EXPORT_HELP
 from dataset.importing.command import HELP as IMPORT_HELP
 
+if TYPE_CHECKING:
+    from infra.config.stack_settings import Database
+    from infra.fleet.choice import Choice, Outcome
+
 ONE_HOST = {
     "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
     "inventory": HOST_HELP["inventory"],
 }
 
 
-@task(
-    iterable=["host", "group"],
-    help={
-        **HOST_HELP,
-        "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
+@host_task(
+    {
         "to": "postgres or sqlite",
         "replace": "put work aside that the target holds already",
         "yes": "do not ask; Label Studio is stopped while the work is copied",
-        "lock_wait": "how long to wait when another run holds the host, such as 90s or 30m",
-        "json": "print the result as JSON on stdout",
+        "lock_wait": LOCK_WAIT_HELP,
     },
+    here=True,
 )
-@expected_errors_in_words
 def move(
-    _context: Context,
-    host: list[str],
-    group: list[str],
-    to: str,
-    limit: str | None = None,
-    inventory: str | None = None,
+    choice: Choice,
+    to: Database,
+    *,
     replace: bool = False,
     yes: bool = False,
     lock_wait: str | None = None,
-    json: bool = False,
-) -> None:
+) -> Outcome:
     """Move projects, annotations and users from SQLite to PostgreSQL or back; nothing is deleted."""
     from infra.config.stack_settings import Database
+    from infra.deploy.move_command import move_on_this_machine, run_move
 
     if to not in get_args(Database):
         raise Exit(f"error: --to {to}: must be {' or '.join(get_args(Database))}", code=2)
     if not yes:
         confirm("Label Studio stops while the work is copied; some 10 000 tasks take one to two minutes.")
-    if host or group or limit:
-        from infra.deploy.move_command import run_move
-
-        choice = choose(host, group, limit, inventory)
-        options = run_options("database.move", lock_wait=lock_wait)
-        finish(run_move(choice, options, to, replace_target=replace), json=json)  # type: ignore[arg-type]
-        return
-    from core.report import Report
-    from infra.database.here import move_here
-    from infra.deploy.move_command import summary_of
-
-    report = Report()
-    moved = move_here(local_settings(), to, report, replace_target=replace)  # type: ignore[arg-type]
-    report.facts["moved"] = summary_of(moved)
-    show(report.as_json() if json else f"{summary_of(moved)}\n\n{report.recap()}")
+    if choice.names_hosts:
+        return run_move(choice, run_options("database.move", lock_wait=lock_wait), to, replace_target=replace)
+    return move_on_this_machine(local_settings(), to, replace_target=replace)
 
 
 @task(
@@ -180,7 +167,7 @@ def import_(
         "project": "take those keys from the tasks of this project: its name in projects.yaml, or its title",
         "host": ONE_HOST["host"],
         "inventory": HOST_HELP["inventory"],
-        "json": "print the result as JSON on stdout",
+        "json": RESULT_HELP["json"],
     },
 )
 @expected_errors_in_words

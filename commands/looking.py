@@ -2,70 +2,49 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import HOST_HELP, choose, expected_errors_in_words, finish, number, run_options
+from commands.base import HOST_HELP, choose, expected_errors_in_words, host_task, number, run_options
 
-MANY = ["host", "group"]
-HELP = {
-    **HOST_HELP,
-    "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine); may be given several times",
-    "json": "print the result as JSON on stdout",
-}
+if TYPE_CHECKING:
+    from infra.fleet.choice import Choice, Outcome
 
 
-@task(iterable=MANY, help=HELP)
-@expected_errors_in_words
-def status(
-    _context: Context,
-    host: list[str],
-    group: list[str],
-    limit: str | None = None,
-    inventory: str | None = None,
-    json: bool = False,
-) -> None:
+@host_task(here=True)
+def status(choice: Choice) -> Outcome:
     """Show the state of a stack: containers, model, device, GPU memory, disk, release."""
     from infra.doctor.command import run_status
 
-    finish(run_status(choose(host, group, limit, inventory), run_options("status")), json=json)
+    return run_status(choice, run_options("status"))
 
 
-@task(iterable=MANY, help=HELP)
-@expected_errors_in_words
-def doctor(
-    _context: Context,
-    host: list[str],
-    group: list[str],
-    limit: str | None = None,
-    inventory: str | None = None,
-    json: bool = False,
-) -> None:
+@host_task(here=True)
+def doctor(choice: Choice) -> Outcome:
     """Walk from SSH to a click; name the first broken link and its fix. Exit code 1: broken, 2: warnings only."""
     from infra.doctor.command import run_doctor
 
-    finish(run_doctor(choose(host, group, limit, inventory), run_options("doctor")), json=json)
+    return run_doctor(choice, run_options("doctor"))
 
 
-@task(
-    iterable=[*MANY, "service"],
-    help={
-        **{name: text for name, text in HELP.items() if name != "json"},
+@host_task(
+    {
         "service": "label-studio, sam2 or db (default: all); may be given several times",
         "follow": "go on until stopped by hand",
         "since": "only what is newer: 10m, 2h, or a time such as 2026-05-01T12:00:00",
         "lines": "the last so many lines of each service (default: 100, or with --since all)",
         "all": "every line, health checks too",
     },
+    ["service"],
+    here=True,
+    results=(),
 )
-@expected_errors_in_words
 def logs(
-    _context: Context,
-    host: list[str],
-    group: list[str],
+    choice: Choice,
     service: list[str],
-    limit: str | None = None,
-    inventory: str | None = None,
+    *,
     follow: bool = False,
     since: str | None = None,
     lines: str | None = None,
@@ -74,7 +53,6 @@ def logs(
     """Show the last lines that the containers wrote, without health checks; with --follow until Ctrl-C."""
     from infra.doctor.command import run_logs
 
-    choice = choose(host, group, limit, inventory)
     count = number("--lines", lines)
     run_logs(choice, run_options("logs"), service, follow=follow, since=since, lines=count, everything=all)
 

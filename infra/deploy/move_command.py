@@ -1,4 +1,4 @@
-"""`./inv database.move --host`: the work of a host's stack moves to the other kind of database, as a release."""
+"""`./inv database.move`: the work of a stack moves to the other kind of database; on a host as a release."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from core.errors import SettingsError
 from core.operation import converge
 from core.report import Report
 from core.repository import REPOSITORY
-from core.results import recap
+from core.results import HostResult, recap
 from hosts.local import LocalHost
+from infra.config.settings import Settings
 from infra.config.stack_settings import Database
 from infra.database.command import MoveContext, move_work
-from infra.database.here import check_stack
+from infra.database.here import check_stack, move_here
 from infra.database.move import Moved
 from infra.deploy.deployment import Deployment
 from infra.fleet.choice import Choice, Outcome, failed_line
-from infra.fleet.on_hosts import on_hosts
+from infra.fleet.on_hosts import THIS_MACHINE, on_hosts
 from infra.fleet.parallel import exit_code_of
 from infra.fleet.run import RunOptions
 from infra.fleet.session import Session
@@ -51,6 +52,15 @@ def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_targe
     results = on_hosts(choice, options, work, lock=True, audit=True, parallel=1, first_alone=True)
     lines = [failed_line(one) if one.error else f"{one.host}: {one.report.facts['moved']}" for one in results]
     return Outcome(results, "\n".join([*lines, recap(results)]), exit_code_of(results))
+
+
+def move_on_this_machine(settings: Settings, to: Database, *, replace_target: bool) -> Outcome:
+    """Move the work of this machine's stack; see `move_here`."""
+    report = Report()
+    summary = summary_of(move_here(settings, to, report, replace_target=replace_target))
+    report.facts["moved"] = summary
+    result = HostResult(THIS_MACHINE, report, None, 0, 0.0)
+    return Outcome([result], f"{summary}\n\n{report.recap()}", 0, alone=True)
 
 
 def move_on_host(deployment: Deployment, to: Database, report: Report, *, replace_target: bool) -> Moved:

@@ -6,15 +6,17 @@ import io
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
 from invoke.exceptions import Exit
 
-from commands import base
+from commands import base, deploying
 from commands.base import (
     choose,
     confirm,
     decimal,
     expected_errors_in_words,
     finish,
+    host_task,
     number,
     out,
     pairs,
@@ -29,7 +31,8 @@ from core.errors import (
     RolledBack,
     SettingsError,
 )
-from infra.fleet.choice import INVENTORY, Outcome
+from infra.deploy import command
+from infra.fleet.choice import INVENTORY, Choice, Outcome
 
 
 @pytest.mark.parametrize(
@@ -174,11 +177,36 @@ def test_what_a_command_line_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert choose((), (), None, None).inventory == INVENTORY
     assert choose((), (), None, None).parallel == 4
     monkeypatch.chdir(tmp_path)
-    one = choose(["a"], ["g"], "a*", "mine.yaml", overrides=[("port", "1")], parallel=2, fail_fast=True)
+    one = choose(["a"], ["g"], "a*", "mine.yaml")
     assert (one.hosts, one.groups, one.limit, one.inventory) == (("a",), ("g",), "a*", tmp_path / "mine.yaml")
-    assert (one.overrides, one.parallel, one.fail_fast) == ((("port", "1"),), 2, True)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert choose((), (), None, "~/x.yaml").inventory == tmp_path / "x.yaml"
+
+
+def test_host_task_gets_the_choice_and_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+
+    @host_task({"own": "what is the task's own"}, here=True)
+    def look(choice: Choice, name: str = "", *, own: bool = False) -> Outcome:
+        """Look."""
+        seen.append((choice.hosts, choice.limit, name, own))
+        return Outcome([], "the recap", 0)
+
+    look(Context(), host=["a"], group=[], limit="a*", own=True)
+    assert seen == [(("a",), "a*", "", True)]
+    assert capsys.readouterr().out == "the recap\n"
+    assert list(look.argspec(look.body).parameters) == ["host", "group", "name", "limit", "inventory", "own", "json"]
+    assert "this machine" in look.help["host"]
+
+
+def test_plan_sets_overrides_over_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Choice] = []
+    monkeypatch.setattr(deploying, "run_options", lambda *_, **__: None)
+    monkeypatch.setattr(command, "run_plan", lambda choice, _: seen.append(choice))
+    deploying.plan(Context(), host=["a"], group=[], set=["port=1"], data="/d", parallel="2")
+    deploying.plan(Context(), host=["a"], group=[], set=[])
+    assert (seen[0].overrides, seen[0].parallel) == ((("port", "1"), ("data", "/d"), ("model", None)), 2)
+    assert seen[1].parallel == 4
 
 
 @pytest.mark.parametrize("code", [0, 5])

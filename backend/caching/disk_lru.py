@@ -22,6 +22,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -89,11 +90,12 @@ class DiskLru:
             self._make_room(0)
 
     @contextlib.contextmanager
-    def part(self, key: str) -> Iterator[FileIO]:
+    def part(self, key: str, mode: int = 0o666) -> Iterator[FileIO]:
         """A new file to write to and then to `place`; it is removed at the end unless it was placed.
 
         Args:
             key: 64 lower-case hex digits, for its name.
+            mode: who may read it, less the process's umask.
 
         Raises:
             FileNotFoundError, BlockingIOError: another process's start removed it as a leftover; also from `place`.
@@ -101,7 +103,7 @@ class DiskLru:
         """
         path = self.folder / f"{key}.{secrets.token_hex(8)}.part"
         try:
-            with path.open("xb", buffering=0) as file:
+            with open(path, "xb", buffering=0, opener=partial(os.open, mode=mode)) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield file
         finally:
@@ -132,7 +134,8 @@ class DiskLru:
         held = sum(one[1] for one in files)
         if held + size > limit:
             goal = max(0, min(int(limit * LOW_WATER), limit - size))
-            for _, file_size, path in files[: len(files) - max(0, self._keep_newest - bool(size))]:
+            removable = max(0, len(files) - max(0, self._keep_newest - bool(size)))
+            for _, file_size, path in files[:removable]:
                 if held <= goal:
                     break
                 with contextlib.suppress(FileNotFoundError):  # another process made room too

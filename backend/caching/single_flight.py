@@ -47,8 +47,8 @@ class SingleFlight(Generic[K, V]):
         try:
             return future.result(max(0.0, deadline - time.monotonic()))
         except FutureTimeoutError:
-            if future.done():  # the work itself ended with a TimeoutError
-                raise
+            if future.done():  # just now, or the work itself ended with a TimeoutError
+                return future.result()
             raise DeadlinePassed(f"{name} did not come in time; click again in a moment") from None
 
     def _lead(self, key: K, work: Callable[[], V], future: Future[V]) -> V:

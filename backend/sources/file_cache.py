@@ -25,6 +25,7 @@ from backend.caching.disk_lru import DiskLru, touch, write_all
 CONTENT = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{64}")
 NOTE = re.compile(r"[0-9a-f]{64}\.json")
 CLOCK_TOLERANCE_SECONDS = 60.0
+PRIVATE = 0o600  # fetched with the backend's token
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class FileCache:
         with self._lock:
             cached = self._whole(key)
             if cached is None:
-                self._forget(key)
+                with contextlib.suppress(OSError):  # a folder that cannot be used: `store` reports it
+                    self._forget(key)
                 return None
         touch(self._path(key, cached))
         return cached
@@ -97,7 +99,7 @@ class FileCache:
     def store(self, url: str, body: Iterable[bytes], etag: str = "", last_modified: str = "") -> Cached:
         """Take an image in piece by piece. Nothing is left behind when `body` raises."""
         key, digest, size = _key(url), hashlib.sha256(), 0
-        with self._files.part(key) as part:
+        with self._files.part(key, PRIVATE) as part:
             for piece in body:
                 digest.update(piece)
                 size += len(piece)

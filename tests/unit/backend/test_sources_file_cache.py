@@ -53,6 +53,12 @@ def test_what_was_stored_is_found_also_after_a_restart(tmp_path: Path, clock: Cl
     assert len(names(tmp_path)) == 2
 
 
+def test_only_the_backend_reads_what_was_fetched(tmp_path: Path, clock: Clock) -> None:
+    cache = cache_in(tmp_path, clock)
+    path = cache.path("u", cache.store("u", [b"abc"]))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_nothing_is_left_of_a_body_that_breaks_off(tmp_path: Path, clock: Clock) -> None:
     def body() -> Iterator[bytes]:
         yield b"half"
@@ -91,6 +97,14 @@ def test_newest_are_kept_even_when_too_large(tmp_path: Path, clock: Clock) -> No
     for url in "abc":
         cache.store(url, [b"0123456789"])
     assert [url for url in "abc" if cache.find(url)] == ["b", "c"]
+
+
+def test_fewer_files_than_are_kept_are_all_kept(tmp_path: Path, clock: Clock) -> None:
+    cache = cache_in(tmp_path, clock, limit=5, keep=4)
+    for url in "abc":
+        cache.store(url, [b"0123456789"])
+    smaller = cache_in(tmp_path, clock, limit=1, keep=4)
+    assert [url for url in "abc" if smaller.find(url)] == ["a", "b", "c"]
 
 
 def test_older_version_stays_readable_until_there_is_no_room(tmp_path: Path, clock: Clock) -> None:
@@ -178,3 +192,12 @@ def test_full_disk_is_an_oserror_and_leaves_nothing(tmp_path: Path, clock: Clock
     with pytest.raises(FileNotFoundError):
         cache.store("u", [b"x"])
     assert cache.find("u") is None
+
+
+def test_folder_that_is_not_one_holds_nothing(tmp_path: Path, clock: Clock) -> None:
+    cache = cache_in(tmp_path, clock)
+    (tmp_path / "cache").rmdir()
+    (tmp_path / "cache").touch()
+    assert cache.find("u") is None
+    with pytest.raises(NotADirectoryError):
+        cache.store("u", [b"x"])

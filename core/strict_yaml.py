@@ -53,7 +53,7 @@ def parse_yaml(text: str, origin: str, *, number_keys: bool = False) -> object:
     Raises:
         SettingsError: it is not YAML, or names every key that is given twice or is not text, with its line.
     """
-    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY, *((NUMBER_KEY,) if number_keys else ())))[1]
+    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY, *((NUMBER_KEY,) if number_keys else ())))
 
 
 def parse_nodes(text: str, origin: str) -> Node | None:
@@ -62,7 +62,8 @@ def parse_nodes(text: str, origin: str) -> Node | None:
     Raises:
         SettingsError: see `parse_yaml`.
     """
-    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY))[0]
+    _parsed(text, origin, (TEXT_KEY, MERGE_KEY))
+    return _PlainLoader(text).get_single_node()  # anew: what was merged stands in the nodes of a tree that was read
 
 
 def one_line(value: object) -> str:
@@ -71,7 +72,7 @@ def one_line(value: object) -> str:
     return text.removesuffix("...\n").rstrip("\n")
 
 
-def _parsed(text: str, origin: str, keys: Sequence[str]) -> tuple[Node | None, object]:
+def _parsed(text: str, origin: str, keys: Sequence[str]) -> object:
     try:
         loader = _PlainLoader(text)
         node = loader.get_single_node()
@@ -89,7 +90,7 @@ def _parsed(text: str, origin: str, keys: Sequence[str]) -> tuple[Node | None, o
         raise SettingsError(f"{origin}: a value does not fit its tag (`!!...`) or is too long a number") from None
     if problems:
         raise SettingsError(f"{origin}: " + "; ".join(problems))
-    return node, content
+    return content
 
 
 def _wrong_keys(node: Node | None, keys: Sequence[str], above: tuple[Node, ...], seen: set[int]) -> Iterator[str]:

@@ -55,3 +55,10 @@ def test_a_project_that_is_not_there_is_said() -> None:
 def test_a_file_with_a_key_given_twice_is_left_alone() -> None:
     with pytest.raises(SettingsError, match=r"^p\.yaml: line 2: version is given twice \(also on line 1\)$"):
         with_value("version: 1\nversion: 2\n", "p.yaml", (), "version", 3)
+
+
+def test_a_key_merged_from_an_anchor_gets_a_line_of_its_own() -> None:
+    """What another project holds, too, is not changed with this one."""
+    text = "projects:\n  a: &a\n    version: 1\n    description: A\n  b:\n    <<: *a\n    version: 2\n"
+    changed = with_value(text, "p.yaml", ("projects", "b"), "description", "B")
+    assert changed == text + "    description: B\n"

@@ -137,7 +137,10 @@ def _path_here(value: object) -> Path:
 
 
 def _web_address(text: str) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # whose text may hold a login
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError("must begin with http:// or https:// and name a host")
     return text

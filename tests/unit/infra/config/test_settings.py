@@ -100,6 +100,14 @@ def test_login_in_a_web_address_belongs_into_env(env_file: Path) -> None:
         load_settings(env_file, {}, {})
 
 
+@pytest.mark.parametrize("netloc", ["me:hunter22\N{ACCOUNT OF}@mirror.lab", "me:hunter[22@mirror.lab"])
+def test_broken_web_address_is_not_shown(env_file: Path, netloc: str) -> None:
+    """The parser's own message may hold the login."""
+    env_file.write_text(f"LABELRIG_CHECKPOINT_URL=https://{netloc}/sam2\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^LABELRIG_CHECKPOINT_URL: must begin with .* and name a host$"):
+        load_settings(env_file, {}, {})
+
+
 def test_login_secrets_are_apart_from_the_settings(env_file: Path) -> None:
     env_file.write_text("LABELRIG_SSH_PASSWORD=hunter22\nBACKEND_MASK_KEEP=clicked\nLABEL_STUDIO_PORT=81\n")
     settings, secrets = load_settings(env_file, {}, {}), load_login_secrets(env_file, {"LABELRIG_SUDO_PASSWORD": "pw"})

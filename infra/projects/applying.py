@@ -86,6 +86,7 @@ def _shares(specs: Sequence[ProjectSpec], migration: Migration) -> list[tuple[Pr
 
 def _run(session: Session, runner: Runner, spec: ProjectSpec, migration: Migration) -> None:
     spec, folder = session.resolved(spec)
+    context = session.context(folder)  # first: its error says that the stack was never started
     with runner.stage(spec.title):
         look_in(session.host, folder.path, spec)  # before a project is made that has no images
-        runner.run(project_role(spec, session.context(folder), migration))
+        runner.run(project_role(spec, context, migration))

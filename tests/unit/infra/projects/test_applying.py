@@ -65,6 +65,15 @@ def test_a_folder_without_images_makes_no_project(repository: Path, ready: Sessi
     assert bench.server.projects == {}
 
 
+def test_a_stack_that_was_never_started_is_named(ready: Session) -> None:
+    """Before its folder is read, which is not there either."""
+    del ready.access
+    ready.site.host.script(*FIND, exit_code=1)  # type: ignore[attr-defined]
+    for work in (applying.plan_projects, applying.apply_projects):
+        with pytest.raises(LabelStudioError, match=r"no LABEL_STUDIO_PASSWORD in \.env yet; `\./inv up` makes one"):
+            work(ready, ["rgbt-sar"], Migration())
+
+
 def test_a_plan_writes_nothing_and_names_each_project(repository: Path, ready: Session, bench: Bench) -> None:
     lock = repository / "labeling_configs" / "versions.lock"
     before = lock.read_text()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import CannotKnow, LabelrigError, SudoRefused
 from core.operation import Operation, Runner
@@ -57,9 +56,6 @@ from labelstudio.config import ProjectSpec
 UNDECIDED = "(decided when it is deployed)"
 BASE_MODE, OPEN_MODE = 0o750, 0o755
 STAGES = 10  # a plan has one less where Label Studio does not run yet
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

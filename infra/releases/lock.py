@@ -160,7 +160,7 @@ class HostLock:
             raise
 
     def _wait_for_turn(self, owner: Owner, wait: float) -> None:
-        holder = "a run that ended; others wait in front"
+        holder = "no run; others wait in front"
 
         def attempt() -> bool | None:
             nonlocal holder

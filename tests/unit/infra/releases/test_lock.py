@@ -269,6 +269,16 @@ def test_who_stopped_asking_holds_nobody_up(host: Host, base: str) -> None:
     assert run_script(host, *take, "z", third.model_dump_json(), "20").stdout.startswith("state taken\n")
 
 
+def test_a_free_lock_with_a_line_in_front_names_no_holder(host: Host, base: str) -> None:
+    first, second = alice(id="x"), alice(id="second")
+    for owner in (first, second):
+        run_script(host, "lock", "take", base, owner.id, owner.model_dump_json(), "9000")
+    run_script(host, "lock", "remove", base, "x")
+    third = HostLock(host, base, alice(id="third"), Report(io.StringIO()), poll=0.05)
+    with pytest.raises(LockHeld, match=r"; it is held by no run; others wait in front; nothing"), third.held(wait=0.1):
+        pytest.fail("held out of turn")
+
+
 def test_a_base_that_cannot_be_made_is_one_clear_sentence(host: Host, base: str) -> None:
     host.run("mkdir", "-p", base, as_root=True)
     host.run("touch", f"{base}/file", as_root=True)

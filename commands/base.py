@@ -29,7 +29,7 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 HOST_HELP = {
     "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT]; may be given several times",
     "group": "a group of the inventory, `all` for every host; may be given several times",
-    "limit": "of those only these: names and globs with commas, `!` in front leaves out",
+    "limit": "only these of the chosen hosts: comma-separated names or globs, `!` in front excludes",
     "inventory": "another file than infra/inventory.yaml",
 }
 HERE_HELP = "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine); may be given several times"

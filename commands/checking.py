@@ -21,7 +21,7 @@ from commands.base import expected_errors_in_words
 )
 @expected_errors_in_words
 def test(_context: Context, fast: bool = False, all: bool = False, only: str | None = None) -> None:
-    """Run lint, types, import contract, unit, contract, integration and end-to-end tests, in lanes side by side."""
+    """Run lint, types, import rules and all tests (unit, contract, integration, end to end), in lanes side by side."""
     from core.report import Report
     from infra.dev.checks import run_checks
 
@@ -41,7 +41,7 @@ def fix(_context: Context) -> None:
 @task(name="test-e2e")
 @expected_errors_in_words
 def test_e2e(_context: Context) -> None:
-    """Bring both containers up in a project of their own and run the whole round trip."""
+    """Start a separate stack and run the end-to-end tests."""
     from core.report import Report
     from infra.dev.checks import run_checks
 
@@ -50,9 +50,9 @@ def test_e2e(_context: Context) -> None:
 
 @task(
     help={
-        "models": "of demo, tiny, small, base-plus, large, with commas (default: demo,tiny; on a GPU also large)",
-        "engines": "of torch, openvino, cuda, with commas (default: all that the machine has)",
-        "sizes": "of 2, 12: megapixels, with commas",
+        "models": "comma-separated: demo, tiny, small, base-plus, large (default: demo,tiny; on a GPU also large)",
+        "engines": "comma-separated: torch, openvino, cuda (default: all that the machine has)",
+        "sizes": "megapixels, comma-separated: 2, 12",
         "quick": "the demo model and few repetitions",
         "out": "folder for bench.md and bench.json (default: .labelrig/bench)",
         "docs": "also write the tables into docs/performance.md",
@@ -70,7 +70,7 @@ def bench(
     docs: bool = False,
     machine: str | None = None,
 ) -> None:
-    """Measure what a click costs on this machine, beside the stock path, and print one table."""
+    """Measure what a click costs here, compared with Label Studio's own SAM2 example, and print one table."""
     from core.report import Report
     from core.repository import REPOSITORY
     from hosts.local import LocalHost

@@ -95,7 +95,7 @@ def export(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON, CSV or Label Studio's own JSON; ghosts removed."""
+    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON, CSV or Label Studio's own JSON, without prompts."""
     from core.report import Report
     from core.repository import REPOSITORY
     from dataset.export.command import ExportRequest, export_project
@@ -163,7 +163,7 @@ def import_(
     iterable=["host"],
     help={
         "path": "a file or folder (default: all of labeling_configs)",
-        "data": "keys of the tasks' data, with commas: image variables must be among them",
+        "data": "comma-separated keys of the tasks' data; image variables must be among them",
         "project": "take those keys from the tasks of this project: its name in projects.yaml, or its title",
         "host": ONE_HOST["host"],
         "inventory": HOST_HELP["inventory"],

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from infra.fleet.choice import Choice, Outcome
 
 PLAN_HELP = {
-    "data": "folder with images on the host (over the inventory)",
-    "model": "auto, demo, tiny, small, base-plus or large (over the inventory)",
+    "data": "folder with images on the host (overrides the inventory)",
+    "model": "auto, demo, tiny, small, base-plus or large (overrides the inventory)",
     "set": "KEY=VALUE: any other setting of the inventory, for this run; may be given several times",
     "accept_new_host_key": "record the SSH key of a host that is not known yet; a changed key is refused all the same",
     "parallel": "how many hosts at once (default: 4)",
@@ -33,7 +33,7 @@ DEPLOY_HELP = {
     **PLAN_HELP,
     "yes": "do not ask after the plan",
     "lock_wait": LOCK_WAIT_HELP,
-    "fail_fast": "do not begin with further hosts after one has failed",
+    "fail_fast": "start no further hosts after one has failed",
 }
 
 

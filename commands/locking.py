@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @host_task()
 def status(choice: Choice) -> Outcome:
-    """Show who holds the lock of hosts."""
+    """Show who holds each host's lock."""
     from infra.deploy.lock_command import lock_status
 
     return lock_status(choice, run_options("lock.status"))
@@ -20,7 +20,7 @@ def status(choice: Choice) -> Outcome:
 
 @host_task({"message": "why, for the others who will see it"})
 def take(choice: Choice, message: str) -> Outcome:
-    """Take the lock of hosts: no deploy starts there until you release it."""
+    """Take the lock on hosts: no deploy starts there until you release it."""
     from infra.deploy.lock_command import lock_take
 
     return lock_take(choice, run_options("lock.take"), message)
@@ -33,7 +33,7 @@ def take(choice: Choice, message: str) -> Outcome:
     }
 )
 def release(choice: Choice, *, own: bool = False, force: bool = False) -> Outcome:
-    """Release your own lock of hosts."""
+    """Release your lock on hosts; `--force` removes another's."""
     from infra.deploy.lock_command import lock_release
 
     return lock_release(choice, run_options("lock.release"), own=own, force=force)

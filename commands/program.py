@@ -116,5 +116,5 @@ def _usage_errors(problem: Callable[[ParseError], str] = str) -> Iterator[None]:
         yield
     except ParseError as error:
         name = error.context.name if error.context is not None else None
-        help_ = f"`./inv {name} --help` says what it takes" if name else "`./inv` shows what there is"
+        help_ = f"`./inv {name} --help` lists its options" if name else "`./inv` lists the tasks"
         raise Exit(f"error: {problem(error)}\n{help_}", code=USAGE) from None

@@ -98,7 +98,7 @@ def preannotate(
     image: str | None = None,
     also_annotated: bool = False,
 ) -> Outcome:
-    """Make SAM2 masks of boxes, as predictions; run it again to go on. What people annotated is never changed."""
+    """Make SAM2 masks of boxes, as predictions; run it again to resume. What people annotated is never changed."""
     from dataset.preannotate.command import PreannotateOptions, read_boxes
     from dataset.preannotate.command import preannotate as work_on
     from labelstudio.label_use import Rename
@@ -130,7 +130,7 @@ def stats(choice: Choice, project: str | None = None, html: str = "stats.html") 
     here=True,
 )
 def embed(choice: Choice, project: str | None = None, folder: str | None = None, stop: bool = False) -> Outcome:
-    """Encode a project's images ahead of the clicks; run it again to go on, annotators go first."""
+    """Encode a project's images ahead of the clicks; run it again to resume. Annotators' clicks come first."""
     from dataset.embed.command import EmbedOptions, run_embed
 
     options = EmbedOptions(project, folder, stop)

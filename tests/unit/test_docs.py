@@ -39,7 +39,7 @@ def test_links_lead_somewhere(document: object) -> None:
 
 def paths_in(text: str) -> list[str]:
     """What stands in backticks, or first in a line of a drawing, and begins with a folder or file of the repository."""
-    top = {path.name for path in REPOSITORY.iterdir()}
+    top = {path.name for path in REPOSITORY.iterdir()} - {".labelrig", ".venv", ".env"}  # made by commands
     drawings = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     words = re.findall(r"`([^`\n]+)`", text) + [line.split()[0] for line in "".join(drawings).splitlines() if line]
     return [word for word in words if PATH.fullmatch(word) and word.split("/")[0] in top]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 from dataset.export.formats import Format
 from dataset.export.writers.base import Writer
@@ -20,7 +20,7 @@ class ExportOptions:
         instances: png: also write which pixel belongs to which object.
         split: yolo-seg: a line for each part instead of a bridge between them.
         tolerance: yolo-seg: leave out corners this many pixels from the line between others.
-        force: replace an export that is there.
+        force: replace an existing export.
     """
 
     format: Format
@@ -54,6 +54,8 @@ def open_writer(folder: Path, options: ExportOptions, colours: Mapping[str, str]
         from dataset.export.writers.csv_table import CsvWriter
 
         return CsvWriter(folder)
-    from dataset.export.writers.label_studio import LabelStudioWriter
+    if options.format == "label-studio":
+        from dataset.export.writers.label_studio import LabelStudioWriter
 
-    return LabelStudioWriter(folder)
+        return LabelStudioWriter(folder)
+    assert_never(options.format)

@@ -147,12 +147,12 @@ def test_help_after_a_task_is_its_help(call: str) -> None:
         (["export", "--format"], "export --format needs a value", "./inv export --help"),
         (["up", "--modle", "tiny"], "up has no option --modle; did you mean --model?", "./inv up --help"),
         (["export", "--format", "coco", "--xyzzy"], "export has no option --xyzzy\n", "./inv export --help"),
-        (["expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` shows"),
-        (["expotr", "--help"], "there is no task 'expotr'; did you mean export?", "`./inv` shows"),
-        (["--help", "expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` shows"),
-        (["lock"], "did you mean lock.status, lock.take, lock.release?", "`./inv` shows"),
-        (["xyzzy"], "there is no task 'xyzzy'\n", "`./inv` shows"),
-        (["--nonsense"], "there is no option --nonsense", "`./inv` shows"),
+        (["expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` lists"),
+        (["expotr", "--help"], "there is no task 'expotr'; did you mean export?", "`./inv` lists"),
+        (["--help", "expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` lists"),
+        (["lock"], "did you mean lock.status, lock.take, lock.release?", "`./inv` lists"),
+        (["xyzzy"], "there is no task 'xyzzy'\n", "`./inv` lists"),
+        (["--nonsense"], "there is no option --nonsense", "`./inv` lists"),
     ],
 )
 def test_a_wrong_call_ends_with_2_and_says_where_help_is(arguments: list[str], seen: str, next_step: str) -> None:

@@ -1,4 +1,4 @@
-"""The front door: `./inv TASK`. The tasks are in commands/, the work is in infra/.
+"""The front door: `./inv TASK`. The tasks are in commands/, the work is in infra/ and dataset/.
 
 Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight, 4 locked, 5 rolled back. Progress goes to stderr, data to
 stdout.

@@ -33,7 +33,6 @@ class Operation(Protocol):
     @property
     def name(self) -> str:
         """The state in words, for people: "docker engine running"."""
-        ...
 
     def plan(self) -> Sequence[Change]:
         """Read the present state and return what would have to change. Changes nothing.
@@ -41,7 +40,6 @@ class Operation(Protocol):
         Raises:
             CannotKnow: what must be read is not there before an operation in front of this one was applied.
         """
-        ...
 
 
 def converge(operations: Iterable[Operation], report: Report) -> int:
@@ -78,24 +76,19 @@ class Runner(Protocol):
     @property
     def applies(self) -> bool:
         """Whether changes are made."""
-        ...
 
     @property
     def pending(self) -> bool:
         """Whether something before would change or is unknown: then what comes after cannot be known for sure."""
-        ...
 
     def stage(self, name: str) -> AbstractContextManager[Stage]:
         """Group operations under a heading."""
-        ...
 
     def run(self, operations: Iterable[Operation]) -> None:
         """Bring operations to their state, or show what would change."""
-        ...
 
     def unknown(self, what: str, why: str) -> None:
         """Say that something cannot be known before the changes so far were made. Never called when they are."""
-        ...
 
 
 class Applier:

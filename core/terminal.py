@@ -31,15 +31,12 @@ class Stream(Protocol):
 
     def write(self, text: str, /) -> object:
         """Write text."""
-        ...
 
     def flush(self) -> None:
         """Write what is kept back."""
-        ...
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
-        ...
 
 
 def is_live(stream: Stream, environ: Mapping[str, str]) -> bool:

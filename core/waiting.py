@@ -16,11 +16,9 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never run backwards."""
-        ...
 
     def sleep(self, seconds: float, /) -> None:
         """Do nothing for so many seconds."""
-        ...
 
 
 def wait_for(

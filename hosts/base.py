@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, TypedDict, Unpack
 
 from core.errors import CommandFailed
 from core.text import indented
@@ -42,7 +42,6 @@ class Host(Protocol):
     @property
     def is_local(self) -> bool:
         """Whether it is the machine this process runs on."""
-        ...
 
     def run(
         self,
@@ -69,7 +68,6 @@ class Host(Protocol):
             CommandFailed: the exit code is not in `ok`, or the program is not there (exit code 127).
             CommandTimedOut: it did not end in time.
         """
-        ...
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:
         """Return a file's content, or None where there is no such file.
@@ -77,7 +75,6 @@ class Host(Protocol):
         Raises:
             FileAccessError: it is there and cannot be read.
         """
-        ...
 
     def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
         """Replace a file atomically; it has `mode` from birth. Missing folders are made.
@@ -85,7 +82,6 @@ class Host(Protocol):
         Raises:
             FileAccessError: it cannot be written; the old content stays.
         """
-        ...
 
     def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
         """Reach `port` of one of the machine's own addresses from here, while the context lasts.
@@ -93,37 +89,34 @@ class Host(Protocol):
         Returns:
             A context that yields the base URL, `http://127.0.0.1:<a port here>`.
         """
-        ...
 
     def docker_socket(self) -> str | None:
         """The path of a unix socket on *this* machine behind which the other machine's Docker engine answers.
 
         None where the engine is this machine's own: then the docker command line's rules say where it is.
         """
-        ...
 
     def reconnect(self) -> bool:
         """Begin a new login session, so that a new group membership counts. False where that cannot be done."""
-        ...
 
     def close(self) -> None:
         """End connections; the next call opens new ones."""
-        ...
+
+
+class RunArguments(TypedDict, total=False):
+    """What `Host.run` takes, for what passes it on; that knows itself whether root is needed."""
+
+    ok: Collection[int]
+    timeout: float
+    stdin: bytes | IO[bytes] | None
+    on_line: Callable[[str], None] | None
 
 
 class Exec(Protocol):
     """Runs a command in one running container; see `Host.run`."""
 
-    def __call__(
-        self,
-        *argv: str,
-        ok: Collection[int] = (0,),
-        timeout: float = DEFAULT_TIMEOUT,
-        stdin: bytes | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Result:
+    def __call__(self, *argv: str, **arguments: Unpack[RunArguments]) -> Result:
         """See `Host.run`."""
-        ...
 
 
 def check_exit_code(host_name: str, result: Result, ok: Collection[int]) -> Result:

@@ -61,15 +61,12 @@ class Source(Protocol):
 
     def annotations(self, placed: Sequence[Placed], config: UsedConfig) -> list[Incoming]:
         """The annotations of one task, whose images these are."""
-        ...
 
     def new_task(self, entry: Entry) -> dict[str, Any] | None:
         """The data of a task for an entry, where the file holds it."""
-        ...
 
     def close(self) -> None:
         """Remove temporary files."""
-        ...
 
 
 @dataclass

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Unpack
 
 from core.errors import CommandFailed, LabelrigError
 from core.report import Report
-from hosts.base import DEFAULT_TIMEOUT, Host, Result
+from hosts.base import DEFAULT_TIMEOUT, Host, Result, RunArguments
 from infra.roles.docker.compose import Compose, run_docker
 
 LABEL_STUDIO, DB = "label-studio", "db"
@@ -29,25 +29,15 @@ class Containers:
     def _one_shot_name(self) -> str:
         return f"{self.project}-database-move"
 
-    def in_label_studio(
-        self,
-        *argv: str,
-        ok: Collection[int] = (0,),
-        timeout: float = DEFAULT_TIMEOUT,
-        stdin: bytes | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Result:
+    def in_label_studio(self, *argv: str, **arguments: Unpack[RunArguments]) -> Result:
         """Run a command in a fresh container of Label Studio, with its volumes and network, and without its server."""
         flags = ("--rm", "--no-TTY", "--no-deps", "--quiet-pull", "--name", self._one_shot_name)
         command = self.compose.argv("run", *flags, LABEL_STUDIO, *argv)
-        return run_docker(self.host, *command, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+        return run_docker(self.host, *command, **arguments)
 
-    def in_db(
-        self, *argv: str, ok: Collection[int] = (0,), timeout: float = DEFAULT_TIMEOUT, stdin: bytes | None = None
-    ) -> Result:
+    def in_db(self, *argv: str, **arguments: Unpack[RunArguments]) -> Result:
         """Run a command in the running container of the database server."""
-        command = self.compose.argv("exec", "--no-TTY", DB, *argv)
-        return run_docker(self.host, *command, ok=ok, timeout=timeout, stdin=stdin)
+        return self.compose.run("exec", "--no-TTY", DB, *argv, **arguments)
 
     def end_left_over(self) -> None:
         """End what a move that was killed may have left running."""

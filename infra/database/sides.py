@@ -44,37 +44,29 @@ class Side(Protocol):
     @property
     def kind(self) -> Kind:
         """See `infra.config.settings.Settings.database`."""
-        ...
 
     @property
     def title(self) -> str:
         """For people."""
-        ...
 
     @property
     def place(self) -> str:
         """The name of the database in its place: what Label Studio uses."""
-        ...
 
     def work(self) -> Work | None:
         """Say what is in it; None where there is no database, or one without tables."""
-        ...
 
     def mark(self, spare: bool) -> None:
         """Mark the database in its place as spare, or as in use."""
-        ...
 
     def safety_copy(self, stamp: str) -> str:
         """Make a copy that is known to be readable. Returns where it is, in words."""
-        ...
 
     def make_room(self) -> str:
         """Make an empty place for a copy. Returns its name."""
-        ...
 
     def adopt(self, stamp: str) -> str | None:
         """Put the copy into its place, marked spare. Returns where what was there before is now, in words."""
-        ...
 
 
 @dataclass(frozen=True)

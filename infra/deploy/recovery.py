@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
+from typing import Unpack
 
 from core.errors import ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
 from core.operation import converge
 from core.report import Report
-from hosts.base import Exec, Result
+from hosts.base import Exec, Result, RunArguments
 from infra.database.state import DatabaseState, database_state
 from infra.deploy.deployment import Deployment
 from infra.fleet.target import site_of_release
@@ -16,7 +17,6 @@ from infra.releases.manifest import Release, newest_passed
 from infra.releases.rollback_check import check_rollback
 from infra.releases.store import Found, Releases
 from infra.roles.docker.client import engine_client
-from infra.roles.docker.compose import run_docker
 from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
 from infra.stack.site import EXEC_TIMEOUT, Site
@@ -139,17 +139,9 @@ def _check(deployment: Deployment, found: Found, wanted: Release | str | None) -
 def _one_shot(site: Site, service: str) -> Exec:
     """Run a command in a container of its own with the service's volumes, and remove it."""
 
-    def run(
-        *argv: str,
-        ok: Collection[int] = (0,),
-        timeout: float = EXEC_TIMEOUT,
-        stdin: bytes | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Result:
-        program, *arguments = argv
-        command = site.compose.argv(
-            *("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, service, *arguments)
-        )
-        return run_docker(site.host, *command, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+    def run(*argv: str, **arguments: Unpack[RunArguments]) -> Result:
+        arguments.setdefault("timeout", EXEC_TIMEOUT)
+        flags = ("--rm", "--no-TTY", "--no-deps", "--entrypoint", argv[0])
+        return site.compose.run("run", *flags, service, *argv[1:], **arguments)
 
     return run

@@ -144,7 +144,7 @@ class Inspection:
 
     def exec_in(self, service: str) -> Exec:
         """What runs a command in a service's container."""
-        return self._execs.setdefault(service, exec_in(self.host, self._compose, service))
+        return self._execs.setdefault(service, exec_in(self._compose, service))
 
     def load_settings(self) -> None:
         """Read the settings again, with the secrets that the host has by now.

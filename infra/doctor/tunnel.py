@@ -28,7 +28,6 @@ class ForwardsPorts(Protocol):
 
     def forwarded_from(self, local_port: int, port: int, address: str = ...) -> AbstractContextManager[int]:
         """See `hosts.ssh.SshHost.forwarded_from`."""
-        ...
 
 
 @dataclass(frozen=True)

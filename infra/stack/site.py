@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Unpack
 
 from pydantic import ValidationError
 
 from core.errors import SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
-from hosts.base import Exec, Host, Result
+from hosts.base import Exec, Host, Result, RunArguments
 from infra.config.dotenv import parse_env_text
 from infra.config.settings import Settings, env_file, load_settings, problems_of
-from infra.roles.docker.compose import Compose, run_docker
+from infra.roles.docker.compose import Compose
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
 from infra.roles.stack.image_folders import ImageFolder
@@ -65,7 +66,7 @@ class Site:
 
     def exec_in(self, service: str) -> Exec:
         """Return what runs a command inside the running container of a service."""
-        return exec_in(self.host, self.compose, service)
+        return exec_in(self.compose, service)
 
 
 def services_of(settings: Settings) -> tuple[str, ...]:
@@ -111,18 +112,12 @@ def read_secrets(host: Host, path: str) -> dict[str, str]:
     return {} if content is None else parse_env_text(content.decode("utf-8", "replace"), f"{host.name}:{path}")
 
 
-def exec_in(host: Host, compose: Compose, service: str) -> Exec:
+def exec_in(compose: Compose, service: str) -> Exec:
     """Return what runs a command inside the running container of a service."""
 
-    def run(
-        *argv: str,
-        ok: Collection[int] = (0,),
-        timeout: float = EXEC_TIMEOUT,
-        stdin: bytes | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Result:
-        command = compose.argv("exec", "--no-TTY", service, *argv)
-        return run_docker(host, *command, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+    def run(*argv: str, **arguments: Unpack[RunArguments]) -> Result:
+        arguments.setdefault("timeout", EXEC_TIMEOUT)
+        return compose.run("exec", "--no-TTY", service, *argv, **arguments)
 
     return run
 

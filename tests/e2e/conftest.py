@@ -182,8 +182,8 @@ def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
         env_file=str(env_path),
         folder=folder,
         access=Access.of(settings),
-        exec_in_label_studio=exec_in(host, stack.compose, "label-studio"),
-        exec_in_backend=exec_in(host, stack.compose, "sam2"),
+        exec_in_label_studio=exec_in(stack.compose, "label-studio"),
+        exec_in_backend=exec_in(stack.compose, "sam2"),
         report=report,
         truth=demo_folder / "truth",
     )

@@ -88,7 +88,7 @@ class Rig:
         assert token_works(self.settings.url, self.token)
 
     def exec_in(self, service: str) -> Exec:
-        return exec_in(LocalHost(), self.compose, service)
+        return exec_in(self.compose, service)
 
     def state(self) -> DatabaseState:
         return database_state(self.kind, self.exec_in("db" if self.kind == "postgres" else "label-studio"))

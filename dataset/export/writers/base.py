@@ -66,15 +66,12 @@ class Writer(Protocol):
 
     def add(self, task: ExportTask, classes: Classes) -> None:
         """Write one task. `classes` knows every label in it."""
-        ...
 
     def finish(self, classes: Classes) -> None:
         """Write what comes last, and close."""
-        ...
 
     def close(self) -> None:
         """Close files, also after an error."""
-        ...
 
 
 class Lines:

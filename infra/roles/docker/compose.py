@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from typing import IO
+from collections.abc import Sequence
+from typing import Unpack
 
 from core.errors import HostError
-from hosts.base import ANY_EXIT_CODE, DEFAULT_TIMEOUT, Host, Result
+from hosts.base import ANY_EXIT_CODE, Host, Result, RunArguments
 
 VERSION_2_OR_NEWER = re.compile(r"^v?([2-9]|[1-9]\d+)\.")
 # Where distributions and Docker put the plugin; each also runs as a program of its own.
@@ -33,20 +33,13 @@ def find_compose(host: Host) -> tuple[str, ...] | None:
     return None
 
 
-def run_docker(
-    host: Host,
-    *argv: str,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_line: Callable[[str], None] | None = None,
-    ok: Collection[int] = (0,),
-    stdin: bytes | IO[bytes] | None = None,
-) -> Result:
+def run_docker(host: Host, *argv: str, **arguments: Unpack[RunArguments]) -> Result:
     """Run a docker or compose command line; see `hosts.base.Host.run` for the arguments and errors.
 
     On another machine as root: the files it reads are root's there, and its own engine is meant, whatever the user's
     docker context is. On this machine as the user, whose engine may be a rootless one.
     """
-    return host.run(*argv, timeout=timeout, on_line=on_line, ok=ok, stdin=stdin, as_root=not host.is_local)
+    return host.run(*argv, as_root=not host.is_local, **arguments)
 
 
 class Compose:
@@ -75,12 +68,6 @@ class Compose:
         files = [part for file in self._files for part in ("--file", file)]
         return (*self._program, "--project-name", self._project, "--env-file", self._env_file, *files, *args)
 
-    def run(
-        self,
-        *args: str,
-        timeout: float = 60.0,
-        on_line: Callable[[str], None] | None = None,
-        ok: Collection[int] = (0,),
-    ) -> Result:
+    def run(self, *args: str, **arguments: Unpack[RunArguments]) -> Result:
         """Run `docker compose ARGS`; see `run_docker` for the arguments and errors."""
-        return run_docker(self._host, *self.argv(*args), timeout=timeout, on_line=on_line, ok=ok)
+        return run_docker(self._host, *self.argv(*args), **arguments)

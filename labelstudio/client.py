@@ -33,6 +33,7 @@ DRAWN_PAGE = 50  # each task may hold megabytes of masks
 # `include` counts for what is in a task too: an annotation comes without its results unless they are named.
 DRAWN_FIELDS = ("result", "completed_by", "lead_time", "was_cancelled", "model_version")
 SIGNED_BY_US = "signed-by-us"
+STORAGE_FIELDS = ("path", "title", "regex_filter", "use_blob_urls", "recursive_scan")
 TASK_FIELDS = "id,data,total_annotations,storage_filename"
 
 
@@ -136,28 +137,13 @@ class Client:
     def create_storage(self, project_id: int, wanted: Storage) -> int:
         """Connect a folder to a project; return the storage's id (`wanted.id` is not looked at)."""
         with self._doing(f"connect the folder {wanted.path}"):
-            made = self.sdk.import_storage.local.create(
-                project=project_id,
-                path=wanted.path,
-                title=wanted.title,
-                regex_filter=wanted.regex_filter,
-                use_blob_urls=wanted.use_blob_urls,
-                recursive_scan=wanted.recursive_scan,
-            )
+            made = self.sdk.import_storage.local.create(project=project_id, **_chosen(wanted))
         return _id_of(made.id)
 
     def update_storage(self, project_id: int, storage_id: int, wanted: Storage) -> None:
         """Set all that we say about a storage."""
         with self._doing(f"update storage {storage_id}"):
-            self.sdk.import_storage.local.update(
-                storage_id,
-                project=project_id,
-                path=wanted.path,
-                title=wanted.title,
-                regex_filter=wanted.regex_filter,
-                use_blob_urls=wanted.use_blob_urls,
-                recursive_scan=wanted.recursive_scan,
-            )
+            self.sdk.import_storage.local.update(storage_id, project=project_id, **_chosen(wanted))
 
     def delete_storage(self, storage_id: int) -> None:
         """Disconnect a storage; its tasks stay."""
@@ -167,7 +153,7 @@ class Client:
     def tasks(self, project_id: int, image: ImageTag) -> Iterator[TaskRef]:
         """The project's tasks in the order of their ids, each with the first URL that this tag shows."""
         query: dict[str, str | int] = {"project": project_id, "page_size": PAGE, "include": TASK_FIELDS}
-        for one in self._pages("list the tasks", "/api/tasks", query, "total", "tasks"):
+        for one in self._tasks(query):
             data = one.get("data") or {}
             yield TaskRef(
                 id=int(one["id"]),
@@ -181,7 +167,7 @@ class Client:
         fields = ["id", "data", "total_annotations", *([drawn, *DRAWN_FIELDS] if drawn else [])]
         query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
         query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
-        yield from self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
+        yield from self._tasks(query)
 
     def tasks_predicted_by(self, project_id: int, version: str) -> set[int]:
         """The tasks that have a prediction of exactly this model version."""
@@ -189,7 +175,7 @@ class Client:
         item = {"filter": f"filter:tasks:{name}", "operator": "contains", "type": "List", "value": version}
         filters = json.dumps({"filters": {"conjunction": "and", "items": [item]}})
         query: dict[str, str | int] = {"project": project_id, "include": f"id,{name}", "page_size": PAGE}
-        rows = self._pages("list the tasks", "/api/tasks", {**query, "query": filters}, "total", "tasks")
+        rows = self._tasks({**query, "query": filters})
         return {int(one["id"]) for one in rows if version in str(one.get(name) or "").split(",")}
 
     def model_versions(self, project_id: int) -> dict[str, int]:
@@ -312,6 +298,9 @@ class Client:
             raise refusal(self.base_url, doing, answer.status_code, answer.text)
         return answer
 
+    def _tasks(self, query: Mapping[str, str | int]) -> Iterator[dict[str, Any]]:
+        return self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
+
     def _pages(
         self, doing: str, path: str, query: Mapping[str, str | int], total_key: str, rows_key: str
     ) -> Iterator[dict[str, Any]]:
@@ -356,6 +345,11 @@ def _id_of(given: int | None) -> int:
     if given is None:
         raise LabelStudioError("Label Studio answered without an id; is this Label Studio 1.23.2?")
     return int(given)
+
+
+def _chosen(storage: Storage) -> dict[str, Any]:
+    """The fields of a storage that we choose."""
+    return {name: getattr(storage, name) for name in STORAGE_FIELDS}
 
 
 def _storage(one: Mapping[str, Any]) -> Storage:

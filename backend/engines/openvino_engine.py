@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,17 +13,17 @@ from backend.engines import packing
 from backend.engines.inputs import check_pixels, model_input, prompt_arrays
 from backend.engines.openvino_runtime import compile_options, has_bfloat16, load_openvino
 from backend.engines.out_of_memory import translated
+from backend.engines.tensor_segmenter import TensorSegmenter
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Embedding, Prompts
 
 CPU = torch.device("cpu")
 
 
-class OpenVinoSegmenter:
+class OpenVinoSegmenter(TensorSegmenter):
     """The graphs of `openvino_export`, compiled, behind one lock."""
 
     device = "cpu"
-    engine_note = ""
 
     def __init__(self, graphs: Mapping[str, Any], *, bfloat16: bool | None = None) -> None:
         """
@@ -48,33 +47,12 @@ class OpenVinoSegmenter:
         except RuntimeError as error:
             reason = next(iter(str(error).splitlines()), "no reason given")
             raise ModelError(f"OpenVINO cannot compile this model ({reason}); set SAM2_ENGINE=torch") from error
-        self._side = int(graphs["image"].input(0).shape[2])
-        height, width = graphs["mask"].input(0).shape[2:]
-        self._mask_hw = (int(height), int(width))
-        self._layout = packing.Layout(
+        layout = packing.Layout(
             "openvino-bfloat16" if bfloat16 else "openvino-float32",
             tuple(tuple(int(length) for length in output.shape) for output in graphs["image"].outputs),
             torch.bfloat16 if bfloat16 else torch.float32,
         )
-        self._lock = threading.Lock()
-
-    @property
-    def input_side(self) -> int:
-        """Side in pixels of the model's square input."""
-        return self._side
-
-    @property
-    def engine(self) -> str:
-        """`openvino-float32` or `openvino-bfloat16`."""
-        return self._layout.engine
-
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
-        """Encode an image.
-
-        Args:
-            pixels: ``(H, W, 3)`` uint8, RGB, upright.
-        """
-        return self.encode_batch([pixels])[0]
+        super().__init__(int(graphs["image"].input(0).shape[2]), graphs["mask"].input(0).shape[2:], layout)
 
     def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
         """Encode several images of any sizes, one after the other: every core works on each already."""
@@ -104,22 +82,6 @@ class OpenVinoSegmenter:
         if prompts.is_lone_point:
             return Candidates(several[0], several_iou[0])
         return Candidates(single[0], single_iou[0])
-
-    def size_of(self, embedding: Embedding) -> int:
-        """The memory that an embedding holds, in bytes."""
-        return packing.size_of(embedding.features)
-
-    def pack(self, embedding: Embedding) -> bytes:
-        """Serialise an embedding for a file."""
-        return packing.pack(embedding, self._layout)
-
-    def unpack(self, data: bytes) -> Embedding:
-        """Read what `pack` wrote.
-
-        Raises:
-            ValueError: it is something else, or of another engine or model.
-        """
-        return packing.unpack(data, self._layout)
 
     def free_memory(self) -> None:
         """Nothing to do: what OpenVINO keeps are the weights and the memory of one run."""

@@ -6,7 +6,6 @@ every candidate. This does the same arithmetic without state; the tests compare 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +20,7 @@ from backend.engines import packing
 from backend.engines.cuda_graphs import Capture, Function, Recorded
 from backend.engines.inputs import check_pixels, model_input, prompt_arrays
 from backend.engines.out_of_memory import translated
+from backend.engines.tensor_segmenter import TensorSegmenter
 from backend.engines.torch_model import build_model, feature_shapes, image_features
 from backend.segmenter import Candidates, Embedding, Prompts
 
@@ -28,7 +28,7 @@ from backend.segmenter import Candidates, Embedding, Prompts
 RECORDED_POINTS = 8
 
 
-class TorchSegmenter:
+class TorchSegmenter(TensorSegmenter):
     """A SAM 2 model behind one lock."""
 
     def __init__(self, model: Any, autocast_dtype: torch.dtype | None, engine_note: str = "") -> None:
@@ -38,16 +38,13 @@ class TorchSegmenter:
             autocast_dtype: None computes in the weights' own precision.
             engine_note: why it is this engine, for people, where another was to be expected.
         """
+        dtype = autocast_dtype or torch.float32
+        layout = packing.Layout(f"torch-{str(dtype).removeprefix('torch.')}", feature_shapes(model), dtype)
+        super().__init__(int(model.image_size), model.sam_prompt_encoder.mask_input_size, layout)
         self.engine_note = engine_note
         self._model = model
         self._device: torch.device = next(model.parameters()).device
         self._autocast_dtype = autocast_dtype
-        self._lock = threading.Lock()
-        self._side = int(model.image_size)
-        height, width = model.sam_prompt_encoder.mask_input_size
-        self._mask_hw = (int(height), int(width))
-        dtype = autocast_dtype or torch.float32
-        self._layout = packing.Layout(f"torch-{str(dtype).removeprefix('torch.')}", feature_shapes(model), dtype)
         with torch.inference_mode():
             self._positions: torch.Tensor = model.sam_prompt_encoder.get_dense_pe()
         self._encoder: Function = self._encode_tensors
@@ -59,24 +56,6 @@ class TorchSegmenter:
     def device(self) -> str:
         """Where it runs: `cpu`, `cuda:0`."""
         return str(self._device)
-
-    @property
-    def input_side(self) -> int:
-        """Side in pixels of the model's square input."""
-        return self._side
-
-    @property
-    def engine(self) -> str:
-        """`torch-float32` or `torch-bfloat16`."""
-        return self._layout.engine
-
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
-        """Encode an image.
-
-        Args:
-            pixels: ``(H, W, 3)`` uint8, RGB, upright.
-        """
-        return self.encode_batch([pixels])[0]
 
     def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
         """Encode several images of any sizes in one run of the encoder."""
@@ -114,21 +93,9 @@ class TorchSegmenter:
             logits, iou = decoder(*embedding.features, *inputs)
             return Candidates(logits[0].cpu().numpy(), iou[0].cpu().numpy())
 
-    def size_of(self, embedding: Embedding) -> int:
-        """The memory that an embedding holds, in bytes."""
-        return packing.size_of(embedding.features)
-
-    def pack(self, embedding: Embedding) -> bytes:
-        """Serialise an embedding for a file."""
-        return packing.pack(embedding, self._layout)
-
     def unpack(self, data: bytes) -> Embedding:
-        """Read what `pack` wrote.
-
-        Raises:
-            ValueError: it is something else, or of another engine or model.
-        """
-        embedding = packing.unpack(data, self._layout)
+        """Read what `pack` wrote, onto the model's device."""
+        embedding = super().unpack(data)
         with translated(self.device, "an embedding"):
             return Embedding(embedding.size_wh, tuple(level.to(self._device) for level in embedding.features))
 

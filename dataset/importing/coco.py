@@ -78,18 +78,18 @@ class CocoSource:
 
     def _read(self, path: Path) -> list[str]:
         problems: list[str] = []
-        for one in _items(path, "categories.item"):
+        for one in items(path, "categories.item"):
             if not isinstance(one.get("name"), str) or one.get("id") in self._names:
                 problems.append(f"category {one.get('id')!r} has no name, or its id is given twice")
             self._names[one.get("id")] = str(one.get("name"))
-        for one in _items(path, "images.item"):
+        for one in items(path, "images.item"):
             sizes = (one.get("width"), one.get("height"))
             if one.get("id") in self._images:
                 problems.append(f"image id {one.get('id')!r} is given twice")
             elif not isinstance(one.get("file_name"), str) or not all(_whole(each) for each in sizes):
                 problems.append(f"image {one.get('id')!r} needs file_name, width and height")
             self._images[one.get("id")] = one
-        for one in _items(path, "annotations.item"):
+        for one in items(path, "annotations.item"):
             problem = self._take(one)
             if problem:
                 problems.append(f"annotation {one.get('id')!r} {problem}")
@@ -213,7 +213,12 @@ def percent_shape(kind: str, shape: Mapping[str, Any], size_wh: tuple[int, int])
     return {**value, "rotation": float(shape.get("rotation") or 0.0)}
 
 
-def _items(path: Path, where: str) -> Iterator[dict[str, Any]]:
+def items(path: Path, where: str) -> Iterator[dict[str, Any]]:
+    """The objects of a list in a JSON file, one at a time. `where` is ijson's prefix.
+
+    Raises:
+        SettingsError: it is not JSON, or an element is not an object.
+    """
     import ijson
 
     with open_json(path) as content:

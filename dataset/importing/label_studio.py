@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from core.errors import SettingsError
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import UsedConfig
 from dataset.export.regions import read_results
-from dataset.importing.coco import open_json, reason_of
+from dataset.importing.coco import items
 from dataset.importing.source import Entry, Incoming, Placed, Spool
 from dataset.importing.target import Shape, results_of
 from labeling.images import task_images
@@ -28,7 +28,7 @@ class LabelStudioSource:
         self._spool = Spool()
         self.entries: list[Entry] = []
         try:
-            for task in self._tasks():
+            for task in items(path, "item"):
                 self._take(task, config)
         except BaseException:
             self._spool.close()
@@ -58,23 +58,11 @@ class LabelStudioSource:
         """See `Source`."""
         self._spool.close()
 
-    def _tasks(self) -> Iterator[dict[str, Any]]:
-        import ijson
-
-        with open_json(self._path) as content:
-            try:
-                for number, one in enumerate(ijson.items(content, "item", use_float=True), 1):
-                    if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
-                        raise SettingsError(
-                            f"{self._path}: entry {number} is not a task of Label Studio: it has no data"
-                        )
-                    yield one
-            except (ijson.JSONError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{self._path} is not JSON: {reason_of(error)}") from None
-
     def _take(self, task: dict[str, Any], config: UsedConfig) -> None:
         annotations = task.get("annotations") or []
         number = len(self.entries) + 1
+        if not isinstance(task.get("data"), dict):
+            raise SettingsError(f"{self._path}: entry {number} is not a task of Label Studio: it has no data")
         for one in annotations:
             results = one.get("result") if isinstance(one, dict) else None
             if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):

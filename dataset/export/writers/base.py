@@ -45,6 +45,21 @@ class ExportImage:
     is_annotated: bool
 
 
+def image_row(image: ExportImage) -> dict[str, Any]:
+    """What the JSON formats say of an image."""
+    row: dict[str, Any] = {
+        "file_name": image.file_name,
+        "width": image.size_wh[0],
+        "height": image.size_wh[1],
+        "to_name": image.to_name,
+    }
+    if image.item_index is not None:
+        row["item_index"] = image.item_index
+    if not image.is_annotated:
+        row["annotated"] = False
+    return row
+
+
 @dataclass(frozen=True)
 class ExportTask:
     """One task. `images` have sizes and objects where the writer needs masks; `annotations` are results, cleaned."""

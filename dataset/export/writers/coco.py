@@ -16,7 +16,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportImage, ExportTask, Lines, Object
+from dataset.export.writers.base import ExportImage, ExportTask, Lines, Object, image_row
 from masks.measure import box_xywh
 from masks.outlines import parts_of
 
@@ -40,18 +40,7 @@ class CocoWriter:
     def add(self, task: ExportTask, classes: Classes) -> None:
         """See `Writer`."""
         for image in task.images:
-            row: dict[str, Any] = {
-                "id": image.number,
-                "file_name": image.file_name,
-                "width": image.size_wh[0],
-                "height": image.size_wh[1],
-                "to_name": image.to_name,
-            }
-            if image.item_index is not None:
-                row["item_index"] = image.item_index
-            if not image.is_annotated:
-                row["annotated"] = False
-            self._images.write(row)
+            self._images.write({"id": image.number, **image_row(image)})
             for one in image.objects:
                 self._last_id += 1
                 self._annotations.write(self._annotation(one, image, classes))

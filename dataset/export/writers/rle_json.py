@@ -13,7 +13,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportTask, Lines, Object
+from dataset.export.writers.base import ExportTask, Lines, Object, image_row
 from masks.measure import box_xywh
 
 FILE = "masks.jsonl"
@@ -31,18 +31,8 @@ class RleJsonWriter:
     def add(self, task: ExportTask, classes: Classes) -> None:
         """See `Writer`."""
         for image in task.images:
-            row: dict[str, Any] = {
-                "file_name": image.file_name,
-                "to_name": image.to_name,
-                "width": image.size_wh[0],
-                "height": image.size_wh[1],
-                "regions": [_region(one, classes) for one in image.objects],
-            }
-            if image.item_index is not None:
-                row["item_index"] = image.item_index
-            if not image.is_annotated:
-                row["annotated"] = False
-            self._lines.write(row)
+            regions = [_region(one, classes) for one in image.objects]
+            self._lines.write({**image_row(image), "regions": regions})
 
     def finish(self, classes: Classes) -> None:
         """See `Writer`."""

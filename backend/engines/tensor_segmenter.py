@@ -1,0 +1,70 @@
+"""What the engines share: the features of an embedding are tensors, and a file keeps them as they are."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.engines import packing
+from backend.segmenter import Embedding
+
+
+class TensorSegmenter(ABC):
+    """A model behind one lock; see `backend.segmenter.Segmenter`."""
+
+    engine_note = ""
+
+    def __init__(self, side: int, mask_hw: Sequence[int], layout: packing.Layout) -> None:
+        """
+        Args:
+            side: of the model's square input, in pixels.
+            mask_hw: height and width of a mask that it starts from.
+            layout: of its embeddings.
+        """
+        height, width = mask_hw
+        self._side = side
+        self._mask_hw = (int(height), int(width))
+        self._layout = layout
+        self._lock = threading.Lock()
+
+    @property
+    def input_side(self) -> int:
+        """Side in pixels of the model's square input."""
+        return self._side
+
+    @property
+    def engine(self) -> str:
+        """The library and the precision: `torch-bfloat16`, `openvino-float32`."""
+        return self._layout.engine
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+        """Encode an image.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8, RGB, upright.
+        """
+        return self.encode_batch([pixels])[0]
+
+    @abstractmethod
+    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        """Encode several images of any sizes."""
+
+    def size_of(self, embedding: Embedding) -> int:
+        """The memory that an embedding holds, in bytes."""
+        return packing.size_of(embedding.features)
+
+    def pack(self, embedding: Embedding) -> bytes:
+        """Serialise an embedding for a file."""
+        return packing.pack(embedding, self._layout)
+
+    def unpack(self, data: bytes) -> Embedding:
+        """Read what `pack` wrote.
+
+        Raises:
+            ValueError: it is something else, or of another engine or model.
+        """
+        return packing.unpack(data, self._layout)

@@ -180,6 +180,10 @@ def no_lines(path: Path) -> None:
     path.write_text("[1]\n")
 
 
+def no_data(path: Path) -> None:
+    path.write_text('[{"file_name": "a.png"}]')
+
+
 SPOILED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "coco cut off": ("coco", cut, "is not JSON"),
     "label-studio cut off": ("label-studio", cut, "is not JSON"),
@@ -187,7 +191,8 @@ SPOILED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "rle-json with a short mask": ("rle-json", rle_cut_off, "masks.jsonl:2: is not a line of an rle-json export"),
     "label-studio with a short mask": ("label-studio", brush_cut_off, "region 'x' of entry 2 cannot be read"),
     "rle-json of another kind": ("rle-json", no_lines, "masks.jsonl:1: is not a line of an rle-json export"),
-    "label-studio of another kind": ("label-studio", no_lines, "entry 1 is not a task of Label Studio: it has no data"),
+    "label-studio of another kind": ("label-studio", no_lines, "tasks.json: item holds 1, where an object is expected"),
+    "label-studio of other rows": ("label-studio", no_data, "entry 1 is not a task of Label Studio: it has no data"),
 }
 
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import CommandTimedOut, FileAccessError
-from hosts.base import DEFAULT_TIMEOUT, Result, check_exit_code
+from hosts.base import DEFAULT_TIMEOUT, Host, Result, check_exit_code
 
 COMMAND_NOT_FOUND = 127
 KILL_GRACE_SECONDS = 5.0
 PIPE_CHUNK = 1 << 20
 
 
-class LocalHost:
+class LocalHost(Host):
     """The machine this process runs on."""
 
     name = "this machine"
@@ -40,7 +40,6 @@ class LocalHost:
         on_line: Callable[[str], None] | None = None,
         as_root: bool = False,
     ) -> Result:
-        """See `hosts.base.Host.run`."""
         full = ("sudo", "-n", *argv) if as_root and os.geteuid() != 0 else argv
         try:
             process = subprocess.Popen(
@@ -90,7 +89,6 @@ class LocalHost:
         return Result(argv, process.returncode, "".join(lines["stdout"]), "".join(lines["stderr"]))
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:
-        """See `hosts.base.Host.read`."""
         try:
             return Path(path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -103,7 +101,6 @@ class LocalHost:
             raise FileAccessError(f"{self.name}: cannot read {path}: {error.strerror}") from None
 
     def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
-        """See `hosts.base.Host.write`."""
         if as_root and os.geteuid() != 0:
             self._write_as_root(path, content, mode)
             return
@@ -126,15 +123,12 @@ class LocalHost:
             raise FileAccessError(f"{self.name}: cannot write {path}: {error.strerror}") from None
 
     def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
-        """See `hosts.base.Host.forwarded`."""
         return contextlib.nullcontext(f"http://{address}:{port}")
 
     def docker_socket(self) -> str | None:
-        """See `hosts.base.Host.docker_socket`."""
         return None
 
     def reconnect(self) -> bool:
-        """See `hosts.base.Host.reconnect`."""
         return False
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 import paramiko  # type: ignore[import-untyped]
 
 from core.errors import CommandTimedOut, ConnectionLost, FileAccessError, HostError, LoginRefused, SudoRefused
-from hosts.base import COMMAND_MARK, DEFAULT_TIMEOUT, RUN_MARK, Result, check_exit_code
+from hosts.base import COMMAND_MARK, DEFAULT_TIMEOUT, RUN_MARK, Host, Result, check_exit_code
 from hosts.forwarding import ForwardedSocket, Forwarder, OtherEnd, listen_on_port
 from hosts.ssh_channel import (
     CHUNK,
@@ -49,7 +49,7 @@ true
 BROKEN = (paramiko.SSHException, EOFError, OSError)
 
 
-class SshHost:
+class SshHost(Host):
     """A machine behind an SSH connection, which is opened when it is first needed. Threads may share it."""
 
     is_local = False
@@ -83,14 +83,12 @@ class SshHost:
         on_line: Callable[[str], None] | None = None,
         as_root: bool = False,
     ) -> Result:
-        """See `hosts.base.Host.run`."""
         ended = self._execute(argv, timeout, stdin, on_line, as_root)
         stdout, stderr = (stream.decode("utf-8", "replace") for stream in (ended.stdout, ended.stderr))
         code = -1 if ended.exit_code is None else ended.exit_code
         return check_exit_code(self.name, Result(argv, code, stdout, stderr), ok)
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:
-        """See `hosts.base.Host.read`."""
         ended = self._execute(read_command(path), FILE_TIMEOUT, None, None, as_root)
         if ended.exit_code == 0:
             return ended.stdout
@@ -99,14 +97,12 @@ class SshHost:
         raise FileAccessError(f"{self.name}: cannot read {path}: {reason(ended)}")
 
     def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
-        """See `hosts.base.Host.write`."""
         ended = self._execute(write_command(path, mode, len(content)), FILE_TIMEOUT, content, None, as_root)
         if ended.exit_code != 0:
             raise FileAccessError(f"{self.name}: cannot write {path}: {reason(ended)}")
 
     @contextlib.contextmanager
     def forwarded(self, port: int, address: str = "127.0.0.1") -> Iterator[str]:
-        """See `hosts.base.Host.forwarded`."""
         with self.forwarded_from(0, port, address) as local_port:
             yield f"http://127.0.0.1:{local_port}"
 
@@ -143,14 +139,12 @@ class SshHost:
             return self._socket.path
 
     def reconnect(self) -> bool:
-        """See `hosts.base.Host.reconnect`."""
         with self._lock:
             self._hang_up()
             self._connected()
         return True
 
     def close(self) -> None:
-        """See `hosts.base.Host.close`."""
         with self._lock:
             forwarded, self._socket = self._socket, None
         # Not under the lock, for which its threads may wait; before the link, which they would open again.

@@ -16,14 +16,14 @@ from core.errors import SettingsError
 from core.text import bulleted
 from dataset.export import coco_rle
 from dataset.export.labeling import UsedConfig
-from dataset.importing.source import Entry, Incoming, Placed, Spool
+from dataset.importing.source import Entry, Incoming, Placed, Source, Spool
 from dataset.importing.target import Shape, results_of
 from masks.arrays import Mask
 
 SHOWN = 10
 
 
-class CocoSource:
+class CocoSource(Source):
     """See `Source`.
 
     Raises:
@@ -59,7 +59,6 @@ class CocoSource:
         ]
 
     def annotations(self, placed: Sequence[Placed], config: UsedConfig) -> list[Incoming]:
-        """See `Source`."""
         results: list[dict[str, Any]] = []
         for one in placed:
             key = self._keys[one.entry.handle]
@@ -73,7 +72,6 @@ class CocoSource:
         return None
 
     def close(self) -> None:
-        """See `Source`."""
         self._spool.close()
 
     def _read(self, path: Path) -> list[str]:

@@ -11,12 +11,12 @@ from dataset.export.image_name import file_name_of
 from dataset.export.labeling import UsedConfig
 from dataset.export.regions import read_results
 from dataset.importing.coco import items
-from dataset.importing.source import Entry, Incoming, Placed, Spool
+from dataset.importing.source import Entry, Incoming, Placed, Source, Spool
 from dataset.importing.target import Shape, results_of
 from labeling.images import task_images
 
 
-class LabelStudioSource:
+class LabelStudioSource(Source):
     """See `Source`. The first image of a task finds it again.
 
     Raises:
@@ -35,7 +35,6 @@ class LabelStudioSource:
             raise
 
     def annotations(self, placed: Sequence[Placed], config: UsedConfig) -> list[Incoming]:
-        """See `Source`."""
         return [
             Incoming(
                 results=_in_words_of(one.get("result") or [], config),
@@ -50,12 +49,10 @@ class LabelStudioSource:
         ]
 
     def new_task(self, entry: Entry) -> dict[str, Any] | None:
-        """See `Source`."""
         data = self._spool.get(entry.handle)["data"]
         return dict(data)
 
     def close(self) -> None:
-        """See `Source`."""
         self._spool.close()
 
     def _take(self, task: dict[str, Any], config: UsedConfig) -> None:

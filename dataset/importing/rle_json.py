@@ -11,11 +11,11 @@ from core.errors import SettingsError
 from dataset.export import coco_rle
 from dataset.export.labeling import UsedConfig
 from dataset.importing.coco import open_json, percent, percent_shape
-from dataset.importing.source import Entry, Incoming, Placed
+from dataset.importing.source import Entry, Incoming, Placed, Source
 from dataset.importing.target import WAYS, Shape, results_of
 
 
-class RleJsonSource:
+class RleJsonSource(Source):
     """See `Source`. The file stays open; each image is read at its place in it.
 
     Raises:
@@ -34,7 +34,6 @@ class RleJsonSource:
             raise
 
     def annotations(self, placed: Sequence[Placed], config: UsedConfig) -> list[Incoming]:
-        """See `Source`."""
         results: list[dict[str, Any]] = []
         for one in placed:
             self._file.seek(self._offsets[one.entry.handle])
@@ -49,7 +48,6 @@ class RleJsonSource:
         return None
 
     def close(self) -> None:
-        """See `Source`."""
         self._file.close()
 
     def _read(self) -> None:

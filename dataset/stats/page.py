@@ -116,7 +116,7 @@ def _remarks(stats: Stats) -> list[str]:
 
 def _pictures(pictures: Sequence[Picture], colours: Mapping[str, str]) -> str:
     if not pictures:
-        return '<p class="note">Nobody has submitted a mask yet.</p>'
+        return '<p class="note">No mask has been submitted yet.</p>'
     figures = (
         f'<figure class="card" style="padding:0"><img src="{one.url}" alt="{escape(one.name)}" loading="lazy">'
         f"<figcaption>{escape(one.name)}, task {one.task}{_labels(one.labels, colours)}"

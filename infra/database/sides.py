@@ -70,7 +70,7 @@ class Side(Protocol):
 
 
 @dataclass(frozen=True)
-class SqliteSide:
+class SqliteSide(Side):
     """The file in the volume of Label Studio. Read and written in a fresh container of Label Studio."""
 
     containers: Containers
@@ -79,12 +79,10 @@ class SqliteSide:
     place: str = FILE
 
     def work(self) -> Work | None:
-        """See `Side.work`."""
         answer = self._run("work")
         return None if answer is None else Work(*answer)
 
     def mark(self, spare: bool) -> None:
-        """See `Side.mark`."""
         self._run("mark" if spare else "unmark")
 
     def safety_copy(self, stamp: str) -> str:
@@ -92,11 +90,9 @@ class SqliteSide:
         return self._named(self._run("copy", stamp))
 
     def make_room(self) -> str:
-        """See `Side.make_room`."""
         return str(self._run("room"))
 
     def adopt(self, stamp: str) -> str | None:
-        """See `Side.adopt`."""
         answer = self._run("adopt", stamp)
         return None if answer is None else self._named(answer)
 
@@ -131,7 +127,7 @@ mv -f "$1.part" "$1"
 
 
 @dataclass(frozen=True)
-class PostgresSide:
+class PostgresSide(Side):
     """The database of the server. Its administrator comes in through the socket inside the server's container only."""
 
     containers: Containers
@@ -140,7 +136,6 @@ class PostgresSide:
     place: str = DATABASE
 
     def work(self) -> Work | None:
-        """See `Side.work`."""
         answer = json.loads(self._sql(WORK_OF_SERVER, DATABASE).strip() or "null")
         return None if answer is None else Work(*answer)
 
@@ -156,7 +151,6 @@ class PostgresSide:
         return f"{path} in the volume {self.containers.project}_db-data"
 
     def make_room(self) -> str:
-        """See `Side.make_room`."""
         name = f"{DATABASE}_moving"
         self._sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\nCREATE DATABASE {name} OWNER {DATABASE};")
         return name

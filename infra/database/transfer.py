@@ -111,7 +111,7 @@ def _set_up(source: str, source_name: str, target: str, target_name: str) -> Non
     settings = import_module("django.conf").settings
     settings.DATABASES[SOURCE] = settings.DATABASES_ALL[ENGINES[source]] | {"NAME": source_name}
     if target == "sqlite":
-        # Nobody needs the file before it is whole; it is brought to the disk at the end.
+        # The file is needed only when it is whole; it is synced to the disk at the end.
         options = settings.DATABASES[TARGET].get("OPTIONS", {}) | {"init_command": "PRAGMA synchronous=OFF"}
         settings.DATABASES[TARGET] = settings.DATABASES[TARGET] | {"OPTIONS": options}
     import_module("django").setup()

@@ -84,6 +84,7 @@ class Writer(Protocol):
 
     def finish(self, classes: Classes) -> None:
         """Write what comes last, and close."""
+        self.close()
 
     def close(self) -> None:
         """Close files, also after an error."""

@@ -16,7 +16,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportImage, ExportTask, Lines, Object, image_row
+from dataset.export.writers.base import ExportImage, ExportTask, Lines, Object, Writer, image_row
 from masks.measure import box_xywh
 from masks.outlines import parts_of
 
@@ -24,7 +24,7 @@ FILE = "annotations.json"
 RLE = Literal["compressed", "uncompressed", "polygons"]
 
 
-class CocoWriter:
+class CocoWriter(Writer):
     """Images and annotations are gathered in two files beside, because COCO wants one list after the other."""
 
     needs_masks = True
@@ -38,7 +38,6 @@ class CocoWriter:
         self._last_id = 0
 
     def add(self, task: ExportTask, classes: Classes) -> None:
-        """See `Writer`."""
         for image in task.images:
             self._images.write({"id": image.number, **image_row(image)})
             for one in image.objects:
@@ -59,7 +58,6 @@ class CocoWriter:
             whole.write(json.dumps(categories, ensure_ascii=False) + "}\n")
 
     def close(self) -> None:
-        """See `Writer`."""
         self._images.close()
         self._annotations.close()
 

@@ -9,7 +9,7 @@ import csv
 from pathlib import Path
 
 from dataset.export.classes import Classes
-from dataset.export.writers.base import ExportTask
+from dataset.export.writers.base import ExportTask, Writer
 from masks.measure import box_xywh
 
 FILE = "regions.csv"
@@ -19,7 +19,7 @@ COLUMNS = (
 )
 
 
-class CsvWriter:
+class CsvWriter(Writer):
     """See the module."""
 
     needs_masks = True
@@ -31,7 +31,6 @@ class CsvWriter:
         self._rows.writerow(COLUMNS)
 
     def add(self, task: ExportTask, classes: Classes) -> None:
-        """See `Writer`."""
         for image in task.images:
             for one in image.objects:
                 region, box = one.region, box_xywh(one.mask) or (0, 0, 0, 0)
@@ -39,10 +38,5 @@ class CsvWriter:
                 about_region = (region.id, region.kind, classes.id_of(region.label), region.label)
                 self._rows.writerow((*about_image, *about_region, *box, int(one.mask.sum())))
 
-    def finish(self, classes: Classes) -> None:
-        """See `Writer`."""
-        self.close()
-
     def close(self) -> None:
-        """See `Writer`."""
         self._file.close()

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataset.export.classes import Classes
-from dataset.export.writers.base import ExportTask, Lines
+from dataset.export.writers.base import ExportTask, Lines, Writer
 
 FILE = "tasks.json"
 
 
-class LabelStudioWriter:
+class LabelStudioWriter(Writer):
     """See the module."""
 
     needs_masks = False
@@ -24,13 +24,7 @@ class LabelStudioWriter:
         self._lines = Lines(folder / FILE, array=True)
 
     def add(self, task: ExportTask, classes: Classes) -> None:
-        """See `Writer`."""
         self._lines.write({"data": task.data, "annotations": list(task.annotations)})
 
-    def finish(self, classes: Classes) -> None:
-        """See `Writer`."""
-        self.close()
-
     def close(self) -> None:
-        """See `Writer`."""
         self._lines.close()

@@ -19,7 +19,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from core.errors import LabelrigError
 from dataset.export.classes import Classes
 from dataset.export.image_name import FileNames
-from dataset.export.writers.base import ExportImage, ExportTask, Lines
+from dataset.export.writers.base import ExportImage, ExportTask, Lines, Writer
 
 MOST_CLASSES = 255
 MOST_INSTANCES = 65535
@@ -27,7 +27,7 @@ ROW = 28
 LEGEND_WIDTH = 360
 
 
-class PngWriter:
+class PngWriter(Writer):
     """`colours` are those of the labeling configuration; classes without one get one that is spread over the circle."""
 
     needs_masks = True
@@ -54,7 +54,6 @@ class PngWriter:
                 self._write_instances(image, name, classes, self._instances)
 
     def finish(self, classes: Classes) -> None:
-        """See `Writer`."""
         self.close()
         colours = palette(classes, self._colours)
         rows = [
@@ -68,7 +67,6 @@ class PngWriter:
         _legend(classes, colours).save(self._folder / "legend.png")
 
     def close(self) -> None:
-        """See `Writer`."""
         self._files.close()
         if self._instances is not None:
             self._instances.close()

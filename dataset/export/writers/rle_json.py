@@ -13,13 +13,13 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportTask, Lines, Object, image_row
+from dataset.export.writers.base import ExportTask, Lines, Object, Writer, image_row
 from masks.measure import box_xywh
 
 FILE = "masks.jsonl"
 
 
-class RleJsonWriter:
+class RleJsonWriter(Writer):
     """See the module."""
 
     needs_masks = True
@@ -29,17 +29,11 @@ class RleJsonWriter:
         self._lines = Lines(folder / FILE)
 
     def add(self, task: ExportTask, classes: Classes) -> None:
-        """See `Writer`."""
         for image in task.images:
             regions = [_region(one, classes) for one in image.objects]
             self._lines.write({**image_row(image), "regions": regions})
 
-    def finish(self, classes: Classes) -> None:
-        """See `Writer`."""
-        self.close()
-
     def close(self) -> None:
-        """See `Writer`."""
         self._lines.close()
 
 

@@ -16,14 +16,14 @@ import yaml
 
 from dataset.export.classes import Classes
 from dataset.export.image_name import FileNames
-from dataset.export.writers.base import ExportTask, Object
+from dataset.export.writers.base import ExportTask, Object, Writer
 from masks.outlines import joined, parts_of, simplified
 
 INSET = 0.1
 DIGITS = 8
 
 
-class YoloWriter:
+class YoloWriter(Writer):
     """`split` writes one line for each part instead of a bridge; `tolerance` leaves out corners, in pixels."""
 
     needs_masks = True
@@ -46,7 +46,6 @@ class YoloWriter:
             self._images.write(f"./images/{image.file_name}\n")
 
     def finish(self, classes: Classes) -> None:
-        """See `Writer`."""
         self.close()
         names = {one.id - 1: one.name for one in classes.known}
         content = {"path": ".", "train": "images.txt", "val": "images.txt", "names": names}
@@ -54,7 +53,6 @@ class YoloWriter:
         (self._folder / "data.yaml").write_text(text, encoding="utf-8")
 
     def close(self) -> None:
-        """See `Writer`."""
         self._images.close()
 
     def _lines(self, one: Object, classes: Classes) -> list[str]:

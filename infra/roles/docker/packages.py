@@ -151,7 +151,7 @@ class EnginePackages:
         ]
 
     def _has_next_release(self, sources: Sequence[AptSource]) -> bool:
-        # Somebody else's source and pins for it are theirs to keep.
+        # A source and pins that the administrator made for it stay as they are.
         return self._host.read(SOURCE_FILE) is None and any(
             source.codename == NEXT_RELEASE and source.label == "Debian" for source in sources
         )

@@ -120,10 +120,10 @@ class ProjectPresent:
 
 @dataclass(frozen=True)
 class MembersKnown:
-    """Everybody whom the project names has an account.
+    """Every person whom the project names has an account.
 
-    In this edition of Label Studio who has an account sees every project, and a password is its owner's own: so nobody
-    is made here, and who is missing is said.
+    In this edition of Label Studio every account sees every project, and a password is its owner's own: so no account
+    is created here, and the missing ones are reported.
     """
 
     access: Access

@@ -179,7 +179,7 @@ def test_the_page_is_whole_and_asks_nobody(collector: Collector) -> None:
 
 
 def test_a_project_that_nobody_has_begun_has_a_page_too() -> None:
-    assert "Nobody has submitted a mask yet." in page(Collector("Empty", LABELS)).text
+    assert "No mask has been submitted yet." in page(Collector("Empty", LABELS)).text
 
 
 def test_examples_are_few_and_show_rare_classes() -> None:

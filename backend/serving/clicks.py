@@ -47,39 +47,29 @@ class Answered:
     embedding: str | None = None
 
 
+@dataclass(frozen=True)
 class ClickAnswerer:
-    """Holds what all clicks share. Safe to call from many threads."""
+    """Holds what all clicks share. Safe to call from many threads.
 
-    def __init__(
-        self,
-        sources: ImageSources,
-        images: ImageStore,
-        predictor: MaskPredictor,
-        boxes: BoxMemory,
-        options: ProjectOptionsRegistry,
-        in_flight: InFlight,
-        pixel_limit: int,
-        model_version: str,
-    ) -> None:
-        """
-        Args:
-            sources: where images come from.
-            images: what is known of them.
-            predictor: runs the model.
-            boxes: remembers the box that was drawn before the points.
-            options: what each project chose.
-            in_flight: all clicks that are worked on.
-            pixel_limit: largest image, in pixels, on disk and in the browser.
-            model_version: is part of every answer.
-        """
-        self._sources = sources
-        self._images = images
-        self._predictor = predictor
-        self._boxes = boxes
-        self._options = options
-        self._in_flight = in_flight
-        self._pixel_limit = pixel_limit
-        self._model_version = model_version
+    Attributes:
+        sources: where images come from.
+        images: what is known of them.
+        predictor: runs the model.
+        boxes: remembers the box that was drawn before the points.
+        options: what each project chose.
+        in_flight: all clicks that are worked on.
+        pixel_limit: largest image, in pixels, on disk and in the browser.
+        model_version: is part of every answer.
+    """
+
+    sources: ImageSources
+    images: ImageStore
+    predictor: MaskPredictor
+    boxes: BoxMemory
+    options: ProjectOptionsRegistry
+    in_flight: InFlight
+    pixel_limit: int
+    model_version: str
 
     def answer(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
         """The mask of the clicked object, or an empty result without prompts and without an object.
@@ -97,17 +87,17 @@ class ClickAnswerer:
         if len(request.tasks) != 1:
             raise BadRequest(f"a click belongs to one task, but the request holds {len(request.tasks)}")
         task = request.tasks[0]
-        click = self._boxes.complete(task.id, self._read(regions, task))
-        with self._in_flight.enter(task.id or "", click.region_ids) as token:
+        click = self.boxes.complete(task.id, self._read(regions, task))
+        with self.in_flight.enter(task.id or "", click.region_ids) as token:
             answered, found = self._answer(request, task, click, model, deadline, stages, token)
         if found is not None:
-            self._boxes.remember(task.id, click, found)
+            self.boxes.remember(task.id, click, found)
         return answered
 
     def answer_in_batch(self, request: PredictRequest, model: Model, deadline: float, stages: Stages) -> Answered:
         """As `answer`, for a batch: every click goes first, and nothing is remembered for the next click."""
         regions = request.context.result if request.context else None
-        click = read_click(regions or [], (), self._pixel_limit)
+        click = read_click(regions or [], (), self.pixel_limit)
         task = request.tasks[0]
         return self._answer(request, task, click, model, deadline, stages, Token(), Priority.BATCH)[0]
 
@@ -117,10 +107,10 @@ class ClickAnswerer:
         Raises:
             RequestError: it cannot be read.
         """
-        return self._images.describe(self._sources.open(url, task.id, deadline), deadline).size_wh
+        return self.images.describe(self.sources.open(url, task.id, deadline), deadline).size_wh
 
     def _read(self, regions: list[ContextRegion], task: Task) -> Click:
-        return read_click(regions, task.drafts or (), self._pixel_limit)
+        return read_click(regions, task.drafts or (), self.pixel_limit)
 
     def _answer(
         self,
@@ -134,14 +124,14 @@ class ClickAnswerer:
         priority: Priority = Priority.CLICK,
     ) -> tuple[Answered, set[str] | None]:
         """The answer, and the ids of its regions; None where nothing was asked of the model."""
-        options = self._options.of(request.project)
+        options = self.options.of(request.project)
         config = parse_cached(request.label_config)
         output = output_for(config, click.to_name, click.label, click.kind, options.output)
         with stages("fetch"):
             url = image_url(task.data, image_named(config, click.to_name), click.item_index)
-            file = self._sources.open(url, task.id, deadline)
+            file = self.sources.open(url, task.id, deadline)
         with stages("read"):
-            info = self._images.describe(file, deadline)
+            info = self.images.describe(file, deadline)
         _check_same_shape(info.size_wh, click.size_wh)
         prompts = to_pixels(click, info.size_wh)
         kind, what = described(prompts, click)
@@ -152,9 +142,9 @@ class ClickAnswerer:
             return Answered(nothing, kind, what, task.id or "", click.label, info.size_wh), None
         wanted = request.context.candidate if request.context else None
         view = View(
-            info, lambda: self._images.pixels(file, info, deadline), deadline, token, stages, priority, wanted or 0
+            info, lambda: self.images.pixels(file, info, deadline), deadline, token, stages, priority, wanted or 0
         )
-        found = self._predictor.predict(model, view, prompts, closer=options.crop_small_objects)
+        found = self.predictor.predict(model, view, prompts, closer=options.crop_small_objects)
         token.check()
         with stages("post"):
             results, covered = self._results(found, click, prompts, info.size_wh, options, output)
@@ -180,7 +170,7 @@ class ClickAnswerer:
 
     def _prediction(self, score: float, results: list[RegionResult], candidates: int | None = None) -> Prediction:
         """With an empty result the editor clears the suggestion."""
-        return Prediction(model_version=self._model_version, score=score, result=results, candidates=candidates)
+        return Prediction(model_version=self.model_version, score=score, result=results, candidates=candidates)
 
 
 def described(prompts: Prompts, click: Click) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.operation import Change
+from core.operation import Change, Operation
 from core.repository import REPOSITORY, own_version
 from infra.config.backend import BACKEND_SETTINGS, PREFIX
 from infra.config.docs import default_in_env, default_in_inventory, first_sentence, kind_in_env
@@ -27,7 +27,7 @@ BACKEND_HEAD = "Settings of the SAM2 backend, checked by it when it starts; docs
 
 
 @dataclass(frozen=True)
-class Document:
+class Document(Operation):
     """An operation: a file is what its source says. `make` gets the content that it has."""
 
     path: Path
@@ -35,7 +35,6 @@ class Document:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"{self.path.parent.name}/{self.path.name} up to date"
 
     def plan(self) -> list[Change]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import FileAccessError
-from core.operation import Change, Runner
+from core.operation import Change, Operation, Runner
 from core.report import Report
 from infra.fleet.session import Session
 from infra.projects.yaml_edit import with_value
@@ -21,7 +21,7 @@ from labelstudio.versions import FOLDER, publish
 
 
 @dataclass(frozen=True)
-class ProjectPulled:
+class ProjectPulled(Operation):
     """The clone says of a project what Label Studio has: configuration, description and sampling.
 
     Attributes:
@@ -38,11 +38,9 @@ class ProjectPulled:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"projects.{self.spec.name} as Label Studio has it"
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         spec = load_projects(self.repository, [self.spec.name])[0]
         return [*self._labeling(spec), *self._settings(spec)]
 

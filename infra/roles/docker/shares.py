@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.diff import masked_diff
-from core.operation import Change
+from core.operation import Change, Operation
 from hosts.base import Host
 from infra.roles.docker.service import SYSTEMD_MARK
 
@@ -23,7 +23,7 @@ After=remote-fs.target
 NETWORK = ("nfs", "cifs", "smb", "ceph", "lustre", "beegfs", "gpfs", "9p", "fuse.sshfs", "fuse.glusterfs", "autofs")
 
 
-class DockerAfterShares:
+class DockerAfterShares(Operation):
     """A drop-in of Docker's systemd unit, written where the image folder is on a network share."""
 
     name = "docker started after network shares"
@@ -38,7 +38,6 @@ class DockerAfterShares:
         self._folder = folder
 
     def plan(self) -> Sequence[Change]:
-        """See `core.operation.Operation.plan`."""
         if self._folder is None or not self._has_systemd() or not self._is_share(self._folder):
             return []
         present = self._host.read(DROP_IN, as_root=True)

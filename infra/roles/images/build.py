@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import CommandFailed, CommandTimedOut, HostError
-from core.operation import Change
+from core.operation import Change, Operation
 from core.report import Report
 from hosts.base import Host
 from infra.roles.docker.client import engine_client
@@ -62,7 +62,7 @@ class ImageSet:
         return [service for service, tag in self.tags.items() if tag not in there and service not in self.own]
 
 
-class BaseThere:
+class BaseThere(Operation):
     """What a missing image is built on is there; nothing is needed where no image is missing."""
 
     name = "base image there"
@@ -73,7 +73,6 @@ class BaseThere:
         self._report = report
 
     def plan(self) -> Sequence[Change]:
-        """See `core.operation.Operation.plan`."""
         base = self._images.base
         needed = list(dict.fromkeys(base.of(service) for service in self._images.missing(self._host)))
         with closing(engine_client(self._host)) as client:
@@ -104,7 +103,7 @@ class BaseThere:
         BaseBuilder(self._host, self._report, self._images.repository, self._images.project).build(tag)
 
 
-class ImagesBuilt:
+class ImagesBuilt(Operation):
     """The images of this tree are there. Missing ones are built side by side, by one call of compose."""
 
     name = "images built"
@@ -115,7 +114,6 @@ class ImagesBuilt:
         self._report = report
 
     def plan(self) -> Sequence[Change]:
-        """See `core.operation.Operation.plan`."""
         missing = self._images.missing(self._host)
         if not missing:
             return []

@@ -7,7 +7,7 @@ initialize NVML: Unknown Error" until it is started again (nvidia-container-tool
 
 from __future__ import annotations
 
-from core.operation import Change
+from core.operation import Change, Operation
 from hosts.base import Host
 from infra.roles.docker.service import SYSTEMD_MARK
 
@@ -25,7 +25,7 @@ true
 """
 
 
-class DeviceNodesLinked:
+class DeviceNodesLinked(Operation):
     """Every device node of the GPUs has its link, also after the next start of the machine."""
 
     name = "GPU device nodes linked in /dev/char"
@@ -34,7 +34,6 @@ class DeviceNodesLinked:
         self._host = host
 
     def plan(self) -> list[Change]:
-        """See `core.operation.Operation.plan`."""
         if not self._host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok:
             return []
         changes = []

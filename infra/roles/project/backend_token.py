@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import LabelStudioError
-from core.operation import Change
+from core.operation import Change, Operation
 from hosts.base import Exec
 from labelstudio.access import Access
 
@@ -17,7 +17,7 @@ WRITE = 'umask 077 && cat >"$1.new" && mv -f "$1.new" "$1"'
 
 
 @dataclass(frozen=True)
-class BackendKeyPresent:
+class BackendKeyPresent(Operation):
     """The backend has the token that stands in `.env`.
 
     It is a file in a volume of its own and no variable of the container: the token is made when the containers run
@@ -30,11 +30,9 @@ class BackendKeyPresent:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return "token known to the SAM2 backend"
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         # Exit code 1: there is no such file yet.
         there = self.exec_in_backend("sha256sum", self.key_file, ok=(0, 1))
         if there.ok and there.stdout.split()[:1] == [hashlib.sha256(self._key()).hexdigest()]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError, WaitTimeout
-from core.operation import Change
+from core.operation import Change, Operation
 from core.report import Report
 from core.waiting import wait_for
 from infra.roles.project.project import find_project, get_project
@@ -24,7 +24,7 @@ CONNECT_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
-class BackendRegistered:
+class BackendRegistered(Operation):
     """The project has our backend exactly once, interactive, and Label Studio gets good answers from it.
 
     Nothing is unique in Label Studio's list, and a refused registration can leave its row behind, so that rows with
@@ -40,7 +40,6 @@ class BackendRegistered:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"ML backend {self.url} connected"
 
     def plan(self) -> Sequence[Change]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError
-from core.operation import Change
+from core.operation import Change, Operation
 from core.report import Report
 from hosts.base import Exec
 from infra.roles.project.labeling import LabelingApplied, Migration, diff
@@ -46,7 +46,7 @@ def get_project(client: Client, title: str) -> Project:
 
 
 @dataclass(frozen=True)
-class ProjectPresent:
+class ProjectPresent(Operation):
     """There is a project with our title, description, labeling configuration and settings.
 
     Attributes:
@@ -64,11 +64,9 @@ class ProjectPresent:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"project {self.spec.title} with {self.spec.config}/v{self.spec.version}"
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         found = self.access.client().projects(self.spec.title)
         if not found:
             return [
@@ -119,7 +117,7 @@ class ProjectPresent:
 
 
 @dataclass(frozen=True)
-class MembersKnown:
+class MembersKnown(Operation):
     """Every person whom the project names has an account.
 
     In this edition of Label Studio every account sees every project, and a password is its owner's own: so no account
@@ -132,11 +130,9 @@ class MembersKnown:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"members of {self.spec.title} known"
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         known = self.access.client().user_emails() if self.spec.members else set()
         missing = [one for one in self.spec.members if one.lower() not in known]
         if missing:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from core.errors import LabelStudioError
-from core.operation import Change
+from core.operation import Change, Operation
 from core.report import Report
 from core.text import some
 from hosts.base import Exec, Host
@@ -24,7 +24,7 @@ from labelstudio.wanted_tasks import WantedTasks, image_keys, list_filter, stora
 
 
 @dataclass(frozen=True)
-class StorageConnected:
+class StorageConnected(Operation):
     """The folder is connected to the project exactly once, with our filter, as source files.
 
     Label Studio serves a local file only to people who have a storage on a folder above it, so the storage is the
@@ -38,7 +38,6 @@ class StorageConnected:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"storage {self.path}"
 
     @property
@@ -47,7 +46,6 @@ class StorageConnected:
         return f"{self.files_root}/{self.folder_name}"
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         client = self.access.client()
         project = find_project(client, self.spec.title)
         ours = [one for one in client.storages(project.id) if self._is_ours(one)] if project else []
@@ -87,7 +85,7 @@ class StorageConnected:
 
 
 @dataclass(frozen=True)
-class ImagesSynced:
+class ImagesSynced(Operation):
     """Each image of the folder is a task of the project, exactly once, and the storage knows it.
 
     Compares the folder on the host with the tasks, not with the storage's own book-keeping, which a deleted and
@@ -107,11 +105,9 @@ class ImagesSynced:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"images of {self.folder} are tasks"
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         images, wanted = look_in(self.host, self.folder, self.spec)
         tasks = self._tasks()
         self._mention(images, wanted, tasks)

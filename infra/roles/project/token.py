@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from core.operation import Change
+from core.operation import Change, Operation
 from core.report import Report
 from hosts.base import Exec, Host
 from infra.config.dotenv import update_env_file
@@ -24,7 +24,7 @@ KEY = "LABEL_STUDIO_API_KEY"
 
 
 @dataclass(frozen=True)
-class ApiKeyPresent:
+class ApiKeyPresent(Operation):
     """A token that Label Studio accepts stands in `.env`.
 
     A stored token that works is not replaced: a password that was changed in the browser is left alone. When
@@ -40,7 +40,6 @@ class ApiKeyPresent:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"personal access token in {self._file}"
 
     @property
@@ -48,7 +47,6 @@ class ApiKeyPresent:
         return PurePosixPath(self.env_file).name
 
     def plan(self) -> Sequence[Change]:
-        """See `Operation.plan`."""
         access = self.access
         if access.api_key is not None and token_works(access.base_url, access.api_key, access.transport):
             return []

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from core.operation import Change
+from core.operation import Change, Operation
 from hosts.base import Host
 
 SEND_TIMEOUT = 600.0
@@ -17,7 +17,7 @@ DIGESTS = 'cd -- "$1" 2>/dev/null || exit 3; find . -type f -print0 | LC_ALL=C s
 NO_FOLDER = 3
 
 
-class FolderThere:
+class FolderThere(Operation):
     """A folder of root's is there with a mode, so that Docker never has to make it."""
 
     def __init__(self, host: Host, path: str, mode: int) -> None:
@@ -27,7 +27,6 @@ class FolderThere:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"folder {self._path}"
 
     def plan(self) -> list[Change]:
@@ -45,7 +44,7 @@ class FolderThere:
         self._host.run("install", "-d", "-o", "root", "-g", "root", "-m", mode, self._path, as_root=True)
 
 
-class FolderSent:
+class FolderSent(Operation):
     """A folder on a host holds the same files as one here, readable to all."""
 
     def __init__(self, host: Host, source: Path, target: str) -> None:
@@ -55,7 +54,6 @@ class FolderSent:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"files in {self._target}"
 
     def plan(self) -> list[Change]:

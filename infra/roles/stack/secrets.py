@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from core.operation import Change
+from core.operation import Change, Operation
 from hosts.base import Host
 from infra.config.dotenv import MODE, update_env_file
 from infra.config.settings import Settings, missing_secrets
 
 
-class SecretsMade:
+class SecretsMade(Operation):
     """`.env` holds every secret, and only its owner may read the file."""
 
     def __init__(self, host: Host, env_file: Path | str, settings: Settings) -> None:
@@ -21,7 +21,6 @@ class SecretsMade:
 
     @property
     def name(self) -> str:
-        """See `Operation.name`."""
         return f"secrets in {self._env_file.name}"
 
     def plan(self) -> list[Change]:

@@ -111,11 +111,11 @@ class Apt:
         self._report = report
         self._updated = False
 
-    def has_candidate(self, package: str) -> bool:
-        """Whether apt could install the package from the lists it has."""
+    def candidate(self, package: str) -> str | None:
+        """The version that apt would install from the lists it has; None where there is none."""
         answer = self._host.run("env", "LC_ALL=C.UTF-8", "apt-cache", *NO_CACHE, "policy", package)
-        candidates = re.findall(r"^\s+Candidate: (\S+)$", answer.stdout, re.MULTILINE)
-        return bool(candidates) and candidates[0] != "(none)"
+        found = re.search(r"^\s+Candidate: (\S+)$", answer.stdout, re.MULTILINE)
+        return found[1] if found is not None and found[1] != "(none)" else None
 
     def update(self) -> None:
         """Refresh the package lists. A source that cannot be reached is apt's warning, not an error of ours.
@@ -172,9 +172,9 @@ class Apt:
             HostError: apt knows no such package, or would remove or replace something.
             CommandFailed: apt failed; its last lines are in the message.
         """
-        if not self._updated and (refresh or not all(map(self.has_candidate, packages))):
+        if not self._updated and (refresh or None in map(self.candidate, packages)):
             self.update()
-        unknown = [package for package in packages if not self.has_candidate(package)]
+        unknown = [package for package in packages if self.candidate(package) is None]
         if unknown:
             raise HostError(
                 f"{self._host.name}: apt knows no package {', '.join(unknown)}, also after `apt-get update`: "

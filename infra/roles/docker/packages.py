@@ -113,7 +113,7 @@ class EnginePackages:
         pinned = False
         if not found.compose:
             # Where Docker's own packages are used, their plugin fits; mixing the two families does not.
-            if self._apt.has_candidate(COMPOSE_PLUGIN_OF_DOCKER):
+            if self._apt.candidate(COMPOSE_PLUGIN_OF_DOCKER) is not None:
                 packages.append(COMPOSE_PLUGIN_OF_DOCKER)
             else:
                 packages += distribution.compose_packages()

@@ -75,7 +75,7 @@ class ToolkitInstalled:
         present = self._installed()
         if present is not None and new_enough(present):
             return []
-        candidate = self._candidate()
+        candidate = self._apt.candidate(PACKAGE)
         offered = candidate is not None and new_enough(candidate)
         changes = [] if offered else self._source_changes()
         verb = f"install {PACKAGE}" if present is None else f"upgrade {PACKAGE} {present}"
@@ -105,11 +105,6 @@ class ToolkitInstalled:
             f"{read_distribution(self._host).pretty} has none; install {PACKAGE} {OLDEST} or newer by hand "
             "(docs.nvidia.com/datacenter/cloud-native/container-toolkit), then repeat the command"
         )
-
-    def _candidate(self) -> str | None:
-        answer = self._host.run("env", "LC_ALL=C.UTF-8", "apt-cache", *NO_CACHE, "policy", PACKAGE)
-        found = re.search(r"^\s+Candidate: (\S+)$", answer.stdout, re.MULTILINE)
-        return found[1] if found is not None and found[1] != "(none)" else None
 
     def _source_changes(self) -> list[Change]:
         ours = self._host.read(SOURCE_FILE)
@@ -151,7 +146,7 @@ class ToolkitInstalled:
     def _install(self, *, refresh: bool, first: bool) -> None:
         if refresh:
             self._apt.update()
-        candidate = self._candidate()
+        candidate = self._apt.candidate(PACKAGE)
         if candidate is None or not new_enough(candidate):
             raise HostError(
                 f"{self._host.name}: apt offers {f'{PACKAGE} {candidate}' if candidate else f'no {PACKAGE}'}, and "

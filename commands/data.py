@@ -102,7 +102,7 @@ def export(
     from infra.fleet.on_hosts import one_session
 
     request = ExportRequest(
-        format=format,
+        format=format,  # type: ignore[arg-type]  # checked by the request
         out=None if out is None else Path(out),
         labels=labels,
         tasks=tasks,
@@ -114,8 +114,8 @@ def export(
         config=config,
         config_version=number("--config-version", config_version),
         classes=None if classes is None else Path(classes),
-        coco=coco,
-        instance=instance,
+        coco=coco,  # type: ignore[arg-type]
+        instances=instance,
         split=split,
         tolerance=decimal("--tolerance", tolerance),
         force=force,

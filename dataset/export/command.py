@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
-from dataset.export.formats import FORMATS
+from dataset.export.formats import COCO, FORMATS, ExportOptions
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
     from labelstudio.models import Project
 
-COCO = ("compressed", "uncompressed", "polygons")
 # For the help of the task: the name of each argument, and what it does.
 HELP = {
     "format": f"one of {', '.join(FORMATS)}",
@@ -42,10 +41,9 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class ExportRequest:
+class ExportRequest(ExportOptions):
     """The options of the command line; see HELP. `selection` is what they select."""
 
-    format: str
     out: Path | None = None
     labels: str | None = None
     tasks: str | None = None
@@ -57,11 +55,6 @@ class ExportRequest:
     config: str | None = None
     config_version: int | None = None
     classes: Path | None = None
-    coco: str = "compressed"
-    instance: bool = False
-    split: bool = False
-    tolerance: float = 0.0
-    force: bool = False
 
     def __post_init__(self) -> None:
         """Check the options before anything is connected.
@@ -112,7 +105,6 @@ def export_project(
     """
     from dataset.export.labeling import used_config
     from dataset.export.run import Export
-    from dataset.export.writers.choice import ExportOptions
 
     config, version = request.config, request.config_version
     one = Export(
@@ -120,14 +112,7 @@ def export_project(
         project=project,
         config=used_config(repository, project.label_config, project.title, config, version),
         selection=request.selection(),
-        options=ExportOptions(
-            format=request.format,  # type: ignore[arg-type]  # checked above
-            coco=request.coco,  # type: ignore[arg-type]
-            instances=request.instance,
-            split=request.split,
-            tolerance=request.tolerance,
-            force=request.force,
-        ),
+        options=request,
         repository=repository,
         report=report,
         classes_file=request.classes,

@@ -16,13 +16,14 @@ from dataset.export.assemble import Assembler
 from dataset.export.classes import FILE as CLASSES_FILE
 from dataset.export.classes import Classes, read_classes, write_classes
 from dataset.export.folder import whole_folder
+from dataset.export.formats import ExportOptions
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally, write_manifest
 from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportTask, Lines, Writer
-from dataset.export.writers.choice import ExportOptions, open_writer
+from dataset.export.writers.choice import open_writer
 from labeling.images import task_images
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows
 from labelstudio.models import Project

@@ -20,10 +20,10 @@ from pycocotools.coco import COCO
 
 from core.report import Report
 from core.repository import REPOSITORY
+from dataset.export.formats import ExportOptions
 from dataset.export.labeling import used_config
 from dataset.export.run import Export
 from dataset.export.selection import Selection
-from dataset.export.writers.choice import ExportOptions
 from dataset.importing.run import Import, ImportSummary
 from labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows
 from labelstudio.client import Client

@@ -18,10 +18,10 @@ from core.errors import LabelrigError
 from core.operation import converge
 from core.report import Report
 from core.repository import REPOSITORY
+from dataset.export.formats import ExportOptions
 from dataset.export.labeling import used_config
 from dataset.export.run import Export, ExportSummary
 from dataset.export.selection import Selection
-from dataset.export.writers.choice import ExportOptions
 from dataset.preannotate.boxes import Box
 from dataset.preannotate.work import Preannotation, Tally, states
 from infra.roles.project.role import project_role

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
-from dataset.export.formats import Format
+from dataset.export.formats import ExportOptions
 from dataset.export.writers.base import Writer
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How to write. Parts that a format does not know are not looked at.
-
-    Attributes:
-        coco: RLE as pycocotools' string, RLE as plain numbers, or polygons where a mask has no hole.
-        instances: png: also write which pixel belongs to which object.
-        split: yolo-seg: a line for each part instead of a bridge between them.
-        tolerance: yolo-seg: leave out corners this many pixels from the line between others.
-        force: replace an existing export.
-    """
-
-    format: Format
-    coco: Literal["compressed", "uncompressed", "polygons"] = "compressed"
-    instances: bool = False
-    split: bool = False
-    tolerance: float = 0.0
-    force: bool = False
 
 
 def open_writer(folder: Path, options: ExportOptions, colours: Mapping[str, str]) -> Writer:

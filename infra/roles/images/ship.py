@@ -27,7 +27,6 @@ from core.operation import Change
 from core.report import Report
 from hosts.base import Host
 from infra.roles.docker.client import EngineState, engine_client, engine_state
-from infra.roles.docker.compose import run_docker
 from infra.roles.docker.packages import ENGINE, is_installed
 from infra.roles.images.registry import present
 
@@ -135,7 +134,9 @@ class ImagesShipped:
         thread.start()
         try:
             with os.fdopen(reader, "rb") as pipe:
-                run_docker(self._host, "docker", "load", "--quiet", stdin=pipe, timeout=LOAD_TIMEOUT)
+                self._host.run(
+                    *("docker", "load", "--quiet"), stdin=pipe, timeout=LOAD_TIMEOUT, as_root=not self._host.is_local
+                )
         finally:
             thread.join()
         if failed:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from core.report import Report
+from dataset.export.formats import ExportOptions
 from dataset.export.labeling import used_config
 from dataset.export.run import Export, ExportSummary
 from dataset.export.selection import Selection
-from dataset.export.writers.choice import ExportOptions
 from dataset.importing.run import Import, ImportSummary
 from labelstudio.models import Project
 from tests.unit.labelstudio.annotated import AnnotatedLabelStudio

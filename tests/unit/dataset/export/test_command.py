@@ -79,7 +79,10 @@ def test_every_option_has_its_help() -> None:
         (ExportRequest, command.HELP, {"project", "json"}),
         (ImportRequest, import_command.HELP, {"project", "json"}),
     ):
-        names = {field.name.replace("kind", "as").replace("_", "-") for field in dataclasses.fields(request)}
+        names = {
+            field.name.replace("kind", "as").replace("instances", "instance").replace("_", "-")
+            for field in dataclasses.fields(request)
+        }
         assert names | others == set(words)
 
 

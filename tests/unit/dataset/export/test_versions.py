@@ -80,8 +80,8 @@ def test_a_configuration_of_nobody_needs_a_place_for_its_numbers(exports: Export
 
 
 def export_without_lock(exports: ExportBench, project: Project) -> None:
+    from dataset.export.formats import ExportOptions
     from dataset.export.run import Export
-    from dataset.export.writers.choice import ExportOptions
 
     config = used_config(exports.folder, project.label_config, project.title, None, None)
     Export(exports.client, project, config, Selection(), ExportOptions("coco"), exports.folder, exports.report).run(

@@ -181,7 +181,7 @@ class TestLook:
         for _ in range(4):
             releases.write(files(), FACTS)
         counting = Counting()
-        assert len(Releases(counting, home).read().releases) == 4  # type: ignore[arg-type]
+        assert len(Releases(counting, home).read().releases) == 4
         assert counting.trips == 1
 
 

@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_read_here_is_said(lab: SshHost, tmp_path: Path) -
         def read(self, _size: int = -1) -> bytes:
             raise OSError(5, "Input/output error")
 
-    with pytest.raises(FileAccessError, match=r"this machine: cannot read what `cat` shall get: .*Input/output error"):
+    with pytest.raises(FileAccessError, match=r"this machine: cannot read the input of `cat`: .*Input/output error"):
         lab.run("cat", stdin=Broken())  # type: ignore[arg-type]
 
 

@@ -66,7 +66,7 @@ def test_the_folder_is_called_after_the_project(exports: ExportBench, monkeypatc
 
 def test_wrong_options_are_all_reported() -> None:
     with pytest.raises(SettingsError) as caught:
-        ExportRequest(format="yolo", coco="zip", tolerance=-1.0, annotations="some")
+        ExportRequest(format="yolo", coco="zip", tolerance=-1.0, annotations="some")  # type: ignore[arg-type]
     assert str(caught.value) == (
         "--format is one of coco, yolo-seg, png, rle-json, csv, label-studio, not 'yolo'; --coco is one of compressed, "
         "uncompressed, polygons, not 'zip'; --tolerance is a number of pixels from 0 to 100, not -1.0; --annotations "

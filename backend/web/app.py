@@ -15,7 +15,6 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import ValidationError
 
 from backend import __version__
 from backend.errors import RequestError, Superseded
@@ -35,9 +34,9 @@ from backend.stages import Stages
 from backend.web.box_routes import add_box_routes
 from backend.web.embed_routes import add_embed_routes
 from backend.web.middleware import (
-    bad_request,
     error_response,
     install_error_handlers,
+    parse_body,
     read_body,
     request_id_of,
     take_request_id,
@@ -103,10 +102,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     @app.post("/setup")
     async def setup(request: Request) -> JSONResponse:
         """Called at every page load: checks the labeling configuration and takes the project's options."""
-        try:
-            body = SetupRequest.model_validate_json(await read_body(request))
-        except ValidationError as error:
-            raise bad_request(error) from None
+        body = parse_body(SetupRequest, await read_body(request))
         config = parse_cached(body.labeling_config)
         check(config, read_options(body.extra_params, service.defaults).output)
         await run_sync(service.options.remember, body.project, body.extra_params)
@@ -116,7 +112,8 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     async def predict(request: Request) -> Response:
         """A click gets a mask; an opened task (`context` null) gets an empty list at once."""
         stages, arrived = Stages(), time.monotonic()
-        body = await run_sync(_read_predict, await read_body(request))
+        # In a thread: a task with many masks makes a body of megabytes.
+        body = await run_sync(parse_body, PredictRequest, await read_body(request))
         if body.context is None:
             await run_sync(_prewarm, service, body)
             return _json(PredictAnswer(results=[[] for _ in body.tasks]))
@@ -153,14 +150,6 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     add_box_routes(app, service)
     describe(app)
     return app
-
-
-def _read_predict(body: bytes) -> PredictRequest:
-    """In a thread: a task with many masks makes a body of megabytes."""
-    try:
-        return PredictRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise bad_request(error) from None
 
 
 def _click(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.errors import LabelingConfigError
 from backend.labelstudio.labeling_config import image_named, image_url, parse_cached
@@ -27,7 +27,7 @@ from backend.labelstudio.protocol import (
 from backend.serving.model import Model
 from backend.serving.service import Service
 from backend.stages import Stages
-from backend.web.middleware import bad_request, read_body
+from backend.web.middleware import parse_body, read_body
 from labeling.config import LabelingConfig
 
 MAX_BOXES = 2000
@@ -72,10 +72,7 @@ def add_box_routes(app: FastAPI, service: Service) -> None:
         arrived = time.monotonic()
         limiter = limiter or CapacityLimiter(AT_ONCE)
         body = await read_body(request)
-        try:
-            boxes = BoxesRequest.model_validate_json(body)
-        except ValidationError as error:
-            raise bad_request(error, "the format of /boxes") from None
+        boxes = parse_body(BoxesRequest, body, "the format of /boxes")
         model = await service.loader.model(service.settings.model_wait_seconds)
         prediction = await run_sync(_masks, service, model, boxes, arrived + SECONDS, limiter=limiter)
         text = prediction.model_dump_json(exclude_none=True, by_alias=True)

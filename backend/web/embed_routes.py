@@ -8,14 +8,14 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend.embedding.embed_progress import EmbedProgress
 from backend.errors import NotFound
 from backend.images.image_store import TaskImage
 from backend.images.neighbours import images_of_folder
 from backend.serving.service import Service
-from backend.web.middleware import bad_request, read_body
+from backend.web.middleware import parse_body, read_body
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jp2")
 MAX_IMAGES = 1_000_000
@@ -56,10 +56,7 @@ def add_embed_routes(app: FastAPI, service: Service) -> None:
         model = await service.loader.model(service.settings.model_wait_seconds)
 
         def submit() -> str:
-            try:
-                job = EmbedRequest.model_validate_json(body)
-            except ValidationError as error:
-                raise bad_request(error, "the format of /embed") from None
+            job = parse_body(EmbedRequest, body, "the format of /embed")
             root = service.settings.local_files_document_root
             if job.folder is not None:
                 images = images_of_folder(root, job.folder, ENDINGS)

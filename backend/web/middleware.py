@@ -7,10 +7,11 @@ import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from backend.errors import BadRequest, RequestError, Superseded
 from backend.web.reason import reason_header
 
 logger = logging.getLogger(__name__)
+Body = TypeVar("Body", bound=BaseModel)
 REQUEST_ID_HEADER = "X-Request-ID"
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHOWN_PROBLEMS = 3
@@ -116,15 +118,22 @@ def one_line(text: str) -> str:
     return NOT_SHOWN.sub(" ", short)
 
 
-def bad_request(error: ValidationError, format_name: str = "Label Studio's format") -> BadRequest:
-    """Say what is wrong with a body without repeating any of it."""
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
+def parse_body(kind: type[Body], body: bytes, format_name: str = "Label Studio's format") -> Body:
+    """A body as what it must be.
+
+    Raises:
+        BadRequest: it is something else; says what is wrong without repeating any of it.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
     lines = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:SHOWN_PROBLEMS]]
     more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
-    return BadRequest(f"the request does not follow {format_name}: {'; '.join(lines)}{more}")
+    raise BadRequest(f"the request does not follow {format_name}: {'; '.join(lines)}{more}")
 
 
-async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The whole body.
 
     Raises:
@@ -134,8 +143,8 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > limit:
-            raise BadRequest(f"the request's body has more than {limit} bytes")
+        if size > BODY_LIMIT:
+            raise BadRequest(f"the request's body has more than {BODY_LIMIT} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -27,3 +27,16 @@ def bulleted(lines: Sequence[str], shown: int | None = None) -> str:
     listed = "\n".join(f"  - {line}" for line in lines[:shown])
     more = len(lines) - len(lines[:shown])
     return f"{listed}\n  and {more} more" if more else listed
+
+
+def between_markers(text: str, begin: str, end: str, content: str) -> str:
+    """Return a document with other content between its two markers.
+
+    Raises:
+        ValueError: it does not hold the first marker once, and the second one after it.
+    """
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed or begin in rest:
+        raise ValueError(f"the document must hold {begin} once, and {end} after it")
+    return f"{before}{begin}\n{content}\n{end}{after}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.operation import Change, Operation
 from core.repository import REPOSITORY, own_version
+from core.text import between_markers
 from infra.config.backend import BACKEND_SETTINGS, PREFIX
 from infra.config.docs import default_in_env, default_in_inventory, first_sentence, kind_in_env
 from infra.config.host_settings import setting_fields
@@ -54,9 +55,11 @@ def documents() -> tuple[Document, ...]:
     """Every file that is made from something else in the repository."""
     return (
         Document(REPOSITORY / ".env.example", lambda _: env_example()),
-        Document(REPOSITORY / "docs" / "settings.md", lambda text: between_markers(text, settings_table())),
-        Document(REPOSITORY / "docs" / "inventory.md", lambda text: between_markers(text, inventory_table())),
-        Document(REPOSITORY / "docs" / "backend.md", lambda text: between_markers(text, backend_table())),
+        Document(REPOSITORY / "docs" / "settings.md", lambda text: between_markers(text, BEGIN, END, settings_table())),
+        Document(
+            REPOSITORY / "docs" / "inventory.md", lambda text: between_markers(text, BEGIN, END, inventory_table())
+        ),
+        Document(REPOSITORY / "docs" / "backend.md", lambda text: between_markers(text, BEGIN, END, backend_table())),
         Document(REPOSITORY / "backend" / "__init__.py", with_version),
     )
 
@@ -64,19 +67,6 @@ def documents() -> tuple[Document, ...]:
 def with_version(text: str) -> str:
     """Return the backend's `__init__.py` with the version of the project; its image holds no pyproject.toml."""
     return VERSION.sub(f'__version__ = "{own_version()}"', text)
-
-
-def between_markers(text: str, table: str) -> str:
-    """Return a document with the table between its markers.
-
-    Raises:
-        ValueError: it has no markers.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def settings_table() -> str:

@@ -9,9 +9,9 @@ import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from tools.bench.errors import BackendFailed
+from tools.bench.pictures import Picture
+from tools.bench.results import EngineFailed
 
 TIMEOUT_SECONDS = 100.0  # Label Studio's own
 LABEL = "Boat"
@@ -27,36 +27,16 @@ STAGE = re.compile(r"\s*([\w-]+)\s*;(?:[^,]*;)?\s*dur=([0-9.]+)")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image in the backend's folder.
-
-    Attributes:
-        task: number of its task.
-        name: path below the backend's image folder.
-        size_wh: width and height in pixels.
-    """
-
-    task: int
-    name: str
-    size_wh: tuple[int, int]
-
-    @property
-    def url(self) -> str:
-        """As a task names it."""
-        return f"/data/local-files/?d={quote(self.name)}"
-
-
-@dataclass(frozen=True)
 class Reply:
-    """What came back.
+    """The answer to a click.
 
     Attributes:
-        seconds: from opening the connection to the last byte of the answer.
-        stages: milliseconds of each stage, as the backend's `Server-Timing` header tells them; empty without it.
-        body: the answer, not yet read.
+        taken: milliseconds from opening the connection to the last byte of the answer.
+        stages: milliseconds by name, from the backend's `Server-Timing` header; empty without it.
+        body: the answer as it came.
     """
 
-    seconds: float
+    taken: float
     stages: dict[str, float]
     body: bytes
 
@@ -68,27 +48,14 @@ class Reply:
         return list(predictions[0]["result"]) if predictions else []
 
 
-def click(picture: Picture, xy_percent: tuple[float, float]) -> bytes:
-    """Body of a click on a point that no other prompt belongs to; columns x, y in percent of the image."""
-    region_id = uuid.uuid4().hex[:10]
-    width, height = picture.size_wh
-    value = {"x": xy_percent[0], "y": xy_percent[1], "width": 0.2, "labels": [LABEL]}
-    regions = [
-        {
-            "original_width": width,
-            "original_height": height,
-            "image_rotation": 0,
-            "value": value,
-            "is_positive": True,
-            "id": region_id,
-            "from_name": from_name,
-            "to_name": "image",
-            "type": kind,
-            "origin": "manual",
-        }
-        for from_name, kind in (("point", "keypoint"), ("label", "labels"))
-    ]
-    return _body(picture, {"result": regions})
+def click(picture: Picture, number: int) -> bytes:
+    """Body of a click on the picture's point of that number; no other prompt belongs to its region."""
+    x, y = picture.point(number)
+    region: dict[str, Any] = {"id": uuid.uuid4().hex[:10], "to_name": "image", "origin": "manual", "is_positive": True}
+    region |= {"value": {"x": x, "y": y, "width": 0.2, "labels": [LABEL]}, "image_rotation": 0}
+    region |= {"original_width": picture.size_wh[0], "original_height": picture.size_wh[1]}
+    point, label = {"from_name": "point", "type": "keypoint"}, {"from_name": "label", "type": "labels"}
+    return _body(picture, {"result": [region | point, region | label]})
 
 
 def opened(picture: Picture) -> bytes:
@@ -97,17 +64,9 @@ def opened(picture: Picture) -> bytes:
 
 
 def _body(picture: Picture, context: dict[str, Any] | None) -> bytes:
-    task = {
-        "id": picture.task,
-        "data": {"image": picture.url},
-        "meta": {},
-        "project": 1,
-        "annotations": [],
-        "drafts": [],
-        "predictions": [],
-    }
+    task = {"id": picture.task, "data": {"image": picture.url}, "meta": {}, "project": 1}
     request = {
-        "tasks": [task],
+        "tasks": [{**task, "annotations": [], "drafts": [], "predictions": []}],
         "project": "1.1767225600",
         "label_config": CONFIG,
         "params": {"login": None, "password": None, "context": context},
@@ -116,27 +75,36 @@ def _body(picture: Picture, context: dict[str, Any] | None) -> bytes:
 
 
 def predict(port: int, body: bytes) -> Reply:
-    """Send one `POST /predict` over a new connection, as Label Studio does, and time it.
+    """Send one `POST /predict` and time it.
+
+    Raises:
+        EngineFailed: another status than 200, or no answer.
+    """
+    began = time.perf_counter()
+    response, answer = exchange(port, "POST", "/predict", body)
+    taken = (time.perf_counter() - began) * 1000
+    if response.status != 200:
+        raise EngineFailed(f"the backend answered a click with {response.status}: {detail_of(answer)}")
+    return Reply(taken, stages_of(response.getheader("Server-Timing") or ""), answer)
+
+
+def exchange(port: int, method: str, path: str, body: bytes | None = None) -> tuple[http.client.HTTPResponse, bytes]:
+    """One request over a new connection, as Label Studio does.
 
     `http.client` because a richer client costs a millisecond or two a call, which is a tenth of what is measured.
 
     Raises:
-        BackendFailed: another status than 200, or no answer.
+        EngineFailed: no answer.
     """
-    began = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
-        answer = response.read()
-        seconds = time.perf_counter() - began
+        return response, response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise BackendFailed(f"the backend did not answer a click: {type(error).__name__}: {error}") from None
+        raise EngineFailed(f"the backend did not answer {path}: {type(error).__name__}: {error}") from None
     finally:
         connection.close()
-    if response.status != 200:
-        raise BackendFailed(f"the backend answered a click with {response.status}: {detail_of(answer)}")
-    return Reply(seconds, stages_of(response.getheader("Server-Timing") or ""), answer)
 
 
 def stages_of(header: str) -> dict[str, float]:
@@ -149,4 +117,4 @@ def detail_of(answer: bytes) -> str:
     try:
         return str(json.loads(answer)["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"{len(answer)} bytes that are no error body"
+        return f"{len(answer)} bytes without an error message"

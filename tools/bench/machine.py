@@ -1,46 +1,46 @@
-"""The machine in plain words, as a table names it."""
+"""The machine and its software in plain words, as a table names them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from backend.device import cuda_devices
 
-NVIDIA_SECONDS = 20.0
+FLAGS = {"amx_bf16": "AMX bf16", "avx512_bf16": "AVX-512 bf16", "avx512f": "AVX-512", "avx2": "AVX2"}
+GPU_NAME = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 
 
 def describe() -> str:
-    """`2 cores of AMD EPYC, 25 GB of memory`, and the GPU where there is one."""
-    cores = len(os.sched_getaffinity(0))
-    parts = [
-        f"{cores} core{'' if cores == 1 else 's'} of {processor(Path('/proc/cpuinfo').read_text(encoding='utf-8'))}",
-        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB of memory",
-    ]
+    """`2 cores of AMD EPYC (AVX2), 25 GB of memory`, and the GPU where there is one."""
+    cores, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    name = processor(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    gpu = ""
     if cuda_devices():
-        parts.append(_gpu())
-    return ", ".join(parts)
+        gpu = ", an NVIDIA GPU"
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            found = subprocess.run(GPU_NAME, capture_output=True, text=True, timeout=20, check=True).stdout
+            gpu = f", {found.splitlines()[0].strip()}" if found.strip() else gpu
+    return f"{cores} core{'s' * (cores != 1)} of {name}, {memory / 1e9:.0f} GB of memory{gpu}"
 
 
 def processor(cpuinfo: str) -> str:
-    """The processor's name, with what makes the difference for a model, out of `/proc/cpuinfo`."""
+    """The processor's name, with the instructions that matter to a model, out of `/proc/cpuinfo`."""
     fields = dict(line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
     values = {name.strip(): value.strip() for name, value in fields.items()}
     name = values.get("model name", "an unknown processor").replace("(R)", "").replace("(TM)", "").split(" @")[0]
-    flags = set(values.get("flags", "").split())
-    widest = next((word for flag, word in FLAGS if flag in flags), "without AVX2")
-    return f"{name} ({widest})"
+    flags = values.get("flags", "").split()
+    return f"{name} ({next((FLAGS[flag] for flag in FLAGS if flag in flags), 'without AVX2')})"
 
 
-FLAGS = (("amx_bf16", "AMX bf16"), ("avx512_bf16", "AVX-512 bf16"), ("avx512f", "AVX-512"), ("avx2", "AVX2"))
-
-
-def _gpu() -> str:
-    query = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return "an NVIDIA GPU"
-    names = found.split("\n")
-    return names[0].strip() or "an NVIDIA GPU"
+def software() -> dict[str, str]:
+    """Versions of Python and of the packages that matter, by name."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in ("torch", "openvino", "label-studio-sdk"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,8 +1,10 @@
-"""Images for the clicks: one drawn scene in two sizes, as JPEG, and any number of copies with contents of their own."""
+"""Images for the clicks: one drawn scene per size as JPEG, and any number of copies that a cache takes for others."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,86 +13,68 @@ from PIL import Image
 
 from demo.clicks import random_inner_point
 from demo.scenes import draw_scene
-from tools.bench.clicks import Picture
 
 SIZES = {"2 MP": (1920, 1080), "12 MP": (4000, 3000)}
-SEED = 11
-QUALITY = 90
-POINTS = 64
-START_OF_IMAGE, COMMENT = b"\xff\xd8", b"\xff\xfe"
+SEED, QUALITY, POINTS = 11, 90, 64
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image in the backend's folder.
+
+    Attributes:
+        task: number of its task.
+        path: of the file.
+        url: as a task names it.
+        size_wh: width and height in pixels.
+        points: places on the scene's objects, x, y in percent.
+    """
+
+    task: int
+    path: Path
+    url: str
+    size_wh: tuple[int, int]
+    points: tuple[Point, ...]
+
+    def point(self, number: int) -> Point:
+        """Another number is another place."""
+        return self.points[number % len(self.points)]
+
+    def pixels(self, point: Point) -> Point:
+        """Percent to pixels."""
+        return point[0] / 100 * self.size_wh[0], point[1] / 100 * self.size_wh[1]
 
 
 class Album:
-    """Writes pictures into the backend's image folder.
-
-    A copy differs from its original in a JPEG comment alone: the same pixels at the cost of a file copy, and to a
-    cache that goes by content another image.
-    """
+    """Writes pictures into the backend's LOCAL_FILES_DOCUMENT_ROOT, an empty folder."""
 
     def __init__(self, root: Path) -> None:
-        """
-        Args:
-            root: the backend's LOCAL_FILES_DOCUMENT_ROOT.
-        """
         self._folder = root / "bench"
         self._folder.mkdir(parents=True)
-        self._originals: dict[str, bytes] = {}
-        self._points: dict[str, list[tuple[float, float]]] = {}
         self._count = 0
 
     def new(self, size: str) -> Picture:
-        """A picture that no process has seen."""
-        if size not in self._originals:
-            self._draw(size)
+        """A picture that no process has seen: the scene's pixels, and a number after the end of the JPEG."""
         self._count += 1
-        name = f"{self._count:05d}.jpg"
-        (self._folder / name).write_bytes(with_comment(self._originals[size], name.encode()))
-        return Picture(self._count, f"{self._folder.name}/{name}", SIZES[size])
-
-    def path(self, picture: Picture) -> str:
-        """Where the file lies."""
-        return str(self._folder.parent / picture.name)
-
-    def point(self, size: str, number: int) -> tuple[float, float]:
-        """A place on one of the scene's objects, x, y in percent; another number is another place."""
-        if size not in self._points:
-            self._draw(size)
-        points = self._points[size]
-        return points[number % len(points)]
-
-    def _draw(self, size: str) -> None:
-        width, height = SIZES[size]
-        rng = np.random.default_rng(SEED)
-        drawn_wh = (round(1080 * width / height), 1080)
-        scene = draw_scene(rng, drawn_wh, "textured", count=3)
-        self._originals[size] = _jpeg(scene.image, (width, height))
-        self._points[size] = [
-            ((x + 0.5) / drawn_wh[0] * 100, (y + 0.5) / drawn_wh[1] * 100)
-            for number in range(POINTS)
-            for x, y in [random_inner_point(rng, scene.objects[number % len(scene.objects)].mask)]
-        ]
+        jpeg, points = _drawn(SIZES[size])
+        path = self._folder / f"{self._count:05d}.jpg"
+        path.write_bytes(jpeg + path.name.encode())
+        return Picture(self._count, path, f"/data/local-files/?d=bench/{path.name}", SIZES[size], points)
 
 
-def with_comment(jpeg: bytes, comment: bytes) -> bytes:
-    """Put a comment segment first (JPEG, ITU-T T.81, B.2.4.5).
-
-    Raises:
-        ValueError: no JPEG, or a comment of more than a segment holds.
-    """
-    if not jpeg.startswith(START_OF_IMAGE):
-        raise ValueError(f"jpeg: expected a start-of-image marker, got {jpeg[:2]!r}")
-    length = len(comment) + 2
-    if length > 0xFFFF:
-        raise ValueError(f"comment: expected at most 65533 bytes, got {len(comment)}")
-    return START_OF_IMAGE + COMMENT + length.to_bytes(2, "big") + comment + jpeg[2:]
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` uint8 RGB of an image file."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
-def in_pixels(points: list[tuple[float, float]], size_wh: tuple[int, int]) -> list[tuple[float, float]]:
-    """Percent to pixels."""
-    return [(x / 100 * size_wh[0], y / 100 * size_wh[1]) for x, y in points]
-
-
-def _jpeg(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> bytes:
+@cache
+def _drawn(size_wh: tuple[int, int]) -> tuple[bytes, tuple[Point, ...]]:
+    rng = np.random.default_rng(SEED)
+    width, height = round(1080 * size_wh[0] / size_wh[1]), 1080
+    scene = draw_scene(rng, (width, height), "textured", count=3)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).resize(size_wh, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
+    Image.fromarray(scene.image).resize(size_wh, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=QUALITY)
+    inner = [random_inner_point(rng, scene.objects[number % len(scene.objects)].mask) for number in range(POINTS)]
+    return buffer.getvalue(), tuple(((x + 0.5) / width * 100, (y + 0.5) / height * 100) for x, y in inner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ ENGINES = {
     "cuda": {"SAM2_ENGINE": "torch", "SAM2_DEVICE": "cuda"},
 }
 MODELS = ("demo", "tiny", "small", "base-plus", "large")
-GPU_FACTOR = 20
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,13 @@ class Counts:
     """How often each thing is measured.
 
     Attributes:
-        cold: images never seen, per size.
-        stock: stock clicks, per engine and size.
-        rounds: of warm clicks and bare decodes in turn.
-        per_round: clicks in one round.
+        cold: images never seen, per size; `stock`: stock clicks, per size.
+        rounds: of `per_round` warm clicks and bare decodes in turn.
         load: clicks per number of annotators, all together.
-        opened: tasks opened.
-        revisits: images clicked after a restart.
-        embed: images of the embed job on a CPU; a GPU takes `GPU_FACTOR` times as many.
-        fidelity: images on which masks are compared.
-        prompts: clicks on each of them.
-        memory_seconds: how long images are clicked for the memory figure; 0 leaves it out.
-        memory_images: at most so many.
+        opened: tasks opened; `revisits`: images clicked after a restart.
+        embed: images of the embed job on a CPU; a GPU takes 20 times as many.
+        fidelity: images on which the masks of `prompts` clicks each are compared.
+        memory_seconds: how long images are clicked for the memory figure, `memory_images` at most; 0 leaves it out.
     """
 
     cold: int = 4
@@ -51,93 +45,66 @@ class Counts:
     memory_seconds: float = 25.0
     memory_images: int = 500
 
-    def fewer(self) -> Counts:
-        """For a row beside the point: no cold clicks, two of stock, half of the rounds."""
+    def for_ragged(self) -> Counts:
+        """Of a side row: no cold clicks, two of stock, half of the rounds."""
         return replace(self, cold=0, stock=min(2, self.stock), rounds=max(1, self.rounds // 2))
 
 
-QUICK = Counts(
-    cold=3,
-    stock=2,
-    rounds=3,
-    per_round=6,
-    load=32,
-    opened=3,
-    revisits=3,
-    embed=4,
-    fidelity=2,
-    prompts=4,
-    memory_seconds=0.0,
-)
+QUICK = Counts(3, 2, 3, 6, load=32, opened=3, revisits=3, embed=4, fidelity=2, prompts=4, memory_seconds=0.0)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One run.
-
-    Attributes:
-        ragged: also measure unaltered random weights.
-        docs: write the tables into docs/performance.md.
-        machine: how to name the machine; None asks the machine.
-    """
+    """The options of one run."""
 
     models: tuple[str, ...]
     engines: tuple[str, ...]
     sizes: tuple[str, ...]
     out: Path
-    counts: Counts
-    ragged: bool
+    quick: bool
     docs: bool
     machine: str | None
 
+    @property
+    def counts(self) -> Counts:
+        """How often each thing is measured."""
+        return QUICK if self.quick else Counts()
+
     def has_ragged(self, model: str, engine: str) -> bool:
-        """Once per model with random weights, on the last engine: what it shows is no matter of the engine."""
-        return self.ragged and model != "demo" and engine == self.engines[-1]
+        """Once per model with random weights, on the last engine: what it shows does not depend on the engine."""
+        return not self.quick and model != "demo" and engine == self.engines[-1]
 
     def has_memory(self, model: str) -> bool:
-        """Not of the demo model, unless it is all there is: its embeddings are too small to reach a limit."""
+        """Not of the demo model unless it is the only one: its embeddings are too small to fill a cache."""
         return self.counts.memory_seconds > 0 and (model != "demo" or self.models == ("demo",))
 
 
 def parse(arguments: Sequence[str] | None, default_out: Path) -> Plan:
     """Read the command line; `SystemExit` where it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure clicks; one run, one table.")
-    parser.add_argument("--models", type=_names(MODELS), help="of demo, tiny, small, base-plus, large")
-    parser.add_argument("--engines", type=_names(ENGINES), help="of torch, openvino, cuda")
-    parser.add_argument("--sizes", type=_sizes, default=tuple(SIZES), help="megapixels: 2,12")
+    models, engines = ({name: name for name in known} for known in (MODELS, ENGINES))
+    sizes = {size.removesuffix(" MP"): size for size in SIZES}
+    parser.add_argument("--models", type=_several(models), help="of demo, tiny, small, base-plus, large")
+    parser.add_argument("--engines", type=_several(engines), help="of torch, openvino, cuda")
+    parser.add_argument("--sizes", type=_several(sizes), default=tuple(SIZES), help="megapixels: 2,12")
     parser.add_argument("--out", type=Path, default=default_out, help="folder for bench.md and bench.json")
     parser.add_argument("--quick", action="store_true", help="a minute: the demo model, few repetitions")
     parser.add_argument("--docs", action="store_true", help="also write the tables into docs/performance.md")
     parser.add_argument("--machine", help="the machine in plain words, for the table")
     options = parser.parse_args(arguments)
     on_cuda = ("cuda",) if cuda_devices() else ()
-    models = options.models or (("demo",) if options.quick else ("demo", "tiny", *(("large",) if on_cuda else ())))
-    return Plan(
-        models=models,
-        engines=options.engines or ("torch", "openvino", *on_cuda),
-        sizes=options.sizes,
-        out=options.out,
-        counts=QUICK if options.quick else Counts(),
-        ragged=not options.quick,
-        docs=options.docs,
-        machine=options.machine,
-    )
+    options.engines = options.engines or ("torch", "openvino", *on_cuda)
+    default = ("demo",) if options.quick else ("demo", "tiny", *(("large",) if on_cuda else ()))
+    options.models = options.models or default
+    return Plan(**vars(options))
 
 
-def _names(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+def _several(known: Mapping[str, str]) -> Callable[[str], tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+        names = dict.fromkeys(name.strip() for name in text.split(","))
         for name in names:
             if name not in known:
                 raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return names
+        return tuple(known[name] for name in names)
 
     return read
-
-
-def _sizes(text: str) -> tuple[str, ...]:
-    known = {size.removesuffix(" MP"): size for size in SIZES}
-    for name in text.split(","):
-        if name.strip() not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-    return tuple(known[name.strip()] for name in text.split(","))

@@ -1,65 +1,31 @@
-"""What a run found: samples and rows, and how they become one JSON file."""
+"""What a run measures: samples and rows. `as_json` writes them to bench.json, `tools.bench.report` as tables."""
 
 from __future__ import annotations
 
-import json
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 
-@dataclass(frozen=True)
+class BenchError(Exception):
+    """The run cannot go on, or its figures would be wrong."""
+
+
+class EngineFailed(BenchError):
+    """A process of one engine failed; the run goes on with the others."""
+
+
 class Sample:
-    """Repeated measurements of one thing; `values` in milliseconds, in the order they were taken."""
+    """Repeated measurements of one thing in milliseconds, in the order they were taken."""
 
-    values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
+    def __init__(self, values: Iterable[float]) -> None:
+        self.values = [float(value) for value in values]
         if not self.values:
             raise ValueError("values: expected at least one measurement, got none")
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Sample:
-        """From any sequence."""
-        return cls(tuple(values))
-
-    @property
-    def n(self) -> int:
-        """How many measurements."""
-        return len(self.values)
-
-    @property
-    def median(self) -> float:
-        """The middle one."""
-        return statistics.median(self.values)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """First and third quartile: the middle half of the measurements lies between."""
-        return self.quantile(0.25), self.quantile(0.75)
-
-    @property
-    def p95(self) -> float:
-        """Nineteen in twenty are not above."""
-        return self.quantile(0.95)
-
-    def quantile(self, share: float) -> float:
-        """Linear between the two nearest measurements; with few measurements p95 is nearly the largest."""
-        return float(np.quantile(self.values, share))
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures and every measurement."""
-        return {
-            "n": self.n,
-            "median_ms": round(self.median, 3),
-            "p25_ms": round(self.spread[0], 3),
-            "p75_ms": round(self.spread[1], 3),
-            "p95_ms": round(self.p95, 3),
-            "values_ms": [round(value, 3) for value in self.values],
-        }
+        # Linear between the two nearest; with few measurements p95 is nearly the largest.
+        self.p25, self.median, self.p75, self.p95 = np.quantile(self.values, (0.25, 0.5, 0.75, 0.95)).tolist()
 
 
 @dataclass(frozen=True)
@@ -67,14 +33,14 @@ class ClickRow:
     """The clicks of one model, engine and image size.
 
     Attributes:
-        engine: as asked for: `torch`, `openvino`, `cuda`.
+        engine: as requested: `torch`, `openvino`, `cuda`.
         weights: `trained`, `clean` (random, the mask one disc) or `ragged` (random).
         size: `2 MP` or `12 MP`.
         stock: the stock path of a whole click.
-        cold: an image never seen; None where it was not measured.
         warm: an image seen before, another place.
         bare: the engine's decoder alone.
-        stages: the backend's own medians for warm clicks, milliseconds by name; empty where it tells none.
+        cold: an image never seen; None where it was not measured.
+        stages: the backend's own medians for warm clicks, milliseconds by name.
         stock_stages: `set_image`, `predict`, `rle`.
         reply_bytes: of a warm click's answer.
     """
@@ -86,10 +52,10 @@ class ClickRow:
     stock: Sample
     warm: Sample
     bare: Sample
-    cold: Sample | None = None
-    stages: dict[str, float] = field(default_factory=dict)
-    stock_stages: dict[str, float] = field(default_factory=dict)
-    reply_bytes: int = 0
+    cold: Sample | None
+    stages: dict[str, float]
+    stock_stages: dict[str, float]
+    reply_bytes: int
 
 
 @dataclass(frozen=True)
@@ -103,14 +69,7 @@ class LoadRow:
 
 @dataclass(frozen=True)
 class Memory:
-    """The backend's memory after clicks on many images.
-
-    Attributes:
-        setting_mb: EMBEDDING_CACHE_MEMORY_MB.
-        before_mb: resident memory when the model was loaded.
-        after_mb: after the last image.
-        highest_mb: the peak of the process.
-    """
+    """Resident memory of the backend in MB: with the model loaded, after clicks on many images, at its peak."""
 
     images: int
     setting_mb: int
@@ -121,12 +80,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How far the engine's masks are those of the stock predictor in float32.
+    """The engine's masks against those of the stock predictor in float32.
 
     Attributes:
-        mean_iou: of the masks of the candidate that stock would show, in the image's size.
-        worst_iou: the smallest of them.
-        same_choice: share of prompts for which the engine trusts the same candidate most.
+        mean_iou: of the candidate that stock would show, in the image's size; `worst_iou` is the smallest.
+        same_choice: share of prompts for which the engine ranks the same candidate first.
     """
 
     model: str
@@ -143,9 +101,8 @@ class EngineResult:
     """Everything about one model on one engine.
 
     Attributes:
-        computes: what the backend says it computes with, `openvino-bf16` for example.
-        failed: why there are no figures; empty when there are.
-        ragged_failed: the same for unaltered random weights.
+        computes: what the backend reports that it computes with, `openvino-bf16` for example.
+        failed: why there are no figures; `ragged_failed` is the same for unaltered random weights.
         embed_per_second: images a second of the backend's own embed job: read, encoded and written.
         opened: first click after the task was opened and the backend had finished what that started.
         revisit: first click on an image whose embedding an earlier process left on disk.
@@ -168,28 +125,20 @@ class EngineResult:
     memory: Memory | None = None
     fidelity: list[Fidelity] = field(default_factory=list)
 
-    def clicks_at(self, size: str, *, ragged: bool = False) -> ClickRow | None:
-        """The row of one image size."""
-        return next((row for row in self.clicks if row.size == size and (row.weights == "ragged") == ragged), None)
-
 
 @dataclass
 class Run:
-    """One run of the bench.
-
-    Attributes:
-        machine: the machine in plain words.
-        software: names and versions.
-        seconds: how long the run took.
-    """
+    """One run on one machine; `software` holds versions by name."""
 
     machine: str
     software: dict[str, str]
     engines: list[EngineResult] = field(default_factory=list)
     seconds: float = 0.0
 
-    def as_json(self) -> dict[str, Any]:
-        """As JSON's own types; samples with their figures."""
-        return dict(
-            json.loads(json.dumps(vars(self), default=lambda one: getattr(one, "as_json", lambda: vars(one))()))
-        )
+
+def as_json(one: object) -> dict[str, Any]:
+    """For `json.dumps(default=)`: a row as its fields, a sample with its figures and every measurement."""
+    if not isinstance(one, Sample):
+        return vars(one)
+    figures = {f"{name}_ms": round(float(getattr(one, name)), 3) for name in ("median", "p25", "p75", "p95")}
+    return {"n": len(one.values), **figures, "values_ms": [round(value, 3) for value in one.values]}

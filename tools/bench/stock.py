@@ -1,4 +1,4 @@
-"""A measuring process: the stock path of a click, as Label Studio's own SAM2 example computes it.
+"""The stock path of a click, as Label Studio's own SAM2 example computes it.
 
 `SAM2ImagePredictor.set_image` for every click, `predict` with three candidates enlarged to the image, then the SDK's
 `mask2rle`; float32, because its autocast is entered in a thread that serves no request (on an Ampere GPU or later:
@@ -9,8 +9,8 @@ and SAM2_DEVICE of the environment.
 from __future__ import annotations
 
 import os
-import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 from sam2.build_sam import build_sam2
 
-from tools.bench import loop
+from tools.bench.pictures import Point, read_rgb
 
 # What torchvision's import asks for and nothing here calls.
 OPERATORS = ("nms", "qnms")
@@ -31,52 +31,48 @@ AMPERE = (8, 0)
 
 
 class Stock:
-    """The predictor and its one image."""
+    """For `tools.bench.worker`; points are x, y in pixels of the image."""
 
-    def __init__(self, config: Path, checkpoint: str, device: str) -> None:
+    def __init__(self) -> None:
+        self._library = _declare_operators()  # declared for as long as it is held
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
+        device, config = os.environ["SAM2_DEVICE"], Path(os.environ["SAM2_CONFIG"])
+        if device == "cuda" and torch.cuda.get_device_capability() >= AMPERE:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         GlobalHydra.instance().clear()
         with initialize_config_dir(config_dir=str(config.resolve().parent), version_base="1.2"):
-            model = build_sam2(config.name, checkpoint, device=device)
+            model = build_sam2(config.name, os.environ["SAM2_CHECKPOINT"], device=device)
         self._predictor: Any = SAM2ImagePredictor(model)
         # The predictor has the sizes of a 1024-pixel input written in; the demo model's is smaller.
         self._predictor._bb_feat_sizes = [(model.image_size // part,) * 2 for part in (4, 8, 16)]
 
-    def click(self, path: str, xy: loop.Point) -> loop.Answer:
+    def click(self, path: Path, point: Point) -> dict[str, float]:
         """One whole click: milliseconds of each stage."""
-        pixels = loop.read_rgb(path)
+        pixels = read_rgb(path)
         began = time.perf_counter()
         self._predictor.set_image(pixels)
         encoded = time.perf_counter()
-        masks, scores, _ = self._predict(xy)
+        masks, scores, _ = self._predict(point)
         predicted = time.perf_counter()
         best = masks[int(np.argmax(scores))].astype(np.uint8)
-        rle = mask2rle(best * 255)  # type: ignore[no-untyped-call]
-        done = time.perf_counter()
-        return {
-            "set_image": (encoded - began) * 1000,
-            "predict": (predicted - encoded) * 1000,
-            "rle": (done - predicted) * 1000,
-            "total": (done - began) * 1000,
-            "rle_bytes": len(rle),
-        }
+        mask2rle(best * 255)  # type: ignore[no-untyped-call]
+        moments = (began, encoded, predicted, time.perf_counter())
+        return {name: (moments[i + 1] - moments[i]) * 1000 for i, name in enumerate(("set_image", "predict", "rle"))}
 
-    def set(self, path: str) -> loop.Answer:
+    def set(self, path: Path) -> None:
         """Encode the image that later prompts are about."""
-        self._predictor.set_image(loop.read_rgb(path))
-        return {}
+        self._predictor.set_image(read_rgb(path))
 
-    def masks(self, xy: list[loop.Point], out: str) -> loop.Answer:
-        """Write the candidates of each prompt to a file."""
-        answers = [self._predict(one) for one in xy]
-        loop.save_candidates(out, [low for _, _, low in answers], [scores for _, scores, _ in answers])
-        return {}
+    def masks(self, points: Sequence[Point]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The candidates of each prompt: ``(C, h, w)`` logits and ``(C,)`` predicted IoU."""
+        return [(low, scores) for _, scores, low in map(self._predict, points)]
 
-    def _predict(self, xy: loop.Point) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-        point = np.asarray([xy], dtype=np.float32)
+    def _predict(self, point: Point) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
         masks, scores, low = self._predictor.predict(
-            point_coords=point, point_labels=np.asarray([1], dtype=np.int32), multimask_output=True
+            point_coords=np.asarray([point], dtype=np.float32),
+            point_labels=np.asarray([1], dtype=np.int32),
+            multimask_output=True,
         )
         return masks, scores, low
 
@@ -94,23 +90,3 @@ def _declare_operators() -> Any:
         for name in OPERATORS:
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return library
-
-
-def main() -> int:
-    """Load, then answer requests until the input ends."""
-    library = _declare_operators()
-    device = os.environ["SAM2_DEVICE"]
-    if device == "cuda" and torch.cuda.get_device_capability() >= AMPERE:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    stock = Stock(Path(os.environ["SAM2_CONFIG"]), os.environ["SAM2_CHECKPOINT"], device)
-    about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    if device == "cuda":
-        about["gpu"] = torch.cuda.get_device_name()
-    try:
-        return loop.serve({"click": stock.click, "set": stock.set, "masks": stock.masks}, about)
-    finally:
-        library._destroy()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

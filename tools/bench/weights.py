@@ -1,7 +1,7 @@
 """Random weights for the real architectures: the same operators, shapes and types as the trained ones.
 
-`python -m tools.bench.weights --model tiny --mask clean --out FILE` writes ``{"model": state_dict}``, as in Meta's
-checkpoints. It is a process of its own, so that the bench never holds a model.
+`python -m tools.bench.weights CONFIG clean|ragged FILE` writes ``{"model": state_dict}``, as in Meta's checkpoints. It
+is a process of its own, so that the bench never holds a model.
 
 Random weights alone give ragged masks, thousands of specks whose run-length code costs more than the model. `clean`
 therefore changes values, never operators: one channel of the first encoder stage carries a dome that the position
@@ -12,7 +12,6 @@ engine which computes wrong gives another mask.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
-
-from backend.weights.catalog import load_catalog
 
 SEED = 7
 HEIGHT = 8.0  # of the dome, in logits: far above what bfloat16 rounds away
@@ -91,20 +88,5 @@ def _silence(layer: Any, channel: int) -> None:
         layer.bias[channel] = 0.0
 
 
-def main() -> int:
-    """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.weights", description=__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--mask", choices=("clean", "ragged"), required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    config = load_catalog().models[options.model].config_file()
-    if config is None:
-        sys.stderr.write(f"the configuration of {options.model} is missing: install the sam2 package\n")
-        return 1
-    torch.save({"model": make(config, clean=options.mask == "clean")}, options.out)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    torch.save({"model": make(Path(sys.argv[1]), clean=sys.argv[2] == "clean")}, sys.argv[3])

@@ -1,83 +1,87 @@
-"""The parent's end of a measuring process, `tools.bench.stock` or `.engine`: requests and answers, a JSON line each."""
+"""A measuring process of its own: `tools.bench.engine.Engine` or `tools.bench.stock.Stock`, called over a pipe."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import multiprocessing
 import os
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from tools.bench.errors import WorkerFailed
+from tools.bench.results import EngineFailed
 
 STOP_SECONDS = 10.0
+LAST_LINES = 5
+Kind = Literal["engine", "stock"]
 
 
 class Worker:
-    """The parent's end of such a process; use it in a `with`."""
+    """The caller's end of such a process."""
 
-    def __init__(self, kind: Literal["stock", "engine"], environment: Mapping[str, str], log: Path) -> None:
-        self._kind = kind
-        self._environment = {**os.environ, **environment}
-        self._log = log
-        self._process: subprocess.Popen[str] | None = None
-        self.about: dict[str, Any] = {}
+    def __init__(self, kind: Kind, pipe: Connection, log: Path) -> None:
+        self._kind, self._pipe, self._log = kind, pipe, log
 
-    def __enter__(self) -> Worker:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                (sys.executable, "-m", f"tools.bench.{self._kind}"),
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        try:
-            self.about = self._read()  # it speaks first, when the model is there
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is None:
-            return
-        if self._process.stdin is not None:
-            self._process.stdin.close()  # the end of its input ends it
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(STOP_SECONDS)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """Send one request and wait for its answer.
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call a method over there and return what it returns.
 
         Raises:
-            WorkerFailed: the process ended; its last words are in the message.
+            EngineFailed: the process ended; the end of its log is in the message.
         """
-        if self._process is None or self._process.stdin is None:
-            raise WorkerFailed("the measuring process was not started")
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.send((method, arguments))
+        return self.receive()
+
+    def receive(self) -> Any:
+        """The next message of the process."""
         try:
-            self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._ended() from None
-        return self._read()
+            return self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise EngineFailed(f"the {self._kind} process ended: {last_words(self._log)}") from None
 
-    def _read(self) -> dict[str, Any]:
-        if self._process is None or self._process.stdout is None:
-            raise WorkerFailed("the measuring process was not started")
-        line = self._process.stdout.readline()
-        if not line:
-            raise self._ended()
-        return dict(json.loads(line))
 
-    def _ended(self) -> WorkerFailed:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return WorkerFailed(f"the {self._kind} process ended: {' | '.join(lines[-3:]) or 'it wrote nothing'}")
+@contextlib.contextmanager
+def worker(kind: Kind, environment: Mapping[str, str], log: Path) -> Iterator[Worker]:
+    """Start such a process and wait until its model is loaded."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(kind, theirs, dict(environment), log), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        found = Worker(kind, ours, log)
+        found.receive()
+        yield found
+    finally:
+        ours.close()  # the end of its input ends it
+        process.join(STOP_SECONDS)
+        process.kill()
+        process.join()
+
+
+def last_words(log: Path) -> str:
+    """The last lines of a process's log, for an error message."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return " | ".join(lines[-LAST_LINES:]) or "it wrote nothing"
+
+
+def _serve(kind: Kind, pipe: Connection, environment: dict[str, str], log: Path) -> None:
+    with log.open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    os.environ.update(environment)
+    subject: Any
+    if kind == "engine":
+        from tools.bench.engine import Engine
+
+        subject = Engine()
+    else:
+        from tools.bench.stock import Stock
+
+        subject = Stock()
+    pipe.send(None)
+    with contextlib.suppress(EOFError):
+        while True:
+            method, arguments = pipe.recv()
+            pipe.send(getattr(subject, method)(*arguments))

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import torch
 
+from core.text import between_markers
 from tools.quality import prompt_kinds, small_objects, tables
 
 logger = logging.getLogger("quality")
@@ -48,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         content = {"prompts": figures, "small objects": [asdict(one) for one in found]}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
     if options.update:
-        DOCUMENT.write_text(tables.put_into(DOCUMENT.read_text(), blocks))
+        document = DOCUMENT.read_text()
+        for name, text in blocks.items():
+            document = between_markers(document, f"<!-- {name} -->", f"<!-- end {name} -->", f"\n{text}")
+        DOCUMENT.write_text(document)
     sys.stdout.write("\n".join(blocks.values()))
     return 0
 

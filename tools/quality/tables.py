@@ -1,8 +1,8 @@
-"""The figures as Markdown, and where they stand in a document."""
+"""The figures as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -48,19 +48,3 @@ def crops_table(found: Sequence[Looked]) -> str:
         cells = " | ".join(f"{value:.3f}" for value in (*point, *box))
         lines.append(f"| {name} | {count} | {cells} |")
     return "\n".join(lines) + "\n"
-
-
-def put_into(document: str, blocks: Mapping[str, str]) -> str:
-    """Replace what stands between `<!-- NAME -->` and `<!-- end NAME -->` in a Markdown text.
-
-    Raises:
-        ValueError: a block is not marked in the text.
-    """
-    for name, text in blocks.items():
-        head, tail = f"<!-- {name} -->\n", f"<!-- end {name} -->"
-        before, begun, rest = document.partition(head)
-        _, ended, after = rest.partition(tail)
-        if not begun or not ended:
-            raise ValueError(f"the document has no block between {head.strip()} and {tail}")
-        document = f"{before}{head}\n{text}\n{tail}{after}"
-    return document

@@ -14,11 +14,8 @@ from core.repository import REPOSITORY, own_version
 from infra.config import documents as module
 from infra.config.backend import BACKEND_SETTINGS, backend_names
 from infra.config.documents import (
-    BEGIN,
-    END,
     Document,
     backend_table,
-    between_markers,
     documents,
     env_example,
     inventory_table,
@@ -81,13 +78,6 @@ def test_new_setting_stands_in_every_document(monkeypatch: pytest.MonkeyPatch) -
     assert "| `pace` | whole number | `3` | How fast. Slow is fine. |" in inventory_table()
     assert "| `LABELRIG_PACE` |" in settings_table()
     assert More.model_validate({"pace": "4"}).pace == 4
-
-
-def test_only_what_stands_between_the_markers_is_replaced() -> None:
-    assert between_markers(f"a\n{BEGIN}\nold\n{END}\nb {END}\n", "new") == f"a\n{BEGIN}\nnew\n{END}\nb {END}\n"
-    for text in ("a\n", f"{END} {BEGIN}"):
-        with pytest.raises(ValueError, match="the document has no <!-- settings:begin -->"):
-            between_markers(text, "new")
 
 
 def test_stale_document_is_written(tmp_path: Path) -> None:

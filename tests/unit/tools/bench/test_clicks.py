@@ -6,41 +6,44 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from backend.labelstudio import labeling_config
 from backend.labelstudio.protocol import PredictRequest
-from tools.bench.clicks import CONFIG, LABEL, Picture, click, detail_of, opened, predict, stages_of
-from tools.bench.errors import BackendFailed
+from tools.bench.clicks import CONFIG, LABEL, click, detail_of, opened, predict, stages_of
+from tools.bench.pictures import Picture
+from tools.bench.results import EngineFailed
 
-PICTURE = Picture(17, "bench/00017.jpg", (1920, 1080))
+URL = "/data/local-files/?d=bench/00017.jpg"
+PICTURE = Picture(17, Path("00017.jpg"), URL, (1920, 1080), ((25.0, 75.0), (1.0, 1.0)))
 
 
 def test_a_click_is_what_the_backend_reads() -> None:
-    asked = PredictRequest.model_validate_json(click(PICTURE, (25.0, 75.0)))
-    assert asked.context is not None
-    regions = asked.context.result
+    request = PredictRequest.model_validate_json(click(PICTURE, 0))
+    assert request.context is not None
+    regions = request.context.result
     assert regions is not None
     assert [region.type for region in regions] == ["keypoint", "labels"]
     assert len({region.id for region in regions}) == 1
     assert (regions[0].value.x, regions[0].value.y, regions[0].value.label) == (25.0, 75.0, LABEL)
     assert (regions[0].original_width, regions[0].original_height) == PICTURE.size_wh
-    assert asked.tasks[0].data == {"image": PICTURE.url} == {"image": "/data/local-files/?d=bench/00017.jpg"}
-    output = labeling_config.output_for(labeling_config.parse(asked.label_config), "image", LABEL, "keypoint")
+    assert request.tasks[0].data == {"image": URL}
+    output = labeling_config.output_for(labeling_config.parse(request.label_config), "image", LABEL, "keypoint")
     assert output is not None
 
 
 def test_two_clicks_share_no_region() -> None:
     """Else the backend would take the second for a correction of the first."""
-    ids = {json.loads(click(PICTURE, (1, 1)))["params"]["context"]["result"][0]["id"] for _ in range(20)}
+    ids = {json.loads(click(PICTURE, 1))["params"]["context"]["result"][0]["id"] for _ in range(20)}
     assert len(ids) == 20
 
 
 def test_an_opened_task_has_no_context() -> None:
-    asked = PredictRequest.model_validate_json(opened(PICTURE))
-    assert asked.context is None
-    assert asked.label_config == CONFIG
+    request = PredictRequest.model_validate_json(opened(PICTURE))
+    assert request.context is None
+    assert request.label_config == CONFIG
 
 
 @pytest.mark.parametrize(
@@ -60,8 +63,8 @@ def test_stages_of_a_header(header: str, expected: dict[str, float]) -> None:
     ("answer", "detail"),
     [
         (b'{"detail": "no such task"}', "no such task"),
-        (b"<html>", "6 bytes that are no error body"),
-        (b"[]", "2 bytes that are no error body"),
+        (b"<html>", "6 bytes without an error message"),
+        (b"[]", "2 bytes without an error message"),
     ],
 )
 def test_detail_of_an_error(answer: bytes, detail: str) -> None:
@@ -99,20 +102,20 @@ def server() -> Iterator[HTTPServer]:
 
 
 def test_predict_times_and_reads(server: HTTPServer) -> None:
-    reply = predict(server.server_port, click(PICTURE, (1, 1)))
-    assert reply.seconds > 0
+    reply = predict(server.server_port, click(PICTURE, 1))
+    assert reply.taken > 0
     assert reply.stages == {"decode": 4.5}
     assert reply.regions == [{"id": "a"}]
 
 
 def test_an_error_answer_is_an_error(server: HTTPServer) -> None:
     server.status = 503  # type: ignore[attr-defined]
-    with pytest.raises(BackendFailed, match=r"^the backend answered a click with 503: out of order$"):
-        predict(server.server_port, click(PICTURE, (1, 1)))
+    with pytest.raises(EngineFailed, match=r"^the backend answered a click with 503: out of order$"):
+        predict(server.server_port, click(PICTURE, 1))
 
 
-def test_nobody_there() -> None:
+def test_closed_port() -> None:
     with HTTPServer(("127.0.0.1", 0), Handler) as closed:
         port = closed.server_port
-    with pytest.raises(BackendFailed, match="did not answer a click: ConnectionRefusedError"):
+    with pytest.raises(EngineFailed, match="did not answer /predict: ConnectionRefusedError"):
         predict(port, b"{}")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from label_studio_sdk.converter.brush import mask2rle
 from PIL import Image
 
-from tools.bench import loop, measure, pictures, server
+from masks.rle import encode_rle
+from tools.bench import measure, pictures, server
 from tools.bench.clicks import Reply
-from tools.bench.errors import BackendFailed, MaskNotClean, WorkerFailed
 from tools.bench.machine import describe, processor
-from tools.bench.pictures import Album, in_pixels, with_comment
+from tools.bench.pictures import Album, Picture, read_rgb
 from tools.bench.plan import ENGINES, parse
-from tools.bench.server import Backend
-from tools.bench.worker import Worker
+from tools.bench.results import BenchError, EngineFailed
+from tools.bench.worker import worker
 
 OUT = Path("somewhere")
 
@@ -61,54 +59,38 @@ def test_pictures_differ_in_content_and_not_in_pixels(tmp_path: Path, monkeypatc
     monkeypatch.setitem(pictures.SIZES, "2 MP", (320, 180))
     album = Album(tmp_path)
     one, two = album.new("2 MP"), album.new("2 MP")
-    first, second = (Path(album.path(picture)) for picture in (one, two))
-    assert first.read_bytes() != second.read_bytes()
-    pixels = loop.read_rgb(str(first))
-    np.testing.assert_array_equal(pixels, loop.read_rgb(str(second)))
-    assert pixels.shape == (one.size_wh[1], one.size_wh[0], 3)
+    assert one.path.read_bytes() != two.path.read_bytes()
+    pixels = read_rgb(one.path)
+    np.testing.assert_array_equal(pixels, read_rgb(two.path))
+    assert pixels.shape == (180, 320, 3)
     assert (one.task, two.task) == (1, 2)
-    points = [album.point("2 MP", number) for number in range(100)]
+    with Image.open(one.path) as image:
+        image.verify()
+    assert tmp_path / one.url.removeprefix("/data/local-files/?d=") == one.path
+    points = [one.point(number) for number in range(100)]
     assert all(0 < value < 100 for point in points for value in point)
     assert len(set(points)) > 3
 
 
-def test_comment_of_a_jpeg() -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
-    with Image.open(io.BytesIO(with_comment(buffer.getvalue(), b"seven"))) as image:
-        assert image.info["comment"] == b"seven"
-    with pytest.raises(ValueError, match="expected a start-of-image marker"):
-        with_comment(b"PNG", b"seven")
-    with pytest.raises(ValueError, match="at most 65533 bytes"):
-        with_comment(buffer.getvalue(), b"x" * 65534)
-
-
 def test_percent_to_pixels() -> None:
-    assert in_pixels([(50.0, 25.0)], (200, 100)) == [(100.0, 25.0)]
+    assert Picture(1, Path(), "", (200, 100), ()).pixels((50.0, 25.0)) == (100.0, 25.0)
 
 
-def test_overlap() -> None:
-    one = np.asarray([[True, True, False]])
-    assert measure.overlap(one, np.asarray([[False, True, True]])) == pytest.approx(1 / 3)
-    assert measure.overlap(one, one) == 1.0
-    assert measure.overlap(one & False, one & False) == 1.0
-
-
-def reply_with(mask: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> Reply:
-    rle = mask2rle(mask)
+def reply_with(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Reply:
+    rle = encode_rle(mask)
     return Reply(0.1, {}, f'{{"results": [{{"result": [{{"value": {{"rle": {rle}}}}}]}}]}}'.encode())
 
 
 def test_clean_masks_are_one_part() -> None:
-    disc = np.zeros((30, 40), dtype=np.uint8)
-    disc[5:20, 10:25] = 255
+    disc = np.zeros((30, 40), dtype=np.bool_)
+    disc[5:20, 10:25] = True
     measure.check_clean(reply_with(disc), (40, 30))
-    disc[25:29, 30:35] = 255
-    with pytest.raises(MaskNotClean, match="the mask has 2 parts"):
+    disc[25:29, 30:35] = True
+    with pytest.raises(BenchError, match="the mask has 2 parts"):
         measure.check_clean(reply_with(disc), (40, 30))
-    with pytest.raises(MaskNotClean, match="covers 100"):
-        measure.check_clean(reply_with(np.full((30, 40), 255, dtype=np.uint8)), (40, 30))
-    with pytest.raises(MaskNotClean, match="without a mask"):
+    with pytest.raises(BenchError, match="covers 100"):
+        measure.check_clean(reply_with(np.ones((30, 40), dtype=np.bool_)), (40, 30))
+    with pytest.raises(BenchError, match="without a mask"):
         measure.check_clean(Reply(0.1, {}, b'{"results": [{"result": []}]}'), (40, 30))
 
 
@@ -120,14 +102,14 @@ def test_processor_in_words() -> None:
 
 
 def test_a_backend_that_cannot_start_says_why(tmp_path: Path) -> None:
-    broken = Backend({"SAM2_MODEL": "nonsense"}, tmp_path / "log")
-    with pytest.raises(BackendFailed, match=r"^the backend ended with code 2: .*SAM2_MODEL"), broken:
+    broken = server.started({"SAM2_MODEL": "nonsense"}, tmp_path / "log")
+    with pytest.raises(EngineFailed, match=r"^the backend ended with code 2: .*SAM2_MODEL"), broken:
         pass
 
 
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
-    broken = Worker("engine", {"SAM2_MODEL": "nonsense"}, tmp_path / "log")
-    with pytest.raises(WorkerFailed, match=r"^the engine process ended: .*SAM2_MODEL"), broken:
+    broken = worker("engine", {"SAM2_MODEL": "nonsense"}, tmp_path / "log")
+    with pytest.raises(EngineFailed, match=r"^the engine process ended: .*SAM2_MODEL"), broken:
         pass
 
 

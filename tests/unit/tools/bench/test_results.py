@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tools.bench.errors import BenchError
-from tools.bench.report import BEGIN, END, judge, markdown, replace_between_marks
-from tools.bench.results import ClickRow, EngineResult, Fidelity, LoadRow, Memory, Run, Sample
+from core.text import between_markers
+from tools.bench.__main__ import DOCUMENT
+from tools.bench.report import BEGIN, END, judge, markdown
+from tools.bench.results import ClickRow, EngineResult, Fidelity, LoadRow, Memory, Run, Sample, as_json
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0, 1))
-def test_quantile_is_numpys(values: list[float], share: float) -> None:
-    assert Sample.of(values).quantile(share) == pytest.approx(float(np.quantile(values, share)), abs=1e-6)
+def test_quartiles_of_a_sample() -> None:
+    sample = Sample([4, 1, 2, 3, 5])
+    assert (sample.p25, sample.median, sample.p75) == (2, 3, 4)
+    assert sample.p95 == pytest.approx(4.8)
 
 
 def test_a_sample_needs_a_measurement() -> None:
     with pytest.raises(ValueError, match="expected at least one measurement"):
-        Sample.of([])
+        Sample([])
 
 
 def row(size: str, *, stock: float, cold: float, warm: float, bare: float, weights: str = "clean") -> ClickRow:
     return ClickRow(
-        "tiny", "openvino", weights, size, Sample.of([stock]), Sample.of([warm]), Sample.of([bare]),
-        cold=Sample.of([cold]), stages={"decode": bare, "total": warm - 1},
+        "tiny", "openvino", weights, size, Sample([stock]), Sample([warm]), Sample([bare]),
+        cold=Sample([cold]), stages={"decode": bare, "total": warm - 1},
         stock_stages={"set_image": stock - 60, "predict": 50, "rle": 10}, reply_bytes=20_000,
     )  # fmt: skip
 
@@ -40,8 +38,8 @@ def result(engine: str = "openvino", model: str = "tiny", *, warm: float = 20.0)
         clicks=[
             row("2 MP", stock=3000, cold=500, warm=warm, bare=17), row("12 MP", stock=3300, cold=600, warm=30, bare=17),
         ],
-        load=[LoadRow(1, Sample.of([20]), 50), LoadRow(4, Sample.of([60, 80]), 50)],
-        opened=Sample.of([21]), revisit=Sample.of([70]), memory=Memory(40, 256, 500, 900, 1000),
+        load=[LoadRow(1, Sample([20]), 50), LoadRow(4, Sample([60, 80]), 50)],
+        opened=Sample([21]), revisit=Sample([70]), memory=Memory(40, 256, 500, 900, 1000),
         fidelity=[Fidelity(model, engine, "clean", 24, 0.9991, 0.998, 1.0)],
     )  # fmt: skip
 
@@ -58,7 +56,7 @@ def test_goals_met() -> None:
 
 def test_goals_missed() -> None:
     slow = result(warm=40.0)
-    slow.revisit = Sample.of([78])
+    slow.revisit = Sample([78])
     slow.memory = Memory(40, 256, 500, 900, 1757)
     slow.fidelity = [*slow.fidelity, Fidelity("tiny", "openvino", "ragged", 24, 0.9949, 0.9, 1.0)]
     met = verdicts(slow)
@@ -106,34 +104,12 @@ def test_the_table_says_ratios_and_spread() -> None:
 
 
 def test_json_keeps_every_measurement() -> None:
-    body = json.loads(json.dumps(Run("a machine", {}, [result()]).as_json()))
+    body = json.loads(json.dumps(Run("a machine", {}, [result()]), default=as_json))
     assert body["engines"][0]["clicks"][0]["warm"] == {
         "n": 1, "median_ms": 20.0, "p25_ms": 20.0, "p75_ms": 20.0, "p95_ms": 20.0, "values_ms": [20.0],
     }  # fmt: skip
     assert body["engines"][0]["memory"]["setting_mb"] == 256
 
 
-def test_tables_go_between_the_marks(tmp_path: Path) -> None:
-    document = tmp_path / "performance.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    replace_between_marks(document, "new\n")
-    replace_between_marks(document, "newer\n")
-    assert document.read_text() == f"before\n{BEGIN}\n\nnewer\n\n{END}\nafter\n"
-    assert list(tmp_path.iterdir()) == [document]
-
-
-@pytest.mark.parametrize("text", ["no marks", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
-def test_a_document_without_marks_is_left_alone(tmp_path: Path, text: str) -> None:
-    document = tmp_path / "performance.md"
-    document.write_text(text)
-    with pytest.raises(BenchError, match=r"^performance\.md must hold"):
-        replace_between_marks(document, "new")
-    assert document.read_text() == text
-
-
-def test_the_real_document_has_its_marks(tmp_path: Path) -> None:
-    real = Path(__file__).resolve().parents[4] / "docs" / "performance.md"
-    copy = tmp_path / real.name
-    copy.write_text(real.read_text())
-    replace_between_marks(copy, "tables")
-    assert "\n\ntables\n\n" in copy.read_text()
+def test_the_real_document_has_its_marks() -> None:
+    assert "\n\ntables\n\n" in between_markers(DOCUMENT.read_text(), BEGIN, END, "\ntables\n")

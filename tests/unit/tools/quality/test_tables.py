@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backend.segmenter import Prompts
+from core.text import between_markers
 from demo.scenes import STYLES, draw_scene
 from tools.quality import prompt_kinds, small_objects, tables
 from tools.quality.__main__ import DOCUMENT
@@ -82,17 +83,9 @@ def test_small_objects_are_counted_by_size() -> None:
     ]
 
 
-def test_blocks_are_replaced_and_nothing_else() -> None:
-    document = "before\n<!-- one -->\nold\n<!-- end one -->\nafter\n"
-    once = tables.put_into(document, {"one": "| new |\n"})
-    assert once == "before\n<!-- one -->\n\n| new |\n\n<!-- end one -->\nafter\n"
-    assert tables.put_into(once, {"one": "| new |\n"}) == once
-    with pytest.raises(ValueError, match=r"^the document has no block between <!-- two --> and <!-- end two -->$"):
-        tables.put_into(document, {"two": ""})
-
-
 def test_the_document_has_both_tables() -> None:
     text = DOCUMENT.read_text()
-    assert tables.put_into(text, {"prompts": "", "crops": ""}) != text
+    for name in ("prompts", "crops"):
+        assert between_markers(text, f"<!-- {name} -->", f"<!-- end {name} -->", "") != text
     for row in prompt_kinds.ROWS.values():
         assert f"| {row} |" in text, f"{row}: run `python -m tools.quality --update`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -30,11 +31,10 @@ def describe() -> str:
 
 def processor(cpuinfo: str) -> str:
     """The processor's name, with the instructions that matter to a model, out of `/proc/cpuinfo`."""
-    fields = dict(line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
-    values = {name.strip(): value.strip() for name, value in fields.items()}
-    name = values.get("model name", "an unknown processor").replace("(R)", "").replace("(TM)", "").split(" @")[0]
-    flags = values.get("flags", "").split()
-    return f"{name} ({next((FLAGS[flag] for flag in FLAGS if flag in flags), 'without AVX2')})"
+    name, flags = (re.search(rf"^{field}\s*:(.*)", cpuinfo, re.MULTILINE) for field in ("model name", "flags"))
+    words = re.sub(r"\((R|TM)\)| @.*", "", name[1]).strip() if name else "an unknown processor"
+    found = flags[1].split() if flags else []
+    return f"{words} ({next((FLAGS[flag] for flag in FLAGS if flag in found), 'without AVX2')})"
 
 
 def software() -> dict[str, str]:

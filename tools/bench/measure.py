@@ -15,16 +15,15 @@ import cv2
 import numpy as np
 
 from backend.geometry import masks
+from masks.arrays import Mask
 from masks.measure import intersection_over_union
-from masks.rle import decode_rle
 from tools.bench.clicks import Reply, click, opened, predict
 from tools.bench.pictures import Album, Picture
 from tools.bench.plan import Counts
 from tools.bench.results import BenchError, ClickRow, Fidelity, LoadRow, Memory, Sample
 from tools.bench.server import Backend
-from tools.bench.worker import Worker
+from tools.bench.worker import Call
 
-CLEAN_SHARE = (0.05, 0.40)
 IDLE_SECONDS = 90.0
 ANNOTATORS = (1, 2, 4, 8)
 
@@ -40,36 +39,29 @@ class Bench:
 
     row: tuple[str, str, str]
     backend: Backend
-    engine: Worker
-    stock: Worker
+    engine: Call
+    stock: Call
     album: Album
     counts: Counts
     size: str
 
     def clicks(self, size: str) -> ClickRow:
-        """Cold, warm, bare and stock clicks on one image size.
-
-        Raises:
-            BenchError: the weights are meant for a clean mask and gave another.
-        """
+        """Cold, warm, bare and stock clicks on one image size."""
         cold, stock, bare = list[float](), list[dict[str, float]](), list[float]()
         replies: list[Reply] = []
         picture, counts = self.album.new(size), self.counts
         self._click(picture, 0)  # the first of a size also makes buffers
         for number in range(max(counts.cold, counts.stock)):
             if number < counts.stock:
-                stock.append(self.stock.call("click", picture.path, picture.pixels(picture.point(number))))
+                stock.append(self.stock("click", picture.path, picture.pixel(number)))
             if number < counts.cold:
                 cold.append(self._click(self.album.new(size), number).taken)
-        self.engine.call("set", picture.path)
         for start in range(0, counts.rounds * counts.per_round, counts.per_round):
             numbers = range(start, start + counts.per_round)
             # The first of a round warms the processor's caches after the other's turn, for both.
-            places = [picture.pixels(picture.point(number)) for number in (start, *numbers)]
-            bare += self.engine.call("decode", places)[1:]
+            places = [picture.pixel(number) for number in (start, *numbers)]
+            bare += self.engine("decode", picture.path, places)[1:]
             replies += [self._click(picture, number) for number in (start, *numbers)][1:]
-        if "clean" in self.row:
-            check_clean(replies[-1], picture.size_wh)
         return ClickRow(
             *self.row,
             size=size,
@@ -119,23 +111,25 @@ class Bench:
         return bodies
 
     def fidelity(self) -> Fidelity:
-        """Compare the engine's masks with stock's, in the image's size: of the candidate that stock would show."""
+        """Compare the engine's masks with stock's, in the image's size: of the candidate that stock would show.
+
+        Raises:
+            BenchError: the weights are meant for a clean mask and gave another.
+        """
         overlaps, same = list[float](), 0
         for start in range(0, self.counts.fidelity * self.counts.prompts, self.counts.prompts):
             picture = self.album.new(self.size)
-            places = [picture.pixels(picture.point(start + one)) for one in range(self.counts.prompts)]
-            found = []
-            for worker in (self.stock, self.engine):
-                worker.call("set", picture.path)
-                found.append(worker.call("masks", places))
+            places = [picture.pixel(start + one) for one in range(self.counts.prompts)]
+            found = (call("masks", picture.path, places) for call in (self.stock, self.engine))
             for (stock, scores), (ours, our_scores) in zip(*found, strict=True):
                 chosen = int(scores.argmax())
                 same += chosen == int(our_scores.argmax())
-                pair = (masks.full_size(logits[chosen], picture.size_wh) for logits in (stock, ours))
-                overlaps.append(intersection_over_union(*pair))
-        return Fidelity(
-            *self.row, len(overlaps), float(np.mean(overlaps)), min(overlaps), same_choice=same / len(overlaps)
-        )
+                wanted, got = (masks.full_size(logits[chosen], picture.size_wh) for logits in (stock, ours))
+                overlaps.append(intersection_over_union(wanted, got))
+                if "clean" in self.row:
+                    check_clean(got)
+        count = len(overlaps)
+        return Fidelity(*self.row, count, float(np.mean(overlaps)), min(overlaps), same_choice=same / count)
 
     def _click(self, picture: Picture, number: int) -> Reply:
         return predict(self.backend.port, click(picture, number))
@@ -152,18 +146,10 @@ def memory(backend: Backend, album: Album, size: str, counts: Counts, setting_mb
     return Memory(images, setting_mb, before, backend.memory_mb(), backend.memory_mb("VmHWM"))
 
 
-def check_clean(reply: Reply, size_wh: tuple[int, int]) -> None:
-    """The mask must be one part that covers 5 to 40 % of the image: else the run-length code would be measured.
-
-    Raises:
-        BenchError: it is another.
-    """
-    rle = next((region["value"]["rle"] for region in reply.regions if "rle" in region["value"]), None)
-    if rle is None:
-        raise BenchError("the click was answered without a mask")
-    mask = decode_rle(rle, size_wh)
+def check_clean(mask: Mask) -> None:
+    """Else the run-length code would be measured: `BenchError` unless the mask is one part, 5 to 40 % of the image."""
     parts, share = cv2.connectedComponents(mask.astype(np.uint8))[0] - 1, float(mask.mean())
-    if parts != 1 or not CLEAN_SHARE[0] <= share <= CLEAN_SHARE[1]:
+    if parts != 1 or not 0.05 <= share <= 0.40:
         raise BenchError(f"the mask has {parts} parts and covers {share:.1%}: expected one, 5 to 40 %")
 
 

@@ -21,29 +21,22 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in the backend's folder.
+    """An image in the backend's folder."""
 
-    Attributes:
-        task: number of its task.
-        path: of the file.
-        url: as a task names it.
-        size_wh: width and height in pixels.
-        points: places on the scene's objects, x, y in percent.
-    """
-
-    task: int
+    task: int  # the number of its task
     path: Path
-    url: str
+    url: str  # as a task names it
     size_wh: tuple[int, int]
-    points: tuple[Point, ...]
+    points: tuple[Point, ...]  # places on the scene's objects, x, y in percent
 
     def point(self, number: int) -> Point:
-        """Another number is another place."""
+        """Another number is another place, x, y in percent."""
         return self.points[number % len(self.points)]
 
-    def pixels(self, point: Point) -> Point:
-        """Percent to pixels."""
-        return point[0] / 100 * self.size_wh[0], point[1] / 100 * self.size_wh[1]
+    def pixel(self, number: int) -> Point:
+        """The same in pixels."""
+        (x, y), (width, height) = self.point(number), self.size_wh
+        return x / 100 * width, y / 100 * height
 
 
 class Album:

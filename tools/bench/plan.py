@@ -20,30 +20,20 @@ MODELS = ("demo", "tiny", "small", "base-plus", "large")
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each thing is measured.
+    """How often each thing is measured."""
 
-    Attributes:
-        cold: images never seen, per size; `stock`: stock clicks, per size.
-        rounds: of `per_round` warm clicks and bare decodes in turn.
-        load: clicks per number of annotators, all together.
-        opened: tasks opened; `revisits`: images clicked after a restart.
-        embed: images of the embed job on a CPU; a GPU takes 20 times as many.
-        fidelity: images on which the masks of `prompts` clicks each are compared.
-        memory_seconds: how long images are clicked for the memory figure, `memory_images` at most; 0 leaves it out.
-    """
-
-    cold: int = 4
-    stock: int = 3
-    rounds: int = 6
+    cold: int = 4  # images never seen, per size
+    stock: int = 3  # stock clicks, per size
+    rounds: int = 6  # of warm clicks and bare decodes in turn
     per_round: int = 10
-    load: int = 80
-    opened: int = 5
-    revisits: int = 6
-    embed: int = 6
-    fidelity: int = 3
-    prompts: int = 8
-    memory_seconds: float = 25.0
-    memory_images: int = 500
+    load: int = 80  # clicks per number of annotators, all together
+    opened: int = 5  # tasks
+    revisits: int = 6  # images clicked after a restart
+    embed: int = 6  # images of the embed job on a CPU; a GPU takes `GPU_FACTOR` times as many
+    fidelity: int = 3  # images on which masks are compared
+    prompts: int = 8  # clicks on each of them
+    memory_seconds: float = 25.0  # how long images are clicked for the memory figure; 0 leaves it out
+    memory_images: int = 500  # at most
 
     def for_ragged(self) -> Counts:
         """Of a side row: no cold clicks, two of stock, half of the rounds."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tools.bench.results import ClickRow, EngineResult, LoadRow, Run, Sample
+from tools.bench.results import ClickRow, EngineResult, LoadRow, Memory, Run, Sample
 
 BEGIN, END = "<!-- bench: begin; written by `./inv bench --docs` -->", "<!-- bench: end -->"
 STATED_FOR = "tiny"  # the model that the goals are stated for: medians, 2 cores, unless a goal says otherwise
 GPU = ("large", "cuda")
-MEMORY_HEADROOM_MB = 1500
 FIDELITY = 0.995
 PROJECT_IMAGES = 10_000
 MET = {True: "yes", False: "**no**", None: "-"}
@@ -20,12 +19,7 @@ STOCK = ("set_image", "predict", "rle")
 
 @dataclass(frozen=True)
 class Verdict:
-    """One goal.
-
-    Attributes:
-        about: model and engine that were measured.
-        met: None where the run measured nothing for it.
-    """
+    """One goal, the model and engine it is about, and whether it is met; None where the run measured nothing for it."""
 
     figure: str
     goal: str
@@ -36,18 +30,26 @@ class Verdict:
 
 def judge(run: Run) -> list[Verdict]:
     """Every goal, in the order in which they were set, for the engine that answers a cold click fastest."""
-    chosen = _chosen(run)
-    gpu = next((one for one in run.engines if (one.model, one.engine) == GPU and one.clicks), None)
-    row = _row(gpu, "2 MP")
-    return [
-        *_on_cpu(chosen),
-        _limit("GPU: warm click, median, 2 MP", _figure(row, "warm"), 10, "ms", gpu),
-        _limit("GPU: warm click, p95, 2 MP", _figure(row, "warm", "p95"), 20, "ms", gpu),
-        _limit("GPU: cold click, 2 MP", _figure(row, "cold"), 30, "ms", gpu),
-        _limit("GPU: embedding", gpu.embed_per_second if gpu else None, -80, "images/s", gpu),
-        _fidelity_goal(run),
-        _memory_goal(chosen),
+    cpu, gpu = _chosen(run), next((one for one in run.engines if (one.model, one.engine) == GPU and one.clicks), None)
+    small, large, on_gpu = _row(cpu, "2 MP"), _row(cpu, "12 MP"), _row(gpu, "2 MP")
+    stock, cold, warm, bare = (_figure(small, name) for name in ("stock", "cold", "warm", "bare"))
+    load = {row.annotators: row for row in cpu.load} if cpu else {}
+    single, revisit = _figure(load.get(1), "clicks"), _figure(cpu, "revisit")
+    late = revisit - bare if revisit is not None and bare is not None else None
+    goals: list[tuple[str, float | None, float, str, EngineResult | None]] = [
+        ("warm click, whole request / bare decoder, 2 MP", _ratio(warm, bare), 1.3, "", cpu),
+        ("stock path / warm click, 2 MP", _ratio(stock, warm), -100, "", cpu),
+        ("stock path / cold click, 2 MP", _ratio(stock, cold), -5, "", cpu),
+        ("warm click at 12 MP / at 2 MP", _ratio(_figure(large, "warm"), warm), 1.6, "", cpu),
+        ("first click after open / warm click", _ratio(_figure(cpu, "opened"), single or warm), 1.1, "", cpu),
+        ("revisit after a restart, less the bare decoder", late, 60, "ms", cpu),
+        ("4 annotators, p95 / single, median", _ratio(_figure(load.get(4), "clicks", "p95"), single), 4.5, "", cpu),
+        ("GPU: warm click, median, 2 MP", _figure(on_gpu, "warm"), 10, "ms", gpu),
+        ("GPU: warm click, p95, 2 MP", _figure(on_gpu, "warm", "p95"), 20, "ms", gpu),
+        ("GPU: cold click, 2 MP", _figure(on_gpu, "cold"), 30, "ms", gpu),
+        ("GPU: embedding", gpu.embed_per_second if gpu else None, -80, "images/s", gpu),
     ]
+    return [*(_limit(*goal) for goal in goals), _fidelity_goal(run), _memory_goal(cpu)]
 
 
 def _chosen(run: Run) -> EngineResult | None:
@@ -59,24 +61,6 @@ def _chosen(run: Run) -> EngineResult | None:
     stated = [one for one in measured if one.model == STATED_FOR]
     stated = stated or [one for one in measured if one.model == measured[0].model]
     return min(stated, key=lambda one: _figure(one.clicks[0], "cold") or 0.0, default=None)
-
-
-def _on_cpu(chosen: EngineResult | None) -> Iterable[Verdict]:
-    small, large = _row(chosen, "2 MP"), _row(chosen, "12 MP")
-    stock, cold, warm, bare = (_figure(small, name) for name in ("stock", "cold", "warm", "bare"))
-    load = {row.annotators: row for row in chosen.load} if chosen else {}
-    single, revisit = _figure(load.get(1), "clicks"), _figure(chosen, "revisit")
-    late = revisit - bare if revisit is not None and bare is not None else None
-    for figure, value, limit, unit in (
-        ("warm click, whole request / bare decoder, 2 MP", _ratio(warm, bare), 1.3, ""),
-        ("stock path / warm click, 2 MP", _ratio(stock, warm), -100, ""),
-        ("stock path / cold click, 2 MP", _ratio(stock, cold), -5, ""),
-        ("warm click at 12 MP / at 2 MP", _ratio(_figure(large, "warm"), warm), 1.6, ""),
-        ("first click after open / warm click", _ratio(_figure(chosen, "opened"), single or warm), 1.1, ""),
-        ("revisit after a restart, less the bare decoder", late, 60, "ms"),
-        ("4 annotators, p95 / single, median", _ratio(_figure(load.get(4), "clicks", "p95"), single), 4.5, ""),
-    ):
-        yield _limit(figure, value, limit, unit, chosen)
 
 
 def _limit(figure: str, value: float | None, limit: float, unit: str, result: EngineResult | None) -> Verdict:
@@ -99,120 +83,92 @@ def _fidelity_goal(run: Run) -> Verdict:
     return Verdict(figure, goal, about, f"{worst.mean_iou:.4f}", worst.mean_iou >= FIDELITY)
 
 
-def _memory_goal(chosen: EngineResult | None) -> Verdict:
-    figure, memory = "memory after many cached images", chosen.memory if chosen else None
-    if memory is None:
-        return Verdict(figure, "<= the setting + 1.5 GB", _about(chosen), "not measured", None)
-    limit = memory.setting_mb + MEMORY_HEADROOM_MB
-    goal = f"<= {limit / 1000:.2f} GB (the setting + 1.5 GB)"
-    measured = f"{memory.highest_mb / 1000:.2f} GB at most, {memory.images} images"
-    return Verdict(figure, goal, _about(chosen), measured, memory.highest_mb <= limit)
+def _memory_goal(cpu: EngineResult | None) -> Verdict:
+    figure, goal = "memory after many cached images", "the setting + 1.5 GB"
+    if cpu is None or (memory := cpu.memory) is None:
+        return Verdict(figure, f"<= {goal}", _about(cpu), "not measured", None)
+    limit, measured = memory.setting_mb + 1500, f"{memory.highest_mb / 1000:.2f} GB at most, {memory.images} images"
+    return Verdict(figure, f"<= {limit / 1000:.2f} GB ({goal})", _about(cpu), measured, memory.highest_mb <= limit)
 
 
 def markdown(run: Run) -> str:
     """All tables, with the machine above them."""
     software = ", ".join(f"{name} {version}" for name, version in run.software.items())
-    done = [one for one in run.engines if not one.failed]
-    clicks = [(result, row) for result in run.engines for row in result.clicks]
-    stages = list(dict.fromkeys(name for _, row in clicks for name in row.stages if name != "total"))
-    tables = {
-        "Goals": _table(
-            "figure|goal|measured|met|measured on",
-            [(one.figure, one.goal, one.measured, MET[one.met], one.about) for one in judge(run)],
-        ),
-        "One click": _table(
-            "model|engine|weights|image|stock path|cold|warm|bare decoder|warm / bare|stock / cold|stock / warm|reply",
-            [_click(result, row) for result, row in clicks],
-        ),
-        "Where the time goes": _table(
-            "|".join(
-                ("model|engine|weights|image", *stages, "outside the backend's stages|stock: " + ", ".join(STOCK))
-            ),
-            [_stages(result, row, stages) for result, row in clicks],
-        ),
-        "Several annotators at once": _table(
-            "model|engine|annotators|p50|p95|clicks/s|n",
-            [
-                (*_named(result), str(load.annotators), *(f"{value:.1f}" for value in figures), str(len(sample.values)))
-                for result in run.engines
-                for load in result.load
-                for sample in [load.clicks]
-                for figures in [(sample.median, sample.p95, load.per_second)]
-            ],
-        ),
-        "Images opened and revisited": _table(
-            "model|engine|first click after open|revisit after restart|ready after|with caches|"
-            "memory: setting, ready, after n images, peak",
-            list(map(_opened, done)),
-        ),
-        "Pre-encoding a project": _table(
-            "model|engine|images/s|in memory|on the disk|10 000 images, disk|10 000 images, time",
-            [_project(one) for one in done if one.embed_per_second],
-        ),
-        "Masks against the stock predictor": _table(
-            "model|engine|weights|clicks|mean IoU|worst|same candidate chosen",
-            [
-                (*_named(result), WEIGHTS[one.weights], str(one.prompts), *map("{:.4f}".format, ious), same)
-                for result in run.engines
-                for one in result.fidelity
-                for ious, same in [((one.mean_iou, one.worst_iou), f"{one.same_choice:.0%}")]
-            ],
-        ),
-    }
-    left_out = [f"- {one.model}, {one.engine}: {one.failed}" for one in run.engines if one.failed]
-    left_out += [f"- {one.model}, {one.engine}, ragged: {one.ragged_failed}" for one in done if one.ragged_failed]
-    if left_out:
-        tables["Left out"] = "\n".join(left_out)
-    head = (
+    goals = [f"{one.figure} | {one.goal} | {one.measured} | {MET[one.met]} | {one.about}" for one in judge(run)]
+    left_out = [f"- {one.model}, {one.engine}: {one.failed}\n" for one in run.engines if one.failed]
+    left_out += [
+        f"- {one.model}, {one.engine}, ragged: {one.ragged_failed}\n" for one in run.engines if one.ragged_failed
+    ]
+    parts = [
         f"Machine: {run.machine}. Software: {software}. One run of {run.seconds / 60:.1f} minutes. Times are medians "
-        "in milliseconds, in brackets the quartiles and the number of measurements."
-    )
-    return "\n\n".join([head, *(f"### {title}\n\n{table}" for title, table in tables.items())]) + "\n"
+        "in milliseconds, in brackets the quartiles and the number of measurements.\n",
+        _table("Goals", "figure | goal | measured | met | measured on", goals),
+        *_about_clicks(run),
+        *_about_images(run),
+    ]
+    return "\n".join([*parts, *(["### Left out\n\n" + "".join(left_out)] if left_out else [])])
 
 
-def _click(result: EngineResult, row: ClickRow) -> Sequence[str]:
-    return (
-        *_named(result, row),
-        *map(_shown, (row.stock, row.cold, row.warm, row.bare)),
-        f"{row.warm.median / row.bare.median:.2f}",
-        f"{row.stock.median / row.cold.median:.1f}" if row.cold else "-",
-        f"{row.stock.median / row.warm.median:.0f}",
-        f"{row.reply_bytes / 1000:.0f} kB",
-    )
+def _about_clicks(run: Run) -> Iterator[str]:
+    clicks = [
+        (row, f"{_named(one)} | {WEIGHTS[row.weights]} | {row.size}") for one in run.engines for row in one.clicks
+    ]
+    lines = [
+        f"{name} | {_shown(row.stock)} | {_shown(row.cold)} | {_shown(row.warm)} | {_shown(row.bare)}"
+        f" | {row.warm.median / row.bare.median:.2f} | "
+        + (f"{row.stock.median / row.cold.median:.1f}" if row.cold else "-")
+        + f" | {row.stock.median / row.warm.median:.0f} | {row.reply_bytes / 1000:.0f} kB"
+        for row, name in clicks
+    ]
+    head = "model | engine | weights | image | stock path | cold | warm | bare decoder | warm / bare | stock / cold"
+    yield _table("One click", f"{head} | stock / warm | reply", lines)
+    names = list(dict.fromkeys(stage for row, _ in clicks for stage in row.stages if stage != "total"))
+    lines = []
+    for row, name in clicks:
+        stages = [f"{row.stages[stage]:.1f}" if stage in row.stages else "-" for stage in names]
+        outside = row.warm.median - row.stages.get("total", sum(row.stages.values()))
+        stock = ", ".join(f"{row.stock_stages[stage]:.0f}" for stage in STOCK)
+        lines.append(" | ".join([name, *stages, f"{outside:.1f}" if row.stages else "-", stock]))
+    head = " | ".join(["model | engine | weights | image", *names, "outside the backend's stages"])
+    yield _table("Where the time goes", f"{head} | stock: {', '.join(STOCK)}", lines)
 
 
-def _stages(result: EngineResult, row: ClickRow, names: Sequence[str]) -> Sequence[str]:
-    inside = row.stages.get("total", sum(row.stages.values()))
-    return (
-        *_named(result, row),
-        *(f"{row.stages[name]:.1f}" if name in row.stages else "-" for name in names),
-        f"{row.warm.median - inside:.1f}" if row.stages else "-",
-        ", ".join(f"{row.stock_stages[name]:.0f}" for name in STOCK),
-    )
+def _about_images(run: Run) -> Iterator[str]:
+    done = [(one, _named(one)) for one in run.engines if not one.failed]
+    lines = [
+        f"{_named(one)} | {row.annotators} | {row.clicks.median:.1f} | {row.clicks.p95:.1f} | {row.per_second:.1f}"
+        f" | {len(row.clicks.values)}"
+        for one in run.engines
+        for row in one.load
+    ]
+    yield _table("Several annotators at once", "model | engine | annotators | p50 | p95 | clicks/s | n", lines)
+    lines = [
+        f"{name} | {_shown(one.opened)} | {_shown(one.revisit)} | {one.ready_seconds:.1f} s"
+        f" | {one.ready_again_seconds:.1f} s | {_memory(one.memory)}"
+        for one, name in done
+    ]
+    head = "model | engine | first click after open | revisit after restart | ready after | with caches | memory:"
+    yield _table("Images opened and revisited", f"{head} setting, ready, after n images, peak", lines)
+    lines = [
+        f"{name} | {speed:.2f} | {one.embedding_bytes / 1e6:.2f} MB | {one.packed_bytes / 1e6:.2f} MB"
+        f" | {one.packed_bytes * PROJECT_IMAGES / 1e9:.1f} GB | {PROJECT_IMAGES / speed / 3600:.1f} h"
+        for one, name in done
+        if (speed := one.embed_per_second)
+    ]
+    head = "model | engine | images/s | in memory | on the disk | 10 000 images, disk | 10 000 images, time"
+    yield _table("Pre-encoding a project", head, lines)
+    lines = [
+        f"{_named(one)} | {WEIGHTS[row.weights]} | {row.prompts} | {row.mean_iou:.4f} | {row.worst_iou:.4f}"
+        f" | {row.same_choice:.0%}"
+        for one in run.engines
+        for row in one.fidelity
+    ]
+    head = "model | engine | weights | clicks | mean IoU | worst | same candidate chosen"
+    yield _table("Masks against the stock predictor", head, lines)
 
 
-def _opened(result: EngineResult) -> Sequence[str]:
-    memory = "-"
-    if found := result.memory:
-        figures = f"{found.before_mb:.0f} MB, {found.after_mb:.0f} MB ({found.images}), {found.highest_mb:.0f} MB"
-        memory = f"{found.setting_mb} MB, {figures}"
-    ready = (f"{seconds:.1f} s" for seconds in (result.ready_seconds, result.ready_again_seconds))
-    return *_named(result), _shown(result.opened), _shown(result.revisit), *ready, memory
-
-
-def _project(result: EngineResult) -> Sequence[str]:
-    return (
-        *_named(result),
-        f"{result.embed_per_second:.2f}",
-        f"{result.embedding_bytes / 1e6:.2f} MB",
-        f"{result.packed_bytes / 1e6:.2f} MB",
-        f"{result.packed_bytes * PROJECT_IMAGES / 1e9:.1f} GB",
-        f"{PROJECT_IMAGES / result.embed_per_second / 3600:.1f} h",
-    )
-
-
-def _named(result: EngineResult, row: ClickRow | None = None) -> Sequence[str]:
-    return (result.model, result.computes or result.engine, *((WEIGHTS[row.weights], row.size) if row else ()))
+def _named(result: EngineResult) -> str:
+    return f"{result.model} | {result.computes or result.engine}"
 
 
 def _about(result: EngineResult | None) -> str:
@@ -239,9 +195,14 @@ def _shown(sample: Sample | None) -> str:
     return f"{middle} ({low} to {high}, n={len(sample.values)})"
 
 
-def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "Nothing was measured."
-    names = head.split("|")
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+def _memory(memory: Memory | None) -> str:
+    if memory is None:
+        return "-"
+    after = f"{memory.after_mb:.0f} MB ({memory.images}), {memory.highest_mb:.0f} MB"
+    return f"{memory.setting_mb} MB, {memory.before_mb:.0f} MB, {after}"
+
+
+def _table(title: str, head: str, lines: Sequence[str]) -> str:
+    rule = " | ".join(["---"] * len(head.split(" | ")))
+    rows = "".join(f"| {line} |\n" for line in (head, rule, *lines)) if lines else "Nothing was measured.\n"
+    return f"### {title}\n\n{rows}"

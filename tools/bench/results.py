@@ -30,32 +30,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class ClickRow:
-    """The clicks of one model, engine and image size.
-
-    Attributes:
-        engine: as requested: `torch`, `openvino`, `cuda`.
-        weights: `trained`, `clean` (random, the mask one disc) or `ragged` (random).
-        size: `2 MP` or `12 MP`.
-        stock: the stock path of a whole click.
-        warm: an image seen before, another place.
-        bare: the engine's decoder alone.
-        cold: an image never seen; None where it was not measured.
-        stages: the backend's own medians for warm clicks, milliseconds by name.
-        stock_stages: `set_image`, `predict`, `rle`.
-        reply_bytes: of a warm click's answer.
-    """
+    """The clicks of one model, engine and image size."""
 
     model: str
-    engine: str
-    weights: str
-    size: str
-    stock: Sample
-    warm: Sample
-    bare: Sample
-    cold: Sample | None
-    stages: dict[str, float]
-    stock_stages: dict[str, float]
-    reply_bytes: int
+    engine: str  # as requested: torch, openvino, cuda
+    weights: str  # trained, clean (random, the mask one disc) or ragged (random)
+    size: str  # 2 MP or 12 MP
+    stock: Sample  # the stock path of a whole click
+    warm: Sample  # an image seen before, another place
+    bare: Sample  # the engine's decoder alone
+    cold: Sample | None  # an image never seen
+    stages: dict[str, float]  # the backend's own medians for warm clicks
+    stock_stages: dict[str, float]  # set_image, predict, rle
+    reply_bytes: int  # of a warm click's answer
 
 
 @dataclass(frozen=True)
@@ -69,7 +56,7 @@ class LoadRow:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of the backend in MB: with the model loaded, after clicks on many images, at its peak."""
+    """Resident memory of the backend: with the model loaded, after clicks on many images, at its peak."""
 
     images: int
     setting_mb: int
@@ -80,48 +67,35 @@ class Memory:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """The engine's masks against those of the stock predictor in float32.
-
-    Attributes:
-        mean_iou: of the candidate that stock would show, in the image's size; `worst_iou` is the smallest.
-        same_choice: share of prompts for which the engine ranks the same candidate first.
-    """
+    """The engine's masks against those of the stock predictor in float32."""
 
     model: str
     engine: str
     weights: str
     prompts: int
-    mean_iou: float
+    mean_iou: float  # of the candidate that stock would show, in the image's size
     worst_iou: float
-    same_choice: float
+    same_choice: float  # share of prompts for which the engine ranks the same candidate first
 
 
 @dataclass
 class EngineResult:
-    """Everything about one model on one engine.
-
-    Attributes:
-        computes: what the backend reports that it computes with, `openvino-bf16` for example.
-        failed: why there are no figures; `ragged_failed` is the same for unaltered random weights.
-        embed_per_second: images a second of the backend's own embed job: read, encoded and written.
-        opened: first click after the task was opened and the backend had finished what that started.
-        revisit: first click on an image whose embedding an earlier process left on disk.
-    """
+    """Everything about one model on one engine."""
 
     model: str
     engine: str
-    computes: str = ""
-    failed: str = ""
-    ragged_failed: str = ""
+    computes: str = ""  # as the backend reports it, openvino-bf16 for example
+    failed: str = ""  # why there are no figures
+    ragged_failed: str = ""  # the same for unaltered random weights
     ready_seconds: float = 0.0
     ready_again_seconds: float = 0.0
     embedding_bytes: int = 0
     packed_bytes: int = 0
-    embed_per_second: float = 0.0
+    embed_per_second: float = 0.0  # images of the backend's own embed job: read, encoded and written
     clicks: list[ClickRow] = field(default_factory=list)
     load: list[LoadRow] = field(default_factory=list)
-    opened: Sample | None = None
-    revisit: Sample | None = None
+    opened: Sample | None = None  # first click after the task was opened and the backend had finished what that started
+    revisit: Sample | None = None  # first click on an image whose embedding an earlier process left on disk
     memory: Memory | None = None
     fidelity: list[Fidelity] = field(default_factory=list)
 

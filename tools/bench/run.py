@@ -22,7 +22,6 @@ from tools.bench.worker import worker
 CACHE_MB = 2000  # room for every image of the speed figures
 BOUND_MB = 256  # for the memory figure: few enough to be filled
 DISK_MB = 20_000
-EMBED_SECONDS = 600.0
 GPU_FACTOR = 20  # images of the embed job on a GPU beside those on a CPU
 
 
@@ -58,7 +57,7 @@ class Runner:
             with self._step(f"{at}: start"):
                 bench = stack.enter_context(self._processes(result, weights, plan.counts))
                 result.ready_seconds = bench.backend.ready_seconds
-                result.computes = str(bench.backend.health()["engine"])
+                result.computes = str(bench.backend.get("/health")["engine"])
             for one in plan.sizes:
                 with self._step(f"{at}: clicks at {one}"):
                     result.clicks.append(bench.clicks(one))
@@ -67,10 +66,10 @@ class Runner:
             with self._step(f"{at}: opened tasks"):
                 result.opened = bench.after_open()
             with self._step(f"{at}: embeddings and masks"):
-                result.embedding_bytes, result.packed_bytes = bench.engine.call("set", album.new(size).path)
+                result.embedding_bytes, result.packed_bytes = bench.engine("sizes", album.new(size).path)
                 count = plan.counts.embed * (GPU_FACTOR if result.engine == "cuda" else 1)
                 urls = [album.new(size).url for _ in range(count)]
-                result.embed_per_second = bench.backend.embed(urls, EMBED_SECONDS)
+                result.embed_per_second = bench.backend.embed(urls)
                 result.fidelity.append(bench.fidelity())
                 bodies = bench.first_clicks()
         with self._step(f"{at}: restart"), started(environment, self._log(f"{at} again")) as backend:
@@ -117,9 +116,10 @@ class Runner:
         return self._folder / f"{name.replace(', ', '-').replace(' ', '-')}.log"
 
     def _environment(self, model: str, engine: str, weights: str) -> dict[str, str]:
-        config = load_catalog().models[model].config_file()
-        if config is None:
+        entry = load_catalog().models[model]
+        if (config := entry.config_file()) is None:
             raise BenchError(f"the configuration of {model} is missing: install the sam2 package")
+        checkpoint = entry.checkpoint(Path()) if weights == "trained" else self._random(config, f"{model}-{weights}")
         cache, models = self._folder / f"cache-{model}-{engine}-{weights}", self._folder / "models"
         for folder in (cache, models):
             folder.mkdir(exist_ok=True)
@@ -128,21 +128,19 @@ class Runner:
             "SAM2_MODEL": "custom",
             "SAM2_MODEL_DIR": str(models),
             "SAM2_CONFIG": str(config),
-            "SAM2_CHECKPOINT": str(self._checkpoint(model, weights, config)),
+            "SAM2_CHECKPOINT": str(checkpoint),
             "EMBEDDING_CACHE_DIR": str(cache),
             "EMBEDDING_CACHE_MEMORY_MB": str(CACHE_MB),
             "EMBEDDING_CACHE_DISK_MB": str(DISK_MB),
             **ENGINES[engine],
         }
 
-    def _checkpoint(self, model: str, weights: str, config: Path) -> Path:
-        if weights == "trained":
-            return load_catalog().models[model].checkpoint(Path())
-        checkpoint = self._folder / f"{model}-{weights}.pt"
+    def _random(self, config: Path, name: str) -> Path:
+        checkpoint = self._folder / f"{name}.pt"
         if not checkpoint.exists():
-            self._print(f"making random weights for {model}")
-            command = (sys.executable, "-m", "tools.bench.weights", str(config), weights, str(checkpoint))
+            self._print(f"making random weights: {name}")
+            command = (sys.executable, "-m", "tools.bench.weights", str(config), name.split("-")[-1], str(checkpoint))
             done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
             if done.returncode:
-                raise BenchError(f"the random weights of {model} could not be made: {done.stderr[-500:]}")
+                raise BenchError(f"the random weights {name} could not be made: {done.stderr[-500:]}")
         return checkpoint

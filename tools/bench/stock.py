@@ -57,23 +57,17 @@ class Stock:
         predicted = time.perf_counter()
         best = masks[int(np.argmax(scores))].astype(np.uint8)
         mask2rle(best * 255)  # type: ignore[no-untyped-call]
-        moments = (began, encoded, predicted, time.perf_counter())
-        return {name: (moments[i + 1] - moments[i]) * 1000 for i, name in enumerate(("set_image", "predict", "rle"))}
+        seconds = {"set_image": encoded - began, "predict": predicted - encoded, "rle": time.perf_counter() - predicted}
+        return {name: value * 1000 for name, value in seconds.items()}
 
-    def set(self, path: Path) -> None:
-        """Encode the image that later prompts are about."""
-        self._predictor.set_image(read_rgb(path))
-
-    def masks(self, points: Sequence[Point]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    def masks(self, path: Path, points: Sequence[Point]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """The candidates of each prompt: ``(C, h, w)`` logits and ``(C,)`` predicted IoU."""
+        self._predictor.set_image(read_rgb(path))
         return [(low, scores) for _, scores, low in map(self._predict, points)]
 
     def _predict(self, point: Point) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-        masks, scores, low = self._predictor.predict(
-            point_coords=np.asarray([point], dtype=np.float32),
-            point_labels=np.asarray([1], dtype=np.int32),
-            multimask_output=True,
-        )
+        xy, positive = np.asarray([point], dtype=np.float32), np.asarray([1], dtype=np.int32)
+        masks, scores, low = self._predictor.predict(point_coords=xy, point_labels=positive, multimask_output=True)
         return masks, scores, low
 
 

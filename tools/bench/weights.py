@@ -29,15 +29,7 @@ DOME, LEVEL = 0, 1  # the channels of the mask head that carry the dome and the 
 
 
 def make(config: Path, *, clean: bool, seed: int = SEED) -> dict[str, Tensor]:
-    """Build the model of a YAML with random weights.
-
-    Args:
-        config: a configuration in the schema of the sam2 package.
-        clean: make the mask one disc; False leaves it ragged.
-
-    Returns:
-        The state dict, float32 on the CPU.
-    """
+    """The state dict, float32 on the CPU, of a configuration of the sam2 package; `clean` makes the mask one disc."""
     torch.manual_seed(seed)
     model: Any = instantiate(OmegaConf.load(config).model, _recursive_=True)
     if clean:

@@ -12,7 +12,7 @@ import pytest
 
 from backend.labelstudio import labeling_config
 from backend.labelstudio.protocol import PredictRequest
-from tools.bench.clicks import CONFIG, LABEL, click, detail_of, opened, predict, stages_of
+from tools.bench.clicks import CONFIG, LABEL, click, opened, predict, stages_of
 from tools.bench.pictures import Picture
 from tools.bench.results import EngineFailed
 
@@ -59,27 +59,13 @@ def test_stages_of_a_header(header: str, expected: dict[str, float]) -> None:
     assert stages_of(header) == expected
 
 
-@pytest.mark.parametrize(
-    ("answer", "detail"),
-    [
-        (b'{"detail": "no such task"}', "no such task"),
-        (b"<html>", "6 bytes without an error message"),
-        (b"[]", "2 bytes without an error message"),
-    ],
-)
-def test_detail_of_an_error(answer: bytes, detail: str) -> None:
-    assert detail_of(answer) == detail
-
-
 class Handler(BaseHTTPRequestHandler):
     """Answers like the backend; `status` and `connections` are the server's."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         status = self.server.status  # type: ignore[attr-defined]
-        body = json.dumps(
-            {"results": [{"result": [{"id": "a"}]}]} if status == 200 else {"detail": "out of order"}
-        ).encode()
+        body = json.dumps({"results": []} if status == 200 else {"detail": "out of order"}).encode()
         self.send_response(status)
         self.send_header("Server-Timing", "decode;dur=4.5")
         self.send_header("Content-Length", str(len(body)))
@@ -105,12 +91,12 @@ def test_predict_times_and_reads(server: HTTPServer) -> None:
     reply = predict(server.server_port, click(PICTURE, 1))
     assert reply.taken > 0
     assert reply.stages == {"decode": 4.5}
-    assert reply.regions == [{"id": "a"}]
+    assert json.loads(reply.body) == {"results": []}
 
 
 def test_an_error_answer_is_an_error(server: HTTPServer) -> None:
     server.status = 503  # type: ignore[attr-defined]
-    with pytest.raises(EngineFailed, match=r"^the backend answered a click with 503: out of order$"):
+    with pytest.raises(EngineFailed, match=r"^the backend answered /predict with 503: .*out of order"):
         predict(server.server_port, click(PICTURE, 1))
 
 

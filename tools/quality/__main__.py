@@ -17,7 +17,8 @@ from typing import TypeVar
 import torch
 
 from core.text import between_markers
-from tools.quality import prompt_kinds, small_objects, tables
+from tools.quality import prompt_kinds, small_objects
+from tools.training import evaluate
 
 logger = logging.getLogger("quality")
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
@@ -37,13 +38,13 @@ def main(argv: list[str] | None = None) -> int:
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        looked = _measured(pool, prompt_kinds.look, options.scenes, "scenes")
-        found = [one for scene in _measured(pool, small_objects.look, options.large_scenes, "large scenes")
+        scenes = _measured(pool, prompt_kinds.measure, options.scenes, "scenes")
+        found = [one for scene in _measured(pool, small_objects.measure, options.large_scenes, "large scenes")
                  for one in scene]  # fmt: skip
-    figures = tables.figures(looked)
+    figures = evaluate.means(scenes, prompt_kinds.ROWS)
     blocks = {
-        "prompts": f"{options.scenes} scenes:\n\n{tables.prompts_table(figures)}",
-        "crops": f"{options.large_scenes} scenes:\n\n{tables.crops_table(found)}",
+        "prompts": f"{options.scenes} scenes:\n\n{evaluate.markdown('prompt, mean IoU', prompt_kinds.ROWS, figures)}",
+        "crops": f"{options.large_scenes} scenes:\n\n{small_objects.crops_table(found)}",
     }
     if options.json:
         content = {"prompts": figures, "small objects": [asdict(one) for one in found]}
@@ -57,9 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _measured(pool: ProcessPoolExecutor, look: Callable[[int], R], count: int, what: str) -> list[R]:
+def _measured(pool: ProcessPoolExecutor, measure: Callable[[int], R], count: int, what: str) -> list[R]:
     began, done = time.monotonic(), []
-    for result in pool.map(look, range(count)):
+    for result in pool.map(measure, range(count)):
         done.append(result)
         if len(done) % 20 == 0 or len(done) == count:
             logger.info("%d of %d %s, %.0f s", len(done), count, what, time.monotonic() - began)

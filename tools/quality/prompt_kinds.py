@@ -12,9 +12,9 @@ from backend.labelstudio.drafts import near_distance
 from backend.segmenter import Prompts
 from demo import clicks
 from demo.scenes import STYLES, Scene, SceneObject, draw_scene
+from masks.measure import intersection_over_union
 from tools.quality.pipeline import Logits, Mask, Whole, demo_segmenter, prompts
-from tools.training import segment
-from tools.training.evaluate import EVALUATION_SEED, correction, share
+from tools.training.evaluate import EVALUATION_SEED, Scores, correction, share
 
 SIZE_WH = (1920, 1080)
 STROKE_WIDTH = 4.5  # percent of the image's width
@@ -40,10 +40,8 @@ ROWS = {
        FEEDBACK.items() if feedback != "positive"},
 }  # fmt: skip
 
-Scores = dict[str, list[float]]
 
-
-def look(index: int) -> tuple[str, Scores]:
+def measure(index: int) -> tuple[str, Scores]:
     """Measure one held-out scene: its style, and a list of values for each of `ROWS`."""
     style = STYLES[index % len(STYLES)]
     scene = draw_scene(np.random.default_rng((EVALUATION_SEED, index)), SIZE_WH, style)
@@ -66,7 +64,7 @@ def scene_scores(scene: Scene, rng: np.random.Generator) -> Scores:
             "box and point": prompts([points[number]], [True], box),
         }
         for row, one in asked.items():
-            scores[row].append(segment.iou(image.mask(one), item.mask))
+            scores[row].append(intersection_over_union(image.mask(one), item.mask))
         for feedback in FEEDBACK:
             _correct(image, item.mask, asked["point"], feedback, scores)
         if len(scene.objects) > 1:
@@ -96,14 +94,14 @@ def _correct(image: Whole, want: Mask, first: Prompts, feedback: str, scores: Sc
         logits = image.logits(asked)
         got = masks.full_size(logits, image.size_wh)
         if count in CORRECTIONS:
-            scores[f"{count} corrected, {feedback}"].append(segment.iou(got, want))
+            scores[f"{count} corrected, {feedback}"].append(intersection_over_union(got, want))
 
 
 def _exclude(image: Whole, item: SceneObject, rival: Mask, point: tuple[int, int], scores: Scores) -> None:
     """What a negative point on the neighbour does, see `training.evaluate`: 10 % left of it, 0.7 of the object."""
     negative = clicks.inner_point(rival)
     got = image.mask(prompts([point, negative], [True, False]))
-    scores["point and negative"].append(segment.iou(got, item.mask))
+    scores["point and negative"].append(intersection_over_union(got, item.mask))
     both = tuple(float(edge) for edge in clicks.box_of(item.mask | rival))
     before: Logits = image.logits(prompts([], [], both))
     if share(masks.full_size(before, image.size_wh), rival) < 0.5:
@@ -111,7 +109,7 @@ def _exclude(image: Whole, item: SceneObject, rival: Mask, point: tuple[int, int
     asked = prompts([negative], [False], both)
     for feedback, logits in (("never", None), ("always", before)):
         got = image.mask(replace(asked, mask_logits=logits))
-        done = share(got, rival) < 0.1 and segment.iou(got, item.mask) >= 0.7
+        done = share(got, rival) < 0.1 and intersection_over_union(got, item.mask) >= 0.7
         scores[f"removed, {feedback}"].append(float(done))
 
 

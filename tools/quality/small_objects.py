@@ -10,8 +10,8 @@ import numpy as np
 from backend.geometry import crop
 from demo import clicks
 from demo.scenes import STYLES, draw_scene
+from masks.measure import intersection_over_union
 from tools.quality.pipeline import Whole, demo_segmenter, prompts
-from tools.training import segment
 from tools.training.evaluate import EVALUATION_SEED
 
 SIZE_WH = (6000, 4000)
@@ -23,8 +23,8 @@ CLASSES = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 24.0)
 
 
 @dataclass(frozen=True)
-class Looked:
-    """One object asked for by one kind of prompt.
+class ObjectScore:
+    """One object and one kind of prompt.
 
     Attributes:
         cells: the longer side of its box in cells of the whole image's logits.
@@ -41,7 +41,7 @@ class Looked:
     chosen: float
 
 
-def look(index: int) -> list[Looked]:
+def measure(index: int) -> list[ObjectScore]:
     """Measure all objects of one held-out scene."""
     style = STYLES[index % len(STYLES)]
     rng = np.random.default_rng((EVALUATION_SEED, index, 2))
@@ -64,16 +64,16 @@ def look(index: int) -> list[Looked]:
             "box": prompts([], [], tuple(float(edge) for edge in box)),
         }
         for kind, prompt in asked.items():
-            by_whole = segment.iou(image.mask(prompt), item.mask)
+            by_whole = intersection_over_union(image.mask(prompt), item.mask)
             piece = image.piece_for(prompt, EVERY_SIZE)
             mask = None if piece is None else image.closer(piece, prompt)
-            by_piece = by_whole if mask is None else segment.iou(mask, item.mask)
+            by_piece = by_whole if mask is None else intersection_over_union(mask, item.mask)
             is_small = image.piece_for(prompt) is not None
-            found.append(Looked(cells, kind, by_whole, by_piece, by_piece if is_small else by_whole))
+            found.append(ObjectScore(cells, kind, by_whole, by_piece, by_piece if is_small else by_whole))
     return found
 
 
-def by_size(found: Sequence[Looked], kind: str) -> list[tuple[str, int, float, float, float]]:
+def by_size(found: Sequence[ObjectScore], kind: str) -> list[tuple[str, int, float, float, float]]:
     """Rows ``(class, number of objects, mean IoU whole, always a piece, as shipped)``, smallest first."""
     rows, low = [], 0.0
     for high in CLASSES:
@@ -83,3 +83,17 @@ def by_size(found: Sequence[Looked], kind: str) -> list[tuple[str, int, float, f
             rows.append((f"{low:g} to {high:g}", len(of_class), float(whole), float(piece), float(chosen)))
         low = high
     return rows
+
+
+def crops_table(found: Sequence[ObjectScore]) -> str:
+    """One row for each class of size, point and box side by side."""
+    lines = [
+        "| longer side in cells | objects | point, whole image | point, always a piece | point, as shipped "
+        "| box, whole image | box, always a piece | box, as shipped |",
+        "| --- |" + " ---: |" * 7,
+    ]
+    by_point, by_box = (by_size(found, kind) for kind in ("point", "box"))
+    for (name, count, *point), (_, _, *box) in zip(by_point, by_box, strict=True):
+        cells = " | ".join(f"{value:.3f}" for value in (*point, *box))
+        lines.append(f"| {name} | {count} | {cells} |")
+    return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from demo import clicks, images
 from demo.scenes import STYLES, Scene, draw_scene
+from masks.measure import intersection_over_union
 from tools.training import segment
 from tools.training.prompts import painted_stroke, stroke_logits
 
@@ -45,7 +47,9 @@ ROWS = {
     "negative removes, no mask": "... the same without the previous mask, share",
 }
 
+COLUMNS = ("all", *STYLES)
 Scores = dict[str, list[float]]
+Table = dict[str, dict[str, float]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,25 +68,33 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         figures = {"held out": table, "demo images": {"click": by_click, "box": by_box}}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    sys.stdout.write(markdown(table))
+    sys.stdout.write(markdown("measured", ROWS, table))
     sys.stdout.write(f"\nThe demo images: click {by_click:.3f}, box {by_box:.3f}, mean IoU\n")
     return 0
 
 
-def evaluate(model: SAM2Base, scenes: int, size_wh: tuple[int, int]) -> dict[str, dict[str, float]]:
-    """Means over the held-out scenes: ``{row: {style or "all": value}}``, values in ``[0, 1]``."""
-    collected: dict[str, Scores] = {style: defaultdict(list) for style in (*STYLES, "all")}
+def evaluate(model: SAM2Base, scenes: int, size_wh: tuple[int, int]) -> Table:
+    """Means over the held-out scenes."""
+    found = []
     for index in range(scenes):
         style = STYLES[index % len(STYLES)]
         scene = draw_scene(np.random.default_rng((EVALUATION_SEED, index)), size_wh, style)
-        for row, values in scene_scores(model, scene, np.random.default_rng((EVALUATION_SEED, index, 1))).items():
-            collected[style][row] += values
-            collected["all"][row] += values
+        found.append((style, scene_scores(model, scene, np.random.default_rng((EVALUATION_SEED, index, 1)))))
         if (index + 1) % 20 == 0:
             log.info("%d of %d scenes", index + 1, scenes)
-    return {
-        row: {style: float(np.mean(scores[row])) for style, scores in collected.items() if scores[row]} for row in ROWS
-    }
+    return means(found, ROWS)
+
+
+def means(scenes: Sequence[tuple[str, Scores]], rows: Iterable[str]) -> Table:
+    """Means over scenes of a style each: ``{row: {style or "all": value}}``; a style without a value is absent."""
+    table: Table = {}
+    for row in rows:
+        values = {
+            column: [value for style, scores in scenes if column in ("all", style) for value in scores.get(row, [])]
+            for column in COLUMNS
+        }
+        table[row] = {column: float(np.mean(of_column)) for column, of_column in values.items() if of_column}
+    return table
 
 
 def demo_images_scores(model: SAM2Base) -> tuple[float, float]:
@@ -96,8 +108,8 @@ def demo_images_scores(model: SAM2Base) -> tuple[float, float]:
             box = np.reshape(clicks.box_of(item.mask), (1, 2, 2)).astype(np.float64)
             clicked = picture.ask(point, np.array([[1]]), candidates=True)
             boxed = picture.ask(box, np.array([[2, 3]]), candidates=False)
-            by_click.append(segment.iou(clicked.masks[0], item.mask))
-            by_box.append(segment.iou(boxed.masks[0], item.mask))
+            by_click.append(intersection_over_union(clicked.masks[0], item.mask))
+            by_box.append(intersection_over_union(boxed.masks[0], item.mask))
     return float(np.mean(by_click)), float(np.mean(by_box))
 
 
@@ -112,7 +124,7 @@ def scene_scores(model: SAM2Base, scene: Scene, rng: np.random.Generator) -> Sco
     corners = np.tile([2, 3], (len(masks), 1))
 
     def note(row: str, answer: segment.Answer) -> None:
-        scores[row] += [segment.iou(got, want) for got, want in zip(answer.masks, masks, strict=True)]
+        scores[row] += map(intersection_over_union, answer.masks, masks)
 
     answer = picture.ask(points, ones, candidates=True)
     note("click", answer)
@@ -169,19 +181,20 @@ def _pair_scores(
         answer = picture.ask(both, both_labels, logits, candidates=False)
         for got, mask, rival, counts in zip(answer.masks, masks, rivals, covered, strict=True):
             if counts:
-                scores[row].append(float(share(got, rival) < 0.1 and segment.iou(got, mask) >= 0.7))
+                scores[row].append(float(share(got, rival) < 0.1 and intersection_over_union(got, mask) >= 0.7))
     clicked = np.concatenate([points, negatives], axis=1)
     answer = picture.ask(clicked, np.concatenate([zeros + 1, zeros], axis=1), candidates=False)
-    scores["click and negative"] += [segment.iou(got, mask) for got, mask in zip(answer.masks, masks, strict=True)]
+    scores["click and negative"] += [
+        intersection_over_union(got, mask) for got, mask in zip(answer.masks, masks, strict=True)
+    ]
 
 
-def markdown(table: dict[str, dict[str, float]]) -> str:
-    """The figures as a Markdown table: IoU with three decimals, shares in percent."""
-    columns = ("all", *STYLES)
-    lines = ["| measured | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
-    for row, text in ROWS.items():
+def markdown(head: str, rows: Mapping[str, str], table: Table) -> str:
+    """A line for each row with a column for each style: IoU with three decimals, shares in percent."""
+    lines = [f"| {head} | " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
+    for row, text in rows.items():
         form = "{:.1%}" if text.endswith("share") else "{:.3f}"
-        cells = [form.format(table[row][column]) if column in table[row] else "-" for column in columns]
+        cells = [form.format(table[row][column]) if column in table[row] else "-" for column in COLUMNS]
         lines.append(f"| {text} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

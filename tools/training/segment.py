@@ -102,9 +102,3 @@ class Picture:
             chosen[:, None], (self.size_wh[1], self.size_wh[0]), mode="bilinear", align_corners=False
         )
         return Answer((large[:, 0] > 0).numpy(), chosen, quality[torch.arange(count), best])
-
-
-def iou(first: Mask, second: Mask) -> float:
-    """Intersection over union of two masks of one shape; 1 where both are empty."""
-    either = int((first | second).sum())
-    return int((first & second).sum()) / either if either else 1.0

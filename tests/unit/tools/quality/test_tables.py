@@ -8,19 +8,20 @@ import pytest
 from backend.segmenter import Prompts
 from core.text import between_markers
 from demo.scenes import STYLES, draw_scene
-from tools.quality import prompt_kinds, small_objects, tables
+from tools.quality import prompt_kinds, small_objects
 from tools.quality.__main__ import DOCUMENT
 from tools.quality.pipeline import Whole, demo_segmenter, prompts
-from tools.quality.small_objects import Looked
+from tools.quality.small_objects import ObjectScore
+from tools.training import evaluate
 
 
 @pytest.fixture(scope="module")
-def scores() -> prompt_kinds.Scores:
+def scores() -> evaluate.Scores:
     scene = draw_scene(np.random.default_rng(3), (480, 270), "plain", count=3)
     return prompt_kinds.scene_scores(scene, np.random.default_rng(4))
 
 
-def test_every_row_is_measured_on_every_object(scores: prompt_kinds.Scores) -> None:
+def test_every_row_is_measured_on_every_object(scores: evaluate.Scores) -> None:
     counts = {row: len(values) for row, values in scores.items()}
     assert set(counts) <= set(prompt_kinds.ROWS)
     assert {count for row, count in counts.items() if not row.startswith("removed")} == {3}
@@ -29,7 +30,7 @@ def test_every_row_is_measured_on_every_object(scores: prompt_kinds.Scores) -> N
         assert np.mean(scores[row]) > 0.7, row
 
 
-def test_feedback_differs_only_in_what_is_fed_back(scores: prompt_kinds.Scores) -> None:
+def test_feedback_differs_only_in_what_is_fed_back(scores: evaluate.Scores) -> None:
     assert scores["3 corrected, never"] != scores["3 corrected, always"]
 
 
@@ -59,8 +60,8 @@ def test_a_piece_finds_what_the_whole_image_cannot_show() -> None:
     assert overlaps[0] > overlaps[1] + 0.2
 
 
-def test_tables_have_a_row_for_every_figure(scores: prompt_kinds.Scores) -> None:
-    text = tables.prompts_table(tables.figures([("plain", scores)]))
+def test_tables_have_a_row_for_every_figure(scores: evaluate.Scores) -> None:
+    text = evaluate.markdown("prompt", prompt_kinds.ROWS, evaluate.means([("plain", scores)], prompt_kinds.ROWS))
     lines = text.splitlines()
     assert len(lines) == 2 + len(prompt_kinds.ROWS)
     assert {line.count("|") for line in lines} == {3 + len(STYLES)}
@@ -70,13 +71,13 @@ def test_tables_have_a_row_for_every_figure(scores: prompt_kinds.Scores) -> None
 
 
 def test_small_objects_are_counted_by_size() -> None:
-    found = [Looked(cells, kind, 0.25, 0.75, 0.5) for cells in (0.5, 3.9, 4.0, 4.1) for kind in ("point", "box")]
+    found = [ObjectScore(cells, kind, 0.25, 0.75, 0.5) for cells in (0.5, 3.9, 4.0, 4.1) for kind in ("point", "box")]
     assert small_objects.by_size(found, "box") == [
         ("0 to 1", 1, 0.25, 0.75, 0.5),
         ("2 to 4", 1, 0.25, 0.75, 0.5),
         ("4 to 6", 2, 0.25, 0.75, 0.5),
     ]
-    assert tables.crops_table(found).splitlines()[2:] == [
+    assert small_objects.crops_table(found).splitlines()[2:] == [
         "| 0 to 1 | 1 | 0.250 | 0.750 | 0.500 | 0.250 | 0.750 | 0.500 |",
         "| 2 to 4 | 1 | 0.250 | 0.750 | 0.500 | 0.250 | 0.750 | 0.500 |",
         "| 4 to 6 | 2 | 0.250 | 0.750 | 0.500 | 0.250 | 0.750 | 0.500 |",

@@ -11,6 +11,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from demo import clicks, model
 from demo.scenes import STYLES, Scene, draw_scene
+from masks.measure import intersection_over_union
 from tools.training import evaluate, segment
 
 SEED = 424_242
@@ -52,8 +53,8 @@ def test_one_click_and_one_box_find_the_object(shipped: SAM2Base) -> None:
         one = picture.ask(points, np.ones((len(points), 1), dtype=np.int64), candidates=True)
         two = picture.ask(boxes, np.tile([2, 3], (len(boxes), 1)), candidates=False)
         for item, clicked, boxed in zip(scene.objects, one.masks, two.masks, strict=True):
-            by_click.append(segment.iou(clicked, item.mask))
-            by_box.append(segment.iou(boxed, item.mask))
+            by_click.append(intersection_over_union(clicked, item.mask))
+            by_box.append(intersection_over_union(boxed, item.mask))
     assert np.mean(by_click) >= 0.8
     assert np.mean(by_box) >= 0.85
 
@@ -64,7 +65,7 @@ def test_another_place_to_click_gives_another_mask(shipped: SAM2Base) -> None:
     points = np.array([[clicks.inner_point(item.mask)] for item in scene.objects], dtype=np.float64)
     answer = picture.ask(points, np.ones((len(points), 1), dtype=np.int64), candidates=True)
     for index, item in enumerate(scene.objects):
-        overlaps = [segment.iou(mask, item.mask) for mask in answer.masks]
+        overlaps = [intersection_over_union(mask, item.mask) for mask in answer.masks]
         assert int(np.argmax(overlaps)) == index
 
 
@@ -85,7 +86,7 @@ def test_the_evaluation_measures_every_row(shipped: SAM2Base) -> None:
     assert set(table) == set(evaluate.ROWS)
     assert table["click"]["all"] == pytest.approx(0.85, abs=0.15)
     assert set(table["click"]) == {"all", *STYLES}
-    lines = evaluate.markdown(table).splitlines()
+    lines = evaluate.markdown("measured", evaluate.ROWS, table).splitlines()
     assert len(lines) == 2 + len(evaluate.ROWS)
     assert {line.count("|") for line in lines} == {3 + len(STYLES)}
 

@@ -53,41 +53,41 @@ class Runner:
         at = f"{result.model}, {result.engine}"
         weights = "trained" if result.model == "demo" else "clean"
         environment = self._environment(result.model, result.engine, weights)
-        with contextlib.ExitStack() as stack:
-            with self._step(f"{at}: start"):
-                bench = stack.enter_context(self._processes(result, weights, plan.counts))
-                result.ready_seconds = bench.backend.ready_seconds
-                result.computes = str(bench.backend.get("/health")["engine"])
+        self._print(f"{at}: start")
+        with self._processes(result, weights, plan.counts) as bench:
+            result.ready_seconds = bench.backend.ready_seconds
+            result.computes = str(bench.backend.get("/health")["engine"])
             for one in plan.sizes:
-                with self._step(f"{at}: clicks at {one}"):
-                    result.clicks.append(bench.clicks(one))
-            with self._step(f"{at}: annotators"):
-                result.load = bench.annotators()
-            with self._step(f"{at}: opened tasks"):
-                result.opened = bench.after_open()
-            with self._step(f"{at}: embeddings and masks"):
-                result.embedding_bytes, result.packed_bytes = bench.engine("sizes", album.new(size).path)
-                count = plan.counts.embed * (GPU_FACTOR if result.engine == "cuda" else 1)
-                urls = [album.new(size).url for _ in range(count)]
-                result.embed_per_second = bench.backend.embed(urls)
-                result.fidelity.append(bench.fidelity())
-                bodies = bench.first_clicks()
-        with self._step(f"{at}: restart"), started(environment, self._log(f"{at} again")) as backend:
+                self._print(f"{at}: clicks at {one}")
+                result.clicks.append(bench.clicks(one))
+            self._print(f"{at}: annotators")
+            result.load = bench.annotators()
+            self._print(f"{at}: opened tasks")
+            result.opened = bench.after_open()
+            self._print(f"{at}: embeddings and masks")
+            result.embedding_bytes, result.packed_bytes = bench.engine("sizes", album.new(size).path)
+            count = plan.counts.embed * (GPU_FACTOR if result.engine == "cuda" else 1)
+            result.embed_per_second = bench.backend.embed([album.new(size).url for _ in range(count)])
+            result.fidelity.append(bench.fidelity())
+            bodies = bench.first_clicks()
+        self._print(f"{at}: restart")
+        with started(environment, self._log(f"{at} again")) as backend:
             # The first click of a process also makes its buffers: it belongs to the start.
             result.revisit = Sample([predict(backend.port, body).taken for body in bodies][1:])
             result.ready_again_seconds = backend.ready_seconds
         if plan.has_memory(result.model):
+            self._print(f"{at}: memory")
             bounded = {**environment, "EMBEDDING_CACHE_MEMORY_MB": str(BOUND_MB)}
-            with self._step(f"{at}: memory"), started(bounded, self._log(f"{at} memory")) as backend:
+            with started(bounded, self._log(f"{at} memory")) as backend:
                 result.memory = measure.memory(backend, album, size, plan.counts, BOUND_MB)
         if plan.has_ragged(result.model, result.engine):
-            with self._step(f"{at}: ragged masks"):
-                try:
-                    with self._processes(result, "ragged", plan.counts.for_ragged()) as bench:
-                        result.clicks += [bench.clicks(one) for one in plan.sizes]
-                        result.fidelity.append(bench.fidelity())
-                except EngineFailed as error:  # a side row: the rest stands
-                    result.ragged_failed = str(error)
+            self._print(f"{at}: ragged masks")
+            try:
+                with self._processes(result, "ragged", plan.counts.for_ragged()) as bench:
+                    result.clicks += [bench.clicks(one) for one in plan.sizes]
+                    result.fidelity.append(bench.fidelity())
+            except EngineFailed as error:  # a side row: the rest stands
+                result.ragged_failed = str(error)
 
     @contextlib.contextmanager
     def _processes(self, result: EngineResult, weights: str, counts: Counts) -> Iterator[measure.Bench]:
@@ -99,13 +99,6 @@ class Runner:
             worker("stock", environment, self._log(f"{name} stock")) as stock,
         ):
             yield measure.Bench(row, backend, engine, stock, self._album, counts, self._plan.sizes[0])
-
-    @contextlib.contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        self._print(name)
-        yield
-        self._print(f"{name}: {time.monotonic() - began:.1f} s")
 
     def _print(self, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)

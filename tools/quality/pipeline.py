@@ -48,26 +48,26 @@ class Whole:
         self._embedding = segmenter.encode(pixels)
         self._pieces: dict[str, Embedding] = {}
 
-    def logits(self, asked: Prompts) -> Logits:
+    def logits(self, given: Prompts) -> Logits:
         """The best candidate, ``(h, w)`` over the whole image."""
-        return masks.best(self._segmenter.decode(self._embedding, asked))[0]
+        return masks.best(self._segmenter.decode(self._embedding, given))[0]
 
-    def mask(self, asked: Prompts) -> Mask:
+    def mask(self, given: Prompts) -> Mask:
         """The answer at full size, without a closer look."""
-        return masks.full_size(self.logits(asked), self.size_wh)
+        return masks.full_size(self.logits(given), self.size_wh)
 
-    def piece_for(self, asked: Prompts, small_cells: float = crop.SMALL_CELLS) -> crop.Crop | None:
+    def piece_for(self, given: Prompts, small_cells: float = crop.SMALL_CELLS) -> crop.Crop | None:
         """The piece that the backend would look at; None where the whole image serves as well."""
         found = None
-        if asked.box_xyxy is None:
-            first = crop.first_point(asked)
+        if given.box_xyxy is None:
+            first = crop.first_point(given)
             found = crop.object_box(self.logits(first), self.size_wh, first.points_xy[0])
-        return crop.choose_crop(self.size_wh, asked, found, self._segmenter.input_side, small_cells)
+        return crop.choose_crop(self.size_wh, given, found, self._segmenter.input_side, small_cells)
 
-    def closer(self, piece: crop.Crop, asked: Prompts) -> Mask | None:
+    def closer(self, piece: crop.Crop, given: Prompts) -> Mask | None:
         """The answer from a piece, at full size; None where it reaches the piece's edge."""
         embedding = self._pieces.get(piece.key)
         if embedding is None:
             embedding = self._pieces[piece.key] = self._segmenter.encode(piece.pixels(self._pixels))
-        logits = masks.best(self._segmenter.decode(embedding, piece.prompts(asked)))[0]
+        logits = masks.best(self._segmenter.decode(embedding, piece.prompts(given)))[0]
         return None if piece.cuts(logits) else piece.paste(logits, self.size_wh)

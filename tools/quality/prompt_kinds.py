@@ -57,16 +57,16 @@ def scene_scores(scene: Scene, rng: np.random.Generator) -> Scores:
     ends = [[clicks.random_inner_point(rng, item.mask, share=0.4) for _ in range(2)] for item in scene.objects]
     for number, item in enumerate(scene.objects):
         box = tuple(float(edge) for edge in clicks.box_of(item.mask))
-        asked = {
+        given = {
             "point": prompts([points[number]], [True]),
             "box": prompts([], [], box),
             "stroke": stroke(np.asarray(ends[number], dtype=np.float64), image.size_wh),
             "box and point": prompts([points[number]], [True], box),
         }
-        for row, one in asked.items():
+        for row, one in given.items():
             scores[row].append(intersection_over_union(image.mask(one), item.mask))
         for feedback in FEEDBACK:
-            _correct(image, item.mask, asked["point"], feedback, scores)
+            _correct(image, item.mask, given["point"], feedback, scores)
         if len(scene.objects) > 1:
             _exclude(image, item, _nearest(points, number, scene), points[number], scores)
     return scores
@@ -83,15 +83,15 @@ def stroke(line_xy: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size_wh: 
 
 def _correct(image: Whole, want: Mask, first: Prompts, feedback: str, scores: Scores) -> None:
     """Click on the deepest wrong place again and again."""
-    asked, logits = first, image.logits(first)
+    given, logits = first, image.logits(first)
     got = masks.full_size(logits, image.size_wh)
     for count in range(1, max(CORRECTIONS) + 1):
         (x, y), label = correction(got, want)
-        points = np.concatenate([asked.points_xy, np.asarray([[x, y]], dtype=np.float32)])
-        is_positive = np.append(asked.is_positive, bool(label))
+        points = np.concatenate([given.points_xy, np.asarray([[x, y]], dtype=np.float32)])
+        is_positive = np.append(given.is_positive, bool(label))
         fed = feedback == "always" or (feedback == "positive" and bool(is_positive.all()))
-        asked = Prompts(points, is_positive, None, logits if fed else None)
-        logits = image.logits(asked)
+        given = Prompts(points, is_positive, None, logits if fed else None)
+        logits = image.logits(given)
         got = masks.full_size(logits, image.size_wh)
         if count in CORRECTIONS:
             scores[f"{count} corrected, {feedback}"].append(intersection_over_union(got, want))
@@ -106,9 +106,9 @@ def _exclude(image: Whole, item: SceneObject, rival: Mask, point: tuple[int, int
     before: Logits = image.logits(prompts([], [], both))
     if share(masks.full_size(before, image.size_wh), rival) < 0.5:
         return
-    asked = prompts([negative], [False], both)
+    given = prompts([negative], [False], both)
     for feedback, logits in (("never", None), ("always", before)):
-        got = image.mask(replace(asked, mask_logits=logits))
+        got = image.mask(replace(given, mask_logits=logits))
         done = share(got, rival) < 0.1 and intersection_over_union(got, item.mask) >= 0.7
         scores[f"removed, {feedback}"].append(float(done))
 

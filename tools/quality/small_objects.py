@@ -59,11 +59,11 @@ def measure(index: int) -> list[ObjectScore]:
         )
         # The grid of `clicks` is coarser than these objects: find the place to click in their own box.
         x, y = clicks.random_inner_point(rng, item.mask[box[1] : box[3], box[0] : box[2]])
-        asked = {
+        given = {
             "point": prompts([(box[0] + x + 0.5, box[1] + y + 0.5)], [True]),
             "box": prompts([], [], tuple(float(edge) for edge in box)),
         }
-        for kind, prompt in asked.items():
+        for kind, prompt in given.items():
             by_whole = intersection_over_union(image.mask(prompt), item.mask)
             piece = image.piece_for(prompt, EVERY_SIZE)
             mask = None if piece is None else image.closer(piece, prompt)

@@ -106,8 +106,8 @@ def demo_images_scores(model: SAM2Base) -> tuple[float, float]:
         for item in scene.objects:
             point = np.array([[clicks.inner_point(item.mask)]], dtype=np.float64)
             box = np.reshape(clicks.box_of(item.mask), (1, 2, 2)).astype(np.float64)
-            clicked = picture.ask(point, np.array([[1]]), candidates=True)
-            boxed = picture.ask(box, np.array([[2, 3]]), candidates=False)
+            clicked = picture.predict(point, np.array([[1]]), candidates=True)
+            boxed = picture.predict(box, np.array([[2, 3]]), candidates=False)
             by_click.append(intersection_over_union(clicked.masks[0], item.mask))
             by_box.append(intersection_over_union(boxed.masks[0], item.mask))
     return float(np.mean(by_click)), float(np.mean(by_box))
@@ -126,17 +126,17 @@ def scene_scores(model: SAM2Base, scene: Scene, rng: np.random.Generator) -> Sco
     def note(row: str, answer: segment.Answer) -> None:
         scores[row] += map(intersection_over_union, answer.masks, masks)
 
-    answer = picture.ask(points, ones, candidates=True)
+    answer = picture.predict(points, ones, candidates=True)
     note("click", answer)
     corrected_points, corrected_labels = points, ones
     for row in ("corrected once", "corrected twice"):
         extra = [correction(got, want) for got, want in zip(answer.masks, masks, strict=True)]
         corrected_points = np.concatenate([corrected_points, [[point] for point, _ in extra]], axis=1)
         corrected_labels = np.concatenate([corrected_labels, [[label] for _, label in extra]], axis=1)
-        answer = picture.ask(corrected_points, corrected_labels, answer.logits, candidates=False)
+        answer = picture.predict(corrected_points, corrected_labels, answer.logits, candidates=False)
         note(row, answer)
-    note("box", picture.ask(boxes, corners, candidates=False))
-    note("box of three", picture.ask(boxes, corners, candidates=True))
+    note("box", picture.predict(boxes, corners, candidates=False))
+    note("box of three", picture.predict(boxes, corners, candidates=True))
 
     ends = [[clicks.random_inner_point(rng, mask, share=0.4) for _ in range(2)] for mask in masks]
     strokes = np.array([[a, np.add(a, b) / 2, b] for a, b in ends], dtype=np.float64)
@@ -145,9 +145,9 @@ def scene_scores(model: SAM2Base, scene: Scene, rng: np.random.Generator) -> Sco
     painted = [_paint(line, scale, model.image_size) for line in strokes]
     brush = torch.from_numpy(np.stack([stroke_logits(item, size, STROKE_STRENGTH) for item in painted]))
     three = np.ones(strokes.shape[:2], dtype=np.int64)
-    note("stroke points", picture.ask(strokes, three, candidates=False))
-    note("stroke mask and points", picture.ask(strokes, three, brush, candidates=False))
-    note("stroke mask", picture.ask(strokes[:, :0], three[:, :0], brush, candidates=False))
+    note("stroke points", picture.predict(strokes, three, candidates=False))
+    note("stroke mask and points", picture.predict(strokes, three, brush, candidates=False))
+    note("stroke mask", picture.predict(strokes[:, :0], three[:, :0], brush, candidates=False))
     if len(masks) > 1:
         _pair_scores(picture, masks, points, scores)
     return scores
@@ -173,17 +173,17 @@ def _pair_scores(
     corners = np.tile([2, 3], (len(masks), 1))
     negatives = np.array([[clicks.inner_point(rival)] for rival in rivals], dtype=np.float64)
     zeros = np.zeros((len(masks), 1), dtype=np.int64)
-    pair = picture.ask(boxes, corners, candidates=True)
+    pair = picture.predict(boxes, corners, candidates=True)
     covered = [share(got, rival) >= 0.5 for got, rival in zip(pair.masks, rivals, strict=True)]
     scores["pair covered"] += [float(value) for value in covered]
     both, both_labels = np.concatenate([boxes, negatives], axis=1), np.concatenate([corners, zeros], axis=1)
     for row, logits in (("negative removes", pair.logits), ("negative removes, no mask", None)):
-        answer = picture.ask(both, both_labels, logits, candidates=False)
+        answer = picture.predict(both, both_labels, logits, candidates=False)
         for got, mask, rival, counts in zip(answer.masks, masks, rivals, covered, strict=True):
             if counts:
                 scores[row].append(float(share(got, rival) < 0.1 and intersection_over_union(got, mask) >= 0.7))
     clicked = np.concatenate([points, negatives], axis=1)
-    answer = picture.ask(clicked, np.concatenate([zeros + 1, zeros], axis=1), candidates=False)
+    answer = picture.predict(clicked, np.concatenate([zeros + 1, zeros], axis=1), candidates=False)
     scores["click and negative"] += [
         intersection_over_union(got, mask) for got, mask in zip(answer.masks, masks, strict=True)
     ]

@@ -51,7 +51,7 @@ class Answer:
 
 
 class Picture:
-    """An image that was encoded once and can be asked many times."""
+    """An image that was encoded once and answers many prompts."""
 
     def __init__(self, model: SAM2Base, image: NDArray[np.uint8]) -> None:
         """Encode ``image``, ``(H, W, 3)`` uint8 RGB."""
@@ -61,7 +61,7 @@ class Picture:
             self.features = demo_model.encode(model, demo_model.normalised(image[None], model.image_size))
 
     @torch.inference_mode()
-    def ask(
+    def predict(
         self,
         points: NDArray[np.float64],
         labels: NDArray[np.int64],

@@ -64,16 +64,16 @@ def train_step(model: SAM2Base, pool: Pool, stage: Stage, seed: Sequence[int], t
     covers = _covers(owners, stage.size // 4)
     for points, each in ((1, stage.clicks), (other_points, stage.others)):
         drawn = [_draw(rng, owner, points, stage.basic) for owner in owners for _ in range(each)]
-        asked = _Asked(features.repeated(each), covers.repeat_interleave(each, 0), drawn, stage)
-        asked.scale_points(stage.size / owners.shape[-1])
-        asked.masks = _brushes(rng, drawn, stage.size // 4)
+        batch = _Batch(features.repeated(each), covers.repeat_interleave(each, 0), drawn, stage)
+        batch.scale_points(stage.size / owners.shape[-1])
+        batch.masks = _brushes(rng, drawn, stage.size // 4)
         rounds = []
         for turn in range(corrections + 1):
             if turn == 1:
-                asked.mean([_narrowed(rng, item) for item in drawn])
+                batch.mean([_narrowed(rng, item) for item in drawn])
             if turn:
-                asked.correct(torch_rng)
-            loss, iou = asked.answer(model)
+                batch.correct(torch_rng)
+            loss, iou = batch.answer(model)
             total = total + loss / 2
             rounds.append(iou)
         measured.append(rounds)
@@ -82,7 +82,7 @@ def train_step(model: SAM2Base, pool: Pool, stage: Stage, seed: Sequence[int], t
     return Report(float(total.detach()), measured[0][0], measured[1][0], fixed)
 
 
-class _Asked:
+class _Batch:
     """The prompts of one step with the same number of points, and what was answered last."""
 
     def __init__(
@@ -112,7 +112,7 @@ class _Asked:
         self.points = self.points * scale
 
     def answer(self, model: SAM2Base) -> tuple[Tensor, float]:
-        """Ask the model; the loss, and the mean IoU of the candidate that it would choose."""
+        """The model's loss, and the mean IoU of the candidate that it would choose."""
         stage = self.stage
         logits, quality = demo_model.decode(model, self.rows, self.points, self.labels, self.masks)
         rivals = self.objects - self.meant

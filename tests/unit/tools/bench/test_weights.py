@@ -42,7 +42,7 @@ def parts_and_share(config: Path, *, clean: bool, xy: tuple[float, float]) -> tu
 
 
 @pytest.mark.parametrize("xy", [(20.0, 30.0), (150.0, 90.0)])
-def test_clean_mask_is_one_part_of_a_usual_size(config: Path, xy: tuple[float, float]) -> None:
+def test_clean_mask_is_one_part(config: Path, xy: tuple[float, float]) -> None:
     parts, share = parts_and_share(config, clean=True, xy=xy)
     assert parts == 1
     assert 0.05 <= share <= 0.40

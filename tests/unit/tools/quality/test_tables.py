@@ -35,10 +35,10 @@ def test_feedback_differs_only_in_what_is_fed_back(scores: evaluate.Scores) -> N
 
 
 def test_a_stroke_becomes_points_on_it() -> None:
-    asked = prompt_kinds.stroke(np.asarray([[100.0, 50.0], [300.0, 150.0]]), (640, 360))
-    assert 2 <= len(asked.points_xy) <= 5
-    assert asked.is_positive.all()
-    along = asked.points_xy - np.asarray([100, 50])
+    given = prompt_kinds.stroke(np.asarray([[100.0, 50.0], [300.0, 150.0]]), (640, 360))
+    assert 2 <= len(given.points_xy) <= 5
+    assert given.is_positive.all()
+    along = given.points_xy - np.asarray([100, 50])
     off = np.abs(along[:, 0] * 100 - along[:, 1] * 200) / np.hypot(200, 100)
     assert off.max() < 640 * prompt_kinds.STROKE_WIDTH / 200
 
@@ -49,11 +49,11 @@ def test_a_piece_finds_what_the_whole_image_cannot_show() -> None:
     mask = scene.objects[0].mask
     rows, columns = np.nonzero(mask)
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    asked: Prompts = prompts([], [], tuple(float(edge) for edge in box))
+    given: Prompts = prompts([], [], tuple(float(edge) for edge in box))
     image = Whole(demo_segmenter(), scene.image)
-    piece = image.piece_for(asked)
+    piece = image.piece_for(given)
     assert piece is not None
-    near, far = image.closer(piece, asked), image.mask(asked)
+    near, far = image.closer(piece, given), image.mask(given)
     assert near is not None
     overlaps = [float((got & mask).sum() / (got | mask).sum()) for got in (near, far)]
     assert overlaps[0] > 0.8

@@ -50,8 +50,8 @@ def test_one_click_and_one_box_find_the_object(shipped: SAM2Base) -> None:
         picture = segment.Picture(shipped, scene.image)
         points = np.array([[clicks.inner_point(item.mask)] for item in scene.objects], dtype=np.float64)
         boxes = np.array([np.reshape(clicks.box_of(item.mask), (2, 2)) for item in scene.objects], dtype=np.float64)
-        one = picture.ask(points, np.ones((len(points), 1), dtype=np.int64), candidates=True)
-        two = picture.ask(boxes, np.tile([2, 3], (len(boxes), 1)), candidates=False)
+        one = picture.predict(points, np.ones((len(points), 1), dtype=np.int64), candidates=True)
+        two = picture.predict(boxes, np.tile([2, 3], (len(boxes), 1)), candidates=False)
         for item, clicked, boxed in zip(scene.objects, one.masks, two.masks, strict=True):
             by_click.append(intersection_over_union(clicked, item.mask))
             by_box.append(intersection_over_union(boxed, item.mask))
@@ -63,7 +63,7 @@ def test_another_place_to_click_gives_another_mask(shipped: SAM2Base) -> None:
     scene = held_out(0)
     picture = segment.Picture(shipped, scene.image)
     points = np.array([[clicks.inner_point(item.mask)] for item in scene.objects], dtype=np.float64)
-    answer = picture.ask(points, np.ones((len(points), 1), dtype=np.int64), candidates=True)
+    answer = picture.predict(points, np.ones((len(points), 1), dtype=np.int64), candidates=True)
     for index, item in enumerate(scene.objects):
         overlaps = [intersection_over_union(mask, item.mask) for mask in answer.masks]
         assert int(np.argmax(overlaps)) == index
@@ -74,9 +74,9 @@ def test_asking_for_many_at_once_answers_like_asking_for_each(shipped: SAM2Base)
     picture = segment.Picture(shipped, scene.image)
     points = np.array([[clicks.inner_point(item.mask)] for item in scene.objects], dtype=np.float64)
     ones = np.ones((len(points), 1), dtype=np.int64)
-    together = picture.ask(points, ones, candidates=True)
+    together = picture.predict(points, ones, candidates=True)
     for index in range(len(points)):
-        alone = picture.ask(points[index : index + 1], ones[:1], candidates=True)
+        alone = picture.predict(points[index : index + 1], ones[:1], candidates=True)
         assert torch.allclose(alone.logits[0], together.logits[index], atol=1e-3)
         assert alone.masks.shape == (1, 360, 640)
 

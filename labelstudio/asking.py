@@ -19,13 +19,7 @@ STOPPED = (137, 143)  # the signals with which an engine ends a container
 Facts = dict[str, Any]
 
 
-def ask_inside(
-    run: Exec,
-    module: str,
-    asked: Facts,
-    on_facts: Callable[[Facts], None] | None = None,
-    timeout: float = TIMEOUT,
-) -> list[Facts]:
+def ask_inside(run: Exec, module: str, asked: Facts, on_facts: Callable[[Facts], None] | None = None) -> list[Facts]:
     """Run a module of `inside` in the container.
 
     Args:
@@ -48,7 +42,7 @@ def ask_inside(
                 on_facts(facts)
 
     source = program(("django_side", module), json.dumps(asked), package=PACKAGE)
-    result = run(*OWN_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=timeout, stdin=source, on_line=line)
+    result = run(*OWN_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=TIMEOUT, stdin=source, on_line=line)
     told = list(_told(result.stdout.splitlines()))
     if result.exit_code in STOPPED:
         raise LabelStudioError(

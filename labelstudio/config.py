@@ -61,26 +61,22 @@ def load_project(repository: Path, called: str | None = None, *, provable: bool 
     Args:
         repository: the folder that holds `labeling_configs`.
         called: its key in `projects.yaml` or its title; None means the default project, see `key_of`.
-        provable: see `load_projects`.
+        provable: only configurations with one image and a brush, which `up` proves with a click. Without it everything
+            that `config.check` finds nothing wrong with: several images, polygons, bitmasks, boxes.
 
     Raises:
         SettingsError: lists everything that is wrong, with file and line or path. Nothing was changed.
     """
     projects = _projects(repository)
     key = key_of(projects, called)
-    return _spec(repository, key, projects[key], provable)
+    return _spec(repository, key, projects[key], provable=provable)
 
 
-def load_projects(repository: Path, called: Sequence[str] = (), *, provable: bool = False) -> list[ProjectSpec]:
-    """Read several projects by key or title, all of them where none is named; see `load_project`.
-
-    Args:
-        provable: only configurations with one image and a brush, which `up` proves with a click. Without it everything
-            that `config.check` finds nothing wrong with: several images, polygons, bitmasks, boxes.
-    """
+def load_projects(repository: Path, called: Sequence[str] = ()) -> list[ProjectSpec]:
+    """Read several projects by key or title, all of them where none is named; see `load_project`, not provable."""
     projects = _projects(repository)
     keys = dict.fromkeys(key_of(projects, one) for one in called) or projects
-    return [_spec(repository, key, projects[key], provable) for key in keys]
+    return [_spec(repository, key, projects[key], provable=False) for key in keys]
 
 
 def demo_spec(spec: ProjectSpec) -> ProjectSpec:
@@ -92,7 +88,7 @@ def _projects(repository: Path) -> dict[str, ProjectPart]:
     return read_projects(repository / FOLDER / FILE, f"{FOLDER}/{FILE}")
 
 
-def _spec(repository: Path, name: str, part: ProjectPart, provable: bool) -> ProjectSpec:
+def _spec(repository: Path, name: str, part: ProjectPart, *, provable: bool) -> ProjectSpec:
     relative = f"{FOLDER}/{part.config}/v{part.version}.xml"
     labeling = load_labeling(repository / relative, relative, provable=provable)
     _check_images(name, part, labeling, relative)
@@ -139,7 +135,7 @@ def read_versions(repository: Path, config: str) -> dict[int, str]:
 
 
 def load_labeling(path: Path, shown: str, *, provable: bool = True) -> LabelingConfig:
-    """Read and check one labeling configuration. `shown` is its name in messages; `provable` as of `load_projects`.
+    """Read and check one labeling configuration. `shown` is its name in messages; `provable` as of `load_project`.
 
     Raises:
         SettingsError: lists everything that is wrong, with the line.

@@ -68,25 +68,17 @@ def fetch(catalog: Catalog, name: str, folder: Path, base_url: str, limits: Limi
     return {"model": name, "path": str(target), "bytes": size, "downloaded": downloaded}
 
 
-def fetch_auto(
-    catalog: Catalog,
-    folder: Path,
-    base_url: str,
-    *,
-    on_cuda: bool,
-    probe_seconds: float = PROBE_SECONDS,
-    limits: Limits | None = None,
-) -> Report:
+def fetch_auto(catalog: Catalog, folder: Path, base_url: str, *, on_cuda: bool) -> Report:
     """The right model for this machine: what is there already, else what can be had, else the demo."""
     first = FETCHED_FIRST[on_cuda]
     for name in (first, *SERVED_FIRST[on_cuda]):
         spec = catalog.models[name]
         if spec.sha256 is not None and integrity.matches(spec.checkpoint(folder), spec.sha256):
             return fetch(catalog, name, folder, base_url)
-    reason = probe(urljoin(base_url, catalog.models[first].file), probe_seconds)
+    reason = probe(urljoin(base_url, catalog.models[first].file), PROBE_SECONDS)
     if reason is None:
         try:
-            return fetch(catalog, first, folder, base_url, limits)
+            return fetch(catalog, first, folder, base_url)
         except DownloadError as error:
             reason = str(error)
     sys.stderr.write(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.errors import SettingsError
-from core.results import HostResult
-from infra.fleet.choice import Choice, Outcome, failed_line
+from infra.fleet.choice import Choice, Outcome, fact_lines
 from infra.fleet.on_hosts import on_hosts
 from infra.fleet.parallel import exit_code_of
 from infra.fleet.run import RunOptions
@@ -58,10 +57,4 @@ def _on_locks(choice: Choice, options: RunOptions, change: Callable[[Session], s
         one.report.facts["lock"] = change(one)
 
     results = on_hosts(choice, options, work)
-    return Outcome(results, "\n".join(map(_line, results)), exit_code_of(results))
-
-
-def _line(result: HostResult) -> str:
-    if result.error is not None:
-        return failed_line(result)
-    return f"{result.host}: {result.report.facts['lock']}"
+    return Outcome(results, "\n".join(fact_lines(results, "lock")), exit_code_of(results))

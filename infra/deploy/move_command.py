@@ -16,7 +16,7 @@ from infra.database.command import MoveContext, move_work
 from infra.database.here import check_stack, move_here
 from infra.database.move import Moved
 from infra.deploy.deployment import Deployment
-from infra.fleet.choice import Choice, Outcome, failed_line
+from infra.fleet.choice import Choice, Outcome, fact_lines
 from infra.fleet.on_hosts import THIS_MACHINE, on_hosts
 from infra.fleet.parallel import exit_code_of
 from infra.fleet.run import RunOptions
@@ -50,8 +50,8 @@ def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_targe
         one.report.facts["moved"] = summary_of(moved)
 
     results = on_hosts(choice, options, work, lock=True, audit=True, parallel=1, first_alone=True)
-    lines = [failed_line(one) if one.error else f"{one.host}: {one.report.facts['moved']}" for one in results]
-    return Outcome(results, "\n".join([*lines, recap(results)]), exit_code_of(results))
+    text = "\n".join([*fact_lines(results, "moved"), recap(results)])
+    return Outcome(results, text, exit_code_of(results))
 
 
 def move_on_this_machine(settings: Settings, to: Database, *, replace_target: bool) -> Outcome:

@@ -69,6 +69,11 @@ class Outcome:
         return self.results[0].report.as_json() if self.alone else as_json(self.results)
 
 
+def fact_lines(results: Sequence[HostResult], fact: str) -> list[str]:
+    """One line a host: a fact of its report, or that it failed."""
+    return [failed_line(one) if one.error else f"{one.host}: {one.report.facts[fact]}" for one in results]
+
+
 def failed_line(result: HostResult) -> str:
     """One line for a host that failed. Its error was shown on stderr when it happened, and is in the JSON."""
     return f"{result.host}: failed with exit code {result.exit_code}"

@@ -10,7 +10,7 @@ from core.errors import LabelrigError, SettingsError
 from core.report import Report
 from core.results import HostResult
 from infra.config.host_settings import HostSettings
-from infra.fleet.choice import Choice, Outcome, failed_line
+from infra.fleet.choice import Choice, Outcome, fact_lines
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
 from infra.fleet.run import RunOptions
 from infra.fleet.session import Session, session
@@ -87,8 +87,7 @@ def run_work(choice: Choice, options: RunOptions, work: Work, *, changes: bool =
         result = on_this_machine(options, keep)
         return Outcome([result], str(result.report.facts.pop("text")), 0, alone=True)
     results = on_hosts(choice, options, keep, lock=changes, audit=changes)
-    lines = [failed_line(one) if one.error else f"{one.host}: {one.report.facts['text']}" for one in results]
-    return Outcome(results, "\n".join(lines), exit_code_of(results))
+    return Outcome(results, "\n".join(fact_lines(results, "text")), exit_code_of(results))
 
 
 def only_one(choice: Choice) -> Choice:

@@ -46,6 +46,11 @@ class Daemon:
     arguments: tuple[str, ...] = ()
 
 
+def has_systemd(host: Host) -> bool:
+    """Whether systemd manages the services of a machine."""
+    return host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok
+
+
 class EngineRunning:
     """An engine answers at the endpoint that docker's command line uses; this machine's own is started here."""
 
@@ -81,12 +86,12 @@ class EngineRunning:
                 f"the docker engine at {endpoint.url} (chosen by {endpoint.chosen_by}) does not answer, and it is "
                 "not this machine's own, so it is not started from here; start it, or stop choosing it"
             )
-        way = "with systemd" if self._has_systemd() else "with its service script, or by itself"
+        way = "with systemd" if has_systemd(self._host) else "with its service script, or by itself"
         return [Change(f"start the docker engine {way}", self.start)]
 
     def start(self) -> None:
         """Start the engine with what this machine has, and wait until it answers."""
-        if self._has_systemd():
+        if has_systemd(self._host):
             self._start_with_systemd()
         elif not self._started_by_script():
             self.start_by_itself()
@@ -97,7 +102,7 @@ class EngineRunning:
         Raises:
             HostError: it does not end, or does not come back; with the last lines of its log.
         """
-        if self._has_systemd():
+        if has_systemd(self._host):
             self._host.run("systemctl", "reset-failed", "docker", as_root=True, ok=ANY_EXIT_CODE)
             self._host.run("systemctl", "stop", "docker", as_root=True, timeout=SERVICE_TIMEOUT)
         else:
@@ -152,9 +157,6 @@ class EngineRunning:
             wait_for("the docker engine to answer", answers, timeout=START_TIMEOUT, show=self._report.progress)
         except WaitTimeout as error:
             raise HostError(f"{error}; {self._log_tail()}") from error
-
-    def _has_systemd(self) -> bool:
-        return self._host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok
 
     def _start_with_systemd(self) -> None:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from core.diff import masked_diff
 from core.operation import Change, Operation
 from hosts.base import Host
-from infra.roles.docker.service import SYSTEMD_MARK
+from infra.roles.docker.service import has_systemd
 
 DROP_IN = "/etc/systemd/system/docker.service.d/labelrig-shares.conf"
 CONTENT = b"""# Written by labelrig: image folders on network shares are mounted before Docker starts containers.
@@ -38,16 +38,13 @@ class DockerAfterShares(Operation):
         self._folder = folder
 
     def plan(self) -> Sequence[Change]:
-        if self._folder is None or not self._has_systemd() or not self._is_share(self._folder):
+        if self._folder is None or not has_systemd(self._host) or not self._is_share(self._folder):
             return []
         present = self._host.read(DROP_IN, as_root=True)
         if present == CONTENT:
             return []
         summary = f"start Docker after network shares are mounted ({self._folder} is on one)"
         return [Change(summary, self._write, masked_diff(DROP_IN, present or b"", CONTENT))]
-
-    def _has_systemd(self) -> bool:
-        return self._host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok
 
     def _is_share(self, folder: Path) -> bool:
         # Exit code 1: nothing is found for the path; 127: the program is missing.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from core.operation import Change, Operation
 from hosts.base import Host
-from infra.roles.docker.service import SYSTEMD_MARK
+from infra.roles.docker.service import has_systemd
 
 # The name under which NVIDIA's text has it, so that it is not there twice where that was followed.
 RULE_FILE = "/etc/udev/rules.d/71-nvidia-dev-char.rules"
@@ -34,7 +34,7 @@ class DeviceNodesLinked(Operation):
         self._host = host
 
     def plan(self) -> list[Change]:
-        if not self._host.run("test", "-d", SYSTEMD_MARK, ok=(0, 1)).ok:
+        if not has_systemd(self._host):
             return []
         changes = []
         if self._host.read(RULE_FILE) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from hosts.ssh import SshHost
 from tests.sshd import Sshd
 
-RUN_ID = "20260101T000000Z-test"
+RUN_ID = f"20260101T000000Z-{os.getpid()}"  # of its own in each worker of xdist: it marks processes
 PASSWORD = "cor rect'horse$"
 
 

@@ -45,6 +45,7 @@ INSTALL_TIMEOUT = 1800.0
 REPORTS = REPOSITORY / "reports"
 JUNIT = REPORTS / "junit.xml"
 SLOWEST = 25
+WITH_DOCKER = ("tests/contract", "tests/integration", "tests/labhost")
 WORKERS = 2
 
 
@@ -98,11 +99,16 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
     )
     parallel = ("-n", str(WORKERS), "--dist", "loadfile")
     unit = Lane("unit", (_pytest("unit", "tests", *parallel, marks="not docker and not e2e and not slow"),))
-    last = Lane(
-        "slow",
-        (_pytest("slow", "tests", "--verbose", marks=f"slow{' and not docker and not e2e' * fast}"),),
-        alone=True,
-    )
+    slow_docker = "slow and (docker or e2e)"
+    last = [
+        Lane("slow", (_pytest("slow", "tests", *parallel, marks="slow and not docker and not e2e"),)),
+        Lane("slow-deploy", (_pytest("slow-deploy", "tests/deploy", "--verbose", marks=slow_docker),), ("images",)),
+        Lane(
+            "slow-docker",
+            (_pytest("slow-docker", "tests/e2e", *WITH_DOCKER, "--verbose", marks=slow_docker),),
+            ("images",),
+        ),
+    ]
     images = Lane("images", ((python, "-m", "infra.dev.images"),))
     with_docker = [
         Lane(
@@ -113,7 +119,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
         for name, paths in (
             ("e2e", ("tests/e2e",)),
             ("deploy", ("tests/deploy",)),
-            ("docker", ("tests/contract", "tests/integration", "tests/labhost")),
+            ("docker", WITH_DOCKER),
         )
     ]
     return [
@@ -121,7 +127,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
         static,
         unit,
         *([] if fast else with_docker),
-        *([last] if slow else []),
+        *((last[:1] if fast else last) if slow else []),
     ]
 
 

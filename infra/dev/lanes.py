@@ -36,13 +36,11 @@ class Lane:
 
     Attributes:
         after: lanes that must have passed before.
-        alone: whether no other lane may run meanwhile.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     after: tuple[str, ...] = ()
-    alone: bool = False
 
 
 @dataclass
@@ -182,14 +180,14 @@ def _startable(
     waiting: Sequence[Lane], running: Mapping[str, Lane], done: dict[str, Outcome], at_once: int
 ) -> Iterator[Lane]:
     """Those that may start now, also those that can never run because what they need failed."""
-    free = 0 if any(lane.alone for lane in running.values()) else at_once - len(running)
+    free = at_once - len(running)
     for lane in list(waiting):
         if not all(name in done for name in lane.after):
             continue
         if _blocked(lane, done):
             yield lane
-        elif free > 0 and not (lane.alone and (running or free < at_once)):
-            free -= at_once if lane.alone else 1
+        elif free > 0:
+            free -= 1
             yield lane
 
 

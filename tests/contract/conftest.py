@@ -17,7 +17,7 @@ import pytest
 from hosts.ssh import SshHost
 from tests.sshd import Sshd
 
-RUN_ID = f"20260101T000000Z-{os.getpid()}"  # of its own in each worker of xdist: it marks processes
+RUN_ID = f"20260101T000000Z-{os.getpid()}-test"  # of its own in each worker of xdist: it marks processes
 PASSWORD = "cor rect'horse$"
 
 

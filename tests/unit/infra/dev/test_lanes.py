@@ -101,25 +101,6 @@ def test_not_run_where_what_it_needs_failed(tmp_path: Path) -> None:
     assert "started" not in shown
 
 
-def test_a_lane_alone_has_the_machine_for_itself(tmp_path: Path) -> None:
-    began, ended = tmp_path / "began", tmp_path / "ended"
-    alone = (
-        "import pathlib, time\n"
-        f"pathlib.Path({str(began)!r}).touch(); time.sleep(0.4); pathlib.Path({str(ended)!r}).touch()"
-    )
-    other = (
-        "import pathlib\n"
-        f"assert pathlib.Path({str(began)!r}).exists() == pathlib.Path({str(ended)!r}).exists(), 'at once'"
-    )
-    outcomes, _ = run(
-        tmp_path,
-        Lane("before", (python(other),)),
-        Lane("load", (python(alone),), alone=True),
-        Lane("after", (python(other),), after=("before",)),
-    )
-    assert [outcome.state for outcome in outcomes.values()] == ["ok"] * 3
-
-
 def test_failures_are_shown_at_the_end(tmp_path: Path) -> None:
     """While lanes run only progress is shown; the log has everything."""
     outcomes, shown = run(tmp_path, Lane("unit", (python(PYTEST_LIKE),)))

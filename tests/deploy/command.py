@@ -1,4 +1,4 @@
-"""The real `./inv`, as somebody at a laptop runs it against lab hosts."""
+"""The real `./inv`, as a person at a laptop runs it against lab hosts."""
 
 from __future__ import annotations
 

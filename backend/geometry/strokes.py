@@ -178,13 +178,15 @@ def _middle(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     Parts under a fiftieth of the whole are what an eraser left.
     """
     framed = np.pad(mask, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float32)
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Squared it is a whole number: OpenCV's last bits depend on where in memory the mask lies.
+    depth_squared = np.rint(np.square(distance)).astype(np.int64)
     count, part_of, stats, _ = cv2.connectedComponentsWithStats(framed, connectivity=8)
-    deepest = np.zeros(count, dtype=np.float32)
-    np.maximum.at(deepest, part_of.astype(np.intp).ravel(), depth.ravel())
-    deepest[stats[:, cv2.CC_STAT_AREA] * 50 < mask.sum()] = np.inf
-    deepest[0] = np.inf
-    rows, columns = np.nonzero(depth >= deepest[part_of] / 2)
+    deepest = np.zeros(count, dtype=np.int64)
+    np.maximum.at(deepest, part_of.astype(np.intp).ravel(), depth_squared.ravel())
+    left_out = stats[:, cv2.CC_STAT_AREA] * 50 < mask.sum()
+    left_out[0] = True
+    rows, columns = np.nonzero((depth_squared * 4 >= deepest[part_of]) & ~left_out[part_of])
     step = -(-len(rows) // MAX_MIDDLE_PIXELS)
     return np.stack([columns, rows], axis=1)[::step].astype(np.float64) - 1
 

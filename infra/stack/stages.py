@@ -1,4 +1,4 @@
-"""The stages that `up` and `deploy` share, from settled images to a proven click."""
+"""The stages that `up` and `deploy` share, from resolved images to a proven click."""
 
 from __future__ import annotations
 

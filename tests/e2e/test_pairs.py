@@ -162,7 +162,7 @@ def test_a_pair_is_one_task_and_nothing_is_made_twice(pairs: Pairs) -> None:
     (storage,) = pairs.client.storages(pairs.project_id)
     assert (
         pairs.client.sdk.import_storage.local.sync(storage.id).status == "completed"
-    )  # as somebody presses Sync in the browser
+    )  # as a press on Sync in the browser
     assert pairs.tasks() == tasks
 
 

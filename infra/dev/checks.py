@@ -45,6 +45,7 @@ INSTALL_TIMEOUT = 1800.0
 REPORTS = REPOSITORY / "reports"
 JUNIT = REPORTS / "junit.xml"
 SLOWEST = 25
+BROWSER = "tests/e2e/browser"
 WITH_DOCKER = ("tests/contract", "tests/integration", "tests/labhost")
 WORKERS = 2
 
@@ -117,16 +118,19 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
             after=("images",),
         )
         for name, paths in (
-            ("e2e", ("tests/e2e",)),
+            ("e2e", ("tests/e2e", f"--ignore={BROWSER}")),
+            ("browser", (BROWSER,)),
             ("deploy", ("tests/deploy",)),
             ("docker", WITH_DOCKER),
         )
     ]
+    # The longest first, so that both places are taken to the end; `unit` fills the time until the images are there.
     return [
         *([] if fast else [images]),
         static,
+        *([] if fast else with_docker[:-1]),
         unit,
-        *([] if fast else with_docker),
+        *([] if fast else with_docker[-1:]),
         *((last[:1] if fast else last) if slow else []),
     ]
 

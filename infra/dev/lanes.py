@@ -23,6 +23,8 @@ from core.report import Report
 
 INTERRUPT_GRACE_SECONDS = 60.0
 LAST_LINES = 50
+# Names the lane to its commands, for what two lanes must not share.
+LANE_VARIABLE = "TEST_LANE"
 # From here on pytest repeats itself: shown at the end, when all lanes are done.
 DETAILS = re.compile(r"=+ (FAILURES|ERRORS|warnings summary|short test summary info) =+$")
 SHORT_SUMMARY = re.compile(r"=+ short test summary info =+$")
@@ -134,7 +136,7 @@ class Lanes:
                 text=True,
                 errors="replace",
                 # Unbuffered: each result shows when it is known, not with the last one.
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", LANE_VARIABLE: name},
                 start_new_session=True,
             )
             self._processes[name] = process

@@ -23,6 +23,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.settings import Settings, load_settings
+from infra.dev.lanes import LANE_VARIABLE
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.compose import Compose, find_compose
 from infra.roles.docker.role import docker_role
@@ -41,8 +42,9 @@ from tests.e2e.clicks import Round
 from tests.e2e.project_cases import Stage
 from tests.machine import free_port, free_subnet
 
-# Carries the clone's path, so that two clones on one machine do not take each other's containers away.
-PROJECT = f"labelrig-e2e-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
+# Carries the clone's path and the lane, so that two of them at once do not take each other's containers away.
+OWNER = f"{REPOSITORY}{os.environ.get(LANE_VARIABLE, '')}"
+PROJECT = f"labelrig-e2e-{hashlib.sha256(OWNER.encode()).hexdigest()[:6]}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,6 +18,8 @@ from infra.dev.lanes import Lane
 
 NO_DOCKER = ["static", "unit"]
 
+WITH_DOCKER = ["images", "static", "e2e", "browser", "deploy", "unit", "docker"]
+
 
 def names(lanes: Sequence[Lane]) -> list[str]:
     return [lane.name for lane in lanes]
@@ -25,7 +27,7 @@ def names(lanes: Sequence[Lane]) -> list[str]:
 
 def test_fast_leaves_out_docker_and_all_adds_the_slow_ones() -> None:
     assert names(all_lanes(fast=True, slow=False)) == NO_DOCKER
-    assert names(all_lanes(fast=False, slow=False)) == ["images", *NO_DOCKER, "e2e", "deploy", "docker"]
+    assert names(all_lanes(fast=False, slow=False)) == WITH_DOCKER
     assert names(all_lanes(fast=False, slow=True))[-3:] == ["slow", "slow-deploy", "slow-docker"]
     assert names(all_lanes(fast=True, slow=True)) == [*NO_DOCKER, "slow"]
 
@@ -40,11 +42,17 @@ def test_every_test_with_docker_is_in_a_lane() -> None:
     lanes = {lane.name: lane for lane in all_lanes(fast=False, slow=False)}
     given = {
         word.removeprefix("tests/")
-        for name in ("e2e", "deploy", "docker")
+        for name in ("e2e", "deploy", "docker")  # `browser` has what `e2e` leaves out
         for word in lanes[name].commands[0]
         if word.startswith("tests/")
     }
     assert folders == given
+
+
+def test_the_browser_is_in_one_lane_only() -> None:
+    lanes = {lane.name: lane for lane in all_lanes(fast=False, slow=False)}
+    assert "--ignore=tests/e2e/browser" in lanes["e2e"].commands[0]
+    assert "tests/e2e/browser" in lanes["browser"].commands[0]
 
 
 def test_what_failed_is_named_and_the_rest_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

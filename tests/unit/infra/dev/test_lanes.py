@@ -15,7 +15,7 @@ import pytest
 from core.report import Report
 from core.repository import REPOSITORY
 from core.waiting import wait_for
-from infra.dev.lanes import Lane, Lanes, Outcome
+from infra.dev.lanes import LANE_VARIABLE, Lane, Lanes, Outcome
 
 PYTEST_LIKE = """
 print("tests/test_x.py .F [100%]")
@@ -165,3 +165,10 @@ def test_an_interrupt_ends_all_children(tmp_path: Path, number: signal.Signals, 
     for path in paths:
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
+
+
+def test_a_lane_knows_its_name(tmp_path: Path) -> None:
+    """Two lanes on one machine make compose projects of their own."""
+    say = python(f"import os; print(os.environ[{LANE_VARIABLE!r}])")
+    outcomes, _ = run(tmp_path, Lane("left", (say,)), Lane("right", (say,)))
+    assert [outcomes[name].last_line for name in ("left", "right")] == ["left", "right"]

@@ -6,22 +6,18 @@ from __future__ import annotations
 
 import posixpath
 
+from hosts.looking import ABSENT as ABSENT
+from hosts.looking import WALK
 from hosts.ssh_channel import Ended
 
-ABSENT, SHORT = 44, 46
+SHORT = 46
 NAME_LENGTH = 200
 
-# A failed `cat` says nothing that a program may read. So the way to the file is walked: where the last thing that
-# exists is a folder that may be searched, the next step does not exist; where it is no folder, there can be none.
+# A failed `cat` says nothing that a program may read, so the way to the file is walked.
 READ = f"""
 cat -- "$1" && exit 0
 [ -e "$1" ] && exit 1
-step=$1
-while [ ! -e "$step" ]; do
-    above=$(dirname -- "$step")
-    [ "$above" = "$step" ] && break
-    step=$above
-done
+{WALK}
 if [ ! -d "$step" ] || [ -x "$step" ]; then exit {ABSENT}; fi
 exit 1
 """

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from core.errors import LabelrigError
+from hosts import looking
 from hosts.base import DEFAULT_TIMEOUT, Result
 from infra.database.state import database_state
 from infra.deploy import prune
@@ -44,6 +45,7 @@ EXACT = frozenset(
 SCRIPTS = frozenset(
     {
         data_folder.LIST,
+        looking.WHY_UNSEEN,
         folders_there.DIGESTS,
         image_mirror.AUTH_FILES,
         nvidia_devices.MISSING_SCRIPT,

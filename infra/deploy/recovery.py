@@ -10,6 +10,7 @@ from core.errors import ConnectionLost, LabelrigError, LabelStudioError, Preflig
 from core.operation import converge
 from core.report import Report
 from hosts.base import Exec, Result, RunArguments
+from hosts.looking import is_folder
 from infra.database.state import DatabaseState, database_state
 from infra.deploy.deployment import Deployment
 from infra.fleet.target import site_of_release
@@ -124,7 +125,7 @@ def _check(deployment: Deployment, found: Found, wanted: Release | str | None) -
             return present(ids, engine)
 
     def folders(paths: Sequence[str]) -> Collection[str]:
-        return [path for path in paths if deployment.host.run("test", "-d", path, ok=(0, 1)).ok]
+        return [path for path in paths if is_folder(deployment.host, path)]
 
     return check_rollback(
         deployment.host.name,

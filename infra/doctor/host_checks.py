@@ -12,6 +12,7 @@ from core.errors import (
     SettingsError,
     SudoRefused,
 )
+from hosts.looking import looks_as_root
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inspection import Inspection
 from infra.releases.store import Releases
@@ -107,7 +108,7 @@ def check_disk(look: Inspection) -> Finding:
     """There is room where the engine keeps containers and volumes."""
     with look.asking_engine() as engine:
         root = str(engine.info()["DockerRootDir"])
-    disk = read_disk(look.host, root)
+    disk = read_disk(look.host, root, as_root=looks_as_root(look.host))
     seen = f"{disk.free / GIB:.1f} GiB free for Docker in {root}"
     fix = f"{look.by_hand('docker system df')} shows what takes it; `docker image prune` removes unused images"
     if disk.free < DISK_TO_RUN:

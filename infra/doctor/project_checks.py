@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.errors import LabelrigError
+from hosts.looking import is_file, is_folder
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import ASK_TIMEOUT, FileSeen, digest, first_image
 from infra.doctor.inspection import Inspection
@@ -74,7 +75,7 @@ def check_storage(look: Inspection) -> Finding:
     folder = look.folder()
     if (wrong := _not_connected(look, folder)) is not None:
         return wrong
-    if not look.host.run("test", "-d", folder.path, ok=(0, 1), timeout=LOOK_TIMEOUT).ok:
+    if not is_folder(look.host, folder.path, LOOK_TIMEOUT):
         return broken(
             f"{folder.path} is not there on {look.host.name}",
             f"mount it there ({look.by_hand('findmnt -T ' + folder.path)} shows what is), then {look.again}",
@@ -178,7 +179,7 @@ def _task_with_image(look: Inspection, folder: ImageFolder) -> tuple[TaskRef, st
         if number == TASKS_TRIED:
             return None
         path = path_in(folder.name, task.image)
-        if path is not None and look.host.run("test", "-f", f"{folder.path}/{path}", ok=(0, 1)).ok:
+        if path is not None and is_file(look.host, f"{folder.path}/{path}"):
             return task, path
     return None
 

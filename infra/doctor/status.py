@@ -13,6 +13,7 @@ from docker.errors import DockerException
 from core.errors import HostError, LabelrigError
 from core.report import Report
 from hosts.base import ANY_EXIT_CODE, Exec, Host
+from hosts.looking import looks_as_root
 from infra.config.settings import EVERYWHERE
 from infra.doctor.inside import ASK_TIMEOUT
 from infra.doctor.status_model import (
@@ -178,7 +179,7 @@ def _disks(site: Site, engine_root: str | Unknown) -> tuple[DiskStatus | Unknown
 
 
 def _disk(site: Site, what: str, path: str) -> DiskStatus:
-    return DiskStatus(what, path, read_disk(site.host, path).free)
+    return DiskStatus(what, path, read_disk(site.host, path, as_root=looks_as_root(site.host)).free)
 
 
 def _mean_ms(figures: dict[tuple[str, str], float], stage: str) -> float | None:

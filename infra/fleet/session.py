@@ -14,6 +14,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
+from hosts.looking import is_folder
 from infra.config.host_settings import HostSettings
 from infra.fleet.run import RunOptions, audit_event
 from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, site_of_release
@@ -168,7 +169,7 @@ class Session:
         if not below:
             return spec, found
         path = f"{found.path}/{below}"
-        if not self.host.run("test", "-d", path, ok=(0, 1)).ok:
+        if not is_folder(self.host, path):
             raise SettingsError(f"projects.{spec.name}.images.folder: there is no folder {path}")
         return spec, ImageFolder(f"{name}/{below}", path)
 

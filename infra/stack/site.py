@@ -14,6 +14,7 @@ from core.errors import SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host, Result, RunArguments
+from hosts.looking import is_folder
 from infra.config.dotenv import parse_env_text
 from infra.config.settings import Settings, env_file, load_settings, problems_of
 from infra.roles.docker.compose import Compose
@@ -135,7 +136,7 @@ def rendered(
     Args:
         planned: folders that will be there when the files are used.
     """
-    mounted = [folder for folder in folders if folder in planned or _is_there(site.host, folder.path)]
+    mounted = [folder for folder in folders if folder in planned or is_folder(site.host, folder.path)]
     for folder in folders:
         if folder not in mounted:
             report.notice(f"the image folder {folder.path} is not there now; its tasks show no image until it is back")
@@ -156,7 +157,3 @@ def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:
     except ValidationError as error:
         problems = "; ".join(problems_of(error))
         raise SettingsError(f"the host's {SECRETS_FILE} cannot be used: {problems}") from None
-
-
-def _is_there(host: Host, path: str) -> bool:
-    return host.run("test", "-d", path, ok=(0, 1)).ok

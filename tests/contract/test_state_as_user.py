@@ -11,10 +11,12 @@ import pytest
 
 from core.errors import FileAccessError, SudoRefused
 from core.operation import Operation, converge
+from hosts.looking import is_file, is_folder
 from hosts.ssh import SshHost
 from infra.config.host_settings import HostSettings
 from infra.fleet.target import site_of
 from infra.releases.store import ReleaseActive, Releases
+from infra.roles.preflight.data_folder import FolderCheck, check_folder, group_of
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.secrets import SecretsMade
 from tests.contract.conftest import PASSWORD, User
@@ -76,6 +78,40 @@ def test_a_stack_s_state_is_root_s_and_the_next_run_finds_it(host: SshHost, open
     assert changes_in(recorder) == []
     shown = host.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '", as_root=True).stdout
     assert again.password.get_secret_value() not in shown
+
+
+def private_home(folder: Path) -> Path:
+    """An image folder that all may read, in a home that nobody but its owner may enter."""
+    images = folder / "home" / "RGB_T_SAR"
+    images.mkdir(parents=True)
+    images.chmod(0o755)
+    (images / "a.png").write_bytes(b"\x89PNG")
+    (images / "a.png").chmod(0o644)
+    images.parent.chmod(0o700)
+    return images
+
+
+def test_a_folder_below_a_private_home_is_the_engine_s(host: SshHost, open_folder: Path) -> None:
+    """The engine mounts it as root, so it is looked at as root: whoever logs in may not enter the home."""
+    images = private_home(open_folder)
+    assert not host.run("test", "-e", str(images), ok=(0, 1)).ok
+    assert check_folder(host, images, r".*\.png") == FolderCheck(())
+    assert group_of(host, images) is None
+    assert is_folder(host, str(images))
+    assert is_file(host, f"{images}/a.png")
+    assert check_folder(host, images / "none", r".*\.png").problems == (
+        f"data folder {images}/none: no such file or directory",
+    )
+
+
+def test_a_folder_that_this_user_may_not_see_is_not_absent(host: SshHost, open_folder: Path) -> None:
+    """As on the machine of `./inv up`, where no one becomes root for a look."""
+    images = private_home(open_folder)
+    host.is_local = True
+    assert check_folder(host, images, r".*\.png").problems == (
+        f"data folder {images}: this user may not enter {images.parent}; `sudo ./inv up` may, or give others x there "
+        "(`chmod o+x`)",
+    )
 
 
 def test_a_user_without_sudo_is_refused_and_nothing_is_made(

@@ -19,7 +19,7 @@ from infra.fleet.target import connect_to
 from tests.deploy.clicking import mean_iou
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on
-from tests.labhost.host import LabHost
+from tests.labhost.host import DATA, LabHost
 from tests.recorder import RecordingHost, changes_in
 
 SERVICES = ("db", "sam2", "label-studio")
@@ -69,6 +69,18 @@ def test_the_first_deploy_ends_in_a_proven_click(first: First) -> None:
     assert host["proof"]["covered"] > 0
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{7}(-dirty)?", host["release"])
     assert any("DEMO model" in notice for notice in host["notices"])
+
+
+def test_images_below_a_private_home_are_served(first: First, lab: Lab) -> None:
+    """Whoever logs in may not even see the image folder; the engine mounts it, and every look at it is root's."""
+    assert first.deploy.code == 0
+    seen = lab.hosts["lab1"].exec("setpriv", "--reuid=operator", "--clear-groups", "test", "-e", DATA, check=False)
+    assert seen.returncode == 1
+    status = lab.inv("status", "--host", "lab1", "--json").json["hosts"][0]["status"]
+    assert [one["path"] for one in status["disks"]][1:] == [DATA]
+    doctor = lab.inv("doctor", "--host", "lab1", "--json")
+    results = {one["id"]: one["result"] for one in doctor.json["hosts"][0]["doctor"]["checks"]}
+    assert (results["storage"], results["image"]) == ("ok", "ok"), doctor.said
 
 
 def test_sam2_finds_what_was_drawn(first: First, lab: Lab, lab_scenes: Path, lab_pictures: dict[str, Path]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy.command import Ended, Lab
 from tests.labhost.fixtures import MakeLabHost
-from tests.labhost.host import LabHost
+from tests.labhost.host import DATA, LabHost
 
 Trouble = Callable[[LabHost], Iterator[Mapping[str, object] | None]]
 
@@ -104,14 +104,14 @@ def full_engine_disk(host: LabHost) -> Iterator[None]:
 
 def closed_folder(host: LabHost) -> Iterator[Mapping[str, object]]:
     """A data folder that only its owner may enter."""
-    host.exec("sh", "-c", "cp -r /NAS/RGB_T_SAR /NAS/closed && chown -R operator /NAS/closed && chmod 700 /NAS/closed")
+    host.exec("sh", "-c", f"cp -r {DATA} /NAS/closed && chown -R operator /NAS/closed && chmod 700 /NAS/closed")
     yield {"data": "/NAS/closed"}
     host.exec("rm", "-rf", "/NAS/closed")
 
 
 def closed_images(host: LabHost) -> Iterator[Mapping[str, object]]:
     """A data folder with images that only their owner may read."""
-    host.exec("sh", "-c", "cp -r /NAS/RGB_T_SAR /NAS/shut && chown -R operator /NAS/shut && chmod 600 /NAS/shut/*.png")
+    host.exec("sh", "-c", f"cp -r {DATA} /NAS/shut && chown -R operator /NAS/shut && chmod 600 /NAS/shut/*.png")
     yield {"data": "/NAS/shut"}
     host.exec("rm", "-rf", "/NAS/shut")
 

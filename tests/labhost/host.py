@@ -20,9 +20,11 @@ from tests.labhost.machine_settings import File, MachineSettings, as_tar
 from tests.machine import free_port
 
 OWNER = f"{LABEL}.owner"
-DATA = "/NAS/RGB_T_SAR"
+PRIVATE = "/NAS/home/me"  # of a person who is none of those that log in, as homes on a NAS are
+DATA = f"{PRIVATE}/RGB_T_SAR"
 USERS = ("root", "operator", "clerk", "guest")
 OPERATOR_UID = 1000
+OWNER_UID = 1500
 START_TIMEOUT = 60.0
 STOP_SECONDS = 10
 EXEC_TIMEOUT = 120.0
@@ -90,6 +92,7 @@ class LabHost:
         docker("cp", "-", f"{self.name}:/", stdin=packed)
         self.boot()
         self.exec("chpasswd", stdin=f"clerk:{self.clerk_password}\n")
+        self.exec("install", "-d", "-o", str(OWNER_UID), "-m", "700", PRIVATE)
 
     def remove(self) -> None:
         """Take away the container and its storage, however far `start` came."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from core.diff import masked_diff
 from core.operation import Change, Operation
 from hosts.base import Host
+from hosts.looking import looks_as_root
 from infra.roles.docker.service import has_systemd
 
 DROP_IN = "/etc/systemd/system/docker.service.d/labelrig-shares.conf"
@@ -49,7 +50,7 @@ class DockerAfterShares(Operation):
     def _is_share(self, folder: Path) -> bool:
         # Exit code 1: nothing is found for the path; 127: the program is missing.
         options = ("--noheadings", "--output", "FSTYPE", "--target", str(folder))
-        shown = self._host.run("findmnt", *options, ok=(0, 1, 127))
+        shown = self._host.run("findmnt", *options, ok=(0, 1, 127), as_root=looks_as_root(self._host))
         return any(line.strip().startswith(NETWORK) for line in shown.stdout.splitlines())
 
     def _write(self) -> None:

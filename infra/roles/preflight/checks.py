@@ -134,9 +134,13 @@ def disk_problems(disks: Mapping[str, Disk], needs: Mapping[str, tuple[str, int]
     ]
 
 
-def read_disk(host: Host, path: str) -> Disk:
-    """Ask for the disk on which `path` lies, or would lie: its nearest parent that exists counts."""
-    lines = host.run("sh", "-c", NEAREST_DISK, "sh", path, timeout=30).stdout.splitlines()
+def read_disk(host: Host, path: str, *, as_root: bool = False) -> Disk:
+    """Ask for the disk on which `path` lies, or would lie: its nearest parent that exists counts.
+
+    Args:
+        as_root: root looks: it sees what lies in a folder that is closed to whoever logs in.
+    """
+    lines = host.run("sh", "-c", NEAREST_DISK, "sh", path, timeout=30, as_root=as_root).stdout.splitlines()
     free, device = lines[-1].split(maxsplit=1)
     return Disk(lines[0], device, int(free))
 

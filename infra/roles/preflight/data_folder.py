@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 
 from hosts.base import Host
+from hosts.looking import closed_at, looks_as_root
 
 SAMPLE = 1000  # images
 ENTRIES = 20 * SAMPLE  # of any kind: labels and other files may lie in front of the images
@@ -43,6 +44,8 @@ class Entry:
 def check_folder(host: Host, path: PurePath, pattern: str) -> FolderCheck:
     """Check that the containers' user can read an image folder and that it holds images.
 
+    The engine mounts it whatever the folders above are: they may be closed to the containers' user.
+
     Args:
         host: the machine on which it lies.
         path: the folder there.
@@ -52,7 +55,7 @@ def check_folder(host: Host, path: PurePath, pattern: str) -> FolderCheck:
         return FolderCheck((f"data folder {path}: give an absolute path",))
     top = _top(host, path)
     if top is None:
-        return FolderCheck((f"data folder {path}: no such file or directory",))
+        return FolderCheck((f"data folder {path}: {_why_unseen(host, path)}",))
     if top.kind != "d":
         return FolderCheck((f"data folder {path}: is not a folder",))
     if str(path) == "/":
@@ -87,9 +90,26 @@ def group_of(host: Host, path: PurePath) -> int | None:
     return None if top is None or top.mode & 0o005 == 0o005 else top.group
 
 
+def _why_unseen(host: Host, path: PurePath) -> str:
+    closed = closed_at(host, str(path), LOOK_TIMEOUT)
+    if closed is None:
+        return "no such file or directory"
+    if host.is_local:
+        return f"this user may not enter {closed}; `sudo ./inv up` may, or give others x there (`chmod o+x`)"
+    return (
+        f"not even root of {host.name} may enter {closed}, so Docker cannot mount what lies in it (an NFS share with "
+        "root_squash?); give others x there (`chmod o+x`)"
+    )
+
+
 def _top(host: Host, path: PurePath) -> Entry | None:
-    # Exit code 1: it is not there, or not to be seen by this user.
-    shown = host.run("stat", "--dereference", "--format", "%f %g", "--", str(path), ok=(0, 1), timeout=LOOK_TIMEOUT)
+    # Exit code 1: it is not there, or not to be seen.
+    shown = host.run(
+        *("stat", "--dereference", "--format", "%f %g", "--", str(path)),
+        ok=(0, 1),
+        timeout=LOOK_TIMEOUT,
+        as_root=looks_as_root(host),
+    )
     if not shown.ok:
         return None
     mode_text, group = shown.stdout.split()
@@ -115,7 +135,8 @@ def _images(host: Host, folder: PurePath, pattern: str, group: int | None) -> tu
 
 
 def _entries(host: Host, folder: PurePath) -> Iterator[Entry]:
-    listed = host.run("sh", "-c", LIST, "sh", str(folder), str(ENTRIES), timeout=LOOK_TIMEOUT)
+    command = ("sh", "-c", LIST, "sh", str(folder), str(ENTRIES))
+    listed = host.run(*command, timeout=LOOK_TIMEOUT, as_root=looks_as_root(host))
     for entry in listed.stdout.split("\0"):  # a name may hold a line break
         fields = entry.split("\t", 3)
         if len(fields) == 4:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.errors import HostError, PreflightError, SudoRefused
 from hosts.base import Host, read_text
+from hosts.looking import looks_as_root
 from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state, find_endpoint
 from infra.roles.docker.compose import find_compose
@@ -69,16 +70,20 @@ def check_machine(
         "images and volumes": (facts.root, checks.DISK_TO_RUN if has_images else checks.DISK_TO_BUILD),
         "state and demo images": (state, checks.DISK_TO_RUN // 4),
     }
-    checked = FolderCheck(()) if folder is None else check_folder(host, folder, pattern)
+    rights = _rights(host, ready)
+    may_look = host.is_local or not rights  # without root's rights there it is one problem, and no folder is judged
+    checked = check_folder(host, folder, pattern) if folder is not None and may_look else FolderCheck(())
+    as_root = looks_as_root(host) and may_look
+    disks = {path: checks.read_disk(host, path, as_root=as_root) for path, _ in needs.values()}
     listening = checks.listening_ports(
         read_text(host, "/proc/net/tcp") or "", read_text(host, "/proc/net/tcp6") or "", settings.listen
     )
     problems = [
         *checks.os_problems(read_text(host, "/etc/os-release"), host.run("uname", "-m").stdout.strip(), ready),
         *checks.kernel_problems(host.run("uname", "-r").stdout.strip()),
-        *_rights(host, ready),
+        *rights,
         *([facts.problem] if facts.problem else []),
-        *checks.disk_problems({path: checks.read_disk(host, path) for path, _ in needs.values()}, needs),
+        *checks.disk_problems(disks, needs),
         *checks.memory_problems(read_text(host, "/proc/meminfo") or ""),
         *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
         *checks.port_problems(listening, settings.port, facts.holds_port, settings.listen),

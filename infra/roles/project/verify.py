@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError, ProofFailed
 from core.report import Report
+from hosts.looking import is_file
 from infra.roles.project.ml_backend import same_url
 from infra.roles.project.project import get_project
 from infra.roles.project.role import ProjectContext
@@ -87,7 +88,7 @@ def _target(client: Client, project_id: int, spec: ProjectSpec, ctx: ProjectCont
 
 def _is_there(ctx: ProjectContext, path: str) -> bool:
     """Whether the task still has its image: a file that was deleted is no broken link."""
-    return ctx.host.run("test", "-f", f"{ctx.folder.path}/{path}", ok=(0, 1)).ok
+    return is_file(ctx.host, f"{ctx.folder.path}/{path}")
 
 
 def _size_of(client: Client, task: TaskRef) -> tuple[int, int]:

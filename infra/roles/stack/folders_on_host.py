@@ -63,7 +63,9 @@ class FolderSent(Operation):
         """
         if not self._source.is_dir():
             return [self._change()]
-        listed = self._host.run("sh", "-c", DIGESTS, "sh", self._target, ok=(0, NO_FOLDER), timeout=LOOK_TIMEOUT)
+        listed = self._host.run(
+            "sh", "-c", DIGESTS, "sh", self._target, ok=(0, NO_FOLDER), timeout=LOOK_TIMEOUT, as_root=True
+        )
         there = set(listed.stdout.splitlines())
         return [] if self._wanted() <= there else [self._change()]
 

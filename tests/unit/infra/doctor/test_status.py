@@ -166,7 +166,7 @@ def test_a_dead_engine_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("infra.doctor.status.engine_client", lambda _host, _timeout: bench.engine)
     monkeypatch.setattr("infra.doctor.status.reached", lambda _site: nullcontext("http://ls.test"))
     monkeypatch.setattr("infra.doctor.status.http_client", lambda url: http_client(url, answer))
-    monkeypatch.setattr("infra.doctor.status.read_disk", lambda _host, path: Disk(path, "/dev/sda1", 5 << 30))
+    monkeypatch.setattr("infra.doctor.status.read_disk", lambda _host, path, **_as: Disk(path, "/dev/sda1", 5 << 30))
     bench.host.script(*smi_query(GPU_FIELDS), exit_code=127)
     for candidate in CANDIDATES:
         bench.host.script(*candidate, "version", "--short", exit_code=1)

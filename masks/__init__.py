@@ -1,1 +1,1 @@
-"""Masks as numbers, for the backend and for everything that reads annotations: numpy and OpenCV only."""
+"""Masks as numbers, for the backend and for everything that reads annotations: numpy, OpenCV and Pillow only."""

@@ -73,12 +73,14 @@ def image_urls_of(labeling: LabelingConfig, data: Mapping[str, Any]) -> dict[Ima
 def _pictures(
     report: Report, client: Client, found: Stats, urls: Mapping[tuple[int, ImagePlace], str], colours: Mapping[str, str]
 ) -> list[Picture]:
+    from masks.pictures import PictureError
+
     pictures = []
     for count, example in enumerate(found.examples, 1):
         report.progress(f"picture {count} of {len(found.examples)}")
         try:
             url = thumbnail(client.download(urls[example.task, example.place]), example, colours)
-        except (LabelStudioError, OSError) as error:
+        except (LabelStudioError, PictureError) as error:
             report.notice(f"task {example.task}: its image cannot be shown: {error}")
             continue
         pictures.append(Picture(url, example.task, example.image, sorted(example.labels)))

@@ -27,15 +27,16 @@ def thumbnail(content: bytes, example: Example, colours: Mapping[str, str]) -> s
         colours: `#RRGGBB` by class.
 
     Raises:
-        OSError: it is no image that can be read.
+        PictureError: it is no image that can be read.
     """
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as opened:
-        upright = ImageOps.exif_transpose(opened)
+    from masks.pictures import opened, upright
+
+    with opened(io.BytesIO(content)) as stored:
         height = max(1, round(THUMBNAIL_WIDTH * example.size_wh[1] / example.size_wh[0]))
-        picture = np.asarray(_eight_bit(upright).resize((THUMBNAIL_WIDTH, height)), dtype=np.float32)
+        picture = np.asarray(_eight_bit(upright(stored)).resize((THUMBNAIL_WIDTH, height)), dtype=np.float32)
     for label, mask in example.shapes:
         small = np.asarray(Image.fromarray(mask).resize((THUMBNAIL_WIDTH, height)), dtype=bool)
         colour = np.asarray(rgb(colours.get(label, "#888888")), dtype=np.float32)

@@ -185,11 +185,11 @@ def _task_with_image(look: Inspection, folder: ImageFolder) -> tuple[TaskRef, st
 
 
 def _undecodable(content: bytes) -> str | None:
-    from PIL import Image, UnidentifiedImageError
+    from masks.pictures import PictureError, opened
 
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with opened(io.BytesIO(content)) as picture:
             picture.load()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except PictureError as error:
         return " ".join(str(error).split())
     return None

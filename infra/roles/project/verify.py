@@ -92,8 +92,8 @@ def _is_there(ctx: ProjectContext, path: str) -> bool:
 
 
 def _size_of(client: Client, task: TaskRef) -> tuple[int, int]:
-    """Width and height as the browser shows the image: its orientation tag applied."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    """Width and height as the browser shows the image."""
+    from masks.pictures import PictureError, opened, upright_size
 
     try:
         content = client.download(task.image)
@@ -103,9 +103,9 @@ def _size_of(client: Client, task: TaskRef) -> tuple[int, int]:
             "readable in the label-studio container, and local file serving switched on?"
         ) from None
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return ImageOps.exif_transpose(picture).size
-    except (UnidentifiedImageError, OSError) as error:
+        with opened(io.BytesIO(content)) as picture:
+            return upright_size(picture)
+    except PictureError as error:
         raise ProofFailed(f"the image of task {task.id} ({task.image}) is no readable image: {error}") from None
 
 

@@ -218,6 +218,18 @@ def test_a_thumbnail_shows_the_mask_in_its_colour() -> None:
     assert picture[200, 400].min() > 240
 
 
+def test_a_thumbnail_lies_as_the_browser_shows_it() -> None:
+    """An orientation in XMP, which no browser applies, would turn the picture below its masks."""
+    out = io.BytesIO()
+    stored = Image.new("RGB", (WIDTH, HEIGHT))
+    stored.paste("white", (WIDTH // 2, 0, WIDTH, HEIGHT))
+    stored.save(out, "JPEG", xmp=b'<x tiff:Orientation="6"/>')
+    url = thumbnail(out.getvalue(), Example(1, AT, "x.jpg", (WIDTH, HEIGHT), ()), {})
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
+    assert picture[:, :200].max() < 30
+    assert picture[:, -200:].min() > 225
+
+
 def test_a_thermal_image_of_16_bits_is_stretched() -> None:
     out = io.BytesIO()
     values = np.linspace(20_000, 21_000, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(np.uint16)

@@ -75,19 +75,6 @@ def test_the_origin_tells_where_a_mask_came_from(exports: ExportBench, project: 
     assert [one["annotator"] for one in first["annotations"]] == ["admin@labelrig.local"]
 
 
-def test_image_without_regions_is_measured_as_shown(exports: ExportBench) -> None:
-    """An image without regions is measured as the browser shows it."""
-    project = exports.server.project(FUSED)
-    exports.server.annotate(exports.server.task(project, image=url("set/a.jpg")), [])
-    content, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    Image.new("RGB", (30, 12)).save(content, "JPEG", exif=exif)
-    exports.server.images["set/a.jpg"] = content.getvalue()
-    exports.export(project, "coco")
-    (image,) = exports.json("out/annotations.json")["images"]
-    assert (image["width"], image["height"]) == (12, 30)
-
-
 def test_problems_are_told_and_the_rest_is_exported(exports: ExportBench, project: Project) -> None:
     broken = brush(CAR, "Car")
     broken[0]["value"]["rle"] = broken[0]["value"]["rle"][:9]

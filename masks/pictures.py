@@ -1,0 +1,120 @@
+"""How a picture lies: as browsers show it, which is how masks lie on it.
+
+Browsers apply the EXIF orientation and know no other: not that of XMP, nor of a PNG's text, which Pillow reads too. A
+TIFF, which they do not show, is turned by its own tag, and Pillow does that itself.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+# What browsers show and cameras write. Naming them keeps rarely used, riskier decoders out.
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
+# What Pillow's decoders raise for damaged files, each as found by damaging some.
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    LookupError,
+    RuntimeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+# Where Pillow also looks for an orientation, and browsers do not.
+OTHER_METADATA = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+# What a viewer does to the stored picture (EXIF 2.3, tag 0x0112); 1 is upright already.
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = frozenset({5, 6, 7, 8})
+
+
+class PictureError(Exception):
+    """A file cannot be read as a picture; the text says why, in words that follow "cannot be read: "."""
+
+
+class FarTooLarge(PictureError):
+    """A picture of more pixels than Pillow opens at all."""
+
+
+@contextmanager
+def opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
+    """A picture that is not decoded yet, without metadata that browsers do not know.
+
+    Raises:
+        PictureError: it cannot be read, also while the context lasts.
+    """
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            for key in OTHER_METADATA:
+                image.info.pop(key, None)
+            yield image
+    except Image.DecompressionBombError:
+        raise FarTooLarge(f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels") from None
+    except BROKEN as error:
+        raise PictureError(_reason(error, source)) from error
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as shown, from the headers alone."""
+    width, height = image.size
+    return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as shown, decoded.
+
+    Raises:
+        ValueError: it has another size than its headers say, as a damaged TIFF can.
+    """
+    orientation, told_wh = _orientation(image), upright_size(image)
+    image.load()
+    shown = image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
+    if shown.size != told_wh:
+        raise ValueError("its headers contradict each other")
+    return shown
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, that is left to apply.
+
+    Not by `Image.getexif`, which decodes a whole PNG. Damaged EXIF says nothing, as in a browser.
+    """
+    data = image.info.get("exif")
+    if image.format == "TIFF" or not isinstance(data, bytes):  # Pillow turns a TIFF itself
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(data)
+        value = exif.get(ExifTags.Base.Orientation)
+    except BROKEN:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _reason(error: Exception, source: Path | IO[bytes]) -> str:
+    """Why, without the path of this machine, which Pillow and the system like to repeat."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    if isinstance(source, Path):
+        text = text.replace(str(source), source.name)
+    return (text or type(error).__name__).splitlines()[0]

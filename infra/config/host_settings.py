@@ -115,7 +115,8 @@ class HostSettings(StackSettings):
         about(
             one_of(Images),
             "Where the container images come from. `ship` sends this machine's over SSH, only the layers that the host "
-            "lacks; `host` builds them there; `auto` ships when this machine has them, else builds there.",
+            "lacks; `host` builds them there; `auto` decides for each image that the host lacks: it is sent when this "
+            "machine has it, else built there.",
         ),
     ] = "auto"
     label_studio_image: Annotated[

@@ -26,7 +26,13 @@ from infra.roles.docker.group import EngineGroup
 from infra.roles.docker.role import docker_role
 from infra.roles.docker.shares import DockerAfterShares
 from infra.roles.images.build import ImageSet
-from infra.roles.images.role import ImageOrigin, possible_images, resolve_images, shipped_images_role
+from infra.roles.images.role import (
+    ImageOrigin,
+    possible_images,
+    resolve_images,
+    sendable_images,
+    shipped_images_role,
+)
 from infra.roles.images.tags import debootstrap_base
 from infra.roles.notes.role import notes_role
 from infra.roles.nvidia.choice import gpu_problems
@@ -126,17 +132,18 @@ class Deployment:
     def _preflight(self, run: Runner, spec: ProjectSpec) -> None:
         """Before the first step as root: without the right to it, that is one problem among the others."""
         settings = settings_of(self.host_settings)
-        services = services_of(settings)
+        services = [one for one in services_of(settings) if one not in own_images(self.host_settings)]
         with run.stage("preflight"):
             machine = self.host.run("uname", "-m").stdout.strip()
+            images = possible_images(REPOSITORY, services, machine)
             check_machine(
                 self.host,
                 settings,
                 folder=settings.data,
                 pattern=spec.images_filter,
                 state=self.host_settings.root,
-                images=possible_images(REPOSITORY, services, machine),
-                builds=self.host_settings.images == "host",
+                images=images,
+                sent=sendable_images(self.here, machine, self.host_settings.images, images),
                 stack_there=self._was_deployed(),
                 # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
                 also=[]

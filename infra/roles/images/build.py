@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import CommandFailed, CommandTimedOut, HostError
@@ -54,6 +54,10 @@ class ImageSet:
     def sam2(self) -> str:
         """The tag of the SAM2 backend's image."""
         return self.tags[SAM2]
+
+    def only(self, services: Collection[str]) -> ImageSet:
+        """The images of some of the services."""
+        return replace(self, tags={service: tag for service, tag in self.tags.items() if service in services})
 
     def missing(self, host: Host) -> list[str]:
         """The services whose image the engine of `host` lacks."""

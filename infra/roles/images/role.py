@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,15 @@ from infra.roles.images.tags import (
 )
 
 Way = Literal["auto", "host", "ship"]
+OWN_BASE = "debootstrap"  # made by ourselves, so it can always be had
 
 
 @dataclass(frozen=True)
 class ImageOrigin:
-    """The images of a stack and how they get to its host: `ships` from `here`, or built where they run."""
+    """The images of a stack, and how those that the host lacks get there: of the services `sent`, else built there."""
 
     images: ImageSet
-    ships: bool
+    sent: frozenset[str]
 
 
 def plan_images(
@@ -58,11 +59,17 @@ def plan_images(
         services: those that the stack has.
         own: service -> an image of the lab's own, which is used as it is.
         official: the published images to build on.
-        choice: build on them, on our own base, or (`auto`) on what is there already, and else on the published
-            ones if a registry answers within seconds. It is not asked when the answer would not matter.
+        choice: build on them, on our own base, or (`auto`) on what most of the images that are there already are built
+            on, and else on the published ones if a registry answers within seconds. It is not asked when the answer
+            would not matter.
     """
     bases = _bases(host, repository, official)
-    base = bases[choice] if choice != "auto" else _choose(host, repository, bases, services, report)
+    if choice == "auto":
+        built = [service for service in services if service not in (own or {})]
+        there = _images_of(host, repository, bases, built)
+        base = bases[_complete(there, built) or _buildable(host, bases, built, there, report)]
+    else:
+        base = bases[choice]
     return _image_set(repository, settings, base, services, own or {})
 
 
@@ -82,34 +89,30 @@ def resolve_images(
     Args:
         here: this machine.
         host: the other one.
-        way: build them there, send them from here, or (`auto`) take what is there, else send what this machine's
-            engine has, else build them there.
+        way: build them there, send them from here, or (`auto`) for each image: take it where it is there, else send
+            it where this machine's engine has it, else build it there.
 
     Raises:
         CannotKnow: what they are built on is decided by an engine that does not run yet.
         HostError: they are to be sent, and this machine has no engine, or another processor.
     """
-    ready = engine_state(host) is EngineState.ANSWERS
     built = [service for service in services if service not in own]
-    if way != "host":
-        found = _complete(host, repository, built) if ready else None
-        if found is not None and way == "auto":
-            return ImageOrigin(_image_set(repository, settings, found, services, own), ships=True)
-        has_engine = engine_state(here) is EngineState.ANSWERS
-        if way == "ship" and not has_engine:
-            raise HostError(f"images are to be sent to {host.name} (`images: ship`), and no Docker engine runs here")
-        same = has_engine and _processor(here) == _processor(host)
-        if way == "ship" and not same:
-            raise HostError(
-                f"images are to be sent to {host.name} (`images: ship`), and those of this machine are for another "
-                f"processor ({_processor(here)}, there it is {_processor(host)}); `images: host` builds them there"
-            )
-        if same and (way == "ship" or _complete(here, repository, built) is not None):
-            images = plan_images(here, repository, settings, report, services=services, own=own)
-            return ImageOrigin(images, ships=True)
-    if not ready:
-        raise CannotKnow("which images are built on the host is decided by what its engine can pull")
-    return ImageOrigin(plan_images(host, repository, settings, report, services=services, own=own), ships=False)
+    sends = way != "host" and _may_send(here, host, required=way == "ship")
+    if way == "ship":
+        images = plan_images(here, repository, settings, report, services=services, own=own)
+        return ImageOrigin(images, frozenset(built))
+    bases = _bases(host, repository)
+    ready = engine_state(host) is EngineState.ANSWERS
+    there = _images_of(host, repository, bases, built) if ready else {}
+    ours = _images_of(here, repository, bases, built) if sends else {}
+    at_hand = {name: there.get(name, frozenset()) | ours.get(name, frozenset()) for name in bases}
+    chosen = _complete(there, built) or _complete(at_hand, built)
+    if chosen is None:
+        if not ready:
+            raise CannotKnow("which images are built on the host is decided by what its engine can pull")
+        chosen = _buildable(host, bases, built, at_hand, report)
+    sent = ours.get(chosen, frozenset()) - there.get(chosen, frozenset())
+    return ImageOrigin(_image_set(repository, settings, bases[chosen], services, own), sent)
 
 
 def images_role(host: Host, images: ImageSet, report: Report) -> list[Operation]:
@@ -120,12 +123,15 @@ def images_role(host: Host, images: ImageSet, report: Report) -> list[Operation]
 def shipped_images_role(here: Host, host: Host, origin: ImageOrigin, report: Report) -> list[Operation]:
     """Return the operations after which another machine has its images."""
     images = origin.images
-    own = [images.tags[service] for service in sorted(images.own)]
-    if not origin.ships:
-        return [*images_role(host, images, report), ImagesShipped(here, host, own, report)]
-    missing = engine_state(host) is not EngineState.ANSWERS or images.missing(host)
-    built_here = images_role(here, images, report) if missing else []
-    return [*built_here, ImagesShipped(here, host, list(images.tags.values()), report)]
+    lacking = images.missing(host) if engine_state(host) is EngineState.ANSWERS else list(images.tags)
+    built_here = images.only([service for service in lacking if service in origin.sent])
+    built_there = images.only([service for service in images.tags if service not in origin.sent | images.own])
+    travel = [tag for service, tag in images.tags.items() if service in origin.sent | images.own]
+    return [
+        *(images_role(here, built_here, report) if built_here.tags else []),
+        *(images_role(host, built_there, report) if built_there.tags else []),
+        ImagesShipped(here, host, travel, report),
+    ]
 
 
 def possible_images(
@@ -136,11 +142,26 @@ def possible_images(
     return [frozenset(image_tags(repository, base, services).values()) for base in bases]
 
 
+def sendable_images(here: Host, machine: str, way: Way, possible: Collection[frozenset[str]]) -> frozenset[str]:
+    """Those of the possible images that `way` would send from this machine rather than build on the host.
+
+    Args:
+        machine: the host's processor, as `uname -m` prints it.
+    """
+    tags = frozenset[str]().union(*possible)
+    if way != "auto":
+        return tags if way == "ship" else frozenset()
+    if engine_state(here) is not EngineState.ANSWERS or _processor(here) != machine:
+        return frozenset()
+    with closing(engine_client(here)) as client:
+        return frozenset(present(sorted(tags), client))
+
+
 def _bases(host: Host, repository: Path, official: OfficialImages | None = None) -> dict[str, Base]:
     machine = None if host.is_local else _processor(host)
     return {
         "official": official_base(official or OfficialImages()),
-        "debootstrap": debootstrap_base(repository, machine),
+        OWN_BASE: debootstrap_base(repository, machine),
     }
 
 
@@ -156,27 +177,60 @@ def _image_set(
     )
 
 
-def _complete(host: Host, repository: Path, services: Sequence[str]) -> Base | None:
-    """The base for which the engine has every image already."""
-    with closing(engine_client(host)) as client:
-        for base in _bases(host, repository).values():
-            tags = list(image_tags(repository, base, services).values())
-            if present(tags, client) == tags:
-                return base
-    return None
+def _may_send(here: Host, host: Host, *, required: bool) -> bool:
+    """Whether images of this machine's engine run on the other one.
+
+    Raises:
+        HostError: they do not, and must be sent.
+    """
+    if engine_state(here) is not EngineState.ANSWERS:
+        if required:
+            raise HostError(f"images are to be sent to {host.name} (`images: ship`), and no Docker engine runs here")
+        return False
+    ours, theirs = _processor(here), _processor(host)
+    if required and ours != theirs:
+        raise HostError(
+            f"images are to be sent to {host.name} (`images: ship`), and those of this machine are for another "
+            f"processor ({ours}, there it is {theirs}); `images: host` builds them there"
+        )
+    return ours == theirs
 
 
-def _choose(host: Host, repository: Path, bases: dict[str, Base], services: Sequence[str], report: Report) -> Base:
-    official, own = bases["official"], bases["debootstrap"]
+def _images_of(
+    host: Host, repository: Path, bases: Mapping[str, Base], services: Sequence[str]
+) -> dict[str, frozenset[str]]:
+    """For each base the services whose image, built on it, an engine has."""
+    found: dict[str, frozenset[str]] = {}
     with closing(engine_client(host)) as client:
-        # All of a kind is best: nothing to build. Then what an image can be built on without a question.
-        for base in (official, own):
-            tags = list(image_tags(repository, base, services).values())
-            if present(tags, client) == tags:
-                return base
-        for base in (official, own):
-            references = [base.label_studio, base.sam2]
-            if present(references, client) == references:
-                return base
-    report.progress(f"asking the registry for {official.label_studio}")
-    return official if registry_answers(host, [official.label_studio, official.sam2]) else own
+        for name, base in bases.items():
+            tags = image_tags(repository, base, services)
+            there = set(present(list(tags.values()), client))
+            found[name] = frozenset(service for service, tag in tags.items() if tag in there)
+    return found
+
+
+def _complete(found: Mapping[str, frozenset[str]], services: Sequence[str]) -> str | None:
+    """The base for which no image is missing."""
+    return next((name for name, there in found.items() if there.issuperset(services)), None)
+
+
+def _buildable(
+    host: Host, bases: Mapping[str, Base], services: Sequence[str], found: Mapping[str, frozenset[str]], report: Report
+) -> str:
+    """The base to build the missing images on: that of most images at hand, where it can be had.
+
+    What an image can be built on without a question comes before what a registry must be asked for.
+    """
+    needed = {
+        name: list(dict.fromkeys(base.of(one) for one in services if one not in found[name]))
+        for name, base in bases.items()
+    }
+    with closing(engine_client(host)) as client:
+        at_once = {name for name, references in needed.items() if present(references, client) == references}
+    for name in sorted(bases, key=lambda name: (-len(found[name]), name not in at_once)):
+        if name in at_once or name == OWN_BASE:
+            return name
+        report.progress(f"asking the registry for {', '.join(needed[name])}")
+        if registry_answers(host, needed[name]):
+            return name
+    return OWN_BASE

@@ -42,7 +42,7 @@ def check_machine(
     pattern: str,
     state: str,
     images: Collection[frozenset[str]],
-    builds: bool = True,
+    sent: Collection[str] = (),
     also: Sequence[str] = (),
     stack_there: bool = False,
 ) -> None:
@@ -53,7 +53,7 @@ def check_machine(
         pattern: which file names are images, a regular expression.
         state: the folder on `host` in which our own files lie.
         images: sets of image names, any of which is all that this tree needs; without one there is much to build.
-        builds: images that are missing are built on `host`; they are sent there otherwise.
+        sent: images that are sent to `host` where they are missing, and not built there.
         also: problems that others have found.
         stack_there: this stack was made before. While its engine is down (a run was killed in the middle of a restart),
             the port and the network that a dead engine leaves behind count as ours.
@@ -66,6 +66,7 @@ def check_machine(
         facts = replace(facts, holds_port=True, holds_network=True)
     ready = facts.ready and find_compose(host) is not None
     has_images = any(names <= facts.images for names in images)
+    builds = not any(names <= facts.images | frozenset(sent) for names in images)
     needs = {
         "images and volumes": (facts.root, checks.DISK_TO_RUN if has_images else checks.DISK_TO_BUILD),
         "state and demo images": (state, checks.DISK_TO_RUN // 4),
@@ -88,7 +89,7 @@ def check_machine(
         *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
         *checks.port_problems(listening, settings.port, facts.holds_port, settings.listen),
         *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
-        *([] if ready and (has_images or not builds) else outbound_problems(host)),
+        *([] if ready and not builds else outbound_problems(host)),
         *checked.problems,
         *also,
     ]

@@ -17,7 +17,14 @@ from infra.roles.images import build as image_build
 from infra.roles.images import role as module
 from infra.roles.images import ship as image_ship
 from infra.roles.images.build import BaseThere, ImagesBuilt
-from infra.roles.images.role import ImageOrigin, Way, resolve_images, shipped_images_role
+from infra.roles.images.role import (
+    ImageOrigin,
+    Way,
+    plan_images,
+    resolve_images,
+    sendable_images,
+    shipped_images_role,
+)
 from infra.roles.images.ship import ImagesShipped
 from infra.roles.images.tags import OfficialImages, debootstrap_base, image_tags, official_base
 from tests.fakes import FakeHost
@@ -79,36 +86,114 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return one
 
 
-ALL, SOME, NONE = list(OURS.values()), list(OURS.values())[:2], None
+def of(*services: str) -> list[str]:
+    """Our images of some services, by tag."""
+    return [OURS[service] for service in services]
+
+
+ALL, SOME, NONE = list(OURS.values()), of("db", "sam2"), None
 
 
 @pytest.mark.parametrize(
-    ("way", "there", "here", "ships"),
+    ("way", "there", "here", "sent"),
     [
-        ("auto", ALL, NONE, True),
-        ("auto", ALL, ALL, True),
-        ("auto", SOME, ALL, True),
-        ("auto", SOME, SOME, False),
-        ("auto", SOME, NONE, False),
-        ("auto", [], [], False),
-        ("auto", NONE, ALL, True),
-        ("ship", ALL, ALL, True),
-        ("ship", SOME, SOME, True),
-        ("ship", NONE, [], True),
-        ("host", ALL, ALL, False),
-        ("host", [], ALL, False),
-        ("host", SOME, NONE, False),
+        ("auto", ALL, NONE, ""),
+        ("auto", ALL, ALL, ""),
+        ("auto", SOME, ALL, "label-studio"),
+        ("auto", SOME, SOME, ""),
+        ("auto", SOME, NONE, ""),
+        ("auto", of("db"), of("sam2", "label-studio"), "sam2 label-studio"),
+        ("auto", of("db", "sam2"), of("sam2", "label-studio"), "label-studio"),
+        ("auto", [], of("sam2", "label-studio"), "sam2 label-studio"),
+        ("auto", of("label-studio"), of("sam2"), "sam2"),
+        ("auto", [], [], ""),
+        ("auto", NONE, ALL, "db sam2 label-studio"),
+        ("ship", ALL, ALL, "db sam2 label-studio"),
+        ("ship", SOME, SOME, "db sam2 label-studio"),
+        ("ship", NONE, [], "db sam2 label-studio"),
+        ("host", ALL, ALL, ""),
+        ("host", [], ALL, ""),
+        ("host", SOME, NONE, ""),
     ],
 )
 def test_where_images_come_from(
-    bench: Bench, way: Way, there: list[str] | None, here: list[str] | None, ships: bool
+    bench: Bench, way: Way, there: list[str] | None, here: list[str] | None, sent: str
 ) -> None:
     bench.there = Machine("gpu01", there, local=False)
     bench.here = Machine("this machine", here, local=True)
     origin = bench.settle(way)
-    assert origin.ships is ships
+    assert origin.sent == set(sent.split())
     assert origin.images.tags == OURS
     assert origin.images.base == OWN_BASE
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "expected"),
+    [
+        (of("db"), of("sam2", "label-studio"), ["send sam2", "send label-studio"]),
+        ([], of("sam2", "label-studio"), ["build db", "send sam2", "send label-studio"]),
+        (of("label-studio"), of("sam2"), ["build db", "send sam2"]),
+        (of("db", "sam2"), NONE, ["build label-studio"]),
+    ],
+)
+def test_each_image_that_lacks_is_built_or_sent(
+    bench: Bench, there: list[str], here: list[str] | None, expected: list[str]
+) -> None:
+    """One image that is missing on both machines is no reason to build the others on the server."""
+    bench.there = Machine("gpu01", [*there, OWN_BASE.sam2], local=False)
+    bench.here = Machine("this machine", here, local=True)
+    bench.registry = True
+    planned = [
+        change.summary.removesuffix(" to the host")
+        for one in shipped_images_role(bench.here, bench.there, bench.settle("auto"), quiet())
+        for change in one.plan()
+    ]
+    assert planned == [f"{verb} {OURS[service]}" for verb, service in (one.split() for one in expected)]
+    assert bench.asked == [], "what most images are built on is at hand"
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_base_of_most_images_counts_if_it_can_be_had(bench: Bench, answers: bool) -> None:
+    """Two of three are built on published images: the third is too, unless no registry answers."""
+    bench.registry = answers
+    bench.there = Machine("gpu01", [PUBLISHED["db"], PUBLISHED["sam2"]], local=False)
+    assert bench.settle("auto").images.base == (OFFICIAL if answers else OWN_BASE)
+    assert bench.asked == ["gpu01"]
+
+
+@pytest.mark.parametrize(
+    ("way", "here", "expected"),
+    [
+        ("ship", NONE, ALL),
+        ("host", ALL, []),
+        ("auto", SOME, SOME),
+        ("auto", NONE, []),
+    ],
+)
+def test_preflight_knows_what_is_built_on_the_host(
+    bench: Bench, way: Way, here: list[str] | None, expected: list[str]
+) -> None:
+    bench.here = Machine("this machine", here, local=True)
+    assert sendable_images(bench.here, THERE, way, [frozenset(ALL)]) == set(expected)
+    if way == "auto":
+        assert sendable_images(bench.here, "aarch64", way, [frozenset(ALL)]) == set()
+
+
+def test_only_what_the_host_lacks_is_built_to_be_sent(bench: Bench) -> None:
+    bench.here = Machine("this machine", [OWN_BASE.sam2], local=True)
+    bench.there = Machine("gpu01", SOME, local=False)
+    operations = shipped_images_role(bench.here, bench.there, bench.settle("ship"), quiet())
+    planned = [change.summary for one in operations for change in one.plan()]
+    assert planned == [f"build {OURS['label-studio']}", f"send {OURS['label-studio']} to the host"]
+
+
+def test_up_builds_only_the_image_that_lacks(bench: Bench) -> None:
+    """The same on this machine, whatever a registry says by now."""
+    bench.registry = True
+    bench.here = Machine("this machine", of("sam2"), local=True)
+    images = plan_images(bench.here, REPOSITORY, Settings(), quiet())
+    assert images.missing(bench.here) == ["label-studio"]
+    assert bench.asked == []
 
 
 @pytest.mark.parametrize(("way", "here"), [("auto", NONE), ("auto", []), ("auto", SOME), ("host", ALL), ("host", NONE)])
@@ -132,17 +217,17 @@ def test_without_an_engine_here_nothing_can_be_sent(bench: Bench, there: list[st
 def test_images_for_another_processor_are_not_sent(bench: Bench) -> None:
     """A laptop with an ARM processor has them all after `./inv up`, and no server could run them."""
     bench.here = Machine("this machine", [*PUBLISHED.values(), *ALL], local=True, processor="aarch64")
-    assert bench.settle("auto").ships is False
+    assert bench.settle("auto").sent == set()
     with pytest.raises(HostError, match=r"another processor \(aarch64, there it is x86_64\); `images: host`"):
         bench.settle("ship")
     bench.there = Machine("gpu01", ALL, local=False)
-    assert bench.settle("auto") == ImageOrigin(bench.settle("auto").images, ships=True)  # they are there: none is sent
+    assert bench.settle("auto").images.missing(bench.there) == []
 
 
 def test_images_built_on_published_ones_count_as_well(bench: Bench) -> None:
     bench.there = Machine("gpu01", PUBLISHED.values(), local=False)
     origin = bench.settle("auto")
-    assert (origin.ships, origin.images.tags, origin.images.base) == (True, PUBLISHED, OFFICIAL)
+    assert (origin.sent, origin.images.tags, origin.images.base) == (frozenset(), PUBLISHED, OFFICIAL)
     bench.there = Machine("gpu01", [], local=False)
     bench.here = Machine("this machine", PUBLISHED.values(), local=True)
     assert bench.settle("auto").images.tags == PUBLISHED
@@ -169,7 +254,7 @@ def test_own_image_is_never_built_nor_missed(bench: Bench) -> None:
     ours = [tag for service, tag in OURS.items() if service != "sam2"]
     bench.there = Machine("gpu01", ours, local=False)
     origin = bench.settle("auto", own)
-    assert origin.ships is True
+    assert origin.sent == set()
     assert origin.images.tags == {**OURS, **own}
     assert origin.images.own == {"sam2"}
     assert origin.images.missing(bench.there) == []
@@ -220,6 +305,7 @@ def test_own_image_may_be_missing_where_all_else_is_there(bench: Bench) -> None:
     bench.there = Machine("gpu01", ours, local=False)
     bench.here = Machine("this machine", ["lab/sam2:1"], local=True)
     origin = bench.settle("auto", {"sam2": "lab/sam2:1"})
-    assert roles(bench, origin) == SENT
-    (shipped,) = shipped_images_role(bench.here, bench.there, origin, quiet())
+    assert roles(bench, origin) == BUILT_THERE + SENT
+    *built, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
+    assert [list(one.plan()) for one in built] == [[], []]
     assert [change.summary for change in shipped.plan()] == ["send lab/sam2:1 to the host"]

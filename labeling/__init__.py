@@ -1,1 +1,4 @@
-"""The one reader of Label Studio's labeling configurations. Standard library only: the backend's image holds it too."""
+"""The one reader of Label Studio's labeling configurations, and the rule for names of images.
+
+Standard library only: the backend's image holds it too.
+"""

@@ -33,9 +33,9 @@ VERSION_FILE = re.compile(r"v([1-9]\d*)\.xml")
 class ProjectSpec:
     """One project, ready to be applied: everything in it was read and checked.
 
-    `images_filter` is a regular expression for `re.match` on the file name. `backend_options` go to the backend as
-    its extra params; it checks them. `labeling` holds the XML and what it says. `versions` holds the text of every
-    version of that configuration.
+    `images_filter` is the filter as it is written, see `labeling.image_names.file_pattern`. `backend_options` go to
+    the backend as its extra params; it checks them. `labeling` holds the XML and what it says. `versions` holds the
+    text of every version of that configuration.
     """
 
     name: str

@@ -1,8 +1,9 @@
 """Which files of the image folder become tasks, and the URL that Label Studio gives each of them.
 
-Rules as in Label Studio's own scan (`LocalFilesImportStorageBase.iter_objects`): the filter is matched from the start
-of the file name, sub-folders are walked, and a task's URL is `/data/local-files/?d=<path below the document root>`
-with the path percent-encoded.
+Rules as in Label Studio's own scan (`LocalFilesImportStorageBase.iter_objects`): one expression for the file name
+(`labeling.image_names`), sub-folders are walked, and a task's URL is `/data/local-files/?d=<path below the document
+root>` with the path percent-encoded. Label Studio cannot leave out folders and follows symbolic links to files, and we
+do neither: see `ImageFiles.is_plain`.
 """
 
 from __future__ import annotations
@@ -14,44 +15,77 @@ from urllib.parse import parse_qs, urlsplit
 
 from core.errors import LabelStudioError
 from hosts.base import Host
+from hosts.looking import looks_as_root
+from labeling.image_names import file_pattern, skipped_folders_in_find
 
 LOCAL_FILES = "/data/local-files/"
 LISTING_TIMEOUT = 300.0
+# The kind of an entry and of what a link leads to, as find(1) writes them.
+FOLDER, LINK_TO_FOLDER, OTHER = "dd", "ld", "other"
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images of a folder, as paths below it; `links` are those left out because they are symbolic links."""
+    """What lies in a folder, as paths below it.
+
+    Attributes:
+        paths: the images.
+        links: symbolic links of an image's name; left out.
+        linked_folders: symbolic links to folders; not followed.
+        others: files of other names; left out.
+        folders: folders of servers and systems; not entered.
+    """
 
     paths: frozenset[str]
     links: frozenset[str]
+    linked_folders: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Label Studio's own scan, with our expression for file names, finds the same images."""
+        return not self.links and not self.folders
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether a file that is there, or may be, makes no task: by its name, its folder, or as a link."""
+        if path in self.others or path in self.links:
+            return True
+        return any(str(one) in self.folders | self.linked_folders for one in PurePosixPath(path).parents)
 
 
-def list_images(host: Host, folder: str, name_filter: str) -> ImageFiles:
-    """List the images below `folder` on `host` whose file name matches `name_filter`.
+def list_images(host: Host, folder: str, file_filter: str) -> ImageFiles:
+    """List the images below `folder` on `host` that a project's filter takes, see `labeling.image_names`.
 
     Symbolic links are left out: what they point to is mostly not there inside the container.
 
     Raises:
         LabelStudioError: a name is not UTF-8; Label Studio's sync would stop at it.
     """
-    listed = host.run(
-        *("find", "-H", folder, "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0"),
-        timeout=LISTING_TIMEOUT,
-    )
-    matches = re.compile(name_filter).match
-    found: dict[str, set[str]] = {"f": set(), "l": set()}
+    skipped = (*skipped_folders_in_find(), "-printf", r"dd%P\0", "-prune")
+    rest = ("(", "-type", "f", "-o", "-type", "l", ")", "-printf", r"%y%Y%P\0")
+    command = ("find", "-H", folder, "-mindepth", "1", *skipped, "-o", *rest)
+    listed = host.run(*command, timeout=LISTING_TIMEOUT, as_root=looks_as_root(host))
+    matches = re.compile(file_pattern(file_filter)).match
+    found: dict[str, set[str]] = {kind: set() for kind in ("f", "l", FOLDER, LINK_TO_FOLDER, OTHER)}
     for entry in filter(None, listed.stdout.split("\0")):
-        kind, path = entry[0], entry[1:]
-        if not matches(PurePosixPath(path).name):
-            continue
-        if "\N{REPLACEMENT CHARACTER}" in path:
+        kind, path = entry[:2], entry[2:]
+        if kind in (FOLDER, LINK_TO_FOLDER):
+            found[kind].add(path)
+        elif not matches(PurePosixPath(path).name):
+            if kind[0] == "f":
+                found[OTHER].add(path)
+        elif "\N{REPLACEMENT CHARACTER}" in path:
             raise LabelStudioError(
                 f"cannot take the images in {folder}: the file name {path!r} is not UTF-8; "
                 "rename the file and run `./inv up` again"
             )
-        found[kind].add(path)
-    return ImageFiles(frozenset(found["f"]), frozenset(found["l"]))
+        else:
+            found[kind[0]].add(path)
+    paths, links, folders, linked, others = (
+        frozenset(found[kind]) for kind in ("f", "l", FOLDER, LINK_TO_FOLDER, OTHER)
+    )
+    return ImageFiles(paths, links, linked, others, folders)
 
 
 def path_in(folder_name: str, url: str) -> str | None:

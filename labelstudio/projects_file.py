@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
 from core.text import bulleted
+from labeling.image_names import file_pattern
 from labelstudio.versions import FOLDER
 
 FILE = "projects.yaml"
@@ -25,6 +26,7 @@ Sampling = Literal["sequential", "uniform", "uncertainty"]
 def _regular_expression(text: str) -> str:
     try:
         re.compile(text)
+        re.compile(file_pattern(text))
     except re.error as error:
         raise ValueError(f"is no regular expression: {error}") from None
     return text
@@ -51,7 +53,7 @@ class ImagesPart(_Part):
 
     Attributes:
         folder: name of a connected folder, or of one below it; without one, the folder that `up` or `deploy` was given.
-        filter: matched from the start of the file name.
+        filter: matched with the whole file name, in upper or lower case; see `labeling.image_names`.
         pairs: instead of a filter: for each image of a task its path, in which `{name}` is what the pair shares.
     """
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from core.errors import SettingsError
+from labeling.image_names import file_pattern
 from labelstudio.config import ProjectSpec
-from labelstudio.image_files import LOCAL_FILES
+from labelstudio.image_files import LOCAL_FILES, ImageFiles
 from labelstudio.projects_file import NAME
 
 NO_FILE = "(?!)"  # a storage filter that no file name matches
@@ -20,11 +20,14 @@ NO_FILE = "(?!)"  # a storage filter that no file name matches
 class WantedTasks:
     """The tasks, by the path of their first image; each is its images' paths by the key of the task's data.
 
-    `alone` are files that match one pattern of a pair and have no partner.
+    Attributes:
+        alone: files that match one pattern of a pair and have no partner.
+        others: files that match no pattern of a pair.
     """
 
     tasks: Mapping[str, Mapping[str, str]]
     alone: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
 
 def image_keys(spec: ProjectSpec) -> tuple[str, ...]:
@@ -43,29 +46,46 @@ def image_keys(spec: ProjectSpec) -> tuple[str, ...]:
 
 
 def wanted_tasks(spec: ProjectSpec, paths: Iterable[str]) -> WantedTasks:
-    """The tasks that these files, as paths below the folder, make."""
+    """The tasks that these images, as paths below the folder, make."""
     if not spec.images_pairs:
-        matches, key = re.compile(spec.images_filter).match, image_keys(spec)[0]
-        return WantedTasks({path: {key: path} for path in paths if matches(PurePosixPath(path).name)})
-    patterns = {key: _pattern(text) for key, text in spec.images_pairs.items()}
+        key = image_keys(spec)[0]
+        return WantedTasks({path: {key: path} for path in paths})
     by_name: dict[str, dict[str, str]] = {}
-    for path in paths:
-        for key, pattern in patterns.items():
-            if found := pattern.fullmatch(path):
-                by_name.setdefault(found[1], {})[key] = path
+    others, doubled = set(), set()
+    patterns = {key: _pattern(text, re.IGNORECASE) for key, text in spec.images_pairs.items()}
+    for path in _as_written_first(spec.images_pairs.values(), paths):
+        found = {key: match[1] for key, pattern in patterns.items() if (match := pattern.fullmatch(path))}
+        if not found:
+            others.add(path)
+        for key, name in found.items():
+            if by_name.setdefault(name, {}).setdefault(key, path) != path:
+                doubled.add(path)
     first, *_ = patterns
-    whole = {name: images for name, images in by_name.items() if len(images) == len(patterns)}
-    alone = {path for name, images in by_name.items() if name not in whole for path in images.values()}
-    tasks = {images[first]: {key: images[key] for key in patterns} for images in whole.values()}
-    return WantedTasks(tasks, frozenset(alone))
+    whole = [images for images in by_name.values() if len(images) == len(patterns)]
+    tasks = {images[first]: {key: images[key] for key in patterns} for images in whole}
+    matched = {path for images in by_name.values() for path in images.values()} | doubled
+    alone = matched - {path for images in whole for path in images.values()}
+    return WantedTasks(tasks, frozenset(alone), frozenset(others))
 
 
-def storage_filter(spec: ProjectSpec) -> str:
-    """The filter of the storage, for its Sync in the browser.
+def _as_written_first(patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """Of `a.png` and `a.PNG`, which both are the image of a pair, the one in the pattern's own case comes first."""
+    exact = [_pattern(text) for text in patterns]
+    return sorted(paths, key=lambda path: (not any(one.fullmatch(path) for one in exact), path))
 
-    Label Studio's sync knows one image a task, so of pairs it takes none: they come from us.
+
+def storage_filter(spec: ProjectSpec, images: ImageFiles) -> str:
+    """The filter of the storage, for its Sync in the browser: it takes the files that we take, or none.
+
+    Label Studio's sync knows one image a task, so of pairs it takes none: they come from us. Nor does it where the
+    folder holds what only we can leave out.
     """
-    return NO_FILE if spec.images_pairs else spec.images_filter
+    return NO_FILE if spec.images_pairs or not images.is_plain else file_pattern(spec.images_filter)
+
+
+def is_our_filter(spec: ProjectSpec, regex_filter: str) -> bool:
+    """Whether a storage's filter is one that `storage_filter` gives, for one folder or another."""
+    return regex_filter in (NO_FILE, file_pattern(spec.images_filter))
 
 
 def list_filter(spec: ProjectSpec) -> str:
@@ -78,6 +98,6 @@ def task_url(folder_name: str, path: str) -> str:
     return f"{LOCAL_FILES}?d={quote(f'{folder_name}/{path}')}"
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(text: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
     before, after = text.split(NAME)
-    return re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
+    return re.compile(f"{re.escape(before)}(.+){re.escape(after)}", flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -10,8 +11,10 @@ from urllib.parse import quote
 from backend.errors import ImageError
 from backend.images.image_store import TaskImage
 from backend.sources.mount import LOCAL_FILES_PATH, Mount, name_in_query
+from labeling.image_names import file_pattern, is_skipped_folder
 
 SEARCHED_ENTRIES = 200_000
+IS_IMAGE = re.compile(file_pattern("")).match
 
 
 def following_images(root: Path, url: str, count: int) -> Sequence[TaskImage]:
@@ -41,7 +44,7 @@ def following_images(root: Path, url: str, count: int) -> Sequence[TaskImage]:
             for number, entry in enumerate(entries):
                 if number >= SEARCHED_ENTRIES:
                     break
-                if entry.name > own and os.path.splitext(entry.name)[1].lower() == ending:
+                if entry.name > own and _ending(entry.name) == ending:
                     found.append(entry.name)
     except OSError:
         return []
@@ -50,7 +53,8 @@ def following_images(root: Path, url: str, count: int) -> Sequence[TaskImage]:
 
 
 def images_of_folder(root: Path, folder: str, endings: Sequence[str]) -> list[TaskImage]:
-    """Every image below a folder of the shared folder, by name; links to folders are not followed.
+    """Every image below a folder of the shared folder, by name; links to folders are not followed, and what servers and
+    systems put there is left out (`labeling.image_names`).
 
     Args:
         folder: path below the shared folder; empty is the shared folder itself.
@@ -69,7 +73,12 @@ def images_of_folder(root: Path, folder: str, endings: Sequence[str]) -> list[Ta
         raise ImageError(f"there is no folder {folder!r} in the shared folder")
     found: list[str] = []
     for where, folders, names in os.walk(top):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not is_skipped_folder(name))
         relative = Path(where).relative_to(real_root)
-        found += [str(relative / name) for name in sorted(names) if os.path.splitext(name)[1].lower() in endings]
+        found += [str(relative / name) for name in sorted(names) if _ending(name) in endings]
     return [TaskImage(f"{LOCAL_FILES_PATH}?d={quote(os.fsencode(one))}", None) for one in found]
+
+
+def _ending(name: str) -> str | None:
+    """The ending in lower case; None for a file that is left out everywhere."""
+    return os.path.splitext(name)[1].lower() if IS_IMAGE(name) else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import LabelrigError
 from hosts.base import Exec
+from labeling.image_names import file_pattern, skipped_folder_pattern
 
 ASK_TIMEOUT = 8.0
 STEP_SECONDS = 3
@@ -39,16 +40,18 @@ except OSError as error:
     end("http", error)
 """
 
-# Arguments: folder, regular expression for the file name. The first image that is found, read by its first bytes.
+# Arguments: folder, regular expressions for the names of files and of folders that are left out. The first image that
+# is found, read by its first bytes.
 FIRST_IMAGE = """
 import json, os, re, sys
-folder, matches = sys.argv[1], re.compile(sys.argv[2]).match
+folder, matches, is_skipped = sys.argv[1], re.compile(sys.argv[2]).match, re.compile(sys.argv[3]).match
 def end(**answer):
     print(json.dumps(answer))
     raise SystemExit
 def stop(error):
     end(error=type(error).__name__, said=error.strerror, path=error.filename, uid=os.getuid())
 for at, folders, files in os.walk(folder, onerror=stop):
+    folders[:] = [name for name in folders if not is_skipped(name)]
     for name in sorted(files):
         if matches(name):
             path = os.path.join(at, name)
@@ -123,13 +126,13 @@ def probe(run: Exec, name: str, port: int, path: str) -> Probe:
     return Probe(str(answer["step"]), str(answer["said"]), None if status is None else int(status))
 
 
-def first_image(run: Exec, folder: str, pattern: str) -> FileSeen:
-    """Find and open the first image below a folder, as the container's user.
+def first_image(run: Exec, folder: str, file_filter: str) -> FileSeen:
+    """Find and open the first image below a folder that a project's filter takes, as the container's user.
 
     Raises:
         LabelrigError: the container could not be asked.
     """
-    return _file_seen(ask(run, FIRST_IMAGE, folder, pattern))
+    return _file_seen(ask(run, FIRST_IMAGE, folder, file_pattern(file_filter), skipped_folder_pattern()))
 
 
 def digest(run: Exec, path: str) -> FileSeen:

@@ -19,6 +19,7 @@ from infra.roles.stack.image_folders import FILES_ROOT, SERVICES, ImageFolder
 from labelstudio.image_files import path_in
 from labelstudio.models import TaskRef
 from labelstudio.session import token_works
+from labelstudio.wanted_tasks import is_our_filter
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -126,7 +127,7 @@ def _not_connected(look: Inspection, folder: ImageFolder) -> Finding | None:
         return broken(f"no storage of the project is {folder.mount} (there are: {others})", f"{look.again} connects it")
     if len(ours) > 1:
         return warning(f"{folder.mount} is connected {len(ours)} times", f"{look.again} keeps one")
-    if ours[0].regex_filter != look.spec.images_filter or not ours[0].use_blob_urls:
+    if not is_our_filter(look.spec, ours[0].regex_filter) or not ours[0].use_blob_urls:
         return warning(f"the storage {folder.mount} has another filter or import method", f"{look.again} corrects it")
     return None
 

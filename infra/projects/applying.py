@@ -57,7 +57,7 @@ def sync_projects(session: Session, names: Sequence[str]) -> str:
     for spec in load_projects(REPOSITORY, names):
         resolved, folder = session.resolved(spec)
         ctx = session.context(folder)
-        storage = StorageConnected(ctx.access, resolved, ctx.files_root, folder.name)
+        storage = StorageConnected(ctx.access, resolved, ctx.host, folder.path, ctx.files_root, folder.name)
         operations: list[Operation] = [
             storage,
             ImagesSynced(

@@ -29,6 +29,7 @@ from infra.roles.project.project import get_project
 from infra.roles.project.role import ProjectContext, project_role
 from infra.roles.project.token import ApiKeyPresent
 from infra.roles.project.verify import verify
+from labeling.image_names import file_pattern
 from labelstudio.access import Access
 from labelstudio.client import Client
 from labelstudio.config import ProjectSpec, load_labeling
@@ -106,6 +107,20 @@ def many_images(stage: Stage) -> Iterator[list[str]]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def server_files(own: Stage) -> Iterator[list[str]]:
+    """A folder that appears after the first run, with files as servers and systems leave them; what images are."""
+    folder = Path(own.ctx.folder.path) / f"NAS {uuid.uuid4().hex[:6]}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    images, others = ["a.png", "B.PNG"], ["._a.png", ".b.png", "a.png.txt", "a.png~", "d.png.part", "~$a.png"]
+    for name in (*images, *others, "SYNOFILE_THUMB_M.png"):
+        Image.new("RGB", (8, 8)).save(folder / name, "PNG")
+        (folder / name).chmod(0o644)
+    yield [f"{folder.name}/{name}" for name in images]
+    shutil.rmtree(folder)
+
+
 def test_a_second_run_changes_nothing(own: Stage) -> None:
     assert own.apply() == []
     assert own.images() == sorted(path.name for path in Path(own.ctx.folder.path).glob("*.png"))
@@ -131,6 +146,23 @@ def test_a_press_on_sync_in_the_browser_adds_nothing(own: Stage, new_image: str)
     assert row.meta is not None
     assert row.meta["tasks_existed"] == len(before)
     assert new_image in before
+
+
+def test_sync_in_the_browser_takes_what_we_take(own: Stage, server_files: list[str]) -> None:
+    """Label Studio's own matching of names against ours; what it cannot leave out, it never sees."""
+    before = own.images()
+    (storage,) = own.client.storages(own.project_id)
+    assert own.client.sdk.import_storage.local.sync(storage.id).status == "completed"
+    assert own.images() == sorted([*before, *server_files])
+    assert own.apply() == []
+
+    folder = Path(own.ctx.folder.path, Path(server_files[0]).parent)
+    for path in ("@eaDir/SYNOFILE_THUMB_M.png", "#recycle/c.png", ".Trash-1000/files/c.png", "__MACOSX/d.png"):
+        (folder / path).parent.mkdir(parents=True)
+        shutil.copyfile(folder / "a.png", folder / path)
+    assert own.apply() == [f"correct the storage {own.storage_path}"]
+    assert own.client.sdk.import_storage.local.sync(storage.id).status == "completed"
+    assert own.images() == sorted([*before, *server_files])
 
 
 def test_a_storage_that_was_made_by_hand_gets_to_know_the_tasks(own: Stage) -> None:
@@ -204,7 +236,8 @@ def test_second_storages_and_changed_filters_are_corrected(own: Stage) -> None:
     ]
 
     left = own.client.storages(own.project_id)
-    assert [(one.id, one.regex_filter, one.recursive_scan) for one in left] == [(first.id, ".*png", True)]
+    expected = (first.id, file_pattern(".*png"), True)
+    assert [(one.id, one.regex_filter, one.recursive_scan) for one in left] == [expected]
 
 
 def test_a_doubled_backend_is_removed_the_other_interactive(own: Stage) -> None:

@@ -192,7 +192,7 @@ CASES = (
     Case(
         "folder without images",
         APPLY,
-        ("no image in", "nothing here has a name that matches '.*png'"),
+        ("no image in", "nothing here has a name that matches '.*png' as a whole"),
         1,
         prepare=lambda bad: bad.project(images={"folder": f"{bad.images}/nothing here"}),
     ),

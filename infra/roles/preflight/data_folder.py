@@ -10,12 +10,18 @@ from pathlib import PurePath, PurePosixPath
 
 from hosts.base import Host
 from hosts.looking import closed_at, looks_as_root
+from labeling.image_names import file_pattern, skipped_folders_in_find
 
 SAMPLE = 1000  # images
 ENTRIES = 20 * SAMPLE  # of any kind: labels and other files may lie in front of the images
 LOOK_TIMEOUT = 60.0
-# An entry of it: kind, mode, group, path below the folder. A folder comes before what lies in it.
-LIST = 'find -H "$1" -mindepth 1 -printf "%y\\t%m\\t%G\\t%P\\0" 2>/dev/null | head -z -n "$2"'
+# An entry of it: kind, mode, group, path below the folder. A folder comes before what lies in it; after the folder and
+# the number of entries, the test for folders that are left out.
+LIST = """
+folder=$1 count=$2
+shift 2
+find -H "$folder" -mindepth 1 "$@" -prune -o -printf "%y\\t%m\\t%G\\t%P\\0" 2>/dev/null | head -z -n "$count"
+"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def check_folder(host: Host, path: PurePath, pattern: str) -> FolderCheck:
     Args:
         host: the machine on which it lies.
         path: the folder there.
-        pattern: the file filter for messages and matching, a regular expression on the file name.
+        pattern: the project's filter of file names, see `labeling.image_names`.
     """
     if not path.is_absolute():
         return FolderCheck((f"data folder {path}: give an absolute path",))
@@ -119,13 +125,14 @@ def _top(host: Host, path: PurePath) -> Entry | None:
 
 def _images(host: Host, folder: PurePath, pattern: str, group: int | None) -> tuple[int, list[PurePosixPath]]:
     reached = {".": True}  # folder -> whether the containers get into it, and into those above it
+    matches = re.compile(file_pattern(pattern)).match
     found, unreadable = 0, []
     for entry in _entries(host, folder):
         path = PurePosixPath(entry.path)
         way_is_open = reached.get(str(path.parent), True)
         if entry.kind == "d":
             reached[str(path)] = way_is_open and entry.open_to(group, 5)
-        elif entry.kind == "f" and re.match(pattern, path.name):
+        elif entry.kind == "f" and matches(path.name):
             found += 1
             if not way_is_open or not entry.open_to(group, 4):
                 unreadable.append(path)
@@ -135,8 +142,8 @@ def _images(host: Host, folder: PurePath, pattern: str, group: int | None) -> tu
 
 
 def _entries(host: Host, folder: PurePath) -> Iterator[Entry]:
-    command = ("sh", "-c", LIST, "sh", str(folder), str(ENTRIES))
-    listed = host.run(*command, timeout=LOOK_TIMEOUT, as_root=looks_as_root(host))
+    limits = (str(folder), str(ENTRIES), *skipped_folders_in_find())
+    listed = host.run("sh", "-c", LIST, "sh", *limits, timeout=LOOK_TIMEOUT, as_root=looks_as_root(host))
     for entry in listed.stdout.split("\0"):  # a name may hold a line break
         fields = entry.split("\t", 3)
         if len(fields) == 4:

@@ -55,7 +55,7 @@ class ProjectContext:
 
 def project_role(spec: ProjectSpec, ctx: ProjectContext, migration: Migration = NO_MIGRATION) -> list[Operation]:
     """The operations, in order: token, its copy in the backend, project, storage, images, ML backend, members."""
-    storage = StorageConnected(ctx.access, spec, ctx.files_root, ctx.folder.name)
+    storage = StorageConnected(ctx.access, spec, ctx.host, ctx.folder.path, ctx.files_root, ctx.folder.name)
     return [
         ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio, ctx.report),
         BackendKeyPresent(ctx.access, ctx.exec_in_backend),

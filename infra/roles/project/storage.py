@@ -28,11 +28,15 @@ class StorageConnected(Operation):
     """The folder is connected to the project exactly once, with our filter, as source files.
 
     Label Studio serves a local file only to people who have a storage on a folder above it, so the storage is the
-    permission too. It must be a strict sub-folder of the document root.
+    permission too. It must be a strict sub-folder of the document root. Its filter depends on what lies in the folder:
+    a press on Sync in the browser must take the files that `ImagesSynced` takes, or none. `folder` is the folder on
+    the host.
     """
 
     access: Access
     spec: ProjectSpec
+    host: Host
+    folder: str
     files_root: str
     folder_name: str
 
@@ -74,7 +78,7 @@ class StorageConnected(Operation):
             id=0,
             title=self.folder_name,
             path=self.path,
-            regex_filter=storage_filter(self.spec),
+            regex_filter=storage_filter(self.spec, list_images(self.host, self.folder, list_filter(self.spec))),
             use_blob_urls=True,
             recursive_scan=True,
         )
@@ -149,10 +153,22 @@ class ImagesSynced(Operation):
         return dict(tasks)
 
     def _mention(self, images: ImageFiles, wanted: WantedTasks, tasks: dict[str, list[TaskRef]]) -> None:
-        if images.links:
+        if links := images.links | images.linked_folders:
             self.report.notice(
-                f"{len(images.links)} symbolic links in {self.folder} are left out ({some(images.links)}): "
+                f"{len(links)} symbolic links in {self.folder} are left out ({some(links)}): "
                 "what they point to need not exist inside the container"
+            )
+        if images.folders:
+            self.report.notice(
+                f"{len(images.folders)} folders of servers and systems in {self.folder} are left out "
+                f"({some(images.folders)})"
+            )
+        if others := images.others | wanted.others:
+            self.report.notice(f"{len(others)} files in {self.folder} are left out by their names ({some(others)})")
+        if not images.is_plain and not self.spec.images_pairs:
+            self.report.notice(
+                f"Sync in the browser takes no files from {self.folder}: it would take what is left out here; for new "
+                "images, run `./inv project.sync`"
             )
         if alone := wanted.alone - tasks.keys():
             self.report.notice(f"{len(alone)} files in {self.folder} have no partner and are left out ({some(alone)})")
@@ -161,8 +177,13 @@ class ImagesSynced(Operation):
                 f"{len(left)} tasks have lost the partner of their image ({some(left)}); the tasks and their "
                 "annotations are kept"
             )
-        gone = tasks.keys() - images.paths - images.links
-        if gone:
+        missing = tasks.keys() - images.paths
+        if left_out := {path for path in missing if images.leaves_out(path)}:
+            self.report.notice(
+                f"{len(left_out)} tasks show files that are left out now ({some(left_out)}); the tasks and their "
+                "annotations are kept: delete them in the Data Manager"
+            )
+        if gone := missing - left_out:
             self.report.notice(
                 f"{len(gone)} tasks have lost their image: no such file in {self.folder} any more ({some(gone)}); "
                 "the tasks and their annotations are kept"
@@ -211,7 +232,7 @@ def look_in(host: Host, folder: str, spec: ProjectSpec) -> tuple[ImageFiles, Wan
         return images, wanted
     if not spec.images_pairs:
         raise LabelStudioError(
-            f"no image in {folder} has a name that matches {spec.images_filter!r}; "
+            f"no image in {folder} has a name that matches {spec.images_filter!r} as a whole; "
             "give another folder with --data, or another filter in labeling_configs/projects.yaml"
         )
     patterns = " and ".join(repr(one) for one in spec.images_pairs.values())

@@ -42,7 +42,11 @@ def ended(house: House, job: str) -> Any:
     return progress(house, job)
 
 
-def test_a_folder_is_encoded_ahead_of_the_clicks(house: House, settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_is_encoded_ahead_of_the_clicks(house: House, settings: Settings, root: Path, tmp_path: Path) -> None:
+    for folder in ("@eaDir", ".Trash-1000"):  # a server's own
+        (root / "set" / folder).mkdir()
+        draw(root, f"set/{folder}/old.png")
+    draw(root, "set/._a.png")
     job = start(house, {"key": "all", "folder": "set"})
     found = ended(house, job)
     assert (found["state"], found["key"], found["total"], found["failed"]) == ("done", "all", 3, 0)

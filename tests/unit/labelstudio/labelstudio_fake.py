@@ -10,6 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -183,9 +184,10 @@ class FakeLabelStudio:
         """As somebody does who presses Sync in the browser."""
         storage = self.storages[key]
         known = {task["storage_filename"] for task in self.tasks.values() if task["storage"] == key}
+        matches = re.compile(storage["regex_filter"]).match
         for path in self.folder:
             file = f"{ROOT}/{path}"
-            if file not in known:
+            if file not in known and matches(PurePosixPath(path).name):
                 self.add_task(storage["project"], task_url("", path).replace("?d=/", "?d="), storage=key, file=file)
         storage |= {"status": "completed", "traceback": None}
         return httpx.Response(200, json=storage)

@@ -26,6 +26,7 @@ from infra.roles.project.ask_backend import ASK_BACKEND
 from infra.roles.project.backend_token import KEY_FILE
 from infra.roles.stack.image_folders import ImageFolder, render_folders
 from infra.stack.site import Site
+from labeling.image_names import file_pattern
 from labelstudio.access import Access
 from labelstudio.config import load_project
 from tests.fakes import FakeHost
@@ -223,7 +224,7 @@ class DoctorBench:
             "project": self.project,
             "path": FOLDER.mount,
             "title": "set",
-            "regex_filter": self.spec.images_filter,
+            "regex_filter": file_pattern(self.spec.images_filter),
             "use_blob_urls": True,
             "recursive_scan": True,
         }

@@ -80,6 +80,9 @@ def test_the_first_image_below_a_folder(tmp_path: Path) -> None:
     below.mkdir()
     (tmp_path / "note.txt").write_text("x")
     (below / "señal #1.png").write_bytes(b"\x89PNG" * 9)
+    (tmp_path / "@eaDir").mkdir()
+    for left_out in ("@eaDir/a.png", "._a.png", "a.png.part"):
+        (tmp_path / left_out).write_text("x")
     found = first_image(here, str(tmp_path), ".*png")
     assert (found.path, found.size, found.error) == (str(below / "señal #1.png"), 16, "")
     assert first_image(here, str(tmp_path), ".*tif").path is None

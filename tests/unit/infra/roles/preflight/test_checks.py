@@ -127,6 +127,17 @@ class TestFolder:
         (folder / "sub" / "a b.png").rename(folder / "sub" / "a b.jpg")
         assert self.check(folder) == f"data folder {folder}: no file matches '.*png' among its first 20000 entries"
 
+    def test_what_servers_put_there_is_no_image(self, folder: Path) -> None:
+        """Their folders are often readable for themselves alone."""
+        (folder / "sub" / "a b.png").rename(folder / "sub" / "a b.PNG")
+        for name in ("lost+found", "@eaDir"):
+            (folder / name).mkdir(mode=0o700)
+            (folder / name / "a.png").touch(mode=0o600)
+        (folder / "sub" / "._a b.png").touch(mode=0o600)
+        assert check_folder(LocalHost(), folder, self.PATTERN) == FolderCheck(())
+        (folder / "sub" / "a b.PNG").unlink()
+        assert self.check(folder).endswith("no file matches '.*png' among its first 20000 entries")
+
     def test_a_folder_that_only_its_owner_may_read_is_named(self, folder: Path) -> None:
         folder.chmod(0o700)
         assert "the containers do not run as root and could not read it (mode drwx------)" in self.check(folder)

@@ -12,6 +12,7 @@ from infra.roles.project.labeling import Migration
 from infra.roles.project.ml_backend import BackendRegistered
 from infra.roles.project.project import ProjectPresent
 from infra.roles.project.storage import ImagesSynced, StorageConnected
+from labeling.image_names import skipped_folders_in_find
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec, load_project
 from labelstudio.filling import Pace
@@ -27,7 +28,11 @@ from tests.unit.labelstudio.labelstudio_fake import (
 
 FOLDER = "/data/set"
 BACKEND = "http://sam2:9090"
-FIND = ("find", "-H", FOLDER, "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
+SKIPPED = (*skipped_folders_in_find(), "-printf", r"dd%P\0", "-prune")
+FIND = (
+    *("find", "-H", FOLDER, "-mindepth", "1", *SKIPPED),
+    *("-o", "(", "-type", "f", "-o", "-type", "l", ")", "-printf", r"%y%Y%P\0"),
+)
 
 
 class Clock:
@@ -58,14 +63,14 @@ class Bench:
         self.keep: Path | None = None
         self.put("a.png", "b c.png")
 
-    def put(self, *paths: str, links: tuple[str, ...] = ()) -> None:
-        """These files, and no others, lie in the image folder."""
-        listed = "".join(f"f{path}\0" for path in paths) + "".join(f"l{path}\0" for path in links)
-        self.host.script(*FIND, stdout=listed)
-        self.server.folder = [f"set/{path}" for path in paths if path.endswith("png")]
+    def put(self, *paths: str, links: tuple[str, ...] = (), folders: tuple[str, ...] = ()) -> None:
+        """These files, and no others, lie in the image folder; `folders` are those that are not entered."""
+        entries = [*(f"ff{one}" for one in paths), *(f"lf{one}" for one in links), *(f"dd{one}" for one in folders)]
+        self.host.script(*FIND, stdout="".join(f"{one}\0" for one in entries))
+        self.server.folder = [f"set/{path}" for path in (*paths, *links, *(f"{one}/a.png" for one in folders))]
 
     def operations(self) -> list[Operation]:
-        storage = StorageConnected(self.access, self.spec, ROOT, "set")
+        storage = StorageConnected(self.access, self.spec, self.host, FOLDER, ROOT, "set")
         pace = Pace(look=0.05, stalled=10.0, clock=Clock())
         return [
             ProjectPresent(self.access, self.spec, self.inside, self.report, self.migration, self.keep),

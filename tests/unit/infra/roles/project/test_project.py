@@ -16,6 +16,7 @@ from core.repository import REPOSITORY
 from infra.roles.project.labeling import Migration
 from infra.roles.project.project import MembersKnown, ProjectPresent
 from labeling.config import read_config
+from labeling.image_names import file_pattern
 from labelstudio.label_use import Rename
 from tests.unit.infra.roles.project.labelstudio_bench import BACKEND, Bench
 from tests.unit.labelstudio.labelstudio_fake import (
@@ -41,7 +42,7 @@ def test_the_first_run_makes_everything_and_the_second_nothing(bench: Bench) -> 
     wanted = {
         "project": bench.project,
         "path": "/label-studio/files/set",
-        "regex_filter": ".*png",
+        "regex_filter": file_pattern(".*png"),
         "use_blob_urls": True,
         "recursive_scan": True,
         "title": "set",

@@ -12,6 +12,11 @@ from core.operation import converge
 from tests.unit.infra.roles.project.labelstudio_bench import FIND, Bench
 from tests.unit.labelstudio.labelstudio_fake import ROOT
 
+SYNC_IS_OFF = (
+    "Sync in the browser takes no files from /data/set: it would take what is left out here; for new images, run "
+    "`./inv project.sync`"
+)
+
 
 def test_only_new_images_are_synced(bench: Bench) -> None:
     bench.apply()
@@ -57,25 +62,64 @@ def test_links_and_vanished_images_are_mentioned(bench: Bench) -> None:
     bench.put("a.png", "gone.png")
     bench.apply()
     bench.put("a.png", links=("elsewhere.png",))
-    assert bench.apply() == []
-    assert bench.report.notices[-2:] == [
+    assert bench.apply() == ["correct the storage /label-studio/files/set"]
+    assert bench.report.notices[-3:] == [
         "1 symbolic links in /data/set are left out (elsewhere.png): what they point to need not exist inside the "
         "container",
+        SYNC_IS_OFF,
         "1 tasks have lost their image: no such file in /data/set any more (gone.png); the tasks and their "
         "annotations are kept",
     ]
+
+
+def test_server_files_make_no_tasks_and_are_counted(bench: Bench) -> None:
+    """Neither here nor by a press on Sync, which looks at names and not at folders."""
+    bench.put("a.png", "B.PNG", "._a.png", "a.png.txt", "a.png~", "d.png.part", folders=("#recycle", "x/@eaDir"))
+    bench.apply()
+    press_sync(bench)
+    assert sorted(task["storage_filename"] for task in bench.server.tasks.values()) == [
+        "/label-studio/files/set/B.PNG",
+        "/label-studio/files/set/a.png",
+    ]
+    assert list(dict.fromkeys(bench.report.notices)) == [
+        "2 folders of servers and systems in /data/set are left out (#recycle, x/@eaDir)",
+        "4 files in /data/set are left out by their names (._a.png, a.png.txt, a.png~, d.png.part)",
+        SYNC_IS_OFF,
+    ]
+    assert bench.apply() == []
+
+
+def test_sync_takes_images_and_no_more_in_a_plain_folder(bench: Bench) -> None:
+    bench.apply()
+    bench.put("a.png", "b c.png", "new.PNG", "._new.png", "new.png.txt", "SYNOFILE_THUMB_M.png")
+    press_sync(bench)
+    assert [task["storage_filename"] for task in bench.server.tasks.values()][2:] == ["/label-studio/files/set/new.PNG"]
+    assert bench.apply() == []
+
+
+def test_tasks_of_files_that_are_left_out_now_are_named(bench: Bench) -> None:
+    """As an older release, or Sync before it, made them."""
+    bench.apply()
+    for path in ("a.png.txt", "x/@eaDir/a.png"):
+        bench.server.add_task(bench.project, f"/data/local-files/?d=set/{path}")
+    bench.put("a.png", "b c.png", "a.png.txt", folders=("x/@eaDir",))
+    bench.apply()
+    assert bench.report.notices[-1] == (
+        "2 tasks show files that are left out now (a.png.txt, x/@eaDir/a.png); the tasks and their annotations are "
+        "kept: delete them in the Data Manager"
+    )
 
 
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
         (
-            "fnotes.txt\0",
-            "no image in /data/set has a name that matches '.*png'; give another folder with --data, or another "
-            "filter in labeling_configs/projects.yaml",
+            "ffnotes.txt\0",
+            "no image in /data/set has a name that matches '.*png' as a whole; give another folder with --data, or "
+            "another filter in labeling_configs/projects.yaml",
         ),
         (
-            "fse�al.png\0",
+            "ffse�al.png\0",
             "cannot take the images in /data/set: the file name 'se�al.png' is not UTF-8; rename the file and "
             "run `./inv up` again",
         ),
@@ -194,9 +238,24 @@ def test_pairs_are_one_task_each_and_the_rest_is_named(bench: Bench) -> None:
             "thermal": "/data/local-files/?d=set/T/deep/%C3%B1%201_t.tiff",
         },
     ]
-    assert set(bench.report.notices) == {"1 files in /data/set have no partner and are left out (RGB/alone.png)"}
+    assert set(bench.report.notices) == {
+        "1 files in /data/set are left out by their names (notes.txt)",
+        "1 files in /data/set have no partner and are left out (RGB/alone.png)",
+    }
     assert bench.server.storages[storage_id(bench)]["regex_filter"] == "(?!)"
     assert bench.apply() == []
+
+
+def test_pairs_of_other_cases_are_pairs_and_files_are_once(bench: Bench) -> None:
+    """`B.PNG` is an image too; beside `a.png`, `a.PNG` is a second one of the same name."""
+    bench.spec = replace(bench.spec, images_pairs={"rgb": "RGB/{name}.png", "thermal": "RGB/{name}_t.png"})
+    bench.put("RGB/a.PNG", "RGB/a.png", "RGB/a_t.png", "RGB/B.PNG", "RGB/B_T.png", "RGB/._a.png", "RGB/._a_t.png")
+    bench.apply()
+    assert [task["data"]["rgb"][-5:] for task in bench.server.tasks.values()] == ["B.PNG", "a.png"]
+    assert set(bench.report.notices) == {
+        "2 files in /data/set are left out by their names (RGB/._a.png, RGB/._a_t.png)",
+        "1 files in /data/set have no partner and are left out (RGB/a.PNG)",
+    }
 
 
 def test_a_container_that_stops_in_the_middle_is_said_in_words(bench: Bench) -> None:

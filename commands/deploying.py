@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLAN_HELP = {
     "data": "folder with images on the host (overrides the inventory)",
     "model": "auto, demo, tiny, small, base-plus or large (overrides the inventory)",
-    "set": "KEY=VALUE: any other setting of the inventory, for this run; may be given several times",
+    "set": "KEY=VALUE: a setting of the inventory, for this run; may be given several times",
     "accept_new_host_key": "record the SSH key of a host that is not known yet; a changed key is refused all the same",
     "parallel": "how many hosts at once (default: 4)",
 }
@@ -77,7 +77,8 @@ def deploy(
 
 def _adjusted(choice: Choice, given: list[str], data: str | None, model: str | None, parallel: str | None) -> Choice:
     """The choice with what a command line sets for its hosts, over the inventory."""
-    overrides = (*pairs(given), ("data", data), ("model", model))
+    own = (("data", data), ("model", model))
+    overrides = (*pairs(given), *((key, value) for key, value in own if value is not None))
     at_once = number("--parallel", parallel)
     return replace(choice, overrides=overrides, parallel=choice.parallel if at_once is None else at_once)
 

@@ -14,8 +14,10 @@ from dotenv.parser import parse_stream
 
 from core.errors import SettingsError
 from hosts.base import Host
+from infra.config.value_types import CONTROL
 
 MODE = 0o600
+ENCODING = "utf-8-sig"  # editors on Windows put a byte order mark in front
 KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 OURS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_")
 
@@ -49,6 +51,19 @@ def parse_env_text(text: str, origin: str) -> dict[str, str]:
     return values
 
 
+def parse_env_bytes(content: bytes, origin: str) -> dict[str, str]:
+    """Return the keys and values of a `.env` file's content; a byte order mark at its begin is left out.
+
+    Raises:
+        SettingsError: it is not UTF-8 text, or see `parse_env_text`.
+    """
+    try:
+        text = content.decode(ENCODING)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{origin}: cannot be read: not UTF-8 text") from None
+    return parse_env_text(text.replace("\r\n", "\n"), origin)
+
+
 def _shown(key: str) -> str:
     """A name of ours; anything else may be a secret that lost the name in front of it."""
     return key if key.startswith(OURS) else "what stands there"
@@ -61,13 +76,12 @@ def read_env_file(path: Path) -> dict[str, str]:
         SettingsError: it cannot be read as text, or a line is broken (see `parse_env_text`).
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{path}: cannot be read: {reason}") from None
-    return parse_env_text(text, str(path))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_env_bytes(content, str(path))
 
 
 def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
@@ -77,19 +91,25 @@ def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
         ValueError: a key or a value cannot stand in a `.env` file.
     """
     for key, value in values.items():
-        if not KEY.match(key) or re.search(r"[\n\r']", value):
+        if not KEY.fullmatch(key) or CONTROL.search(value):
             raise ValueError(f"{key}: the name or the value cannot stand in a .env file")
     as_root = not host.is_local
     content = host.read(path, as_root=as_root) or b""
     left = dict(values)
     lines: list[str] = []
-    for binding in parse_stream(StringIO(content.decode("utf-8"))):
+    for binding in parse_stream(StringIO(content.decode(ENCODING))):
         if binding.key in left:
-            lines.append(f"{binding.key}='{left.pop(binding.key)}'\n")
+            lines.append(_line(binding.key, left.pop(binding.key)))
         else:
             lines.append(binding.original.string)
     text = "".join(lines)
     if text and not text.endswith("\n"):
         text += "\n"
-    text += "".join(f"{key}='{value}'\n" for key, value in left.items())
+    text += "".join(_line(key, value) for key, value in left.items())
     host.write(path, text.encode("utf-8"), MODE, as_root=as_root)
+
+
+def _line(key: str, value: str) -> str:
+    """A line from which `parse_env_text` reads the same value."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'\n"

@@ -26,6 +26,7 @@ from infra.config.inventory_file import (
     shared,
     without_free,
 )
+from infra.config.overrides import option
 from infra.config.stack_settings import listed
 from infra.config.value_types import Target, parse_target
 
@@ -59,7 +60,7 @@ class Inventory:
             hosts: names of the inventory, or `user@name[:port]`; the latter may be a host that is not in it.
             groups: names of groups; `all` means every host.
             limit: names and globs with commas, `!` in front leaves out; alone it chooses from every host.
-            overrides: settings of the command line, by name; None means not given.
+            overrides: settings of the command line, by name; see `infra.config.overrides`.
 
         Raises:
             SettingsError: a name or a value cannot be used, or no host is left.
@@ -120,15 +121,14 @@ class Inventory:
         return merged
 
     def _settings(self, name: str, entry: str | None, target: Layer, overrides: Mapping[str, object]) -> HostSettings:
-        given = {key: value for key, value in overrides.items() if value is not None}
-        merged = _over(_over(self._merged(entry), target), given)
+        if "name" in overrides:
+            raise SettingsError(f"{option('name')}: is not a setting; a host's name is its key in the inventory")
+        merged = _over(_over(self._merged(entry), target), overrides)
         try:
             return HostSettings.model_validate({**merged, "name": name})
         except ValidationError as error:  # the file was checked when it was read: it is the command line
             found = (in_words(one).partition(": ") for one in error.errors(include_input=False, include_url=False))
-            raise SettingsError(
-                listed([f"--{key.replace('_', '-')}: {text}" for key, _, text in found], name)
-            ) from None
+            raise SettingsError(listed([f"{option(key)}: {text}" for key, _, text in found], name)) from None
 
     def _there_is(self) -> str:
         hosts = f"hosts: {', '.join(self.hosts)}" if self.hosts else f"{self.path} names no hosts yet"

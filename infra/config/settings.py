@@ -20,6 +20,7 @@ from core.repository import REPOSITORY
 from infra.config.backend import PREFIX, backend_names
 from infra.config.dotenv import read_env_file
 from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
+from infra.config.value_types import CONTROL, fits_env_file
 
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
@@ -42,6 +43,29 @@ def _real_secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _carried(value: SecretStr | None) -> SecretStr | None:
+    """What reaches the container as it was written, and what a login form takes: that one cuts off spaces."""
+    text = "" if value is None else value.get_secret_value()
+    if not fits_env_file(text) or text != text.strip():
+        raise ValueError(
+            "may hold no single quote and no line break or other control character, begin or end with no space and "
+            "end with no backslash; choose another, or delete the line to have one made"
+        )
+    return value
+
+
+def _in_a_header(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("is not a token: it holds other characters; delete the line to have one made")
+    return value
+
+
+def _one_line(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and CONTROL.search(value.get_secret_value()):
+        raise ValueError("may hold no line break or other control character")
+    return value
+
+
 def _plain_characters(value: SecretStr | None) -> SecretStr | None:
     if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", value.get_secret_value()):
         raise ValueError("may hold letters, digits, `_` and `-` only; delete the line to have one made")
@@ -57,7 +81,8 @@ def _secret(env: str, kind: str, text: str) -> Any:
     return about(kind, text, env=env, alias=env, repr=False)
 
 
-Secret = Annotated[SecretStr | None, AfterValidator(_real_secret)]
+Secret = Annotated[SecretStr | None, AfterValidator(_real_secret), AfterValidator(_carried)]
+LoginSecret = Annotated[SecretStr | None, AfterValidator(_one_line)]
 
 
 class Settings(StackSettings):
@@ -70,7 +95,12 @@ class Settings(StackSettings):
 
     password: Annotated[
         Secret,
-        _secret("LABEL_STUDIO_PASSWORD", EIGHT, "Password of the first user. Made on the first run when missing."),
+        _secret(
+            "LABEL_STUDIO_PASSWORD",
+            EIGHT,
+            "Password of the first user. Made on the first run when missing; one that is changed here is set in Label "
+            "Studio by the next run. No single quote, and no space at an end.",
+        ),
     ] = None
     secret_key: Annotated[
         Secret,
@@ -82,6 +112,7 @@ class Settings(StackSettings):
     ] = None
     api_key: Annotated[
         Secret,
+        AfterValidator(_in_a_header),
         _secret(
             "LABEL_STUDIO_API_KEY",
             "personal access token",
@@ -115,7 +146,7 @@ class LoginSecrets(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     ssh_password: Annotated[
-        SecretStr | None,
+        LoginSecret,
         _secret(
             "LABELRIG_SSH_PASSWORD",
             "text",
@@ -123,7 +154,7 @@ class LoginSecrets(BaseModel):
         ),
     ] = None
     ssh_passphrase: Annotated[
-        SecretStr | None,
+        LoginSecret,
         _secret(
             "LABELRIG_SSH_PASSPHRASE",
             "text",
@@ -131,7 +162,7 @@ class LoginSecrets(BaseModel):
         ),
     ] = None
     sudo_password: Annotated[
-        SecretStr | None,
+        LoginSecret,
         _secret(
             "LABELRIG_SUDO_PASSWORD",
             "text",
@@ -154,6 +185,12 @@ def env_fields() -> dict[str, FieldInfo]:
 def is_secret(field: FieldInfo) -> bool:
     """Whether a setting holds a secret."""
     return SecretStr in get_args(field.annotation)
+
+
+def settings_secrets() -> tuple[str, ...]:
+    """The names in `.env` of the secrets of a stack."""
+    fields = Settings.model_fields.values()
+    return tuple(name for field in fields if is_secret(field) and (name := env_name(field)) is not None)
 
 
 def secret_names() -> tuple[str, ...]:

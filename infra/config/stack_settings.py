@@ -7,7 +7,6 @@ the kind in words, `description` one or more sentences of which the first can st
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +15,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from core.text import bulleted
-from infra.config.value_types import BackendSettings, Email, IPv4, Port, ProjectName, Subnet, WebAddress, Whole, nearest
+from infra.config.value_types import (
+    BackendSettings,
+    Email,
+    FolderHere,
+    IPv4,
+    Port,
+    ProjectName,
+    Subnet,
+    WebAddress,
+    Whole,
+    nearest,
+)
 
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
 Database = Literal["sqlite", "postgres"]
@@ -59,9 +69,9 @@ class StackSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     data: Annotated[
-        Path | None,
+        FolderHere | None,
         about(
-            "path of a folder",
+            "absolute path of a folder",
             "Folder with your images, mounted read-only in both containers. Without it, a dozen demo images are drawn; "
             "`./inv up --data FOLDER` writes this line.",
             "/NAS/home/me/RGB_T_SAR",

@@ -23,6 +23,8 @@ from infra.config.backend import BACKEND_SETTINGS
 TARGET = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^][@]+)\]|(?P<plain>[^][@:]+))(?::(?P<port>[0-9]{1,5}))?")
 MACHINE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 LOGIN = re.compile(r"[^\s:/@-](?:[^\s:/]*[^\s:/@])?")
+# Control characters, line breaks, and halves of characters: what an environment holds that is not UTF-8.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TEXT_ONLY_OPTIONS = "log-opts"  # the engine takes no numbers here
 
 
@@ -126,6 +128,23 @@ def _folder_there(value: object) -> Path:
     return Path(_path_there(str(value) if isinstance(value, str | Path) else ""))
 
 
+def fits_env_file(text: str) -> bool:
+    """Whether compose reads a value in single quotes as it was written: there is no escape that every version knows."""
+    return not CONTROL.search(text) and "'" not in text and not text.endswith("\\")
+
+
+def _folder_here(value: object) -> Path:
+    """A folder on this machine, as the containers will have it mounted: absolute, whatever it was started from."""
+    text = str(value) if isinstance(value, str | Path) else ""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with the home folder of a user that is not there") from None
+    if CONTROL.search(text) or not path.is_absolute():
+        raise ValueError("must be the absolute path of a folder")
+    return path
+
+
 def _path_here(value: object) -> Path:
     """A path on this machine: `~` is expanded, a relative one begins in the repository, wherever we were started."""
     if not isinstance(value, str | Path) or not str(value).isprintable() or not str(value):
@@ -149,7 +168,7 @@ def _web_address(text: str) -> str:
 def without_login(url: str) -> str:
     """Return a web address as it was given, unless it holds a login."""
     if "@" in urlsplit(url).netloc:
-        raise ValueError("holds a login, which belongs in .env (LABELRIG_CHECKPOINT_URL)")
+        raise ValueError("holds a login, which belongs in the host's secrets.env (LABELRIG_CHECKPOINT_URL)")
     return url
 
 
@@ -206,6 +225,7 @@ Address = Annotated[str, AfterValidator(machine_address)]
 Login = Annotated[str, AfterValidator(login_name)]
 Jump = Annotated[str, AfterValidator(_jump)]
 PathThere = Annotated[str, AfterValidator(_path_there)]
+FolderHere = Annotated[Path, BeforeValidator(_folder_here)]
 FolderThere = Annotated[Path, BeforeValidator(_folder_there)]
 PathHere = Annotated[Path, BeforeValidator(_path_here)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -217,7 +237,17 @@ ProjectName = Annotated[
         _like(r"[a-z0-9][a-z0-9_-]{0,40}", "up to 41 small letters, digits, `-` and `_`, a letter or digit first")
     ),
 ]
-Email = Annotated[str, AfterValidator(_like(r"[^@\s']+@[^@\s']+", "an e-mail address"))]
+# What Label Studio's login form takes, which also makes it small.
+Email = Annotated[
+    str,
+    AfterValidator(
+        _like(
+            r"[A-Za-z0-9!#$%&*+/=?^_`{|}~.-]+@(?:localhost|(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63})",
+            "an e-mail address",
+        )
+    ),
+    AfterValidator(str.lower),
+]
 ImageName = Annotated[
     str, AfterValidator(_like(r"[a-z0-9][A-Za-z0-9._/:@-]*", "an image's name, as `docker run` takes it"))
 ]

@@ -12,6 +12,7 @@ from core.repository import REPOSITORY
 from core.results import HostResult, as_json
 from infra.config.host_settings import HostSettings
 from infra.config.inventory import load_inventory
+from infra.config.overrides import read_overrides
 
 INVENTORY = REPOSITORY / "infra" / "inventory.yaml"
 
@@ -37,11 +38,12 @@ class Choice:
         """The hosts with everything that is set for them.
 
         Raises:
-            SettingsError: see `Inventory.select`.
+            SettingsError: see `Inventory.select` and `read_overrides`.
         """
         if self.parallel < 1:
             raise SettingsError("--parallel: must be 1 or more")
-        return load_inventory(self.inventory).select(self.hosts, self.groups, self.limit, dict(self.overrides))
+        overrides = read_overrides(self.overrides)
+        return load_inventory(self.inventory).select(self.hosts, self.groups, self.limit, overrides)
 
 
 @dataclass(frozen=True)

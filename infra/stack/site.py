@@ -15,8 +15,8 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host, Result, RunArguments
 from hosts.looking import is_folder
-from infra.config.dotenv import parse_env_text
-from infra.config.settings import Settings, env_file, load_settings, problems_of
+from infra.config.dotenv import parse_env_bytes
+from infra.config.settings import Settings, env_file, load_settings, problems_of, settings_secrets
 from infra.roles.docker.compose import Compose
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
@@ -25,6 +25,7 @@ from infra.roles.stack.render import GPU, POSTGRES, RenderedFile, StackFiles, re
 
 EXEC_TIMEOUT = 120.0
 SECRETS_FILE = "secrets.env"
+WITH_LOGIN = "LABELRIG_CHECKPOINT_URL"  # the one setting beside the secrets that it may hold
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def local_site(
 def read_secrets(host: Host, path: str) -> dict[str, str]:
     """The secrets that a host keeps for its stack, by their name; none before the first deploy."""
     content = host.read(path, as_root=not host.is_local)
-    return {} if content is None else parse_env_text(content.decode("utf-8", "replace"), f"{host.name}:{path}")
+    return {} if content is None else parse_env_bytes(content, f"{host.name}:{path}")
 
 
 def exec_in(compose: Compose, service: str) -> Exec:
@@ -153,7 +154,15 @@ def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:
         SettingsError: one of them cannot be used, or is not a setting; values are not shown.
     """
     try:
-        return Settings.model_validate({**settings.model_dump(by_alias=True), **secrets})
+        found = Settings.model_validate({**settings.model_dump(by_alias=True), **secrets})
+        problems = [_elsewhere(name) for name in secrets if name not in (*settings_secrets(), WITH_LOGIN)]
     except ValidationError as error:
-        problems = "; ".join(problems_of(error))
-        raise SettingsError(f"the host's {SECRETS_FILE} cannot be used: {problems}") from None
+        problems = problems_of(error)
+    if problems:
+        raise SettingsError(f"the host's {SECRETS_FILE} cannot be used: {'; '.join(problems)}")
+    return found
+
+
+def _elsewhere(name: str) -> str:
+    """A setting that would count in one place and not in another, which reads the inventory."""
+    return f"{name}: is no secret and belongs in infra/inventory.yaml"

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from infra.config.backend import backend_environment
 from infra.config.settings import Settings
+from infra.config.value_types import fits_env_file
 from infra.roles.stack.banned_subnets import banned_subnets
 from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
 
@@ -125,10 +126,10 @@ def render_stack(
         backend: see `infra.config.backend`.
 
     Raises:
-        ValueError: a value holds a quote or a line break, which compose's env files cannot carry.
+        ValueError: a value that compose's env files cannot carry, which the settings should have refused.
     """
     for name, value in values.items():
-        if "'" in value or "\n" in value:
+        if not fits_env_file(value):
             raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
     env = "".join(f"{name}='{value}'\n" for name, value in values.items())  # '' keeps a `$` as it is
     *sources, machine = files.compose

@@ -205,8 +205,8 @@ def test_plan_sets_overrides_over_the_inventory(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(command, "run_plan", lambda choice, _: seen.append(choice))
     deploying.plan(Context(), host=["a"], group=[], set=["port=1"], data="/d", parallel="2")
     deploying.plan(Context(), host=["a"], group=[], set=[])
-    assert (seen[0].overrides, seen[0].parallel) == ((("port", "1"), ("data", "/d"), ("model", None)), 2)
-    assert seen[1].parallel == 4
+    assert (seen[0].overrides, seen[0].parallel) == ((("port", "1"), ("data", "/d")), 2)
+    assert (seen[1].overrides, seen[1].parallel) == ((), 4)
 
 
 @pytest.mark.parametrize("code", [0, 5])

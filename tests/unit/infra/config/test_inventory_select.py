@@ -153,13 +153,16 @@ def test_one_stack_cannot_be_chosen_twice(inventory: Inventory) -> None:
 def test_wrong_value_is_named_by_its_option(inventory: Inventory) -> None:
     """What is wrong on the command line is named by its option."""
     with pytest.raises(SettingsError) as caught:
-        inventory.select(["gpu01"], [], None, {"port": "eighty", "ssh_port": 0, "data": "x", "user": None})
+        inventory.select(["gpu01"], [], None, {"port": "eighty", "ssh_port": 0, "data": "x"})
     assert str(caught.value) == (
         "gpu01: 3 settings cannot be used:\n"
         "  - --data: must be an absolute path on the host, without `..`\n"
-        "  - --port: expected whole number, 1 to 65535\n"
-        "  - --ssh-port: expected whole number, 1 to 65535"
+        "  - --set port: expected whole number, 1 to 65535\n"
+        "  - --set ssh_port: expected whole number, 1 to 65535"
     )
+    with pytest.raises(SettingsError) as caught:
+        inventory.select(["gpu01"], [], None, {"name": "gpu02"})
+    assert str(caught.value) == "--set name: is not a setting; a host's name is its key in the inventory"
 
 
 def test_numbers_of_the_command_line_may_be_text(inventory: Inventory) -> None:

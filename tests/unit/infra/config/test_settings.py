@@ -78,6 +78,62 @@ def test_placeholder_secrets_are_refused(env_file: Path, placeholder: str) -> No
         load_settings(env_file, {"LABEL_STUDIO_SECRET_KEY": placeholder}, {})
 
 
+CARRIED = (
+    "may hold no single quote and no line break or other control character, begin or end with no space and end with no "
+    "backslash; choose another, or delete the line to have one made"
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["it's-a-secret", "two\nlines-here", "a-tab\there", " begins-with", "ends-with ", "back-slash\\", "half\udcff-one"],
+)
+@pytest.mark.parametrize("name", ["LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY"])
+def test_secrets_that_compose_cannot_carry_are_refused(env_file: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env_file, {name: value}, {})
+    assert str(caught.value) == f"{name}: {CARRIED}"
+
+
+def test_everything_else_is_carried(env_file: Path) -> None:
+    odd = 'a "quoted" $one $$two #three \\four ñ 🙂 =five'
+    settings = load_settings(env_file, {"LABEL_STUDIO_PASSWORD": odd}, {})
+    assert settings.password is not None
+    assert settings.password.get_secret_value() == odd
+
+
+@pytest.mark.parametrize("name", ["LABELRIG_SUDO_PASSWORD", "LABELRIG_SSH_PASSWORD", "LABELRIG_SSH_PASSPHRASE"])
+def test_login_secrets_are_one_line(env_file: Path, name: str) -> None:
+    """sudo reads its password up to the line's end: a wrong one would be taken for a refusal."""
+    with pytest.raises(SettingsError, match=f"^{name}: may hold no line break or other control character$"):
+        load_login_secrets(env_file, {name: "two\nlines"})
+
+
+def test_a_token_fits_into_a_header(env_file: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^LABEL_STUDIO_API_KEY: is not a token"):
+        load_settings(env_file, {"LABEL_STUDIO_API_KEY": "señal-de-prueba"}, {})
+
+
+@pytest.mark.parametrize("folder", ["images", "./a", "/NAS/a\nb", "/NAS/\udcff", "~nobody-by-this-name/x"])
+def test_a_folder_that_cannot_be_mounted_is_refused(env_file: Path, folder: str) -> None:
+    with pytest.raises(SettingsError, match=r"^LABELRIG_DATA: (must be the absolute path|begins with the home)"):
+        load_settings(env_file, {"LABELRIG_DATA": folder}, {})
+    home = load_settings(env_file, {"LABELRIG_DATA": "~/images", "HOME": "/x"}, {}).data
+    assert home == Path("~/images").expanduser()
+
+
+@pytest.mark.parametrize("name", ["me@lab", "ñ@lab.example", "a b@lab.example", "me@-lab.example", "it's@lab.example"])
+def test_a_name_that_cannot_sign_in_is_refused(env_file: Path, name: str) -> None:
+    """Label Studio makes the user all the same; its login form then refuses the name."""
+    with pytest.raises(SettingsError, match=r"^LABEL_STUDIO_USERNAME: must be an e-mail address$"):
+        load_settings(env_file, {"LABEL_STUDIO_USERNAME": name}, {})
+
+
+def test_a_name_is_written_small_as_the_form_does(env_file: Path) -> None:
+    given = {"LABEL_STUDIO_USERNAME": "Ana.Ruiz+lab@Lab.Example"}
+    assert load_settings(env_file, given, {}).username == "ana.ruiz+lab@lab.example"
+
+
 def test_only_missing_secrets_are_made() -> None:
     """Secrets are made only where missing and never twice the same."""
     first, second = missing_secrets(Settings()), missing_secrets(Settings())

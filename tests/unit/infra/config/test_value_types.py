@@ -56,7 +56,7 @@ def test_a_path_here_begins_in_the_repository_or_at_home(monkeypatch: pytest.Mon
         ({"checkpoint_url": "http:///x"}, "checkpoint_url: must begin with http:// or https:// and name a host"),
         (
             {"checkpoint_url": "https://me:pw@x/y"},
-            "checkpoint_url: holds a login, which belongs in .env (LABELRIG_CHECKPOINT_URL)",
+            "checkpoint_url: holds a login, which belongs in the host's secrets.env (LABELRIG_CHECKPOINT_URL)",
         ),
         ({"jump": "a@b:c"}, "jump: must be [user@]name[:port], with an IPv6 address in brackets"),
         ({"subnet": "8.8.8.0/24"}, "subnet: must be a private IPv4 network between /16 and /28"),

@@ -98,7 +98,7 @@ def failing(names: str, error: LabelrigError, otherwise: Work = something) -> Wo
         ({"hosts": ("gpu01",), "overrides": (("data", "NAS"),)}, "gpu01: --data: must be an absolute path on the host"),
         (
             {"hosts": ("gpu01",), "overrides": (("moddel", "x"),)},
-            "gpu01: --moddel: is not a setting; did you mean model?",
+            "gpu01: --set moddel: is not a setting; did you mean model?",
         ),
     ],
 )
@@ -123,7 +123,7 @@ def test_an_inventory_that_is_not_there_is_named(bench: Bench, tmp_path: Path) -
 
 def test_only_given_command_line_overrides_count(bench: Bench) -> None:
     """Overrides of the command line count and those not given do not."""
-    (host,) = bench.choice("gpu02", data=None, model="large", port="8090").select()
+    (host,) = bench.choice("gpu02", model="large", port="8090").select()
     assert (host.data, host.model, host.port, host.address) == (Path("/NAS/set"), "large", 8090, "10.0.0.2")
 
 

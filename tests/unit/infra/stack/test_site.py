@@ -128,6 +128,12 @@ def test_secrets_are_added_and_everything_else_stays() -> None:
             {"LABEL_STUDIO_PASWORD": "hunter2-hunter2"},
             "LABEL_STUDIO_PASWORD: is not a setting; did you mean LABEL_STUDIO_PASSWORD?",
         ),
+        ({"LABEL_STUDIO_PORT": "81"}, "LABEL_STUDIO_PORT: is no secret and belongs in infra/inventory.yaml"),
+        (
+            {"LABEL_STUDIO_PASSWORD": "it's-hunter2"},
+            "LABEL_STUDIO_PASSWORD: may hold no single quote and no line break or other control character, begin or "
+            "end with no space and end with no backslash; choose another, or delete the line to have one made",
+        ),
     ],
 )
 def test_bad_secret_is_named_and_not_shown(secrets: dict[str, str], problem: str) -> None:

@@ -51,3 +51,11 @@ def test_choices_are_remembered_and_nothing_else_is_touched(path: Path) -> None:
     assert apply(SettingsRemembered(LocalHost(), path, {"LABELRIG_MODEL": "tiny"})) == 1
     assert read_env_file(path) == {"LABELRIG_MODEL": "tiny", "LABEL_STUDIO_PORT": "9000"}
     assert apply(SettingsRemembered(LocalHost(), path, {"LABELRIG_MODEL": "tiny"})) == 0
+
+
+def test_a_folder_with_a_quote_in_its_name_is_remembered(path: Path) -> None:
+    """`./inv up --data` ends with it, after everything else was done."""
+    folder = {"LABELRIG_DATA": "/NAS/Ana's images \\ 2026"}
+    assert apply(SettingsRemembered(LocalHost(), path, folder)) == 1
+    assert apply(SettingsRemembered(LocalHost(), path, folder)) == 0
+    assert str(load_settings(path, {}, {}).data) == folder["LABELRIG_DATA"]

@@ -98,7 +98,7 @@ def test_an_env_file_keeps_what_others_wrote_into_it(host: Noting, tmp_path: Pat
     assert everything_as_root(host) is not host.is_local
 
 
-@pytest.mark.parametrize(("name", "value"), [("A", "it's"), ("A", "two\nlines"), ("A", "x\r"), ("A B", "x"), ("", "x")])
+@pytest.mark.parametrize(("name", "value"), [("A", "two\nlines"), ("A", "x\r"), ("A B", "x"), ("", "x")])
 def test_what_cannot_stand_in_an_env_file_is_not_written(host: Noting, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=r"cannot stand in a \.env file$") as caught:
         update_env_file(host, "/nowhere", {name: value})

@@ -1,4 +1,4 @@
-"""Text for people: lists that may be long, and the end of a tool's output."""
+"""Text for people: lists and sentences that may be long, and the end of a tool's output."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence, Set
 
 SHOWN = 5
 TAIL_LINES = 10
+SENTENCE = 600
 
 
 def some(values: Collection[object]) -> str:
@@ -14,6 +15,14 @@ def some(values: Collection[object]) -> str:
     if isinstance(values, Set):
         texts.sort()
     return ", ".join(texts[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
+
+
+def shortened(text: str, most: int = SENTENCE) -> str:
+    """Text whose middle is left out where it is longer than `most` characters; says how much that is."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
 
 
 def indented(text: str) -> str:

@@ -176,6 +176,12 @@ class LabelingConfig:
         """Whether brush, bitmask or polygon takes the masks of this image; a smart rectangle then only prompts."""
         return any(tag.shape in MASK_SHAPES for tag in self.on(image_name))
 
+    def offers_mask(self, label: str, image_name: str) -> bool:
+        """Whether a brush, bitmask or polygon of this image can have the label, its own or that of a palette."""
+        masks = [tag for tag in self.on(image_name) if tag.shape in MASK_SHAPES]
+        palettes = self.of_kind(PALETTE, image_name) if any(not tag.has_labels for tag in masks) else ()
+        return any(tag.offers(label) for tag in (*masks, *palettes) if tag.has_labels)
+
     def first(self, shape: str, *, smart: bool = False) -> ControlTag | None:
         """The first tag of a shape, with or without labels of its own; or the first palette."""
         found = (tag for tag in self.controls if (tag.shape or tag.kind) == shape and (tag.smart or not smart))

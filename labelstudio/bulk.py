@@ -72,8 +72,20 @@ def task_rows(client: Client, project_id: int) -> Iterator[TaskRow]:
     """The project's tasks in the order of their ids, a page at a time."""
     last = 0
     while True:
-        rows = _tasks(client, project_id, ("greater", last), PAGE, {"include": "id,data,total_annotations"})
+        rows = _tasks(client, project_id, [_after(last)], PAGE, {"include": "id,data,total_annotations"})
         yield from (TaskRow(int(one["id"]), one.get("data") or {}, one.get("total_annotations") or 0) for one in rows)
+        if len(rows) < PAGE:
+            return
+        last = int(rows[-1]["id"])
+
+
+def tasks_with_drafts(client: Client, project_id: int) -> Iterator[int]:
+    """The ids of the tasks in which anyone has drawn and not submitted, new or on top of an annotation."""
+    has_draft = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
+    last = 0
+    while True:
+        rows = _tasks(client, project_id, [_after(last), has_draft], PAGE, {"include": "id"})
+        yield from (int(one["id"]) for one in rows)
         if len(rows) < PAGE:
             return
         last = int(rows[-1]["id"])
@@ -98,7 +110,7 @@ class TaskReader:
             at += len(chunk)
             fields = PREDICTION_FIELDS if self.with_predictions else ANNOTATION_FIELDS
             query = {"include": fields, "fields": "all"}
-            rows = _tasks(self.client, self.project_id, ("in_list", chunk), len(chunk), query)
+            rows = _tasks(self.client, self.project_id, [_with_id("in_list", chunk)], len(chunk), query)
             found = {int(one["id"]): one for one in rows}
             self._adapt(found)
             for task_id in chunk:
@@ -108,10 +120,10 @@ class TaskReader:
     def _adapt(self, found: Mapping[int, Json]) -> None:
         # The length of the masks tells the size well enough, without writing the JSON again.
         size = sum(
-            len((result.get("value") or {}).get("rle") or "") * 4 + len(str(result.get("value", ""))[:200])
+            _length(result.get("value"))
             for one in found.values()
             for annotation in one.get("annotations") or []
-            for result in annotation.get("result") or []
+            for result in _results(annotation)
         )
         fitting = CHUNK_BYTES * max(1, len(found)) // max(1, size)
         self._chunk = max(1, min(fitting, 2 * self._chunk, LARGEST_CHUNK))
@@ -188,16 +200,40 @@ def add_tasks(client: Client, project_id: int, datas: Sequence[Json]) -> None:
     client.call(f"import tasks into project {project_id}", "POST", path, json=[{"data": one} for one in datas])
 
 
+def _with_id(operator: str, value: int | list[int]) -> Json:
+    return {"filter": "filter:tasks:id", "operator": operator, "type": "Number", "value": value}
+
+
+def _after(task_id: int) -> Json:
+    return _with_id("greater", task_id)
+
+
 def _tasks(
-    client: Client, project_id: int, ids: tuple[str, int | list[int]], size: int, query: Mapping[str, str]
+    client: Client, project_id: int, conditions: Sequence[Json], size: int, query: Mapping[str, str]
 ) -> list[Json]:
-    operator, value = ids
-    condition = {"filter": "filter:tasks:id", "operator": operator, "type": "Number", "value": value}
-    asked = {"filters": {"conjunction": "and", "items": [condition]}, "ordering": ["tasks:id"]}
-    params: dict[str, str | int] = {"project": project_id, "page": 1, "page_size": size, **query}
+    """The first tasks that meet all conditions, in the order of their ids.
+
+    Their data as it was imported: else Label Studio puts a link of its own (`/tasks/7/resolve/?fileuri=...`), which
+    names neither file nor bucket, in the place of a cloud storage's address.
+    """
+    asked = {"filters": {"conjunction": "and", "items": list(conditions)}, "ordering": ["tasks:id"]}
+    params: dict[str, str | int] = {
+        "project": project_id,
+        "page": 1,
+        "page_size": size,
+        "resolve_uri": "false",
+        **query,
+    }
     body = client.call("read the tasks", "GET", "/api/tasks", params=params | {"query": json.dumps(asked)})
     return list(body["tasks"])
 
 
 def _results(one: Json) -> list[Json]:
-    return [each for each in one.get("result") or [] if isinstance(each, dict)]
+    given = one.get("result")
+    return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+
+
+def _length(value: object) -> int:
+    """About how long a result's value is as JSON."""
+    rle = value.get("rle") if isinstance(value, dict) else None
+    return (4 * len(rle) if isinstance(rle, list) else 0) + len(str(value)[:200])

@@ -8,6 +8,7 @@ do neither: see `ImageFiles.is_plain`.
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -20,6 +21,7 @@ from labeling.image_names import file_pattern, skipped_folders_in_find
 
 LOCAL_FILES = "/data/local-files/"
 LISTING_TIMEOUT = 300.0
+CLOUD_URI = re.compile(r"(?!https?:|file:|data:)[a-z][a-z0-9+.-]*://[^/]", re.IGNORECASE)
 # The kind of an entry and of what a link leads to, as find(1) writes them.
 FOLDER, LINK_TO_FOLDER, OTHER = "dd", "ld", "other"
 
@@ -86,6 +88,13 @@ def list_images(host: Host, folder: str, file_filter: str) -> ImageFiles:
         frozenset(found[kind]) for kind in ("f", "l", FOLDER, LINK_TO_FOLDER, OTHER)
     )
     return ImageFiles(paths, links, linked, others, folders)
+
+
+def served_at(url: str, task_id: int) -> str:
+    """Where Label Studio serves a task's image: the URL itself, or its link to an object of a cloud storage."""
+    if not CLOUD_URI.match(url):
+        return url
+    return f"/tasks/{task_id}/resolve/?fileuri={base64.urlsafe_b64encode(url.encode()).decode()}"
 
 
 def path_in(folder_name: str, url: str) -> str | None:

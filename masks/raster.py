@@ -32,4 +32,5 @@ def filled(points_xy: Points, size_wh: tuple[int, int]) -> Mask:
     columns = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
     winding = np.zeros(height * (width + 1), dtype=np.int32)
     np.add.at(winding, rows * (width + 1) + columns, np.where(is_down[:, 0], 1, -1)[edge])
-    return np.asarray(np.cumsum(winding.reshape(height, width + 1), axis=1)[:, :width] != 0)
+    lines = winding.reshape(height, width + 1)
+    return np.asarray(np.cumsum(lines, axis=1, out=lines)[:, :width] != 0)

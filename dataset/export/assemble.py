@@ -1,25 +1,23 @@
-"""From a task of Label Studio to what writers are given: regions sorted out, masks decoded, everything counted."""
+"""From tasks of Label Studio to what writers are given: regions sorted out, masks decoded, everything counted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from core.errors import LabelStudioError
-from dataset.export.image_name import file_name_of
+from dataset.export.gather import Gathered, Gatherer, Size
 from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally
-from dataset.export.regions import Reading, Region, read_results
+from dataset.export.regions import KEPT, Reading, key_of, read_results
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
-from labeling.images import TaskImage, task_images
-from labelstudio.bulk import Annotation, WholeTask
-
-Size = tuple[int, int]
+from labelstudio.bulk import Annotation, TaskRow, WholeTask
+from labelstudio.image_files import served_at
 
 
 class Assembler:
-    """Makes an ExportTask of each task, and counts on the way.
+    """Makes an ExportTask of each task and an ExportImage of each image, and counts what it leaves out.
 
     `size_of` finds the size of an image without regions; it may raise LabelStudioError.
     """
@@ -29,6 +27,7 @@ class Assembler:
         config: UsedConfig,
         selection: Selection,
         tally: Tally,
+        rows: Sequence[TaskRow],
         size_of: Callable[[str], Size],
         *,
         needs_masks: bool,
@@ -37,27 +36,55 @@ class Assembler:
         self._config = config
         self._selection = selection
         self._tally = tally
+        self._gatherer = Gatherer(config.labeling.images, rows)
         self._size_of = size_of
         self._needs_masks = needs_masks
         self._needs_sizes = needs_sizes
         self._images = 0
+        self._named: dict[str, str] = {}
 
     def task(self, task: WholeTask) -> ExportTask | None:
         """The task, or None where the selection leaves nothing of it."""
         chosen = self._selection.annotations(task.annotations)
-        self._tally.left_out["annotation not selected"] += len(task.annotations) - len(chosen)
+        skipped = 0 if self._selection.skipped else sum(one.was_cancelled for one in task.annotations)
+        self._tally.left_out["annotation skipped"] += skipped
+        self._tally.left_out["annotation not selected"] += len(task.annotations) - len(chosen) - skipped
         if not chosen and self._selection.annotated_only:
             return None
         readings = [(one, read_results(one.results, self._config)) for one in chosen]
         for annotation, reading in readings:
             self._tally.annotations[annotation.annotator] += 1
-            self._tally.left_out.update(reading.left_out)
+            left_out = reading.left_out.items()
+            self._tally.left_out.update({one: n for one, n in left_out if self._needs_masks or one not in KEPT})
             self._select_labels(reading)
             self._tally.regions_by[annotation.annotator] += len(reading.regions)
         regions = [region for _, reading in readings for region in reading.regions]
-        images = tuple(self._images_of(task, regions, chosen))
-        annotations = tuple(_as_imported(annotation, reading) for annotation, reading in readings)
-        return ExportTask(task.id, task.data, images, annotations)
+        elsewhere = self._gatherer.add(task, chosen, regions)
+        if elsewhere:
+            self._problem(task.id, f"{elsewhere} regions lie on an image that the task does not have")
+        return ExportTask(
+            task.id, task.data, tuple(_as_imported(annotation, reading) for annotation, reading in readings)
+        )
+
+    def images(self, task: WholeTask) -> Iterator[ExportImage]:
+        """The images that this task was the last to show, in its order."""
+        return self._exported(self._gatherer.complete(task))
+
+    def rest(self) -> Iterator[ExportImage]:
+        """The images that are still held when all tasks were read."""
+        return self._exported(self._gatherer.rest())
+
+    def count(self, image: ExportImage) -> None:
+        """Count an image that was written."""
+        tally = self._tally
+        tally.images += 1
+        tally.images_without_regions += not image.labels
+        tally.regions.update(image.labels)
+        tally.images_of.update(set(image.labels))
+        for one in image.objects:
+            tally.pixels[one.region.label] += int(one.mask.sum())
+        if len(image.tasks) > 1:
+            tally.merged[image.file_name] = image.tasks
 
     def _select_labels(self, reading: Reading) -> None:
         wanted = self._selection.labels
@@ -67,92 +94,64 @@ class Assembler:
         self._tally.left_out["label not selected"] += len(others)
         keys = {(one.to_name, one.id, one.item_index) for one in others}
         reading.regions = [one for one in reading.regions if wanted.intersection(one.labels)]
-        reading.kept = [
-            one
-            for one in reading.kept
-            if (str(one.get("to_name", "")), str(one.get("id", "")), one.get("item_index")) not in keys
-        ]
+        reading.kept = [one for one in reading.kept if key_of(one) not in keys]
 
-    def _images_of(self, task: WholeTask, regions: list[Region], chosen: list[Annotation]) -> Iterator[ExportImage]:
-        shown = 0
-        for shown_image in task_images(self._config.labeling.images, task.data):
-            place = (shown_image.name, shown_image.item_index or 0)
-            mine = [one for one in regions if (one.to_name, one.item_index or 0) == place]
-            shown += len(mine)
-            image = self._image(task, shown_image, mine, chosen)
+    def _exported(self, gathered: Iterator[Gathered]) -> Iterator[ExportImage]:
+        for one in gathered:
+            image = self._image(one)
             if image is not None:
                 yield image
-        if shown < len(regions):
-            self._problem(task.id, f"{len(regions) - shown} regions lie on an image that the task does not have")
 
-    def _image(
-        self,
-        task: WholeTask,
-        image: TaskImage,
-        regions: list[Region],
-        chosen: list[Annotation],
-    ) -> ExportImage | None:
-        size_wh = _size_in(chosen, image.name, image.item_index)
+    def _image(self, image: Gathered) -> ExportImage | None:
+        size_wh = image.size_wh
+        if self._needs_masks:
+            # Whoever pairs masks with images by name would give one image the masks of both.
+            other = self._named.setdefault(image.file_name, image.url)
+            if other is not image.url:
+                what = f"{image.url} was left out: it is called {image.file_name} in an export, and so is {other}"
+                self._problem(image.tasks[0], what)
+                return None
         if self._needs_sizes and size_wh is None:
             try:
-                size_wh = self._size_of(image.url)
+                size_wh = self._size_of(served_at(image.url, image.tasks[0]))
             except LabelStudioError as error:
-                self._problem(task.id, str(error))
+                self._problem(image.tasks[0], str(error))
                 return None
-        objects = tuple(self._objects(task.id, regions, size_wh)) if self._needs_masks else ()
-        counted = [one.region for one in objects] if self._needs_masks else regions
-        self._count(counted, objects)
+        objects = tuple(self._objects(image, size_wh)) if self._needs_masks else ()
+        regions = [one.region for one in objects] if self._needs_masks else [one for _, one in image.regions]
         self._images += 1
         return ExportImage(
             self._images,
-            task.id,
-            file_name_of(image.url),
-            image.url,
-            image.name,
+            tuple(image.tasks),
+            image.file_name,
+            image.to_name,
             image.item_index,
             size_wh or (0, 0),
+            tuple(one.label for one in regions),
             objects,
-            bool(chosen),
+            image.is_annotated,
         )
 
-    def _objects(self, task_id: int, regions: list[Region], size_wh: Size | None) -> Iterator[Object]:
-        for region in regions:
-            if region.size_wh != size_wh:
-                seen, whole = ("x".join(map(str, one or ())) for one in (region.size_wh, size_wh))
-                self._problem(task_id, f"region {region.id} is of an image of {seen} pixels, others of {whole}")
+    def _objects(self, image: Gathered, size_wh: Size | None) -> Iterator[Object]:
+        for task, region in image.regions:
+            if size_wh is not None and region.size_wh != size_wh:
+                seen, whole = ("x".join(map(str, one)) for one in (region.size_wh, size_wh))
+                self._problem(task, f"region {region.id} is of an image of {seen} pixels, others of {whole}")
                 continue
             try:
                 mask = region.mask()
             except ValueError as error:
-                self._problem(task_id, f"region {region.id} ({region.label}) cannot be read: {error}")
-                continue
-            if mask.any():
-                yield Object(region, mask)
+                self._problem(task, f"region {region.id} ({region.label}) cannot be read: {error}")
+            except MemoryError:
+                self._problem(task, f"region {region.id} ({region.label}) needs more memory than this machine has")
             else:
-                self._tally.left_out["empty"] += 1
-
-    def _count(self, regions: list[Region], objects: tuple[Object, ...]) -> None:
-        self._tally.images += 1
-        self._tally.images_without_regions += not regions
-        self._tally.regions.update(one.label for one in regions)
-        self._tally.images_of.update({one.label for one in regions})
-        for one in objects:
-            self._tally.pixels[one.region.label] += int(one.mask.sum())
+                if mask.any():
+                    yield Object(region, mask)
+                else:
+                    self._tally.left_out["empty"] += 1
 
     def _problem(self, task_id: int, what: str) -> None:
-        self._tally.problems.append(f"task {task_id}: {what}")
-
-
-def _size_in(chosen: list[Annotation], to_name: str, index: int | None) -> Size | None:
-    """The image's size that the results on it tell most often; prompts tell it too."""
-    seen: dict[Size, int] = {}
-    for annotation in chosen:
-        for one in annotation.results:
-            if one.get("to_name") == to_name and (one.get("item_index") or 0) == (index or 0):
-                width, height = one.get("original_width"), one.get("original_height")
-                if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-                    seen[width, height] = seen.get((width, height), 0) + 1
-    return max(seen, key=lambda size: seen[size]) if seen else None
+        self._tally.problem(f"task {task_id}: {what}")
 
 
 def _as_imported(annotation: Annotation, reading: Reading) -> dict[str, Any]:

@@ -5,42 +5,68 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from labelstudio.image_files import LOCAL_FILES
 
+NOT_IN_NAMES = re.compile(r"[\x00-\x1f\\]")
+DATA_URL = re.compile(r"data:image/([\w.+-]*)", re.IGNORECASE)
+SUFFIXES = {"jpeg": "jpg", "svg+xml": "svg"}  # where the suffix is not the kind of image that a data URL names
+IMAGE_SUFFIXES = frozenset(
+    "avif bmp dng gif heic heif jfif jp2 jpeg jpg mpo pfm pgm png ppm svg tif tiff webp".split()  # noqa: SIM905
+)
+
 
 def file_name_of(url: str) -> str:
-    """A relative path without `.`, `..` or an empty part. Uploads and cloud addresses keep their path or key."""
-    parts = urlsplit(url)
-    if parts.path.rstrip("/").endswith(LOCAL_FILES.rstrip("/")):
-        path = parse_qs(parts.query).get("d", [""])[0]
-    elif parts.path.startswith("/data/upload/"):
-        path = unquote(parts.path.removeprefix("/data/"))
-    else:
-        path = f"{parts.netloc}/{unquote(parts.path)}" if parts.netloc else unquote(parts.path)
-    steps = [re.sub(r"[\x00-\x1f\\]", "_", step) for step in path.split("/") if step not in ("", ".", "..")]
+    """A relative path without `.`, `..` or an empty part. Uploads and cloud addresses keep their path or key.
+
+    An address whose path does not end as an image's (`/view.php?id=7`) keeps its query, which says which image it is.
+    An image that is written into the task (a data URL) is called by its content.
+    """
+    data = DATA_URL.match(url)
+    if data is not None:
+        digest = hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()[:16]
+        return f"data/{digest}.{SUFFIXES.get(data[1].lower(), data[1].lower()) or 'png'}"
+    steps = [NOT_IN_NAMES.sub("_", step) for step in _steps(_path(url, "replace"))]
     return "/".join(steps) or "image"
 
 
-class FileNames:
-    """Names for the files beside images, each given once: `a.png` and `a.jpg` both want `a.txt`."""
+def image_key(url: str) -> str:
+    """What two tasks have in common that show one image: the path that Label Studio serves, else the whole URL.
 
-    def __init__(self, suffix: str) -> None:
-        self._suffix = suffix
-        self._taken: set[str] = set()
+    Two images may have one file name (`?v=1` and `?v=2`, bytes that are not UTF-8); they never have one key.
+    """
+    if _is_local(url):
+        return "/".join([LOCAL_FILES, *_steps(_path(url, "surrogateescape"))])
+    return file_name_of(url) if DATA_URL.match(url) else url.partition("#")[0]
 
-    def beside(self, file_name: str, task_id: int) -> str:
-        """The image's path with our suffix; with the task's number in it where that was given already."""
-        path = PurePosixPath(file_name)
-        name = str(path.with_suffix(self._suffix))
-        if name in self._taken:
-            name = str(path.with_name(f"{path.stem}.task{task_id}{self._suffix}"))
-        number = 2
-        while name in self._taken:
-            name = str(path.with_name(f"{path.stem}.task{task_id}-{number}{self._suffix}"))
-            number += 1
-        self._taken.add(name)
-        return name
+
+def _path(url: str, errors: str) -> str:
+    """The path that names the image. `errors` says what becomes of bytes that are not UTF-8."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address, say: Label Studio keeps whatever a task says
+        return unquote(url, errors=errors)
+    if _is_local(url):
+        return parse_qs(parts.query, errors=errors).get("d", [""])[0]
+    if parts.path.startswith("/data/upload/"):
+        return unquote(parts.path.removeprefix("/data/"), errors=errors)
+    path = unquote(parts.path, errors=errors)
+    if parts.query and PurePosixPath(path).suffix[1:].lower() not in IMAGE_SUFFIXES:
+        path = f"{path.rstrip('/')}_{unquote(parts.query, errors=errors).replace('/', '_')}"
+    return f"{parts.netloc}/{path}" if parts.netloc else path
+
+
+def _is_local(url: str) -> bool:
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return False
+    return path.rstrip("/").endswith(LOCAL_FILES.rstrip("/"))
+
+
+def _steps(path: str) -> list[str]:
+    return [step for step in path.split("/") if step not in ("", ".", "..")]

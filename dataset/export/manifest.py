@@ -5,19 +5,41 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.text import shortened, some
+
 MANIFEST = "manifest.json"
 SHOWN_PROBLEMS = 100
+# Why something is not in the export, and what to do about it where it is a person's work.
+REASONS = {
+    "annotation not selected": "older ones of their tasks, or not of this selection; --annotations all takes all",
+    "annotation skipped": "their annotators pressed Skip",
+    "draft": "drawn and never submitted: open these tasks and press Submit or Update",
+    "empty": "masks without a pixel",
+    "ghost": "second results of masks with the label of another tag; the masks themselves are exported",
+    "key point": "they prompt the model",
+    "label not selected": "regions with labels that --labels does not name",
+    "label without a shape": "nothing was drawn for them",
+    "no image size": "results that do not say how large their image is",
+    "no label": "regions that need a label: select them in Label Studio and give them one",
+    "not in this configuration": "regions of tags or labels that the version of --config-version lacks",
+    "prompt": 'rectangles beside a brush, bitmask or polygon ask the model for a mask; smart="false" at their tag '
+    "exports them",
+    "vector": "no format takes them",
+}
 
 
 @dataclass
 class Tally:
     """Counts of one export. `pixels` are of masks as they were drawn, before later ones lie above them.
 
-    `problems` are things that could not be exported, in sentences; `left_out` counts what was left out on purpose.
+    `problems` are things that could not be exported, in sentences; `left_out` counts what was left out on purpose, by
+    the words of `REASONS`. `drafts` are the tasks that hold one, `merged` the images that several tasks show, each
+    with those tasks.
     """
 
     images: int = 0
@@ -28,13 +50,40 @@ class Tally:
     annotations: Counter[str] = field(default_factory=Counter)
     regions_by: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    drafts: list[int] = field(default_factory=list)
+    merged: dict[str, Sequence[int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def problem(self, text: str) -> None:
+        """Add a problem. What a task says may be long (an image as a data URL): a sentence is not."""
+        self.problems.append(shortened(text))
+
+    def note(self, text: str) -> None:
+        """Add what a reader of the export must know, and nothing lacks for."""
+        self.notes.append(shortened(text))
+
+    def report_lines(self) -> list[str]:
+        """A line for each reason, for people."""
+        lines = [
+            f"left out: {number} x {reason} ({REASONS.get(reason, '')}{self._tasks(reason)})"
+            for reason, number in sorted(self.left_out.items())
+            if number
+        ]
+        if self.merged:
+            first, tasks = next(iter(self.merged.items()))
+            lines.append(
+                f"{len(self.merged)} images are shown by several tasks, whose masks are put together ({first}: tasks "
+                f"{some(tasks)})"
+            )
+        return [shortened(one) for one in lines] + self.notes
 
     def as_json(self, ids: dict[str, int]) -> dict[str, Any]:
         """For the manifest; `ids` are the numbers of all classes."""
         return {
             "images": self.images,
             "images_without_regions": self.images_without_regions,
+            "images_of_several_tasks": len(self.merged),
             "regions": sum(self.regions.values()),
             "classes": {
                 label: {
@@ -53,6 +102,9 @@ class Tally:
             "problems": self.problems[:SHOWN_PROBLEMS],
             "problem_count": len(self.problems),
         }
+
+    def _tasks(self, reason: str) -> str:
+        return f"; tasks {some(self.drafts)}" if reason == "draft" else ""
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:

@@ -5,7 +5,11 @@ A region is one or several results with one id. What the editor of Label Studio 
 - `brushlabels` (its own labels), or `brush` and `labels` with one id (a palette): one region.
 - a second result with the same id whose type is not the mask's (`keypointlabels` with an RLE in it): a ghost, written
   when a label of another tag is selected while a suggestion is accepted. Its label is not the mask's.
-- key points, and smart rectangles beside a brush, bitmask or polygon: prompts that stayed when the model failed.
+- key points, and smart rectangles beside a brush, bitmask or polygon: prompts that stayed when the model failed. A
+  rectangle with a label that no tag for masks offers can have asked for none: it is a box.
+
+Annotations are not only the editor's: scripts write them too, and Label Studio keeps whatever they say. So nothing here
+takes a value's type for granted, and what cannot be read is one region, never the export.
 """
 
 from __future__ import annotations
@@ -22,13 +26,15 @@ import numpy as np
 
 from dataset.export.labeling import UsedConfig
 from labeling.config import SHAPES, LabelingConfig
-from masks.arrays import Mask, Points
+from masks.arrays import Mask, Points, check_size
 from masks.raster import filled
 from masks.rle import ALPHA_THRESHOLD, decode_rle
 from masks.shapes import ellipse_corners, rectangle_corners
 
 Result = dict[str, Any]
+LARGEST_NUMBER = 1e9  # of a coordinate; beyond it sums are no longer exact
 PIXEL_DECIMALS = 2  # of coordinates in exports, and of what counts as the same shape
+KEPT = frozenset(("no image size", "no label", "not in this configuration"))  # no mask, but a result all the same
 SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
 
 
@@ -60,12 +66,9 @@ class Region:
         """
         width, height = self.size_wh
         if self.kind == "polygon":
-            points = np.asarray(self.value.get("points"), dtype=np.float64)
-            if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] != 2 or not np.isfinite(points).all():
-                raise ValueError(f"points: expected (N, 2) numbers with N >= 3, got shape {points.shape}")
-            return np.asarray(points * np.asarray([width, height]) / 100)
+            return np.asarray(_points(self.value.get("points")) * np.asarray([width, height]) / 100)
         x, y = self._pixels("x", width), self._pixels("y", height)
-        degrees = float(self.value.get("rotation") or 0.0)
+        degrees = self._degrees()
         if self.kind == "rectangle":
             return rectangle_corners(x, y, self._pixels("width", width), self._pixels("height", height), degrees)
         return ellipse_corners(x, y, self._pixels("radiusX", width), self._pixels("radiusY", height), degrees)
@@ -78,26 +81,30 @@ class Region:
         """
         wholes = (*self.size_wh, *self.size_wh)
         numbers = {name: self._pixels(name, whole) for name, whole in zip(SHAPE_KEYS[self.kind], wholes, strict=True)}
-        numbers["rotation"] = float(self.value.get("rotation") or 0.0)
+        numbers["rotation"] = self._degrees()
         return {name: round(number, decimals) for name, number in numbers.items()}
 
     def mask(self) -> Mask:
         """``(H, W)`` bool in the image's own pixels.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: it cannot be read, or says that it is of an image larger than any.
         """
+        check_size(self.size_wh)
         if self.kind == "brush":
-            return decode_rle(self.value.get("rle") or [], self.size_wh)
+            rle = self.value.get("rle") or []
+            if not isinstance(rle, list):  # of a whole number, bytes() would make as many zeros
+                raise ValueError(f"rle: expected a list of numbers, got {type(rle).__name__}")
+            return decode_rle(rle, self.size_wh)
         if self.kind == "bitmask":
             return _bitmask(self.value.get("imageDataURL"), self.size_wh)
         return filled(self.points_xy(), self.size_wh)
 
     def _pixels(self, name: str, whole: int) -> float:
-        number = self.value.get(name)
-        if not isinstance(number, int | float) or not np.isfinite(number):
-            raise ValueError(f"{name}: expected a number, got {number!r}")
-        return float(number) * whole / 100
+        return _number(name, self.value.get(name)) * whole / 100
+
+    def _degrees(self) -> float:
+        return _number("rotation", self.value.get("rotation") or 0.0)
 
 
 @dataclass
@@ -112,13 +119,13 @@ class Reading:
 def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
     """Sort out the results of one annotation, in the order in which they were drawn."""
     reading = Reading()
-    groups: dict[tuple[str, str, object], list[Result]] = {}
+    groups: dict[tuple[str, str, int | None], list[Result]] = {}
     for number, one in enumerate(results):
         shape = _shape_of_type(one)
         if not shape and one.get("type") != "labels":
             reading.kept.append(one)  # choices, texts, relations: no region, but an annotator's answer
             continue
-        key = (str(one.get("to_name", "")), str(one.get("id") or f"#{number}"), one.get("item_index"))
+        key = (str(one.get("to_name", "")), str(one.get("id") or f"#{number}"), item_index_of(one))
         groups.setdefault(key, []).append(one)
     for group in groups.values():
         _take(group, config, reading)
@@ -136,25 +143,24 @@ def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
         return
     first = true[0]
     shape = _shape_of_type(first)
-    reason = _not_meant(shape, first, config.labeling)
+    labels = _labels([*true, *palettes])
+    reason = _not_meant(shape, first, labels, config.labeling)
     if reason:
         reading.left_out[reason] += 1
         return
     reading.kept += [*true, *palettes]
-    labels = _labels([*true, *palettes])
     if not labels:
         reading.left_out["no label"] += 1
     elif config.strict and not _fits([*true, *palettes], labels, config.labeling):
         reading.left_out["not in this configuration"] += 1
     else:
-        size_wh = (_size(first, "original_width"), _size(first, "original_height"))
-        item_index = first.get("item_index")
+        size_wh = size_of_result(first)
         region = Region(
             id=str(first.get("id", "")),
             kind=shape,
             labels=labels,
             to_name=str(first.get("to_name", "")),
-            item_index=item_index if isinstance(item_index, int) else None,
+            item_index=item_index_of(first),
             size_wh=size_wh,
             value=_value(first),
         )
@@ -164,15 +170,33 @@ def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
             reading.regions.append(region)
 
 
-def _not_meant(shape: str, one: Result, labeling: LabelingConfig) -> str:
+def key_of(one: Mapping[str, Any]) -> tuple[str, str, int | None]:
+    """What the results of one region have in common: image, id, and which image of a list."""
+    return str(one.get("to_name", "")), str(one.get("id", "")), item_index_of(one)
+
+
+def item_index_of(one: Mapping[str, Any]) -> int | None:
+    """Which image of a list a result is on; None where it does not say, or not with a number."""
+    index = one.get("item_index")
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
+
+
+def size_of_result(one: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of the image as a result tells them; 0 where it does not."""
+    return _size(one, "original_width"), _size(one, "original_height")
+
+
+def _not_meant(shape: str, one: Result, labels: Sequence[str], labeling: LabelingConfig) -> str:
     """Why a region is no output, or nothing."""
     if shape == "keypoint":
         return "key point"
     if shape == "vector":
         return "vector"
-    if shape == "rectangle" and labeling.draws_masks(str(one.get("to_name", ""))):
+    image = str(one.get("to_name", ""))
+    if shape == "rectangle" and labeling.draws_masks(image):
         tool = labeling.control(str(one.get("from_name", "")))
-        if tool is None or tool.smart:
+        may_prompt = not labels or any(labeling.offers_mask(label, image) for label in labels)
+        if (tool is None or tool.smart) and may_prompt:
             return "prompt"
     return ""
 
@@ -187,7 +211,8 @@ def _labels(results: Iterable[Result]) -> tuple[str, ...]:
     for one in results:
         given = _value(one).get(str(one.get("type", "")))
         found.extend(str(each) for each in (given if isinstance(given, list) else []))
-    return tuple(dict.fromkeys(found))
+    # A label without a name could be given no number: the file of the numbers would be broken for every later export.
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _shape_of_type(one: Result) -> str:
@@ -226,6 +251,27 @@ def _value(one: Result) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _size(one: Result, name: str) -> int:
+def _size(one: Mapping[str, Any], name: str) -> int:
     size = one.get(name)
-    return size if isinstance(size, int) else 0
+    if isinstance(size, float) and size.is_integer():
+        size = int(size)
+    return size if isinstance(size, int) and not isinstance(size, bool) else 0
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
+        raise ValueError(f"{name}: expected a number, got {str(value)[:40]!r}")
+    return float(value)
+
+
+def _points(value: object) -> Points:
+    """Corners in percent: ``(N, 2)``."""
+    try:
+        points = np.asarray(value, dtype=np.float64)
+    except (TypeError, OverflowError):  # objects where numbers are expected, or a number of 400 digits
+        raise ValueError("points: expected (N, 2) numbers") from None
+    if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] != 2:
+        raise ValueError(f"points: expected (N, 2) numbers with N >= 3, got shape {points.shape}")
+    if not (np.abs(points) <= LARGEST_NUMBER).all():
+        raise ValueError(f"points: expected numbers up to {LARGEST_NUMBER:g}")
+    return points

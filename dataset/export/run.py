@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
+from core.text import shortened, some
 from dataset.export.assemble import Assembler
 from dataset.export.classes import FILE as CLASSES_FILE
 from dataset.export.classes import Classes, read_classes, write_classes
@@ -22,10 +23,10 @@ from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally, write_manifest
 from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
-from dataset.export.writers.base import ExportTask, Lines, Writer
+from dataset.export.writers.base import ExportImage, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
-from labeling.images import task_images
-from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows
+from labeling.images import ImageTag, task_images
+from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows, tasks_with_drafts
 from labelstudio.models import Project
 from labelstudio.versions import FOLDER
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
 
 VERSION = 1
+SHOWN = 5
+LONGEST_URL = 8000  # in origin.jsonl: what is longer is no address but an image
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,14 @@ class Export:
         tally = Tally()
         with whole_folder(out, force=self.options.force) as folder:
             rows = self._rows()
+            self._count_drafts(tally)
             writer = open_writer(folder, self.options, self.config.labeling.colours)
             try:
                 classes = self._write(folder, rows, writer, classes, tally)
             finally:
                 writer.close()
+            for note in writer.notes():
+                tally.note(note)
             if not tally.images:
                 raise LabelrigError(self._nothing(len(rows), tally))
             (folder / "classes.json").write_text(classes.as_json(), encoding="utf-8")
@@ -151,31 +157,50 @@ class Export:
 
     def _write(self, folder: Path, rows: list[TaskRow], writer: Writer, classes: Classes, tally: Tally) -> Classes:
         sizes = functools.partial(size_of, self.client)
-        assembler = Assembler(
-            self.config, self.selection, tally, sizes, needs_masks=writer.needs_masks, needs_sizes=writer.needs_sizes
-        )
+        needs = {"needs_masks": writer.needs_masks, "needs_sizes": writer.needs_sizes}
+        assembler = Assembler(self.config, self.selection, tally, rows, sizes, **needs)
         origin = Lines(folder / "origin.jsonl")
         pace = _Pace(self.report, len(rows))
         try:
             for whole in TaskReader(self.client, self.project.id).read([row.id for row in rows]):
                 task = assembler.task(whole)
                 pace.step(tally)
-                if task is None:
-                    continue
-                present = self.config.labeling.labels
-                classes = classes.with_labels(tally.regions, present=None if self.config.strict else present)
-                writer.add(task, classes)
-                origin.write(_origin(whole, task))
+                if task is not None:
+                    writer.add_task(task)
+                    origin.write(_origin(whole, self.config.labeling.images))
+                for image in assembler.images(whole):
+                    classes = self._add(image, writer, classes, assembler, tally)
+            for image in assembler.rest():
+                classes = self._add(image, writer, classes, assembler, tally)
             writer.finish(classes)
         finally:
             origin.close()
         return classes
+
+    def _add(self, image: ExportImage, writer: Writer, classes: Classes, assembler: Assembler, tally: Tally) -> Classes:
+        """Write one image; return the class numbers with those of its labels."""
+        present = None if self.config.strict else self.config.labeling.labels
+        numbered = classes.with_labels(image.labels, present=present)
+        try:
+            writer.add(image, numbered)
+        except NotWritable as reason:
+            tally.problem(f"task {image.tasks[0]}: {image.file_name} was left out: {reason}")
+            return classes
+        assembler.count(image)
+        return numbered
+
+    def _count_drafts(self, tally: Tally) -> None:
+        """What people drew and did not submit is in no export; Label Studio tells the tasks, not whose draft it is."""
+        tally.drafts = [one for one in tasks_with_drafts(self.client, self.project.id) if self.selection.takes_id(one)]
+        tally.left_out["draft"] = len(tally.drafts)
 
     def _nothing(self, rows: int, tally: Tally) -> str:
         reasons = ", ".join(f"{number} {reason}" for reason, number in tally.left_out.items() if number)
         seen = f"{rows} of its tasks were read{f'; left out: {reasons}' if reasons else ''}"
         if not rows and self.selection.annotated_only and not self.selection.task_ids:
             seen = "it has no annotation yet; --all-tasks takes its images too"
+            if tally.drafts:
+                seen += f"; tasks {some(tally.drafts)} hold drafts: open them and press Submit"
         first = f"; the first problem: {tally.problems[0]}" if tally.problems else ""
         return f"nothing in the project {self.project.title!r} fits the selection ({seen}){first}; nothing was written"
 
@@ -215,8 +240,8 @@ class Export:
             "left_out": {reason: number for reason, number in tally.left_out.items() if number},
             "problems": list(summary.problems),
         }
-        for problem in summary.problems[:5]:
-            self.report.notice(problem)
+        for line in [*tally.report_lines(), *summary.problems[:SHOWN]]:
+            self.report.notice(line)
 
 
 class _Pace:
@@ -238,11 +263,14 @@ class _Pace:
         )
 
 
-def _origin(whole: WholeTask, task: ExportTask) -> dict[str, Any]:
+def _origin(whole: WholeTask, tags: tuple[ImageTag, ...]) -> dict[str, Any]:
     """What belongs to this server: for tracing a mask back, not for an import."""
     return {
         "task": whole.id,
-        "images": [{"file_name": one.file_name, "url": one.url, "to_name": one.to_name} for one in task.images],
+        "images": [
+            {"file_name": file_name_of(one.url), "url": shortened(one.url, LONGEST_URL), "to_name": one.name}
+            for one in task_images(tags, whole.data)
+        ],
         "annotations": [
             {"id": one.id, "annotator": one.annotator, "created_at": one.created_at, "updated_at": one.updated_at}
             for one in whole.annotations

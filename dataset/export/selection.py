@@ -42,7 +42,11 @@ class Selection:
         """Whether a task is worth reading."""
         if self.annotated_only and not row.annotations and not self.skipped:
             return False
-        return not self.task_ids or any(first <= row.id <= last for first, last in self.task_ids)
+        return self.takes_id(row.id)
+
+    def takes_id(self, task_id: int) -> bool:
+        """Whether a task's number is among those that were given."""
+        return not self.task_ids or any(first <= task_id <= last for first, last in self.task_ids)
 
     def annotations(self, given: Sequence[Annotation]) -> list[Annotation]:
         """The annotations of one task that are taken, oldest first."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import PIXEL_DECIMALS, Region, read_results
+from dataset.export.regions import PIXEL_DECIMALS, Region, key_of, read_results
 
 Digest = frozenset[tuple[str, int]]
 
@@ -27,7 +27,7 @@ def digest_of(results: Sequence[dict[str, Any]], config: UsedConfig) -> Digest:
     others = [
         _hash("other", {key: one.get(key) for key in ("from_name", "to_name", "type", "value")})
         for one in reading.kept
-        if (str(one.get("to_name", "")), str(one.get("id", "")), one.get("item_index")) not in region_ids
+        if key_of(one) not in region_ids
     ]
     return frozenset(Counter([*(region_digest(one) for one in reading.regions), *others]).items())
 

@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import SettingsError
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import read_results
+from dataset.export.regions import key_of, read_results
 from dataset.importing.coco import items
 from dataset.importing.source import Entry, Incoming, Placed, Source, Spool
 from dataset.importing.target import Shape, results_of
@@ -88,7 +88,7 @@ def _in_words_of(results: list[dict[str, Any]], config: UsedConfig) -> list[dict
     spatial = {(one.to_name, one.id, one.item_index): one for one in reading.regions}
     foreign = set()
     for one in results:
-        key = (str(one.get("to_name", "")), str(one.get("id", "")), one.get("item_index"))
+        key = key_of(one)
         tool = labeling.control(str(one.get("from_name", "")))
         if key in spatial and (tool is None or tool.kind != one.get("type")):
             foreign.add(key)
@@ -97,7 +97,7 @@ def _in_words_of(results: list[dict[str, Any]], config: UsedConfig) -> list[dict
     made: list[dict[str, Any]] = []
     done = set()
     for one in reading.kept:
-        key = (str(one.get("to_name", "")), str(one.get("id", "")), one.get("item_index"))
+        key = key_of(one)
         if key not in foreign:
             made.append(one)
         elif key not in done:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset.export.regions import Region
+from dataset.export.regions import Region, item_index_of, size_of_result
 from masks.arrays import Mask
 
 ImagePlace = tuple[str, int]  # an image tag, and which one of a list of images
@@ -44,7 +44,7 @@ def shapes_in(results: Sequence[Mapping[str, Any]]) -> tuple[list[Shape], int]:
             unreadable += 1
             continue
         if mask is not None:
-            place = (str(one.get("to_name") or ""), int(one.get("item_index") or 0))
+            place = (str(one.get("to_name") or ""), item_index_of(one) or 0)
             found[region] = Shape(labels.get(region, ""), mask, place)
     return list(found.values()), unreadable
 
@@ -67,7 +67,7 @@ def _mask(one: Mapping[str, Any]) -> Mask | None:
         kind = "polygon"
     else:
         return None
-    size_wh = (int(one.get("original_width") or 0), int(one.get("original_height") or 0))
+    size_wh = size_of_result(one)
     if min(size_wh) < 1:
         raise ValueError("the region has no image size")
     return Region(id="", kind=kind, labels=(), to_name="", item_index=None, size_wh=size_wh, value=value).mask()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -23,24 +25,25 @@ class Object:
 
 @dataclass(frozen=True)
 class ExportImage:
-    """One image of one task. `objects` are in the order of drawing: later ones lie above.
+    """One image, once, with what all tasks that show it hold. `objects` are in the order of drawing: later ones above.
 
     Attributes:
         number: counts images from 1, in the order of their names.
+        tasks: the tasks that show it, in the order of their ids.
         file_name: the image's path (see `image_name`).
-        url: as the task has it.
-        to_name, item_index: which image of the task.
+        to_name, item_index: which image of the first of these tasks.
+        labels: of each region that was exported, its first.
         is_annotated: without a submitted annotation, no regions does not mean that nothing is there.
         size_wh: as Label Studio shows it, so after its EXIF orientation; (0, 0) where no writer needs it.
     """
 
     number: int
-    task_id: int
+    tasks: tuple[int, ...]
     file_name: str
-    url: str
     to_name: str
     item_index: int | None
     size_wh: tuple[int, int]
+    labels: tuple[str, ...]
     objects: tuple[Object, ...]
     is_annotated: bool
 
@@ -62,16 +65,19 @@ def image_row(image: ExportImage) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ExportTask:
-    """One task. `images` have sizes and objects where the writer needs masks; `annotations` are results, cleaned."""
+    """One task as Label Studio has it; `annotations` are results, cleaned."""
 
     id: int
     data: Mapping[str, Any]
-    images: tuple[ExportImage, ...]
     annotations: tuple[Mapping[str, Any], ...]
 
 
+class NotWritable(Exception):
+    """The format cannot hold an image. The message, a clause, says why; the export goes on without the image."""
+
+
 class Writer(Protocol):
-    """Writes one format into a folder.
+    """Writes one format into a folder: images (`add`), or tasks (`add_task`).
 
     `needs_masks` is whether it wants decoded masks, `needs_sizes` whether it wants the size of images without any.
     """
@@ -79,12 +85,25 @@ class Writer(Protocol):
     needs_masks: bool
     needs_sizes: bool
 
-    def add(self, task: ExportTask, classes: Classes) -> None:
-        """Write one task. `classes` knows every label in it."""
+    def add(self, image: ExportImage, classes: Classes) -> None:
+        """Write one image. `classes` knows every label in it.
+
+        Raises:
+            NotWritable: a reader of the format could not find it, or would take it for another.
+        """
+        return
+
+    def add_task(self, task: ExportTask) -> None:
+        """Write one task."""
+        return
 
     def finish(self, classes: Classes) -> None:
         """Write what comes last, and close."""
         self.close()
+
+    def notes(self) -> list[str]:
+        """What a reader of the export must know, a sentence each; after `finish`."""
+        return []
 
     def close(self) -> None:
         """Close files, also after an error."""
@@ -118,3 +137,29 @@ class Lines:
             if self._array:
                 self._file.write("\n]")
             self._file.close()
+
+
+TAKEN = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+# What a file system says of a name: the last two are of network shares, which do not know every character.
+BAD_NAME = (*TAKEN, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+
+
+@contextlib.contextmanager
+def file_beside(folder: Path, name: str) -> Iterator[Path]:
+    """The place of an image's own file below an export's folder; its folders are made.
+
+    Open it with mode `x`: where the file system knows no capital letters, `A.txt` would overwrite `a.txt`.
+
+    Raises:
+        NotWritable: the file system refuses the name.
+    """
+    path = folder / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise NotWritable("the file of another image has its place, or that of its folder") from None
+        if error.errno in BAD_NAME:
+            raise NotWritable(f"the file system does not take its name ({error.strerror})") from None
+        raise

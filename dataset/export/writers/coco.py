@@ -16,7 +16,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportImage, ExportTask, Lines, Object, Writer, image_row
+from dataset.export.writers.base import ExportImage, Lines, Object, Writer, image_row
 from masks.measure import box_xywh
 from masks.outlines import parts_of
 
@@ -37,12 +37,11 @@ class CocoWriter(Writer):
         self._annotations = Lines(folder / ".annotations", array=True)
         self._last_id = 0
 
-    def add(self, task: ExportTask, classes: Classes) -> None:
-        for image in task.images:
-            self._images.write({"id": image.number, **image_row(image)})
-            for one in image.objects:
-                self._last_id += 1
-                self._annotations.write(self._annotation(one, image, classes))
+    def add(self, image: ExportImage, classes: Classes) -> None:
+        self._images.write({"id": image.number, **image_row(image)})
+        for one in image.objects:
+            self._last_id += 1
+            self._annotations.write(self._annotation(one, image, classes))
 
     def finish(self, classes: Classes) -> None:
         """See `Writer`. Retired classes stay in the list: their numbers are taken."""

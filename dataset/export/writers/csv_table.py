@@ -9,7 +9,7 @@ import csv
 from pathlib import Path
 
 from dataset.export.classes import Classes
-from dataset.export.writers.base import ExportTask, Writer
+from dataset.export.writers.base import ExportImage, Writer
 from masks.measure import box_xywh
 
 FILE = "regions.csv"
@@ -30,13 +30,12 @@ class CsvWriter(Writer):
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(COLUMNS)
 
-    def add(self, task: ExportTask, classes: Classes) -> None:
-        for image in task.images:
-            for one in image.objects:
-                region, box = one.region, box_xywh(one.mask) or (0, 0, 0, 0)
-                about_image = (image.file_name, image.to_name, *image.size_wh)
-                about_region = (region.id, region.kind, classes.id_of(region.label), region.label)
-                self._rows.writerow((*about_image, *about_region, *box, int(one.mask.sum())))
+    def add(self, image: ExportImage, classes: Classes) -> None:
+        for one in image.objects:
+            region, box = one.region, box_xywh(one.mask) or (0, 0, 0, 0)
+            about_image = (image.file_name, image.to_name, *image.size_wh)
+            about_region = (region.id, region.kind, classes.id_of(region.label), region.label)
+            self._rows.writerow((*about_image, *about_region, *box, int(one.mask.sum())))
 
     def close(self) -> None:
         self._file.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset.export.classes import Classes
 from dataset.export.writers.base import ExportTask, Lines, Writer
 
 FILE = "tasks.json"
@@ -23,7 +22,7 @@ class LabelStudioWriter(Writer):
     def __init__(self, folder: Path) -> None:
         self._lines = Lines(folder / FILE, array=True)
 
-    def add(self, task: ExportTask, classes: Classes) -> None:
+    def add_task(self, task: ExportTask) -> None:
         self._lines.write({"data": task.data, "annotations": list(task.annotations)})
 
     def close(self) -> None:

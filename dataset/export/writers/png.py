@@ -1,8 +1,9 @@
 """Index masks: `masks/<image>.png` whose pixels are class numbers, 0 where nothing is, with the palette in the file.
 
-Where objects overlap, the one drawn later lies above, as the editor lists them. With `instances` also
-`instances/<image>.png`, 16 bits, whose pixels count the objects of the image from 1, and `instances.jsonl`, which says
-what each number is. `legend.json` and `legend.png` tell colours and names.
+Where objects overlap, the one drawn later lies above, as the editor lists them. `images.jsonl` says which mask is
+whose: of images that differ in their suffix alone (`a.jpg`, `a.png`), the second one's has its whole name
+(`a.png.png`). With `instances` also `instances/<image>.png`, 16 bits, whose pixels count the objects of the image
+from 1, and `instances.jsonl`, which says what each number is. `legend.json` and `legend.png` tell colours and names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import colorsys
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from core.errors import LabelrigError
 from dataset.export.classes import Classes
-from dataset.export.image_name import FileNames
-from dataset.export.writers.base import ExportImage, ExportTask, Lines, Writer
+from dataset.export.writers.base import ExportImage, Lines, NotWritable, Writer, file_beside
 
 MOST_CLASSES = 255
 MOST_INSTANCES = 65535
@@ -36,22 +36,33 @@ class PngWriter(Writer):
     def __init__(self, folder: Path, colours: Mapping[str, str], *, instances: bool = False) -> None:
         self._folder = folder
         self._colours = colours
-        self._names = FileNames(".png")
+        self._taken: set[str] = set()
+        self._renamed: dict[str, str] = {}
         self._instances = Lines(folder / "instances.jsonl") if instances else None
         self._files = Lines(folder / "images.jsonl")
 
-    def add(self, task: ExportTask, classes: Classes) -> None:
+    def add(self, image: ExportImage, classes: Classes) -> None:
         """See `Writer`.
 
         Raises:
             LabelrigError: more classes or objects than the pixels can count.
         """
-        for image in task.images:
-            name = self._names.beside(image.file_name, task.id)
-            self._files.write({"image": image.file_name, "mask": f"masks/{name}"})
-            self._write_classes(image, name, classes)
-            if self._instances is not None:
-                self._write_instances(image, name, classes, self._instances)
+        name = self._name_of(image.file_name)
+        self._write_classes(image, name, classes)
+        if self._instances is not None:
+            self._write_instances(image, name, classes, self._instances)
+        self._files.write({"image": image.file_name, "mask": f"masks/{name}"})
+
+    def _name_of(self, file_name: str) -> str:
+        """The image's path with our suffix; where another image's mask has that, all of its name before the suffix."""
+        name = str(PurePosixPath(file_name).with_suffix(".png"))
+        if name in self._taken:
+            name = f"{file_name}.png"
+            self._renamed[file_name] = name
+        if name in self._taken:
+            raise NotWritable(f"masks/{name} is the mask of another image; rename one of the two images")
+        self._taken.add(name)
+        return name
 
     def finish(self, classes: Classes) -> None:
         self.close()
@@ -65,6 +76,16 @@ class PngWriter(Writer):
             json.dumps(legend, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         _legend(classes, colours).save(self._folder / "legend.png")
+
+    def notes(self) -> list[str]:
+        """See `Writer`."""
+        if not self._renamed:
+            return []
+        image, name = next(iter(self._renamed.items()))
+        return [
+            f"{len(self._renamed)} masks have the suffix of their image in their name, because another image differs "
+            f"in nothing else; pair them by images.jsonl ({image}: masks/{name})"
+        ]
 
     def close(self) -> None:
         self._files.close()
@@ -84,9 +105,8 @@ class PngWriter(Writer):
         picture = Image.fromarray(pixels)
         colours = palette(classes, self._colours)
         picture.putpalette([value for number in range(256) for value in colours.get(number, (0, 0, 0))])
-        path = self._folder / "masks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, optimize=False)
+        with file_beside(self._folder, f"masks/{name}") as path, path.open("xb") as file:
+            picture.save(file, "PNG", optimize=False)
 
     def _write_instances(self, image: ExportImage, name: str, classes: Classes, lines: Lines) -> None:
         if len(image.objects) > MOST_INSTANCES:
@@ -95,9 +115,8 @@ class PngWriter(Writer):
         for number, one in enumerate(image.objects, 1):
             pixels[one.mask] = number
         counts = np.bincount(pixels.reshape(-1), minlength=len(image.objects) + 1).tolist()
-        path = self._folder / "instances" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        with file_beside(self._folder, f"instances/{name}") as path, path.open("xb") as file:
+            Image.fromarray(pixels).save(file, "PNG")
         objects = [
             {
                 "value": number,

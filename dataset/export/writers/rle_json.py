@@ -13,7 +13,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportTask, Lines, Object, Writer, image_row
+from dataset.export.writers.base import ExportImage, Lines, Object, Writer, image_row
 from masks.measure import box_xywh
 
 FILE = "masks.jsonl"
@@ -28,10 +28,9 @@ class RleJsonWriter(Writer):
     def __init__(self, folder: Path) -> None:
         self._lines = Lines(folder / FILE)
 
-    def add(self, task: ExportTask, classes: Classes) -> None:
-        for image in task.images:
-            regions = [_region(one, classes) for one in image.objects]
-            self._lines.write({**image_row(image), "regions": regions})
+    def add(self, image: ExportImage, classes: Classes) -> None:
+        regions = [_region(one, classes) for one in image.objects]
+        self._lines.write({**image_row(image), "regions": regions})
 
     def close(self) -> None:
         self._lines.close()

@@ -25,7 +25,8 @@ class ExportBench:
         self.folder = folder
         self.server = AnnotatedLabelStudio()
         self.client = self.server.client()
-        self.report = Report(io.StringIO())
+        self.screen = io.StringIO()
+        self.report = Report(self.screen)
 
     def close(self) -> None:
         self.client.close()
@@ -60,6 +61,10 @@ class ExportBench:
     def import_(self, project: Project, name: str = "out", **options: Any) -> ImportSummary:
         format_name = options.pop("format_name", None)
         return Import(self.client, project, self.report, **options).run(self.folder / name, format_name)
+
+    def shown(self) -> list[str]:
+        """The lines on the terminal, but progress."""
+        return [line.strip() for line in self.screen.getvalue().splitlines()]
 
     def json(self, path: str) -> Any:
         return json.loads((self.folder / path).read_text(encoding="utf-8"))

@@ -113,12 +113,18 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         query = request.url.params
         asked = json.loads(query["query"])
         assert asked["ordering"] == ["tasks:id"]
-        (condition,) = asked["filters"]["items"]
+        condition, *others = asked["filters"]["items"]
         assert (condition["filter"], condition["type"]) == ("filter:tasks:id", "Number")
+        assert query["resolve_uri"] == "false"
         value = condition["value"]
         takes = {"greater": lambda key: key > value, "in_list": lambda key: key in value}[condition["operator"]]
+        if others:
+            has_draft = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
+            assert others == [has_draft]
         found = sorted(
-            key for key, task in self.tasks.items() if task["project"] == int(query["project"]) and takes(key)
+            key
+            for key, task in self.tasks.items()
+            if task["project"] == int(query["project"]) and takes(key) and (not others or self.drafts.get(key))
         )
         size, page = int(query["page_size"]), int(query["page"])
         names = set(query["include"].split(","))

@@ -179,18 +179,6 @@ def test_yolo_names_its_classes_from_zero(exports: ExportBench) -> None:
     assert (exports.folder / "out" / "images.txt").read_text() == "./images/set/a b.png\n./images/set/b.png\n"
 
 
-def test_two_images_that_want_one_label_file_get_two(exports: ExportBench) -> None:
-    mask = rectangle_mask((20, 10), 2, 3, 9, 8)
-    project = exports.server.project(FUSED)
-    tasks = [exports.server.task(project, image=url(f"set/a.{suffix}")) for suffix in ("jpg", "png")]
-    for task in tasks:
-        exports.server.annotate(task, brush(mask, "Car"))
-    exports.export(project, "png")
-    there = sorted(one.name for one in (exports.folder / "out" / "masks" / "set").iterdir())
-    assert there == ["a.png", f"a.task{tasks[1]}.png"]
-    assert [one["mask"] for one in exports.lines("out/images.jsonl")] == [f"masks/set/{name}" for name in there]
-
-
 def test_png_has_a_legend(exports: ExportBench) -> None:
     mask = rectangle_mask((20, 10), 2, 3, 9, 8)
     project = exports.server.project(FUSED)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.export.image_name import FileNames, file_name_of
+from dataset.export.image_name import file_name_of, image_key
 
 CASES = {
     "/data/local-files/?d=set/a%20b.png": "set/a b.png",
@@ -17,6 +19,10 @@ CASES = {
     "/data/local-files/?d=../../etc/passwd": "etc/passwd",
     "/data/local-files/?d=/abs//a.png": "abs/a.png",
     "": "image",
+    # An address without an image's suffix: the query says which image it is.
+    "https://example.org/view.php?id=7&f=a/b": "example.org/view.php_id=7&f=a_b",
+    # Not an address: half of one of IPv6.
+    "http://[x/a.png": "http:/[x/a.png",
 }
 
 
@@ -27,16 +33,36 @@ def test_urls_become_paths(url: str, name: str) -> None:
 
 @given(st.text())
 def test_no_url_leads_out_of_the_export(text: str) -> None:
-    try:
-        name = file_name_of(f"/data/local-files/?d={text}")
-    except ValueError:
-        return  # urllib refuses some addresses itself
-    assert not name.startswith("/")
-    assert not {"", ".", ".."} & set(name.split("/"))
-    assert "\0" not in name
+    for name in (file_name_of(f"/data/local-files/?d={text}"), file_name_of(f"http://{text}")):
+        assert not name.startswith("/")
+        assert not {"", ".", ".."} & set(name.split("/"))
+        assert "\0" not in name
+        name.encode("utf-8")
 
 
-def test_no_name_is_given_twice() -> None:
-    names = FileNames(".txt")
-    given = [names.beside(name, 7) for name in ("a.png", "a.jpg", "a.bmp", "a.task7.png", "b/a.png")]
-    assert given == ["a.txt", "a.task7.txt", "a.task7-2.txt", "a.task7.task7.txt", "b/a.txt"]
+def test_an_image_in_the_task_is_called_by_its_content() -> None:
+    """750 KB of base64 are no name, and its slashes no folders."""
+    first, second = (file_name_of(f"data:image/{kind};base64,{'AA/B' * 200_000}") for kind in ("png", "jpeg"))
+    assert re.fullmatch(r"data/[0-9a-f]{16}\.png", first)
+    assert re.fullmatch(r"data/[0-9a-f]{16}\.jpg", second)
+
+
+SAME = {
+    "/data/local-files/?d=set/a%20b.png": "https://lab.example/data/local-files/?d=set//a+b.png",
+    "https://example.org/a.png": "https://example.org/a.png#top",
+}
+OTHERS = {
+    "/data/local-files/?d=%FF.png": "/data/local-files/?d=%FE.png",
+    "https://example.org/a.png?version=1": "https://example.org/a.png?version=2",
+    "s3://bucket/a.png": "https://bucket/a.png",
+    "/data/local-files/?d=a%5Cb.png": "/data/local-files/?d=a_b.png",
+}
+
+
+def test_keys_tell_images_apart_that_share_a_name() -> None:
+    """Tasks of one image are put together by its key, so two images must never have one."""
+    for first, second in SAME.items():
+        assert image_key(first) == image_key(second)
+    for first, second in OTHERS.items():
+        assert file_name_of(first) == file_name_of(second)
+        assert image_key(first) != image_key(second)

@@ -47,6 +47,7 @@ def test_the_manifest_counts_and_holds_checksums(exports: ExportBench, project: 
     assert manifest["counts"] == {
         "images": 3,
         "images_without_regions": 1,
+        "images_of_several_tasks": 0,
         "regions": 3,
         "classes": {
             "Car": {"id": 1, "regions": 1, "images": 1, "pixels": 35},

@@ -1,0 +1,128 @@
+"""What an export leaves out is said where the person looks, a line a reason, and not in the manifest alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import LabelrigError
+from dataset.export.selection import selection
+from tests.unit.dataset.export.scenes import CAR, ROAD, SIZE
+from tests.unit.dataset.export_bench import ExportBench
+from tests.unit.labelstudio.annotated import (
+    FUSED,
+    OTHER,
+    SPLIT,
+    brush,
+    ghost,
+    key_point,
+    rectangle,
+    split_brush,
+    url,
+    with_palette,
+)
+
+BOX = {"x": 10.0, "y": 30.0, "width": 35.0, "height": 50.0, "rotation": 0}
+SMARTLESS = SPLIT.replace('name="box" toName="image" smart="true"', 'name="box" toName="image"')
+# A box class that no mask has, as of people who count but do not outline.
+OF_ITS_OWN = FUSED.replace(
+    '<Image name="image"',
+    '<RectangleLabels name="crowds" toName="image"><Label value="Crowd"/></RectangleLabels>\n  <Image name="image"',
+)
+
+
+def left_out(exports: ExportBench) -> list[str]:
+    return [line for line in exports.shown() if line.startswith("! left out: ")]
+
+
+def test_every_reason_has_a_line(exports: ExportBench) -> None:
+    """Boxes of a tag that says nothing of smart, brushes without a label, drafts: a person's work, so what to do."""
+    project = exports.server.project(SMARTLESS)
+    task = exports.server.task(project, image=url("set/a.png"))
+    lonely = split_brush(ROAD, "Road", "b")[:1]
+    boxes = [one for number in "12" for one in with_palette("rectangle", "box", BOX, "Car", SIZE, number)]
+    exports.server.annotate(task, [*split_brush(CAR, "Car"), *lonely, *boxes, ghost(CAR, "Road"), key_point("Car")])
+    drafted = exports.server.task(project, image=url("set/b.png"))
+    exports.server.drafts |= {task: 1, drafted: 2}
+    exports.export(project, "coco")
+    assert left_out(exports) == [
+        "! left out: 2 x draft (drawn and never submitted: open these tasks and press Submit or Update; tasks "
+        f"{task}, {drafted})",
+        "! left out: 1 x ghost (second results of masks with the label of another tag; the masks themselves are "
+        "exported)",
+        "! left out: 1 x key point (they prompt the model)",
+        "! left out: 1 x no label (regions that need a label: select them in Label Studio and give them one)",
+        '! left out: 2 x prompt (rectangles beside a brush, bitmask or polygon ask the model for a mask; smart="false" '
+        "at their tag exports them)",
+    ]
+    counted = {"draft": 2, "ghost": 1, "key point": 1, "no label": 1, "prompt": 2}
+    assert exports.json("out/manifest.json")["counts"]["left_out"] == counted
+    facts = exports.report.facts["export"]
+    assert isinstance(facts, dict)
+    assert facts["left_out"] == counted
+
+
+def test_an_export_of_all_says_nothing(exports: ExportBench) -> None:
+    project = exports.server.project(FUSED)
+    exports.server.annotate(exports.server.task(project, image=url("a.png")), brush(CAR, "Car"))
+    exports.export(project, "coco")
+    assert left_out(exports) == []
+
+
+def test_skipped_tasks_and_older_annotations_differ(exports: ExportBench) -> None:
+    project = exports.server.project(FUSED)
+    task = exports.server.task(project, image=url("a.png"))
+    exports.server.annotate(task, brush(CAR, "Car"))
+    exports.server.annotate(task, brush(ROAD, "Road"), updated_at="2026-03-02T10:00:00.000000Z", completed_by=2)
+    exports.server.annotate(task, [], was_cancelled=True)
+    exports.export(project, "coco")
+    assert [line.partition(" (")[0] for line in left_out(exports)] == [
+        "! left out: 1 x annotation not selected",
+        "! left out: 1 x annotation skipped",
+    ]
+    assert exports.json("out/manifest.json")["counts"]["annotators"] == {OTHER: {"annotations": 1, "regions": 1}}
+
+
+def test_drafts_of_other_tasks_are_not_named(exports: ExportBench) -> None:
+    project = exports.server.project(FUSED)
+    tasks = [exports.server.task(project, image=url(f"{name}.png")) for name in "abc"]
+    for task in tasks:
+        exports.server.annotate(task, brush(CAR, "Car"))
+        exports.server.drafts[task] = 1
+    exports.export(project, "coco", selection=selection(tasks=f"{tasks[0]}-{tasks[1]}"))
+    assert left_out(exports)[0].endswith(f"; tasks {tasks[0]}, {tasks[1]})")
+
+
+def test_a_box_whose_label_no_mask_can_have_is_kept(exports: ExportBench) -> None:
+    """It can have asked for no mask; one whose label masks have is a prompt as before."""
+    project = exports.server.project(OF_ITS_OWN)
+    task = exports.server.task(project, image=url("a.png"))
+    crowd = rectangle("Crowd", (2, 3, 7, 5), SIZE, "c")
+    crowd |= {"from_name": "crowds", "value": {**crowd["value"], "rectanglelabels": ["Crowd"]}}
+    exports.server.annotate(task, [*brush(ROAD, "Road"), crowd, rectangle("Car", (1, 1, 5, 5), SIZE, "p")])
+    assert exports.export(project, "coco").per_class == {"Road": 1, "Crowd": 1}
+    box = exports.json("out/annotations.json")["annotations"][1]
+    assert (box["kind"], box["bbox"], box["area"]) == ("rectangle", [2, 3, 7, 5], 35)
+    assert [line.partition(" (")[0] for line in left_out(exports)] == ["! left out: 1 x prompt"]
+    exports.export(project, "label-studio", "tasks")
+    results = exports.json("tasks/tasks.json")[0]["annotations"][0]["result"]
+    assert [one["id"] for one in results] == ["a", "c"]
+
+
+@pytest.mark.parametrize("format_name", ["coco", "label-studio"])
+def test_what_label_studios_json_keeps_is_not_left_out(exports: ExportBench, format_name: str) -> None:
+    """A brush without a label is no mask, but a result: only the formats of masks leave it out."""
+    project = exports.server.project(SPLIT)
+    task = exports.server.task(project, image=url("a.png"))
+    exports.server.annotate(task, [*split_brush(CAR, "Car"), *split_brush(ROAD, "Road", "b")[:1]])
+    exports.export(project, format_name)
+    lines = [line.partition(" (")[0] for line in left_out(exports)]
+    assert lines == ([] if format_name == "label-studio" else ["! left out: 1 x no label"])
+
+
+def test_a_project_of_drafts_alone_says_so(exports: ExportBench) -> None:
+    """All that a person drew is there, and nothing of it was submitted."""
+    project = exports.server.project(FUSED)
+    task = exports.server.task(project, image=url("a.png"))
+    exports.server.drafts[task] = 1
+    with pytest.raises(LabelrigError, match=rf"no annotation yet; .*; tasks {task} hold drafts: open them and press"):
+        exports.export(project, "coco")

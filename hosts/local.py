@@ -49,7 +49,7 @@ class LocalHost(Host):
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # so that a time-out reaches the children too
             )
-        except (FileNotFoundError, PermissionError) as error:
+        except OSError as error:  # not there, not a program, a file named in PATH
             result = Result(full, COMMAND_NOT_FOUND, "", f"{full[0]}: {error.strerror}")
             return check_exit_code(self.name, result, ok)
         result = self._collect(process, full, timeout, stdin, on_line)

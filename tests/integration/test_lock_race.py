@@ -11,6 +11,9 @@ import pytest
 
 from core.repository import REPOSITORY
 
+# Processes that start one another on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
 WORKER = Path(__file__).with_name("lock_worker.py")
 DEADLINE = 240.0
 KILLED = -9
@@ -46,8 +49,8 @@ def turns(arena: Path) -> list[tuple[int, float, float]]:
 
 
 def test_eight_processes_take_turns(arena: Path) -> None:
-    assert race(arena, [0] * 8, takes=25) == [0] * 8
-    assert (arena / "counter").read_text() == "200"
+    assert race(arena, [0] * 8, takes=12) == [0] * 8
+    assert (arena / "counter").read_text() == "96"
     took = turns(arena)
     # Nobody starves: while one waits in line no other comes twice. The few above that are for the way into the line.
     for pid, asked, got in took:

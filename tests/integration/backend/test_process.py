@@ -31,6 +31,9 @@ from demo.images import draw_demo_images
 from infra.roles.images.tags import BACKEND
 from tests.unit.backend.fakes import V1, V2, click, region
 
+# The process imports torch and may convert a model first.
+pytestmark = pytest.mark.timeout(300)
+
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120
 SIZE_WH = (960, 540)

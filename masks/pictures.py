@@ -43,6 +43,9 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = frozenset({5, 6, 7, 8})
+# What bears the name of a picture often enough, by its first bytes.
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+SNIFFED = 64
 
 
 class PictureError(Exception):
@@ -84,6 +87,8 @@ def upright(image: Image.Image) -> Image.Image:
         ValueError: it has another size than its headers say, as a damaged TIFF can.
     """
     orientation, told_wh = _orientation(image), upright_size(image)
+    if image.info.get("default_image"):  # an APNG whose stored picture is for viewers that know no animation
+        image.seek(1)
     image.load()
     shown = image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
     if shown.size != told_wh:
@@ -111,10 +116,32 @@ def _orientation(image: Image.Image) -> int:
 def _reason(error: Exception, source: Path | IO[bytes]) -> str:
     """Why, without the path of this machine, which Pillow and the system like to repeat."""
     if isinstance(error, UnidentifiedImageError):
-        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        return _other_kind(source) or f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
     if isinstance(source, Path):
         text = text.replace(str(source), source.name)
     return (text or type(error).__name__).splitlines()[0]
+
+
+def _other_kind(source: Path | IO[bytes]) -> str:
+    """What a file is that is none of the formats, and what to do; empty where that is not known."""
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                start = file.read(SNIFFED)
+        else:
+            source.seek(0)
+            start = source.read(SNIFFED)
+    except OSError:
+        return ""
+    if not start:
+        return "the file is empty; copy it again"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        return "it is a HEIC picture, whatever its name; save it as JPEG or PNG"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; fetch the picture itself with `git lfs pull`"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page; download the picture again"
+    return ""

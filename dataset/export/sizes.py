@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError
@@ -10,9 +11,13 @@ from core.errors import LabelStudioError
 if TYPE_CHECKING:
     from labelstudio.client import Client
 
+BEGINNING = 1 << 16
+# Formats that say size and orientation before their pixels.
+SIZE_FIRST = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
 
 def size_of(client: Client, url: str) -> tuple[int, int]:
-    """Width and height in pixels.
+    """Width and height in pixels, mostly from the first bytes: photographs have megabytes.
 
     Raises:
         LabelStudioError: the image cannot be had, or is none.
@@ -21,7 +26,12 @@ def size_of(client: Client, url: str) -> tuple[int, int]:
 
     if not url.startswith("/"):
         raise LabelStudioError(f"the size of {url} is not known: it lies outside Label Studio, and no region tells it")
-    content = client.download(url)
+    content = client.beginning(url, BEGINNING)
+    if len(content) == BEGINNING:
+        if content.startswith(SIZE_FIRST):
+            with suppress(PictureError), opened(io.BytesIO(content)) as picture:  # else its headers are longer
+                return upright_size(picture)
+        content = client.download(url)
     try:
         with opened(io.BytesIO(content)) as picture:
             return upright_size(picture)

@@ -114,7 +114,7 @@ def test_truncated_file(root: Path, suffix: str, size: int) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>"])
+@pytest.mark.parametrize("content", [b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>"])
 def test_not_an_image(root: Path, content: bytes) -> None:
     (root / "a.png").write_bytes(content)
     expected = (
@@ -122,6 +122,30 @@ def test_not_an_image(root: Path, content: bytes) -> None:
     )
     with pytest.raises(ImageError, match=f"^{expected}$"):
         load(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"", "the file is empty; copy it again"),
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + b"\0" * 90, "it is a HEIC picture, .* save it as JPEG or PNG"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "it is a pointer of Git LFS; .*"),
+        (b"\n<!DOCTYPE html><html>404</html>", "it is a web page; download the picture again"),
+    ],
+)
+def test_what_bears_a_pictures_name_is_called_what_it_is(root: Path, content: bytes, advice: str) -> None:
+    (root / "IMG_1.jpg").write_bytes(content)
+    with pytest.raises(ImageError, match=f"^the image 'IMG_1.jpg' cannot be read: {advice}$"):
+        load(root, "IMG_1.jpg")
+
+
+def test_an_animations_first_picture_is_the_one_that_browsers_show(root: Path) -> None:
+    """The stored picture of an APNG may be none of the animation; Pillow's first frame is that one."""
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ("yellow", "black")]
+    for hidden, rgb in ((True, [255, 255, 0]), (False, [255, 0, 0])):
+        first = Image.new("RGB", (4, 3), "red")
+        first.save(root / "a.png", save_all=True, default_image=hidden, append_images=frames, duration=100)
+        assert load(root)[1, 1].tolist() == rgb
 
 
 def test_bomb_is_refused_before_it_is_decoded(root: Path) -> None:

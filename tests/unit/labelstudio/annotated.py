@@ -64,6 +64,7 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         self.annotations: dict[int, list[dict[str, Any]]] = {}
         self.predictions: dict[int, list[dict[str, Any]]] = {}
         self.images: dict[str, bytes] = {}
+        self.sent: list[int] = []  # how many bytes each answer with an image held
         self.pages: list[int] = []  # how many tasks each answer held
 
     def client(self) -> Client:
@@ -172,7 +173,12 @@ class AnnotatedLabelStudio(FakeLabelStudio):
 
     def _image(self, request: httpx.Request) -> httpx.Response:
         content = self.images.get(request.url.params["d"])
-        return httpx.Response(404, text="no") if content is None else httpx.Response(200, content=content)
+        if content is None:
+            return httpx.Response(404, text="no")
+        _, _, last = request.headers.get("Range", "").partition("bytes=0-")
+        part = content[: int(last) + 1] if last else content
+        self.sent.append(len(part))
+        return httpx.Response(206 if last else 200, content=part)
 
 
 def _renamed(body: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from backend.images import images
+from dataset.export.sizes import BEGINNING, size_of
 from tests.unit.backend.image_files import LIMIT, file_of
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.labelstudio.annotated import FUSED, url
@@ -101,3 +103,20 @@ def test_image_that_cannot_be_read_is_named(exports: ExportBench, name: str) -> 
     assert problem.startswith(f"task {lost}: the image {url(name)} cannot be read: ")
     assert "BytesIO" not in problem
     assert summary.images == 1
+
+
+@pytest.mark.parametrize(("form", "whole"), [("PNG", False), ("JPEG", False), ("TIFF", True)])
+def test_of_a_large_picture_only_the_beginning_is_read(exports: ExportBench, form: str, whole: bool) -> None:
+    content, noise = io.BytesIO(), np.random.default_rng(1).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(content, form, exif=exif(6), **({"quality": 100} if form == "JPEG" else {}))
+    exports.server.images["a"] = content.getvalue()
+    assert size_of(exports.client, url("a")) == (300, 200)
+    assert (max(exports.server.sent) > BEGINNING) is whole
+
+
+def test_headers_longer_than_the_beginning_are_read(exports: ExportBench) -> None:
+    """Radiometric JPEGs of thermal cameras hold the raw frame before the picture."""
+    picture = saved("JPEG")
+    segment = b"\xff\xe3" + struct.pack(">H", 60_002) + bytes(60_000)
+    exports.server.images["a"] = picture[:2] + segment * 3 + picture[2:]
+    assert size_of(exports.client, url("a")) == STORED

@@ -90,6 +90,19 @@ class Host(Protocol):
             A context that yields the base URL, `http://127.0.0.1:<a port here>`.
         """
 
+    def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
+        """Try what a run needs at the same time: several commands, and `port` of one of the machine's own addresses.
+
+        Raises:
+            HostError: it cannot be had; the text says what to change there.
+        """
+
+    def lost(self) -> str | None:
+        """Why the connection to the machine is gone, where it is or was a moment ago; None where it stands.
+
+        Asks the machine, so where it does not answer this takes as long as the keep-alive.
+        """
+
     def docker_socket(self) -> str | None:
         """The path of a unix socket on *this* machine behind which the other machine's Docker engine answers.
 

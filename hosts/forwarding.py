@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import paramiko  # type: ignore[import-untyped]
-
 from core.errors import HostError
-from hosts.ssh_channel import CHUNK, send_all
+from hosts.ssh_channel import BROKEN, CHUNK, send_all
 
 POLL_SECONDS = 0.2
 END_SECONDS = 5.0
-BROKEN = (paramiko.SSHException, EOFError, OSError)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which SSH host keys we know, as OpenSSH's known_hosts files say it.
 
-Read by ourselves and not by paramiko: it knows no patterns and no @revoked, ends in a traceback at a line for a
-certificate authority, and cannot say in which file and line a key stands.
+Read by ourselves and not by paramiko: it knows no patterns, no @revoked and no certificates, ends in a traceback at a
+line for an authority, and cannot say in which file and line a key stands.
 """
 
 from __future__ import annotations
@@ -19,12 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import FileAccessError, HostKeyRefused
+from hosts.certificates import SUFFIX, HostCertificate, certificate_of
 
-SYSTEM_FILE = Path("/etc/ssh/ssh_known_hosts")
 REVOKED = "@revoked"
+AUTHORITY = "@cert-authority"
 HASHED = "|1|"
 # What a server may present for a key that known_hosts calls by its family's name.
 ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+CERTIFIED = tuple(
+    f"{kind}{SUFFIX}"
+    for kind in (
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -74,31 +86,32 @@ def parse_known_hosts(text: str, file: Path) -> list[KnownKey]:
 
 
 class KnownHosts:
-    """The keys of several files; new ones are recorded in the first."""
+    """The keys of several files; new ones are recorded in the first of the user's own."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
+    def __init__(self, own: Sequence[Path], system: Sequence[Path] = ()) -> None:
+        self._own = own
+        self._files = (*own, *system)
 
     def of(self, name: str) -> list[KnownKey]:
-        """All keys that are held for a server. Lines for certificate authorities are not: we ask for plain keys.
+        """All lines that speak of a server: keys, revoked keys and authorities.
 
         Raises:
             FileAccessError: a file is there and cannot be read.
         """
-        return [
-            key
-            for file in self._files
-            for key in parse_known_hosts(_text_of(file), file)
-            if key.marker in ("", REVOKED) and key.is_for(name)
-        ]
+        return [key for file in self._files for key in parse_known_hosts(_text_of(file), file) if key.is_for(name)]
 
     def record(self, name: str, kind: str, blob: bytes) -> Path:
         """Add a key to the first file, which keeps its other lines; returns the file.
 
         Raises:
-            FileAccessError: it cannot be written.
+            FileAccessError: it cannot be written, or there is none.
         """
-        file = self._files[0]
+        if not self._own:
+            raise FileAccessError(
+                f"this machine: the SSH key of {name} cannot be recorded: the SSH configuration names no "
+                "UserKnownHostsFile; name a file with `known_hosts:` in the inventory"
+            )
+        file = self._own[0]
         line = f"{name} {kind} {base64.b64encode(blob).decode()}\n"
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,18 +129,28 @@ class KnownHosts:
 
 @dataclass(frozen=True)
 class HostKeyPolicy:
-    """Decides about the key that one server presents. paramiko calls it, as it is given no keys of its own."""
+    """Decides about the key that one server presents. paramiko calls it, as it is given no keys of its own.
+
+    Attributes:
+        server: for messages.
+        host: the server's name without its port: what a certificate must be for.
+        name: as `known_name` makes it.
+        known: what we hold.
+        accept_new: record a key that is not known yet.
+        notice: gets what a person must not miss.
+    """
 
     server: str
+    host: str
     name: str
     known: KnownHosts
     accept_new: bool
     notice: Callable[[str], None]
 
     def preferred_algorithms(self) -> list[str]:
-        """The signature algorithms of the keys we hold: a server with several keys then presents one of them."""
-        kinds = [key.kind for key in self.known.of(self.name) if not key.marker]
-        return [algorithm for kind in kinds for algorithm in ALGORITHMS.get(kind, (kind,))]
+        """The signature algorithms of what we hold: a server with several keys then presents one that we can judge."""
+        plain = [algorithm for key in self._keys() for algorithm in ALGORITHMS.get(key.kind, (key.kind,))]
+        return [*(CERTIFIED if self._authorities() else ()), *plain]
 
     def missing_host_key(self, _client: object, _hostname: str, key: Any) -> None:
         """Return for a key that is trusted.
@@ -136,35 +159,65 @@ class HostKeyPolicy:
             HostKeyRefused: it is unknown, revoked, or another one than we know.
         """
         kind, blob = str(key.get_name()), bytes(key.asbytes())
-        held = self.known.of(self.name)
-        for one in held:
-            if one.marker == REVOKED and one.blob == blob:
-                raise HostKeyRefused(
-                    f"{self.server}: the SSH key {fingerprint(blob)} of {self.name} is marked as revoked in "
-                    f"{one.file}, line {one.line}; nothing was sent; ask whoever runs the machine for its new key"
-                )
-        trusted = [one for one in held if not one.marker]
-        if any(one.blob == blob for one in trusted):
+        certificate = certificate_of(key)
+        self._refuse_revoked(blob, "the SSH key")
+        refused = ""
+        if certificate is not None and self._authorities():
+            self._refuse_revoked(certificate.authority, "the authority's key")
+            problem = self._problem_of(certificate)
+            if problem is None:
+                return
+            refused = f"its certificate does not count: {problem}; "
+        trusted = self._keys()
+        if any(one.blob == blob for one in (*trusted, *self._keys(self.host))):
             return
         if trusted:
-            raise HostKeyRefused(self._changed(trusted, kind, blob))
+            raise HostKeyRefused(self._changed(trusted, kind, blob, refused))
+        unknown = f"{self.server}: the SSH key of {self.name} is not known here: {kind} {fingerprint(blob)}; {refused}"
+        if refused:
+            raise HostKeyRefused(f"{unknown}ask whoever signs the keys of its machines")
         if not self.accept_new:
             raise HostKeyRefused(
-                f"{self.server}: the SSH key of {self.name} is not known here: {kind} {fingerprint(blob)}; compare it "
-                "with what `ssh-keygen -lf` says there for /etc/ssh/ssh_host_*_key.pub (or ask whoever runs the "
-                "machine), then repeat the command once with --accept-new-host-key"
+                f"{unknown}compare it with what `ssh-keygen -lf` says there for /etc/ssh/ssh_host_*_key.pub (or ask "
+                "whoever runs the machine), then repeat the command once with --accept-new-host-key"
             )
         file = self.known.record(self.name, kind, blob)
         self.notice(f"{self.server}: new SSH key of {self.name} recorded in {file}: {kind} {fingerprint(blob)}")
 
-    def _changed(self, trusted: Sequence[KnownKey], kind: str, blob: bytes) -> str:
+    def _keys(self, name: str | None = None) -> list[KnownKey]:
+        return [one for one in self.known.of(name or self.name) if not one.marker]
+
+    def _authorities(self) -> list[KnownKey]:
+        """Lines for authorities; as with OpenSSH, one without a port speaks of every port."""
+        held = [*self.known.of(self.name), *self.known.of(self.host)]
+        return [one for one in held if one.marker == AUTHORITY]
+
+    def _refuse_revoked(self, blob: bytes, what: str) -> None:
+        for one in (*self.known.of(self.name), *self.known.of(self.host)):
+            if one.marker == REVOKED and one.blob == blob:
+                raise HostKeyRefused(
+                    f"{self.server}: {what} {fingerprint(blob)} of {self.name} is marked as revoked in "
+                    f"{one.file}, line {one.line}; nothing was sent; ask whoever runs the machine for its new key"
+                )
+
+    def _problem_of(self, certificate: HostCertificate) -> str | None:
+        """Why a certificate does not prove that this is the server; None where it does."""
+        if not any(one.blob == certificate.authority for one in self._authorities()):
+            return f"no known_hosts file trusts its authority {fingerprint(certificate.authority)} for {self.host}"
+        if certificate.problem is not None:
+            return certificate.problem
+        if certificate.names and not any(_fits(pattern.lower(), self.host) for pattern in certificate.names):
+            return f"it is for {', '.join(certificate.names)}, not for {self.host}"
+        return None
+
+    def _changed(self, trusted: Sequence[KnownKey], kind: str, blob: bytes, refused: str) -> str:
         ours = next((one for one in trusted if one.kind == kind), trusted[0])
         return (
             f"{self.server}: the SSH key of {self.name} is not the one we know: it presents {kind} "
             f"{fingerprint(blob)}, and {ours.file}, line {ours.line}, holds {ours.kind} {fingerprint(ours.blob)}; "
-            "nothing was sent. If the machine was installed anew, check the fingerprint with whoever runs it, then "
-            f"type `ssh-keygen -R '{self.name}' -f {ours.file}` and repeat the command with --accept-new-host-key; "
-            "otherwise this may be a man-in-the-middle attack"
+            f"{refused}nothing was sent. If the machine was installed anew, check the fingerprint with whoever runs "
+            f"it, then type `ssh-keygen -R '{self.name}' -f {ours.file}` and repeat the command with "
+            "--accept-new-host-key; otherwise this may be a man-in-the-middle attack"
         )
 
 

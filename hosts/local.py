@@ -125,6 +125,12 @@ class LocalHost(Host):
     def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
         return contextlib.nullcontext(f"http://{address}:{port}")
 
+    def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
+        pass
+
+    def lost(self) -> str | None:
+        return None
+
     def docker_socket(self) -> str | None:
         return None
 

@@ -10,25 +10,31 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import IO, Any
 
-import paramiko  # type: ignore[import-untyped]
-
-from core.errors import CommandTimedOut, ConnectionLost, FileAccessError, HostError, LoginRefused, SudoRefused
+from core.errors import (
+    CommandTimedOut,
+    ConnectionLost,
+    FileAccessError,
+    HostError,
+    LoginRefused,
+    SudoRefused,
+)
 from hosts.base import COMMAND_MARK, DEFAULT_TIMEOUT, RUN_MARK, Host, Result, check_exit_code
 from hosts.forwarding import ForwardedSocket, Forwarder, OtherEnd, listen_on_port
+from hosts.port_relay import REFUSED, relay_command
 from hosts.ssh_channel import (
+    BROKEN,
     CHUNK,
     DeadlinePassed,
     Ended,
     Execution,
     InputUnreadable,
-    NotOpened,
     new_token,
-    open_session,
     send_all,
     shell_line,
 )
-from hosts.ssh_connect import SshLink, SshTarget, connect
+from hosts.ssh_connect import SshTarget
 from hosts.ssh_files import ABSENT, read_command, reason, write_command
+from hosts.ssh_links import Links, NothingListens, PortsRefused
 from hosts.sudo import AS_USER, Elevation, find_elevation
 
 RUN_VARIABLE = RUN_MARK
@@ -46,7 +52,9 @@ for file in /proc/[0-9]*/environ; do
 done
 true
 """
-BROKEN = (paramiko.SSHException, EOFError, OSError)
+# A run has so many at once: a command, the lock's beat, the engine's connections, a port.
+SESSIONS_AT_ONCE = 6
+SESSIONS_WAIT = 5.0
 
 
 class SshHost(Host):
@@ -65,11 +73,11 @@ class SshHost(Host):
         self.name = target.name
         self._target = target
         self._run_id = run_id
-        self._notice = notice
         self._lock = threading.RLock()
         self._token = new_token()
         self._numbers = itertools.count(1)
-        self._link: SshLink | None = None
+        self._links = Links(target, notice)
+        self._ports_refused = False
         self._elevation: Elevation | None = None
         self._engine_access: Elevation | None = None
         self._socket: ForwardedSocket | None = None
@@ -115,9 +123,9 @@ class SshHost(Host):
             address: the machine's own.
 
         Raises:
-            HostError: the local port is taken.
+            HostError: the local port is taken, or there is no way to the other.
         """
-        self._connected()
+        self._try_port(port, address)
         listener = listen_on_port(local_port)
         number: int = listener.getsockname()[1]
         forwarder = Forwarder(listener, lambda: self._dial_port(port, address))
@@ -125,6 +133,16 @@ class SshHost(Host):
             yield number
         finally:
             forwarder.close()
+
+    def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
+        self._try_port(port, address)
+        line = shell_line("cat", self._token)
+        with contextlib.ExitStack() as stack:
+            for _ in range(SESSIONS_AT_ONCE):
+                stack.callback(self._links.open_session(line, SESSIONS_WAIT).close)
+
+    def lost(self) -> str | None:
+        return self._links.lost()
 
     def docker_socket(self) -> str | None:
         """See `hosts.base.Host.docker_socket`. While no engine answers there, connections are closed at once.
@@ -141,7 +159,7 @@ class SshHost(Host):
     def reconnect(self) -> bool:
         with self._lock:
             self._hang_up()
-            self._connected()
+            self._links.first()
         return True
 
     def close(self) -> None:
@@ -154,21 +172,12 @@ class SshHost(Host):
             self._hang_up()
 
     def _hang_up(self) -> None:
-        if self._link is not None:
-            self._link.close()
-        self._link = self._elevation = self._engine_access = None
-
-    def _connected(self) -> SshLink:
-        with self._lock:
-            if self._link is not None and not self._link.is_active:
-                self._hang_up()
-            if self._link is None:
-                self._link = connect(self._target, self._notice)
-            return self._link
+        self._links.close()
+        self._elevation = self._engine_access = None
 
     def _root(self) -> Elevation:
         with self._lock:
-            link = self._connected()
+            link = self._links.first()
             if self._elevation is None:
                 self._elevation = find_elevation(
                     self.name,
@@ -196,6 +205,8 @@ class SshHost(Host):
         timeout: float,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        *,
+        ends_another: bool = False,
     ) -> Ended:
         mark = f"{self._run_id}.{next(self._numbers)}"
         limited = ("timeout", "-k", str(KILL_AFTER), f"{max(timeout, 0.001):.3f}", *argv)
@@ -203,16 +214,19 @@ class SshHost(Host):
         began = time.monotonic()
         execution: Execution | None = None
         try:
-            channel = self._open_session(command)
+            channel = self._links.open_session(shell_line(command, self._token))
             execution = Execution(channel, (elevation.first_bytes, stdin), on_line, self._token)
             ended = execution.result(timeout + KILL_AFTER + LATE_SECONDS)
         except DeadlinePassed as error:
-            self._end_marked(elevation, mark)
+            if (why := self._links.lost()) is not None:
+                raise self._lost(argv, why) from None
+            if not ends_another:
+                self._end_marked(elevation, mark)
             raise self._timed_out(argv, timeout, error.last_line) from None
         except InputUnreadable as error:
             raise FileAccessError(f"this machine: cannot read the input of `{argv[0]}`: {error}") from None
-        except (NotOpened, *BROKEN) as error:
-            raise self._lost(argv, error) from None
+        except BROKEN as error:
+            raise self._lost(argv, self._links.lost() or str(error)) from None
         except (KeyboardInterrupt, SystemExit):
             self._end_marked(elevation, mark)
             raise
@@ -223,25 +237,15 @@ class SshHost(Host):
             transport = channel.get_transport()
             transport.join(1.0)  # it says that it is dead only after it has closed its channels
             if not transport.is_active():
-                raise self._lost(argv, None)
+                raise self._lost(argv, self._links.lost() or "")
         if ended.exit_code in TIMED_OUT and time.monotonic() - began >= timeout:
             raise self._timed_out(argv, timeout, _last_line(ended))
         if not ended.began:
             raise LoginRefused(
-                f"{self.name}: {self._connected().user} may log in, but the login shell there runs no commands "
+                f"{self.name}: {self._links.first().user} may log in, but the login shell there runs no commands "
                 f"(it says: {_last_line(ended)}); give the user /bin/bash with `chsh`, or log in as another"
             )
         return ended
-
-    def _open_session(self, command: str) -> Any:
-        """Begin a command; where the connection has died since the last one, on a new connection."""
-        line = shell_line(command, self._token)
-        link = self._connected()
-        try:
-            return open_session(link.transport, line, self.name)
-        except NotOpened:
-            link.transport.join(1.0)
-        return open_session(self._connected().transport, line, self.name)
 
     def _environment(self, mark: str) -> tuple[str, ...]:
         return ("env", "LC_ALL=C.UTF-8", f"{RUN_VARIABLE}={self._run_id}", f"{COMMAND_VARIABLE}={mark}")
@@ -250,7 +254,7 @@ class SshHost(Host):
         """End a command that we stop waiting for. Without a terminal, closing its channel would leave it running."""
         with contextlib.suppress(HostError, *BROKEN):
             ending = ("sh", "-c", END_MARKED, "sh", f"{COMMAND_VARIABLE}={mark}")
-            self._execute_with(elevation, ending, ENDING_TIMEOUT)
+            self._execute_with(elevation, ending, ENDING_TIMEOUT, ends_another=True)
 
     def _timed_out(self, argv: Sequence[str], timeout: float, last_line: str) -> CommandTimedOut:
         return CommandTimedOut(
@@ -258,42 +262,83 @@ class SshHost(Host):
             f"its last line: {last_line}"
         )
 
-    def _lost(self, argv: Sequence[str], error: BaseException | None) -> ConnectionLost:
-        detail = f" ({error})" if error is not None and str(error) else ""
+    def _lost(self, argv: Sequence[str], why: str) -> ConnectionLost:
+        detail = f" ({why})" if why else ""
         return ConnectionLost(
             f"{self.name}: the connection was lost while `{shlex.join(argv)}` ran{detail}; "
             "run the same command again: it goes on from where it was"
         )
 
+    def _try_port(self, port: int, address: str) -> None:
+        """Find out how the port is reached.
+
+        Raises:
+            HostError: there is no way.
+        """
+        with contextlib.suppress(NothingListens):
+            self._dial_port(port, address).channel.close()
+
     def _dial_port(self, port: int, address: str) -> OtherEnd:
-        transport = self._connected().transport
-        return OtherEnd(transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0)))
+        if not self._ports_refused:
+            try:
+                return OtherEnd(self._links.open_port(address, port))
+            except PortsRefused:
+                self._ports_refused = True
+        try:
+            other = self._dial(AS_USER, relay_command(address, port), 1)
+        except _ClosedAtOnce as error:
+            raise HostError(
+                f"{self.name}: the SSH server forwards no port (AllowTcpForwarding in its sshd_config), and perl, "
+                f"which would carry it over a session, does not run there ({error}); `apt-get install perl-base` "
+                "there, or allow the user `AllowTcpForwarding local`"
+            ) from None
+        answer, rest = other.greeting[:1], other.greeting[1:]
+        if answer == REFUSED:
+            other.channel.close()
+            raise NothingListens(f"{self.name}: nothing listens on {address} port {port}")
+        return OtherEnd(other.channel, rest)
 
     def _dial_engine(self) -> OtherEnd:
         if (elevation := self._to_engine()) is None:
             raise HostError(f"{self.name}: no docker engine answers there")
+        try:
+            return self._dial(elevation, ("docker", "system", "dial-stdio"))
+        except _ClosedAtOnce as error:
+            raise HostError(f"{self.name}: the way to the docker engine closed at once ({error})") from None
+
+    def _dial(self, elevation: Elevation, argv: Sequence[str], count: int = 0) -> OtherEnd:
+        """Begin a program whose standard streams lead somewhere; return when it has said `count` bytes.
+
+        Raises:
+            _ClosedAtOnce: it did not come so far.
+            ConnectionLost: the connection died, or the program says nothing.
+        """
         mark = f"{self._run_id}.{next(self._numbers)}"
-        command = shlex.join((*elevation.prefix, *self._environment(mark), "docker", "system", "dial-stdio"))
-        channel = self._open_session(command)
+        command = shlex.join((*elevation.prefix, *self._environment(mark), *argv))
+        channel = self._links.open_session(shell_line(f"exec {command}", self._token))
         try:
             send_all(channel, elevation.first_bytes)
             channel.settimeout(TOKEN_SECONDS)
-            said = b""
-            while self._token not in said:
+            heard, found = b"", b""
+            while not found or len(heard.partition(found)[2]) < count:
                 data = channel.recv(CHUNK)
                 if not data:
-                    raise HostError(f"{self.name}: the way to the docker engine closed at once")
-                said += data
+                    raise _ClosedAtOnce(_last_words(channel, self._token))
+                heard += data
+                found = self._token if self._token in heard else b""
             channel.settimeout(None)
+        except BROKEN as error:
+            channel.close()
+            raise self._lost(argv, self._links.lost() or str(error)) from None
         except BaseException:
             channel.close()
             raise
-        return OtherEnd(channel, said.partition(self._token)[2])
+        return OtherEnd(channel, heard.partition(self._token)[2])
 
     def _to_engine(self) -> Elevation | None:
         """Elevation that the Docker engine needs: none, root, or no access at all. Only a success is cached."""
         with self._lock:
-            self._connected()
+            self._links.first()
             if self._engine_access is None:
                 self._engine_access = next(filter(self._engine_answers, self._elevations()), None)
             return self._engine_access
@@ -307,6 +352,17 @@ class SshHost(Host):
     def _engine_answers(self, elevation: Elevation) -> bool:
         ask = ("docker", "version", "--format", "{{.Server.Version}}")
         return self._execute_with(elevation, ask, DEFAULT_TIMEOUT).exit_code == 0
+
+
+class _ClosedAtOnce(Exception):
+    """A program that was to carry bytes ended before it began to."""
+
+
+def _last_words(channel: Any, token: bytes) -> str:
+    with contextlib.suppress(*BROKEN):
+        said = bytes(channel.recv_stderr(CHUNK)).rpartition(token)[2].decode("utf-8", "replace")
+        return (said.strip().splitlines() or ["it says nothing"])[-1].strip()
+    return "it says nothing"
 
 
 def _last_line(ended: Ended) -> str:

@@ -23,6 +23,8 @@ FILE_CHUNK = 1 << 20
 PACKET = CHUNK - 64
 SILENCE_SECONDS = 5.0
 SESSION_WAIT = 30.0
+# What paramiko raises on a connection that does not work; the first is also its word for a refusal.
+BROKEN = (paramiko.SSHException, EOFError, OSError)
 Stdin = bytes | IO[bytes] | None
 
 
@@ -66,29 +68,19 @@ def shell_line(command: str, token: bytes = b"") -> str:
     return f"{greeting}{command} || exit"
 
 
-def open_session(transport: Any, line: str, host_name: str) -> Any:
-    """Begin a command; waits while the server has as many sessions on this connection as it allows.
+def begin(channel: Any, line: str, host_name: str, answers: Callable[[], bool]) -> None:
+    """Begin a command on a session.
+
+    Args:
+        channel: a session that was just opened; closed where this fails.
+        line: what the login shell gets.
+        host_name: for messages.
+        answers: whether the machine at the other end still answers.
 
     Raises:
-        NotOpened: the connection is dead; the command was not sent.
-        HostError: the server refuses one more session, or the command, for too long.
+        HostError: the server refuses the command.
         paramiko.SSHException, EOFError, OSError: the connection does not work any more.
     """
-    give_up = time.monotonic() + SESSION_WAIT
-    while True:
-        try:
-            channel = transport.open_session()
-            break
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            # Which error it is is unknown: with several threads paramiko hands the one of another out.
-            if not transport.is_active():
-                raise NotOpened(str(error)) from None
-            if time.monotonic() > give_up:
-                raise HostError(
-                    f"{host_name}: the SSH server opened no further session for {SESSION_WAIT:.0f} s; "
-                    "raise MaxSessions in its sshd_config"
-                ) from None
-            time.sleep(0.1)
     # exec_command itself waits for ever; closing the channel ends it.
     watchdog = threading.Timer(SESSION_WAIT, channel.close)
     watchdog.daemon = True
@@ -97,7 +89,7 @@ def open_session(transport: Any, line: str, host_name: str) -> Any:
         channel.exec_command(line.encode("utf-8", "surrogateescape"))
     except paramiko.SSHException:
         channel.close()
-        if transport.is_active():
+        if answers():
             raise HostError(
                 f"{host_name}: the SSH server began no command within {SESSION_WAIT:.0f} s or refuses to run any "
                 "for this user; try `ssh` with the command `true` by hand"
@@ -106,7 +98,6 @@ def open_session(transport: Any, line: str, host_name: str) -> Any:
     finally:
         watchdog.cancel()
         watchdog.join()
-    return channel
 
 
 class Execution:
@@ -197,7 +188,7 @@ class _Reader(threading.Thread):
     def _next(self) -> bytes:
         try:
             return self._receive(CHUNK)
-        except (paramiko.SSHException, EOFError, OSError):
+        except BROKEN:
             return b""  # whether the connection was lost is found out by who waits for the end
 
     def content(self) -> bytes:
@@ -227,7 +218,7 @@ class _Feeder(threading.Thread):
 
     def run(self) -> None:
         """Send all parts, then the end of the stream; a command that ends early needs no more."""
-        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        with contextlib.suppress(*BROKEN):
             for part in self._parts:
                 if isinstance(part, bytes):
                     send_all(self._channel, part)

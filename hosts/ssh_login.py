@@ -6,6 +6,7 @@ paramiko has its own order, but it tries each file as three kinds of key and kee
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import SecretStr
 
 from core.errors import LoginRefused
+from hosts.certificates import certified_key
 
-DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+BESIDE = "-cert.pub"
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Login:
     user: str
     key: Path | None = None
     other_keys: Sequence[Path] = ()
+    certificates: Sequence[Path] = ()
     use_agent: bool = True
     passphrase: SecretStr | None = None
     password: SecretStr | None = None
@@ -48,8 +51,12 @@ class Login:
                 if key.asbytes() in seen:
                     continue
                 seen.add(key.asbytes())
-                if self._attempt(transport, label, lambda key=key: transport.auth_publickey(self.user, key)):
-                    return
+                # As OpenSSH does: with each certificate of the key, then as it is.
+                for certificate, words in (*self._certificates_of(key), (None, "")):
+                    key.public_blob = certificate
+                    method = functools.partial(transport.auth_publickey, self.user, key)
+                    if self._attempt(transport, label + words, method):
+                        return
         if self.password is not None:
             secret = self.password.get_secret_value()
             if self._attempt(transport, "a password", lambda: transport.auth_password(self.user, secret)):
@@ -71,6 +78,16 @@ class Login:
                     yield f"the key {path}", key
         if self.use_agent or self._locked:
             yield from ((f"{key.comment or key.get_name()} of the SSH agent", key) for key in agent.get_keys())
+
+    def _certificates_of(self, key: Any) -> list[tuple[Any, str]]:
+        beside = [Path(f"{path}{BESIDE}") for path in (self.key, *self.other_keys) if path is not None]
+        found = []
+        for path in (*self.certificates, *beside):
+            with contextlib.suppress(OSError, ValueError):
+                blob = paramiko.pkey.PublicBlob.from_file(str(path))
+                if certified_key(blob) == key.asbytes():
+                    found.append((blob, f" with the certificate {path}"))
+        return found
 
     def _load(self, path: Path, *, named: bool) -> Any | None:
         """Read a private key; None for one that cannot be used and was not named, or that is locked."""

@@ -23,6 +23,7 @@ class FakeHost:
         self.files: dict[str, bytes] = {}
         self.modes: dict[str, int] = {}
         self.commands: list[tuple[str, ...]] = []
+        self.why_lost: str | None = None
 
     def script(self, *argv: str, exit_code: int = 0, stdout: str = "", stderr: str = "") -> None:
         self.answers[argv] = (exit_code, stdout, stderr)
@@ -57,6 +58,12 @@ class FakeHost:
 
     def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
         return nullcontext(f"http://{address}:{port}")
+
+    def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
+        pass
+
+    def lost(self) -> str | None:
+        return self.why_lost
 
     def docker_socket(self) -> str | None:
         return None

@@ -96,6 +96,12 @@ class RecordingHost:
             finally:
                 tap.close()
 
+    def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
+        self._host.check_ways(port, address)
+
+    def lost(self) -> str | None:
+        return self._host.lost()
+
     def docker_socket(self) -> str | None:
         path = self._host.docker_socket()
         if path is None:

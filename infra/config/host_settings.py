@@ -93,8 +93,8 @@ class HostSettings(StackSettings):
         PathHere | None,
         about(
             "path on this machine",
-            "A file with the host's SSH key, read besides ~/.ssh/known_hosts: so that a lab can keep its keys in one "
-            "reviewed place. A relative path begins in the repository.",
+            "A file with the host's SSH key, read besides those of your SSH configuration (~/.ssh/known_hosts): so "
+            "that a lab can keep its keys in one reviewed place. A relative path begins in the repository.",
             "infra/known_hosts",
         ),
     ] = None

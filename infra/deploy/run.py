@@ -14,7 +14,7 @@ from infra.deploy.deployment import STAGES, Deployment
 from infra.deploy.prune import prune
 from infra.deploy.recovery import restore_previous
 from infra.fleet.run import RunOptions
-from infra.fleet.session import Session, session
+from infra.fleet.session import Session, loss_named, session
 from infra.releases.hooks import HookName, HookValues, run_hook
 
 
@@ -45,7 +45,8 @@ def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report
             one.record("refused", error)
             raise
         try:
-            _deploy(deployment, report, host_settings)
+            with loss_named(one.host):
+                _deploy(deployment, report, host_settings)
         except LabelrigError as error:
             ended = restore_previous(deployment, error, report)
             one.release_id = deployment.release_id

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import LabelrigError
+from core.errors import ConnectionLost, LabelrigError
 from core.report import Report
 from infra.doctor.backend_checks import check_backend, check_click, check_interactive
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, skipped
@@ -117,11 +117,16 @@ def walk(
     """Look at the links in order; what depends on a broken one is skipped."""
     checks: list[Check] = []
     causes: dict[str, str] = {}  # link -> why it, and what needs it, cannot be looked at
+    gone: str | None = None
     for number, link in enumerate(chain, 1):
         report.progress(f"{number} of {len(chain)}: {link.title}")
         began = time.monotonic()
-        cause = next((causes[needed] for needed in link.needs if needed in causes), None) or _not_running(link, look)
+        broken_before = (causes[needed] for needed in link.needs if needed in causes)
+        cause = gone or next(broken_before, None) or _not_running(link, look)
         finding = skipped(cause) if cause is not None else _within(link, look)
+        if finding.result is Verdict.BROKEN and (why := look.host.lost()) is not None:
+            gone = "the connection is gone"
+            finding = broken_ssh(look.host.name, ConnectionLost(f"{look.host.name}: {gone} ({why})"))
         if finding.result is Verdict.BROKEN:
             causes[link.id] = f"{link.id} is broken"
         elif cause is not None:

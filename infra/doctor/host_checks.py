@@ -29,13 +29,14 @@ SECRET_MODE = 0o600
 
 
 def check_ssh(look: Inspection) -> Finding:
-    """Login, host key, and root's rights."""
+    """Login, host key, root's rights, and what the server allows on a connection."""
     host = look.host
     if host.is_local:
         return ok("not needed: it is this machine")
     try:
         user = host.run("id", "-un", timeout=LOOK_TIMEOUT).stdout.strip()
         host.run("true", timeout=LOOK_TIMEOUT, as_root=True)
+        host.check_ways(look.site.settings.port, look.site.settings.own_address)
     except LabelrigError as error:
         return broken_ssh(host.name, error)
     return ok(f"logged in as {user}{'' if user == 'root' else ', who may become root'}")
@@ -49,6 +50,8 @@ def broken_ssh(name: str, error: LabelrigError) -> Finding:
         fix = "add your key to the user there (`ssh-copy-id`), or set `user` or `ssh_key` in infra/inventory.yaml"
     elif isinstance(error, SudoRefused):
         fix = "put LABELRIG_SUDO_PASSWORD into .env, or let an administrator allow sudo without a password"
+    elif type(error) is HostError:
+        fix = "let an administrator change /etc/ssh/sshd_config there, then `sudo systemctl reload ssh`"
     else:
         fix = f"see whether the machine is on; `ssh -v` shows how far it comes; `address` of {name} is in the inventory"
     return broken(str(error), fix)

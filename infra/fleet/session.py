@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import LabelrigError, RolledBack, SettingsError
+from core.errors import ConnectFailed, ConnectionLost, LabelrigError, LockHeld, RolledBack, SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
@@ -189,6 +189,26 @@ class Session:
 
 
 @contextmanager
+def loss_named(host: Host) -> Iterator[None]:
+    """Where something fails because the connection to the host is gone, say that, and not what followed from it.
+
+    Raises:
+        ConnectionLost: in place of the error that the lost connection led to.
+    """
+    try:
+        yield
+    except (ConnectFailed, ConnectionLost, LockHeld, RolledBack):
+        raise
+    except LabelrigError as error:
+        if (why := host.lost()) is None:
+            raise
+        raise ConnectionLost(
+            f"{host.name}: the connection is gone ({why}); run the same command again: it goes on from where it was. "
+            f"What failed: {str(error).splitlines()[0]}"
+        ) from error
+
+
+@contextmanager
 def session(
     options: RunOptions, host_settings: HostSettings | None, report: Report, *, lock: bool = False, audit: bool = False
 ) -> Iterator[Session]:
@@ -211,6 +231,7 @@ def session(
             if audit:
                 stack.enter_context(_recorded(one))
         stack.callback(one.close)
+        stack.enter_context(loss_named(host))
         yield one
 
 

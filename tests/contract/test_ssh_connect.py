@@ -219,32 +219,6 @@ class TestLogin:
             connected(server, key=None).run("true")
 
 
-class TestSshConfig:
-    def test_address_user_port_and_key_come_from_it(self, sshd: Sshd, ssh_home: Path) -> None:
-        (ssh_home / "config").write_text(
-            f"Host gpu01\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {getpass.getuser()}\n"
-            f"  IdentityFile {sshd.key}\n"
-        )
-        host = SshHost(SshTarget("gpu01", "gpu01", known_hosts=sshd.known_hosts), run_id=RUN_ID)
-        assert host.run("echo", "here").stdout == "here\n"
-        host.close()
-
-    def test_a_broken_one_is_said(self, sshd: Sshd, connected: Connected, ssh_home: Path) -> None:
-        (ssh_home / "config").write_text("Host gpu01\n  ???\n")
-        with pytest.raises(SettingsError, match=r"the SSH configuration cannot be read: Unparsable line"):
-            connected(sshd).run("true")
-
-    def test_a_jump_host_comes_from_it(self, sshd: Sshd, own_sshd: Sshd, ssh_home: Path) -> None:
-        (ssh_home / "config").write_text(f"Host inner\n  HostName 127.0.0.1\n  ProxyJump 127.0.0.1:{own_sshd.port}\n")
-        own_sshd.known_hosts.write_text(own_sshd.known_hosts.read_text() + sshd.known_hosts.read_text())
-        own_sshd.authorized_keys.write_bytes(sshd.key.with_name("client_key.pub").read_bytes())
-        target = SshTarget("inner", "inner", port=sshd.port, key=sshd.key, known_hosts=own_sshd.known_hosts)
-        host = SshHost(target, run_id=RUN_ID)
-        assert host.run("true").ok
-        assert "Accepted publickey" in own_sshd.log()
-        host.close()
-
-
 class TestJumpHost:
     @pytest.fixture
     def gate(self, own_sshd: Sshd, sshd: Sshd) -> Sshd:

@@ -48,6 +48,12 @@ class ContainerHost:
     def forwarded(self, port: int, address: str = "127.0.0.1") -> AbstractContextManager[str]:
         return nullcontext(f"http://{address}:{port}")
 
+    def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
+        pass
+
+    def lost(self) -> str | None:
+        return None
+
     def docker_socket(self) -> str | None:
         return None
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.errors import HostError, PreflightError, SudoRefused
+from core.errors import ConnectFailed, ConnectionLost, HostError, PreflightError, SudoRefused
 from hosts.base import Host, read_text
 from hosts.looking import looks_as_root
 from infra.config.settings import Settings
@@ -83,6 +83,7 @@ def check_machine(
         *checks.os_problems(read_text(host, "/etc/os-release"), host.run("uname", "-m").stdout.strip(), ready),
         *checks.kernel_problems(host.run("uname", "-r").stdout.strip()),
         *rights,
+        *_ways(host, settings),
         *([facts.problem] if facts.problem else []),
         *checks.disk_problems(disks, needs),
         *checks.memory_problems(read_text(host, "/proc/meminfo") or ""),
@@ -140,6 +141,17 @@ def _rights(host: Host, ready: bool) -> list[str]:
     try:
         host.run("true", as_root=True)
     except SudoRefused as error:
+        return [str(error)]
+    return []
+
+
+def _ways(host: Host, settings: Settings) -> list[str]:
+    """What the SSH server does not allow: found out at the end of a deploy, it looks like a broken Label Studio."""
+    try:
+        host.check_ways(settings.port, settings.own_address)
+    except (ConnectFailed, ConnectionLost):
+        raise
+    except HostError as error:
         return [str(error)]
     return []
 

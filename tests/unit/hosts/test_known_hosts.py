@@ -53,9 +53,9 @@ def test_skips_lines_without_keys_and_keeps_line_numbers() -> None:
     assert [(key.line, key.marker, key.names) for key in keys] == [(4, "@cert-authority", "*.lab"), (5, "", "gpu01")]
 
 
-def test_a_certificate_authority_is_no_key_of_a_host(tmp_path: Path) -> None:
+def test_lines_for_authorities_and_revoked_keys_are_marked(tmp_path: Path) -> None:
     (tmp_path / "known").write_text(f"@cert-authority *.lab ssh-ed25519 {BLOB}\n@revoked *.lab ssh-rsa {BLOB}\n")
-    assert [key.marker for key in KnownHosts([tmp_path / "known"]).of("gpu01.lab")] == ["@revoked"]
+    assert [key.marker for key in KnownHosts([tmp_path / "known"]).of("gpu01.lab")] == ["@cert-authority", "@revoked"]
 
 
 def test_several_files_are_one_and_missing_ones_are_empty(tmp_path: Path) -> None:

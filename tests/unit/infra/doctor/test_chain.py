@@ -47,6 +47,16 @@ def results(look: Inspection, links: tuple[Link, ...]) -> dict[str, str]:
     return {check.id: f"{check.result} {check.seen}" for check in found.checks}
 
 
+def test_names_a_lost_connection_and_looks_no_further(bench: DoctorBench, look: Inspection) -> None:
+    bench.host.why_lost = "nothing came from there for 45 s"
+    found = results(look, chain(("a", fine, ()), ("b", bad, ()), ("c", fine, ())))
+    assert found == {
+        "a": "ok fine",
+        "b": f"broken {bench.host.name}: the connection is gone (nothing came from there for 45 s)",
+        "c": "skipped because the connection is gone",
+    }
+
+
 def fine(_look: Inspection) -> Finding:
     return ok("fine")
 
@@ -171,6 +181,7 @@ def test_json_holds_the_same() -> None:
         (HostKeyRefused("gpu01: unknown key"), "compare the fingerprint"),
         (LoginRefused("gpu01: refused"), "add your key to the user there (`ssh-copy-id`)"),
         (SudoRefused("gpu01: no sudo"), "put LABELRIG_SUDO_PASSWORD into .env"),
+        (HostError("gpu01: no further session"), "let an administrator change /etc/ssh/sshd_config there"),
     ],
 )
 def test_a_host_that_cannot_be_reached(error: HostError, fix: str) -> None:

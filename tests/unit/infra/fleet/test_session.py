@@ -11,13 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import LabelrigError, LockHeld, RolledBack, SettingsError
+from core.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    LabelrigError,
+    LabelStudioError,
+    LockHeld,
+    RolledBack,
+    SettingsError,
+)
 from core.report import Report
 from core.repository import REPOSITORY
 from infra.config.settings import Settings
 from infra.fleet.choice import Choice
 from infra.fleet.on_hosts import one_session, run_work
-from infra.fleet.session import Session, session
+from infra.fleet.session import Session, loss_named, session
 from infra.releases.audit import AuditLog
 from infra.releases.lock import HostLock
 from infra.roles.stack.image_folders import DEMO, ImageFolder, render_folders
@@ -179,3 +187,35 @@ def test_one_session_refuses_several_hosts(choice: Choice) -> None:
     alone = dataclasses.replace(choice, limit="gpu02")
     with one_session(alone, options()) as one:
         assert one.host_settings.name == "gpu02"
+
+
+class GoneHost(FakeHost):
+    """A host whose connection is gone."""
+
+    name = "gpu01"
+
+    def lost(self) -> str | None:
+        return "nothing came from there for 45 s"
+
+
+def test_a_lost_connection_is_said_and_not_what_followed() -> None:
+    with pytest.raises(ConnectionLost) as caught, loss_named(GoneHost()):
+        raise LabelStudioError("cannot list the projects: Label Studio did not answer in time\nlook there")
+    assert str(caught.value) == (
+        "gpu01: the connection is gone (nothing came from there for 45 s); run the same command again: it goes on from "
+        "where it was. What failed: cannot list the projects: Label Studio did not answer in time"
+    )
+
+
+@pytest.mark.parametrize("error", [ConnectFailed("no route"), RolledBack("it serves again"), LockHeld("held")])
+def test_errors_that_say_it_themselves_stay(error: LabelrigError) -> None:
+    with pytest.raises(type(error)) as caught, loss_named(GoneHost()):
+        raise error
+    assert caught.value is error
+
+
+def test_an_error_on_a_standing_connection_stays() -> None:
+    error = LabelStudioError("it broke off")
+    with pytest.raises(LabelStudioError) as caught, loss_named(FakeHost()):
+        raise error
+    assert caught.value is error

@@ -1,0 +1,71 @@
+"""Servers that are hardened by the book: no port is forwarded (dev-sec, CIS), few sessions on a connection (Lynis)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from core.errors import HostError
+from hosts.ssh import SshHost
+from tests.contract.test_ssh_forwarding import TestPorts as TestPorts
+from tests.contract.test_ssh_forwarding import web_port as web_port
+from tests.sshd import Sshd
+
+Connected = Callable[..., SshHost]
+HARDENED = ("AllowTcpForwarding no", "MaxSessions 1")
+
+
+@pytest.fixture(scope="module")
+def hardened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with Sshd(tmp_path_factory.mktemp("hardened"), HARDENED) as server:
+        yield server
+
+
+@pytest.fixture
+def lab(hardened: Sshd, connected: Connected) -> SshHost:
+    return connected(hardened)
+
+
+def test_a_command_runs_beside_a_port(lab: SshHost, web_port: int) -> None:
+    with lab.forwarded(web_port) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        assert http.get("/3").text == "xxx"
+        assert lab.run("echo", "meanwhile").stdout == "meanwhile\n"
+        assert http.get("/4").text == "xxxx"
+
+
+def test_commands_side_by_side_get_connections_of_their_own(lab: SshHost) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda number: lab.run("sh", "-c", f"sleep 0.5; echo {number}").stdout, range(12)))
+    assert answers == [f"{number}\n" for number in range(12)]
+
+
+def test_what_a_run_needs_is_there(lab: SshHost, web_port: int) -> None:
+    lab.check_ways(web_port)
+
+
+def test_no_way_to_a_port_is_said(own_sshd: Sshd, connected: Connected, tmp_path: Path) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text('#!/bin/sh\nPATH=/nowhere exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    shell.chmod(0o755)
+    key = own_sshd.authorized_keys.read_text()
+    own_sshd.authorized_keys.write_text(f'command="{shell}",no-port-forwarding {key}')
+    with pytest.raises(HostError) as caught:
+        connected(own_sshd).check_ways(80)
+    assert str(caught.value).startswith(
+        "lab: the SSH server forwards no port (AllowTcpForwarding in its sshd_config), and perl, which would carry it "
+        "over a session, does not run there ("
+    )
+
+
+def test_too_few_sessions_are_said(tmp_path: Path, connected: Connected, hardened: Sshd) -> None:
+    """As where a login is limited to one at a time: no second connection, no second session."""
+    with Sshd(tmp_path, ["MaxSessions 1"]) as server:
+        host = connected(server)
+        host.run("true")
+        server.authorized_keys.write_text("")
+        with pytest.raises(HostError, match=r"^lab: the SSH server opened no further session for 5 s, and no further "):
+            host.check_ways(80)

@@ -22,7 +22,10 @@ from backend.sources.source_file import SourceFile
 from masks.pictures import FarTooLarge, PictureError, opened, upright, upright_size
 
 STRETCH_PERCENT = (1.0, 99.0)
-STRETCH_ROWS = 256  # computed at a time: float64 for a whole large frame would take gigabytes
+ROWS = 256  # converted at a time: copies of a whole large image would take gigabytes
+# The longest side of a JPEG, and of a canvas in any browser. The model's input is stretched in width first, so a strip
+# costs far more than its pixels: 1 x 1 000 000 took minutes and 12 GB, 1 x 65 535 takes what 100 megapixels do.
+SIDE_LIMIT = 65_535
 
 
 def read(file: SourceFile, pixel_limit: int) -> NDArray[np.uint8]:
@@ -30,7 +33,9 @@ def read(file: SourceFile, pixel_limit: int) -> NDArray[np.uint8]:
 
     Args:
         file: what `backend.sources` opened.
-        pixel_limit: larger images are refused before they are decoded.
+        pixel_limit: larger images are refused before they are decoded, as are those with a side above `SIDE_LIMIT`. A
+            decoded pixel has four bytes at most, the array three; what the conversion needs beside them is small, but
+            for grey of more than 8 bits, which needs some 16 bytes a pixel.
 
     Returns:
         ``(H, W, 3)`` uint8, RGB, upright.
@@ -62,6 +67,11 @@ def _opened(file: SourceFile, pixel_limit: int) -> Iterator[Image.Image]:
                 raise ImageError(
                     f"the image {file.name!r} has {width}x{height} pixels, more than IMAGE_PIXEL_LIMIT={pixel_limit}"
                 )
+            if max(width, height) > SIDE_LIMIT:
+                raise ImageError(
+                    f"the image {file.name!r} has {width}x{height} pixels, and no browser draws on a side of more than "
+                    f"{SIDE_LIMIT}; cut it into pieces"
+                )
             yield image
     except FarTooLarge:
         raise ImageError(f"the image {file.name!r} has far more than IMAGE_PIXEL_LIMIT={pixel_limit} pixels") from None
@@ -73,10 +83,20 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "F" or image.mode.startswith("I"):
         grey = _stretched(np.asarray(image, dtype=np.float32))
         return np.repeat(grey[:, :, None], 3, axis=2)
+    width, height = image.size
+    rgb = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, ROWS):
+        bottom = min(top + ROWS, height)
+        rgb[top:bottom] = np.asarray(_opaque(image.crop((0, top, width, bottom))))
+    return rgb
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """In RGB, transparency over white."""
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    return image.convert("RGB")
 
 
 def _stretched(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -92,8 +112,8 @@ def _stretched(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
     if low == high:
         return np.full(grey.shape, 128, dtype=np.uint8)
     stretched = np.empty(grey.shape, dtype=np.uint8)
-    for start in range(0, len(grey), STRETCH_ROWS):
-        rows = slice(start, start + STRETCH_ROWS)
+    for start in range(0, len(grey), ROWS):
+        rows = slice(start, start + ROWS)
         band = np.clip(np.where(finite[rows], grey[rows], low).astype(np.float64), low, high)
         stretched[rows] = np.rint((band - low) / (high - low) * 255)
     return stretched

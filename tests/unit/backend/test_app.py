@@ -304,6 +304,19 @@ def test_errors_have_one_shape(
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"] == "abc-1"
 
 
+def test_endless_strip_is_refused_before_it_costs_anything(client: TestClient, root: Path) -> None:
+    """A file of two kilobytes, which held the model for minutes."""
+    Image.new("L", (1, 1_000_000)).save(root / "set" / "long.png")
+    answer = client.post(
+        "/predict", json=click(region("keypointlabels", 50, 50, size_wh=(1, 1_000_000)), image="set/long.png")
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "the image 'set/long.png' has 1x1000000 pixels, and no browser draws on a side of more than 65535; cut it into "
+        "pieces"
+    )
+
+
 def test_malformed_body_is_not_repeated(client: TestClient) -> None:
     answer = client.post("/predict", json={"tasks": "secret-value", "params": {"context": {"result": "x"}}})
     assert answer.status_code == 400

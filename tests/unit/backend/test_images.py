@@ -154,6 +154,33 @@ def test_bomb_is_refused_before_it_is_decoded(root: Path) -> None:
         load(root)
 
 
+@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+def test_long_side_is_refused_before_it_is_decoded(root: Path, size: tuple[int, int]) -> None:
+    """Two kilobytes, and few pixels: the model's input would take minutes and gigabytes."""
+    Image.new("L", size).save(root / "a.png")
+    (root / "a.png").write_bytes((root / "a.png").read_bytes()[:-20])  # not whole
+    message = rf"^the image 'a.png' has {size[0]}x{size[1]} pixels, and no browser draws on a side of more than 65535; "
+    for read in (images.read, images.size_of):
+        with pytest.raises(ImageError, match=message):
+            read(file_of(root / "a.png"), 1_000_000)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "P", "L", "LA", "1", "CMYK"])
+def test_large_image_is_converted_in_rows_as_at_once(root: Path, mode: str) -> None:
+    """Also where the last rows are fewer, and a palette or its transparency is the whole image's."""
+    noise = np.random.default_rng(0).integers(0, 256, (2 * images.ROWS + 7, 5, 4), dtype=np.uint8)
+    image = Image.fromarray(noise, "RGBA" if mode in ("RGBA", "LA") else "CMYK").convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    image.save(root / "a.tif", compression="tiff_lzw") if mode == "CMYK" else image.save(root / "a.png")
+    (name,) = [one.name for one in root.iterdir()]
+    with Image.open(root / name) as opened:
+        opened.load()
+        whole = opened.convert("RGBA")
+        expected = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
+    np.testing.assert_array_equal(load(root, name), np.asarray(expected))
+
+
 def test_giant_bomb(root: Path) -> None:
     # A header that promises 50000x50000 pixels: beyond what Pillow itself opens.
     Image.new("1", (8, 8)).save(root / "a.bmp")

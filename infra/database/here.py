@@ -24,6 +24,7 @@ from infra.roles.stack.image_folders import read_folders
 from infra.roles.stack.render import RenderedFile
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of
+from infra.stack.kept_secrets import kept_secrets
 from infra.stack.site import Site, local_site
 from labelstudio.session import token_works
 
@@ -43,7 +44,7 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         raise SettingsError(f"the stack of this machine works on {to} already; nothing was changed")
     with report.stage("prepare"):
         wanted = settings.model_copy(update={"database": "postgres"})
-        converge([SecretsMade(host, env_path, wanted)], report)
+        converge([SecretsMade(host, env_path, wanted, kept_secrets(site))], report)
         services = (DB, *SERVICES)
         images = plan_images(host, REPOSITORY, settings, report, services=services)
         converge(images_role(host, images, report), report)

@@ -14,7 +14,6 @@ from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
-from infra.config.settings import missing_secrets
 from infra.database.state import database_state
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
@@ -45,6 +44,7 @@ from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, wit
 from infra.roles.stack.model import expected_model
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
+from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import Site, rendered, services_of, with_secrets
 from infra.stack.stages import (
     Summary,
@@ -205,10 +205,12 @@ class Deployment:
 
     def _storage(self, run: Runner, site: Site) -> Site:
         with run.stage("secrets and data"):
+            secrets = SecretsMade(self.host, Path(site.env_file), site.settings, kept_secrets(site))
+            notice_of_another_key(site, run.report)
             operations: list[Operation] = [
                 FolderThere(self.host, self.host_settings.root, OPEN_MODE),
                 FolderThere(self.host, self.base, BASE_MODE),
-                SecretsMade(self.host, Path(site.env_file), site.settings),
+                secrets,
                 *notes_role(self.host, self.base, site.settings.project),
             ]
             if site.settings.data is None:
@@ -218,7 +220,7 @@ class Deployment:
             if run.applies:
                 return replace(site, settings=site.reload())
             # Only to render what is shown, masked; a plan keeps nothing.
-            return replace(site, settings=with_secrets(site.settings, missing_secrets(site.settings)))
+            return replace(site, settings=with_secrets(site.settings, secrets.values()))
 
     def _model(self, run: Runner, site: Site, origin: ImageOrigin | None, before: Release | None) -> str:
         with run.stage("model"):

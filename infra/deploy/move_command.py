@@ -29,6 +29,7 @@ from infra.roles.images.tags import DB, SERVICES
 from infra.roles.stack.image_folders import read_folders
 from infra.roles.stack.render import RenderedFile
 from infra.roles.stack.secrets import SecretsMade
+from infra.stack.kept_secrets import kept_secrets
 from infra.stack.site import Site
 
 
@@ -78,7 +79,7 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
     site = site_of_release(deployment.host, deployment.host_settings, current)
     with report.stage("prepare"):
         wanted = site.settings.model_copy(update={"database": "postgres"})
-        converge([SecretsMade(deployment.host, site.env_file, wanted)], report)
+        converge([SecretsMade(deployment.host, site.env_file, wanted, kept_secrets(site))], report)
         own = own_images(deployment.host_settings)
         origin = resolve_images(
             LocalHost(), deployment.host, REPOSITORY, site.settings, report,

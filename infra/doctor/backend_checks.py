@@ -65,6 +65,7 @@ def check_click(look: Inspection) -> Finding:
     context = ProjectContext(
         host=look.host,
         env_file=look.site.env_file,
+        state=look.site.state,
         folder=look.folder(),
         access=look.access,
         exec_in_label_studio=look.exec_in("label-studio"),

@@ -116,6 +116,7 @@ def project_context(
     return ProjectContext(
         host=site.host,
         env_file=site.env_file,
+        state=site.state,
         folder=folder,
         access=access,
         exec_in_label_studio=site.exec_in("label-studio"),

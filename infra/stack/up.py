@@ -26,6 +26,7 @@ from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import DEMO, read_folders, with_folder
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
+from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
@@ -85,7 +86,8 @@ def up(
         with report.stage("gpu"):
             gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
         with report.stage("settings and data"):
-            operations: list[Operation] = [SecretsMade(host, Path(site.env_file), settings)]
+            operations: list[Operation] = [SecretsMade(host, Path(site.env_file), settings, kept_secrets(site))]
+            notice_of_another_key(site, report)
             if settings.data is None:
                 operations.append(DemoImagesDrawn(demo))
                 folders, folder = with_folder(folders, demo / "images", DEMO)

@@ -16,7 +16,7 @@ import pytest
 from core.errors import WaitTimeout
 from core.waiting import wait_for
 from tests.deploy.command import Ended, Lab, ended
-from tests.deploy.first import BASE, First
+from tests.deploy.first import BASE, First, secrets_on
 from tests.labhost.host import LabHost, docker
 
 HEALTHY_TIMEOUT = 240.0
@@ -92,11 +92,15 @@ def _psql(host: LabHost, statement: str) -> None:
 
 
 def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost) -> None:
-    before = current(lab)
+    before, secrets = current(lab), secrets_on(host)
+    host.exec("rm", f"{BASE}/secrets.env")  # on the way it is lost, and comes back from the release
     done = lab.inv(
         "deploy", "--host", "lab1", "--yes", inventory=lab.inventory("b.yaml", backend={"MASK_KEEP": "clicked"})
     )
     assert done.code == 0, done.said
+    assert "recover LABEL_STUDIO_PASSWORD, LABEL_STUDIO_SECRET_KEY, LABELRIG_POSTGRES_PASSWORD from" in done.said
+    (changed,) = dict(secrets.items() ^ secrets_on(host).items())
+    assert changed == "LABEL_STUDIO_API_KEY"  # a token is shown once: another one is made
     after = current(lab)
     assert after != before
     assert "MASK_KEEP=clicked" in host.inside_engine("inspect", "labelrig-sam2-1").stdout

@@ -182,6 +182,7 @@ def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
     context = ProjectContext(
         host=host,
         env_file=str(env_path),
+        state=str(state_folder(settings)),
         folder=folder,
         access=Access.of(settings),
         exec_in_label_studio=exec_in(stack.compose, "label-studio"),

@@ -35,6 +35,7 @@ from labelstudio.client import Client
 from labelstudio.config import ProjectSpec, load_labeling
 from labelstudio.image_files import path_in
 from labelstudio.models import Storage
+from labelstudio.password_record import PasswordRecord
 from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 
 
@@ -316,7 +317,8 @@ def test_a_lost_token_is_replaced_and_a_lost_password_set_again(stage: Stage, tm
 def _token_changes(stage: Stage, env: Path, email: str, password: str) -> list[str]:
     access = Access(stage.ctx.access.base_url, email, password, read_env_file(env).get("LABEL_STUDIO_API_KEY"))
     report = Report(io.StringIO())
-    operation = ApiKeyPresent(access, stage.ctx.host, str(env), stage.ctx.exec_in_label_studio, report)
+    record = PasswordRecord.of(stage.ctx.host, str(env.parent))
+    operation = ApiKeyPresent(access, stage.ctx.host, str(env), stage.ctx.exec_in_label_studio, record, report)
     with report.stage("token"):
         converge([operation], report)
     return report.stages[0].changed

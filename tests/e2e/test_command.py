@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.dotenv import read_env_file, update_env_file
 from infra.config.settings import load_settings
+from labelstudio.session import SignInRefused, sign_in, token_works
 from tests.e2e.conftest import Stack
 
 UP_TIMEOUT = 600
@@ -110,13 +113,38 @@ def test_a_checkpoint_that_cannot_be_had_changes_nothing(stack: Stack) -> None:
     assert record["changed"] == 0
 
 
-def test_down_keeps_everything(first: dict[str, Any], stack: Stack) -> None:
+ODD_PASSWORD = 'a "quoted" $one $$two #three \\four ñ 🙂 =five'
+
+
+def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], stack: Stack) -> None:
+    """While the stack is down the password in `.env` is changed, and the line with the key is lost."""
+    path = Path(stack.environment["LABELRIG_ENV_FILE"])
+    kept = read_env_file(path)
     done = inv(stack, "down")
     assert done.returncode == 0, done.stderr
     assert stack.running.container("label-studio") is None
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "SECRET_KEY" not in line))
+    update_env_file(LocalHost(), str(path), {"LABEL_STUDIO_PASSWORD": ODD_PASSWORD})
     after = up(stack)
-    assert changes(after) == ["start containers (sam2: not there; label-studio: not there)"]
+    assert changes(after) == [
+        "recover LABEL_STUDIO_SECRET_KEY from the stack that is there and write them to .env, which lacks them",
+        "update stack.env",
+        "start containers (sam2: not there; label-studio: not there)",
+        f"set the password of {stack.settings.username} in Label Studio to the one in .env",
+    ]
     assert after["proof"]["task_id"] == first["proof"]["task_id"]
+    assert read_env_file(path) == {**kept, "LABEL_STUDIO_PASSWORD": ODD_PASSWORD}
+    container = stack.running.container("label-studio")
+    assert container is not None
+    assert f"LABEL_STUDIO_PASSWORD={ODD_PASSWORD}" in container.attrs["Config"]["Env"]
+    with sign_in(stack.settings.url, stack.settings.username, ODD_PASSWORD):
+        pass
+    with (
+        pytest.raises(SignInRefused),
+        sign_in(stack.settings.url, stack.settings.username, kept["LABEL_STUDIO_PASSWORD"]),
+    ):
+        pass
+    assert token_works(stack.settings.url, kept["LABEL_STUDIO_API_KEY"])  # the key is the one that signed it
 
 
 @pytest.mark.usefixtures("first")

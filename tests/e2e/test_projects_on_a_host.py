@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ def lab(stack: Stack, stage: Stage, tmp_path: Path) -> Iterator[Lab]:
         if secret is not None
     ]
     (base / "secrets.env").write_text("".join(lines))
+    shutil.copy(state_folder(stack.settings) / "password.record", base)
     (root / f"{stack.settings.project}-demo").mkdir()
     (root / f"{stack.settings.project}-demo" / "images").symlink_to(state_folder(stack.settings) / "demo" / "images")
     with Sshd(tmp_path) as server:

@@ -12,12 +12,14 @@ from hosts.base import Exec, Host
 from infra.roles.project.backend_token import BackendKeyPresent
 from infra.roles.project.labeling import Migration
 from infra.roles.project.ml_backend import BackendRegistered
+from infra.roles.project.password import PasswordSet
 from infra.roles.project.project import MembersKnown, ProjectPresent
 from infra.roles.project.storage import ImagesSynced, StorageConnected
 from infra.roles.project.token import ApiKeyPresent
 from infra.roles.stack.image_folders import FILES_ROOT, ImageFolder
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
+from labelstudio.password_record import PasswordRecord
 
 BACKEND_URL = "http://sam2:9090"
 REPLACED = REPOSITORY / ".labelrig" / "replaced"
@@ -31,6 +33,7 @@ class ProjectContext:
     Attributes:
         host: the machine with `.env` and the image folder.
         env_file: path of `.env` there.
+        state: the folder there with what labelrig keeps of the stack.
         folder: the image folder there, and the name under which both containers have it mounted.
         access: the login; the role puts the token in, and the proof uses it.
         exec_in_label_studio: runs a command in the label-studio container.
@@ -43,6 +46,7 @@ class ProjectContext:
 
     host: Host
     env_file: str
+    state: str
     folder: ImageFolder
     access: Access
     exec_in_label_studio: Exec
@@ -54,10 +58,12 @@ class ProjectContext:
 
 
 def project_role(spec: ProjectSpec, ctx: ProjectContext, migration: Migration = NO_MIGRATION) -> list[Operation]:
-    """The operations, in order: token, its copy in the backend, project, storage, images, ML backend, members."""
+    """The operations, in order: password, token and its copy, project, storage, images, ML backend, members."""
     storage = StorageConnected(ctx.access, spec, ctx.host, ctx.folder.path, ctx.files_root, ctx.folder.name)
+    record = PasswordRecord.of(ctx.host, ctx.state)
     return [
-        ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio, ctx.report),
+        PasswordSet(ctx.access, ctx.env_file, ctx.exec_in_label_studio, record, ctx.report),
+        ApiKeyPresent(ctx.access, ctx.host, ctx.env_file, ctx.exec_in_label_studio, record, ctx.report),
         BackendKeyPresent(ctx.access, ctx.exec_in_backend),
         ProjectPresent(ctx.access, spec, ctx.exec_in_label_studio, ctx.report, migration, REPLACED),
         storage,

@@ -12,6 +12,7 @@ from core.report import Report
 from hosts.base import Exec, Host
 from infra.config.dotenv import update_env_file
 from labelstudio.access import Access
+from labelstudio.password_record import PasswordRecord
 from labelstudio.session import (
     Session,
     SignInRefused,
@@ -36,6 +37,7 @@ class ApiKeyPresent(Operation):
     host: Host
     env_file: str
     exec_in_label_studio: Exec
+    record: PasswordRecord
     report: Report
 
     @property
@@ -73,6 +75,7 @@ class ApiKeyPresent(Operation):
             token = self._new_token()
         # To .env first: a token that was not kept cannot be read again.
         update_env_file(self.host, self.env_file, {KEY: token})
+        self.record.write(self.access.username, self.access.password)  # with which it was just made
         self.access.use(token)
 
     def _new_token(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from infra.roles.stack.banned_subnets import banned_subnets
 from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
+ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU = "postgres.yaml", "gpu.yaml"
 
 
@@ -109,6 +111,24 @@ def _id_of(password: SecretStr, key: SecretStr) -> str:
     return hmac.new(key.get_secret_value().encode(), password.get_secret_value().encode(), "sha256").hexdigest()[:16]
 
 
+def render_stack_env(values: Mapping[str, str]) -> bytes:
+    """Return the env file of compose. In single quotes a `$` or a backslash is only itself.
+
+    Raises:
+        ValueError: a value that compose's env files cannot carry, which the settings should have refused.
+    """
+    for name, value in values.items():
+        if not fits_env_file(value):
+            raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
+    return "".join(f"{name}='{value}'\n" for name, value in values.items()).encode()
+
+
+def parse_stack_env(content: bytes) -> dict[str, str]:
+    """Return the values that `render_stack_env` was given. Lines that it would not write are left out."""
+    lines = content.decode("utf-8", "replace").splitlines()
+    return {found[1]: found[2] for line in lines if (found := ENV_LINE.fullmatch(line))}
+
+
 def render_stack(
     files: StackFiles,
     values: dict[str, str],
@@ -126,15 +146,12 @@ def render_stack(
         backend: see `infra.config.backend`.
 
     Raises:
-        ValueError: a value that compose's env files cannot carry, which the settings should have refused.
+        ValueError: see `render_stack_env`.
     """
-    for name, value in values.items():
-        if not fits_env_file(value):
-            raise ValueError(f"{name}: a quote or a line break cannot stand in an env file")
-    env = "".join(f"{name}='{value}'\n" for name, value in values.items())  # '' keeps a `$` as it is
+    env = render_stack_env(values)
     *sources, machine = files.compose
     return [
-        RenderedFile(files.env, env.encode(), 0o600),
+        RenderedFile(files.env, env, 0o600),
         *(RenderedFile(path, (COMPOSE_SOURCES / PurePosixPath(path).name).read_bytes(), 0o644) for path in sources),
         RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend)), 0o644),
         RenderedFile(files.folders, render_folders(folders), 0o644),

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from core.operation import Change, Operation
 from hosts.base import Host
 from infra.config.dotenv import MODE, update_env_file
 from infra.config.settings import Settings, missing_secrets
 
+SECRET_KEY = "LABEL_STUDIO_SECRET_KEY"  # noqa: S105 - its name
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 class SecretsMade(Operation):
-    """`.env` holds every secret, and only its owner may read the file."""
+    """`.env` holds every secret, and only its owner may read the file.
 
-    def __init__(self, host: Host, env_file: Path | str, settings: Settings) -> None:
+    A secret that is missing is made, but for those that are known from the stack that is there: all of them where the
+    whole file is lost, and always the key, which is never changed by a lost line.
+    """
+
+    def __init__(self, host: Host, env_file: Path | str, settings: Settings, kept: Mapping[str, str] = NOTHING) -> None:
+        """
+        Args:
+            kept: the secrets that the stack was last started with, by their name in `.env`.
+        """
         self._host = host
         self._env_file = PurePosixPath(env_file)
         self._missing = missing_secrets(settings)
+        self._kept = kept
         self._made = False
 
     @property
@@ -24,18 +38,37 @@ class SecretsMade(Operation):
         return f"secrets in {self._env_file.name}"
 
     def plan(self) -> list[Change]:
-        """Make what is missing; close the file where others could read it."""
+        """Make or recover what is missing; close the file where others could read it."""
         changes = []
         if self._missing and not self._made:
-            names = ", ".join(self._missing)
-            changes.append(Change(f"make {names} and write them to {self._env_file.name}", self._make))
+            recovered = self.recovered()
+            if recovered:
+                changes.append(
+                    Change(
+                        f"recover {', '.join(recovered)} from the stack that is there and write them to "
+                        f"{self._env_file.name}, which lacks them",
+                        self._write,
+                    )
+                )
+            if new := [name for name in self._missing if name not in recovered]:
+                changes.append(Change(f"make {', '.join(new)} and write them to {self._env_file.name}", self._write))
         elif self._is_open():
             changes.append(Change(f"make {self._env_file.name} readable for its owner only", self._close))
         return changes
 
-    def _make(self) -> None:
-        update_env_file(self._host, str(self._env_file), self._missing)
-        self._made = True
+    def recovered(self) -> dict[str, str]:
+        """Those of the missing secrets that are known from the stack that is there."""
+        lost = self._host.read(str(self._env_file), as_root=not self._host.is_local) is None
+        return {name: self._kept[name] for name in self._missing if name in self._kept and (lost or name == SECRET_KEY)}
+
+    def values(self) -> dict[str, str]:
+        """Every secret that is missing, as it will be written: for a plan, which writes nothing."""
+        return {**self._missing, **self.recovered()}
+
+    def _write(self) -> None:
+        if not self._made:
+            update_env_file(self._host, str(self._env_file), self.values())
+            self._made = True
 
     def _is_open(self) -> bool:
         # Exit code 1: there is no such file.

@@ -16,6 +16,7 @@ from hosts.base import Result
 from infra.roles.project.token import ApiKeyPresent
 from labelstudio.access import Access
 from labelstudio.answers import NoAnswer
+from labelstudio.password_record import PasswordRecord
 from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 from tests.fakes import FakeHost
 from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio, jwt
@@ -168,7 +169,7 @@ def test_a_reset_for_an_unknown_user_is_an_error(server: FakeLabelStudio) -> Non
 
 def operation(server: FakeLabelStudio, host: FakeHost, api_key: str | None, password: str = PASSWORD) -> ApiKeyPresent:
     access = Access(BASE, EMAIL, password, api_key, server.transport)
-    return ApiKeyPresent(access, host, "/.env", Container(server), quiet())
+    return ApiKeyPresent(access, host, "/.env", Container(server), PasswordRecord(host, "/record"), quiet())
 
 
 def test_the_first_run_writes_the_token_and_the_second_keeps_it(server: FakeLabelStudio) -> None:

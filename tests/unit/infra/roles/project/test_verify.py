@@ -102,6 +102,7 @@ class Bench:
         ctx = ProjectContext(
             host=self.host,
             env_file="/.env",
+            state="/state",
             folder=ImageFolder("set", "/data/set"),
             access=self.access,
             exec_in_label_studio=Container(self.server),

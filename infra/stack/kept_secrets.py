@@ -1,0 +1,55 @@
+"""The secrets that a stack was last started with: where the file with them is lost, they are taken from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import PurePosixPath
+
+from core.report import Report
+from infra.config.settings import missing_secrets, settings_secrets
+from infra.roles.docker.client import EngineState, engine_client, engine_state
+from infra.roles.stack.render import parse_stack_env
+from infra.roles.stack.secrets import SECRET_KEY
+from infra.stack.site import Site
+from infra.stack.stages import stack_running
+
+# What compose.yaml calls them in the container.
+IN_CONTAINER = {"SECRET_KEY": SECRET_KEY, "LABEL_STUDIO_PASSWORD": "LABEL_STUDIO_PASSWORD"}
+
+
+def kept_secrets(site: Site) -> Mapping[str, str]:
+    """The secrets of the stack's rendered files, else of its container, by their name in `.env`. Reads only.
+
+    Nothing where none is missing, or where there was no stack.
+    """
+    if not missing_secrets(site.settings):
+        return {}
+    return _rendered(site) or _of_container(site)
+
+
+def notice_of_another_key(site: Site, report: Report) -> None:
+    """A changed SECRET_KEY costs people their sessions and tokens: a notice, before it does."""
+    key, before = site.settings.secret_key, _rendered(site).get(SECRET_KEY)
+    if key is None or before is None or key.get_secret_value() == before:
+        return
+    report.notice(
+        f"{SECRET_KEY} in {PurePosixPath(site.env_file).name} is not the one that the stack was started with: "
+        "everybody is signed out, and the tokens that people made for themselves are void"
+    )
+
+
+def _rendered(site: Site) -> dict[str, str]:
+    content = site.host.read(site.files.env, as_root=not site.host.is_local)
+    values = {} if content is None else parse_stack_env(content)
+    return {name: value for name, value in values.items() if name in settings_secrets()}
+
+
+def _of_container(site: Site) -> dict[str, str]:
+    if engine_state(site.host) is not EngineState.ANSWERS:
+        return {}
+    with closing(engine_client(site.host)) as engine:
+        container = stack_running(site, lambda: engine, Report()).container("label-studio")
+        variables = [] if container is None else container.attrs["Config"].get("Env") or []
+    given = dict(str(one).partition("=")[::2] for one in variables)
+    return {ours: given[theirs] for theirs, ours in IN_CONTAINER.items() if given.get(theirs)}

@@ -15,6 +15,7 @@ GOOD_IOU = 0.75
 BAD_IOU = 0.5
 SAM2_LOG = "see the log of the sam2 container (`docker logs`)"
 SHOWN = 400
+DEMO = "demo"  # with what the demo model's version begins
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class SmokeTest:
         iou: overlap with the truth in ``[0, 1]``, None for a person's own image.
         score: the model's own score of its mask, None where it gave none.
         covered: the share of the image that the mask covers, in ``[0, 1]``; 0 where the model found nothing.
+        on_click: the mask covers what was clicked; only the demo model on a person's own images may miss it.
         model_version: what the backend calls its model.
         seconds: wall time of the click; the first one of an image includes its encoding.
     """
@@ -40,6 +42,7 @@ class SmokeTest:
     iou: float | None
     score: float | None
     covered: float
+    on_click: bool
     model_version: str
     seconds: float
 
@@ -50,6 +53,11 @@ class SmokeTest:
         model = f"(model {self.model_version or 'unnamed'})"
         if self.covered == 0:
             return f"{click} was answered in {self.seconds:.1f} s: the model found no object there {model}"
+        if not self.on_click:
+            return (
+                f"{click} came back as a mask in {self.seconds:.1f} s, beside the click, which says nothing: the demo "
+                f"model knows drawn shapes only {model}"
+            )
         measures = [] if self.iou is None else [f"IoU {self.iou:.2f} with the drawn object"]
         measures.append(f"{100 * self.covered:.1f} % of the image")
         if self.score is not None:
@@ -61,7 +69,8 @@ class SmokeTest:
 class Target:
     """What to click: a task, its image's upright size, the label, and the truth where there is one.
 
-    `clicks` are pixels to try in turn until the model finds something; with a truth there is one.
+    `clicks` are pixels to try in turn until a mask covers what was clicked; with a truth there is one. `reach_wh`: half
+    the width and height of the box around a click, in pixels; zeros where the prompt is a point.
     """
 
     task: TaskRef
@@ -70,6 +79,7 @@ class Target:
     label: str
     clicks: tuple[tuple[int, int], ...]
     truth: TruthObject | None
+    reach_wh: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,13 @@ class Reply:
     mask: MaskResult | None
     model_version: str
     seconds: float
+
+    def covers(self, target: Target, click_xy: tuple[int, int]) -> bool:
+        """Whether the mask covers the clicked pixel, or a part of the box that was drawn around it."""
+        if self.mask is None:
+            return False
+        (x, y), (wide, high) = click_xy, target.reach_wh
+        return bool(self.mask.mask[max(0, y - high) : y + high + 1, max(0, x - wide) : x + wide + 1].any())
 
 
 def read_reply(answer: ClickAnswer, target: Target, spec: ProjectSpec) -> Reply:
@@ -130,9 +147,13 @@ def _mask(results: list[dict[str, object]], target: Target, spec: ProjectSpec) -
 def judge(reply: Reply, target: Target, click_xy: tuple[int, int]) -> tuple[SmokeTest, list[str]]:
     """Make the proof, and what else a person should know.
 
+    A person's own images have no truth. A mask of a real model covers what was clicked: where none does, at all the
+    pixels that were tried, clicks and masks are not of the same picture. The demo model is not judged there.
+
     Raises:
-        ProofFailed: the truth is known, and this is not it.
+        ProofFailed: the truth is known, and this is not it; or no mask covers its click.
     """
+    on_click = reply.covers(target, click_xy)
     proof = SmokeTest(
         task_id=target.task.id,
         image=target.path,
@@ -141,18 +162,23 @@ def judge(reply: Reply, target: Target, click_xy: tuple[int, int]) -> tuple[Smok
         iou=_iou(reply, target, click_xy),
         score=None if reply.mask is None else reply.mask.score,
         covered=0.0 if reply.mask is None else float(reply.mask.mask.mean()),
+        on_click=on_click,
         model_version=reply.model_version,
         seconds=reply.seconds,
     )
     x, y = click_xy
     notices = []
-    if reply.mask is None:
+    if not on_click and not reply.model_version.startswith(DEMO):
+        if reply.mask is not None:
+            raise ProofFailed(
+                f"the mask does not cover the clicked pixel ({x}, {y}) of {target.path}, and none did at the other "
+                "pixels that were tried: the model is asked about another picture than Label Studio shows, or its "
+                f"weights are damaged; {SAM2_LOG}"
+            )
         notices.append(
             f"the way to the model and back works, but it found no object in {target.path} at the pixels that were "
             "tried; look at a few images before you rely on it"
         )
-    elif not reply.mask.mask[y, x]:
-        notices.append(f"the mask of the proof click does not cover the clicked pixel ({x}, {y}) of {target.path}")
     if proof.iou is not None and proof.iou < GOOD_IOU:
         notices.append(f"the proof click's mask is rough: IoU {proof.iou:.2f}, {GOOD_IOU} or more is usual")
     return proof, notices

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from labelstudio.config import ProjectSpec
 from labelstudio.image_files import path_in
 from labelstudio.models import Backend, TaskRef
 from labelstudio.prompts import Region, box_regions, click_regions
-from labelstudio.proof import SAM2_LOG, SmokeTest, Target, judge, read_reply
+from labelstudio.proof import SAM2_LOG, Reply, SmokeTest, Target, judge, read_reply
 from labelstudio.truth import truth_of
 
 if TYPE_CHECKING:
@@ -25,15 +27,33 @@ if TYPE_CHECKING:
 __all__ = ["SmokeTest", "verify"]
 
 # Where to try in a person's own image, as shares of width and height: the middle first.
-OWN_CLICKS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))
+OWN_CLICKS = (
+    *((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7)),
+    *((0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5)),
+)
+OWN_IMAGES = 3  # so many are tried: the first may be blank, or damaged
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A click and what came back."""
+
+    target: Target
+    click_xy: tuple[int, int]
+    reply: Reply
+
+    @property
+    def is_hit(self) -> bool:
+        """The mask covers what was clicked."""
+        return self.reply.covers(self.target, self.click_xy)
 
 
 def verify(spec: ProjectSpec, ctx: ProjectContext, report: Report) -> SmokeTest:
     """Click on a real task, as the editor would, and judge what comes back.
 
     Demo images: an object of which the truth is known; an IoU below 0.5 fails, below 0.75 is noted. A person's own
-    images: the middle of the first one, and where the model finds nothing there some other pixels; what it finds is
-    noted, not judged.
+    images: the middle of the first one, then other pixels, then of the next images, until a mask covers what was
+    clicked; see `judge` for what it means where none does.
 
     Raises:
         ProofFailed: names the link that is likely broken.
@@ -42,17 +62,31 @@ def verify(spec: ProjectSpec, ctx: ProjectContext, report: Report) -> SmokeTest:
     client = ctx.access.client()
     project = get_project(client, spec.title)
     backend = _backend(client, project.id, ctx.backend_url)
-    target = _target(client, project.id, spec, ctx)
-    for click_xy in target.clicks:
-        report.progress(f"clicking on {target.path} at {click_xy}")
-        answer = client.click(backend.id, target.task.id, _prompt(spec, target, click_xy))
-        reply = read_reply(answer, target, spec)
-        if reply.mask is not None:
-            break
-    proof, notices = judge(reply, target, click_xy)
+    answered = _best(_clicks(client, project.id, backend.id, spec, ctx, report))
+    proof, notices = judge(answered.reply, answered.target, answered.click_xy)
     for notice in notices:
         report.notice(notice)
     return proof
+
+
+def _clicks(
+    client: Client, project_id: int, backend_id: int, spec: ProjectSpec, ctx: ProjectContext, report: Report
+) -> Iterator[Answered]:
+    for target in _targets(client, project_id, spec, ctx, report):
+        for click_xy in target.clicks:
+            report.progress(f"clicking on {target.path} at {click_xy}")
+            answer = client.click(backend_id, target.task.id, _prompt(spec, target, click_xy))
+            yield Answered(target, click_xy, read_reply(answer, target, spec))
+
+
+def _best(clicks: Iterator[Answered]) -> Answered:
+    """The first that hits; else the last with a mask; else the last."""
+    tried: list[Answered] = []
+    for one in clicks:
+        if one.is_hit:
+            return one
+        tried.append(one)
+    return next((one for one in reversed(tried) if one.reply.mask is not None), tried[-1])
 
 
 def _backend(client: Client, project_id: int, url: str) -> Backend:
@@ -66,24 +100,47 @@ def _backend(client: Client, project_id: int, url: str) -> Backend:
     return ours[0]
 
 
-def _target(client: Client, project_id: int, spec: ProjectSpec, ctx: ProjectContext) -> Target:
-    labels = spec.labeling.labels
+def _targets(
+    client: Client, project_id: int, spec: ProjectSpec, ctx: ProjectContext, report: Report
+) -> Iterator[Target]:
+    """What to click, one after the other; at least one.
+
+    Raises:
+        ProofFailed: there is no task to click on, or no image of those that were tried can be read.
+    """
+    number = noted = 0
+    unreadable: list[ProofFailed] = []
     for task in client.tasks(project_id, spec.labeling.images[0]):
         path = path_in(ctx.folder.name, task.image)
         if path is None or not _is_there(ctx, path):
             continue
-        if ctx.truth is None:
-            width, height = size_wh = _size_of(client, task)
-            clicks = tuple((int(x * width), int(y * height)) for x, y in OWN_CLICKS)
-            return Target(task, path, size_wh, labels[0], clicks, None)
-        objects = truth_of(ctx.truth, PurePosixPath(path).name)
-        if objects:
+        if ctx.truth is not None:
+            objects = truth_of(ctx.truth, PurePosixPath(path).name)
+            if not objects:
+                continue
             one = objects[0]
-            label = one.label if one.label in labels else labels[0]
-            return Target(task, path, _size_of(client, task), label, (one.click_xy,), one)
-    raise ProofFailed(
-        f"the project has no task with an image of {ctx.folder.path} to click on; run `./inv up` to sync the folder"
-    )
+            label = one.label if one.label in spec.labeling.labels else spec.labeling.labels[0]
+            yield Target(task, path, _size_of(client, task), label, (one.click_xy,), one, _reach(spec, None))
+            return
+        number += 1
+        try:
+            width, height = size_wh = _size_of(client, task)
+        except ProofFailed as error:
+            unreadable.append(error)
+        else:
+            for problem in unreadable[noted:]:
+                report.notice(str(problem))
+            noted = len(unreadable)
+            clicks = tuple((int(x * width), int(y * height)) for x, y in OWN_CLICKS)
+            yield Target(task, path, size_wh, spec.labeling.labels[0], clicks, None, _reach(spec, size_wh))
+        if number == OWN_IMAGES:
+            break
+    if unreadable and len(unreadable) == number:
+        raise unreadable[0]
+    if not number:
+        raise ProofFailed(
+            f"the project has no task with an image of {ctx.folder.path} to click on; run `./inv up` to sync the folder"
+        )
 
 
 def _is_there(ctx: ProjectContext, path: str) -> bool:
@@ -114,6 +171,12 @@ def _prompt(spec: ProjectSpec, target: Target, click_xy: tuple[int, int]) -> lis
         return click_regions(spec.labeling, target.label, click_xy, target.size_wh)
     if target.truth is not None:
         return box_regions(spec.labeling, target.label, target.truth.box_xyxy, target.size_wh)
-    (x, y), (width, height) = click_xy, target.size_wh
-    around = (x - width // 8, y - height // 8, x + width // 8, y + height // 8)
-    return box_regions(spec.labeling, target.label, around, target.size_wh)
+    (x, y), (wide, high) = click_xy, target.reach_wh
+    return box_regions(spec.labeling, target.label, (x - wide, y - high, x + wide, y + high), target.size_wh)
+
+
+def _reach(spec: ProjectSpec, size_wh: tuple[int, int] | None) -> tuple[int, int]:
+    """See `Target`; without a point tool a box is drawn around the pixel."""
+    if spec.labeling.point is not None or size_wh is None:
+        return (0, 0)
+    return (size_wh[0] // 8, size_wh[1] // 8)

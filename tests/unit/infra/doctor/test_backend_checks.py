@@ -115,8 +115,12 @@ def test_a_click_that_fails_says_why(bench: DoctorBench) -> None:
 
 def test_a_click_that_finds_nothing_is_a_warning(bench: DoctorBench) -> None:
     call = f"POST /api/ml/{bench.backend}/interactive-annotating"
-    answer = {"data": {"model_version": "demo@1", "result": []}}
-    bench.server.overrides[call] = lambda _: httpx.Response(200, json=answer)
+    data = {"model_version": "sam2.1-tiny@1", "result": []}
+    bench.server.overrides[call] = lambda _: httpx.Response(200, json={"data": data})
     found = bench.ask(check_click)
     assert found.result is Verdict.WARNING
+    assert "the model found no object there" in found.seen
+    data["model_version"] = "demo@1"  # of which nobody can expect more: no warning that never goes away
+    found = bench.ask(check_click)
+    assert found.result is Verdict.OK
     assert "the model found no object there" in found.seen

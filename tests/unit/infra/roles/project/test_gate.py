@@ -17,7 +17,7 @@ from labelstudio.proof import SmokeTest
 from tests.unit.infra.deploy_bench import quiet
 
 ANSWER = {"state": "ready", "model": "tiny", "model_version": "sam2.1-tiny", "device": "cuda:0", "engine": "torch"}
-PROOF = SmokeTest(1, "a.png", (5, 6), "ship", 0.9, 0.8, 0.1, "sam2.1-tiny", 0.4)
+PROOF = SmokeTest(1, "a.png", (5, 6), "ship", 0.9, 0.8, 0.1, True, "sam2.1-tiny", 0.4)
 SERVICES = ("db", "sam2", "label-studio")
 
 

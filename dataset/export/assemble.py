@@ -9,11 +9,12 @@ from core.errors import LabelStudioError
 from dataset.export.gather import Gathered, Gatherer, Size
 from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally
-from dataset.export.regions import KEPT, Reading, key_of, read_results
+from dataset.export.regions import KEPT, Reading, Region, key_of, read_results
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
 from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from labelstudio.image_files import served_at
+from masks.arrays import Mask
 
 
 class Assembler:
@@ -57,6 +58,8 @@ class Assembler:
             left_out = reading.left_out.items()
             self._tally.left_out.update({one: n for one, n in left_out if self._needs_masks or one not in KEPT})
             self._select_labels(reading)
+            if not self._needs_masks:  # else masks are decoded image by image
+                _leave_out(reading, [one for one in reading.regions if self._mask(task.id, one) is None])
             self._tally.regions_by[annotation.annotator] += len(reading.regions)
         regions = [region for _, reading in readings for region in reading.regions]
         elsewhere = self._gatherer.add(task, chosen, regions)
@@ -92,9 +95,7 @@ class Assembler:
             return
         others = [one for one in reading.regions if not wanted.intersection(one.labels)]
         self._tally.left_out["label not selected"] += len(others)
-        keys = {(one.to_name, one.id, one.item_index) for one in others}
-        reading.regions = [one for one in reading.regions if wanted.intersection(one.labels)]
-        reading.kept = [one for one in reading.kept if key_of(one) not in keys]
+        _leave_out(reading, others)
 
     def _exported(self, gathered: Iterator[Gathered]) -> Iterator[ExportImage]:
         for one in gathered:
@@ -138,28 +139,46 @@ class Assembler:
                 seen, whole = ("x".join(map(str, one)) for one in (region.size_wh, size_wh))
                 self._problem(task, f"region {region.id} is of an image of {seen} pixels, others of {whole}")
                 continue
-            try:
-                mask = region.mask()
-            except ValueError as error:
-                self._problem(task, f"region {region.id} ({region.label}) cannot be read: {error}")
-            except MemoryError:
-                self._problem(task, f"region {region.id} ({region.label}) needs more memory than this machine has")
-            else:
-                if mask.any():
-                    yield Object(region, mask)
-                else:
-                    self._tally.left_out["empty"] += 1
+            mask = self._mask(task, region)
+            if mask is not None:
+                yield Object(region, mask)
+
+    def _mask(self, task_id: int, region: Region) -> Mask | None:
+        """The mask of a region; None where it cannot be read or is empty, which is recorded."""
+        try:
+            mask = region.mask()
+        except ValueError as error:
+            self._problem(task_id, f"region {region.id} ({region.label}) cannot be read: {error}")
+            return None
+        except MemoryError:
+            self._problem(task_id, f"region {region.id} ({region.label}) needs more memory than this machine has")
+            return None
+        if mask.any():
+            return mask
+        self._tally.left_out["empty"] += 1
+        return None
 
     def _problem(self, task_id: int, what: str) -> None:
         self._tally.problem(f"task {task_id}: {what}")
 
 
+def _leave_out(reading: Reading, regions: Sequence[Region]) -> None:
+    """Take regions and their results out of what is exported."""
+    keys = {(one.to_name, one.id, one.item_index) for one in regions}
+    reading.regions = [one for one in reading.regions if (one.to_name, one.id, one.item_index) not in keys]
+    reading.kept = [one for one in reading.kept if key_of(one) not in keys]
+
+
 def _as_imported(annotation: Annotation, reading: Reading) -> dict[str, Any]:
-    """An annotation as Label Studio imports it, without what belongs to one server."""
+    """An annotation as any Label Studio imports it.
+
+    It refuses a file with a `completed_by` whom its own server does not know, and reads over keys that it has no use
+    for: so the annotator stands under one of ours.
+    """
     return {
         "result": reading.kept,
         "was_cancelled": annotation.was_cancelled,
         "ground_truth": annotation.ground_truth,
         "lead_time": annotation.lead_time,
-        "completed_by": {"email": annotation.annotator},
+        "annotator": annotation.annotator,
     }

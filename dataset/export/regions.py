@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from dataset.export.labeling import UsedConfig
-from labeling.config import SHAPES, LabelingConfig
+from labeling.config import PALETTE, SHAPES, LabelingConfig
 from masks.arrays import Mask, Points, check_size
 from masks.raster import filled
 from masks.rle import ALPHA_THRESHOLD, decode_rle
@@ -117,15 +117,21 @@ class Reading:
 
 
 def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
-    """Sort out the results of one annotation, in the order in which they were drawn."""
+    """Sort out the results of one annotation, in the order in which they were drawn.
+
+    A region without an id, as scripts write them, gets one: else all of them would be one region.
+    """
     reading = Reading()
     groups: dict[tuple[str, str, int | None], list[Result]] = {}
-    for number, one in enumerate(results):
-        shape = _shape_of_type(one)
-        if not shape and one.get("type") != "labels":
+    results = [
+        {**one, "id": f"region-{number}"} if _is_spatial(one) and not one.get("id") else one
+        for number, one in enumerate(results, 1)
+    ]
+    for one in results:
+        if not _is_spatial(one):
             reading.kept.append(one)  # choices, texts, relations: no region, but an annotator's answer
             continue
-        key = (str(one.get("to_name", "")), str(one.get("id") or f"#{number}"), item_index_of(one))
+        key = (str(one.get("to_name", "")), str(one["id"]), item_index_of(one))
         groups.setdefault(key, []).append(one)
     for group in groups.values():
         _take(group, config, reading)
@@ -213,6 +219,11 @@ def _labels(results: Iterable[Result]) -> tuple[str, ...]:
         found.extend(str(each) for each in (given if isinstance(given, list) else []))
     # A label without a name could be given no number: the file of the numbers would be broken for every later export.
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _is_spatial(one: Result) -> bool:
+    """Whether a result is of a region: its shape, or its labels."""
+    return bool(_shape_of_type(one)) or one.get("type") == PALETTE
 
 
 def _shape_of_type(one: Result) -> str:

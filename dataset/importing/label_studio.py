@@ -39,7 +39,7 @@ class LabelStudioSource(Source):
             Incoming(
                 results=_in_words_of(one.get("result") or [], config),
                 is_whole=True,
-                annotator=_email(one.get("completed_by")),
+                annotator=_annotator(one),
                 lead_time=one.get("lead_time"),
                 ground_truth=bool(one.get("ground_truth")),
                 was_cancelled=bool(one.get("was_cancelled")),
@@ -87,7 +87,7 @@ def _in_words_of(results: list[dict[str, Any]], config: UsedConfig) -> list[dict
     labeling = config.labeling
     spatial = {(one.to_name, one.id, one.item_index): one for one in reading.regions}
     foreign = set()
-    for one in results:
+    for one in reading.kept:
         key = key_of(one)
         tool = labeling.control(str(one.get("from_name", "")))
         if key in spatial and (tool is None or tool.kind != one.get("type")):
@@ -122,5 +122,8 @@ def _made_anew(region: Any, config: UsedConfig) -> list[dict[str, Any]]:
     return results_of(shape, config.labeling, region.id)
 
 
-def _email(given: object) -> str:
-    return str(given.get("email") or "") if isinstance(given, Mapping) else ""
+def _annotator(annotation: Mapping[str, Any]) -> str:
+    """The e-mail address of who drew it: as our exports name it, or those of Label Studio that do; else empty."""
+    completed_by = annotation.get("completed_by")
+    given = annotation.get("annotator") or (completed_by.get("email") if isinstance(completed_by, Mapping) else None)
+    return str(given or "")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import httpx
+import numpy as np
 import pytest
 
 from core.errors import LabelStudioError
 from dataset.export.selection import Selection, selection
 from labelstudio.models import Project
 from tests.unit.dataset.export_bench import ExportBench
-from tests.unit.dataset.importing.scenes import FILES, ROAD, fill, payload, task_of
-from tests.unit.labelstudio.annotated import (
-    FUSED,
-    OTHER,
-    brush,
-)
+from tests.unit.dataset.importing.scenes import CAR, FILES, ROAD, SIZE, fill, payload, task_of
+from tests.unit.labelstudio.annotated import FUSED, OTHER, SPLIT, brush, result, split_brush, with_palette
 
 EVERYTHING = Selection(which="all", skipped=True)
 
@@ -98,6 +95,52 @@ def test_a_person_who_is_not_there_becomes_the_one_who_imports(exports: ExportBe
     exports.import_(other)
     (stored,) = exports.server.annotations[task_of(exports, other, "b")]
     assert stored["completed_by"] == 1
+
+
+BROKEN_REGIONS = [
+    *with_palette("brush", "brush", {"format": "rle", "rle": []}, "Road", SIZE, "no-code"),
+    *with_palette("polygon", "poly", {"points": [[1, 1], [50, 50]], "closed": False}, "Car", SIZE, "two-points"),
+    *with_palette("bitmask", "bits", {"imageDataURL": ""}, "Car", SIZE, "no-picture"),
+    *split_brush(np.zeros_like(ROAD), "Car", "erased"),
+]
+
+
+def test_own_export_goes_in_whatever_was_broken(exports: ExportBench) -> None:
+    """A region that nobody can read is named, not counted, and not in the file; one without a pixel is left out."""
+    project, other = fill(exports, SPLIT), fill(exports, SPLIT)
+    task = task_of(exports, project, "a")
+    choice = result("choices", "light", "c", SIZE, {"choices": ["day"]})
+    exports.server.annotate(task, [*BROKEN_REGIONS, *split_brush(ROAD, "Road", "good"), choice])
+    exports.server.annotate(task_of(exports, project, "b"), BROKEN_REGIONS[:2])
+    summary = exports.export(project, "label-studio")
+    assert (summary.regions, summary.per_class) == (1, {"Road": 1})
+    assert [one.split(": ")[1].split(" cannot")[0] for one in summary.problems] == [
+        "region no-code (Road)",
+        "region two-points (Car)",
+        "region no-picture (Car)",
+        "region no-code (Road)",
+    ]
+    assert exports.json("out/manifest.json")["counts"]["left_out"] == {"empty": 1}
+    first, second = (one["annotations"][0]["result"] for one in exports.json("out/tasks.json"))
+    assert ([one["id"] for one in first], second) == (["good", "good", "c"], [])
+    assert exports.import_(other).added == 2
+    exports.export(other, "label-studio", "again")
+    assert payload(exports, "again", "label-studio") == payload(exports, "out", "label-studio")
+
+
+def test_regions_without_an_id_stay_apart(exports: ExportBench) -> None:
+    """As scripts write them: what is wrong with one, or not selected, takes no other away; into other tags, too."""
+    project, other = fill(exports, FUSED), fill(exports, SPLIT)
+    cut_off = {"format": "rle", "rle": [0, 0], "brushlabels": ["Car"]}
+    drawn = [*brush(CAR, "Car"), *brush(ROAD, "Road"), result("brushlabels", "brush", "", SIZE, cut_off)]
+    exports.server.annotate(task_of(exports, project, "a"), [{**one, "id": ""} for one in drawn])
+    exports.export(project, "label-studio")
+    assert exports.import_(other).added == 1
+    stored = exports.server.annotations[task_of(exports, other, "a")][0]["result"]
+    assert [one["value"]["labels"] for one in stored if one["type"] == "labels"] == [["Car"], ["Road"]]
+    exports.export(project, "label-studio", "some", selection=selection(labels="Road"))
+    (row,) = exports.json("some/tasks.json")
+    assert [one["value"]["brushlabels"] for one in row["annotations"][0]["result"]] == [["Road"]]
 
 
 def test_an_import_that_broke_off_goes_on(exports: ExportBench, project: Project) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from core.terminal import Screen, Stream, one_line
+from core.text import visible
 
 QUIET_SECONDS = 10.0
 LINE_WIDTH = 110
@@ -103,7 +104,7 @@ class Report:
 
     def would_change(self, summary: str, diff: str = "") -> None:
         """Show a change of a plan, with its diff below it. Recorded by `ok`."""
-        shown = [f"    ~ {summary}", *(f"        {line}" for line in diff.splitlines())]
+        shown = [f"    ~ {summary}", *(f"        {line}" for line in visible(diff).splitlines())]
         self._line("\n".join(shown))
         if diff:
             self.diffs.append({"change": summary, "diff": diff})
@@ -137,7 +138,7 @@ class Report:
             return
         self._noticed.add(text)
         self.notices.append(text)
-        self._line("\n".join(f"  ! {line}" for line in text.splitlines()))
+        self._line("\n".join(f"  ! {line}" for line in visible(text).splitlines()))
 
     def info(self, text: str) -> None:
         """Say something on a line of its own."""

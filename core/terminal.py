@@ -3,6 +3,9 @@
 The progress line is rewritten in place and stays open until something else is written. `shared_terminal` puts one
 `Screen` behind both streams of the process, so whoever writes (a report, a result, Invoke, a traceback) gets the open
 line erased first: a result never continues it.
+
+Much of what is shown was written by others: titles, labels, URLs, names of files, logs. What steers a terminal in it
+becomes an escape that a person reads, in this one place; the colours and carriage returns here are our own.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TextIO, cast
+
+from core.text import visible
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 RESET = "\x1b[0m"
@@ -72,7 +77,7 @@ class Screen:
         """Write to a stream that may share the terminal with this one."""
         with self._lock:
             self.erase()
-            stream.write(painted(text) if colour else text)
+            stream.write(painted(visible(text)) if colour else visible(text))
         return len(text)
 
     def progress(self, text: str) -> None:

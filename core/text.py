@@ -1,17 +1,38 @@
-"""Text for people: lists and sentences that may be long, and the end of a tool's output."""
+"""Text for people: words of others, lists and sentences that may be long, and the end of a tool's output."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence, Set
 
 SHOWN = 5
 TAIL_LINES = 10
 SENTENCE = 600
+# Control characters (also the eight-bit ones), line ends that only some programs know, what turns the direction of
+# text, and halves of characters, which no stream can write. Line breaks and tabs stay.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Text that steers no terminal: `\\u001b` in place of such a character, which JSON reads as the same.
+
+    >>> visible("a\\x1b[31m b")
+    'a\\\\u001b[31m b'
+    """
+    return STEERING.sub(_escaped, text.replace("\r\n", "\n"))
+
+
+def inline(text: str) -> str:
+    """Words of others inside a line of ours, such as a title or a label: they end no line, so they begin none.
+
+    A CI system takes a line that begins with `::` for a command.
+    """
+    return re.sub(r"[\n\t]", _escaped, visible(text))
 
 
 def some(values: Collection[object]) -> str:
     """The first values with commas, and an ellipsis where there are more; a set in the order of its texts."""
-    texts = [str(one) for one in values]
+    texts = [inline(str(one)) for one in values]
     if isinstance(values, Set):
         texts.sort()
     return ", ".join(texts[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
@@ -49,3 +70,7 @@ def between_markers(text: str, begin: str, end: str, content: str) -> str:
     if not found or not closed or begin in rest:
         raise ValueError(f"the document must hold {begin} once, and {end} after it")
     return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError, canonicalize
 
 from core.errors import SettingsError
+from core.text import inline
 from labeling.config import ControlTag, LabelingConfig, read_config
 from labeling.tags import XmlProblem
 
@@ -128,7 +129,7 @@ def described(uses: Iterable[Use]) -> str:
     for use in uses:
         counts = by_label.setdefault(use.label or f"(tool {use.from_name})", dict.fromkeys(KINDS, 0))
         counts[use.kind] += use.count
-    return "; ".join(f"{label}: {_counted(counts)}" for label, counts in sorted(by_label.items()))
+    return "; ".join(f"{inline(label)}: {_counted(counts)}" for label, counts in sorted(by_label.items()))
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.text import inline
+
 CONNECTED = "CO"
 SYNCING = "in_progress"
 
@@ -64,6 +66,11 @@ class Backend:
     error: str
     model_version: str
     options: object = None  # `extra_params` as Label Studio has it
+
+    @property
+    def shown(self) -> str:
+        """Title and URL, for people."""
+        return inline(f"{self.title} at {self.url}")
 
     @property
     def connected(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
+from core.text import inline
 from labelstudio.config import demo_spec, load_project
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def named_project(client: Client, repository: Path, called: str | None, *, on_de
             raise SettingsError(
                 f"Label Studio has {len(ids)} projects called {title!r} (ids {shown}); rename all but one"
             )
-    there = ", ".join(sorted(set(titles.values()))) or "none"
+    there = ", ".join(map(inline, sorted(set(titles.values())))) or "none"
     raise SettingsError(
         f"Label Studio has no project called {called or wanted[0]!r} (there are: {there}); --project takes the name in "
         "labeling_configs/projects.yaml, or the title as it is shown"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.text import shortened, some
+from core.text import inline, shortened, some
 
 MANIFEST = "manifest.json"
 SHOWN_PROBLEMS = 100
@@ -57,11 +57,11 @@ class Tally:
 
     def problem(self, text: str) -> None:
         """Add a problem. What a task says may be long (an image as a data URL): a sentence is not."""
-        self.problems.append(shortened(text))
+        self.problems.append(shortened(inline(text)))
 
     def note(self, text: str) -> None:
         """Add what a reader of the export must know, and nothing lacks for."""
-        self.notes.append(shortened(text))
+        self.notes.append(shortened(inline(text)))
 
     def report_lines(self) -> list[str]:
         """A line for each reason, for people."""
@@ -76,7 +76,7 @@ class Tally:
                 f"{len(self.merged)} images are shown by several tasks, whose masks are put together ({first}: tasks "
                 f"{some(tasks)})"
             )
-        return [shortened(one) for one in lines] + self.notes
+        return [shortened(inline(one)) for one in lines] + self.notes
 
     def as_json(self, ids: dict[str, int]) -> dict[str, Any]:
         """For the manifest; `ids` are the numbers of all classes."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
-from core.text import shortened, some
+from core.text import inline, shortened, some
 from dataset.export.assemble import Assembler
 from dataset.export.classes import FILE as CLASSES_FILE
 from dataset.export.classes import Classes, read_classes, write_classes
@@ -52,7 +52,7 @@ class ExportSummary:
 
     def sentence(self) -> str:
         """For people."""
-        classes = ", ".join(f"{label} {number}" for label, number in sorted(self.per_class.items()))
+        classes = ", ".join(f"{inline(label)} {number}" for label, number in sorted(self.per_class.items()))
         what = f"{self.regions} masks on {self.images} images in {self.seconds:.1f} s"
         missing = f"; {len(self.problems)} could not be exported (see manifest.json)" if self.problems else ""
         return f"{self.folder}: {self.format}, {what}{f' ({classes})' if classes else ''}{missing}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from core.text import inline
 from dataset.stats.shapes import ImagePlace, Shape, shapes_in
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def table(stats: Stats) -> str:
     for label, one in stats.by_class.items():
         area = f"{median(one.areas):.2f} %" if one.areas else ""
         seconds = f"{median(one.seconds):.1f} s" if one.seconds else ""
-        rows.append((label, str(one.masks), str(one.images), area, seconds))
+        rows.append((inline(label), str(one.masks), str(one.images), area, seconds))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
         "  ".join(
@@ -172,7 +173,7 @@ def table(stats: Stats) -> str:
         for row in rows
     ]
     share = f"{100 * stats.annotated / stats.images:.0f} %" if stats.images else "none"
-    head = f"{stats.title}: {stats.images} images, {stats.annotated} annotated ({share}), {stats.masks} masks"
+    head = f"{inline(stats.title)}: {stats.images} images, {stats.annotated} annotated ({share}), {stats.masks} masks"
     return "\n".join([head, "", *lines])
 
 

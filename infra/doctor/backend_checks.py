@@ -6,6 +6,7 @@ import io
 
 from core.errors import LabelrigError
 from core.report import Report
+from core.text import inline
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inspection import Inspection
 from infra.roles.project.ml_backend import same_url
@@ -21,7 +22,7 @@ def check_backend(look: Inspection) -> Finding:
     """The backend is registered once, and Label Studio gets good answers from it."""
     ours, others = _backends(look)
     if not ours:
-        there = ", ".join(one.url for one in others) or "none"
+        there = ", ".join(inline(one.url) for one in others) or "none"
         return broken(f"no ML backend {BACKEND_URL} is registered (there are: {there})", f"{look.again} registers it")
     if not ours[0].connected:
         said = " ".join(ours[0].error.split()) or "it gives no reason"
@@ -50,7 +51,7 @@ def check_interactive(look: Inspection) -> Finding:
     first = next((one for one in others if one.is_interactive and one.id < ours[0].id), None)
     if first is not None:
         return warning(
-            f"another interactive ML backend comes first, {first.title} at {first.url}: the editor asks that one",
+            f"another interactive ML backend comes first, {first.shown}: the editor asks that one",
             "remove it in the project's settings (Model)",
         )
     tools = [control.tag for control in (labeling.point, labeling.box) if control is not None]

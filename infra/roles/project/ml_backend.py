@@ -130,7 +130,7 @@ class BackendRegistered(Operation):
             return
         if first.id != kept.id:
             self.report.notice(
-                f"the project has another interactive ML backend before ours, {first.title} at {first.url}: "
+                f"the project has another interactive ML backend before ours, {first.shown}: "
                 "the editor asks that one; remove it in the project's settings (Model) to use SAM2"
             )
 

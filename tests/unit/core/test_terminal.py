@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import re
@@ -31,6 +32,24 @@ with shared_terminal():
     report.progress("0 s left")
     print("exports/coco.json", flush=True)
     report.progress("open to the end")
+"""
+
+
+# A title of somebody's project, in everything that is shown: progress, a notice, data, JSON, and Invoke's own error.
+TITLE = "Ca\x1b]0;pwned\x07rs \x1b[2J\x9b31m \u202e \ud83d\r"
+FOREIGN = f"""
+import sys
+from core.report import Report
+from core.terminal import shared_terminal
+title = {TITLE!a}
+with shared_terminal():
+    report = Report()
+    report.progress(title)
+    report.notice(title)
+    report.facts["title"] = title
+    print(title)
+    print(report.as_json())
+    print("error: " + title, file=sys.stderr)
 """
 
 
@@ -148,6 +167,20 @@ def test_error_of_the_program_stands_on_its_own_line(tmp_path: Path) -> None:
     done = on_terminal(sys.executable, "-c", code)
     assert done.lines == ["error: it broke", ""]
     assert "working" in done.raw
+
+
+@pytest.mark.parametrize("stdout", ["terminal", "file"])
+def test_words_of_others_do_not_steer(stdout: str) -> None:
+    done = on_terminal(sys.executable, "-c", FOREIGN, stdout=stdout)
+    shown = r"Ca\u001b]0;pwned\u0007rs \u001b[2J\u009b31m \u202e \ud83d\u000d"
+    written = done.raw + done.elsewhere
+    ours = re.sub(r"\x1b\[\d+m", "", written).replace("\r\n", "\n")
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", ours)
+    assert set(re.findall(r"\x1b.*?m", written)) == {"\x1b[33m", "\x1b[31m", "\x1b[0m"}
+    assert {f"  ! {shown}", f"error: {shown}"} <= set(done.lines)
+    data = done.elsewhere.splitlines() if stdout == "file" else done.lines
+    assert shown in data
+    assert json.loads("\n".join(data[data.index("{") : data.index("}") + 1]))["title"] == TITLE
 
 
 def test_progress_is_cut_to_the_terminal_and_shrinks() -> None:

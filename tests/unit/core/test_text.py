@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from core.text import between_markers, bulleted
+from core.text import between_markers, bulleted, inline, some, visible
+
+STEERED = "a\x1b[31m\x9b2J\u202e\x07\ud800\x7f\r\0b"
+SHOWN = r"a\u001b[31m\u009b2J\u202e\u0007\ud800\u007f\u000d\u0000b"
+
+
+def test_what_steers_a_terminal_is_shown_as_an_escape() -> None:
+    assert visible(STEERED) == SHOWN
+    assert visible("línea 画 👩\u200d👧\tb\r\n  ✓") == "línea 画 👩\u200d👧\tb\n  ✓"
+
+
+def test_words_of_others_begin_no_line() -> None:
+    assert inline(f"{STEERED}\n::error::") == SHOWN + r"\u000a::error::"
+    assert some(["a\nb", "c\u2028d"]) == r"a\u000ab, c\u2028d"
 
 
 def test_long_list_says_how_many_more_there_are() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.text import inline
 from labelstudio.models import Project
 from tests.unit.dataset.export.masks import read_yolo, ultralytics_files
 from tests.unit.dataset.export.scenes import CAR, ROAD, SIZE
@@ -99,7 +100,8 @@ def test_yolo_names_what_ultralytics_cannot_pair(exports: ExportBench, lab: Path
     assert sorted(found) == ["set/a.jpg", "set/z.png"]
     assert np.array_equal(read_yolo(found["set/a.jpg"], SIZE)[0][1], shape_of(0))
     assert (summary.images, summary.regions) == (2, 2)
-    problems = sorted(summary.problems, key=lambda one: names.index(one.split(": ")[1].removesuffix(" was left out")))
+    shown = [inline(name) for name in names]
+    problems = sorted(summary.problems, key=lambda one: shown.index(one.split(": ")[1].removesuffix(" was left out")))
     starts = [f"task {task}: {name} was left out: " for task, name in zip(tasks[1:5], names[1:5], strict=True)]
     assert [one[: len(start)] for one, start in zip(problems, starts, strict=True)] == starts
     reasons = [one[len(start) :] for one, start in zip(problems, starts, strict=True)]

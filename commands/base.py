@@ -15,7 +15,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from core.errors import LabelrigError, SettingsError
+from core.errors import INTERRUPTED, LabelrigError, SettingsError
 
 if TYPE_CHECKING:
     from infra.config.settings import Settings
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-INTERRUPTED = 130
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 HOST_HELP = {
     "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT]; may be given several times",

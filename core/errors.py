@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+INTERRUPTED = 130  # what a process returns that was stopped by hand, as shells say it
+
 
 class LabelrigError(Exception):
     """Base of all expected errors; `exit_code` is what the process returns.

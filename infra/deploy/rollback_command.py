@@ -91,7 +91,6 @@ def _release(found: Found, number: int) -> dict[str, object]:
 
 def _audit_line(entry: AuditEvent) -> str:
     error = f"  {entry.error}" if entry.error else ""
-    return (
-        f"  {entry.at}  {entry.result:<11}  {entry.command:<14}  {entry.who}  {entry.commit[:7]}  "
-        f"{entry.changes} changed  {entry.seconds:.0f} s{error}"
-    )
+    # Of a run that goes on, or died, that is not known.
+    done = f"  {entry.changes} changed  {entry.seconds:.0f} s" if entry.seconds is not None else ""
+    return f"  {entry.at}  {entry.result:<11}  {entry.command:<14}  {entry.who}  {entry.commit[:7]}{done}{error}"

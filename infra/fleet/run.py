@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from core.errors import LabelrigError
+from core.errors import INTERRUPTED, LabelrigError
 from core.report import Report
 from infra.config.host_settings import HostSettings
 from infra.config.settings import LoginSecrets, Settings
 from infra.fleet.commit import Commit
 from infra.fleet.target import connect_to
-from infra.releases.audit import AuditEvent
+from infra.releases.audit import AuditEvent, AuditResult
 from infra.releases.lock_owner import Owner, this_run
 
 if TYPE_CHECKING:
@@ -62,23 +62,42 @@ def audit_event(
     owner: Owner,
     report: Report,
     release: str | None,
-    result: str,
+    result: AuditResult,
     began: float,
-    error: LabelrigError | None,
+    error: BaseException | None,
 ) -> AuditEvent:
     """What the audit log says about a run. `began` is of `time.monotonic`."""
-    return AuditEvent.model_validate(
-        {
-            "who": owner.who,
-            "where": owner.ci_run or owner.machine.name,
-            "command": owner.command,
-            "commit": options.commit.digest,
-            "dirty": options.commit.dirty,
-            "release": release,
-            "result": result,
-            "exit_code": error.exit_code if error is not None else 0,
-            "seconds": round(time.monotonic() - began, 1),
-            "changes": report.changed,
-            "error": str(error) if error is not None else None,
-        }
+    event = _event_of(owner, result).model_copy(update={"dirty": options.commit.dirty})
+    if result == "began":
+        return event
+    code, text = _ending(error)
+    seconds = round(time.monotonic() - began, 1)
+    ended = {"release": release, "exit_code": code, "seconds": seconds, "changes": report.changed, "error": text}
+    return event.model_copy(update=ended)
+
+
+def death_event(owner: Owner, why: str) -> AuditEvent:
+    """What the audit log says about a run that could not write its end itself."""
+    return _event_of(owner, "died").model_copy(update={"error": why})
+
+
+def _event_of(owner: Owner, result: AuditResult) -> AuditEvent:
+    return AuditEvent(
+        run=owner.id,
+        who=owner.who,
+        where=owner.ci_run or owner.machine.name,
+        command=owner.command,
+        commit=owner.commit,
+        result=result,
     )
+
+
+def _ending(error: BaseException | None) -> tuple[int, str | None]:
+    """Exit code and text. Of an error that nobody expected the kind only: its text may hold anything."""
+    if error is None:
+        return 0, None
+    if isinstance(error, LabelrigError):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "stopped by hand"
+    return 1, f"an error that was not expected: {type(error).__name__}"

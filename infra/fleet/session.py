@@ -16,9 +16,9 @@ from hosts.base import Host
 from hosts.local import LocalHost
 from hosts.looking import is_folder
 from infra.config.host_settings import HostSettings
-from infra.fleet.run import RunOptions, audit_event
+from infra.fleet.run import RunOptions, audit_event, death_event
 from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, site_of_release
-from infra.releases.audit import AuditLog
+from infra.releases.audit import AuditLog, AuditResult
 from infra.releases.lock import HostLock
 from infra.releases.lock_owner import Owner
 from infra.releases.manifest import Release
@@ -44,6 +44,7 @@ class Session:
         report: gets what happens.
         owner: who this run is on the host.
         release_id: the release that the audit log names.
+        ended: the audit log says how the run ended.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Session:
         self.report = report
         self.owner = owner
         self.release_id: str | None = None
+        self.ended = False
         self._host_settings = host_settings
         self._began = time.monotonic()
         self._open = ExitStack()
@@ -79,7 +81,7 @@ class Session:
     @cached_property
     def lock(self) -> HostLock:
         """The lock of the host."""
-        return HostLock(self.host, self.base, self.owner, self.report)
+        return HostLock(self.host, self.base, self.owner, self.report, died=self._record_death)
 
     @property
     def log(self) -> AuditLog:
@@ -136,10 +138,14 @@ class Session:
         """End what was opened for the session."""
         self._open.close()
 
-    def record(self, result: str, error: LabelrigError | None = None) -> None:
-        """Write the line of this run into the host's audit log."""
+    def record(self, result: AuditResult, error: BaseException | None = None) -> None:
+        """Write a line of this run into the host's audit log: that it began, or how it ended."""
+        self.ended = result != "began"
         event = audit_event(self.options, self.owner, self.report, self.release_id, result, self._began, error)
         self.log.append(event)
+
+    def _record_death(self, owner: Owner, why: str) -> None:
+        self.log.append(death_event(owner, why))
 
     def project(self, called: str | None) -> Project:
         """A project of this Label Studio; see `named_project`."""
@@ -215,8 +221,9 @@ def session(
     """Work on a host while the context lasts, or on this machine where `host_settings` is None.
 
     Args:
-        lock: hold the host's lock; this machine has none.
-        audit: with `lock`: write how the work ended into the host's audit log.
+        lock: hold the host's lock, and write into its audit log that the work began, and where it was cut off; this
+            machine has neither.
+        audit: with `lock`: write how the work ended, too; else that is the work's own to do.
 
     Raises:
         LockHeld: another run holds the host; nothing was changed.
@@ -228,18 +235,24 @@ def session(
         one = Session(options, host, report, owner, host_settings)
         if lock and host_settings is not None:
             stack.enter_context(one.lock.held(options.lock_wait))
-            if audit:
-                stack.enter_context(_recorded(one))
+            stack.enter_context(_recorded(one, ending=audit))
         stack.callback(one.close)
         stack.enter_context(loss_named(host))
         yield one
 
 
 @contextmanager
-def _recorded(one: Session) -> Iterator[None]:
+def _recorded(one: Session, *, ending: bool) -> Iterator[None]:
+    one.record("began")
     try:
         yield
     except LabelrigError as error:
-        one.record("rolled-back" if isinstance(error, RolledBack) else "failed", error)
+        if ending:
+            one.record("rolled-back" if isinstance(error, RolledBack) else "failed", error)
         raise
-    one.record("ok")
+    except BaseException as error:
+        if not one.ended:
+            one.record("stopped" if isinstance(error, KeyboardInterrupt) else "failed", error)
+        raise
+    if ending:
+        one.record("ok")

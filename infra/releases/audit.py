@@ -1,8 +1,11 @@
-"""The audit log on the host: one JSON line for each run that changed it, or was refused."""
+"""The audit log on the host: a JSON line when a run begins to change it, and one with how it ended.
+
+A run that was killed, or lost its host, writes no end: the run that takes its lock over does, with `died`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -15,23 +18,33 @@ from infra.releases.scripts import run_script
 
 ERROR_LENGTH = 300
 TORN_ALLOWANCE = 10  # lines read beyond those asked for, as some may be cut off
+LINES_OF_A_RUN = 3  # began, died, and its own end where it was alive after all
+AuditResult = Literal["began", "ok", "failed", "rolled-back", "refused", "stopped", "died"]
 
 
 class AuditEvent(BaseModel):
-    """What one run did. No field for free text but the error's first line, which never holds a secret."""
+    """What one run did. No field for free text but the error's first line, which never holds a secret.
+
+    Attributes:
+        run: the id of the run, the same in its lines; empty in lines of earlier versions.
+        result: `began` until it ends; `stopped` by hand; `died` where it did not write its end itself.
+        exit_code: None where the run has none, or it is not known.
+        seconds: that it took; None where that is not known.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     at: str = ""
+    run: str = ""
     who: str
     where: str
     command: str
     commit: str = ""
     dirty: bool = False
     release: str | None = None
-    result: Literal["ok", "failed", "rolled-back", "refused"]
-    exit_code: int
-    seconds: float
+    result: AuditResult
+    exit_code: int | None = None
+    seconds: float | None = None
     changes: int = 0
     error: str | None = None
 
@@ -68,10 +81,21 @@ class AuditLog:
             )
 
     def entries(self, last: int) -> list[AuditEvent]:
-        """Return the last entries, oldest first. Lines that a crash cut off are left out."""
-        text = run_script(self._host, "audit", "last", self._path, str(last + TORN_ALLOWANCE)).stdout
-        events = [event for line in text.splitlines() if (event := _parse(line)) is not None]
-        return events[len(events) - min(last, len(events)) :]
+        """Return how the last runs stand, one entry each, oldest first. Lines that a crash cut off are left out."""
+        count = LINES_OF_A_RUN * last + TORN_ALLOWANCE
+        text = run_script(self._host, "audit", "last", self._path, str(count)).stdout
+        runs = latest(event for line in text.splitlines() if (event := _parse(line)) is not None)
+        return runs[len(runs) - min(last, len(runs)) :]
+
+
+def latest(events: Iterable[AuditEvent]) -> list[AuditEvent]:
+    """The last line of each run, in the order in which those were written."""
+    found: dict[str, AuditEvent] = {}
+    for number, event in enumerate(events):
+        key = event.run or f"line {number}"
+        found.pop(key, None)
+        found[key] = event
+    return list(found.values())
 
 
 def first_line(text: str | None) -> str | None:

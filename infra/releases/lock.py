@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.errors import ConnectFailed, LabelrigError, LockHeld, SudoRefused, WaitTimeout
@@ -49,7 +49,13 @@ class HostLock:
         clock: Clock = time,
         beat: float = BEAT_SECONDS,
         poll: float = POLL_SECONDS,
+        died: Callable[[Owner, str], None] = lambda _owner, _why: None,
     ) -> None:
+        """Keep what is needed; nothing is asked yet.
+
+        Args:
+            died: gets the owner of a run whose lock was taken over or released in its place, and why.
+        """
         self._host = host
         self._base = base
         self._owner = owner
@@ -58,6 +64,7 @@ class HostLock:
         self._clock = clock
         self._beat = beat
         self._poll = poll
+        self._died = died
         self._broken: list[str] = []
         self._lost: str | None = None
 
@@ -132,6 +139,7 @@ class HostLock:
                 )
         if self._ask("remove", info.id).state != "removed":
             raise LockHeld(f"{self._host.name}: the lock went to another owner just now; look again")
+        self._ended_for(info, why_dead(info, self._machine) or f"{self._owner.who} released its lock")
         return info
 
     def ensure(self) -> None:
@@ -203,7 +211,12 @@ class HostLock:
         if answer.broke is not None:
             self._broken.extend(before)
             self._report.notice(f"{self._host.name}: took over a dead lock ({reason}) of {dead.describe()}")
+            self._ended_for(dead, reason)
         return answer
+
+    def _ended_for(self, info: LockInfo, why: str) -> None:
+        if info.owner is not None and info.owner.kind == "run":
+            self._died(info.owner, why)
 
     def _take(self, owner: Owner, wait: float, dead: LockInfo | None = None) -> Answer:
         patience = max(PATIENCE_SECONDS, 5 * self._poll) if wait > 0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import socket
 import uuid
 from collections.abc import Callable, Mapping
@@ -123,11 +124,17 @@ def this_run(command: str, commit: str, *, environment: Mapping[str, str], now: 
 
 
 def who(environment: Mapping[str, str], machine: str) -> str:
-    """Return `user@machine`; in CI the person who set it off stands for the user."""
+    """Return `user@machine`; in CI the person who set it off stands for the user.
+
+    Without a login (cron, systemd, a container) the system's user of this process counts.
+    """
     for name in ("GITLAB_USER_LOGIN", "GITHUB_ACTOR", "LOGNAME", "USER"):
         if environment.get(name):
             return f"{environment[name]}@{machine}"
-    return f"uid {os.getuid()}@{machine}"
+    try:
+        return f"{pwd.getpwuid(os.getuid()).pw_name}@{machine}"
+    except KeyError:
+        return f"uid {os.getuid()}@{machine}"
 
 
 def ci_run(environment: Mapping[str, str]) -> str | None:

@@ -81,7 +81,9 @@ def test_projects_are_planned_applied_pulled_and_synced(first: First, lab: Lab) 
         assert client.project(project.id).description == project.description
     assert on_host(lab.inv("project.sync", *LAB, "--json"))["changed"] == 0
     audit = [json.loads(line) for line in lab.hosts["lab1"].exec("cat", f"{BASE}/audit.jsonl").stdout.splitlines()]
-    assert [one["command"] for one in audit[-2:]] == ["./inv project.apply", "./inv project.sync"]
+    assert [(one["command"], one["result"]) for one in audit[-4:]] == [
+        (f"./inv project.{task}", result) for task in ("apply", "sync") for result in ("began", "ok")
+    ]
     assert lab.inv("lock.status", *LAB).out == "lab1: free\n"
 
 

@@ -267,4 +267,6 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost,
         again = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
         assert (again.code, again.changed()) == (0, []), f"killed after {moments} s"
     assert host.exec("sh", "-c", f"ls -d {BASE}/releases/.*.part 2>/dev/null", check=False).stdout == ""
+    audit = lab.inv("audit", "--host", "lab1", "--json").json["hosts"][0]["audit"]
+    assert "began" not in [entry["result"] for entry in audit], audit  # each has an end; of the killed ones: died
     assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"

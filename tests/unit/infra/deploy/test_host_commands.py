@@ -116,7 +116,10 @@ def test_the_lock_of_another_is_left_alone_told_and_forced(choice: Choice) -> No
     assert "lock" in entries(LabHost(), base(choice, "gpu01"))
     forced = lock_release(choice, options("lock.release"), own=False, force=True)
     assert forced.text.splitlines()[0].startswith("gpu01: released; it was held by bob@laptop")
-    assert entries(LabHost(), base(choice, "gpu01")) == []
+    (died,) = AuditLog(LabHost(), base(choice, "gpu01"), quiet()).entries(5)
+    assert (died.who, died.result) == ("bob@laptop", "died")
+    assert (died.error or "").endswith(" released its lock")
+    assert entries(LabHost(), base(choice, "gpu01")) == ["audit.jsonl"]
 
 
 def test_an_unreachable_host_does_not_hide_the_others(choice: Choice, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +197,11 @@ def test_the_audit_log_is_listed_oldest_first(choice: Choice) -> None:
         ]
     )
     assert [row["result"] for row in hosts_of(outcome)[0]["audit"]] == ["failed", "refused"]
+    died = {**said, "seconds": None, "command": "./inv deploy", "result": "died", "error": "its process ended"}
+    log.append(AuditEvent.model_validate(died))
+    assert list_audit(choice, options("audit"), 1).text.splitlines()[1] == (
+        "  2025-03-01T10:00:00Z  died         ./inv deploy    alice@desk  607e07e  its process ended"
+    )
 
 
 def test_a_rollback_asks_does_and_leaves_a_line_in_the_log(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,13 +100,15 @@ def test_a_folder_that_was_never_connected_is_said() -> None:
     [(None, "ok"), (LabelrigError("gpu01: no"), "failed"), (RolledBack("gpu01: r1 serves again"), "rolled-back")],
 )
 def test_work_is_locked_and_recorded(tmp_path: Path, error: LabelrigError | None, result: str) -> None:
-    """The lock is held during the work, and the audit log has one line of how it ended."""
+    """The lock is held during the work, and the audit log says that it began and how it ended."""
     settings = host_settings(tmp_path)
     with contextlib.suppress(LabelrigError), session(options("x"), settings, quiet(), lock=True, audit=True) as one:
         held = HostLock(LabHost(), one.base, alice(), quiet()).status()
         assert held is not None
         assert held.owner is not None
         assert held.owner.id == one.owner.id
+        (begun,) = AuditLog(LabHost(), one.base, quiet()).entries(5)
+        assert (begun.result, begun.run, begun.exit_code) == ("began", one.owner.id, None)
         one.release_id = "20250301T100000Z-607e07e"
         if error is not None:
             raise error
@@ -112,6 +116,43 @@ def test_work_is_locked_and_recorded(tmp_path: Path, error: LabelrigError | None
     (event,) = AuditLog(LabHost(), one.base, quiet()).entries(5)
     assert (event.result, event.command, event.release) == (result, "./inv x", "20250301T100000Z-607e07e")
     assert event.error == (str(error) if error is not None else None)
+
+
+@pytest.mark.parametrize("audit", [True, False])
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (KeyboardInterrupt(), ("stopped", 130, "stopped by hand")),
+        (KeyError("the password"), ("failed", 1, "an error that was not expected: KeyError")),
+    ],
+)
+def test_work_that_is_cut_off_is_recorded(
+    tmp_path: Path, error: BaseException, seen: tuple[str, int, str], audit: bool
+) -> None:
+    with pytest.raises(type(error)), session(options(), host_settings(tmp_path), quiet(), lock=True, audit=audit):
+        raise error
+    (event,) = AuditLog(LabHost(), f"{tmp_path}/labelrig", quiet()).entries(5)
+    assert (event.result, event.exit_code, event.error) == seen
+
+
+def test_a_run_that_was_killed_is_on_record(tmp_path: Path) -> None:
+    """A line at its start; the run that takes its lock over writes its end."""
+    settings = host_settings(tmp_path)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with session(options("upgrade"), settings, quiet(), lock=True, audit=True):
+            os.write(writer, b"x")
+            signal.pause()
+    os.read(reader, 1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with session(options(), settings, quiet(), lock=True, audit=True):
+        pass
+    found = AuditLog(LabHost(), f"{tmp_path}/labelrig", quiet()).entries(5)
+    assert [(one.command, one.result) for one in found] == [("./inv upgrade", "died"), ("./inv deploy", "ok")]
+    assert found[0].error == f"process {pid} of this machine has ended"
+    assert found[0].run != found[1].run
 
 
 def test_a_locked_host_is_left_alone(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_run_is_one_line_for_root_only(host: Host, home: str, log: AuditLog) -
     assert [json.loads(line) for line in lines] == [
         {
             "at": "2025-03-01T10:00:00Z",
+            "run": "",
             "who": "alice",
             "where": "desk",
             "command": "deploy",
@@ -69,6 +70,16 @@ def test_the_last_entries_are_read_oldest_first(log: AuditLog) -> None:
     assert [event.changes for event in log.entries(3)] == [4, 5, 6]
     assert [event.changes for event in log.entries(100)] == list(range(7))
     assert log.entries(0) == []
+
+
+def test_a_run_is_listed_once_as_it_stands(log: AuditLog) -> None:
+    """What began is replaced by how it ended; one that wrote its end after it was given up for dead did end."""
+    for line in ("a began", "b began", "a ok", "b died", "c began", "b failed", " ok", " ok"):
+        run, result = line.split(" ")
+        log.append(EVENT.model_copy(update={"run": run, "result": result}))
+    shown = [(event.run, event.result) for event in log.entries(9)]
+    assert shown == [("a", "ok"), ("c", "began"), ("b", "failed"), ("", "ok"), ("", "ok")]
+    assert len(log.entries(3)) == 3
 
 
 def test_a_torn_line_costs_only_itself(host: Host, home: str, log: AuditLog) -> None:

@@ -66,6 +66,20 @@ def test_it_is_taken_over(host: Host, base: str, changes: dict[str, object], qui
     assert entries(host, base) == []
 
 
+def test_who_died_is_told(host: Host, base: str) -> None:
+    """Of a lock that is taken over, or released in its run's place; not of a person's."""
+    told: list[tuple[str, str]] = []
+    mine = HostLock(host, base, alice(), Report(io.StringIO()), died=lambda owner, why: told.append((owner.id, why)))
+    leave(host, base, alice(id="killed", pid=ended_process()))
+    with mine.held():
+        pass
+    leave(host, base, bob(id="silent"), quiet=10)
+    mine.release(force=True)
+    leave(host, base, alice(id="in person", kind="person"))
+    mine.release(force=True)
+    assert [(run, why.split(" ")[0]) for run, why in told] == [("killed", "process"), ("silent", "alice@desk")]
+
+
 def test_the_chain_of_dead_runs_is_kept(host: Host, base: str) -> None:
     leave(host, base, alice(id="third", pid=ended_process(), broke=("first", "second")))
     with lock(host, base).held():

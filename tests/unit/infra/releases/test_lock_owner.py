@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
 from datetime import UTC, datetime
@@ -29,11 +30,17 @@ def test_this_run_is_this_process() -> None:
         (GITHUB | {"USER": "runner"}, "ana@desk", "GitHub run lab/rig/7/2"),
         (GITLAB | {"USER": "runner"}, "eva@desk", "GitLab pipeline lab/rig/8/9"),
         ({"LOGNAME": "bob", "USER": "bob"}, "bob@desk", None),
-        ({}, f"uid {os.getuid()}@desk", None),
+        ({}, f"{getpass.getuser()}@desk", None),
     ],
 )
 def test_who_and_which_run(environment: dict[str, str], person: str, run: str | None) -> None:
     assert (who(environment, "desk"), ci_run(environment)) == (person, run)
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number of its own."""
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert who({}, "desk") == "uid 54321@desk"
 
 
 def test_own_is_same_person_and_machine_or_same_ci_run() -> None:

@@ -23,7 +23,7 @@ def status(choice: Choice) -> Outcome:
 
 @host_task(here=True)
 def doctor(choice: Choice) -> Outcome:
-    """Walk from SSH to a click; name the first broken link and its fix. Exit code 1: broken, 2: warnings only."""
+    """Walk from SSH to a click; name the first broken link and its fix. Exit codes: 1 broken, 2 warnings only."""
     from infra.doctor.command import run_doctor
 
     return run_doctor(choice, run_options("doctor"))

@@ -6,10 +6,10 @@ LabelrigError              1  anything that failed while changing or reading a m
 ├── LockHeld               4  another run holds the host's lock; nothing was changed
 ├── RolledBack             5  a release failed its gate and the one before it serves again
 ├── HostError              1  talking to a machine went wrong
-│   ├── ConnectFailed      1  no SSH connection: name, route, port, or the machine is down
-│   │   ├── HostKeyRefused 1  the machine's SSH key is unknown, or not the one we know
-│   │   └── LoginRefused   1  the machine does not let this user in
-│   ├── ConnectionLost     1  the machine went away in the middle of the work
+│   ├── ConnectFailed      6  no SSH connection: name, route, port, or the machine is down
+│   │   ├── HostKeyRefused 6  the machine's SSH key is unknown, or not the one we know
+│   │   └── LoginRefused   6  the machine does not let this user in
+│   ├── ConnectionLost     6  the machine went away in the middle of the work
 │   ├── SudoRefused        1  the user may not become root there
 │   ├── CommandFailed      1  a command ended with an exit code that is no answer
 │   ├── CommandTimedOut    1  a command did not end in its time
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+UNREACHABLE = 6
 INTERRUPTED = 130  # what a process returns that was stopped by hand, as shells say it
 
 
@@ -77,6 +78,8 @@ class HostError(LabelrigError):
 class ConnectFailed(HostError):
     """No SSH connection could be made."""
 
+    exit_code = UNREACHABLE
+
 
 class HostKeyRefused(ConnectFailed):
     """The machine's SSH key is unknown, or not the one that was recorded. Nothing was sent to it."""
@@ -88,6 +91,8 @@ class LoginRefused(ConnectFailed):
 
 class ConnectionLost(HostError):
     """The machine went away in the middle of the work."""
+
+    exit_code = UNREACHABLE
 
 
 class SudoRefused(HostError):

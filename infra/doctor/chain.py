@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,24 @@ from infra.doctor.gpu_checks import check_gpu
 from infra.doctor.host_checks import (
     broken_ssh,
     check_clock,
+    check_daemon,
     check_disk,
     check_engine,
     check_files,
     check_memory,
+    check_release,
+    check_secrets,
     check_ssh,
 )
 from infra.doctor.inspection import Inspection
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
-from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost, check_sam2_to_ls
+from infra.doctor.stack_checks import (
+    check_containers,
+    check_images,
+    check_ls_to_sam2,
+    check_no_localhost,
+    check_sam2_to_ls,
+)
 from infra.stack.site import Site
 from labelstudio.config import ProjectSpec
 
@@ -59,15 +68,19 @@ CHAIN = (
     Link("ssh", "SSH login works", check_ssh),
     Link("clock", "its clock is right", check_clock, ("ssh",)),
     Link("engine", "its Docker engine answers", check_engine, ("ssh",)),
+    Link("daemon", "its engine has the settings it should have", check_daemon, ("ssh",)),
     Link("gpu", "the GPU matches its setting", check_gpu, ("ssh",)),
-    Link("files", "the rendered files are whole", check_files, ("ssh",)),
+    Link("files", "the rendered files are there", check_files, ("ssh",)),
+    Link("release", "they are those of the release", check_release, ("ssh",)),
+    Link("secrets", "the secrets can be read, by their owner only", check_secrets, ("ssh",)),
+    Link("images", "the images are there", check_images, ("engine",)),
     Link("containers", "the containers are healthy", check_containers, ("engine",)),
     Link("disk", "there is room on the disk", check_disk, ("engine",)),
     Link("memory", "there is memory left", check_memory, ("ssh",)),
-    Link("ls-to-sam2", "Label Studio reaches the backend", check_ls_to_sam2, ("files",), (LS, SAM2)),
-    Link("sam2-to-ls", "the backend reaches Label Studio", check_sam2_to_ls, ("files",), (SAM2, LS)),
+    Link("ls-to-sam2", "Label Studio reaches the backend", check_ls_to_sam2, ("engine",), (LS, SAM2)),
+    Link("sam2-to-ls", "the backend reaches Label Studio", check_sam2_to_ls, ("engine",), (SAM2, LS)),
     Link("no-localhost", "nothing points to localhost", check_no_localhost, ("engine",), (LS,)),
-    Link("token", "the token is accepted", check_token, ("files",), (LS,)),
+    Link("token", "the token is accepted", check_token, ("secrets",), (LS,)),
     Link("project", "the project is there", check_project, ("token",), (LS,)),
     Link("storage", "the image folder is connected", check_storage, ("project",), (LS,)),
     Link("image", "an image reaches both containers", check_image, ("storage",), (LS, SAM2)),
@@ -83,6 +96,7 @@ def doctor(
     report: Report,
     *,
     truth: Path | None = None,
+    daemon: Mapping[str, object] | None = None,
     on_check: Callable[[Check], None] = lambda _check: None,
 ) -> Diagnosis:
     """Look at every link. Changes nothing.
@@ -92,9 +106,10 @@ def doctor(
         spec: the project that people work in; for the demo images `labelstudio.config.demo_spec`.
         report: shows what is being looked at.
         truth: the folder here with the truth of the demo images, None for a person's own.
+        daemon: what the engine's daemon.json must hold.
         on_check: gets each check when it is done.
     """
-    look = Inspection(site, spec, report, truth)
+    look = Inspection(site, spec, report, truth, daemon)
     try:
         return walk(CHAIN, look, report, on_check)
     finally:
@@ -102,13 +117,13 @@ def doctor(
 
 
 def doctor_unreachable(name: str, error: LabelrigError) -> Diagnosis:
-    """The diagnosis of a host to which no connection can be made."""
+    """The diagnosis of a host to which no connection can be made, or where root's rights cannot be had."""
     first, *others = CHAIN
     finding = broken_ssh(name, error)
     checks = [Check(first.id, first.title, finding.result, finding.seen, finding.fix, 0.0)]
     for link in others:
         checks.append(_checked(link, skipped(f"{first.id} is broken"), 0.0))
-    return Diagnosis(name, tuple(checks))
+    return Diagnosis(name, tuple(checks), error.exit_code)
 
 
 def walk(

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from core.errors import ConnectFailed, LabelrigError, SettingsError
+from core.errors import ConnectFailed, LabelrigError, SettingsError, SudoRefused
 from core.report import Report
 from infra.doctor.chain import doctor, doctor_unreachable
 from infra.doctor.diagnosis import Diagnosis
@@ -55,13 +55,20 @@ def run_doctor(choice: Choice, options: RunOptions) -> Outcome:
 
     def check(one: Session) -> None:
         try:
-            site = one.site
-        except ConnectFailed as error:
+            site = one.site_to_diagnose()
+        except (ConnectFailed, SudoRefused) as error:
             _diagnosed(doctor_unreachable(one.host.name, error), one.report)
             return
         show = one.report.progress
         spec = stack_project(site.settings)
-        found = doctor(site, spec, one.report, truth=one.truth, on_check=lambda check: show(check.line()))
+        found = doctor(
+            site,
+            spec,
+            one.report,
+            truth=one.truth,
+            daemon=one.daemon_settings,
+            on_check=lambda check: show(check.line()),
+        )
         _diagnosed(found, one.report)
 
     return _on_stacks(choice, options, check)

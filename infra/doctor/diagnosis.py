@@ -81,10 +81,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks of one stack, in the order of the chain."""
+    """All checks of one stack, in the order of the chain. `code_if_broken`: of its own for an unreachable host."""
 
     host: str
     checks: tuple[Check, ...]
+    code_if_broken: int = 1
 
     @cached_property
     def first_broken(self) -> Check | None:
@@ -93,9 +94,9 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0: all holds. 1: something is broken. 2: warnings only."""
+        """0: all holds. 1: something is broken. 2: warnings only. 6: the host cannot be reached."""
         if self.first_broken is not None:
-            return 1
+            return self.code_if_broken
         return 2 if self._first(Verdict.WARNING) is not None else 0
 
     @property

@@ -1,4 +1,4 @@
-"""The links of the host: SSH, clock, engine, rendered files, disk, memory."""
+"""The links of the host: SSH, clock, engine and its settings, rendered files, release, secrets, disk, memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from infra.doctor.inspection import Inspection
 from infra.releases.store import Releases
 from infra.roles.docker.client import EngineState, engine_state
 from infra.roles.docker.compose import find_compose
+from infra.roles.docker.daemon_json import DAEMON_FILE, DaemonConfigured
 from infra.roles.preflight.checks import DISK_TO_RUN, GIB, clock_problems, memory_bytes, read_disk
 
 LOOK_TIMEOUT = 8.0
@@ -87,24 +88,58 @@ def check_engine(look: Inspection) -> Finding:
 
 
 def check_files(look: Inspection) -> Finding:
-    """What compose reads is there and whole, and so are the secrets."""
+    """What compose reads is there, and so are the secrets."""
     site, host = look.site, look.host
     wanted = (site.files.env, *site.files.compose, site.files.folders, site.env_file)
     as_root = not host.is_local
     missing = host.run("sh", "-c", MISSING, "sh", *wanted, timeout=LOOK_TIMEOUT, as_root=as_root).stdout.splitlines()
     if missing:
         return broken(f"{len(missing)} of {len(wanted)} files are missing: {', '.join(missing)}", look.again)
-    changed = [] if host.is_local else _changed_files(look)
-    if changed:
-        return broken(f"changed since the release was made: {', '.join(changed)}", look.again)
+    return ok(f"{len(wanted)} files in {site.stack_folder}")
+
+
+def check_release(look: Inspection) -> Finding:
+    """The files are those that the release was made with."""
+    if look.host.is_local:
+        return ok("not needed: this machine has no releases")
+    release = Releases(look.host, look.site.state).current()
+    if release is None:
+        return broken("current leads to no release", look.again)
+    if changed := release.damaged():
+        return broken(f"changed since release {release.id} was made: {', '.join(changed)}", look.again)
+    return ok(f"release {release.id}, gate {release.gate}")
+
+
+def check_secrets(look: Inspection) -> Finding:
+    """The secrets can be read, by their owner only."""
+    site, host = look.site, look.host
     try:
         look.load_settings()
     except (SettingsError, HostError) as error:
         return broken(str(error), f"repair {site.env_file} by hand")
-    loose = host.run("stat", "-c", "%a", "--", site.env_file, timeout=LOOK_TIMEOUT, as_root=as_root).stdout.strip()
+    shown = host.run(
+        "stat", "-L", "-c", "%a", "--", site.env_file, ok=(0, 1), timeout=LOOK_TIMEOUT, as_root=not host.is_local
+    )
+    if not shown.ok:
+        return broken(f"{site.env_file} is not there", look.again)
+    loose = shown.stdout.strip()
     if int(loose, 8) & ~SECRET_MODE:
         return warning(f"{site.env_file} is open to others (mode {loose})", look.by_hand(f"chmod 600 {site.env_file}"))
-    return ok(f"{len(wanted)} files in {site.stack_folder}")
+    return ok(f"{site.env_file}, mode {loose}")
+
+
+def check_daemon(look: Inspection) -> Finding:
+    """The engine's settings hold what the inventory wants."""
+    if not look.daemon:
+        return ok("not needed: its settings are not ours to keep")
+    changes = DaemonConfigured(look.host, look.report, look.daemon, restart=_never).plan()
+    if not changes:
+        return ok(f"{DAEMON_FILE} holds {', '.join(look.daemon)}")
+    differs = [line for line in changes[0].diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    seen = f"{DAEMON_FILE} does not hold what `docker_daemon` of the inventory says"
+    if not differs:
+        seen = "the engine was not restarted since its settings changed"
+    return warning("\n".join([seen, *differs]), f"{look.again} (running containers stop for a moment)")
 
 
 def check_disk(look: Inspection) -> Finding:
@@ -132,7 +167,5 @@ def check_memory(look: Inspection) -> Finding:
     return ok(seen)
 
 
-def _changed_files(look: Inspection) -> list[str]:
-    """The files of the current release that are not what its manifest says."""
-    release = Releases(look.host, look.site.state).current()
-    return ["current (it leads to no release)"] if release is None else release.damaged()
+def _never() -> None:
+    raise AssertionError("a doctor restarts nothing")

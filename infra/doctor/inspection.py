@@ -18,7 +18,7 @@ from infra.roles.docker.client import engine_client
 from infra.roles.project.project import find_project
 from infra.roles.stack.containers import StackRunning, health_of
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders
-from infra.stack.site import Site, exec_in
+from infra.stack.site import Site, exec_in_container
 from infra.stack.stages import reached, stack_running
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
@@ -40,6 +40,7 @@ class Inspection:
         spec: the project that people work in.
         report: shows progress.
         truth: the folder here with the demo images' truth, None where there is none.
+        daemon: what the engine's daemon.json must hold; nothing where it is not ours to keep.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Inspection:
         spec: ProjectSpec,
         report: Report,
         truth: Path | None = None,
+        daemon: Mapping[str, object] | None = None,
         *,
         engine: Callable[[Host, int], Any] = engine_client,
         access: Access | None = None,
@@ -64,6 +66,7 @@ class Inspection:
         self.spec = spec
         self.report = report
         self.truth = truth
+        self.daemon = daemon or {}
         self._open_engine = engine
         self._access = access
         self._execs: dict[str, Exec] = dict(execs or {})
@@ -143,8 +146,17 @@ class Inspection:
         return self._compose.run(*arguments, ok=ok, timeout=timeout)
 
     def exec_in(self, service: str) -> Exec:
-        """What runs a command in a service's container."""
-        return self._execs.setdefault(service, exec_in(self._compose, service))
+        """What runs a command in a service's container, whatever the files of the stack say by now.
+
+        Raises:
+            HostError: it has none.
+        """
+        if service not in self._execs:
+            container = self.container(service)
+            if container is None:
+                raise HostError(f"{service} has no container")
+            self._execs[service] = exec_in_container(self.host, str(container.name))
+        return self._execs[service]
 
     def load_settings(self) -> None:
         """Read the settings again, with the secrets that the host has by now.

@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError
+from infra.config.dotenv import parse_env_text
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import Probe, probe
 from infra.doctor.inspection import Inspection
+from infra.roles.images.registry import present
 from infra.roles.stack.containers import health_of, last_lines, restarts_of
+from infra.roles.stack.render import images_of
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -47,6 +50,28 @@ def check_containers(look: Inspection) -> Finding:
     if notes:
         return warning("; ".join(notes), f"{look.inv('logs')} says why it restarts; {look.again} applies new settings")
     return ok(f"healthy: {', '.join(running)}")
+
+
+def check_images(look: Inspection) -> Finding:
+    """The engine still has the image of each service: its container runs on without it, and cannot be made anew."""
+    wanted = {
+        service: str(container.attrs["Config"]["Image"])
+        for service in look.site.services
+        if (container := look.container(service)) is not None
+    }
+    env = look.host.read(look.site.files.env, as_root=not look.host.is_local)
+    if env is not None:
+        wanted |= images_of(parse_env_text(env.decode("utf-8", "replace"), look.site.files.env))
+    with look.asking_engine() as engine:
+        there = present(list(wanted.values()), engine)
+    missing = [f"{tag} of {service}" for service, tag in wanted.items() if tag not in there]
+    if missing:
+        noun = "the image" if len(missing) == 1 else "the images"
+        return warning(
+            f"{noun} {' and '.join(missing)} cannot be found in the engine: a container of it cannot be made anew",
+            f"{look.again} builds or sends what lacks",
+        )
+    return ok(f"{len(wanted)} images")
 
 
 def check_ls_to_sam2(look: Inspection) -> Finding:

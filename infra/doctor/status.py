@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import requests
 from docker.errors import DockerException
 
-from core.errors import HostError, LabelrigError
+from core.errors import CommandFailed, HostError, LabelrigError
 from core.report import Report
 from hosts.base import ANY_EXIT_CODE, Exec, Host
 from hosts.looking import looks_as_root
@@ -31,7 +31,7 @@ from infra.roles.preflight.checks import read_disk
 from infra.roles.project.ask_backend import ask_backend, ask_backend_json
 from infra.roles.stack.containers import health_of, restarts_of
 from infra.roles.stack.image_folders import read_folders
-from infra.stack.site import Site
+from infra.stack.site import Site, exec_in_container
 from infra.stack.stages import reached, stack_running
 from labelstudio.answers import reaching, refusal
 from labelstudio.session import http_client
@@ -55,7 +55,7 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
     engine = _known(lambda: _engine_parts(site, report))
     containers, root = (engine, engine) if isinstance(engine, Unknown) else engine
     report.progress("asking the SAM2 backend")
-    backend = _known(lambda: read_backend(site.exec_in("sam2")))
+    backend = _known(lambda: read_backend(_exec_in_sam2(site, report)))
     report.progress("asking Label Studio")
     version = _known(lambda: _version(site))
     report.progress("looking at GPUs and disks")
@@ -131,7 +131,13 @@ def _known(read: Callable[[], T]) -> T | Unknown:
     try:
         return read()
     except (LabelrigError, DockerException, requests.RequestException) as error:
-        return Unknown((str(error).splitlines() or [type(error).__name__])[0])
+        return Unknown(_in_short(error))
+
+
+def _in_short(error: Exception) -> str:
+    """One line: of a command that failed what it said last, else the first line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[-1].strip() if isinstance(error, CommandFailed) else lines[0]
 
 
 def _engine_parts(site: Site, report: Report) -> tuple[tuple[ContainerStatus, ...], str]:
@@ -140,6 +146,21 @@ def _engine_parts(site: Site, report: Report) -> tuple[tuple[ContainerStatus, ..
         running = stack_running(site, lambda: engine, report)
         containers = tuple(read_container(service, running.container(service)) for service in site.services)
         return containers, str(engine.info()["DockerRootDir"])
+
+
+def _exec_in_sam2(site: Site, report: Report) -> Exec:
+    """What runs a command in the backend's container.
+
+    Raises:
+        HostError: it does not run.
+    """
+    with closing(engine_client(site.host, ENGINE_TIMEOUT)) as engine:
+        container = stack_running(site, lambda: engine, report).container("sam2")
+    if container is None:
+        raise HostError("sam2 has no container")
+    if container.status != "running":
+        raise HostError(f"sam2 is {container.status}")
+    return exec_in_container(site.host, str(container.name))
 
 
 def read_container(service: str, container: Any) -> ContainerStatus:

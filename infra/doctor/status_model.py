@@ -150,8 +150,9 @@ def _containers(parts: tuple[ContainerStatus, ...] | Unknown) -> Iterator[Row]:
             yield one.service, "has no container"
             continue
         restarts = f", restarted {one.restarts} times" if one.restarts else ""
-        state = one.state if one.health == one.state else f"{one.state}, {one.health}"
-        yield one.service, f"{state} since {one.since}{restarts}, {one.image}"
+        # Since when it is healthy the engine does not say.
+        health = "" if one.health == one.state else f", {one.health}"
+        yield one.service, f"{one.state} since {one.since}{health}{restarts}, {one.image}"
 
 
 def _backend(part: BackendStatus | Unknown) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -104,6 +104,22 @@ class Session:
         if self._host_settings is None:
             return local_site(self.host, self.options.settings)
         return site_of_release(self.host, self._host_settings, self.current)
+
+    def site_to_diagnose(self) -> Site:
+        """The same, from here on without the secrets where they cannot be used: all else can be looked at."""
+        try:
+            return self.site
+        except SettingsError:
+            if self._host_settings is None:
+                raise
+            self.site = site_of_release(self.host, self._host_settings, self.current, secrets=False)
+            return self.site
+
+    @property
+    def daemon_settings(self) -> Mapping[str, object]:
+        """What the engine's daemon.json must hold; nothing where it is not ours to keep."""
+        one = self._host_settings
+        return one.docker_daemon if one is not None and one.manage_docker else {}
 
     @cached_property
     def access(self) -> Access:

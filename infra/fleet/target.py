@@ -78,8 +78,12 @@ def settings_of(host_settings: HostSettings) -> Settings:
     return Settings.model_construct(**{name: getattr(host_settings, name) for name in StackSettings.model_fields})
 
 
-def site_of(host: Host, host_settings: HostSettings) -> Site:
-    """The stack on a host, with the secrets that it has so far."""
+def site_of(host: Host, host_settings: HostSettings, *, secrets: bool = True) -> Site:
+    """The stack on a host.
+
+    Args:
+        secrets: read those that it has so far; without them nobody can log in, and the rest can be looked at.
+    """
     base = base_folder(host_settings)
     secrets_file = f"{base}/{SECRETS_FILE}"
     plain = settings_of(host_settings)
@@ -87,15 +91,15 @@ def site_of(host: Host, host_settings: HostSettings) -> Site:
     def reload() -> Settings:
         return with_secrets(plain, read_secrets(host, secrets_file))
 
-    return Site(host, reload(), base, f"{base}/current", secrets_file, reload)
+    return Site(host, reload() if secrets else plain, base, f"{base}/current", secrets_file, reload)
 
 
-def site_of_release(host: Host, host_settings: HostSettings, release: Release | None) -> Site:
+def site_of_release(host: Host, host_settings: HostSettings, release: Release | None, *, secrets: bool = True) -> Site:
     """The stack as a release has it: its own database and GPU, whatever the inventory says today.
 
-    Without a release it is the stack as the inventory wants it.
+    Without a release it is the stack as the inventory wants it. `secrets`: see `site_of`.
     """
-    site = site_of(host, host_settings)
+    site = site_of(host, host_settings, secrets=secrets)
     if release is None:
         return site
     database = "postgres" if POSTGRES in release.files else "sqlite"

@@ -17,7 +17,7 @@ from hosts.base import Exec, Host, Result, RunArguments
 from hosts.looking import is_folder
 from infra.config.dotenv import parse_env_bytes
 from infra.config.settings import Settings, env_file, load_settings, problems_of, settings_secrets
-from infra.roles.docker.compose import Compose
+from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
 from infra.roles.stack.image_folders import ImageFolder
@@ -120,6 +120,17 @@ def exec_in(compose: Compose, service: str) -> Exec:
     def run(*argv: str, **arguments: Unpack[RunArguments]) -> Result:
         arguments.setdefault("timeout", EXEC_TIMEOUT)
         return compose.run("exec", "--no-TTY", service, *argv, **arguments)
+
+    return run
+
+
+def exec_in_container(host: Host, container: str) -> Exec:
+    """Return what runs a command inside a running container, without the files that compose would read."""
+
+    def run(*argv: str, **arguments: Unpack[RunArguments]) -> Result:
+        arguments.setdefault("timeout", EXEC_TIMEOUT)
+        flags = ("--interactive",) if arguments.get("stdin") is not None else ()
+        return run_docker(host, "docker", "exec", *flags, container, *argv, **arguments)
 
     return run
 

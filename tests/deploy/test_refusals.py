@@ -130,7 +130,7 @@ def other_system(host: LabHost) -> Iterator[None]:
 
 
 CASES = (
-    Case("host key changed", ("is not the one", "ssh-keygen -R"), 1, trouble=wrong_host_key),
+    Case("host key changed", ("is not the one", "ssh-keygen -R"), 6, trouble=wrong_host_key),
     Case("no sudo", ("guest", "sudo"), 3, {"user": "guest"}),
     Case("dead DNS", ("cannot be resolved",), 3, trouble=dead_dns),
     Case("disk of the engine full", ("GiB free on the disk of /var/lib/docker",), 3, trouble=full_engine_disk),
@@ -142,12 +142,12 @@ CASES = (
 )
 # Each is tested without a host too: contract/test_ssh_connect.py, test_ssh_sudo.py, unit/infra/roles/preflight, config.
 MORE_CASES = (
-    Case("host key unknown", ("--accept-new-host-key",), 1, trouble=no_known_key),
-    Case("host name unknown", ("no-such-host.invalid",), 1, {"address": "no-such-host.invalid"}),
-    Case("nobody listens", ("nothing listens on 127.0.0.1 port",), 1, trouble=nobody_listens),
-    Case("silent server", ("2 s",), 1, trouble=silent),
-    Case("login refused", ("does not let operator in",), 1, trouble=wrong_key),
-    Case("key file missing", ("/no/such/key",), 1, {"ssh_key": "/no/such/key"}),
+    Case("host key unknown", ("--accept-new-host-key",), 6, trouble=no_known_key),
+    Case("host name unknown", ("no-such-host.invalid",), 6, {"address": "no-such-host.invalid"}),
+    Case("nobody listens", ("nothing listens on 127.0.0.1 port",), 6, trouble=nobody_listens),
+    Case("silent server", ("2 s",), 6, trouble=silent),
+    Case("login refused", ("does not let operator in",), 6, trouble=wrong_key),
+    Case("key file missing", ("/no/such/key",), 6, {"ssh_key": "/no/such/key"}),
     Case("sudo password missing", ("LABELRIG_SUDO_PASSWORD",), 3, {"user": "clerk"}),
     Case("sudo password wrong", ("sudo", "password"), 3, {"user": "clerk"}, {"LABELRIG_SUDO_PASSWORD": "not-this"}),
     Case("disk of our folder full", ("GiB free on the disk of /small",), 3, trouble=full_disk),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,44 @@ def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHos
     done = lab.inv("doctor", "--host", "lab1", "--json")
     assert done.code in (0, 2), done.said  # 2: warnings, such as containers that were restarted just now
     serves(lab)
+
+
+@contextmanager
+def troubles(host: LabHost) -> Iterator[str]:
+    """An edited file, secrets open to all, other settings of the engine, and an image without its name: all at once."""
+    tag = host.inside_engine("inspect", "--format", "{{.Config.Image}}", "labelrig-sam2-1").stdout.strip()
+    edited, kept = f"{BASE}/current/compose.yaml", "/root/kept"
+    host.exec("sh", "-c", f"mkdir {kept} && cp -p {edited} /etc/docker/daemon.json {kept}/")
+    host.exec("sh", "-c", f"echo '# by hand' >>{edited}; chmod 644 {BASE}/secrets.env")
+    host.exec("sed", "-i", 's/"10m"/"999m"/', "/etc/docker/daemon.json")
+    host.inside_engine("tag", tag, "kept:1")
+    host.inside_engine("rmi", tag)
+    try:
+        yield tag
+    finally:
+        host.exec("sh", "-c", f"cp -p {kept}/compose.yaml {edited} && cp -p {kept}/daemon.json /etc/docker/")
+        host.exec("sh", "-c", f"rm -r {kept}; chmod 600 {BASE}/secrets.env")
+        host.inside_engine("tag", "kept:1", tag)
+        host.inside_engine("rmi", "kept:1")
+
+
+def test_the_doctor_names_each_of_several_troubles(lab: Lab, host: LabHost) -> None:
+    """None hides another, and nothing is skipped; the plan then sends the one image that lacks and builds none."""
+    with troubles(host) as tag:
+        done = lab.inv("doctor", "--host", "lab1", "--json")
+        plan = lab.inv("plan", "--host", "lab1", "--json")
+    assert done.code == 1, done.said
+    checks = {check["id"]: check for check in done.json["hosts"][0]["doctor"]["checks"]}
+    wrong = {name: check["result"] for name, check in checks.items() if check["result"] != "ok"}
+    wrong.pop("containers", None)  # restarted just now, by another test
+    assert wrong == {"release": "broken", "secrets": "warning", "daemon": "warning", "images": "warning"}, done.said
+    assert "compose.yaml" in checks["release"]["seen"]
+    assert "(mode 644)" in checks["secrets"]["seen"]
+    assert '"999m"' in checks["daemon"]["seen"]
+    assert tag in checks["images"]["seen"]
+    assert plan.code == 0, plan.said
+    images = [one for one in plan.changed() if one.startswith(("send labelrig/", "build ", "make labelrig/"))]
+    assert images == [f"send {tag} to the host"]
 
 
 @pytest.fixture

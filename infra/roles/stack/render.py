@@ -19,6 +19,11 @@ from infra.roles.stack.image_folders import ImageFolder, render_compose, render_
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU = "postgres.yaml", "gpu.yaml"
+IMAGE_VARIABLES = {
+    "label-studio": "LABELRIG_LABEL_STUDIO_IMAGE",
+    "sam2": "LABELRIG_SAM2_IMAGE",
+    "db": "LABELRIG_POSTGRES_IMAGE",
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,7 @@ def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> d
         raise ValueError("the secrets must be made before the stack is rendered")
     values = {
         "COMPOSE_PROJECT_NAME": settings.project,
-        "LABELRIG_LABEL_STUDIO_IMAGE": images["label-studio"],
-        "LABELRIG_SAM2_IMAGE": images["sam2"],
+        **{IMAGE_VARIABLES[service]: images[service] for service in ("label-studio", "sam2")},
         "LABELRIG_SAM2_MODEL": model,
         "LABELRIG_SUBNET": settings.subnet,
         "LABELRIG_BANNED_SUBNETS": ",".join(banned_subnets(settings.subnet)),
@@ -99,11 +103,16 @@ def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> d
         if settings.postgres_password is None:
             raise ValueError("the secrets must be made before the stack is rendered")
         values |= {
-            "LABELRIG_POSTGRES_IMAGE": images["db"],
+            IMAGE_VARIABLES["db"]: images["db"],
             "LABELRIG_POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
             "LABELRIG_POSTGRES_PASSWORD_ID": _id_of(settings.postgres_password, settings.secret_key),
         }
     return values
+
+
+def images_of(values: Mapping[str, str]) -> dict[str, str]:
+    """Service -> tag, as the values of a stack name them; see `stack_values`."""
+    return {service: values[name] for service, name in IMAGE_VARIABLES.items() if name in values}
 
 
 def _id_of(password: SecretStr, key: SecretStr) -> str:

@@ -7,9 +7,11 @@ import io
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+from docker.errors import ImageNotFound
 from PIL import Image
 
 from core.report import Report
@@ -25,6 +27,7 @@ from infra.roles.nvidia.facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCR
 from infra.roles.project.ask_backend import ASK_BACKEND
 from infra.roles.project.backend_token import KEY_FILE
 from infra.roles.stack.image_folders import ImageFolder, render_folders
+from infra.roles.stack.render import IMAGE_VARIABLES
 from infra.stack.site import Site
 from labeling.image_names import file_pattern
 from labelstudio.access import Access
@@ -114,6 +117,13 @@ class FakeEngine:
         }
         self.error: Exception | None = None
         self.closed = False
+        self.tags = {"labelrig/label-studio:1", "labelrig/sam2:1"}
+        self.images = SimpleNamespace(get=self._image)
+
+    def _image(self, tag: str) -> SimpleNamespace:
+        if tag not in self.tags:
+            raise ImageNotFound(f"no such image: {tag}")
+        return SimpleNamespace(tags=[tag])
 
     @property
     def containers(self) -> FakeEngine:
@@ -174,6 +184,7 @@ class DoctorBench:
         self.execs = {service: FakeExec(service) for service in ("label-studio", "sam2")}
         self.settings = Settings.model_validate({"LABELRIG_DATA": FOLDER.path, "LABEL_STUDIO_PASSWORD": PASSWORD})
         self.gpu = False
+        self.daemon: dict[str, object] = {}
         self.host = self._machine()
         self._fill_label_studio()
         self._fill_containers()
@@ -186,7 +197,11 @@ class DoctorBench:
         host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
         host.script(*COMPOSE, *FILES, "config", "--hash", "*", stdout="label-studio aaa\nsam2 aaa\n")
         host.script("sh", "-c", MISSING, "sh", *LOOK)
-        host.script("stat", "-c", "%a", "--", "/.env", stdout="600\n")
+        host.script("stat", "-L", "-c", "%a", "--", "/.env", stdout="600\n")
+        env = "".join(
+            f"{name}='labelrig/{service}:1'\n" for service, name in IMAGE_VARIABLES.items() if service != "db"
+        )
+        host.files["/stack/stack.env"] = env.encode()
         host.script("test", "-d", FOLDER.path)
         host.script("test", "-f", f"{FOLDER.path}/a b.png")
         host.script("sh", "-c", PCI_SCRIPT)
@@ -266,6 +281,7 @@ class DoctorBench:
             self.spec,
             Report(io.StringIO()),
             None,
+            self.daemon,
             engine=lambda _host, _timeout: self.engine,
             access=access,
             execs=self.execs,

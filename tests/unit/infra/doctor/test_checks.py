@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from infra.doctor.backend_checks import check_backend, check_interactive
 from infra.doctor.diagnosis import Finding, Verdict
 from infra.doctor.gpu_checks import check_gpu
-from infra.doctor.host_checks import check_clock, check_engine, check_files, check_ssh
+from infra.doctor.host_checks import check_clock, check_engine, check_files, check_secrets, check_ssh
 from infra.doctor.inspection import Inspection
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
 from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost, check_sam2_to_ls
@@ -60,7 +60,7 @@ def test_an_image_that_reaches_both(bench: DoctorBench) -> None:
 def test_the_settings_are_read_again_with_what_was_made_since(bench: DoctorBench) -> None:
     one = bench.inspection()
     bench.settings = bench.settings.model_copy(update={"api_key": SecretStr("made-since")})
-    assert check_files(one).result is Verdict.OK
+    assert check_secrets(one).result is Verdict.OK
     assert one.site.settings.api_key is not None
     one.close()
 

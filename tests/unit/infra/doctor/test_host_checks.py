@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -13,12 +14,15 @@ from infra.doctor.gpu_checks import check_gpu
 from infra.doctor.host_checks import (
     MISSING,
     check_clock,
+    check_daemon,
     check_disk,
     check_engine,
     check_files,
     check_memory,
+    check_secrets,
     check_ssh,
 )
+from infra.roles.docker.daemon_json import DAEMON_FILE, owed_file
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import LIBRARY_SCRIPT
 from tests.unit.infra.doctor.doctor_bench import (
@@ -141,10 +145,36 @@ def without_compose(*argv: str, **_options: object) -> Result:
 
 
 def test_files(bench: DoctorBench) -> None:
-    bench.host.script("stat", "-c", "%a", "--", "/.env", stdout="644\n")
-    assert bench.ask(check_files) == Finding(Verdict.WARNING, "/.env is open to others (mode 644)", "`chmod 600 /.env`")
     bench.host.script("sh", "-c", MISSING, "sh", *LOOK, stdout="/stack/compose.yaml\n")
     assert bench.ask(check_files) == Finding(Verdict.BROKEN, "1 of 5 files are missing: /stack/compose.yaml", UP)
+
+
+def test_secrets(bench: DoctorBench) -> None:
+    assert bench.ask(check_secrets) == Finding(Verdict.OK, "/.env, mode 600")
+    bench.host.script("stat", "-L", "-c", "%a", "--", "/.env", stdout="644\n")
+    seen = "/.env is open to others (mode 644)"
+    assert bench.ask(check_secrets) == Finding(Verdict.WARNING, seen, "`chmod 600 /.env`")
+    bench.host.script("stat", "-L", "-c", "%a", "--", "/.env", exit_code=1)
+    assert bench.ask(check_secrets) == Finding(Verdict.BROKEN, "/.env is not there", UP)
+
+
+def test_engine_settings_that_drifted(bench: DoctorBench) -> None:
+    """`docker_daemon` of the inventory against daemon.json; whatever else the file holds is the lab's own."""
+    assert bench.ask(check_daemon).seen == "not needed: its settings are not ours to keep"
+    bench.daemon = {"log-driver": "json-file", "log-opts": {"max-size": "10m"}}
+    bench.host.files[DAEMON_FILE] = json.dumps(bench.daemon | {"mtu": 1400}).encode()
+    assert bench.ask(check_daemon) == Finding(Verdict.OK, f"{DAEMON_FILE} holds log-driver, log-opts")
+    bench.host.files[DAEMON_FILE] = b'{"log-driver": "journald"}'
+    found = bench.ask(check_daemon)
+    assert (found.result, found.fix) == (Verdict.WARNING, f"{UP} (running containers stop for a moment)")
+    first, *diff = found.seen.splitlines()
+    assert first == f"{DAEMON_FILE} does not hold what `docker_daemon` of the inventory says"
+    assert '-{"log-driver": "journald"}' in diff
+    assert '+  "log-driver": "json-file",' in diff
+    assert bench.host.modes == {}, "a doctor writes nothing"
+    bench.host.files[DAEMON_FILE] = json.dumps(bench.daemon).encode()
+    bench.host.files[owed_file()] = b"\n"
+    assert bench.ask(check_daemon).seen == "the engine was not restarted since its settings changed"
 
 
 @pytest.mark.parametrize(("free", "result"), [(100, "broken"), (3000, "warning"), (9000, "ok")])

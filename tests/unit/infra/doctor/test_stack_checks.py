@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from core.errors import CommandFailed, LabelrigError
+from core.errors import CommandFailed, HostError, LabelrigError
 from infra.doctor import inside
 from infra.doctor.diagnosis import Finding, Verdict
-from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost
+from infra.doctor.stack_checks import check_containers, check_images, check_ls_to_sam2, check_no_localhost
 from tests.unit.infra.doctor.doctor_bench import (
     DoctorBench,
     container,
@@ -22,6 +22,31 @@ UP = "`./inv up`"
 @pytest.fixture
 def bench() -> DoctorBench:
     return DoctorBench()
+
+
+def test_an_image_that_was_removed(bench: DoctorBench) -> None:
+    """Its container runs on, so nothing else tells until it must be made anew."""
+    assert bench.ask(check_images) == Finding(Verdict.OK, "2 images")
+    bench.engine.tags.remove("labelrig/sam2:1")
+    assert bench.ask(check_images) == Finding(
+        Verdict.WARNING,
+        "the image labelrig/sam2:1 of sam2 cannot be found in the engine: a container of it cannot be made anew",
+        f"{UP} builds or sends what lacks",
+    )
+    del bench.engine.there["sam2"]
+    assert bench.ask(check_images).result is Verdict.WARNING, "the files name it too"
+
+
+def test_looks_into_containers_without_the_stack_s_files(bench: DoctorBench) -> None:
+    """An edited compose file is a trouble of its own and hides none of the links inside."""
+    look = bench.inspection()
+    look._execs.clear()
+    bench.host.script("docker", "exec", "labelrig-sam2-1", "true")
+    assert look.exec_in("sam2")("true").ok
+    bench.engine.there.pop("label-studio")
+    with pytest.raises(HostError, match=r"^label-studio has no container$"):
+        look.exec_in("label-studio")
+    look.close()
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from infra.doctor.status_model import (
     StackStatus,
     Unknown,
 )
-from infra.roles.docker.compose import CANDIDATES
 from infra.roles.nvidia.facts import smi_query
 from infra.roles.preflight.checks import Disk
+from infra.roles.project.ask_backend import ASK_BACKEND
 from labelstudio.session import http_client
 from tests.fakes import FakeHost
 from tests.unit.infra.doctor.doctor_bench import HEALTH, DoctorBench, FakeContainer, FakeExec
@@ -105,7 +105,7 @@ def test_gpus() -> None:
 def test_a_line_for_each_part() -> None:
     assert WHOLE.text().splitlines() == [
         "gpu01: labelrig, release 20261126T060000Z-abc1234",
-        "  sam2          running, healthy since 2026-11-26 06:00:00 UTC, labelrig/sam2:1",
+        "  sam2          running since 2026-11-26 06:00:00 UTC, healthy, labelrig/sam2:1",
         "  model         demo (demo@1), ready, torch-bfloat16 on cpu",
         "  clicks        4 answered, on average click 125 ms",
         "  disk cache    0.0 MiB, 0 of 0 found",
@@ -159,23 +159,38 @@ def test_how_to_open_it(local: bool, listen: str, shown: str) -> None:
     assert how_to_open(bench.site()) == shown
 
 
-def test_a_dead_engine_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = DoctorBench()
-    bench.engine.error = APIError("gone")
+def status_of(bench: DoctorBench, monkeypatch: pytest.MonkeyPatch) -> StackStatus:
     answer = httpx.MockTransport(lambda _request: httpx.Response(200, json={"release": "1.23.2"}))
     monkeypatch.setattr("infra.doctor.status.engine_client", lambda _host, _timeout: bench.engine)
     monkeypatch.setattr("infra.doctor.status.reached", lambda _site: nullcontext("http://ls.test"))
     monkeypatch.setattr("infra.doctor.status.http_client", lambda url: http_client(url, answer))
     monkeypatch.setattr("infra.doctor.status.read_disk", lambda _host, path, **_as: Disk(path, "/dev/sda1", 5 << 30))
     bench.host.script(*smi_query(GPU_FIELDS), exit_code=127)
-    for candidate in CANDIDATES:
-        bench.host.script(*candidate, "version", "--short", exit_code=1)
+    return status(bench.site(), None, Report(io.StringIO()))
 
-    part = status(bench.site(), None, Report(io.StringIO()))
+
+def test_a_backend_that_cannot_be_asked_is_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it said last, and no command line of a screen's length."""
+    bench = DoctorBench()
+    ask = ("docker", "exec", "labelrig-sam2-1", *ASK_BACKEND, "GET", "/health")
+    bench.host.script(*ask, exit_code=2, stderr="Traceback\nModuleNotFoundError: no module named backend\n")
+    assert status_of(bench, monkeypatch).backend == Unknown(
+        "ModuleNotFoundError: no module named backend; does the stack run?"
+    )
+    bench.engine.there["sam2"].status = "exited"
+    part = status_of(bench, monkeypatch)
+    assert part.backend == Unknown("sam2 is exited")
+    assert max(map(len, part.text().splitlines())) < 100
+
+
+def test_a_dead_engine_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = DoctorBench()
+    bench.engine.error = APIError("gone")
+    part = status_of(bench, monkeypatch)
 
     dead = Unknown("the docker engine stopped answering while sam2 was looked at: gone")
     assert part.containers == dead
-    assert part.backend == Unknown("fake host: no docker command knows `compose` version 2; `./inv up` installs it")
+    assert part.backend == dead
     assert part.label_studio == "1.23.2"
     assert part.gpus == ()
     assert part.disks == (dead, DiskStatus("images", "/data/set", 5 << 30))

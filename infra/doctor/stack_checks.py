@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError
-from infra.config.dotenv import parse_env_text
+from infra.config.dotenv import parse_env_bytes
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import Probe, probe
 from infra.doctor.inspection import Inspection
@@ -61,7 +61,7 @@ def check_images(look: Inspection) -> Finding:
     }
     env = look.host.read(look.site.files.env, as_root=not look.host.is_local)
     if env is not None:
-        wanted |= images_of(parse_env_text(env.decode("utf-8", "replace"), look.site.files.env))
+        wanted |= images_of(parse_env_bytes(env, look.site.files.env))
     with look.asking_engine() as engine:
         there = present(list(wanted.values()), engine)
     missing = [f"{tag} of {service}" for service, tag in wanted.items() if tag not in there]

@@ -30,7 +30,7 @@ from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import region
-from tests.unit.dataset.export.masks import iou, read_yolo
+from tests.unit.dataset.export.masks import iou, read_yolo, ultralytics_files
 
 Mask = NDArray[np.bool_]
 SIDES = ("rgb", "thermal")
@@ -203,12 +203,35 @@ def test_the_other_formats_have_both_images_too(pairs: Pairs, annotated: dict[st
         assert (one["area"], one["labels"]) == (mask.sum(), [pairs.drawn[path][0]])
         with Image.open(tmp_path / "png" / "masks" / pairs.name / path) as picture:
             assert np.array_equal(np.asarray(picture), np.where(mask, one["class"], 0))
-        text = (tmp_path / "yolo-seg" / "labels" / pairs.name / path).with_suffix(".txt")
-        ((number, outline),) = read_yolo(text, (mask.shape[1], mask.shape[0]))
+        image = tmp_path / "yolo-seg" / "images" / pairs.name / path
+        ((number, outline),) = read_yolo(
+            ultralytics_files(tmp_path / "yolo-seg")[image], (mask.shape[1], mask.shape[0])
+        )
         assert number == one["class"] - 1
         assert iou(outline, mask) >= 0.95
     back = pairs.inv("import", str(tmp_path / "rle-json"))["import"]
     assert (back["added"], back["present"]) == (0, 3)
+
+
+def test_left_out_drafts_and_boxes_are_said(pairs: Pairs, annotated: dict[str, Mask], tmp_path: Path) -> None:
+    """On the terminal: work that was drawn and never submitted, and a box that nobody takes for one."""
+    (task, *_) = pairs.tasks()
+    box = region("rectangle", "box-rgb", RGB_WH, {"x": 5.0, "y": 5.0, "width": 9.0, "height": 9.0, "rotation": 0})
+    box |= {"to_name": "rgb", "id": "a box"}
+    made = add_annotation(pairs.client, task, {"result": [box]})
+    pairs.client.call("save a draft", "POST", f"/api/tasks/{task}/drafts", json={"result": [box], "lead_time": 1.0})
+    try:
+        words = ("--project", "pair", "--annotations", "all", "--format", "csv", "--out", str(tmp_path / "csv"))
+        done = pairs.clone.inv("export", *words)
+        assert done.returncode == 0, done.stderr
+        lines = [line.strip() for line in done.stderr.splitlines() if "left out" in line]
+        assert [line.partition(" (")[0] for line in lines] == ["! left out: 1 x draft", "! left out: 1 x prompt"]
+        assert lines[0].endswith(f"press Submit or Update; tasks {task})")
+        assert done.stdout.startswith(f"{tmp_path / 'csv'}: csv, {len(annotated)} masks on ")
+    finally:
+        pairs.client.sdk.annotations.delete(made)
+        for one in pairs.client.call("read the drafts", "GET", f"/api/tasks/{task}/drafts"):
+            pairs.client._request("delete the draft", "DELETE", f"/api/drafts/{one['id']}/")
 
 
 def test_both_images_are_counted_and_shown(pairs: Pairs, annotated: dict[str, Mask], tmp_path: Path) -> None:

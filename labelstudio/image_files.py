@@ -12,7 +12,7 @@ import base64
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from core.errors import LabelStudioError
 from hosts.base import Host
@@ -90,6 +90,14 @@ def list_images(host: Host, folder: str, file_filter: str) -> ImageFiles:
     return ImageFiles(paths, links, linked, others, folders)
 
 
+def split_url(url: str) -> SplitResult:
+    """The parts of a task's URL; of one that is none, such as half an IPv6 address, all of it is the path."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
+
+
 def served_at(url: str, task_id: int) -> str:
     """Where Label Studio serves a task's image: the URL itself, or its link to an object of a cloud storage."""
     if not CLOUD_URI.match(url):
@@ -102,7 +110,7 @@ def path_in(folder_name: str, url: str) -> str | None:
 
     Understands URLs with a host in front too: Label Studio writes those when LABEL_STUDIO_HOST was set at sync.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.path.rstrip("/") != LOCAL_FILES.rstrip("/"):
         return None
     below_root = parse_qs(parts.query).get("d", [""])[0]

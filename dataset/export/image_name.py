@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import PurePosixPath
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
-from labelstudio.image_files import LOCAL_FILES
+from labelstudio.image_files import LOCAL_FILES, split_url
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\\]")
-DATA_URL = re.compile(r"data:image/([\w.+-]*)", re.IGNORECASE)
+DATA_URL = re.compile(r"data:(?:\w+/)?([\w.+-]*)", re.IGNORECASE)
 SUFFIXES = {"jpeg": "jpg", "svg+xml": "svg"}  # where the suffix is not the kind of image that a data URL names
 IMAGE_SUFFIXES = frozenset(
     "avif bmp dng gif heic heif jfif jp2 jpeg jpg mpo pfm pgm png ppm svg tif tiff webp".split()  # noqa: SIM905
@@ -46,10 +46,7 @@ def image_key(url: str) -> str:
 
 def _path(url: str, errors: str) -> str:
     """The path that names the image. `errors` says what becomes of bytes that are not UTF-8."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # half an IPv6 address, say: Label Studio keeps whatever a task says
-        return unquote(url, errors=errors)
+    parts = split_url(url)
     if _is_local(url):
         return parse_qs(parts.query, errors=errors).get("d", [""])[0]
     if parts.path.startswith("/data/upload/"):
@@ -61,11 +58,7 @@ def _path(url: str, errors: str) -> str:
 
 
 def _is_local(url: str) -> bool:
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        return False
-    return path.rstrip("/").endswith(LOCAL_FILES.rstrip("/"))
+    return split_url(url).path.rstrip("/").endswith(LOCAL_FILES.rstrip("/"))
 
 
 def _steps(path: str) -> list[str]:

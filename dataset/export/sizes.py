@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError
+from labeling.data_urls import content_of, is_data_url
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -24,16 +25,16 @@ def size_of(client: Client, url: str) -> tuple[int, int]:
     """
     from masks.pictures import PictureError, opened, upright_size
 
-    if not url.startswith("/"):
+    if not (is_data_url(url) or url.startswith("/")):
         raise LabelStudioError(f"the size of {url} is not known: it lies outside Label Studio, and no region tells it")
-    content = client.beginning(url, BEGINNING)
+    content = b"" if is_data_url(url) else client.beginning(url, BEGINNING)
     if len(content) == BEGINNING:
         if content.startswith(SIZE_FIRST):
             with suppress(PictureError), opened(io.BytesIO(content)) as picture:  # else its headers are longer
                 return upright_size(picture)
         content = client.download(url)
     try:
-        with opened(io.BytesIO(content)) as picture:
+        with opened(io.BytesIO(content_of(url) if is_data_url(url) else content)) as picture:
             return upright_size(picture)
-    except PictureError as error:
+    except (PictureError, ValueError) as error:
         raise LabelStudioError(f"the image {url} cannot be read: {error}") from None

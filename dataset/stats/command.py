@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from core.errors import FileAccessError, LabelStudioError
+from dataset.export.image_name import file_name_of
 from dataset.export.labeling import read_labeling
 from dataset.stats.collect import Collector, Stats, as_facts, table
 from dataset.stats.page import Picture, render
@@ -51,9 +52,10 @@ def stats(
             session.report.progress(f"counted {count} of {project.task_count} tasks")
             mine = image_urls_of(labeling, task.get("data") or {})
             urls |= {(int(task["id"]), where): url for where, url in mine.items()}
-            collector.add(
-                task, {where: path_in(folder.name, url) or PurePosixPath(url).name for where, url in mine.items()}
-            )
+            names = {
+                where: path_in(folder.name, url) or PurePosixPath(file_name_of(url)).name for where, url in mine.items()
+            }
+            collector.add(task, names)
         found = collector.stats
         found.predicted = client.model_versions(project.id)
         session.report.facts["stats"] = as_facts(found)

@@ -7,7 +7,6 @@ import io
 import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from core.errors import LabelrigError
 from hosts.looking import is_file, is_folder
@@ -16,7 +15,7 @@ from infra.doctor.inside import ASK_TIMEOUT, FileSeen, digest, first_image
 from infra.doctor.inspection import Inspection
 from infra.roles.project.backend_token import KEY_FILE
 from infra.roles.stack.image_folders import FILES_ROOT, SERVICES, ImageFolder
-from labelstudio.image_files import path_in
+from labelstudio.image_files import path_in, split_url
 from labelstudio.models import TaskRef
 from labelstudio.session import token_works
 from labelstudio.wanted_tasks import is_our_filter
@@ -103,7 +102,7 @@ def check_image(look: Inspection) -> Finding:
             f"put the files back, or {look.again} to sync the folder",
         )
     task, path = found
-    parts = urlsplit(task.image)  # a host in it is what LABEL_STUDIO_HOST once was, and need not lead here
+    parts = split_url(task.image)  # a host in it is what LABEL_STUDIO_HOST once was, and need not lead here
     content = look.client.download(f"{parts.path}?{parts.query}")
     if (problem := _undecodable(content)) is not None:
         return broken(f"the image of task {task.id} ({path}) is no readable image: {problem}", "replace the file")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hosts.local import LocalHost
-from labelstudio.image_files import ImageFiles, list_images
+from labelstudio.image_files import ImageFiles, list_images, path_in, served_at
 
 # As servers, desktops and programs leave them.
 FILES = (
@@ -51,3 +51,15 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     found = list_images(LocalHost(), str(tmp_path / "set"), ".*png")
     assert found == ImageFiles(frozenset({"a.png"}), frozenset({"b.png", "gone.png"}), frozenset({"more"}))
     assert not found.is_plain
+
+
+def test_a_url_that_is_none_lies_nowhere() -> None:
+    """Half of an IPv6 address in one task ended `up`, `project.sync` and `doctor`: Python refuses to read it."""
+    assert path_in("set", "http://[x/data/local-files/?d=set/a.png") is None
+    assert path_in("set", "http://lab.example/data/local-files/?d=set/a.png") == "a.png"
+
+
+def test_objects_of_a_storage_are_served_by_a_link() -> None:
+    assert served_at("s3://bucket/a.png", 7) == "/tasks/7/resolve/?fileuri=czM6Ly9idWNrZXQvYS5wbmc="
+    for url in ("/data/local-files/?d=a.png", "https://example.org/a.png", "data:image/png;base64,AA=="):
+        assert served_at(url, 7) == url

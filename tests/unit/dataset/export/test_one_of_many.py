@@ -180,6 +180,19 @@ def test_an_image_in_the_task_is_not_shown(exports: ExportBench, format_name: st
     assert (exports.folder / "out" / "origin.jsonl").stat().st_size < 50_000
 
 
+def test_an_image_in_the_task_has_a_size(exports: ExportBench) -> None:
+    """One without a region was left out, since it lies outside Label Studio."""
+    project = exports.server.project(FUSED)
+    one_good_one(exports, project)
+    content = io.BytesIO()
+    Image.new("L", (30, 12)).save(content, "PNG")
+    code = base64.b64encode(content.getvalue()).decode("ascii")
+    exports.server.annotate(exports.server.task(project, image=f"data:image/png;base64,{code}"), [])
+    assert export_of(exports, project, "coco") == ()
+    images = exports.json("out/annotations.json")["images"]
+    assert {(one["width"], one["height"]) for one in images} == {SIZE, (30, 12)}
+
+
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_an_address_that_is_none(exports: ExportBench, format_name: str) -> None:
     """Half of an IPv6 address: Python refuses to read it at all."""

@@ -8,7 +8,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import IO, Any
+from typing import IO
 
 from core.errors import (
     CommandTimedOut,
@@ -20,21 +20,19 @@ from core.errors import (
 )
 from hosts.base import COMMAND_MARK, DEFAULT_TIMEOUT, RUN_MARK, Host, Result, check_exit_code
 from hosts.forwarding import ForwardedSocket, Forwarder, OtherEnd, listen_on_port
-from hosts.port_relay import REFUSED, relay_command
 from hosts.ssh_channel import (
     BROKEN,
-    CHUNK,
     DeadlinePassed,
     Ended,
     Execution,
     InputUnreadable,
     new_token,
-    send_all,
     shell_line,
 )
 from hosts.ssh_connect import SshTarget
 from hosts.ssh_files import ABSENT, read_command, reason, write_command
-from hosts.ssh_links import Links, NothingListens, PortsRefused
+from hosts.ssh_links import Links
+from hosts.ssh_ways import ClosedAtOnce, Ports, dial_program
 from hosts.sudo import AS_USER, Elevation, find_elevation
 
 RUN_VARIABLE = RUN_MARK
@@ -44,7 +42,6 @@ LATE_SECONDS = 10.0
 FILE_TIMEOUT = 120.0
 ENDING_TIMEOUT = 10.0
 TIMED_OUT = (124, 137)
-TOKEN_SECONDS = 30.0
 # $1 is the mark of one command; `timeout`, which carries it, passes the signal on to all of its group.
 END_MARKED = r"""
 for file in /proc/[0-9]*/environ; do
@@ -77,7 +74,7 @@ class SshHost(Host):
         self._token = new_token()
         self._numbers = itertools.count(1)
         self._links = Links(target, notice)
-        self._ports_refused = False
+        self._ports = Ports(self._links, self._token, self._environment)
         self._elevation: Elevation | None = None
         self._engine_access: Elevation | None = None
         self._socket: ForwardedSocket | None = None
@@ -125,17 +122,17 @@ class SshHost(Host):
         Raises:
             HostError: the local port is taken, or there is no way to the other.
         """
-        self._try_port(port, address)
+        self._ports.check(port, address)
         listener = listen_on_port(local_port)
         number: int = listener.getsockname()[1]
-        forwarder = Forwarder(listener, lambda: self._dial_port(port, address))
+        forwarder = Forwarder(listener, lambda: self._ports.dial(port, address))
         try:
             yield number
         finally:
             forwarder.close()
 
     def check_ways(self, port: int, address: str = "127.0.0.1") -> None:
-        self._try_port(port, address)
+        self._ports.check(port, address)
         line = shell_line("cat", self._token)
         with contextlib.ExitStack() as stack:
             for _ in range(SESSIONS_AT_ONCE):
@@ -208,7 +205,7 @@ class SshHost(Host):
         *,
         ends_another: bool = False,
     ) -> Ended:
-        mark = f"{self._run_id}.{next(self._numbers)}"
+        mark = self._new_mark()
         limited = ("timeout", "-k", str(KILL_AFTER), f"{max(timeout, 0.001):.3f}", *argv)
         command = shlex.join((*elevation.prefix, *self._environment(mark), *limited))
         began = time.monotonic()
@@ -247,7 +244,11 @@ class SshHost(Host):
             )
         return ended
 
-    def _environment(self, mark: str) -> tuple[str, ...]:
+    def _new_mark(self) -> str:
+        return f"{self._run_id}.{next(self._numbers)}"
+
+    def _environment(self, mark: str = "") -> tuple[str, ...]:
+        mark = mark or self._new_mark()
         return ("env", "LC_ALL=C.UTF-8", f"{RUN_VARIABLE}={self._run_id}", f"{COMMAND_VARIABLE}={mark}")
 
     def _end_marked(self, elevation: Elevation, mark: str) -> None:
@@ -269,71 +270,14 @@ class SshHost(Host):
             "run the same command again: it goes on from where it was"
         )
 
-    def _try_port(self, port: int, address: str) -> None:
-        """Find out how the port is reached.
-
-        Raises:
-            HostError: there is no way.
-        """
-        with contextlib.suppress(NothingListens):
-            self._dial_port(port, address).channel.close()
-
-    def _dial_port(self, port: int, address: str) -> OtherEnd:
-        if not self._ports_refused:
-            try:
-                return OtherEnd(self._links.open_port(address, port))
-            except PortsRefused:
-                self._ports_refused = True
-        try:
-            other = self._dial(AS_USER, relay_command(address, port), 1)
-        except _ClosedAtOnce as error:
-            raise HostError(
-                f"{self.name}: the SSH server forwards no port (AllowTcpForwarding in its sshd_config), and perl, "
-                f"which would carry it over a session, does not run there ({error}); `apt-get install perl-base` "
-                "there, or allow the user `AllowTcpForwarding local`"
-            ) from None
-        answer, rest = other.greeting[:1], other.greeting[1:]
-        if answer == REFUSED:
-            other.channel.close()
-            raise NothingListens(f"{self.name}: nothing listens on {address} port {port}")
-        return OtherEnd(other.channel, rest)
-
     def _dial_engine(self) -> OtherEnd:
         if (elevation := self._to_engine()) is None:
             raise HostError(f"{self.name}: no docker engine answers there")
         try:
-            return self._dial(elevation, ("docker", "system", "dial-stdio"))
-        except _ClosedAtOnce as error:
+            argv = (*elevation.prefix, *self._environment(), "docker", "system", "dial-stdio")
+            return dial_program(self._links, argv, self._token, elevation.first_bytes)
+        except ClosedAtOnce as error:
             raise HostError(f"{self.name}: the way to the docker engine closed at once ({error})") from None
-
-    def _dial(self, elevation: Elevation, argv: Sequence[str], count: int = 0) -> OtherEnd:
-        """Begin a program whose standard streams lead somewhere; return when it has said `count` bytes.
-
-        Raises:
-            _ClosedAtOnce: it did not come so far.
-            ConnectionLost: the connection died, or the program says nothing.
-        """
-        mark = f"{self._run_id}.{next(self._numbers)}"
-        command = shlex.join((*elevation.prefix, *self._environment(mark), *argv))
-        channel = self._links.open_session(shell_line(f"exec {command}", self._token))
-        try:
-            send_all(channel, elevation.first_bytes)
-            channel.settimeout(TOKEN_SECONDS)
-            heard, found = b"", b""
-            while not found or len(heard.partition(found)[2]) < count:
-                data = channel.recv(CHUNK)
-                if not data:
-                    raise _ClosedAtOnce(_last_words(channel, self._token))
-                heard += data
-                found = self._token if self._token in heard else b""
-            channel.settimeout(None)
-        except BROKEN as error:
-            channel.close()
-            raise self._lost(argv, self._links.lost() or str(error)) from None
-        except BaseException:
-            channel.close()
-            raise
-        return OtherEnd(channel, heard.partition(self._token)[2])
 
     def _to_engine(self) -> Elevation | None:
         """Elevation that the Docker engine needs: none, root, or no access at all. Only a success is cached."""
@@ -352,17 +296,6 @@ class SshHost(Host):
     def _engine_answers(self, elevation: Elevation) -> bool:
         ask = ("docker", "version", "--format", "{{.Server.Version}}")
         return self._execute_with(elevation, ask, DEFAULT_TIMEOUT).exit_code == 0
-
-
-class _ClosedAtOnce(Exception):
-    """A program that was to carry bytes ended before it began to."""
-
-
-def _last_words(channel: Any, token: bytes) -> str:
-    with contextlib.suppress(*BROKEN):
-        said = bytes(channel.recv_stderr(CHUNK)).rpartition(token)[2].decode("utf-8", "replace")
-        return (said.strip().splitlines() or ["it says nothing"])[-1].strip()
-    return "it says nothing"
 
 
 def _last_line(ended: Ended) -> str:

@@ -32,6 +32,7 @@ class Links:
     """Connections that are opened when they are needed. Threads may share them."""
 
     def __init__(self, target: SshTarget, notice: Callable[[str], None]) -> None:
+        self.name = target.name
         self._target = target
         self._notice = notice
         self._lock = threading.RLock()
@@ -70,11 +71,11 @@ class Links:
                     channel = link.open_channel("session")
                 except (NotOpened, *BROKEN):
                     continue  # it is dead, and `first` drops it; or it has as many as it may
-                begin(channel, line, self._target.name, link.answers)
+                begin(channel, line, self.name, link.answers)
                 return channel
             if not self._one_more() and time.monotonic() > give_up:
                 raise HostError(
-                    f"{self._target.name}: the SSH server opened no further session for {wait:.0f} s, and no further "
+                    f"{self.name}: the SSH server opened no further session for {wait:.0f} s, and no further "
                     "connection; raise MaxSessions in its sshd_config"
                 )
 
@@ -90,12 +91,12 @@ class Links:
             return self.first().open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0))
         except paramiko.ChannelException as error:
             if error.code == NOT_REACHED:
-                raise NothingListens(f"{self._target.name}: nothing listens on {address} port {port}") from None
+                raise NothingListens(f"{self.name}: nothing listens on {address} port {port}") from None
             raise PortsRefused from None
         except NotOpened as error:
-            raise ConnectionLost(f"{self._target.name}: the connection was lost ({error})") from None
+            raise ConnectionLost(f"{self.name}: the connection was lost ({error})") from None
         except BROKEN as error:
-            raise HostError(f"{self._target.name}: the SSH server did not open the port in time ({error})") from None
+            raise HostError(f"{self.name}: the SSH server did not open the port in time ({error})") from None
 
     def lost(self) -> str | None:
         """Why the connection is gone, where it is, or was just now. Takes as long as the keep-alive does at most."""

@@ -39,6 +39,7 @@ from infra.stack.site import Site
 from labelstudio.config import ProjectSpec
 
 LIMIT = 10.0
+SSH_LIMIT = 30.0  # several logins, where a server allows few sessions on each
 CLICK_LIMIT = 100.0  # the first click of an image encodes it: on a CPU with a large model that takes a minute
 LS, SAM2 = "label-studio", "sam2"
 
@@ -65,7 +66,7 @@ class Link:
 
 
 CHAIN = (
-    Link("ssh", "SSH login works", check_ssh),
+    Link("ssh", "SSH login works", check_ssh, limit=SSH_LIMIT),
     Link("clock", "its clock is right", check_clock, ("ssh",)),
     Link("engine", "its Docker engine answers", check_engine, ("ssh",)),
     Link("daemon", "its engine has the settings it should have", check_daemon, ("ssh",)),

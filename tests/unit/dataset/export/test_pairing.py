@@ -102,7 +102,7 @@ def test_yolo_names_what_ultralytics_cannot_pair(exports: ExportBench, lab: Path
     assert (summary.images, summary.regions) == (2, 2)
     shown = [inline(name) for name in names]
     problems = sorted(summary.problems, key=lambda one: shown.index(one.split(": ")[1].removesuffix(" was left out")))
-    starts = [f"task {task}: {name} was left out: " for task, name in zip(tasks[1:5], names[1:5], strict=True)]
+    starts = [f"task {task}: {name} was left out: " for task, name in zip(tasks[1:5], shown[1:5], strict=True)]
     assert [one[: len(start)] for one, start in zip(problems, starts, strict=True)] == starts
     reasons = [one[len(start) :] for one, start in zip(problems, starts, strict=True)]
     assert reasons[0] == (

@@ -131,7 +131,7 @@ def export(
 @task(
     name="import",
     positional=["path"],
-    iterable=["host"],
+    iterable=["host", "label"],
     help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in IMPORT_HELP.items() if name != "as"}}
     | {"kind": IMPORT_HELP["as"]},
 )
@@ -140,19 +140,24 @@ def import_(
     _context: Context,
     path: str,
     host: list[str],
+    label: list[str],
     inventory: str | None = None,
     project: str | None = None,
     format: str | None = None,
     kind: str = "annotation",
     create_tasks: bool = False,
+    skip_broken: bool = False,
+    image: str | None = None,
     json: bool = False,
 ) -> None:
     """Put an export back into a project, once; a person's annotation is never overwritten."""
     from core.report import Report
     from dataset.importing.command import ImportRequest, import_into_project
     from infra.fleet.on_hosts import one_session
+    from labelstudio.label_use import Rename
 
-    request = ImportRequest(Path(path), format, kind, create_tasks)
+    names = {one.old: one.new for one in (Rename.parse(text, "--label") for text in label)}
+    request = ImportRequest(Path(path), format, kind, create_tasks, skip_broken, names, image)
     report = Report()
     with one_session(choose(host, [], None, inventory), run_options("import"), report) as one:
         summary = import_into_project(one.access.client(), one.project(project), report, request)

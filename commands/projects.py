@@ -86,6 +86,7 @@ def sync(choice: Choice, project: list[str], *, lock_wait: str | None = None) ->
         "label": "THEIRS=OURS: what a label of the boxes is called in the project; may be given several times",
         "image": "the image tag that the boxes are of, where a task has several images (default: the first)",
         "also_annotated": "make masks for images that people have annotated too; their annotations stay as they are",
+        "skip_broken": "leave out boxes that cannot be read, and name them",
     },
     ["label"],
     here=True,
@@ -97,6 +98,7 @@ def preannotate(
     project: str | None = None,
     image: str | None = None,
     also_annotated: bool = False,
+    skip_broken: bool = False,
 ) -> Outcome:
     """Make SAM2 masks of boxes, as predictions; run it again to resume. What people annotated is never changed."""
     from dataset.preannotate.command import PreannotateOptions, read_boxes
@@ -105,7 +107,7 @@ def preannotate(
 
     names = [Rename.parse(one, "--label") for one in label]
     labels = {one.old: one.new for one in names}
-    options = PreannotateOptions(project, boxes, labels, image, also_annotated)
+    options = PreannotateOptions(project, boxes, labels, image, also_annotated, skip_broken)
     file = read_boxes(options)
     return do("preannotate", lambda session: work_on(session, options, file), choice)
 

@@ -102,12 +102,14 @@ def _wrong_keys(node: Node | None, keys: Sequence[str], above: tuple[Node, ...],
         return
     seen.add(id(node))
     below: list[Node] = []
+    if isinstance(node, ScalarNode) and not _is_text(node.value):
+        yield f"line {_line(node)}: half a character (a lone surrogate, \\ud800 to \\udfff) is not text"
     if isinstance(node, SequenceNode):
         below = list(node.value)
     elif isinstance(node, MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
-            below.append(value)
+            below += [key, value] if isinstance(key, ScalarNode) else [value]
             if not isinstance(key, ScalarNode) or key.tag not in keys:
                 yield f"line {_line(key)}: a key must be text; put it in quotes"
             elif key.value in lines:
@@ -116,6 +118,14 @@ def _wrong_keys(node: Node | None, keys: Sequence[str], above: tuple[Node, ...],
                 lines[key.value] = _line(key)
     for one in below:
         yield from _wrong_keys(one, keys, (*above, node), seen)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _line(node: Node) -> int:

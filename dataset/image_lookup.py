@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
+from core.text import some
 from dataset.export.image_name import file_name_of
+from dataset.image_spellings import COPIED, Parts, parts_of, spellings, without_prefix, without_suffix
+from labeling.images import TaskImage
+from labelstudio.image_files import LOCAL_FILES
 
 
 @dataclass(frozen=True)
@@ -18,60 +22,141 @@ class Place:
     item_index: int | None = None
 
 
-class Ambiguous(LookupError):
-    """A name fits several images; `names` are theirs."""
+@dataclass(frozen=True)
+class Found:
+    """What a name means.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    Attributes:
+        place: the image.
+        name: its path below the folder that Label Studio serves.
+        elsewhere: the name has other folders in it than the image's path has, and only the end of both is the same.
+    """
+
+    place: Place
+    name: str
+    elsewhere: bool
+
+
+class Ambiguous(LookupError):
+    """A name fits several images; `names` are theirs, and `tags` the image tags. The text is a sentence for people."""
+
+    def __init__(self, name: str, names: Iterable[str], tags: Collection[str]) -> None:
         self.names = tuple(names)
-        super().__init__(", ".join(self.names))
+        hint = f", or --image ({', '.join(tags)})" if len(tags) > 1 else ""
+        super().__init__(f"the image {name} may be {some(self.names)}: give its path below the image folder{hint}")
 
 
 class ImageLookup:
-    """Finds images by their whole path, else by the end of it; a name without a suffix (YOLO) fits every suffix.
+    """Finds an image by the longest end of a name that any image's path ends with; it must be the end of one only.
 
-    Of several tasks that show the same file the first counts.
+    A name without an image's suffix (YOLO) fits every suffix. The path below the image folder is a whole name, with
+    and without the folder's own. Of several tasks that show the same file the first counts.
     """
 
     def __init__(self) -> None:
         self._places: dict[str, list[Place]] = {}
-        self._by_end: dict[str, list[str]] = {}
+        self._parts: dict[str, Parts] = {}
+        self._whole: dict[Parts, list[str]] = {}
+        self._by_end: dict[Parts, list[str]] = {}
+        self._by_stem: dict[Parts, list[str]] = {}
+        self._by_digest: dict[str, list[str]] = {}
 
-    def add(self, url: str, place: Place, below: str | None = None) -> None:
-        """Take an image in. `below` is its path below the image folder, if it lies there; it is a whole path too."""
-        name = file_name_of(url) if below is None else below
+    def add_images(self, task: int, images: Iterable[TaskImage], only: str | None = None) -> None:
+        """Take the images of a task in; with `only`, those of this image tag."""
+        for image in images:
+            if only in (None, image.name):
+                self.add(image.url, Place(task, image.name, image.item_index))
+
+    def add(self, url: str, place: Place) -> None:
+        """Take an image in."""
+        name = file_name_of(url)
         if name not in self._places:
-            for end in dict.fromkeys([*_ends(name), *_without_suffix(name)]):
-                self._by_end.setdefault(end, []).append(name)
+            self._index(name, url)
         self._places.setdefault(name, []).append(place)
 
     def find(
-        self, name: str, to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
+        self, name: str | Sequence[str], to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
     ) -> Place | None:
+        """See `locate`."""
+        found = self.locate(name, to_name, item_index, any_suffix=any_suffix)
+        return None if found is None else found.place
+
+    def locate(
+        self, name: str | Sequence[str], to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
+    ) -> Found | None:
         """The image of this name; where several tags of a task show the file, the one of `to_name`.
 
         Args:
+            name: as it is written, or several names that the file may mean, the likeliest first.
+            to_name: the image tag.
+            item_index: which image of a list.
             any_suffix: `a.jpg` may mean `a.png`, where nothing is called `a.jpg`.
 
         Raises:
             Ambiguous: the end of the name fits several files.
         """
-        if name in self._places:
-            whole = [name]
-        else:
-            ends = [*_ends(name), *(_without_suffix(name) if any_suffix else ())]
-            whole = next((self._by_end[end] for end in ends if end in self._by_end), [])
-        if len(whole) > 1:
-            raise Ambiguous(whole)
-        places = self._places[whole[0]] if whole else []
+        names = (name,) if isinstance(name, str) else tuple(name)
+        written = tuple(dict.fromkeys(parts for one in names for parts in spellings(one)))
+        bare = tuple(filter(None, map(without_prefix, written)))
+        for paths, to_any in ((written, False), (bare, False), (written, True), (bare, True)):
+            if to_any and not any_suffix:
+                continue
+            end, wholes = self._of_copy(paths) or self._longest(paths, any_suffix=to_any)
+            if len(wholes) > 1:
+                tags = dict.fromkeys(place.to_name for whole in wholes for place in self._places[whole])
+                raise Ambiguous(names[0], wholes, tags)
+            if wholes:
+                return self._found(wholes[0], end, written, to_name, item_index)
+        return None
+
+    def _index(self, name: str, url: str) -> None:
+        parts = parts_of(name)
+        self._parts[name] = parts
+        wholes = [parts, parts[1:]] if LOCAL_FILES.strip("/") in url else [parts]
+        for whole in wholes:
+            for one in filter(None, (whole, without_suffix(whole) if whole else None)):
+                self._whole.setdefault(one, []).append(name)
+        # An upload is found by the name that it had before, too.
+        bare = without_prefix(parts) if parts[0] == "upload" else None
+        for one in filter(None, (parts, bare)):
+            for end in _ends(one):
+                self._by_end.setdefault(end, []).append(name)
+            for end in _ends(without_suffix(one) or ()):
+                self._by_stem.setdefault(end, []).append(name)
+        digest = hashlib.md5(url.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+        self._by_digest.setdefault(digest[:8], []).append(name)
+
+    def _of_copy(self, paths: Iterable[Parts]) -> tuple[Parts, list[str]] | None:
+        """Label Studio's exports with images call a copy by eight digits of its URL's MD5 and its name."""
+        for parts in paths:
+            copied = COPIED.match(parts[-1])
+            if copied is not None and len(found := self._by_digest.get(copied[1], [])) == 1:
+                return self._parts[found[0]], found
+        return None
+
+    def _longest(self, paths: Sequence[Parts], *, any_suffix: bool) -> tuple[Parts, list[str]]:
+        """The longest end of any of the paths that images have, and those images. A whole path comes before ends."""
+        if any_suffix:
+            paths = tuple(filter(None, map(without_suffix, paths)))
+        for parts in paths:
+            if whole := self._whole.get(parts):
+                return parts, whole
+        for length in range(max(map(len, paths), default=0), 0, -1):
+            for parts in (one for one in paths if len(one) >= length):
+                end = parts[-length:]
+                if found := self._by_end.get(end) or ([] if without_suffix(end) else self._by_stem.get(end)):
+                    return end, found
+                if any_suffix and (found := self._by_stem.get(end)):
+                    return end, found
+        return (), []
+
+    def _found(self, whole: str, end: Parts, written: Sequence[Parts], to_name: str, item_index: int | None) -> Found:
+        places = self._places[whole]
         wanted = (one for one in places if (one.to_name, one.item_index or 0) == (to_name, item_index or 0))
-        return next(wanted, None) or next(iter(places), None)
+        is_whole = len(end) == len(self._parts[whole]) or any(len(one) == len(end) for one in written)
+        return Found(next(wanted, places[0]), whole, not is_whole)
 
 
-def _ends(path: str) -> list[str]:
+def _ends(parts: Parts) -> Iterator[Parts]:
     """`a/b/c.png` -> itself, `b/c.png`, `c.png`."""
-    parts = [part for part in PurePosixPath(path).parts if part != "/"]
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _without_suffix(path: str) -> list[str]:
-    return [str(PurePosixPath(end).with_suffix("")) for end in _ends(path)]
+    return (parts[start:] for start in range(len(parts)))

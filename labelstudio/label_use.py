@@ -70,7 +70,7 @@ def same_configuration(one: str, other: str) -> bool:
     """Whether two XML texts say the same: white space between tags and comments do not count."""
     try:
         return canonicalize(one.strip(), strip_text=True) == canonicalize(other.strip(), strip_text=True)
-    except ParseError:
+    except (ParseError, UnicodeEncodeError):
         return one.strip() == other.strip()
 
 

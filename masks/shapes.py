@@ -12,11 +12,29 @@ import numpy as np
 from masks.arrays import Points
 
 ELLIPSE_CORNERS = 256
+LARGEST_NUMBER = 1e9  # of a coordinate; beyond it sums are no longer exact
 
 
 def around(points_xy: Points) -> Points:
     """The upright box around ``(N, 2)`` points, N at least 1: ``(4,)`` left, top, right, bottom."""
     return np.concatenate([points_xy.min(axis=0), points_xy.max(axis=0)])
+
+
+def polygon_corners(given: object) -> Points:
+    """The corners of a polygon out of a list of pairs: ``(N, 2)`` float64, N at least 3.
+
+    Raises:
+        ValueError: it is not such a list.
+    """
+    try:
+        points = np.asarray(given, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError("a polygon must be a list of points, each two numbers") from None
+    if points.size and (points.ndim != 2 or points.shape[1] != 2 or not (np.abs(points) <= LARGEST_NUMBER).all()):
+        raise ValueError(f"a polygon must be a list of points, each two numbers up to {LARGEST_NUMBER:g}")
+    if len(points) < 3:
+        raise ValueError(f"a polygon needs at least three points, it has {len(points)}")
+    return points
 
 
 def rectangle_corners(x: float, y: float, width: float, height: float, degrees: float) -> Points:

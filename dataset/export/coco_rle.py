@@ -55,8 +55,8 @@ def runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> NDArray[np.int64]:
         raise ValueError(f"the RLE is of size {size}, its image [{height}, {width}]")
     if not isinstance(counts, str | list) or not counts:
         raise ValueError("the RLE has no counts")
-    numbers = _numbers(counts) if isinstance(counts, str) else np.asarray(counts, dtype=np.int64)
-    if numbers.ndim != 1 or (numbers < 0).any() or int(numbers.sum()) != width * height:
+    numbers = _numbers(counts) if isinstance(counts, str) else _whole_numbers(counts)
+    if ((numbers < 0) | (numbers > width * height)).any() or int(numbers.sum()) != width * height:
         raise ValueError(f"the RLE's counts do not add up to {width * height} pixels")
     return numbers
 
@@ -71,6 +71,16 @@ def from_polygons(polygons: Sequence[Sequence[float]], size_wh: tuple[int, int])
 
 def _text(counts: str | bytes) -> str:
     return counts.decode("ascii") if isinstance(counts, bytes) else counts
+
+
+def _whole_numbers(counts: list[object]) -> NDArray[np.int64]:
+    try:
+        numbers = np.asarray(counts)
+    except ValueError:  # lists of several lengths
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1 or numbers.dtype.kind not in "if" or not (numbers == np.trunc(numbers)).all():
+        raise ValueError("the RLE's counts are not whole numbers")
+    return numbers.astype(np.int64)
 
 
 def _numbers(counts: str) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from core.errors import SettingsError
 from labeling.config import LabelingConfig, read_config
 from labeling.tags import XmlProblem
+from labelstudio.projects_file import read_text
 from labelstudio.versions import FOLDER
 
 
@@ -46,6 +47,19 @@ def read_labeling(text: str, shown: str) -> LabelingConfig:
     return labeling
 
 
+def check_image(name: str | None, labeling: LabelingConfig) -> None:
+    """Check what `--image` names.
+
+    Raises:
+        SettingsError: the configuration has no such image tag.
+    """
+    names = [one.name for one in labeling.images]
+    if name is not None and name not in names:
+        raise SettingsError(
+            f"--image {name}: the labeling configuration has no such image (there are: {', '.join(names)})"
+        )
+
+
 def used_config(repository: Path, project_xml: str, title: str, name: str | None, version: int | None) -> UsedConfig:
     """Find the configuration of an export.
 
@@ -65,7 +79,7 @@ def used_config(repository: Path, project_xml: str, title: str, name: str | None
         if found is None:
             return UsedConfig(own, name, None)
         # Label Studio takes the last line break away: the file's own text has the published checksum.
-        text = found.read_text(encoding="utf-8")
+        text = read_text(found, str(found))
         return UsedConfig(read_labeling(text, str(found)), name or found.parent.name, _version_of(found))
     name = name or (found.parent.name if found is not None else None)
     if name is None:
@@ -84,7 +98,7 @@ def used_config(repository: Path, project_xml: str, title: str, name: str | None
 
 def _file_of(repository: Path, own: LabelingConfig) -> Path | None:
     for path in sorted((repository / FOLDER).glob("*/v*.xml")):
-        if _version_of(path) is not None and path.read_text(encoding="utf-8").strip() == own.text.strip():
+        if _version_of(path) is not None and read_text(path, str(path)).strip() == own.text.strip():
             return path
     return None
 

@@ -29,10 +29,9 @@ from labeling.config import PALETTE, SHAPES, LabelingConfig
 from masks.arrays import Mask, Points, check_size
 from masks.raster import filled
 from masks.rle import ALPHA_THRESHOLD, decode_rle
-from masks.shapes import ellipse_corners, rectangle_corners
+from masks.shapes import LARGEST_NUMBER, ellipse_corners, polygon_corners, rectangle_corners
 
 Result = dict[str, Any]
-LARGEST_NUMBER = 1e9  # of a coordinate; beyond it sums are no longer exact
 PIXEL_DECIMALS = 2  # of coordinates in exports, and of what counts as the same shape
 KEPT = frozenset(("no image size", "no label", "not in this configuration"))  # no mask, but a result all the same
 SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
@@ -66,7 +65,7 @@ class Region:
         """
         width, height = self.size_wh
         if self.kind == "polygon":
-            return np.asarray(_points(self.value.get("points")) * np.asarray([width, height]) / 100)
+            return np.asarray(polygon_corners(self.value.get("points")) * np.asarray([width, height]) / 100)
         x, y = self._pixels("x", width), self._pixels("y", height)
         degrees = self._degrees()
         if self.kind == "rectangle":
@@ -273,16 +272,3 @@ def _number(name: str, value: object) -> float:
     if not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
         raise ValueError(f"{name}: expected a number, got {str(value)[:40]!r}")
     return float(value)
-
-
-def _points(value: object) -> Points:
-    """Corners in percent: ``(N, 2)``."""
-    try:
-        points = np.asarray(value, dtype=np.float64)
-    except (TypeError, OverflowError):  # objects where numbers are expected, or a number of 400 digits
-        raise ValueError("points: expected (N, 2) numbers") from None
-    if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] != 2:
-        raise ValueError(f"points: expected (N, 2) numbers with N >= 3, got shape {points.shape}")
-    if not (np.abs(points) <= LARGEST_NUMBER).all():
-        raise ValueError(f"points: expected numbers up to {LARGEST_NUMBER:g}")
-    return points

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,11 @@ KINDS = ("annotation", "prediction")
 # For the help of the task: the name of each argument, and what it does.
 HELP = {
     "path": "a folder that `export` made, or a file: COCO, rle-json, or Label Studio's JSON",
+    "label": "THEIRS=OURS: what a label of the file is called in the project; may be given several times",
+    "image": "only the images of this image tag, where a task has several",
+    "skip-broken": "leave out regions that cannot be read, and name them",
     "project": "the project: its name in projects.yaml, or its title (default: the default project of that file)",
-    "format": "coco, rle-json or label-studio, where the file does not tell",
+    "format": "coco, rle-json or label-studio (default: what the file is)",
     "as": "annotation (default: tasks with other annotations are left alone) or prediction (only shown)",
     "create-tasks": "label-studio: make the tasks that are not there",
     "json": "print the result as JSON on stdout",
@@ -34,6 +38,9 @@ class ImportRequest:
     format: str | None = None
     kind: str = "annotation"
     create_tasks: bool = False
+    skip_broken: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
 
     def __post_init__(self) -> None:
         """Check the options before anything is connected.
@@ -63,5 +70,8 @@ def import_into_project(client: Client, project: Project, report: Report, reques
         report=report,
         as_kind=request.kind,  # type: ignore[arg-type]  # checked above
         create_tasks=request.create_tasks,
+        skip_broken=request.skip_broken,
+        labels=request.labels,
+        image=request.image,
     )
     return one.run(request.path, request.format)

@@ -1,125 +1,192 @@
-"""Reading Label Studio's JSON: `tasks.json` of our export, or what Label Studio itself exports."""
+"""Reading Label Studio's JSON: `tasks.json` of our export, or what Label Studio itself exports, of any project.
+
+Another project may call its image otherwise (`to_name`, the key of the task's data) and draw with other tags.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError
+from core.strict_json import shown
+from dataset.coco_file import is_number
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import key_of, read_results
-from dataset.importing.coco import items
-from dataset.importing.source import Entry, Incoming, Placed, Source, Spool
-from dataset.importing.target import Shape, results_of
-from labeling.images import task_images
+from dataset.export.regions import Region, item_index_of, key_of, read_results
+from dataset.image_spellings import spellings, without_suffix
+from dataset.importing.project_words import Result, in_words_of, moved
+from dataset.importing.source import Entry, Incoming, Needs, Placed, Source, Spool
+from dataset.json_file import JsonFile
+from dataset.problems import FileProblems
+from labeling.images import TaskImage, task_images
+
+Task = Mapping[str, Any]
+STORED = ("no label", "no image size")  # what is no object yet a person's work: it goes in as it is
+MIN_KEYS = ("annotator", "annotation_id", "lead_time")  # of every task in Label Studio's JSON-MIN
 
 
 class LabelStudioSource(Source):
-    """See `Source`. The first image of a task finds it again.
+    """See `Source`. Each image of a task is an entry; `handle` is where the task is kept.
 
     Raises:
-        SettingsError: it is not a list of tasks.
+        SettingsError: it is not a list of tasks, or regions in it cannot be read.
     """
 
-    def __init__(self, path: Path, config: UsedConfig) -> None:
+    def __init__(self, path: Path, config: UsedConfig, problems: FileProblems) -> None:
         self._path = path
+        self._config = config
+        self._problems = problems
         self._spool = Spool()
         self.entries: list[Entry] = []
+        self.left_out: Counter[str] = Counter()
         try:
-            for task in items(path, "item"):
-                self._take(task, config)
+            for number, task in enumerate(JsonFile(path).items("item"), 1):
+                self._take(number, task)
+            problems.check()
         except BaseException:
             self._spool.close()
             raise
 
-    def annotations(self, placed: Sequence[Placed], config: UsedConfig) -> list[Incoming]:
+    def annotations(self, placed: Sequence[Placed], config: UsedConfig, names: Mapping[str, str]) -> list[Incoming]:
+        by_task: dict[int, list[Placed]] = {}
+        for one in placed:
+            by_task.setdefault(one.entry.handle, []).append(one)
         return [
-            Incoming(
-                results=_in_words_of(one.get("result") or [], config),
-                is_whole=True,
-                annotator=_annotator(one),
-                lead_time=one.get("lead_time"),
-                ground_truth=bool(one.get("ground_truth")),
-                was_cancelled=bool(one.get("was_cancelled")),
-            )
-            for each in placed
-            for one in self._spool.get(each.entry.handle)["annotations"]
+            self._incoming(annotation, places, kept["images"], names)
+            for handle, places in by_task.items()
+            for kept in [self._spool.get(handle)]
+            for annotation in kept["annotations"]
         ]
 
     def new_task(self, entry: Entry) -> dict[str, Any] | None:
-        data = self._spool.get(entry.handle)["data"]
-        return dict(data)
+        """See `Source`. A project that knows its one image by another key gets it under this key, too."""
+        kept = self._spool.get(entry.handle)
+        if (entry.to_name, entry.item_index) != tuple(kept["images"][0]):
+            return None
+        data, tags = dict(kept["data"]), self._config.labeling.images
+        if not task_images(tags, data) and len(tags) == 1 and tags[0].is_reference and not tags[0].is_list:
+            data[tags[0].key] = kept["url"]
+        return data
 
     def close(self) -> None:
         self._spool.close()
 
-    def _take(self, task: dict[str, Any], config: UsedConfig) -> None:
-        annotations = task.get("annotations") or []
-        number = len(self.entries) + 1
+    def _take(self, number: int, task: Task) -> None:
+        annotations = self._annotations_of(number, task)
+        images = _images_of(task["data"], self._config)
+        if not images:
+            keys = ", ".join(tag.value for tag in self._config.labeling.images)
+            self._problems.unusable(f"entry {number} has no image under {keys}, which the project shows, nor elsewhere")
+            return
+        there = {str(r.get("to_name", "")) for one in annotations for r in one["result"] if "original_width" in r}
+        names = _names(there, images)
+        if names is None:
+            what = f"shows {len(images)} images and has regions on {', '.join(map(shown, sorted(there)))}"
+            self._problems.unusable(f"entry {number} {what}: which of them is which is unknown")
+            return
+        where = f"entry {number} ({file_name_of(images[0].url)})"
+        needs: dict[tuple[str, int], set[tuple[str, tuple[str, ...]]]] = {}
+        kept = []
+        for one in annotations:
+            results = [
+                {**each, "to_name": names.get(str(each["to_name"]), each["to_name"])} if "to_name" in each else each
+                for each in one["result"]
+            ]
+            broken = set()
+            for image_name in dict.fromkeys(image.name for image in images):
+                for region in self._regions([each for each in results if each.get("to_name") == image_name]):
+                    if problem := _problem_of(region):
+                        labels = ", ".join(region.labels)
+                        self._problems.region(f"{where}: region {shown(region.id)} ({labels}): {problem}")
+                        broken.add((image_name, region.id, region.item_index))
+                    else:
+                        place = (image_name, region.item_index or 0)
+                        needs.setdefault(place, set()).add((region.kind, region.labels))
+            kept.append({**one, "result": [each for each in results if key_of(each) not in broken]})
+        places = [(image.name, image.item_index) for image in images]
+        handle = self._spool.add({"data": task["data"], "annotations": kept, "images": places, "url": images[0].url})
+        for image in images:
+            needed = Needs(needs.get((image.name, image.item_index or 0), ()))
+            self.entries.append(Entry(file_name_of(image.url), image.name, image.item_index, needed, handle))
+
+    def _regions(self, results: Sequence[Result]) -> list[Region]:
+        """The regions on one image. An image that the project does not have is read as its first one."""
+        labeling = self._config.labeling
+        if results and labeling.image(str(results[0]["to_name"])) is None:
+            results = [{**one, "to_name": labeling.images[0].name} for one in results]
+        reading = read_results(results, self._config)
+        self.left_out.update({why: count for why, count in reading.left_out.items() if count and why not in STORED})
+        return reading.regions
+
+    def _annotations_of(self, number: int, task: Task) -> list[dict[str, Any]]:
+        """The annotations, checked. Before 1.0 Label Studio called them completions."""
+        where = f"{self._path}: entry {number}"
         if not isinstance(task.get("data"), dict):
-            raise SettingsError(f"{self._path}: entry {number} is not a task of Label Studio: it has no data")
+            if any(key in task for key in MIN_KEYS):
+                raise SettingsError(f"{where} is of Label Studio's JSON-MIN, without what a mask needs; export as JSON")
+            raise SettingsError(f"{where} is not a task of Label Studio: it has no data")
+        annotations = task.get("annotations") or task.get("completions") or []
+        if not isinstance(annotations, list):
+            raise SettingsError(f"{where}: annotations is {shown(annotations)}, where a list is expected")
         for one in annotations:
             results = one.get("result") if isinstance(one, dict) else None
             if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
                 raise SettingsError(f"{self._path}: an annotation of entry {number} has no list of results")
-        shown = task_images(config.labeling.images, task["data"])
-        if not shown:
-            keys = ", ".join(tag.value for tag in config.labeling.images)
-            raise SettingsError(f"{self._path}: entry {number} has no image under {keys}, which the project shows")
-        needs = set()
-        for region in (region for one in annotations for region in read_results(one["result"], config).regions):
-            try:
-                region.mask()
-            except ValueError as error:
-                raise SettingsError(
-                    f"{self._path}: region {region.id!r} of entry {number} cannot be read: {error}; nothing was stored"
-                ) from None
-            needs.add((region.kind, region.labels))
-        handle = self._spool.add({"data": task["data"], "annotations": annotations})
-        self.entries.append(Entry(file_name_of(shown[0].url), shown[0].name, None, frozenset(needs), handle))
+        return annotations
+
+    def _incoming(
+        self, one: Task, places: Sequence[Placed], images: Sequence[Sequence[Any]], names: Mapping[str, str]
+    ) -> Incoming:
+        ours = {(each.entry.to_name, each.entry.item_index or 0): each for each in places}
+        of_images = {name for name, _ in images}
+        results = []
+        for result in one["result"]:
+            name = str(result.get("to_name", ""))
+            place = ours.get((name, item_index_of(result) or 0))
+            if place is not None:
+                results.append(moved(result, place))
+            elif name not in of_images:
+                results.append(result)  # a relation, or about something that is no image
+        lead_time = one.get("lead_time")
+        return Incoming(
+            results=in_words_of(results, self._config, names),
+            is_whole=len(results) == len(one["result"]),
+            annotator=_annotator(one),
+            lead_time=float(lead_time) if is_number(lead_time) else None,  # type: ignore[arg-type]  # is_number
+            ground_truth=bool(one.get("ground_truth")),
+            was_cancelled=bool(one.get("was_cancelled")),
+        )
 
 
-def _in_words_of(results: list[dict[str, Any]], config: UsedConfig) -> list[dict[str, Any]]:
-    """The results as they are, where the project has their tags; else its regions made anew with the tags it has."""
-    reading = read_results(results, config)
-    labeling = config.labeling
-    spatial = {(one.to_name, one.id, one.item_index): one for one in reading.regions}
-    foreign = set()
-    for one in reading.kept:
-        key = key_of(one)
-        tool = labeling.control(str(one.get("from_name", "")))
-        if key in spatial and (tool is None or tool.kind != one.get("type")):
-            foreign.add(key)
-    if not foreign:
-        return reading.kept
-    made: list[dict[str, Any]] = []
-    done = set()
-    for one in reading.kept:
-        key = key_of(one)
-        if key not in foreign:
-            made.append(one)
-        elif key not in done:
-            done.add(key)
-            made += _made_anew(spatial[key], config)
-    return made
+def _images_of(data: Mapping[str, Any], config: UsedConfig) -> list[TaskImage]:
+    """The images of a task: those that the project shows, else every one that its data seems to name, by its key."""
+    shown_here = task_images(config.labeling.images, data)
+    if shown_here:
+        return shown_here
+    return [TaskImage(key, url, None) for key, url in data.items() if isinstance(url, str) and _is_image(url)]
 
 
-def _made_anew(region: Any, config: UsedConfig) -> list[dict[str, Any]]:
-    is_mask = region.kind in ("brush", "bitmask")
-    value = {} if is_mask else {name: each for name, each in region.value.items() if not name.endswith("labels")}
-    shape = Shape(
-        region_id=region.id,
-        kind=region.kind,
-        labels=region.labels,
-        to_name=region.to_name,
-        item_index=region.item_index,
-        size_wh=region.size_wh,
-        mask=region.mask() if is_mask else None,
-        value=value,
-    )
-    return results_of(shape, config.labeling, region.id)
+def _is_image(url: str) -> bool:
+    return url.startswith("data:image/") or any(without_suffix(parts) for parts in spellings(url))
+
+
+def _names(there: set[str], images: Sequence[TaskImage]) -> dict[str, str] | None:
+    """What the image tags of the file's results are called in `images`; None where that cannot be known."""
+    names = {image.name for image in images}
+    if there <= names:
+        return {}
+    return {there.pop(): names.pop()} if len(there) == len(names) == 1 else None
+
+
+def _problem_of(region: Region) -> str:
+    try:
+        region.mask()
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str:

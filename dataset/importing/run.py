@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
 from core.text import bulleted, some
-from dataset.export.labeling import UsedConfig, read_labeling
+from dataset.export.labeling import UsedConfig, check_image, read_labeling
 from dataset.importing.digest import Digest, digest_of
 from dataset.importing.files import find_file, open_source
-from dataset.importing.places import place_of, project_images
-from dataset.importing.source import Incoming, Placed, Source
+from dataset.importing.places import Places, places_of, project_images
+from dataset.importing.source import Incoming, Placed, Source, renamed
 from dataset.importing.target import NoTag, way_of
+from dataset.label_names import label_names, respelled
+from dataset.problems import SHOWN, FileProblems
 from labelstudio.bulk import (
     TaskReader,
     WholeTask,
@@ -40,7 +42,8 @@ MODEL_VERSION = "import"
 class ImportSummary:
     """What an import did: annotations (or predictions) added, those that were there, and what was left alone.
 
-    `kept` are tasks in which people have drawn something else, `missing` images of the file that no task shows.
+    `kept` are tasks in which people have drawn something else, `missing` images of the file that no task shows,
+    `broken` regions that were left out with `--skip-broken`, and `left_out` counts what is no object, by reason.
     """
 
     added: int = 0
@@ -49,6 +52,8 @@ class ImportSummary:
     missing: list[str] = field(default_factory=list)
     new_tasks: int = 0
     what: str = "annotation"
+    broken: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """For people."""
@@ -62,6 +67,10 @@ class ImportSummary:
             )
         if self.missing:
             parts.append(f"{len(self.missing)} images are in no task ({some(self.missing)})")
+        if self.broken:
+            parts.append(f"{len(self.broken)} broken regions left out ({some(self.broken)})")
+        if self.left_out:
+            parts.append(f"left out: {', '.join(f'{count} x {why}' for why, count in sorted(self.left_out.items()))}")
         return "; ".join(parts)
 
 
@@ -72,6 +81,9 @@ class Import:
     Attributes:
         as_kind: `annotation` adds nothing to tasks that have other annotations; `prediction` only shows.
         create_tasks: make the tasks that are missing, where the file holds their data (label-studio format).
+        skip_broken: leave out regions that cannot be read, instead of refusing the file.
+        labels: theirs to ours, where a label is called otherwise in the project.
+        image: only the images of this image tag; None takes all.
         model_version: what predictions are called.
     """
 
@@ -80,6 +92,9 @@ class Import:
     report: Report
     as_kind: As = "annotation"
     create_tasks: bool = False
+    skip_broken: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
     model_version: str = MODEL_VERSION
 
     def run(self, path: Path, format_name: str | None = None) -> ImportSummary:
@@ -87,77 +102,99 @@ class Import:
 
         Args:
             path: the folder or file.
-            format_name: coco, rle-json or label-studio; None reads it from the manifest or the file's name.
+            format_name: coco, rle-json or label-studio; None takes what the manifest says or the file is.
 
         Raises:
-            SettingsError: the file is broken, or has labels that the project lacks. Nothing was stored.
+            SettingsError: the file is broken, does not say which images it means, or has labels that the project lacks.
+                Nothing was stored.
             LabelrigError: no image of it is in the project, or Label Studio failed on the way; run it again to go on.
         """
         config = UsedConfig(read_labeling(self.project.label_config, f"the project {self.project.title!r}"), None, None)
+        check_image(self.image, config.labeling)
         file, format_name = find_file(path, format_name)
-        with closing(open_source(file, format_name, config)) as source:
-            self._check(source, config, file)
-            summary = ImportSummary(what=self.as_kind)
-            places = self._places(source, config, summary)
-            self._store(source, places, config, summary)
+        heading = f"{file} cannot be imported, nothing was stored"
+        problems = FileProblems(heading, skip_broken=self.skip_broken)
+        with closing(open_source(file, format_name, config, problems)) as source:
+            summary = ImportSummary(what=self.as_kind, broken=problems.broken)
+            names = self._names(source, config)
+            places = self._places(source, config, file, names, summary)
+            self._store(source, places.by_task, config, names, summary)
+            summary.left_out = dict(source.left_out)
         self.report.facts["import"] = {
             "added": summary.added,
             "present": summary.present,
             "kept": summary.kept,
             "missing": summary.missing,
             "new_tasks": summary.new_tasks,
+            "broken": summary.broken,
+            "left_out": summary.left_out,
         }
         return summary
 
-    def _check(self, source: Source, config: UsedConfig, file: Path) -> None:
+    def _names(self, source: Source, config: UsedConfig) -> dict[str, str]:
+        """Labels that are called otherwise here; those that nobody named are said."""
+        theirs = dict.fromkeys(label for one in source.entries for _, labels in sorted(one.needs) for label in labels)
+        names = label_names(theirs, config.labeling.labels, self.labels)
+        if notice := respelled(names):
+            self.report.notice(notice)
+        return names
+
+    def _check(self, places: Places, config: UsedConfig, file: Path, names: Mapping[str, str]) -> None:
         """Everything in the file must have a tag in the project, before anything is stored."""
         images = [one.name for one in config.labeling.images]
+        on_images = [(one.entry, one.to_name) for found in places.by_task.values() for one in found]
+        on_images += [(one, one.to_name if one.to_name in images else images[0]) for one in places.missing]
         problems: dict[str, None] = {}
-        for entry in source.entries:
+        for entry, image in on_images:
             for kind, labels in sorted(entry.needs):
                 try:
-                    way_of(kind, labels, entry.to_name if entry.to_name in images else images[0], config.labeling)
+                    way_of(kind, renamed(labels, names), image, config.labeling)
                 except NoTag as problem:
                     problems[str(problem)] = None
         if problems:
             start = f"{file} does not fit the project {self.project.title!r}, nothing was stored"
-            raise SettingsError(f"{start}:\n{bulleted(list(problems))}")
+            hint = "\n  where a label is called otherwise here: --label THEIRS=OURS"
+            raise SettingsError(f"{start}:\n{bulleted(list(problems), SHOWN)}{hint}")
 
-    def _places(self, source: Source, config: UsedConfig, summary: ImportSummary) -> dict[int, list[Placed]]:
-        lookup = project_images(self.client, self.project.id, config)
-        if self.create_tasks:
-            missing = [one for one in source.entries if place_of(one, lookup) is None]
-            datas = [data for one in missing if (data := source.new_task(one)) is not None]
+    def _places(
+        self, source: Source, config: UsedConfig, file: Path, names: Mapping[str, str], summary: ImportSummary
+    ) -> Places:
+        lookup = project_images(self.client, self.project.id, config, self.image)
+        places = places_of(source.entries, lookup, str(file))
+        self._check(places, config, file, names)
+        if self.create_tasks and places.missing:
+            datas = [data for one in places.missing if (data := source.new_task(one)) is not None]
             for first in range(0, len(datas), NEW_TASKS):
                 add_tasks(self.client, self.project.id, datas[first : first + NEW_TASKS])
                 self.report.progress(f"import: {first} of {len(datas)} new tasks")
             summary.new_tasks = len(datas)
             if datas:
-                lookup = project_images(self.client, self.project.id, config)
-        places: dict[int, list[Placed]] = {}
-        for entry in source.entries:
-            found = place_of(entry, lookup)
-            if found is None:
-                summary.missing.append(entry.file_name)
-            else:
-                task_id, placed = found
-                places.setdefault(task_id, []).append(placed)
-        if not places:
+                lookup = project_images(self.client, self.project.id, config, self.image)
+                places = places_of(source.entries, lookup, str(file))
+        summary.missing = [one.file_name for one in places.missing]
+        if not places.by_task:
             example = source.entries[0].file_name if source.entries else "there are none"
             raise LabelrigError(
                 f"none of the {len(source.entries)} images of the file is in the project {self.project.title!r} "
                 f"(the first: {example}); nothing was stored"
             )
+        if places.notice:
+            self.report.notice(places.notice)
         return places
 
     def _store(
-        self, source: Source, places: dict[int, list[Placed]], config: UsedConfig, summary: ImportSummary
+        self,
+        source: Source,
+        places: Mapping[int, list[Placed]],
+        config: UsedConfig,
+        names: Mapping[str, str],
+        summary: ImportSummary,
     ) -> None:
         by_email = {email.lower(): key for key, email in users(self.client).items()}
         reader = TaskReader(self.client, self.project.id, with_predictions=self.as_kind == "prediction")
         began = time.monotonic()
         for done, task in enumerate(reader.read(list(places)), 1):
-            incoming = source.annotations(places[task.id], config)
+            incoming = source.annotations(places[task.id], config, names)
             if self.as_kind == "prediction":
                 self._predict(task, incoming, config, summary)
             else:

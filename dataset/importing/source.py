@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dataset.export.labeling import UsedConfig
+
+Needs = frozenset[tuple[str, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Entry:
     file_name: str
     to_name: str
     item_index: int | None
-    needs: frozenset[tuple[str, tuple[str, ...]]]
+    needs: Needs
     handle: int
 
 
@@ -58,15 +61,21 @@ class Source(Protocol):
     """A file that was read once and checked: nothing is stored before."""
 
     entries: list[Entry]
+    left_out: Counter[str]  # what is no object (prompts, ghosts), by reason
 
-    def annotations(self, placed: Sequence[Placed], config: UsedConfig) -> list[Incoming]:
-        """The annotations of one task, whose images these are."""
+    def annotations(self, placed: Sequence[Placed], config: UsedConfig, names: Mapping[str, str]) -> list[Incoming]:
+        """The annotations of one task, whose images these are. `names` are labels that are called otherwise here."""
 
     def new_task(self, entry: Entry) -> dict[str, Any] | None:
         """The data of a task for an entry, where the file holds it."""
 
     def close(self) -> None:
         """Remove temporary files."""
+
+
+def renamed(labels: Iterable[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """The labels as the project calls them."""
+    return tuple(dict.fromkeys(names.get(label, label) for label in labels))
 
 
 @dataclass
@@ -79,7 +88,7 @@ class Spool:
 
     def add(self, value: object) -> int:
         """Keep a value; return its number."""
-        line = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
+        line = json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
         self._file.seek(self._end)
         self._file.write(line)
         self._offsets.append(self._end)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import LabelrigError
-from core.text import inline
 from dataset.export.regions import Region
+from dataset.label_names import quoted
 from labeling.config import ControlTag, LabelingConfig
 from masks.arrays import Mask
 from masks.measure import box_xywh
@@ -80,7 +80,8 @@ def way_of(
             if palette is not None:
                 return shape, tool, palette
     hint = "; make masks of boxes with `./inv preannotate`" if kind == "rectangle" else ""
-    raise NoTag(f'no tag of the project takes a {kind} with the label {inline(", ".join(labels))} on "{to_name}"{hint}')
+    label = ", ".join(map(quoted, labels))
+    raise NoTag(f'no tag of the project takes a {kind} with the label {label} on the image "{to_name}"{hint}')
 
 
 def results_of(shape: Shape, labeling: LabelingConfig, new_id: str) -> list[Result]:

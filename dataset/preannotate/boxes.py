@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.errors import SettingsError
-from core.text import some
-from dataset.image_lookup import Ambiguous, ImageLookup
+from dataset.image_lookup import ImageLookup
+from dataset.label_names import label_names, quoted
+from dataset.locating import Wanted, elsewhere_notice, locate_all
 
 
 @dataclass(frozen=True)
@@ -33,43 +34,63 @@ class Box:
 
 @dataclass
 class BoxFile:
-    """The boxes of a file or folder, by the image's name as it stands there."""
+    """The boxes of a file or folder, by the image's name as it stands there.
+
+    Attributes:
+        origin: the file or folder, for messages.
+        by_image: the boxes of each image.
+        other_names: what else an image may be called, where it may.
+        notices: what people must know about the file.
+        broken: boxes that were left out with `--skip-broken`.
+    """
 
     origin: str
     by_image: dict[str, list[Box]] = field(default_factory=dict)
+    other_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
 
-def matched(file: BoxFile, lookup: ImageLookup) -> tuple[dict[int, list[Box]], list[str]]:
-    """The boxes by task, each on its image tag, and the images that no task has.
+@dataclass
+class Matched:
+    """The boxes by task, each on its image tag, the images that no task has, and what to say of the others."""
+
+    by_task: dict[int, list[Box]] = field(default_factory=dict)
+    alone: list[str] = field(default_factory=list)
+    notice: str = ""
+
+
+def matched(file: BoxFile, lookup: ImageLookup) -> Matched:
+    """Find the image of each box.
 
     Raises:
-        SettingsError: a name fits several images.
+        SettingsError: see `locate_all`.
     """
-    by_task: dict[int, list[Box]] = {}
-    alone = []
-    for image, boxes in file.by_image.items():
-        try:
-            place = lookup.find(image, any_suffix=True)
-        except Ambiguous as error:
-            raise SettingsError(
-                f"{file.origin}: the image {image} may be {some(error.names)}: give its path below the image folder"
-            ) from None
-        if place is None:
-            alone.append(image)
+    result = Matched()
+    wanted = [Wanted((name, *file.other_names.get(name, ()))) for name in file.by_image]
+    found = locate_all(wanted, lookup, file.origin, any_suffix=True)
+    for (name, boxes), mine in zip(file.by_image.items(), found, strict=True):
+        if mine is None:
+            result.alone.append(name)
         else:
-            by_task.setdefault(place.task, []).extend(replace(box, image=place.to_name) for box in boxes)
-    return by_task, alone
+            placed = (replace(box, image=mine.place.to_name) for box in boxes)
+            result.by_task.setdefault(mine.place.task, []).extend(placed)
+    result.notice = elsewhere_notice(wanted, found)
+    return result
 
 
-def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence[str], origin: str) -> None:
-    """Check that the configuration has every label, after renaming.
+def with_labels(boxes: Iterable[Box], names: Mapping[str, str], labels: Sequence[str], origin: str) -> dict[str, str]:
+    """What the labels of boxes are called in the project.
 
     Raises:
-        SettingsError: lists those that are missing.
+        SettingsError: lists those that it does not have, after renaming.
     """
-    unknown = sorted({box.label for box in boxes if names.get(box.label, box.label) not in labels})
+    theirs = dict.fromkeys(box.label for box in boxes)
+    found = label_names(theirs, labels, names)
+    unknown = sorted(label for label in theirs if found.get(label, label) not in labels)
     if unknown:
         raise SettingsError(
-            f"{origin}: the labeling configuration has no {', '.join(map(repr, unknown))} (there are: "
+            f"{origin}: the labeling configuration has no {', '.join(map(quoted, unknown))} (there are: "
             f"{', '.join(labels)}); say what they are with --label THEIRS=OURS"
         )
+    return found

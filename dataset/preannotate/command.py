@@ -8,8 +8,10 @@ from pathlib import Path
 
 from core.errors import LabelStudioError, SettingsError
 from core.report import Report
-from dataset.export.labeling import read_labeling
-from dataset.image_lookup import ImageLookup, Place
+from core.text import some
+from dataset.export.labeling import check_image, read_labeling
+from dataset.image_lookup import ImageLookup
+from dataset.label_names import respelled
 from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
@@ -19,7 +21,6 @@ from infra.fleet.session import Session
 from infra.roles.project.project import get_project
 from labeling.config import LabelingConfig
 from labeling.images import task_images
-from labelstudio.image_files import path_in
 
 DRAWN = ("annotations", "predictions")
 
@@ -34,6 +35,7 @@ class PreannotateOptions:
         labels: what the boxes' labels are called in the project.
         image: only boxes on the images of this tag; None takes each box on the image that it is of.
         also_annotated: see `Preannotation`.
+        skip_broken: leave out boxes that cannot be read, instead of refusing the file.
     """
 
     project: str | None
@@ -41,6 +43,7 @@ class PreannotateOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     also_annotated: bool = False
+    skip_broken: bool = False
 
 
 def read_boxes(options: PreannotateOptions) -> BoxFile | None:
@@ -53,9 +56,9 @@ def read_boxes(options: PreannotateOptions) -> BoxFile | None:
         return None
     path = Path(options.boxes).expanduser()
     if path.is_dir():
-        return read_yolo(path)
+        return read_yolo(path, skip_broken=options.skip_broken)
     if path.is_file():
-        return read_coco(path)
+        return read_coco(path, skip_broken=options.skip_broken)
     raise SettingsError(
         f"--boxes {options.boxes}: must be `annotations`, `predictions`, a COCO file or a YOLO folder; it is not there"
     )
@@ -68,11 +71,11 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
         SettingsError: labels or images do not fit; nothing was done.
         LabelStudioError: some or all of it failed; the same command goes on from there.
     """
-    spec, folder = session.spec(options.project)
+    spec, _ = session.spec(options.project)
     client = session.access.client()
     project = get_project(client, spec.title)
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
-    _check_image(options, labeling)
+    check_image(options.image, labeling)
     with session.report.stage(f"preannotate {spec.title}"):
         tasks = {
             one.id: one for one in states(client, project, options.boxes if file is None else None, session.report)
@@ -84,43 +87,43 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
                 task: found for task, one in tasks.items() if (found := newest(one.drawn, options.image))
             }
         else:
-            boxes = _of_file(session.report, file, tasks, folder.name, options, labeling)
+            boxes = _of_file(session.report, file, tasks, options, labeling)
         if not boxes:
             raise LabelStudioError(f"{spec.title}: there are no boxes in {options.boxes} for any of its tasks")
-        _check_labels(boxes, options, labeling)
+        names = _labels(session.report, boxes, options, labeling)
         # Boxes that people drew are in annotations, which are there to be made masks of.
         also = options.also_annotated or options.boxes == "annotations"
-        work = Preannotation(client, session.site.exec_in("sam2"), project, session.report, options.labels, also)
+        work = Preannotation(client, session.site.exec_in("sam2"), project, session.report, names, also)
         return work.go(boxes, tasks).text()
-
-
-def _check_image(options: PreannotateOptions, labeling: LabelingConfig) -> None:
-    names = [one.name for one in labeling.images]
-    if options.image is not None and options.image not in names:
-        raise SettingsError(
-            f"--image {options.image}: the labeling configuration has no such image (there are: {', '.join(names)})"
-        )
 
 
 def _of_file(
     report: Report,
     file: BoxFile,
     tasks: Mapping[int, TaskState],
-    folder: str,
     options: PreannotateOptions,
     labeling: LabelingConfig,
 ) -> Mapping[int, Sequence[Box]]:
     lookup = ImageLookup()
     for task in tasks.values():
-        for image in task_images(labeling.images, task.data):
-            if image.item_index is None and options.image in (None, image.name):
-                lookup.add(image.url, Place(task.id, image.name), path_in(folder, image.url))
-    by_task, alone = matched(file, lookup)
-    if alone:
-        report.notice(without_task(alone, file.origin))
-    return by_task
+        shown = [one for one in task_images(labeling.images, task.data) if one.item_index is None]
+        lookup.add_images(task.id, shown, options.image)
+    found = matched(file, lookup)
+    notices = [*file.notices, found.notice]
+    if file.broken:
+        notices.append(f"{file.origin}: {len(file.broken)} broken boxes are left out ({some(file.broken)})")
+    if found.alone:
+        notices.append(without_task(found.alone, file.origin))
+    for notice in filter(None, notices):
+        report.notice(notice)
+    return found.by_task
 
 
-def _check_labels(boxes: Mapping[int, Sequence[Box]], options: PreannotateOptions, labeling: LabelingConfig) -> None:
+def _labels(
+    report: Report, boxes: Mapping[int, Sequence[Box]], options: PreannotateOptions, labeling: LabelingConfig
+) -> Mapping[str, str]:
     everything = (box for found in boxes.values() for box in found)
-    with_labels(everything, options.labels, labeling.labels, options.boxes)
+    names = with_labels(everything, options.labels, labeling.labels, options.boxes)
+    if notice := respelled(names):
+        report.notice(notice)
+    return names

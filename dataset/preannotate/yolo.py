@@ -2,81 +2,97 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
-from core.errors import SettingsError
-from core.strict_yaml import parse_yaml
-from core.text import bulleted
+from core.text import some
 from dataset.preannotate.boxes import Box, BoxFile
+from dataset.preannotate.yolo_layout import ClassNames, image_names, label_files, text_of
+from dataset.problems import FileProblems
 
-NAMES_FILES = ("classes.txt", "obj.names")
-DATA_FILES = ("data.yaml", "dataset.yaml")
-SHOWN = 10
+BEYOND = 0.01  # of a number's range: some tools round edges to the outside, and readers let it pass
+ROBOFLOW = re.compile(r"(.+)_(jpe?g|png|bmp|webp|tiff?)\.rf\.\w+", re.IGNORECASE)
+ROBOFLOW_README = "README.roboflow.txt"
+UNTOUCHED = "No image augmentation techniques were applied"
+RESHAPED = re.compile(r"^\* .*(crop|fit|fill|tile|isolate)", re.IGNORECASE | re.MULTILINE)
 
 
-def read_yolo(folder: Path) -> BoxFile:
-    """Read every text file below the folder but the names: lines of `class x y width height`, shares of the image.
+def read_yolo(folder: Path, *, skip_broken: bool = False) -> BoxFile:
+    """Read the label files below the folder: lines of `class x y width height`, shares of the image.
 
     Raises:
         SettingsError: there are no names of classes, or lines that are not boxes; lists the problems.
     """
-    names = _names(folder)
-    found, problems = BoxFile(folder.name), []
-    for path in sorted(folder.rglob("*.txt")):
-        if path.name in NAMES_FILES:
-            continue
+    problems = FileProblems(f"{folder}: cannot be used as YOLO; nothing was done", skip_broken=skip_broken)
+    found = BoxFile(folder.name, broken=problems.broken)
+    classes = ClassNames(folder)
+    labels, texts = label_files(folder)
+    if not labels:
+        classes.of(folder)  # says so where not even these are there
+    for path in labels:
         relative = path.relative_to(folder)
         boxes = []
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        names = classes.of(path.parent)
+        for number, line in enumerate(text_of(path).splitlines(), 1):
             if not line.strip():
                 continue
             box = _box(line, names)
             if isinstance(box, str):
-                problems.append(f"{relative}:{number}: {box}")
+                problems.region(f"{relative}:{number}: {box}")
             else:
                 boxes.append(box)
         if boxes:
-            parts = [part for part in relative.with_suffix("").parts if part != "labels"]
-            found.by_image.setdefault("/".join(parts), []).extend(boxes)
-    if problems:
-        raise SettingsError(f"{folder}: cannot be used as YOLO; nothing was done:\n{bulleted(problems, SHOWN)}")
+            name, *others = image_names(PurePosixPath(relative.as_posix()))
+            found.by_image.setdefault(name, []).extend(boxes)
+            found.other_names[name] = tuple(others)
+    problems.check()
+    _name_originals(folder, found)
+    if texts:
+        others = [str(path.relative_to(folder)) for path in texts]
+        found.notices.append(f"{folder.name}: text files that hold no boxes are left out: {some(others)}")
     return found
 
 
-def _names(folder: Path) -> dict[int, str]:
-    for place in (folder, folder.parent):
-        for name in NAMES_FILES:
-            if (place / name).is_file():
-                lines = (place / name).read_text(encoding="utf-8", errors="replace").splitlines()
-                return dict(enumerate(line.strip() for line in lines if line.strip()))
-        for name in DATA_FILES:
-            if (place / name).is_file():
-                return _of_data(place / name)
-    raise SettingsError(f"{folder}: no names of classes: neither {' nor '.join((*NAMES_FILES, *DATA_FILES))} is there")
-
-
-def _of_data(path: Path) -> dict[int, str]:
-    try:
-        content = parse_yaml(path.read_text(encoding="utf-8"), str(path), number_keys=True)
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        return dict(enumerate(map(str, names)))
-    if isinstance(names, dict) and all(isinstance(number, int) for number in names):
-        return {number: str(name) for number, name in names.items()}
-    raise SettingsError(f"{path}: has no `names` of classes")
+def _name_originals(folder: Path, found: BoxFile) -> None:
+    """Roboflow calls `a.png` `a_png.rf.<digits>.jpg`. The boxes fit `a.png` where it left the picture as it was."""
+    originals = {name: f"{match[1]}.{match[2]}" for name in found.by_image if (match := ROBOFLOW.fullmatch(name))}
+    if not originals:
+        return
+    readme = folder / ROBOFLOW_README
+    text = text_of(readme) if readme.is_file() else ""
+    if UNTOUCHED in text and not RESHAPED.search(text):
+        for name, original in originals.items():
+            others = tuple(
+                match[1] + "." + match[2] for one in found.other_names[name] if (match := ROBOFLOW.fullmatch(one))
+            )
+            found.other_names[name] = (*found.other_names[name], original, *others)
+    else:
+        found.notices.append(
+            f"{folder.name}: Roboflow has renamed the images, and {ROBOFLOW_README} does not say that it left them as "
+            "they were: boxes may not fit the originals, so only images with Roboflow's names are looked for"
+        )
 
 
 def _box(line: str, names: dict[int, str]) -> Box | str:
+    words = line.split()
     try:
-        number, x, y, width, height = (float(part) for part in line.split()[:5])
+        if "_" in line:
+            raise ValueError
+        number, x, y, width, height = (float(part) for part in words[:5])
     except ValueError:
-        return "must be `class x y width height`"
-    if len(line.split()) > 6:  # a sixth is a confidence
+        return "must be `class x y width height`, numbers with a point"
+    if len(words) > 6:  # a sixth is a confidence
         return "is an outline, not a box; export boxes"
     if number not in names:
-        return f"class {line.split()[0]} has no name"
-    if not (0 < width <= 1 and 0 < height <= 1 and 0 <= x <= 1 and 0 <= y <= 1):
+        return f"class {words[0]} has no name"
+    if not (0 < width <= 1 + BEYOND and 0 < height <= 1 + BEYOND and _is_share(x) and _is_share(y)):
         return "must be shares of the image, between 0 and 1"
-    return Box(names[int(number)], 100 * (x - width / 2), 100 * (y - height / 2), 100 * width, 100 * height)
+    left, right = max(0.0, x - width / 2), min(1.0, x + width / 2)
+    top, bottom = max(0.0, y - height / 2), min(1.0, y + height / 2)
+    if right <= left or bottom <= top:
+        return "lies outside the image"
+    return Box(names[int(number)], 100 * left, 100 * top, 100 * (right - left), 100 * (bottom - top))
+
+
+def _is_share(number: float) -> bool:
+    return -BEYOND <= number <= 1 + BEYOND

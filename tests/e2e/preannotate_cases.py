@@ -73,9 +73,9 @@ def boxes_of_file(stage: Stage, tmp_path: Path) -> dict[int, list[Box]]:
     lookup, (image,) = ImageLookup(), stage.spec.labeling.images
     for task in stage.client.tasks(stage.project_id, image):
         lookup.add(task.image, Place(task.id, image.name))
-    by_task, alone = matched(read_coco(coco(stage, tmp_path / "boxes.json")), lookup)
-    assert alone == []
-    return by_task
+    found = matched(read_coco(coco(stage, tmp_path / "boxes.json")), lookup)
+    assert found.alone == []
+    return found.by_task
 
 
 def predictions(stage: Stage) -> dict[str, list[dict[str, Any]]]:

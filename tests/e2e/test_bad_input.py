@@ -227,12 +227,12 @@ CASES = (
         ("line 4: a is given twice (also on line 3)",),
         prepare=written(f"projects:\n{DEFAULT}{TWICE}"),
     ),
-    Case("image id", IMPORT, ("annotation 1 is on image 999",), prepare=wrong("annotations", image_id=999)),
-    Case("category id", IMPORT, ("has the category 999",), prepare=wrong("annotations", category_id=999)),
+    Case("image id", IMPORT, ("annotation 1: image_id 999 is not an image",), prepare=wrong("annotations", image_id=999)),
+    Case("category id", IMPORT, ("category_id 999 is not a category",), prepare=wrong("annotations", category_id=999)),
     Case(
         "category that the project lacks",
         IMPORT,
-        ("no tag of the project takes a brush with the label Unicorn",),
+        ('no tag of the project takes a brush with the label "Unicorn"',),
         prepare=lambda bad: bad.file(categories=[{**one, "name": "Unicorn"} for one in bad.coco["categories"]]),
     ),
     Case(
@@ -259,7 +259,7 @@ CASES = (
     Case(
         "preannotate: image id",
         "preannotate|--project|work|--boxes|FOLDER/coco.json",
-        ("annotations[0]: image_id 999 is not an image of the file",),
+        ("annotation 1: image_id 999 is not an image of the file",),
         prepare=lambda bad: (bad.clone.projects(work=bad.work()), bad.first("annotations", image_id=999)),
     ),
     Case(

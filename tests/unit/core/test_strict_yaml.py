@@ -57,6 +57,8 @@ def test_nothing_is_none() -> None:
         ),
         ("a: \x00\n", "is not YAML: unacceptable character #x0000: special characters are not allowed"),
         ("[" * 5000, "is nested too deeply"),
+        ('a: 1\nb: "\\ud800"\n', "line 2: half a character (a lone surrogate, \\ud800 to \\udfff) is not text"),
+        ('"\\udfff": 1\n', "line 1: half a character (a lone surrogate, \\ud800 to \\udfff) is not text"),
         ("a: !!int x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
         ("a: !!bool x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
         ("a: !!timestamp x\n", "a value does not fit its tag (`!!...`) or is too long a number"),

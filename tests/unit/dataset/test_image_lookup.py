@@ -13,8 +13,8 @@ def lookup() -> ImageLookup:
     """A project of pairs, a list of images, and an upload."""
     found = ImageLookup()
     for number, task in enumerate((1, 2)):
-        found.add(url(f"set/RGB/{number}.png"), Place(task, "rgb"), f"RGB/{number}.png")
-        found.add(url(f"set/T/{number}.png"), Place(task, "thermal"), f"T/{number}.png")
+        found.add(url(f"set/RGB/{number}.png"), Place(task, "rgb"))
+        found.add(url(f"set/T/{number}.png"), Place(task, "thermal"))
     for index in range(2):
         found.add(url(f"list/page{index}.jpg"), Place(3, "pages", index))
     found.add("/data/upload/1/ab-own.png", Place(4, "image"))
@@ -52,13 +52,13 @@ def test_any_suffix(lookup: ImageLookup) -> None:
 def test_end_of_several_images_is_ambiguous(lookup: ImageLookup) -> None:
     with pytest.raises(Ambiguous) as caught:
         lookup.find("0.png")
-    assert caught.value.names == ("RGB/0.png", "T/0.png")
+    assert caught.value.names == ("set/RGB/0.png", "set/T/0.png")
 
 
 def test_whole_path_before_ends() -> None:
     found = ImageLookup()
-    found.add(url("set/deep/a.png"), Place(1, "image"), "deep/a.png")
-    found.add(url("set/a.png"), Place(2, "image"), "a.png")
+    found.add(url("set/deep/a.png"), Place(1, "image"))
+    found.add(url("set/a.png"), Place(2, "image"))
     assert found.find("a.png") == Place(2, "image")
 
 

@@ -135,6 +135,7 @@ def test_white_space_and_comments_make_no_other_configuration() -> None:
     assert same_configuration(one, one.replace("><", ">\n  <!-- a comment -->\n  <") + "\n")
     assert not same_configuration(one, config("Cars"))
     assert same_configuration("no XML", "no XML ")
+    assert not same_configuration(one, "<View>\ud800</View>")
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,20 @@ BOXES_OF_SCRIPTS: dict[str, tuple[dict[str, Any], str]] = {
     "a text where a number is expected": (value(y="30"), "y: expected a number"),
 }
 OTHERS_OF_SCRIPTS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "corners as objects": ("polygon", {"points": [{"x": 1}, {"x": 2}, {"x": 3}]}, "points: expected (N, 2)"),
-    "corners of 400 digits": ("polygon", {"points": [[1, 1], [2, 2], [3, 10**400]]}, "points: expected (N, 2)"),
+    "corners as objects": (
+        "polygon",
+        {"points": [{"x": 1}, {"x": 2}, {"x": 3}]},
+        "a polygon must be a list of points, each two numbers",
+    ),
+    "corners of 400 digits": (
+        "polygon",
+        {"points": [[1, 1], [2, 2], [3, 10**400]]},
+        "a polygon must be a list of points, each two numbers",
+    ),
     "corners beyond all images": (
         "polygon",
         {"points": [[1, 1], [2, 2], [3, 1e300]]},
-        "points: expected numbers",
+        "a polygon must be a list of points, each two numbers up to 1e+09",
     ),
     "a number where a mask is expected": ("brush", {"rle": 10**12}, "rle: expected a list of numbers, got int"),
     "a text where a mask is expected": ("brush", {"rle": "AAAA"}, "rle: expected a list of numbers, got str"),
@@ -219,4 +227,4 @@ def test_palettes_without_masks(exports: ExportBench) -> None:
     task = exports.server.task(project, image=url("b.png"))
     exports.server.annotate(task, with_palette("polygon", "poly", {"points": []}, "Road", SIZE, "1"))
     (problem,) = export_of(exports, project, "csv")
-    assert "points: expected (N, 2) numbers with N >= 3" in problem
+    assert "a polygon needs at least three points" in problem

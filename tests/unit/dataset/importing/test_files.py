@@ -48,9 +48,8 @@ def test_what_label_studio_itself_exports_is_read_too(exports: ExportBench) -> N
         "project": 4,
     }
     (exports.folder / "project-4.json").write_text(json.dumps([row]))
-    with pytest.raises(SettingsError, match="say what it is: --format coco, rle-json, label-studio"):
-        exports.import_(project, "project-4.json")
-    assert exports.import_(project, "project-4.json", format_name="label-studio").added == 1
+    assert exports.import_(project, "project-4.json").added == 1
+    assert exports.import_(project, "project-4.json", format_name="label-studio").present == 1
 
 
 # COCO files of others.
@@ -97,8 +96,12 @@ def test_one_name_in_two_folders_is_not_guessed(exports: ExportBench) -> None:
     project = fill(exports, FUSED)
     exports.server.task(project, image=url("other/a.png"))
     write(exports, coco())
-    with pytest.raises(LabelrigError, match="none of the 1 images"):
+    with pytest.raises(SettingsError) as caught:
         exports.import_(project, "annotations.json")
+    assert str(caught.value).endswith(
+        "annotations.json: unclear which images are meant, nothing was done:\n"
+        "  - the image a.png may be set/a.png, other/a.png: give its path below the image folder"
+    )
 
 
 def no_rle(counts: object) -> dict[str, Any]:
@@ -119,31 +122,38 @@ def no_category(one: dict[str, Any]) -> dict[str, Any]:
 BROKEN_COCO = {
     "wrong ids": (
         no_category(coco()),
-        "cannot be imported, nothing was stored:\n"
-        "  - annotation 2 has the category 8, which is not in the file\n"
-        "  - annotation 1 is on image 1, which is not in the file",
+        "cannot be imported, nothing was stored (--skip-broken leaves these 2 out and takes the rest):\n"
+        "  - annotation 2 on a.png: category_id 8 is not a category of the file\n"
+        "  - annotation 1: image_id 1 is not an image of the file",
     ),
-    "image twice": (coco(images=coco()["images"] * 2), "image id 'i1' is given twice"),
-    "category twice": (coco(categories=coco()["categories"] * 2), "category 7 has no name, or its id is given twice"),
-    "no size": (coco(images=[{"id": "i1", "file_name": "a.png"}]), "image 'i1' needs file_name, width and height"),
-    "empty": ({}, "there are no images in it; is it a COCO file?"),
-    "no shape": (coco(annotations=[{"id": 1, "image_id": "i1", "category_id": 7}]), "annotation 1 has no segmentation"),
-    "no object": (coco(images=[3]), "images.item holds 3, where an object is expected"),
+    "image twice": (coco(images=coco()["images"] * 2), "images[1]: id 'i1' was given already"),
+    "category twice": (coco(categories=coco()["categories"] * 2), "categories[1]: id 7 was given already"),
+    "no size": (
+        coco(images=[{"id": "i1", "file_name": "a.png"}]),
+        "annotation 1 on a.png: the image has no width and height",
+    ),
+    "empty": ({}, "is not a file that can be imported (coco, rle-json, label-studio): it is empty"),
+    "no images": (coco(images=[]), "there are no images in it; is it a COCO file?"),
+    "no shape": (
+        coco(annotations=[{"id": 1, "image_id": "i1", "category_id": 7}]),
+        "annotation 1 on a.png: has no segmentation and no bbox",
+    ),
+    "no object": (coco(images=[3]), "images[0] is 3, where an object is expected"),
     "label": (
         coco(categories=[{"id": 7, "name": "Bus"}]),
         "does not fit the project 'Scenes', nothing was stored:\n"
-        '  - no tag of the project takes a brush with the label Bus on "image"',
+        '  - no tag of the project takes a brush with the label "Bus" on the image "image"',
     ),
     "boxes": (
         coco(annotations=[{"id": 1, "image_id": "i1", "category_id": 7, "bbox": [1, 2, 3, 4]}]),
-        'no tag of the project takes a rectangle with the label Car on "image"; make masks of boxes with '
+        'no tag of the project takes a rectangle with the label "Car" on the image "image"; make masks of boxes with '
         "`./inv preannotate`",
     ),
-    "another size": (no_rle([1, 2]), "annotation 1 cannot be read: the RLE's counts do not add up to 200 pixels"),
-    "no numbers": (no_rle(["x"]), "annotation 1 cannot be read: invalid literal for int()"),
+    "another size": (no_rle([1, 2]), "annotation 1 on a.png: the RLE's counts do not add up to 200 pixels"),
+    "no numbers": (no_rle(["x"]), "annotation 1 on a.png: the RLE's counts are not whole numbers"),
     "no polygon": (
         coco(annotations=[{"id": 1, "image_id": "i1", "category_id": 7, "segmentation": [[1, 2, 3], [4, 5, 6]]}]),
-        "annotation 1 cannot be read: cannot reshape",
+        "annotation 1 on a.png: a polygon must be x and y in turn, it has 3 numbers",
     ),
 }  # fmt: skip
 
@@ -187,11 +197,11 @@ def no_data(path: Path) -> None:
 SPOILED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "coco cut off": ("coco", cut, "is not JSON"),
     "label-studio cut off": ("label-studio", cut, "is not JSON"),
-    "rle-json cut off": ("rle-json", cut, "masks.jsonl:2: is not a line of an rle-json export"),
-    "rle-json with a short mask": ("rle-json", rle_cut_off, "masks.jsonl:2: is not a line of an rle-json export"),
-    "label-studio with a short mask": ("label-studio", brush_cut_off, "region 'x' of entry 2 cannot be read"),
+    "rle-json cut off": ("rle-json", cut, "masks.jsonl:2: is not JSON"),
+    "rle-json with a short mask": ("rle-json", rle_cut_off, "line 2 (set/b.png): region 'x': the RLE's counts do not"),
+    "label-studio with a short mask": ("label-studio", brush_cut_off, "entry 2 (set/b.png): region 'x' (Road): rle: "),
     "rle-json of another kind": ("rle-json", no_lines, "masks.jsonl:1: is not a line of an rle-json export"),
-    "label-studio of another kind": ("label-studio", no_lines, "tasks.json: item holds 1, where an object is expected"),
+    "label-studio of another kind": ("label-studio", no_lines, "tasks.json: entry 1 is 1, where an object is expected"),
     "label-studio of other rows": ("label-studio", no_data, "entry 1 is not a task of Label Studio: it has no data"),
 }
 
@@ -218,5 +228,7 @@ def test_pictures_cannot_be_imported(exports: ExportBench, project: Project) -> 
     with pytest.raises(SettingsError, match="nothing-there: there is no such file"):
         exports.import_(project, "nothing-there")
     (exports.folder / "empty").mkdir()
-    with pytest.raises(SettingsError, match=r"has no manifest.json of an export; give the file, or --format"):
+    with pytest.raises(
+        SettingsError, match=r"has no manifest.json of an export, and there is no JSON file; give the file"
+    ):
         exports.import_(project, "empty")

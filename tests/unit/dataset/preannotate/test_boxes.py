@@ -43,23 +43,23 @@ def test_coco_pixels_become_percent(tmp_path: Path) -> None:
         ),
         (
             {"annotations": [{"image_id": 7, "category_id": 4}]},
-            "annotations[0]: category_id 4 is not a category of the file",
+            "annotations[0] on vuelo ñ/a.png: category_id 4 is not a category of the file",
         ),
-        ({"images": None}, "images: a list of objects is needed"),
+        ({"images": None}, "there are no images in it; is it a COCO file?"),
         ({"images": [*COCO["images"], *COCO["images"]]}, "images[1]: id 7 was given already"),
         ({"categories": [{"id": 3}]}, "categories[0]: has no name"),
         (
             {"annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3]}]},
-            "annotations[0]: bbox must be [x, y, width, height] in pixels",
+            "annotations[0] on vuelo ñ/a.png: bbox must be [x, y, width, height] in pixels",
         ),
         (
             {"annotations": [{"image_id": 7, "category_id": 3, "bbox": [250, 0, 5, 5]}]},
-            "annotations[0]: its bbox lies outside the image vuelo ñ/a.png",
+            "annotations[0] on vuelo ñ/a.png: its bbox lies outside the image",
         ),
         ({"annotations": [{"image_id": 7, "category_id": 3, "bbox": [5, 5, 0, 5]}]}, "its bbox has no area"),
         (
             {"images": [{"id": 7, "file_name": "a.png"}]},
-            "annotations[0]: its image a.png has no width and height",
+            "annotation 1 on a.png: the image has no width and height",
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_problems_of_a_coco_file_are_listed(tmp_path: Path) -> None:
     assert str(caught.value).endswith("  and 5 more")
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[]", "is not COCO")])
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[]", "is it a COCO file?")])
 def test_files_that_are_not_coco(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(SettingsError, match=message):
@@ -99,6 +99,7 @@ def yolo(tmp_path: Path, line: str, names: str = "Car\nRoad\n") -> Path:
 def test_yolo_middles_become_corners(tmp_path: Path) -> None:
     found = read_yolo(yolo(tmp_path, "1 0.5 0.5 0.2 0.4\n0 0.1 0.1 0.2 0.2 0.93"))
     assert list(found.by_image) == ["deep/ñ 1"]
+    assert found.notices == []
     first, second = found.by_image["deep/ñ 1"]
     assert (first.label, second.label) == ("Road", "Car")
     assert (first.x, first.y, first.width, first.height) == pytest.approx((40, 30, 20, 40))
@@ -139,22 +140,23 @@ BOX = Box("Car", 1, 2, 3, 4)
 def lookup() -> ImageLookup:
     found = ImageLookup()
     for path, task in PATHS.items():
-        found.add(f"/data/local-files/?d=set/{path}", Place(task, "rgb"), path)
+        found.add(f"/data/local-files/?d=set/{path}", Place(task, "rgb"))
     return found
 
 
 def test_boxes_get_their_task_and_image() -> None:
     names = ["RGB/a.png", "/home/me/set/T/a.png", "b", "set/c d.png", "none.png"]
-    by_task, alone = matched(BoxFile("f", {name: [BOX] for name in names}), lookup())
-    assert by_task == {task: [replace(BOX, image="rgb")] for task in (1, 2, 3, 4)}
-    assert alone == ["none.png"]
+    found = matched(BoxFile("f", {name: [BOX] for name in names}), lookup())
+    assert found.by_task == {task: [replace(BOX, image="rgb")] for task in (1, 2, 3, 4)}
+    assert found.alone == ["none.png"]
 
 
 def test_a_name_of_several_tasks_is_refused() -> None:
     with pytest.raises(SettingsError) as caught:
         matched(BoxFile("f.json", {"a.png": [BOX]}), lookup())
     assert str(caught.value) == (
-        "f.json: the image a.png may be RGB/a.png, T/a.png: give its path below the image folder"
+        "f.json: unclear which images are meant, nothing was done:\n"
+        "  - the image a.png may be set/RGB/a.png, set/T/a.png: give its path below the image folder"
     )
 
 
@@ -164,7 +166,7 @@ def test_missing_labels_are_named() -> None:
     with pytest.raises(SettingsError) as caught:
         with_labels(boxes, {"person": "Person"}, ["Person", "Car"], "f")
     assert str(caught.value) == (
-        "f: the labeling configuration has no 'car' (there are: Person, Car); say what they are with --label "
+        'f: the labeling configuration has no "car" (there are: Person, Car); say what they are with --label '
         "THEIRS=OURS"
     )
 

@@ -1,0 +1,180 @@
+"""One broken region does not cost the others, and no file ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import SettingsError
+from labelstudio.models import Project
+from tests.unit.dataset.export_bench import ExportBench
+from tests.unit.dataset.importing.scenes import CAR, FILES, fill, task_of
+from tests.unit.labelstudio.annotated import FUSED, brush, result, url
+
+POLYGONS = FUSED.replace("BrushLabels", "PolygonLabels").replace("brush", "poly")
+Json = dict[str, Any]
+
+BROKEN_SHAPES: dict[str, tuple[Json, str]] = {
+    "two points": ({"segmentation": [[1, 2, 3, 4]]}, "a polygon needs at least three points, it has 2"),
+    "odd": ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "a polygon must be x and y in turn, it has 7 numbers"),
+    "texts": ({"segmentation": [["a", 2, 3, 4, 5, 6]]}, "a polygon must be a list of points, each two numbers"),
+    "objects": ({"segmentation": [[{"x": 1}, {"y": 2}]]}, "a polygon must be a list of points, each two numbers"),
+    "too deep": ({"segmentation": [[[[1, 2], [3, 4], [5, 6]]]]}, "a polygon must be a list of points"),
+    "flat": ({"segmentation": [1, 2, 3, 4, 5, 6]}, "segmentation must be run lengths, or a list of polygons"),
+    "far away": ({"segmentation": [[1, 2, 3, 4, 1e300, 6]]}, "a polygon lies far outside the image"),
+    "no shape": ({}, "has no segmentation and no bbox"),
+    "box of three": ({"bbox": [1, 2, 3]}, "bbox must be [x, y, width, height] in pixels"),
+    "box of texts": ({"bbox": ["1", "2", "3", "4"]}, "bbox must be [x, y, width, height] in pixels"),
+    "box without area": ({"bbox": [1, 2, 0, 4]}, "its bbox has no area"),
+    "box outside": ({"segmentation": [], "bbox": [50, 2, 3, 4]}, "its bbox lies outside the image"),
+    "ragged counts": ({"segmentation": {"size": [10, 20], "counts": [[1], [2, 3]]}}, "counts are not whole numbers"),
+    "halves": ({"segmentation": {"size": [10, 20], "counts": [0.5, 199.5]}}, "counts are not whole numbers"),
+    "huge": ({"segmentation": {"size": [10, 20], "counts": [1, 2**60]}}, "counts do not add up to 200 pixels"),
+    "counts in text": ({"segmentation": {"size": [10, 20], "counts": {"a": 1}}}, "the RLE has no counts"),
+    "other size": ({"segmentation": {"size": [20, 10], "counts": [200]}}, "the RLE is of size [20, 10], its image"),
+    "image id": ({"image_id": [1], "bbox": [1, 1, 1, 1]}, "image_id [1] is not an image of the file"),
+    "category id": ({"category_id": {"a": 1}, "bbox": [1, 1, 1, 1]}, "category_id {'a': 1} is not a category"),
+}  # fmt: skip
+
+
+def coco(broken: Json) -> Json:
+    """A good polygon and a broken one."""
+    base = {"image_id": 1, "category_id": 3}
+    return {
+        "images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 10}],
+        "categories": [{"id": 3, "name": "Car"}],
+        "annotations": [{**base, "id": 7, **broken}, {**base, "id": 8, "segmentation": [[2, 3, 9, 3, 9, 8]]}],
+    }
+
+
+def shapes(exports: ExportBench, project: Project) -> list[list[Json]]:
+    """The results of each annotation on the image `a`."""
+    return [one["result"] for one in exports.server.annotations[task_of(exports, project, "a")]]
+
+
+@pytest.mark.parametrize(("broken", "message"), BROKEN_SHAPES.values(), ids=BROKEN_SHAPES)
+def test_broken_annotation_is_named_and_can_be_left_out(exports: ExportBench, broken: Json, message: str) -> None:
+    project = fill(exports, POLYGONS)
+    (exports.folder / "x.json").write_text(json.dumps(coco(broken)))
+    with pytest.raises(SettingsError) as caught:
+        exports.import_(project, "x.json")
+    assert f"annotation 7{'' if 'image_id' in broken else ' on a.png'}: " in str(caught.value)
+    assert message in str(caught.value)
+    assert "--skip-broken leaves this one out and takes the rest" in str(caught.value)
+    assert shapes(exports, project) == []
+    summary = exports.import_(project, "x.json", skip_broken=True)
+    assert (summary.added, len(summary.broken)) == (1, 1)
+    assert "1 broken regions left out (annotation 7" in summary.sentence()
+    assert [len(one) for one in shapes(exports, project)] == [1]
+
+
+def spoil_coco(path: Path) -> None:
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"]["counts"] = "x"
+    path.write_text(json.dumps(content))
+
+
+def spoil_rle(path: Path) -> None:
+    row, *rest = path.read_text().splitlines()
+    content = json.loads(row)
+    content["regions"][0]["rle"] = []
+    path.write_text("\n".join([json.dumps(content), "", *rest]) + "\n")
+
+
+def spoil_tasks(path: Path) -> None:
+    content = json.loads(path.read_text())
+    content[0]["annotations"][0]["result"][0]["value"]["rle"] = []
+    path.write_text(json.dumps(content))
+
+
+SPOILERS: dict[str, Callable[[Path], None]] = {"coco": spoil_coco, "rle-json": spoil_rle, "label-studio": spoil_tasks}
+
+
+@pytest.mark.parametrize("format_name", FILES)
+def test_our_exports_can_be_taken_without_a_broken_region(
+    exports: ExportBench, project: Project, format_name: str
+) -> None:
+    exports.export(project, format_name)
+    SPOILERS[format_name](exports.folder / "out" / FILES[format_name])
+    other = fill(exports, FUSED)
+    with pytest.raises(SettingsError, match="--skip-broken leaves this one out and takes the rest"):
+        exports.import_(other)
+    summary = exports.import_(other, skip_broken=True)
+    assert (summary.added, len(summary.broken)) == (2, 1)
+    (left,) = shapes(exports, other)
+    assert [one["value"]["brushlabels"] for one in left] == [["Road"]]
+
+
+def test_polygon_of_two_points_in_json_of_label_studio(exports: ExportBench) -> None:
+    """As somebody leaves it who clicks twice and goes on (label-studio-converter 81)."""
+    line = result("polygonlabels", "poly", "thin", (20, 10), {"points": [[1, 2], [3, 4]], "polygonlabels": ["Car"]})
+    row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": [line, *brush(CAR, "Car")]}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    project = fill(exports, FUSED)
+    with pytest.raises(SettingsError, match=r"entry 1 \(set/a.png\): region 'thin' \(Car\): "):
+        exports.import_(project, "x.json")
+    assert exports.import_(project, "x.json", skip_broken=True).added == 1
+
+
+DEEP = "[" * 200_000 + "]" * 200_000
+MALFORMED: dict[str, tuple[str, str]] = {
+    "deep in a list": (f'{{"images": {DEEP}}}', "is nested more than 100 brackets deep"),
+    "deep in an object": ('{"images": [{"id": 1, "a": ' + '{"a": ' * 5000 + "1" + "}" * 5000 + "}]}", "brackets deep"),
+    "deep tasks": (DEEP, "is nested more than 100 brackets deep"),
+    "brackets in a text": ('{"images": [{"id": "' + "[" * 500 + '\\"", "file_name": 3}]}', "has no file_name"),
+    "id is a list": ('{"images": [{"id": [1], "file_name": "a"}]}', "images[0]: its id is [1], where a number or a"),
+    "id is true": ('{"images": [{"id": true, "file_name": "a"}]}', "images[0]: its id is True"),
+    "no id": ('{"categories": [{"name": "Car"}], "images": []}', "categories[0]: its id is None"),
+    "name is a number": ('{"categories": [{"id": 1, "name": 5}], "images": []}', "categories[0]: has no name"),
+    "long number": ('{"images": [{"id": ' + "9" * 5000 + "}]}", "is not JSON"),
+    "not a number": ('{"images": [{"id": NaN}]}', "is not JSON"),
+    "list of tasks in a list": ("[[1]]", "entry 1 is [1], where an object is expected"),
+    "annotations is a text": ('[{"data": {"image": "/a.png"}, "annotations": "x"}]', "annotations is 'x'"),
+    "result is an object": ('[{"data": {"image": "/a.png"}, "annotations": [{"result": {}}]}]', "has no list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_file_gets_a_sentence(exports: ExportBench, text: str, message: str) -> None:
+    (exports.folder / "x.json").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        exports.import_(fill(exports, FUSED), "x.json")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_results_of_any_kind_are_no_traceback(exports: ExportBench) -> None:
+    """Ids, names and values of kinds that the editor never writes; the good region beside them goes in."""
+    strange: list[Json] = [
+        {"id": [1], "type": ["x"], "from_name": {"a": 1}, "to_name": "image", "value": 3, "original_width": "a"},
+        {"id": 5, "type": "brushlabels", "to_name": "image", "value": {"rle": [], "brushlabels": {"a": 1}}},
+        {"type": "choices", "value": None},
+        {},
+    ]
+    annotation = {"result": [*strange, *brush(CAR, "Car")], "lead_time": "soon", "completed_by": ["x"]}
+    row = {"data": {"image": url("set/a.png")}, "annotations": [annotation]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    project = fill(exports, FUSED)
+    assert exports.import_(project, "x.json").added == 1
+    assert exports.server.annotations[task_of(exports, project, "a")][0]["lead_time"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (DEEP, "is nested too deeply"),
+        ('{"format": "\\ud800"}', "lone surrogate"),
+        ('{"format": ["coco"]}', "does not say the format"),
+        ("[]", "does not say the format"),
+        ("{", "is not JSON: line 1"),
+    ],
+)
+def test_malformed_manifest_gets_a_sentence(exports: ExportBench, text: str, message: str) -> None:
+    (exports.folder / "out").mkdir()
+    (exports.folder / "out" / "manifest.json").write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        exports.import_(fill(exports, FUSED))

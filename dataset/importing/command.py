@@ -39,7 +39,7 @@ class ImportRequest:
     kind: str = "annotation"
     create_tasks: bool = False
     skip_broken: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
+    label: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ def import_into_project(client: Client, project: Project, report: Report, reques
         as_kind=request.kind,  # type: ignore[arg-type]  # checked above
         create_tasks=request.create_tasks,
         skip_broken=request.skip_broken,
-        labels=request.labels,
+        labels=request.label,
         image=request.image,
     )
     return one.run(request.path, request.format)

@@ -35,7 +35,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("clone")
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     stack = {"LABELRIG_ENV_FILE": str(folder / ".env"), "LABELRIG_PROJECT": "test-default-project"}
-    (folder / "annotations.json").write_text("{}")
+    (folder / "annotations.json").write_text('{"images": []}')
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]

@@ -227,7 +227,7 @@ CASES = (
         ("line 4: a is given twice (also on line 3)",),
         prepare=written(f"projects:\n{DEFAULT}{TWICE}"),
     ),
-    Case("image id", IMPORT, ("annotation 1: image_id 999 is not an image",), prepare=wrong("annotations", image_id=999)),
+    Case("image id", IMPORT, ("annotation 1: image_id 999 is not an",), prepare=wrong("annotations", image_id=999)),
     Case("category id", IMPORT, ("category_id 999 is not a category",), prepare=wrong("annotations", category_id=999)),
     Case(
         "category that the project lacks",

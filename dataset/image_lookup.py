@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from core.text import some
+from core.text import inline, shortened, some
 from dataset.export.image_name import file_name_of
 from dataset.image_spellings import COPIED, Parts, parts_of, spellings, without_prefix, without_suffix
 from labeling.images import TaskImage
@@ -43,7 +43,9 @@ class Ambiguous(LookupError):
     def __init__(self, name: str, names: Iterable[str], tags: Collection[str]) -> None:
         self.names = tuple(names)
         hint = f", or --image ({', '.join(tags)})" if len(tags) > 1 else ""
-        super().__init__(f"the image {name} may be {some(self.names)}: give its path below the image folder{hint}")
+        super().__init__(
+            f"the image {shortened(inline(name))} may be {some(self.names)}: give its path below the image folder{hint}"
+        )
 
 
 class ImageLookup:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import SettingsError
-from core.text import bulleted
+from core.text import bulleted, inline, shortened
 from dataset.image_lookup import Ambiguous, Found, ImageLookup
 from dataset.problems import SHOWN
 
@@ -21,8 +21,8 @@ class Wanted:
 
     @property
     def name(self) -> str:
-        """The name for messages."""
-        return self.names[0]
+        """The name for messages, and what other entries with this name have in common."""
+        return shortened(inline(self.names[0]))
 
 
 def locate_all(

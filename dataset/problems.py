@@ -6,7 +6,7 @@ Everything is found before anything is stored, and said in one list.
 from __future__ import annotations
 
 from core.errors import SettingsError
-from core.text import bulleted
+from core.text import bulleted, inline, shortened
 
 SHOWN = 10
 SKIP = "--skip-broken"
@@ -28,11 +28,11 @@ class FileProblems:
 
     def unusable(self, text: str) -> None:
         """The file cannot be used."""
-        self._unusable.append(text)
+        self._unusable.append(shortened(inline(text)))
 
     def region(self, text: str) -> None:
         """A region cannot be used; the others could."""
-        self.broken.append(text)
+        self.broken.append(shortened(inline(text)))
 
     def check(self) -> None:
         """Raise what was found.

@@ -97,7 +97,7 @@ def _env_name(name: str, field: FieldInfo) -> str:
 def _backend_setting(name: str) -> str:
     setting = BACKEND_SETTINGS[name]
     heading = f"{name} (a setting of the SAM2 backend; `backend` in infra/inventory.yaml, {PREFIX}{name} in .env)"
-    text = f"{setting.text[0].upper()}{setting.text[1:]}. The backend checks it when it starts."
+    text = f"{setting.text[0].upper()}{setting.text[1:]}."
     return _explained(heading, setting.kind, setting.default, text)
 
 

@@ -24,7 +24,7 @@ EXAMPLE_HEAD = (
     "`./inv fix` makes this file from the settings themselves."
 )
 VERSION = re.compile(r'__version__ = ".*"')
-BACKEND_HEAD = "Settings of the SAM2 backend, checked by it when it starts; docs/backend.md says more."
+BACKEND_HEAD = "Settings of the SAM2 backend; docs/backend.md says more."
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from core.errors import SettingsError
 from core.repository import REPOSITORY
-from infra.config.backend import PREFIX, backend_names
+from infra.config.backend import PREFIX, backend_names, backend_problems
 from infra.config.dotenv import read_env_file
 from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
 from infra.config.value_types import CONTROL, fits_env_file
@@ -229,6 +229,9 @@ def _load(
     given = {name: value for name, value in given.items() if value != ""}
     login = {name: given.pop(name) for name in map(env_name, LoginSecrets.model_fields.values()) if name in given}
     backend = {name.removeprefix(PREFIX): given.pop(name) for name in backend_names() if name in given}
+    wrong = backend_problems(backend)
+    problems += [f"{PREFIX}{name}: expected {kind}" for name, kind in wrong.items()]
+    backend = {name: value for name, value in backend.items() if name not in wrong}
     settings = _checked(Settings, {**given, "backend": backend}, problems)
     login_secrets = _checked(LoginSecrets, login, problems)
     if settings is None or login_secrets is None or problems:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from core.repository import REPOSITORY
-from infra.config.backend import BACKEND_SETTINGS
+from infra.config.backend import BACKEND_SETTINGS, backend_problems
 
 TARGET = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^][@]+)\]|(?P<plain>[^][@:]+))(?::(?P<port>[0-9]{1,5}))?")
 MACHINE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
@@ -195,6 +195,12 @@ def _backend_name(name: str) -> str:
     return name
 
 
+def _backend_values(values: Mapping[str, str]) -> Mapping[str, str]:
+    if problems := backend_problems(values):
+        raise ValueError("; ".join(f"{name} must be {kind}" for name, kind in problems.items()))
+    return values
+
+
 def _as_text(value: object) -> str:
     """A plain value as a container's environment and the engine's log options take it."""
     if isinstance(value, bool):
@@ -255,5 +261,6 @@ UnixUser = Annotated[str, AfterValidator(_like(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", "
 BackendSettings = Annotated[
     Mapping[Annotated[str, AfterValidator(_backend_name)], Annotated[str, BeforeValidator(_as_text)]],
     BeforeValidator(_without_nulls),
+    AfterValidator(_backend_values),
 ]
 DaemonSettings = Annotated[Mapping[str, JsonValue], BeforeValidator(_without_nulls), AfterValidator(_daemon)]

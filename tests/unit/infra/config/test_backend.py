@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import NoneType
 from typing import Literal, get_args, get_origin
 
 import pytest
 from annotated_types import Ge, Gt, Le
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from backend.settings import Settings as BackendSettings
@@ -42,3 +44,44 @@ def test_setting_is_the_backends_own(name: str) -> None:
     assert SETTINGS[name].default == ("" if field.default is None else written)
     assert SETTINGS[name].kind == kind_of(field)
     assert SETTINGS[name].text == field.description
+
+
+SAMPLES = (
+    *("auto", "cuda", "cpu", "torch", "openvino", "abacus", "AUTO", "clicked", "all", "positive", "DEBUG", "debug"),
+    *(
+        "true",
+        "False",
+        "on",
+        "maybe",
+        "0",
+        "1",
+        "-1",
+        "1.5",
+        "0.05",
+        "64",
+        "65",
+        "90",
+        "91",
+        "99",
+        "99.5",
+        "100",
+        "101",
+    ),
+    *("101", "1001", "3600", "3601", "178956970", "178956971", "1e3", " 5 ", "1_000", "nan", "inf", "5x"),
+    *("http://x", "https://x/y", "ftp://x", "a.lab:8080,b.lab"),
+)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_values_are_taken_as_the_backend_takes_them(name: str, tmp_path: Path) -> None:
+    def taken(value: str) -> bool:
+        try:
+            BackendSettings.model_validate({name.lower(): value, "local_files_document_root": tmp_path})
+        except ValidationError:
+            return False
+        return True
+
+    assert {value for value in SAMPLES if SETTINGS[name].accepts(value)} == {value for value in SAMPLES if taken(value)}
+    assert SETTINGS[name].accepts("")
+    assert SETTINGS[name].accepts(SETTINGS[name].default)
+    assert not SETTINGS[name].accepts("two\nlines")

@@ -55,6 +55,7 @@ def test_mappings_and_lists_are_written_as_in_the_inventory(inventory: Path) -> 
             {"backend.MASK_KEPE": "all"},
             "gpu01: --set backend.MASK_KEPE: is not a setting of the backend; did you mean MASK_KEEP?",
         ),
+        ({"backend.MASK_KEEP": "clickd"}, "gpu01: --set backend: MASK_KEEP must be all, largest or clicked"),
         ({"backend": "clicked"}, "gpu01: --set backend: expected mapping"),
         ({"docker_users": "ana"}, "gpu01: --set docker_users: expected list of users"),
     ],

@@ -78,6 +78,21 @@ def test_placeholder_secrets_are_refused(env_file: Path, placeholder: str) -> No
         load_settings(env_file, {"LABEL_STUDIO_SECRET_KEY": placeholder}, {})
 
 
+def test_a_value_that_the_backend_refuses_is_refused_here(env_file: Path) -> None:
+    """The backend would say so after everything was built, and not start."""
+    env_file.write_text(
+        "BACKEND_MASK_KEEP=clickd\nBACKEND_CLICK_LIMIT=0\nBACKEND_MASK_MEMORY_MB=\nLABEL_STUDIO_PORT=x\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env_file, {}, {})
+    assert str(caught.value) == (
+        "3 settings cannot be used:\n"
+        "  - BACKEND_MASK_KEEP: expected all, largest or clicked\n"
+        "  - BACKEND_CLICK_LIMIT: expected whole number, 1 to 1000\n"
+        "  - LABEL_STUDIO_PORT: expected whole number, 1 to 65535"
+    )
+
+
 CARRIED = (
     "may hold no single quote and no line break or other control character, begin or end with no space and end with no "
     "backslash; choose another, or delete the line to have one made"

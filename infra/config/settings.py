@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -20,11 +20,12 @@ from core.repository import REPOSITORY
 from infra.config.backend import PREFIX, backend_names, backend_problems
 from infra.config.dotenv import read_env_file
 from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
-from infra.config.value_types import CONTROL, fits_env_file
+from infra.config.value_types import CONTROL, fits_env_file, nearest
 
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
 EIGHT = "text, 8 characters or more"
+OURS = "LABELRIG_"
 ENV_FILE = "LABELRIG_ENV_FILE"
 # The one name that counts in the environment alone.
 ENV_FILE_SETTING: FieldInfo = about(
@@ -223,6 +224,7 @@ def _load(
     from_file = read_env_file(path)
     known = (*env_fields(), *backend_names())
     problems = [f"{path}: {unknown(name, known)}" for name in from_file if name not in known]
+    problems += _misspelt(environment, known)
     given: dict[str, str] = {name: value for name, value in from_file.items() if name in known}
     given |= {name: environment[name] for name in known if environment.get(name)}
     given |= {name: value for name, value in arguments.items() if value is not None}
@@ -237,6 +239,13 @@ def _load(
     if settings is None or login_secrets is None or problems:
         raise SettingsError(listed(problems))
     return settings, login_secrets
+
+
+def _misspelt(environment: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+    """Names of ours in the environment that are a letter away from a setting; others may be a lab's own."""
+    for name in environment:
+        if name.startswith(OURS) and name not in (*known, ENV_FILE) and (near := nearest(name, known, 1, alike=0.9)):
+            yield f"{name}: is not a setting (it stands in the environment); did you mean {near[0]}?"
 
 
 def _checked(model: type[AnyModel], values: Mapping[str, object], problems: list[str]) -> AnyModel | None:

@@ -56,10 +56,14 @@ def parse_target(text: str) -> Target:
     )
 
 
-def nearest(key: str, known: Iterable[str], number: int) -> list[str]:
-    """The known names that `key` probably means: one with swapped letters, else similar ones."""
+def nearest(key: str, known: Iterable[str], number: int, *, alike: float = 0.6) -> list[str]:
+    """The known names that `key` probably means: one with swapped letters, else similar ones.
+
+    Args:
+        alike: how similar at least, in ``[0, 1]``.
+    """
     by_plain = {_plain(name): name for name in known}
-    near = difflib.get_close_matches(_plain(key), by_plain, n=len(by_plain) or 1)
+    near = difflib.get_close_matches(_plain(key), by_plain, n=len(by_plain) or 1, cutoff=alike)
     swapped = [name for name in near if sorted(name) == sorted(_plain(key))]
     return [by_plain[name] for name in (swapped or near)[:number]]
 

@@ -46,30 +46,9 @@ def test_setting_is_the_backends_own(name: str) -> None:
     assert SETTINGS[name].text == field.description
 
 
-SAMPLES = (
-    *("auto", "cuda", "cpu", "torch", "openvino", "abacus", "AUTO", "clicked", "all", "positive", "DEBUG", "debug"),
-    *(
-        "true",
-        "False",
-        "on",
-        "maybe",
-        "0",
-        "1",
-        "-1",
-        "1.5",
-        "0.05",
-        "64",
-        "65",
-        "90",
-        "91",
-        "99",
-        "99.5",
-        "100",
-        "101",
-    ),
-    *("101", "1001", "3600", "3601", "178956970", "178956971", "1e3", " 5 ", "1_000", "nan", "inf", "5x"),
-    *("http://x", "https://x/y", "ftp://x", "a.lab:8080,b.lab"),
-)
+WORDS = "auto cuda cpu torch openvino abacus AUTO clicked all positive DEBUG debug true False on maybe"
+NUMBERS = "0 1 -1 1.5 0.05 64 65 90 91 99 99.5 100 101 1001 3600 3601 178956970 178956971 1e3 1_000 nan inf 5x"
+SAMPLES = (*WORDS.split(), *NUMBERS.split(), " 5 ", "http://x", "https://x/y", "ftp://x", "a.lab:8080,b.lab")
 
 
 @pytest.mark.parametrize("name", SETTINGS)

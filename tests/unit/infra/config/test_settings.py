@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from core.errors import SettingsError
 from infra.config.settings import Settings, load_login_secrets, load_settings, missing_secrets
+from infra.releases.hooks import HookValues
 
 
 @pytest.fixture
@@ -91,6 +93,19 @@ def test_a_value_that_the_backend_refuses_is_refused_here(env_file: Path) -> Non
         "  - BACKEND_CLICK_LIMIT: expected whole number, 1 to 1000\n"
         "  - LABEL_STUDIO_PORT: expected whole number, 1 to 65535"
     )
+
+
+def test_a_misspelt_name_in_the_environment_is_refused(env_file: Path) -> None:
+    """It would count for nothing, without a word. Names that are like no setting are a lab's own, or a hook's."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env_file, {"LABELRIG_MODLE": "tiny"}, {})
+    assert str(caught.value) == (
+        "LABELRIG_MODLE: is not a setting (it stands in the environment); did you mean LABELRIG_MODEL?"
+    )
+    values = {one.name: "x" for one in fields(HookValues)}
+    others = {"LABELRIG_SSH_KEY": "x", "LABELRIG_KNOWN_HOSTS": "x", "LABELRIG_RUN": "x", "LABELRIG_SCREENSHOTS": "x"}
+    hook = {name: value for name, value in HookValues(**values).environment().items() if name != "LABELRIG_PROJECT"}
+    assert load_settings(env_file, {"LABELRIG_ENV_FILE": str(env_file), **hook, **others}, {}).model == "auto"
 
 
 CARRIED = (

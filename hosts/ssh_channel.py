@@ -5,6 +5,7 @@ Fabric's `run` is not used: it decodes what goes in, keeps everything in memory 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import secrets
 import threading
@@ -26,6 +27,8 @@ SESSION_WAIT = 30.0
 # What paramiko raises on a connection that does not work; the first is also its word for a refusal.
 BROKEN = (paramiko.SSHException, EOFError, OSError)
 Stdin = bytes | IO[bytes] | None
+WORD = 512  # bytes
+DECODED = 'eval "$(printf %s "$@" | base64 -d)"'
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,19 @@ def new_token() -> bytes:
 
 
 def shell_line(command: str, token: bytes = b"") -> str:
-    """What the login shell gets.
+    """What the login shell gets: words that every shell reads alike, csh and fish too, for `sh` to run.
 
     The token comes before anything that the command says: what stands in front of it was printed by a ~/.bashrc,
     which bash reads under sshd too. With `|| exit` the shell stays and turns a signal into an exit code.
+
+    csh takes `>&2` for a file named 2, ends a quoted word at a line break, and has words of 1024 bytes at most.
     """
     greeting = f"printf %s '{token.decode()}'; printf %s '{token.decode()}' >&2; " if token else ""
-    return f"{greeting}{command} || exit"
+    script = f"{greeting}{command} || exit".encode("utf-8", "surrogateescape")
+    script += b" " * (-len(script) % 3)  # no `=` at the end, which some shells expand
+    coded = base64.b64encode(script).decode()
+    words = [coded[at : at + WORD] for at in range(0, len(coded), WORD)]
+    return " ".join((f"sh -c '{DECODED}' sh", *words))
 
 
 def begin(channel: Any, line: str, host_name: str, answers: Callable[[], bool]) -> None:

@@ -32,7 +32,7 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
         confirm: asks a person, and raises where the answer is no; None: no question.
     """
     hosts = choice.select()
-    planned = _plan(choice, hosts, options)
+    planned = _plan(choice, hosts, options, deploys_next=True)
     failed = [one for one in planned if one.exit_code]
     if failed and (choice.fail_fast or len(failed) == len(planned)):
         return Outcome(planned, _summed_up(planned, "would change"), exit_code_of(planned))
@@ -55,7 +55,9 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
     return Outcome(results, "\n".join([*texts, _summed_up(results, "changed")]), exit_code_of(results))
 
 
-def _plan(choice: Choice, hosts: Sequence[HostSettings], options: RunOptions) -> list[HostResult]:
+def _plan(
+    choice: Choice, hosts: Sequence[HostSettings], options: RunOptions, *, deploys_next: bool = False
+) -> list[HostResult]:
     sys.stderr.write(f"plan for {', '.join(host.name for host in hosts)}\n")
     reports = reports_for(hosts)
     for report in reports.values():
@@ -63,7 +65,7 @@ def _plan(choice: Choice, hosts: Sequence[HostSettings], options: RunOptions) ->
     return on_each(
         hosts,
         reports,
-        lambda host, report: plan_host(options, host, report),
+        lambda host, report: plan_host(options, host, report, deploys_next=deploys_next),
         parallel=choice.parallel,
         fail_fast=False,
         barrier=False,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import requests
 from docker.errors import DockerException
 
-from core.errors import HostError, LabelrigError, RolledBack
+from core.errors import HostError, LabelrigError, RolledBack, SudoRefused
 from core.operation import Applier, Previewer
 from core.report import Report
 from hosts.local import LocalHost
@@ -18,14 +20,22 @@ from infra.fleet.session import Session, loss_named, session
 from infra.releases.hooks import HookName, HookValues, run_hook
 
 
-def plan_host(options: RunOptions, host_settings: HostSettings, report: Report) -> None:
+def plan_host(options: RunOptions, host_settings: HostSettings, report: Report, *, deploys_next: bool = False) -> None:
     """Show what a deploy would change. Changes nothing.
 
+    Args:
+        deploys_next: a deploy follows: where the host is held by another run, that is said before anything is planned.
+
     Raises:
+        LockHeld: a deploy follows, and would be refused.
         LabelrigError: a deploy would fail too, or the host cannot be read.
     """
-    with session(options, host_settings, report) as one, report.steps(STAGES):
-        Deployment.of(one).run(Previewer(report))
+    with session(options, host_settings, report) as one:
+        if deploys_next:
+            with suppress(SudoRefused):  # one of the problems that preflight lists
+                one.lock.refuse_held(options.lock_wait)
+        with report.steps(STAGES):
+            Deployment.of(one).run(Previewer(report))
 
 
 def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report) -> None:

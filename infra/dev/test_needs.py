@@ -11,7 +11,13 @@ from infra.roles.docker.apt import Apt
 
 SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
 # Program -> the Debian package that brings it.
-PROGRAMS = {"sshd": "openssh-server", "ssh-keygen": "openssh-client", "sudo": "sudo", "chromium": "chromium"}
+PROGRAMS = {
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+    "sudo": "sudo",
+    "tcsh": "tcsh",
+    "chromium": "chromium",
+}
 SERVICES = ("ssh.service", "ssh.socket")
 SYSTEMCTL_TIMEOUT = 30.0
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import ConnectionLost, LabelrigError
+from core.errors import UNREACHABLE, ConnectionLost, LabelrigError
 from core.report import Report
 from infra.doctor.backend_checks import check_backend, check_click, check_interactive
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, skipped
@@ -98,7 +98,6 @@ def doctor(
     *,
     truth: Path | None = None,
     daemon: Mapping[str, object] | None = None,
-    on_check: Callable[[Check], None] = lambda _check: None,
 ) -> Diagnosis:
     """Look at every link. Changes nothing.
 
@@ -108,11 +107,10 @@ def doctor(
         report: shows what is being looked at.
         truth: the folder here with the truth of the demo images, None for a person's own.
         daemon: what the engine's daemon.json must hold.
-        on_check: gets each check when it is done.
     """
     look = Inspection(site, spec, report, truth, daemon)
     try:
-        return walk(CHAIN, look, report, on_check)
+        return walk(CHAIN, look, report)
     finally:
         look.close()
 
@@ -127,9 +125,7 @@ def doctor_unreachable(name: str, error: LabelrigError) -> Diagnosis:
     return Diagnosis(name, tuple(checks), error.exit_code)
 
 
-def walk(
-    chain: Sequence[Link], look: Inspection, report: Report, on_check: Callable[[Check], None] = lambda _check: None
-) -> Diagnosis:
+def walk(chain: Sequence[Link], look: Inspection, report: Report) -> Diagnosis:
     """Look at the links in order; what depends on a broken one is skipped."""
     checks: list[Check] = []
     causes: dict[str, str] = {}  # link -> why it, and what needs it, cannot be looked at
@@ -148,8 +144,7 @@ def walk(
         elif cause is not None:
             causes[link.id] = cause
         checks.append(_checked(link, finding, time.monotonic() - began))
-        on_check(checks[-1])
-    return Diagnosis(look.host.name, tuple(checks))
+    return Diagnosis(look.host.name, tuple(checks), UNREACHABLE if gone is not None else 1)
 
 
 def _checked(link: Link, finding: Finding, seconds: float) -> Check:

@@ -59,7 +59,6 @@ def run_doctor(choice: Choice, options: RunOptions) -> Outcome:
         except (ConnectFailed, SudoRefused) as error:
             _diagnosed(doctor_unreachable(one.host.name, error), one.report)
             return
-        show = one.report.progress
         spec = stack_project(site.settings)
         found = doctor(
             site,
@@ -67,7 +66,6 @@ def run_doctor(choice: Choice, options: RunOptions) -> Outcome:
             one.report,
             truth=one.truth,
             daemon=one.daemon_settings,
-            on_check=lambda check: show(check.line()),
         )
         _diagnosed(found, one.report)
 

@@ -102,6 +102,19 @@ class HostLock:
         for run_id in self._broken:
             wait_for_leftovers(self._host, run_id, self._report, clock=self._clock)
 
+    def refuse_held(self, wait: float) -> None:
+        """Find out whether a run that asks for it now is refused. Changes nothing: it may be taken a moment later.
+
+        Args:
+            wait: seconds that the run would wait for another run.
+
+        Raises:
+            LockHeld: it would be.
+        """
+        info = self.status()
+        if info is not None and why_dead(info, self._machine) is None and _refuses(info, wait):
+            raise self._refused(info)
+
     def status(self) -> LockInfo | None:
         """Return who holds it, or None. Changes nothing on the host."""
         return self._ask("look").info
@@ -177,7 +190,7 @@ class HostLock:
                 return True
             if answer.info is not None:
                 holder = answer.info.describe()
-                if wait <= 0 or (answer.info.owner is not None and answer.info.owner.kind == "person"):
+                if _refuses(answer.info, wait):
                     raise self._refused(answer.info)
             return None
 
@@ -283,6 +296,11 @@ def parse_answer(lines: Sequence[str]) -> Answer:
             age=float(values["made"]),
         )
     return Answer(values["state"], info, values.get("broke"))
+
+
+def _refuses(info: LockInfo, wait: float) -> bool:
+    """A person's lock is not waited for."""
+    return wait <= 0 or (info.owner is not None and info.owner.kind == "person")
 
 
 def _lost_to(answer: Answer) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +18,7 @@ import pytest
 
 from core.errors import CommandFailed, CommandTimedOut, ConnectionLost, FileAccessError, LoginRefused
 from hosts.ssh import SshHost
-from tests.contract.conftest import RUN_ID
+from tests.contract.conftest import RUN_ID, User
 from tests.sshd import Sshd
 
 Connected = Callable[..., SshHost]
@@ -40,6 +42,28 @@ def processes_with(variable: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes users: needs root")
+@pytest.mark.parametrize("shell", ["tcsh", "bash", "sh"])
+def test_any_login_shell(sshd: Sshd, connected: Connected, user: User, shell: str) -> None:
+    """csh takes `>&2` for a file named 2, and a quoted line break for an error."""
+    program = shutil.which(shell)
+    assert program is not None, f"this test needs {shell}: `./inv test` as root installs it"
+    subprocess.run(("usermod", "--shell", program, user.name), check=True)
+    user.may("USER ALL=(ALL) NOPASSWD: ALL")
+    home = Path("/home") / user.name
+    before = sorted(home.iterdir())
+    host: SshHost = connected(sshd, user=user.name)
+    argument = "it's\n!! $HOME * ñ =1 " + "x" * 3000
+    assert host.run("printf", "%s", argument).stdout == argument
+    said = host.run("sh", "-c", "echo out\necho err >&2; exit 7", ok=(7,))
+    assert (said.stdout, said.stderr) == ("out\n", "err\n")
+    assert host.run("cat", stdin=b"one\ntwo").stdout == "one\ntwo"
+    assert host.run("id", "-u", as_root=True).stdout == "0\n"
+    host.write(f"{home}/kept", b"\0\n", 0o600)
+    assert host.read(f"{home}/kept") == b"\0\n"
+    assert sorted(home.iterdir()) == sorted([*before, home / "kept"])
 
 
 @pytest.mark.parametrize(

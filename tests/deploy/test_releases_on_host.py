@@ -126,6 +126,7 @@ def test_a_deploy_that_may_not_wait_ends_with_its_own_code(lab: Lab, host: LabHo
         done = lab.inv("deploy", "--host", "lab1", "--yes")
         assert done.code == 4, done.said
         assert "counting the fish" in done.said
+        assert "step 1 of" not in done.said, "it is said before anything is planned"
         other = lab.inv("lock.release", "--host", "lab1", "--own")
         assert other.code == 0
     finally:

@@ -58,7 +58,7 @@ class Bench:
         groups = () if hosts else ("all",)
         return Choice(hosts, groups, None, self.inventory, tuple(overrides.items()), parallel, fail_fast)
 
-    def _plan(self, _wishes: RunOptions, host_settings: HostSettings, report: Report) -> None:
+    def _plan(self, _wishes: RunOptions, host_settings: HostSettings, report: Report, *, deploys_next: bool) -> None:
         self.diary.append(f"plan {host_settings.name}")
         self.plan(host_settings, report)
 

@@ -267,6 +267,26 @@ def test_a_plan_takes_no_lock_runs_no_hook_and_writes_nothing(lab: Lab, monkeypa
     assert entries(LabHost(), lab.base) == ["lock"]
 
 
+def test_a_held_host_is_refused_before_the_plan(lab: Lab) -> None:
+    """A plan takes the better part of a minute: who is refused anyway learns it at once."""
+    run, person = bob(), bob(kind="person", message="moving the racks")
+    leave(LabHost(), lab.base, run)
+    with pytest.raises(LockHeld, match=r"the lock is held by bob@laptop .*; nothing was changed; "):
+        plan_host(options(), lab.host_settings(), lab.report, deploys_next=True)
+    assert lab.said() == []
+    assert lab.report.stages == []
+    plan_host(options(lock_wait=60.0), lab.host_settings(), lab.report, deploys_next=True)
+    assert lab.said() == ["stages, locked by bob"], "who waits sees the plan meanwhile"
+    run_script(LabHost(), "lock", "remove", lab.base, run.id)
+    leave(LabHost(), lab.base, person)
+    with pytest.raises(LockHeld, match="moving the racks"):
+        plan_host(options(lock_wait=60.0), lab.host_settings(), lab.report, deploys_next=True)
+    run_script(LabHost(), "lock", "remove", lab.base, person.id)
+    leave(LabHost(), lab.base, run, quiet=1000)  # it is dead: the deploy takes it over
+    plan_host(options(), lab.host_settings(), lab.report, deploys_next=True)
+    assert len(lab.said()) == 2
+
+
 def test_a_plan_that_fails_closes_its_connection(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     host = LabHost()
     monkeypatch.setattr(Here, "connect", lambda *_arguments: host)

@@ -48,13 +48,13 @@ def machine_has(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 def test_nothing_is_done_where_all_is_there(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_has(monkeypatch, "sshd", "ssh-keygen", "sudo", "chromium", "apt-get", "systemctl")
+    machine_has(monkeypatch, "sshd", "ssh-keygen", "sudo", "tcsh", "chromium", "apt-get", "systemctl")
     install_test_needs(host, Report(io.StringIO()))
     assert (missing_packages(), host.commands) == ([], [])
 
 
 def test_the_system_s_ssh_server_is_kept_from_starting(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_has(monkeypatch, "ssh-keygen", "chromium", "apt-get", "systemctl")
+    machine_has(monkeypatch, "ssh-keygen", "tcsh", "chromium", "apt-get", "systemctl")
     install_test_needs(host, Report(io.StringIO()))
     assert host.commands == [
         ("systemctl", "mask", "ssh.service", "ssh.socket"),
@@ -64,7 +64,7 @@ def test_the_system_s_ssh_server_is_kept_from_starting(host: FakeHost, monkeypat
 
 
 def test_without_systemd_nothing_is_masked(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_has(monkeypatch, "sshd", "ssh-keygen", "chromium", "apt-get")
+    machine_has(monkeypatch, "sshd", "ssh-keygen", "tcsh", "chromium", "apt-get")
     install_test_needs(host, Report(io.StringIO()))
     assert host.commands == [("install", "sudo")]
 

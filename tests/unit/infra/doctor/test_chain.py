@@ -192,4 +192,4 @@ def test_a_host_that_cannot_be_reached(error: HostError, fix: str) -> None:
     assert found.first_broken.seen == str(error)
     assert found.first_broken.fix.startswith(fix)
     assert {check.result for check in found.checks[1:]} == {Verdict.SKIPPED}
-    assert found.exit_code == (1 if isinstance(error, SudoRefused) else 6)
+    assert found.exit_code == (6 if isinstance(error, ConnectFailed) else 1)

@@ -289,6 +289,9 @@ def _wishes(number: int) -> Mapping[str, object]:
 
 @pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost, kills: int) -> None:
+    # What a run leaves that was killed while it made the base image.
+    left = "/var/tmp/labelrig-base.labelrig.Ab12Cd34"
+    host.exec("sh", "-c", f"mkdir -p {left}/root/proc && mount -t proc proc {left}/root/proc")
     chance = random.Random(os.environ.get("LABELRIG_TEST_SEED", "20"))
     moments: list[float] = []
     for number in range(kills):
@@ -307,6 +310,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost,
         again = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
         assert (again.code, again.changed()) == (0, []), f"killed after {moments} s"
     assert host.exec("sh", "-c", f"ls -d {BASE}/releases/.*.part 2>/dev/null", check=False).stdout == ""
+    assert host.exec("sh", "-c", "ls -d /var/tmp/labelrig-* 2>/dev/null", check=False).stdout == ""
     audit = lab.inv("audit", "--host", "lab1", "--json").json["hosts"][0]["audit"]
     assert "began" not in [entry["result"] for entry in audit], audit  # each has an end; of the killed ones: died
     assert lab.inv("lock.status", "--host", "lab1").out == "lab1: free\n"

@@ -10,19 +10,22 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from core.errors import FileAccessError, HostError
+from core.errors import FileAccessError
 from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.images.apt_settings import read_apt_settings
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
 from infra.roles.images.tags import BUILD_FILE, DB, REQUIREMENTS, Base, context_files
 from infra.roles.images.wheels import Pin, fitting_names, matching_wheels, read_pins
+from infra.roles.images.work_folder import work_folder
 
 IN_BUILD = "/run/build"
 BUILD_VARIABLES = "build.env"
-WORK_FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
+STAGED = "labelrig-build-"  # then our process number: what a killed run left can be told
+FORGOTTEN_SECONDS = 24 * 3600
 SEND_TIMEOUT = 600.0
 VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB"}
 NOT_WANTED = "not-wanted"  # compose asks for every variable of the file, whatever is built
@@ -43,7 +46,9 @@ def staged(
         FileAccessError: it cannot be written, for instance because the disk is full.
     """
     settings = read_pip_settings(host)
-    folder = Path(tempfile.mkdtemp(prefix="labelrig-build-"))
+    _remove_left()
+    folder = Path(tempfile.mkdtemp(prefix=f"{STAGED}{os.getpid()}-"))
+    there = contextlib.ExitStack()
     target = str(folder)
     try:
         for service in services:
@@ -58,7 +63,7 @@ def staged(
             secret.write_text(text)
         shutil.copyfile(repository / BUILD_FILE, folder / BUILD_FILE.name)
         if not host.is_local:
-            target = _folder_on(host)
+            target = there.enter_context(work_folder(host, "build", project))
         variables = {"BUILD_FOLDER": target, "PROJECT": project, "BASE_CHOICE": base.choice}
         for service, prefix in VARIABLE_PREFIX.items():
             variables |= {f"{prefix}_IMAGE": tags.get(service, NOT_WANTED), f"{prefix}_BASE": base.of(service)}
@@ -75,14 +80,17 @@ def staged(
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if target != str(folder):
-            with contextlib.suppress(HostError):  # it must not hide why the build failed
-                host.run("rm", "-rf", "--one-file-system", target, as_root=True)
+        there.close()
 
 
-def _folder_on(host: Host) -> str:
-    made = host.run("mktemp", "-d", "-p", WORK_FOLDER, "labelrig-build.XXXXXXXX", as_root=True)
-    return made.stdout.strip()
+def _remove_left() -> None:
+    """Remove what runs on this machine staged that were killed: it may hold credentials."""
+    for path in Path(tempfile.gettempdir()).glob(f"{STAGED}*"):
+        with contextlib.suppress(OSError):
+            seen, (process, dash, _) = path.lstat(), path.name.removeprefix(STAGED).partition("-")
+            ended = not Path(f"/proc/{process}").exists() if dash and process.isdigit() else False
+            if seen.st_uid == os.getuid() and (ended or time.time() - seen.st_mtime > FORGOTTEN_SECONDS):
+                shutil.rmtree(path)
 
 
 def _send(folder: Path, host: Host, target: str) -> None:

@@ -13,6 +13,7 @@ from infra.roles.docker.apt import Apt, read_sources
 from infra.roles.docker.compose import run_docker
 from infra.roles.images.mirror import find_mirror, read_proxies, wgetrc, with_login
 from infra.roles.images.pip_settings import read_pip_settings
+from infra.roles.images.work_folder import work_folder
 
 SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
@@ -21,7 +22,6 @@ REPOSITORY = "labelrig/base"
 KEYRING_PACKAGE = "debian-archive-keyring"
 DEBOOTSTRAP_TIMEOUT = 1200.0
 IMPORT_TIMEOUT = 600.0
-WORK_FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
 
 
 def base_tag(repository: Path, architecture: str) -> str:
@@ -48,16 +48,9 @@ class BaseBuilder:
             HostError: debootstrap cannot be had, or did not succeed; its last lines are in the message.
         """
         self._install_debootstrap()
-        # Not /tmp, which is often small, in memory, and mounted so that it can hold no devices.
-        answer = self._host.run("mktemp", "-d", "-p", WORK_FOLDER, "labelrig-base.XXXXXXXX", as_root=True)
-        work = answer.stdout.strip()
-        try:
+        with work_folder(self._host, "base", self._project) as work:
             self._bootstrap(work)
             self._import(work, tag)
-        finally:
-            # debootstrap mounts /proc and /sys inside and, when it is stopped, leaves them there.
-            undo = 'for at in proc sys; do umount -l "$1/root/$at" 2>/dev/null; done; rm -rf --one-file-system "$1"'
-            self._host.run("sh", "-c", undo, "sh", work, as_root=True, ok=ANY_EXIT_CODE, timeout=120)
 
     def _install_debootstrap(self) -> None:
         there = self._host.run("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin command -v debootstrap", ok=ANY_EXIT_CODE)

@@ -25,6 +25,7 @@ from infra.roles.images.tags import (
     image_tags,
     official_base,
 )
+from infra.roles.images.work_folder import WorkFoldersGone
 
 Way = Literal["auto", "host", "ship"]
 OWN_BASE = "debootstrap"  # made by ourselves, so it can always be had
@@ -117,7 +118,7 @@ def resolve_images(
 
 def images_role(host: Host, images: ImageSet, report: Report) -> list[Operation]:
     """Return the operations after which the images of `images` are there, built where they run."""
-    return [BaseThere(host, images, report), ImagesBuilt(host, images, report)]
+    return [WorkFoldersGone(host, images.project), *_built(host, images, report)]
 
 
 def shipped_images_role(here: Host, host: Host, origin: ImageOrigin, report: Report) -> list[Operation]:
@@ -128,10 +129,15 @@ def shipped_images_role(here: Host, host: Host, origin: ImageOrigin, report: Rep
     built_there = images.only([service for service in images.tags if service not in origin.sent | images.own])
     travel = [tag for service, tag in images.tags.items() if service in origin.sent | images.own]
     return [
-        *(images_role(here, built_here, report) if built_here.tags else []),
-        *(images_role(host, built_there, report) if built_there.tags else []),
+        WorkFoldersGone(host, images.project),
+        *(_built(here, built_here, report) if built_here.tags else []),
+        *(_built(host, built_there, report) if built_there.tags else []),
         ImagesShipped(here, host, travel, report),
     ]
+
+
+def _built(host: Host, images: ImageSet, report: Report) -> list[Operation]:
+    return [BaseThere(host, images, report), ImagesBuilt(host, images, report)]
 
 
 def possible_images(

@@ -27,6 +27,7 @@ from infra.roles.images.role import (
 )
 from infra.roles.images.ship import ImagesShipped
 from infra.roles.images.tags import OfficialImages, debootstrap_base, image_tags, official_base
+from infra.roles.images.work_folder import WorkFoldersGone, look_for
 from tests.fakes import FakeHost
 from tests.unit.infra.deploy_bench import Engine, quiet
 
@@ -46,6 +47,7 @@ class Machine(FakeHost):
         self.name, self.is_local = name, local
         self.script("uname", "-m", stdout=f"{processor}\n")
         self.script("sh", "-c", LOOK_FOR, "sh", ENGINE, exit_code=127 if tags is None else 0)
+        self.script(*look_for(self, "labelrig"))
         self.engine = Engine({f"sha256:{tag}": [tag] for tag in tags}) if tags is not None else None
 
 
@@ -263,7 +265,9 @@ def test_own_image_is_never_built_nor_missed(bench: Bench) -> None:
 def roles(bench: Bench, origin: ImageOrigin) -> list[tuple[str, str]]:
     """Each operation with the machine that it works on."""
     found = []
-    for one in shipped_images_role(bench.here, bench.there, origin, quiet()):
+    first, *others = shipped_images_role(bench.here, bench.there, origin, quiet())
+    assert isinstance(first, WorkFoldersGone)
+    for one in others:
         host: Any = vars(one)["_host"]
         found.append((type(one).__name__, host.name))
     return found
@@ -307,5 +311,5 @@ def test_own_image_may_be_missing_where_all_else_is_there(bench: Bench) -> None:
     origin = bench.settle("auto", {"sam2": "lab/sam2:1"})
     assert roles(bench, origin) == BUILT_THERE + SENT
     *built, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
-    assert [list(one.plan()) for one in built] == [[], []]
+    assert [list(one.plan()) for one in built] == [[], [], []]
     assert [change.summary for change in shipped.plan()] == ["send lab/sam2:1 to the host"]

@@ -1,0 +1,76 @@
+"""Folders for work on a host: removed when the work is done, and by a later run where the work was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+from core.errors import HostError
+from core.operation import Change, Operation
+from hosts.base import ANY_EXIT_CODE, Host
+
+# Not /tmp, which is often small, in memory, and mounted so that it can hold no devices.
+FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
+Kind = Literal["base", "build"]
+KINDS: tuple[Kind, ...] = ("base", "build")
+FORGOTTEN_MINUTES = 24 * 60  # no work takes that long
+REMOVE_TIMEOUT = 300.0
+# debootstrap mounts /proc and /sys inside and, when it is stopped, leaves them there.
+REMOVE = """
+for folder; do
+    for at in proc sys; do umount -l "$folder/root/$at" 2>/dev/null; done
+    rm -rf --one-file-system "$folder"
+done
+"""
+
+
+@contextmanager
+def work_folder(host: Host, kind: Kind, project: str) -> Iterator[str]:
+    """Make a folder of root's on a host, and remove it when the context ends.
+
+    Args:
+        project: whose work it is: the next run of this project removes what is left of a killed one.
+    """
+    name = f"labelrig-{kind}.{project}.XXXXXXXX"
+    folder = host.run("mktemp", "-d", "-p", FOLDER, name, as_root=True).stdout.strip()
+    try:
+        yield folder
+    finally:
+        with suppress(HostError):  # it must not hide why the work failed
+            _remove(host, folder)
+
+
+class WorkFoldersGone(Operation):
+    """No work folder is left of a run that was killed.
+
+    On another machine the lock of the project is held: whatever is there of this project is a dead run's. Of other
+    projects, and on this machine, which has no lock, what was forgotten a day ago goes.
+    """
+
+    name = "no work folder of a killed run left"
+
+    def __init__(self, host: Host, project: str) -> None:
+        self._host = host
+        self._project = project
+
+    def plan(self) -> Sequence[Change]:
+        # Of root's only: in a folder that all may write to, another's could be a trap.
+        listed = self._host.run(*look_for(self._host, self._project), ok=(0, 1))
+        return [self._change(folder) for folder in sorted(filter(None, listed.stdout.split("\0")))]
+
+    def _change(self, folder: str) -> Change:
+        return Change(f"remove {folder}, which a killed run left", lambda: _remove(self._host, folder))
+
+
+def look_for(host: Host, project: str) -> tuple[str, ...]:
+    """The command that lists what killed runs left."""
+    kinds = [part for kind in KINDS for part in ("-o", "-name", f"labelrig-{kind}.*")][1:]
+    ours = () if host.is_local else ("-o", "-name", f"labelrig-*.{project}.*")
+    forgotten = ("-mmin", f"+{FORGOTTEN_MINUTES}", *ours)
+    which = ("-type", "d", "-uid", "0", "(", *kinds, ")", "(", *forgotten, ")")
+    return ("find", FOLDER, "-maxdepth", "1", *which, "-print0")
+
+
+def _remove(host: Host, folder: str) -> None:
+    host.run("sh", "-c", REMOVE, "sh", folder, as_root=True, ok=ANY_EXIT_CODE, timeout=REMOVE_TIMEOUT)

@@ -20,6 +20,7 @@ REASONS = {
     "annotation skipped": "their annotators pressed Skip",
     "draft": "drawn and never submitted: open these tasks and press Submit or Update",
     "empty": "masks without a pixel",
+    "further label": "a region counts as its first label; coco and rle-json list the others",
     "ghost": "second results of masks with the label of another tag; the masks themselves are exported",
     "key point": "they prompt the model",
     "label not selected": "regions with labels that --labels does not name",

@@ -187,6 +187,8 @@ class Export:
             tally.problem(f"task {image.tasks[0]}: {image.file_name} was left out: {reason}")
             return classes
         assembler.count(image)
+        if not writer.keeps_all_labels:
+            tally.left_out["further label"] += sum(len(one.region.labels) - 1 for one in image.objects)
         return numbered
 
     def _count_drafts(self, tally: Tally) -> None:

@@ -29,6 +29,7 @@ def shapes_in(results: Sequence[Mapping[str, Any]]) -> tuple[list[Shape], int]:
     chosen; the first shape counts, and any of its labels.
     """
     labels: dict[str, str] = {}
+    results = [one for one in results if isinstance(one, Mapping)] if isinstance(results, list | tuple) else []
     for one in results:
         for label in _labels(one):
             labels.setdefault(str(one.get("id")), label)

@@ -79,11 +79,13 @@ class NotWritable(Exception):
 class Writer(Protocol):
     """Writes one format into a folder: images (`add`), or tasks (`add_task`).
 
-    `needs_masks` is whether it wants decoded masks, `needs_sizes` whether it wants the size of images without any.
+    `needs_masks` is whether it wants decoded masks, `needs_sizes` whether it wants the size of images without any, and
+    `keeps_all_labels` whether it writes all labels of a region and not its first alone.
     """
 
     needs_masks: bool
     needs_sizes: bool
+    keeps_all_labels: bool = True
 
     def add(self, image: ExportImage, classes: Classes) -> None:
         """Write one image. `classes` knows every label in it.

@@ -24,6 +24,7 @@ class CsvWriter(Writer):
 
     needs_masks = True
     needs_sizes = False
+    keeps_all_labels = False
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / FILE).open("w", encoding="utf-8", newline="")

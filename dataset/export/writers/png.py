@@ -32,12 +32,14 @@ class PngWriter(Writer):
 
     needs_masks = True
     needs_sizes = True
+    keeps_all_labels = False
 
     def __init__(self, folder: Path, colours: Mapping[str, str], *, instances: bool = False) -> None:
         self._folder = folder
         self._colours = colours
         self._taken: set[str] = set()
         self._renamed: dict[str, str] = {}
+        self._hidden = 0
         self._instances = Lines(folder / "instances.jsonl") if instances else None
         self._files = Lines(folder / "images.jsonl")
 
@@ -58,9 +60,9 @@ class PngWriter(Writer):
         name = str(PurePosixPath(file_name).with_suffix(".png"))
         if name in self._taken:
             name = f"{file_name}.png"
+            if name in self._taken:
+                raise NotWritable(f"masks/{name} is the mask of another image; rename one of the two images")
             self._renamed[file_name] = name
-        if name in self._taken:
-            raise NotWritable(f"masks/{name} is the mask of another image; rename one of the two images")
         self._taken.add(name)
         return name
 
@@ -79,13 +81,19 @@ class PngWriter(Writer):
 
     def notes(self) -> list[str]:
         """See `Writer`."""
-        if not self._renamed:
-            return []
-        image, name = next(iter(self._renamed.items()))
-        return [
-            f"{len(self._renamed)} masks have the suffix of their image in their name, because another image differs "
-            f"in nothing else; pair them by images.jsonl ({image}: masks/{name})"
-        ]
+        notes = []
+        if self._hidden:
+            notes.append(
+                f"{self._hidden} objects have no pixel of their class, since others that were drawn later cover them; "
+                "coco and rle-json keep both"
+            )
+        if self._renamed:
+            image, name = next(iter(self._renamed.items()))
+            notes.append(
+                f"{len(self._renamed)} masks have the suffix of their image in their name, because another image "
+                f"differs in nothing else; pair them by images.jsonl ({image}: masks/{name})"
+            )
+        return notes
 
     def close(self) -> None:
         self._files.close()
@@ -102,6 +110,8 @@ class PngWriter(Writer):
                     f"{MOST_CLASSES}; export as coco or rle-json"
                 )
             pixels[one.mask] = number
+        numbers = [(one, classes.id_of(one.region.label)) for one in image.objects]
+        self._hidden += sum(not (pixels[one.mask] == number).any() for one, number in numbers)
         picture = Image.fromarray(pixels)
         colours = palette(classes, self._colours)
         picture.putpalette([value for number in range(256) for value in colours.get(number, (0, 0, 0))])

@@ -32,6 +32,7 @@ class YoloWriter(Writer):
 
     needs_masks = True
     needs_sizes = False
+    keeps_all_labels = False
 
     def __init__(self, folder: Path, *, split: bool = False, tolerance: float = 0.0) -> None:
         self._folder = folder

@@ -97,6 +97,15 @@ def test_what_cannot_be_read_is_counted_and_no_more() -> None:
     assert (len(shapes), unreadable) == (1, 1)
 
 
+def test_results_of_scripts_are_counted_or_passed_over() -> None:
+    """Whatever Label Studio keeps: no traceback, and the good mask beside them counts."""
+    huge = result("polygonlabels", "huge", points=[[1, 1], [2, 2], [3, 1]]) | {"original_width": 60000}
+    odd: list[Any] = ["text", 7, huge | {"original_height": 60000}, brush(square(5), "a") | {"item_index": [0]}]
+    shapes, unreadable = shapes_in(odd)
+    assert ([int(one.mask.sum()) for one in shapes], unreadable) == ([25], 1)
+    assert shapes_in({"a": 1}) == ([], 0)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def collector() -> Collector:
     one = Collector("A <project>", LABELS)

@@ -119,6 +119,27 @@ def test_what_label_studios_json_keeps_is_not_left_out(exports: ExportBench, for
     assert lines == ([] if format_name == "label-studio" else ["! left out: 1 x no label"])
 
 
+@pytest.mark.parametrize("format_name", ["png", "yolo-seg", "csv", "coco", "rle-json"])
+def test_further_labels_are_said_where_they_are_lost(exports: ExportBench, format_name: str) -> None:
+    project = exports.server.project(FUSED)
+    (one,) = brush(CAR, "Car")
+    one["value"]["brushlabels"] = ["Car", "Road"]
+    exports.server.annotate(exports.server.task(project, image=url("a.png")), [one])
+    exports.export(project, format_name)
+    lines = [line.partition(" (")[0] for line in left_out(exports)]
+    assert lines == ([] if format_name in ("coco", "rle-json") else ["! left out: 1 x further label"])
+
+
+def test_an_object_that_png_cannot_show_is_said(exports: ExportBench) -> None:
+    """A Car below a Road is gone from the picture of classes; below another Car it is not."""
+    project = exports.server.project(FUSED)
+    results = [*brush(CAR, "Car"), *brush(CAR | ROAD, "Road", "b"), *brush(CAR & ROAD | ROAD, "Road", "c")]
+    exports.server.annotate(exports.server.task(project, image=url("a.png")), results)
+    exports.export(project, "png")
+    (note,) = [line for line in exports.shown() if "drawn later" in line]
+    assert note.startswith("! 1 objects have no pixel of their class")
+
+
 def test_a_project_of_drafts_alone_says_so(exports: ExportBench) -> None:
     """All that a person drew is there, and nothing of it was submitted."""
     project = exports.server.project(FUSED)

@@ -16,7 +16,6 @@ from core.errors import SettingsError
 
 TEXT_KEY = "tag:yaml.org,2002:str"
 MERGE_KEY = "tag:yaml.org,2002:merge"
-NUMBER_KEY = "tag:yaml.org,2002:int"
 
 
 PLAIN = (
@@ -42,18 +41,24 @@ class _PlainLoader(yaml.SafeLoader):
     yaml_implicit_resolvers = _resolvers()
 
 
-def parse_yaml(text: str, origin: str, *, number_keys: bool = False) -> object:
+class _TextLoader(yaml.SafeLoader):
+    """Knows text and merge keys only: `1.10`, `true` and `null` stay as they are written."""
+
+    yaml_implicit_resolvers = {"<": _resolvers()["<"]}  # noqa: RUF012 - as PyYAML declares it
+
+
+def parse_yaml(text: str, origin: str, *, all_text: bool = False) -> object:
     """Return what a YAML text holds.
 
     Args:
         text: one document.
         origin: the file's path, for messages.
-        number_keys: keys may be whole numbers too.
+        all_text: every key and value is text, as it is written.
 
     Raises:
         SettingsError: it is not YAML, or names every key that is given twice or is not text, with its line.
     """
-    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY, *((NUMBER_KEY,) if number_keys else ())))
+    return _parsed(text, origin, (TEXT_KEY, MERGE_KEY), _TextLoader if all_text else _PlainLoader)
 
 
 def parse_nodes(text: str, origin: str) -> Node | None:
@@ -72,9 +77,9 @@ def one_line(value: object) -> str:
     return text.removesuffix("...\n").rstrip("\n")
 
 
-def _parsed(text: str, origin: str, keys: Sequence[str]) -> object:
+def _parsed(text: str, origin: str, keys: Sequence[str], loader_class: type[yaml.SafeLoader] = _PlainLoader) -> object:
     try:
-        loader = _PlainLoader(text)
+        loader = loader_class(text)
         node = loader.get_single_node()
         problems = list(_wrong_keys(node, keys, (), set()))
         content = None if node is None or problems else loader.construct_document(node)

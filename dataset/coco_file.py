@@ -130,6 +130,37 @@ def box_of(given: object, size_wh: tuple[int, int]) -> tuple[float, float, float
     return x, y, width, height
 
 
+class BoxForm:
+    """Whether the boxes of a file are corners (left, top, right, bottom), as some tools write by mistake.
+
+    Then some reach beyond their images as `[x, y, width, height]`, and as corners all of them fit.
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._beyond: list[str] = []
+        self._all_fit_as_corners = True
+
+    def add(self, name: str, box: tuple[float, float, float, float], size_wh: tuple[int, int]) -> None:
+        """Look at one box; `name` is its annotation, for messages."""
+        x, y, width, height = box
+        right, bottom = (whole + 1 for whole in size_wh)  # a pixel for rounding
+        self._seen += 1
+        if x + width > right or y + height > bottom:
+            self._beyond.append(name)
+        if not (0 <= x < width <= right and 0 <= y < height <= bottom):
+            self._all_fit_as_corners = False
+
+    def check(self, problems: FileProblems) -> None:
+        """Tell the problem, if it is one."""
+        if self._beyond and self._all_fit_as_corners:
+            problems.unusable(
+                f"{len(self._beyond)} of {self._seen} boxes reach beyond their images (the first: {self._beyond[0]}), "
+                "and all would fit as corners; COCO's bbox is [x, y, width, height]: write it so, or cut the boxes at "
+                "the edges"
+            )
+
+
 def is_number(value: object) -> bool:
     """Whether it is a number that a picture can have."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER

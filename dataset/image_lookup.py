@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.text import inline, shortened, some
 from dataset.export.image_name import file_name_of
@@ -15,11 +15,12 @@ from labelstudio.image_files import LOCAL_FILES
 
 @dataclass(frozen=True)
 class Place:
-    """An image of a task. `item_index` is which one of a list of several; None where the tag shows one."""
+    """An image of a task, and its URL. `item_index` is which one of a list of several; None where the tag shows one."""
 
     task: int
     to_name: str
     item_index: int | None = None
+    url: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class ImageLookup:
         """Take the images of a task in; with `only`, those of this image tag."""
         for image in images:
             if only in (None, image.name):
-                self.add(image.url, Place(task, image.name, image.item_index))
+                self.add(image.url, Place(task, image.name, image.item_index, image.url))
 
     def add(self, url: str, place: Place) -> None:
         """Take an image in."""

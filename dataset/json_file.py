@@ -14,6 +14,7 @@ from core.strict_json import BOM, shown, why_not_text
 
 DEEPEST = 100  # brackets inside each other; ijson's memory grows with the square
 CHUNK_BYTES = 1 << 20
+NOT_A_NUMBER = re.compile(r"[\[:,]\s*-?(NaN|Infinity)\b")
 ESCAPED = re.compile(rb"\\.", re.DOTALL)
 OPENING, CLOSING, QUOTE = b"[{", b"]}", ord('"')
 
@@ -121,4 +122,6 @@ def _reason(error: Exception) -> str:
     text = error.args[0] if error.args else ""
     if isinstance(text, bytes):  # what is not UTF-8 comes back as bytes
         text = text.decode("utf-8", "replace")
+    if NOT_A_NUMBER.search(str(text)):
+        return "NaN or Infinity stands where JSON has a number (Python writes them); write null instead"
     return " ".join(str(text).split("\n", 1)[0].split()) or type(error).__name__

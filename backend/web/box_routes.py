@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.errors import LabelingConfigError
+from backend.errors import ImageError, LabelingConfigError
 from backend.labelstudio.labeling_config import image_named, image_url, parse_cached
 from backend.labelstudio.protocol import (
     Context,
@@ -33,6 +33,7 @@ from labeling.config import LabelingConfig
 MAX_BOXES = 2000
 AT_ONCE = 4
 SECONDS = 300.0  # for one image: clicks go before it
+Side = Annotated[int, Field(gt=0, le=10**6)]
 
 
 class Box(BaseModel):
@@ -49,7 +50,10 @@ class Box(BaseModel):
 
 
 class BoxesRequest(BaseModel):
-    """One task, its boxes, and the project's labeling configuration. `to_name` is the image tag, the first if none."""
+    """One task, its boxes, and the project's labeling configuration. `to_name` is the image tag, the first if none.
+
+    `size_wh` is the image's width and height as the boxes' file says; an image of another shape is refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -58,6 +62,7 @@ class BoxesRequest(BaseModel):
     task: Name
     data: dict[str, Any]
     to_name: Name | None = None
+    size_wh: tuple[Side, Side] | None = None
     boxes: Annotated[list[Box], Field(min_length=1, max_length=MAX_BOXES)]
 
 
@@ -84,6 +89,8 @@ def _masks(service: Service, model: Model, request: BoxesRequest, deadline: floa
     to_name = request.to_name or _first_image(config)
     task = Task(id=request.task, data=request.data)
     size_wh = service.answerer.shown_size(task, image_url(task.data, image_named(config, to_name), None), deadline)
+    if request.size_wh is not None:
+        _check_shape(request.size_wh, size_wh)
     found, scores = [], []
     for box in request.boxes:
         click = PredictRequest(
@@ -98,6 +105,23 @@ def _masks(service: Service, model: Model, request: BoxesRequest, deadline: floa
             scores.append(prediction.score)
     score = sum(scores) / len(scores) if scores else 0.0
     return Prediction(model_version=service.files.version, score=score, result=found)
+
+
+def _check_shape(said_wh: tuple[int, int], shown_wh: tuple[int, int]) -> None:
+    """The boxes are shares of an image: its resolution does not matter, but it must lie as it is shown.
+
+    Raises:
+        ImageError: it has another shape; most often its EXIF orientation was not applied.
+    """
+    # Sides are whole numbers: each of a smaller copy may be half a pixel off.
+    apart = abs(said_wh[0] * shown_wh[1] - said_wh[1] * shown_wh[0])
+    turned = said_wh == shown_wh[::-1] != shown_wh
+    if turned or apart > max(sum(said_wh), sum(shown_wh)):
+        said, shown = ("x".join(map(str, size)) for size in (said_wh, shown_wh))
+        raise ImageError(
+            f"its boxes are of an image of {said} pixels, and it is shown with {shown}"
+            f"{' (turned, as its EXIF orientation says)' if turned else ''}; make them from the image as it is shown"
+        )
 
 
 def _first_image(config: LabelingConfig) -> str:

@@ -31,7 +31,7 @@ ERRORS: dict[str, dict[str, str]] = {
         "504": "no answer in the time that Label Studio waits",
     },
     "/boxes": {
-        "422": "the task's image cannot be read",
+        "422": "the task's image cannot be read, or has another shape than the boxes' file says",
         "502": "the server that holds the image did not answer",
         "503": "the model is loading, failed to load, or is out of memory",
         "504": "clicks kept the model busy for too long",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.strict_json import shown
-from dataset.coco_file import CocoAnnotation, CocoFile, Key, box_of, is_number, key_of
+from dataset.coco_file import BoxForm, CocoAnnotation, CocoFile, Key, box_of, is_number, key_of
 from dataset.export import coco_rle
 from dataset.export.labeling import UsedConfig
 from dataset.importing.source import Entry, Incoming, Needs, Placed, Source, Spool, renamed
@@ -36,9 +36,10 @@ class CocoSource(Source):
         self._of_image: dict[Key, list[int]] = {}
         self._needs: dict[Key, set[tuple[str, tuple[str, ...]]]] = {}
         try:
-            self._file = CocoFile(path, problems)
+            self._file, form = CocoFile(path, problems), BoxForm()
             for one in self._file.annotations():
-                self._take(one, problems)
+                self._take(one, problems, form)
+            form.check(problems)
             problems.check()
         except BaseException:
             self._spool.close()
@@ -51,6 +52,7 @@ class CocoSource(Source):
                 item_index=index if isinstance(index := key_of(image.row.get("item_index")), int) else None,
                 needs=Needs(self._needs.get(key, ())),
                 handle=number,
+                sizes=frozenset((image.size_wh,) if image.size_wh and key in self._of_image else ()),
             )
             for number, (key, image) in enumerate(self._file.images.items())
             # In our exports an image without regions was annotated as empty; elsewhere that is unknown.
@@ -76,7 +78,7 @@ class CocoSource(Source):
     def close(self) -> None:
         self._spool.close()
 
-    def _take(self, one: CocoAnnotation, problems: FileProblems) -> None:
+    def _take(self, one: CocoAnnotation, problems: FileProblems, form: BoxForm) -> None:
         kind = _kind_of(one.row)
         try:
             if kind is None:
@@ -85,6 +87,8 @@ class CocoSource(Source):
         except ValueError as error:
             problems.region(f"{one.name}: {error}")
             return
+        if kind == "rectangle" and "shape" not in one.row:
+            form.add(one.name, box_of(one.row.get("bbox"), one.size_wh), one.size_wh)
         labels = _labels(one)
         self._needs.setdefault(one.image_key, set()).add((kind, labels))
         self._of_image.setdefault(one.image_key, []).append(self._spool.add({"row": one.row, "labels": labels}))
@@ -153,6 +157,8 @@ def _rings(given: object, size_wh: tuple[int, int]) -> list[Any]:
     farthest = 100 * max(size_wh)
     if any(np.abs(ring).max() > farthest for ring in rings):
         raise ValueError("a polygon lies far outside the image")
+    if rings and all((ring.max(0) <= 0).any() or (ring.min(0) >= size_wh).any() for ring in rings):
+        raise ValueError("lies outside the image")
     return rings
 
 

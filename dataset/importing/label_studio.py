@@ -89,6 +89,7 @@ class LabelStudioSource(Source):
             return
         where = f"entry {number} ({file_name_of(images[0].url)})"
         needs: dict[tuple[str, int], set[tuple[str, tuple[str, ...]]]] = {}
+        sizes: dict[tuple[str, int], set[tuple[int, int]]] = {}
         kept = []
         for one in annotations:
             results = [
@@ -105,12 +106,15 @@ class LabelStudioSource(Source):
                     else:
                         place = (image_name, region.item_index or 0)
                         needs.setdefault(place, set()).add((region.kind, region.labels))
+                        if region.kind in ("brush", "bitmask"):  # the others are in percent
+                            sizes.setdefault(place, set()).add(region.size_wh)
             kept.append({**one, "result": [each for each in results if key_of(each) not in broken]})
         places = [(image.name, image.item_index) for image in images]
         handle = self._spool.add({"data": task["data"], "annotations": kept, "images": places, "url": images[0].url})
         for image in images:
-            needed = Needs(needs.get((image.name, image.item_index or 0), ()))
-            self.entries.append(Entry(file_name_of(image.url), image.name, image.item_index, needed, handle))
+            place = (image.name, image.item_index or 0)
+            needed, counted = Needs(needs.get(place, ())), frozenset(sizes.get(place, ()))
+            self.entries.append(Entry(file_name_of(image.url), image.name, image.item_index, needed, handle, counted))
 
     def _regions(self, results: Sequence[Result]) -> list[Region]:
         """The regions on one image. An image that the project does not have is read as its first one."""

@@ -47,7 +47,7 @@ def places_of(entries: Sequence[Entry], lookup: ImageLookup, origin: str) -> Pla
         if mine is None:
             places.missing.append(entry)
         else:
-            placed = Placed(entry, mine.place.to_name, mine.place.item_index)
+            placed = Placed(entry, mine.place.to_name, mine.place.item_index, mine.place.url)
             places.by_task.setdefault(mine.place.task, []).append(placed)
     places.notice = elsewhere_notice(wanted, found)
     return places

@@ -91,6 +91,7 @@ class RleJsonSource(Source):
                     item_index=index if isinstance(index, int) else None,
                     needs=Needs(needs),
                     handle=len(self._offsets),
+                    sizes=frozenset((_size(row),) if needs else ()),
                 )
             )
 

@@ -15,6 +15,7 @@ from core.text import bulleted, some
 from dataset.export.labeling import UsedConfig, check_image, read_labeling
 from dataset.importing.digest import Digest, digest_of
 from dataset.importing.files import find_file, open_source
+from dataset.importing.image_sizes import of_right_size
 from dataset.importing.places import Places, places_of, project_images
 from dataset.importing.source import Incoming, Placed, Source, renamed
 from dataset.importing.target import NoTag, way_of
@@ -117,8 +118,8 @@ class Import:
         with closing(open_source(file, format_name, config, problems)) as source:
             summary = ImportSummary(what=self.as_kind, broken=problems.broken)
             names = self._names(source, config)
-            places = self._places(source, config, file, names, summary)
-            self._store(source, places.by_task, config, names, summary)
+            by_task = self._places(source, config, file, names, problems, summary)
+            self._store(source, by_task, config, names, summary)
             summary.left_out = dict(source.left_out)
         self.report.facts["import"] = {
             "added": summary.added,
@@ -157,11 +158,19 @@ class Import:
             raise SettingsError(f"{start}:\n{bulleted(list(problems), SHOWN)}{hint}")
 
     def _places(
-        self, source: Source, config: UsedConfig, file: Path, names: Mapping[str, str], summary: ImportSummary
-    ) -> Places:
+        self,
+        source: Source,
+        config: UsedConfig,
+        file: Path,
+        names: Mapping[str, str],
+        problems: FileProblems,
+        summary: ImportSummary,
+    ) -> dict[int, list[Placed]]:
         lookup = project_images(self.client, self.project.id, config, self.image)
         places = places_of(source.entries, lookup, str(file))
         self._check(places, config, file, names)
+        by_task = of_right_size(self.client, places.by_task, problems, self.report)
+        problems.check()
         if self.create_tasks and places.missing:
             datas = [data for one in places.missing if (data := source.new_task(one)) is not None]
             for first in range(0, len(datas), NEW_TASKS):
@@ -171,6 +180,8 @@ class Import:
             if datas:
                 lookup = project_images(self.client, self.project.id, config, self.image)
                 places = places_of(source.entries, lookup, str(file))
+                new = {task: found for task, found in places.by_task.items() if task not in by_task}
+                by_task |= of_right_size(self.client, new, problems, self.report)
         summary.missing = [one.file_name for one in places.missing]
         if not places.by_task:
             example = source.entries[0].file_name if source.entries else "there are none"
@@ -180,7 +191,7 @@ class Import:
             )
         if places.notice:
             self.report.notice(places.notice)
-        return places
+        return by_task
 
     def _store(
         self,

@@ -24,6 +24,7 @@ class Entry:
         item_index: which image of a list.
         needs: every (kind, labels) in it: what the project must have a tag for.
         handle: where the source finds it again.
+        sizes: width and height of the picture that its pixels are counted in; empty where it counts none.
     """
 
     file_name: str
@@ -31,6 +32,7 @@ class Entry:
     item_index: int | None
     needs: Needs
     handle: int
+    sizes: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Placed:
     entry: Entry
     to_name: str
     item_index: int | None
+    url: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from dataset.locating import Wanted, elsewhere_notice, locate_all
 class Box:
     """A corner and sides in percent of the image; `rotation` in degrees about the corner, clockwise.
 
-    `image` is the image tag that it is on; the task's first one if None.
+    `image` is the image tag that it is on; the task's first one if None. `of_wh` is the image's width and height as the
+    file says them; None where it says none.
     """
 
     label: str
@@ -25,6 +26,7 @@ class Box:
     height: float
     rotation: float = 0.0
     image: str | None = None
+    of_wh: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, object]:
         """As the backend's `/boxes` takes it."""

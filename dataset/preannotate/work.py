@@ -157,6 +157,7 @@ class Preannotation:
             "task": str(task.id),
             "data": dict(task.data),
             **({} if image is None else {"to_name": image}),
+            **({} if boxes[0].of_wh is None else {"size_wh": boxes[0].of_wh}),
             "boxes": named,
         }
 

@@ -6,8 +6,9 @@ import re
 from pathlib import Path, PurePosixPath
 
 from core.text import some
+from core.text_file import read_text
 from dataset.preannotate.boxes import Box, BoxFile
-from dataset.preannotate.yolo_layout import ClassNames, image_names, label_files, text_of
+from dataset.preannotate.yolo_layout import ClassNames, image_names, label_files
 from dataset.problems import FileProblems
 
 BEYOND = 0.01  # of a number's range: some tools round edges to the outside, and readers let it pass
@@ -33,7 +34,7 @@ def read_yolo(folder: Path, *, skip_broken: bool = False) -> BoxFile:
         relative = path.relative_to(folder)
         boxes = []
         names = classes.of(path.parent)
-        for number, line in enumerate(text_of(path).splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
             box = _box(line, names)
@@ -59,7 +60,7 @@ def _name_originals(folder: Path, found: BoxFile) -> None:
     if not originals:
         return
     readme = folder / ROBOFLOW_README
-    text = text_of(readme) if readme.is_file() else ""
+    text = read_text(readme) if readme.is_file() else ""
     if UNTOUCHED in text and not RESHAPED.search(text):
         for name, original in originals.items():
             others = tuple(

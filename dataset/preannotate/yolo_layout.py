@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from core.errors import SettingsError
+from core.strict_json import parse_json
 from core.strict_yaml import parse_yaml
+from core.text_file import read_text
+from dataset.coco_file import key_of
 
 LABELS, IMAGES = "labels", "images"
 DARKNET = re.compile(r"obj_\w*data")
 NAMES_FILES = ("classes.txt", "obj.names", "predefined_classes.txt", "_darknet.labels")
 DATA_FILES = ("data.yaml", "dataset.yaml")
+NOTES, BESIDE_NOTES = "notes.json", "classes.txt"
 NOT_OURS = frozenset(("__MACOSX", "@eaDir", "#recycle"))
 Names = dict[int, tuple[str, Path]]  # of classes, each with the file that says it
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
@@ -108,26 +112,16 @@ def _merged(known: Names, more: Names) -> Names:
     return known
 
 
-def text_of(path: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        SettingsError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
-
-
 def _names_in(place: Path) -> Iterator[tuple[Path, dict[int, str]]]:
+    notes = place / NOTES
+    numbered = _of_notes(notes) if notes.is_file() else None
+    if numbered is not None:
+        yield notes, numbered
     for name in (*NAMES_FILES, *sorted(one.name for one in place.glob("*.names"))):
         path = place / name
-        if path.is_file() and (lines := text_of(path).splitlines()):
+        if name == BESIDE_NOTES and numbered is not None:
+            continue
+        if path.is_file() and (lines := read_text(path).splitlines()):
             # A blank line counts: the names after it keep their numbers.
             yield path, {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     for path in sorted((*place.glob("*.yaml"), *place.glob("*.yml"))):
@@ -135,11 +129,27 @@ def _names_in(place: Path) -> Iterator[tuple[Path, dict[int, str]]]:
             yield path, names
 
 
+def _of_notes(path: Path) -> dict[int, str] | None:
+    """The classes of Label Studio's `notes.json`, by whose ids its label files are numbered.
+
+    The `classes.txt` beside it has the same names in the order of the configuration, which is another one where labels
+    have a `category`. None where the file says nothing of classes.
+    """
+    content = parse_json(path.read_bytes(), str(path))
+    rows = content.get("categories") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not rows:
+        return None
+    found = {key_of(one.get("id")): one.get("name") for one in rows if isinstance(one, dict)}
+    if len(found) != len(rows) or not all(isinstance(one, int) for one in found) or None in found.values():
+        return None  # of an old version, or of another tool: then it counts nothing
+    return {int(number): str(name).strip() for number, name in found.items()}  # type: ignore[arg-type]  # checked
+
+
 def _of_yaml(path: Path) -> dict[int, str] | None:
     """`names` of a data file: a list, or numbers and names. Another YAML file may be anything."""
     is_data = path.name in DATA_FILES
     try:
-        content = parse_yaml(text_of(path), str(path), number_keys=True)
+        content = parse_yaml(read_text(path), str(path), all_text=True)
     except SettingsError:
         if is_data:
             raise
@@ -147,7 +157,7 @@ def _of_yaml(path: Path) -> dict[int, str] | None:
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         return dict(enumerate(str(name).strip() for name in names))
-    if isinstance(names, dict) and all(str(number).isdecimal() for number in names):
+    if isinstance(names, dict) and all(number.isdecimal() for number in names):
         return {int(number): str(name).strip() for number, name in names.items()}
     if is_data:
         raise SettingsError(f"{path}: has no `names` of classes")

@@ -135,6 +135,14 @@ def wrong(part: str, **changes: Any) -> Callable[[Bad], object]:
     return lambda bad: (bad.clone.projects(), bad.first(part, **changes))
 
 
+def turned(bad: Bad) -> None:
+    """The size of the image before its EXIF orientation, and an outline in these pixels."""
+    bad.clone.projects(work=bad.work())
+    first, *others = bad.coco["images"]
+    outline = {**bad.coco["annotations"][0], "kind": "polygon", "segmentation": [[20, 30, 400, 30, 400, 300]]}
+    bad.file(images=[{**first, "width": SIZE[1], "height": SIZE[0]}, *others], annotations=[outline])
+
+
 def other_variable(bad: Bad) -> None:
     """The project's own configuration, but for the variable of its image."""
     (bad.clone.configs / "other").mkdir(exist_ok=True)
@@ -230,6 +238,12 @@ CASES = (
     Case("image id", IMPORT, ("annotation 1: image_id 999 is not an",), prepare=wrong("annotations", image_id=999)),
     Case("category id", IMPORT, ("category_id 999 is not a category",), prepare=wrong("annotations", category_id=999)),
     Case(
+        "size of the image",
+        IMPORT,
+        ("scene-01.png: the file says 1080x1920 pixels, the image is shown with 1920x1080",),
+        prepare=turned,
+    ),
+    Case(
         "category that the project lacks",
         IMPORT,
         ('no tag of the project takes a brush with the label "Unicorn"',),
@@ -261,6 +275,13 @@ CASES = (
         "preannotate|--project|work|--boxes|FOLDER/coco.json",
         ("annotation 1: image_id 999 is not an image of the file",),
         prepare=lambda bad: (bad.clone.projects(work=bad.work()), bad.first("annotations", image_id=999)),
+    ),
+    Case(
+        "preannotate: size of the image",
+        "preannotate|--project|work|--boxes|FOLDER/coco.json|--also-annotated",
+        ("1 images failed", "its boxes are of an image of 1080x1920 pixels, and it is shown with 1920x1080"),
+        1,
+        prepare=turned,
     ),
     Case(
         "preannotate: boxes outside",

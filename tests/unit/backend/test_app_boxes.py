@@ -50,6 +50,20 @@ def test_each_box_becomes_a_region_with_its_label(house: House) -> None:
     assert len(house.segmenter.encoded) == 1
 
 
+def test_boxes_of_a_picture_that_lies_otherwise_are_refused(house: House) -> None:
+    """A file that has width and height as they are before EXIF would put every box in the wrong place."""
+    for size_wh, shown in (([48, 64], "48x64"), ([64, 64], "64x64")):
+        answer = house.client.post("/boxes", json=body(LEFT, size_wh=size_wh))
+        assert answer.status_code == 422
+        assert f"its boxes are of an image of {shown} pixels, and it is shown with 64x48" in answer.text
+    assert "EXIF" in house.client.post("/boxes", json=body(LEFT, size_wh=[48, 64])).text
+
+
+def test_boxes_of_a_smaller_copy_are_the_same(house: House) -> None:
+    found = [answered(house, body(LEFT, size_wh=size_wh))["result"][0]["value"] for size_wh in ([64, 48], [33, 25])]
+    assert found[0] == found[1]
+
+
 def test_a_palette_of_the_brushes_own_takes_the_label(house: House) -> None:
     found = answered(house, body(LEFT, config=V1))
     assert [(one["type"], one["value"]["brushlabels"]) for one in found["result"]] == [("brushlabels", ["Person"])]

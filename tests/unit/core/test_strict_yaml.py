@@ -71,11 +71,13 @@ def test_what_is_wrong_is_named_with_its_line(text: str, problem: str) -> None:
     assert str(caught.value) == f"inventory.yaml: {problem}"
 
 
-def test_numbers_are_keys_where_they_may_be() -> None:
-    """As in the `names` of a YOLO data set, in which `no` is a class and no boolean."""
-    assert parse_yaml("names: {0: no, 1: off}", "x", number_keys=True) == {"names": {0: "no", 1: "off"}}
+def test_everything_is_text_where_it_may_be() -> None:
+    """As in the `names` of a YOLO data set, in which `no`, `true` and 1.10 are names of classes."""
+    text = "names: {0: no, 1: true, 2: 1.10, 3: null, 4: 007, 5: }\nsame: &a {b: 1}\nmore: {<<: *a}\n"
+    names = {"0": "no", "1": "true", "2": "1.10", "3": "null", "4": "007", "5": ""}
+    assert parse_yaml(text, "x", all_text=True) == {"names": names, "same": {"b": "1"}, "more": {"b": "1"}}
     with pytest.raises(SettingsError, match=r"^x: line 1: 0 is given twice \(also on line 1\)$"):
-        parse_yaml("names: {0: a, 0: b}", "x", number_keys=True)
+        parse_yaml("names: {0: a, 0: b}", "x", all_text=True)
 
 
 @pytest.mark.parametrize("value", [12, 1.5, True, None, "off", "a: b # c", "ñ", {"a": [1, "no"]}])

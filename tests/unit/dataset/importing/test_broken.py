@@ -26,6 +26,7 @@ BROKEN_SHAPES: dict[str, tuple[Json, str]] = {
     "too deep": ({"segmentation": [[[[1, 2], [3, 4], [5, 6]]]]}, "a polygon must be a list of points"),
     "flat": ({"segmentation": [1, 2, 3, 4, 5, 6]}, "segmentation must be run lengths, or a list of polygons"),
     "far away": ({"segmentation": [[1, 2, 3, 4, 1e8, 6]]}, "a polygon lies far outside the image"),
+    "outside": ({"segmentation": [[30, 2, 40, 2, 40, 9]]}, "lies outside the image"),
     "no shape": ({}, "has no segmentation and no bbox"),
     "box of three": ({"bbox": [1, 2, 3]}, "bbox must be [x, y, width, height] in pixels"),
     "box of texts": ({"bbox": ["1", "2", "3", "4"]}, "bbox must be [x, y, width, height] in pixels"),
@@ -178,3 +179,10 @@ def test_malformed_manifest_gets_a_sentence(exports: ExportBench, text: str, mes
     (exports.folder / "out" / "manifest.json").write_text(text)
     with pytest.raises(SettingsError, match=message):
         exports.import_(fill(exports, FUSED))
+
+
+def test_what_python_writes_for_no_number_is_named(exports: ExportBench) -> None:
+    content = coco({"segmentation": [[2, 3, 9, 3, 9, 8]], "area": float("nan")})
+    (exports.folder / "x.json").write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match="is not JSON: NaN or Infinity stands where JSON has a number"):
+        exports.import_(fill(exports, POLYGONS), "x.json")

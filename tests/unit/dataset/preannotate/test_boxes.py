@@ -31,7 +31,7 @@ def coco(tmp_path: Path, **changes: object) -> Path:
 
 def test_coco_pixels_become_percent(tmp_path: Path) -> None:
     found = read_coco(coco(tmp_path))
-    assert found.by_image == {"vuelo ñ/a.png": [Box("Car", 10, 10, 50, 50)]}
+    assert found.by_image == {"vuelo ñ/a.png": [Box("Car", 10, 10, 50, 50, of_wh=(200, 100))]}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,16 @@ def test_a_coco_file_that_does_not_fit_itself_is_refused(
         read_coco(coco(tmp_path, **changes))
     assert "cannot be used as COCO; nothing was done" in str(caught.value)
     assert problem in str(caught.value)
+
+
+def test_corners_in_the_place_of_sides_are_refused(tmp_path: Path) -> None:
+    """Each is a box of COCO too, but for those that reach beyond the image."""
+    base = COCO["annotations"][0]
+    rows = [{**base, "id": number, "bbox": box} for number, box in enumerate(([120, 30, 180, 80], [10, 10, 60, 90]))]
+    with pytest.raises(SettingsError, match=r"1 of 2 boxes reach beyond their images \(the first: annotation 0 on"):
+        read_coco(coco(tmp_path, annotations=rows))
+    # As corners the last one would have no width: these are sides, and sloppy.
+    assert len(read_coco(coco(tmp_path, annotations=[*rows, {**base, "bbox": [150, 20, 40, 30]}])).by_image) == 1
 
 
 def test_problems_of_a_coco_file_are_listed(tmp_path: Path) -> None:

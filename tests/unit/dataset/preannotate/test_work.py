@@ -107,6 +107,11 @@ def work(backend: Backend, taken: Taken, **more: Any) -> Preannotation:
     return Preannotation(taken, backend, PROJECT, Report(io.StringIO()), **more)  # type: ignore[arg-type]
 
 
+def test_the_size_that_a_file_says_is_asked_with_its_boxes(backend: Backend, taken: Taken) -> None:
+    work(backend, taken).go({1: [replace(BOX, of_wh=(640, 480))], 2: [BOX]}, tasks())
+    assert [one.get("size_wh") for one in backend.asked] == [[640, 480], None]
+
+
 def test_boxes_become_predictions_of_the_backends_version(backend: Backend, taken: Taken) -> None:
     boxes = {1: [BOX, Box("x", 1, 2, 3, 4, 45)], 2: [BOX]}
     tally = work(backend, taken, labels={"x": "Road"}).go(boxes, tasks())

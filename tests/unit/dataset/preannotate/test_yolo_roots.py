@@ -190,16 +190,37 @@ def test_forms_of_numbers(tmp_path: Path) -> None:
     assert (box.x, box.width, box.height) == pytest.approx((0, 100, 40))
 
 
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [("0 0.5".encode("utf-16"), "a.txt"), ("Señal\n".encode("latin-1"), "classes.txt")],
-)
-def test_other_encodings_get_a_sentence(tmp_path: Path, content: bytes, name: str) -> None:
+@pytest.mark.parametrize("name", ["labels/a.txt", "classes.txt"])
+def test_other_encodings_get_a_sentence(tmp_path: Path, name: str) -> None:
     folder = made(tmp_path, {"classes.txt": "Car\n", "labels/a.txt": CAR})
-    path = folder / ("labels/a.txt" if name == "a.txt" else name)
-    path.write_bytes(content)
-    with pytest.raises(SettingsError, match=f"{name}: is not UTF-8 text"):
+    (folder / name).write_bytes("Señal\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match=f"{name}: line 1: is not UTF-8 text; save the file as UTF-8"):
         read(folder)
+
+
+def test_text_of_powershell_is_read(tmp_path: Path) -> None:
+    """Its `>` writes UTF-16."""
+    folder = made(tmp_path, {"labels/a.txt": CAR})
+    for name, text in (("classes.txt", "Car\r\nRoad\r\n"), ("labels/a.txt", ROAD)):
+        (folder / name).write_bytes(text.encode("utf-16"))
+    assert read(folder).by_image["images/a"][0].label == "Road"
+
+
+def test_label_studios_notes_number_its_classes(tmp_path: Path) -> None:
+    """Where labels have a `category`, its `classes.txt` is in another order than the numbers of its label files."""
+    notes = '{"categories": [{"id": 1, "name": "Road"}, {"id": 0, "name": "Car"}], "info": {}}'
+    folder = made(tmp_path, {"classes.txt": "Road\nCar\n", "notes.json": notes, "labels/a.txt": ROAD})
+    assert read(folder).by_image["images/a"][0].label == "Road"
+    # An old version wrote the ids as texts, and numbered by the order.
+    (folder / "notes.json").write_text(notes.replace("1", '"1"').replace("0", '"0"'))
+    assert read(folder).by_image["images/a"][0].label == "Car"
+
+
+def test_names_of_classes_are_as_written(tmp_path: Path) -> None:
+    folder = made(
+        tmp_path, {"data.yaml": "names: [1.10, true, null]\n", "labels/a.txt": CAR + ROAD + "2 .5 .5 .1 .1\n"}
+    )
+    assert [one.label for one in read(folder).by_image["images/a"]] == ["1.10", "true", "null"]
 
 
 def test_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:

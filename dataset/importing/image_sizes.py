@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError
 from core.report import Report
+from core.text import shortened
 from dataset.export.sizes import size_of
 from dataset.importing.source import Placed
 from dataset.problems import FileProblems
@@ -48,7 +49,7 @@ def of_right_size(
     if unknown:
         report.notice(
             f"the sizes of {len(unknown)} images could not be compared with those in the file (the first: "
-            f"{unknown[0]}); look whether their masks lie where they should"
+            f"{shortened(unknown[0])}); look whether their masks lie where they should"
         )
     return kept
 

@@ -96,9 +96,10 @@ class LabelStudioSource(Source):
                 {**each, "to_name": names.get(str(each["to_name"]), each["to_name"])} if "to_name" in each else each
                 for each in one["result"]
             ]
-            broken = set()
+            broken, is_empty = set(), True
             for image_name in dict.fromkeys(image.name for image in images):
                 for region in self._regions([each for each in results if each.get("to_name") == image_name]):
+                    is_empty = False
                     if problem := _problem_of(region):
                         labels = ", ".join(region.labels)
                         self._problems.region(f"{where}: region {shown(region.id)} ({labels}): {problem}")
@@ -108,6 +109,13 @@ class LabelStudioSource(Source):
                         needs.setdefault(place, set()).add((region.kind, region.labels))
                         if region.kind in ("brush", "bitmask"):  # the others are in percent
                             sizes.setdefault(place, set()).add(region.size_wh)
+            if is_empty and any(map(self._is_foreign_box, results)):
+                # They would be taken for prompts, and an annotation without objects says that there are none.
+                self._problems.region(
+                    f"{where}: it has boxes only, by tags that the project does not have; export it from Label Studio "
+                    "as COCO, and make masks with `./inv preannotate --boxes FILE`"
+                )
+                continue
             kept.append({**one, "result": [each for each in results if key_of(each) not in broken]})
         places = [(image.name, image.item_index) for image in images]
         handle = self._spool.add({"data": task["data"], "annotations": kept, "images": places, "url": images[0].url})
@@ -115,6 +123,10 @@ class LabelStudioSource(Source):
             place = (image.name, image.item_index or 0)
             needed, counted = Needs(needs.get(place, ())), frozenset(sizes.get(place, ()))
             self.entries.append(Entry(file_name_of(image.url), image.name, image.item_index, needed, handle, counted))
+
+    def _is_foreign_box(self, result: Result) -> bool:
+        is_box = result.get("type") in ("rectangle", "rectanglelabels")
+        return is_box and self._config.labeling.control(str(result.get("from_name", ""))) is None
 
     def _regions(self, results: Sequence[Result]) -> list[Region]:
         """The regions on one image. An image that the project does not have is read as its first one."""

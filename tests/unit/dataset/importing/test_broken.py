@@ -186,3 +186,16 @@ def test_what_python_writes_for_no_number_is_named(exports: ExportBench) -> None
     (exports.folder / "x.json").write_text(json.dumps(content))
     with pytest.raises(SettingsError, match="is not JSON: NaN or Infinity stands where JSON has a number"):
         exports.import_(fill(exports, POLYGONS), "x.json")
+
+
+def test_boxes_of_another_project_are_no_empty_annotation(exports: ExportBench) -> None:
+    """Without a tag of the project they would be prompts: what is left says that nothing is in the image."""
+    project = fill(exports, FUSED)
+    box = result("rectanglelabels", "label", "one", (20, 10), {"x": 5, "y": 5, "width": 20, "height": -4})
+    box["value"]["rectanglelabels"] = ["Car"]
+    row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": [box]}, {"result": brush(CAR, "Car")}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    with pytest.raises(SettingsError, match=r"entry 1 \(set/a.png\): it has boxes only, by tags that the project"):
+        exports.import_(project, "x.json")
+    assert exports.import_(project, "x.json", skip_broken=True).added == 1
+    assert [len(one) for one in shapes(exports, project)] == [1]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from core.errors import LabelStudioError
+from labeling.data_urls import content_of, is_data_url, shown_data_url
 from labeling.images import ImageTag, image_urls
 from labelstudio.answers import reaching, refusal
 from labelstudio.models import Backend, ClickAnswer, Project, Storage, TaskRef
@@ -262,11 +263,15 @@ class Client:
         )
 
     def download(self, url: str) -> bytes:
-        """The bytes behind a task's image URL, as the browser would get them."""
+        """The bytes behind a task's image URL, as the browser would get them; a data URL holds them."""
+        if is_data_url(url):
+            return _unpacked(url)
         return self._request(f"read the image {url}", "GET", url).content
 
     def beginning(self, url: str, count: int) -> bytes:
         """The first bytes behind a task's image URL; fewer where it has no more."""
+        if is_data_url(url):
+            return _unpacked(url)[:count]
         doing, content = f"read the image {url}", b""
         only = {"Range": f"bytes=0-{count - 1}"}
         with reaching(self.base_url, doing), self._http.stream("GET", url, headers=only) as answer:
@@ -390,3 +395,10 @@ def _backend(one: Mapping[str, Any]) -> Backend:
         model_version=one.get("model_version") or "",
         options=one.get("extra_params"),
     )
+
+
+def _unpacked(data_url: str) -> bytes:
+    try:
+        return content_of(data_url)
+    except ValueError as error:
+        raise LabelStudioError(f"the image {shown_data_url(data_url)} cannot be read: {error}") from None

@@ -27,6 +27,7 @@ from backend.images.image_store import ImageInfo, ImageStore, TaskImage
 from backend.queue.scheduling import Ticket
 from backend.segmenter import Embedding
 from backend.sources.source_file import SourceFile
+from labeling.data_urls import is_data_url, shown_data_url
 
 logger = logging.getLogger(__name__)
 READ_SECONDS = 120.0  # for one image
@@ -279,6 +280,8 @@ class EmbedJobs:
 
 def _shown(image: TaskImage) -> str:
     """A URL without its query's secrets; the one of a local file has its path there, and no secrets."""
+    if is_data_url(image.url):
+        return shown_data_url(image.url)
     try:
         parts = urlsplit(image.url)
     except ValueError:

@@ -16,6 +16,7 @@ from backend.sources.http import Answer, Http, OutOfTime
 from backend.sources.locations import Location
 from backend.sources.source_file import SourceFile
 from backend.sources.tokens import TokenSource
+from labeling.data_urls import content_of
 
 logger = logging.getLogger(__name__)
 LATER = frozenset({408, 424, 425, 429})  # of the 4xx; 424: Label Studio's storage failed
@@ -63,6 +64,24 @@ class Fetcher:
         key = str(url)
         cached = self._fresh(key) or self._shared(key, url, location, deadline)
         return SourceFile(self._cache.path(key, cached), location.name, cached.content)
+
+    def unpack(self, location: Location, data_url: str) -> SourceFile:
+        """An image that the task itself holds, as a file: kept like one that was fetched.
+
+        Raises:
+            ImageError: it cannot be read, or is larger than what would be fetched.
+            SourceUnavailable: the disk does not take it.
+        """
+        cached = self._cache.find(data_url)
+        if cached is None:
+            if len(data_url) > 4 * self._limits.download_bytes:  # the most that its bytes take: all of them `%..`
+                raise self._too_large(location)
+            try:
+                content = content_of(data_url)
+            except ValueError as error:
+                raise ImageError(f"the image {location.name!r} cannot be read: {error}") from None
+            cached = self._kept(data_url, self._bounded(iter([content]), location), location)
+        return SourceFile(self._cache.path(data_url, cached), location.name, cached.content)
 
     def _fresh(self, key: str) -> Cached | None:
         cached = self._cache.find(key)
@@ -123,11 +142,16 @@ class Fetcher:
             raise self._too_large(location)
         # Without a length a whole file cannot be told from a broken one: it is fetched anew each time.
         etag, changed = (_version(answer, name) if length else "" for name in ("ETag", "Last-Modified"))
+        return self._kept(key, self._bounded(answer.body, location), location, etag, changed)
+
+    def _kept(
+        self, key: str, body: Iterator[bytes], location: Location, etag: str = "", last_modified: str = ""
+    ) -> Cached:
         try:
-            return self._cache.store(key, self._bounded(answer.body, location), etag, changed)
+            return self._cache.store(key, body, etag, last_modified)
         except OSError as error:
             raise SourceUnavailable(
-                f"the image {location.name!r} was fetched, but cannot be kept: {error.strerror or 'the disk fails'}; "
+                f"the image {location.name!r} was read, but cannot be kept: {error.strerror or 'the disk fails'}; "
                 "free space in IMAGE_CACHE_DIR or check its owner"
             ) from error
 

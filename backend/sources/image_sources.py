@@ -47,6 +47,8 @@ class ImageSources:
                 return self._mount.find(location.mounted)
             except NotMounted as missing:
                 return self._after_mount(location, missing, deadline)
+        if self._fetcher is not None and location.data_url is not None:
+            return self._fetcher.unpack(location, location.data_url)
         if self._fetcher is None:
             raise ImageError(
                 f"the image {location.name!r} would have to be fetched, but this backend reads the shared folder only"

@@ -7,6 +7,7 @@
 | `http(s)://<Label Studio>/...`         | as if it began at the `/`                               | yes, for files |
 | `http(s)://elsewhere/...`              | that server                                             | no             |
 | `s3://`, `gs://`, `azure-blob://`, ... | Label Studio's resolve link, which redirects or streams | yes            |
+| `data:image/png;base64,...`            | nobody: the task holds the image                        |                |
 
 Label Studio's resolve link: `io_storages/proxy_api.py` of Label Studio 1.23.2,
 `GET /tasks/<id>/resolve/?fileuri=<base64url of the URI>`.
@@ -16,13 +17,14 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 import httpx
 
 from backend.errors import ImageError
 from backend.sources.mount import LOCAL_FILES_PATH, name_in_query
+from labeling.data_urls import is_data_url, shown_data_url
 
 # Whatever storages Label Studio knows; the S3, Google, Azure, Redis and Databricks ones look like this.
 CLOUD_URI = re.compile(r"(?!https?:|file:|data:)[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+/.+", re.DOTALL | re.IGNORECASE)
@@ -35,19 +37,21 @@ Origin = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Location:
-    """What to look for, in this order: a file in the mount, then a URL.
+    """What to look for, in this order: what the task holds, a file in the mount, a URL.
 
     Attributes:
         name: what people call it.
         mounted: path below the root of the shared folder.
         url: where a GET gives the image.
         with_token: the URL is one of Label Studio's that serve files to who is known.
+        data_url: the image itself, see `labeling.data_urls`.
     """
 
     name: str
     mounted: str | None = None
     url: httpx.URL | None = None
     with_token: bool = False
+    data_url: str | None = field(default=None, repr=False)
 
 
 class Locator:
@@ -71,6 +75,8 @@ class Locator:
         Raises:
             ImageError: the URL names no image that the backend could read.
         """
+        if is_data_url(url):
+            return Location(shown_data_url(url), data_url=url)
         text = url.strip()
         if CLOUD_URI.fullmatch(text):
             return self._cloud(text, task_id)
@@ -85,7 +91,7 @@ class Locator:
             shown = text.split(":")[0] + ":" if ":" in text else text.split("?")[0]
             raise ImageError(
                 f"the task's image {_shown(shown)!r} is not a URL that images are read from: expected "
-                f"{LOCAL_FILES_PATH}?d=..., /data/upload/..., http(s)://... or the URI of a cloud storage"
+                f"{LOCAL_FILES_PATH}?d=..., /data/upload/..., http(s)://..., data:... or the URI of a cloud storage"
             )
         if parsed.userinfo:
             raise ImageError(

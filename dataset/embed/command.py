@@ -47,6 +47,6 @@ def run_embed(session: Session, options: EmbedOptions) -> str:
             request: dict[str, object] = {"key": f"folder {options.folder}", "folder": options.folder}
         else:
             project = session.project(options.project)
-            images = project_images(session.access.client(), project)
+            images = project_images(session.access.client(), project, session.report)
             request = {"key": f"project {project.title}", "images": images}
         return embed(exec_in_backend, request, session.report)

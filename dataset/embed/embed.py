@@ -11,6 +11,7 @@ from core.report import Report
 from dataset.export.labeling import read_labeling
 from hosts.base import Exec
 from infra.roles.project.ask_backend import ask_backend_json
+from labeling.data_urls import is_data_url
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -22,18 +23,24 @@ LONGEST_SECONDS = 7 * 24 * 3600.0
 SHOWN_FAILURES = 5
 
 
-def project_images(client: Client, project: Project) -> list[dict[str, object]]:
-    """The images of all tasks of a project, as the backend's `/embed` takes them.
+def project_images(client: Client, project: Project, report: Report) -> list[dict[str, object]]:
+    """The images of all tasks of a project, as the backend's `/embed` takes them: by their URLs.
 
     Raises:
         LabelrigError: there is no image in it.
     """
     tag = read_labeling(project.label_config, f"the project {project.title!r}").images[0]
-    images: list[dict[str, object]] = [
-        {"url": task.image, "task": str(task.id)} for task in client.tasks(project.id, tag) if task.image
-    ]
+    images: list[dict[str, object]] = []
+    held = 0
+    for task in client.tasks(project.id, tag):
+        if is_data_url(task.image):
+            held += 1
+        elif task.image:
+            images.append({"url": task.image, "task": str(task.id)})
+    if held:
+        report.notice(f"{held} images stand in their tasks (data URLs): they are encoded when they are opened")
     if not images:
-        raise LabelrigError(f"the project {project.title!r} has no images under {tag.value}")
+        raise LabelrigError(f"the project {project.title!r} has no images with an address under {tag.value}")
     return images
 
 

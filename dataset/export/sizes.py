@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError
-from labeling.data_urls import content_of, is_data_url
+from labeling.data_urls import is_data_url, shown_data_url
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -25,16 +25,17 @@ def size_of(client: Client, url: str) -> tuple[int, int]:
     """
     from masks.pictures import PictureError, opened, upright_size
 
-    if not (is_data_url(url) or url.startswith("/")):
+    if not url.startswith("/") and not is_data_url(url):
         raise LabelStudioError(f"the size of {url} is not known: it lies outside Label Studio, and no region tells it")
-    content = b"" if is_data_url(url) else client.beginning(url, BEGINNING)
+    content = client.beginning(url, BEGINNING)
     if len(content) == BEGINNING:
         if content.startswith(SIZE_FIRST):
             with suppress(PictureError), opened(io.BytesIO(content)) as picture:  # else its headers are longer
                 return upright_size(picture)
         content = client.download(url)
     try:
-        with opened(io.BytesIO(content_of(url) if is_data_url(url) else content)) as picture:
+        with opened(io.BytesIO(content)) as picture:
             return upright_size(picture)
-    except (PictureError, ValueError) as error:
-        raise LabelStudioError(f"the image {url} cannot be read: {error}") from None
+    except PictureError as error:
+        shown = shown_data_url(url) if is_data_url(url) else url
+        raise LabelStudioError(f"the image {shown} cannot be read: {error}") from None

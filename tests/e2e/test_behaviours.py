@@ -277,6 +277,12 @@ def test_uploaded_images_are_fetched_with_the_token(bench: Bench, subjects: list
     assert subject.fits(bench.mask(task, point(subject.one.click_xy, subject.size_wh))) >= GOOD
 
 
+def test_image_that_the_task_itself_holds_is_clicked(bench: Bench, subjects: list[Subject]) -> None:
+    subject = subjects[0]
+    task = bench.task(image="data:image/png;base64," + base64.b64encode(subject.file.read_bytes()).decode())
+    assert subject.fits(bench.mask(task, point(subject.one.click_xy, subject.size_wh))) >= GOOD
+
+
 def test_several_images_of_one_task(make, subjects: list[Subject]) -> None:  # type: ignore[no-untyped-def]
     """The prompt's own image decides, and the answer belongs to it."""
     first, second = subjects[0], next(one for one in subjects if one.url != subjects[0].url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -302,6 +303,38 @@ def test_errors_have_one_shape(
     assert answer.json().keys() == {"detail", "request_id"}
     assert answer.json()["detail"].startswith(detail)
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"] == "abc-1"
+
+
+def data_url(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def test_image_that_the_task_itself_holds_is_read(client: TestClient, root: Path, segmenter: FakeSegmenter) -> None:
+    """A data URL, as Label Studio shows it. The same content by another URL is the same image."""
+    body: Any = click(region("keypointlabels", 25, 75))
+    body["tasks"][0]["data"]["image"] = data_url(root / "set" / "a.png")
+    for _ in range(2):
+        answer = client.post("/predict", json=body)
+        assert answer.status_code == 200, answer.text
+        assert decoded(answer.json()["results"][0]["result"][0])[36, 16]
+    assert client.post("/predict", json=click(region("keypointlabels", 25, 75))).status_code == 200
+    assert len(segmenter.encoded) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        ("data:image/png;base64,A", "cannot be read: the content of the data URL is not base64"),
+        (f"data:image/png;base64,{'AAAA' * 9999}", "cannot be read: it is not a PNG, "),
+    ],
+)
+def test_damaged_data_url_is_refused_and_not_repeated(client: TestClient, url: str, detail: str) -> None:
+    body: Any = click(region("keypointlabels", 25, 75))
+    body["tasks"][0]["data"]["image"] = url
+    answer = client.post("/predict", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(f"the image 'data:image/png,...' {detail}")
+    assert len(answer.text) < 300
 
 
 def test_endless_strip_is_refused_before_it_costs_anything(client: TestClient, root: Path) -> None:

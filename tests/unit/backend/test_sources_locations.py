@@ -111,11 +111,16 @@ def test_address_of_label_studio_is_needed(url: str) -> None:
         Locator().locate(url, "1")
 
 
+def test_image_that_the_task_holds_needs_no_server() -> None:
+    url = "data:image/png;base64,AAAA"
+    assert Locator().locate(url, None) == Location("data:image/png,...", data_url=url)
+    assert "AAAA" not in repr(Locator().locate(url, None))
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("file:///etc/passwd", "file:"),
-        ("data:image/png;base64,AAAA", "data:"),
         ("//other/a.png", "//other/a.png"),
         ("a.png", "a.png"),
         ("", ""),

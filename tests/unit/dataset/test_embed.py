@@ -125,14 +125,27 @@ def test_nothing_runs_nothing_is_ended(container: Container) -> None:
 )
 def test_images_of_a_project(exports: ExportBench, value: str, data: dict[str, Any]) -> None:
     """The URL is what the image tag means; a project without such an image has nothing to encode."""
+    report = Report(io.StringIO())
     project = exports.server.project(f'<View><Image name="i" value="{value}"/></View>')
     exports.server.overrides["GET /api/tasks"] = lambda _: httpx.Response(
         200, json={"total": 1, "tasks": [{"id": 7, "data": data}]}
     )
-    assert project_images(exports.client, project) == [{"url": "/a.png", "task": "7"}]
+    assert project_images(exports.client, project, report) == [{"url": "/a.png", "task": "7"}]
     other = exports.server.project('<View><Image name="i" value="$other"/></View>', "Others")
-    with pytest.raises(LabelrigError, match=r"the project 'Others' has no images under \$other"):
-        project_images(exports.client, other)
+    with pytest.raises(LabelrigError, match=r"the project 'Others' has no images with an address under \$other"):
+        project_images(exports.client, other, report)
+
+
+def test_images_that_tasks_hold_are_left_for_the_click(exports: ExportBench) -> None:
+    """They have no URL by which the backend finds them, and megabytes each."""
+    project = exports.server.project('<View><Image name="i" value="$image"/></View>')
+    images = ("/a.png", "data:image/png;base64,AAAA")
+    exports.server.overrides["GET /api/tasks"] = lambda _: httpx.Response(
+        200, json={"total": 2, "tasks": [{"id": 7 + at, "data": {"image": url}} for at, url in enumerate(images)]}
+    )
+    report = Report(io.StringIO())
+    assert project_images(exports.client, project, report) == [{"url": "/a.png", "task": "7"}]
+    assert report.notices == ["1 images stand in their tasks (data URLs): they are encoded when they are opened"]
 
 
 @pytest.fixture
@@ -156,7 +169,7 @@ def test_a_host_encodes_a_project(on_host: Session, exports: ExportBench, monkey
     monkeypatch.setattr("dataset.embed.embed.POLL_SECONDS", 0.01)
     made = exports.server.project(FUSED, "RGBT-SAR demo")
 
-    def images_of(_client: object, project: Project) -> list[dict[str, object]]:
+    def images_of(_client: object, project: Project, _report: object) -> list[dict[str, object]]:
         assert project.id == made.id
         return [{"url": f"/data/local-files/?d=set/{number}.png", "task": str(number)} for number in (0, 2)]
 

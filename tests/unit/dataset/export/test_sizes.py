@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 from collections.abc import Callable
@@ -73,6 +74,20 @@ def test_size_without_regions_is_the_backends(exports: ExportBench, tmp_path: Pa
     (image,) = exports.json("out/annotations.json")["images"]
     (tmp_path / name).write_bytes(content)
     assert (image["width"], image["height"]) == size_wh == images.size_of(file_of(tmp_path / name), LIMIT)
+
+
+def test_size_of_an_image_that_its_task_holds(exports: ExportBench) -> None:
+    project = exports.server.project(FUSED)
+    whole, damaged = saved("PNG", exif=exif(8)), b"no image" * 9999
+    for content in (whole, damaged):
+        held = "data:image/png;base64," + base64.b64encode(content).decode()
+        exports.server.annotate(exports.server.task(project, image=held), [])
+    exports.export(project, "coco")
+    (image,) = exports.json("out/annotations.json")["images"]
+    assert (image["width"], image["height"]) == TURNED
+    (problem,) = exports.json("out/manifest.json")["counts"]["problems"]
+    assert "the image data:image/png,... cannot be read: it is not a PNG, JPEG, WEBP, " in problem
+    assert len(problem) < 200
 
 
 def broken_png() -> bytes:

@@ -150,8 +150,8 @@ def _containers(parts: tuple[ContainerStatus, ...] | Unknown) -> Iterator[Row]:
             yield one.service, "has no container"
             continue
         restarts = f", restarted {one.restarts} times" if one.restarts else ""
-        # Since when it is healthy the engine does not say.
-        health = "" if one.health == one.state else f", {one.health}"
+        # Since when it is healthy the engine does not say, and of one that ended it says how it was before.
+        health = f", {one.health}" if one.state == "running" != one.health else ""
         yield one.service, f"{one.state} since {one.since}{health}{restarts}, {one.image}"
 
 

@@ -120,6 +120,14 @@ def test_a_line_for_each_part() -> None:
     assert WHOLE.ok
 
 
+def test_a_container_that_ended_is_not_called_healthy() -> None:
+    ended = replace(WHOLE, containers=(replace(RUNNING, state="exited"), replace(RUNNING, health="running")))
+    assert ended.text().splitlines()[1:3] == [
+        "  sam2          exited since 2026-11-26 06:00:00 UTC, labelrig/sam2:1",
+        "  sam2          running since 2026-11-26 06:00:00 UTC, labelrig/sam2:1",
+    ]
+
+
 def test_what_cannot_be_read_is_said_in_its_place() -> None:
     dark = Unknown("no way there")
     part = replace(WHOLE, containers=dark, backend=dark, label_studio=dark, gpus=dark, disks=(dark,), release=None)

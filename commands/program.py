@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -34,7 +35,12 @@ class Front(Program):
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """See Invoke. Whoever writes to stdout or stderr erases the open progress line first."""
         with shared_terminal():
-            super().run(argv, exit)
+            try:
+                super().run(argv, exit)
+            except Exception:  # noqa: BLE001 - shown whole, as the interpreter would
+                # The interpreter would write past the screen, and words of others with it: see `core.text.visible`.
+                traceback.print_exc()
+                raise SystemExit(1) from None
 
     def parse_core(self, argv: list[str] | None) -> None:
         """See Invoke. The tasks are those of this repository, from whichever folder they are called."""

@@ -183,6 +183,20 @@ def test_words_of_others_do_not_steer(stdout: str) -> None:
     assert json.loads("\n".join(data[data.index("{") : data.index("}") + 1]))["title"] == TITLE
 
 
+def test_traceback_does_not_steer_either(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(
+        f"from invoke.tasks import task\n@task\ndef fail(_context):\n    raise RuntimeError({TITLE!a})\n"
+    )
+    code = f"from commands.program import Front; Front().run(['inv', '--search-root', {str(tmp_path)!r}, 'fail'])"
+    done = subprocess.run(
+        (sys.executable, "-c", code), cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=PLENTY
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert r"RuntimeError: Ca\u001b]0;pwned\u0007rs \u001b[2J" in done.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stderr)
+
+
 def test_progress_is_cut_to_the_terminal_and_shrinks() -> None:
     stream = Terminal()
     screen = Screen(stream, {})

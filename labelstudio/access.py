@@ -55,7 +55,9 @@ class Access:
             LabelStudioError: the settings hold no password yet.
         """
         if settings.password is None:
-            raise LabelStudioError("there is no LABEL_STUDIO_PASSWORD in .env yet; `./inv up` makes one")
+            raise LabelStudioError(
+                "no LABEL_STUDIO_PASSWORD is known; `./inv up` (on a server `./inv deploy`) makes it, or recovers it"
+            )
         return cls(
             base_url or settings.url,
             settings.username,

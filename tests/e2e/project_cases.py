@@ -331,3 +331,10 @@ def _answers(stage: Stage, spec: ProjectSpec) -> bool:
     except ProofFailed as failed:
         return str(failed).startswith("the mask is not the clicked object: IoU")
     return True
+
+
+def test_own_images_are_proven_by_a_click_that_hits(stage: Stage) -> None:
+    """Without the truth the demo images are like anybody's: a pixel is found that the mask covers."""
+    report = Report(io.StringIO())
+    proof = verify(stage.spec, dataclasses.replace(stage.ctx, truth=None), report)
+    assert (proof.iou, proof.on_click, report.notices) == (None, True, [])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from core.errors import HostError
-from hosts.base import ANY_EXIT_CODE, Host, Result, RunArguments
+from hosts.base import ANY_EXIT_CODE, Host, Result, RunArguments, environment_of
 
 VERSION_2_OR_NEWER = re.compile(r"^v?([2-9]|[1-9]\d+)\.")
 # Where distributions and Docker put the plugin; each also runs as a program of its own.
@@ -22,6 +22,16 @@ CANDIDATES: tuple[tuple[str, ...], ...] = (
     ("/usr/bin/docker", "compose"),
     *((path,) for path in PLUGIN_PATHS),
 )
+
+# Compose lets the environment win over its env file: a value that the settings have not seen, or have put in another
+# form, would reach the containers, and a name that is set to nothing would empty its line.
+ENV_FILE_NAMES = (
+    *("LABELRIG_LABEL_STUDIO_IMAGE", "LABELRIG_SAM2_IMAGE", "LABELRIG_SAM2_MODEL", "LABELRIG_CA_IN_CONTAINER"),
+    *("LABELRIG_SUBNET", "LABELRIG_BANNED_SUBNETS", "LABELRIG_LISTEN", "LABELRIG_COMPANION", "LABELRIG_LOG_FILE_MB"),
+    *("LABEL_STUDIO_PORT", "LABEL_STUDIO_USERNAME", "LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY"),
+    *("LABELRIG_POSTGRES_IMAGE", "LABELRIG_POSTGRES_PASSWORD", "LABELRIG_POSTGRES_PASSWORD_ID"),
+)
+COMPOSE_NAMES = ("COMPOSE_PROFILES", "COMPOSE_DISABLE_ENV_FILE")
 
 
 def find_compose(host: Host) -> tuple[str, ...] | None:
@@ -66,7 +76,13 @@ class Compose:
                 f"`./inv {'up' if self._host.is_local else 'deploy'}` installs it"
             )
         files = [part for file in self._files for part in ("--file", file)]
-        return (*self._program, "--project-name", self._project, "--env-file", self._env_file, *files, *args)
+        program = (*self._clean(), *self._program)
+        return (*program, "--project-name", self._project, "--env-file", self._env_file, *files, *args)
+
+    def _clean(self) -> tuple[str, ...]:
+        """What takes the names that the env file decides out of the environment."""
+        names = [name for name in (*ENV_FILE_NAMES, *COMPOSE_NAMES) if name in environment_of(self._host)]
+        return ("env", *(part for name in names for part in ("-u", name))) if names else ()
 
     def run(self, *args: str, **arguments: Unpack[RunArguments]) -> Result:
         """Run `docker compose ARGS`; see `run_docker` for the arguments and errors."""

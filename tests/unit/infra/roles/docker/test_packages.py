@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,17 @@ def test_without_compose_the_message_says_what_installs_it() -> None:
     script_look(host)
     with pytest.raises(HostError, match=r"no docker command knows `compose` version 2; `\./inv up` installs it"):
         Compose(host, "labelrig", [], "/x/.env").run("ps")
+
+
+def test_the_environment_does_not_win_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose would take it: a value in another form, or an empty one. What marks a run, or is Docker's own, stays."""
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\ncase $2 in version) echo 2.26.1;; *) env;; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("LABELRIG_COMPANION", "LABEL_STUDIO_PASSWORD", "COMPOSE_PROFILES", "DOCKER_HOST"):
+        monkeypatch.setenv(name, "")
+    seen = Compose(LocalHost(), "labelrig", ["a.yaml"], "/x/.env").run("config").stdout.splitlines()
+    names = {line.partition("=")[0] for line in seen}
+    assert names & {"LABELRIG_COMPANION", "LABEL_STUDIO_PASSWORD", "COMPOSE_PROFILES"} == set()
+    assert {"DOCKER_HOST", "PATH"} <= names

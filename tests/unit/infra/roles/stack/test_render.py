@@ -15,6 +15,7 @@ from core.operation import converge
 from core.report import Report
 from infra.config.backend import BACKEND_SETTINGS
 from infra.config.settings import Settings
+from infra.roles.docker.compose import ENV_FILE_NAMES
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import COMPOSE_SOURCES, StackFiles, render_stack, stack_values
@@ -47,6 +48,7 @@ def test_compose_finds_every_variable_it_asks_for(database: str) -> None:
     ]
     asked = {name for text in texts.values() for name in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", text)}
     assert asked - set(given) == set()
+    assert asked | set(given) - {"COMPOSE_PROJECT_NAME"} <= set(ENV_FILE_NAMES)
 
 
 def test_new_database_password_has_a_new_id() -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import requests
-from docker.errors import DockerException
-
-from core.errors import HostError, LabelrigError, RolledBack, SudoRefused
+from core.errors import LabelrigError, RolledBack, SudoRefused
 from core.operation import Applier, Previewer
 from core.report import Report
 from hosts.local import LocalHost
@@ -16,7 +13,7 @@ from infra.deploy.deployment import STAGES, Deployment
 from infra.deploy.prune import prune
 from infra.deploy.recovery import restore_previous
 from infra.fleet.run import RunOptions
-from infra.fleet.session import Session, loss_named, session
+from infra.fleet.session import Session, causes_named, session
 from infra.releases.hooks import HookName, HookValues, run_hook
 
 
@@ -55,8 +52,7 @@ def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report
             one.record("refused", error)
             raise
         try:
-            with loss_named(one.host):
-                _deploy(deployment, report, host_settings)
+            _deploy(deployment, report, host_settings)
         except LabelrigError as error:
             ended = restore_previous(deployment, error, report)
             one.release_id = deployment.release_id
@@ -69,12 +65,10 @@ def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report
 
 
 def _deploy(deployment: Deployment, report: Report, host_settings: HostSettings) -> None:
-    try:
+    with causes_named(deployment.host):
         with report.steps(STAGES):
             deployment.run(Applier(report))
         prune(deployment, host_settings.keep_releases, report)
-    except (DockerException, requests.RequestException) as error:
-        raise HostError(f"{deployment.host.name}: the docker engine stopped answering: {error}") from error
 
 
 def _hook(one: Session, deployment: Deployment, name: HookName, error: LabelrigError | None = None) -> None:

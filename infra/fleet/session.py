@@ -9,7 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import ConnectFailed, ConnectionLost, LabelrigError, LockHeld, RolledBack, SettingsError
+import requests
+from docker.errors import DockerException
+
+from core.errors import ConnectFailed, ConnectionLost, HostError, LabelrigError, LockHeld, RolledBack, SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
@@ -211,23 +214,31 @@ class Session:
 
 
 @contextmanager
-def loss_named(host: Host) -> Iterator[None]:
+def causes_named(host: Host) -> Iterator[None]:
     """Where something fails because the connection to the host is gone, say that, and not what followed from it.
 
     Raises:
         ConnectionLost: in place of the error that the lost connection led to.
+        HostError: the Docker engine stopped answering.
     """
     try:
         yield
     except (ConnectFailed, ConnectionLost, LockHeld, RolledBack):
         raise
     except LabelrigError as error:
-        if (why := host.lost()) is None:
-            raise
-        raise ConnectionLost(
-            f"{host.name}: the connection is gone ({why}); run the same command again: it goes on from where it was. "
-            f"What failed: {str(error).splitlines()[0]}"
-        ) from error
+        raise _cause_of(host, error) from error.__cause__
+    except (DockerException, requests.RequestException) as error:
+        stopped = HostError(f"{host.name}: the docker engine stopped answering: {error}")
+        raise _cause_of(host, stopped) from error
+
+
+def _cause_of(host: Host, error: LabelrigError) -> LabelrigError:
+    if (why := host.lost()) is None:
+        return error
+    return ConnectionLost(
+        f"{host.name}: the connection is gone ({why}); run the same command again: it goes on from where it was. "
+        f"What failed: {str(error).splitlines()[0]}"
+    )
 
 
 @contextmanager
@@ -253,7 +264,7 @@ def session(
             stack.enter_context(one.lock.held(options.lock_wait))
             stack.enter_context(_recorded(one, ending=audit))
         stack.callback(one.close)
-        stack.enter_context(loss_named(host))
+        stack.enter_context(causes_named(host))
         yield one
 
 

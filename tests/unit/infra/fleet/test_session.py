@@ -12,10 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
+from docker.errors import DockerException
 
 from core.errors import (
     ConnectFailed,
     ConnectionLost,
+    HostError,
     LabelrigError,
     LabelStudioError,
     LockHeld,
@@ -27,7 +30,7 @@ from core.repository import REPOSITORY
 from infra.config.settings import Settings
 from infra.fleet.choice import Choice
 from infra.fleet.on_hosts import one_session, run_work
-from infra.fleet.session import Session, loss_named, session
+from infra.fleet.session import Session, causes_named, session
 from infra.releases.audit import AuditLog
 from infra.releases.lock import HostLock
 from infra.roles.stack.image_folders import DEMO, ImageFolder, render_folders
@@ -240,7 +243,7 @@ class GoneHost(FakeHost):
 
 
 def test_a_lost_connection_is_said_and_not_what_followed() -> None:
-    with pytest.raises(ConnectionLost) as caught, loss_named(GoneHost()):
+    with pytest.raises(ConnectionLost) as caught, causes_named(GoneHost()):
         raise LabelStudioError("cannot list the projects: Label Studio did not answer in time\nlook there")
     assert str(caught.value) == (
         "gpu01: the connection is gone (nothing came from there for 45 s); run the same command again: it goes on from "
@@ -248,15 +251,24 @@ def test_a_lost_connection_is_said_and_not_what_followed() -> None:
     )
 
 
+def test_an_engine_that_stops_answering_is_said() -> None:
+    said = r"^fake host: the docker engine stopped answering: read timed out$"
+    with pytest.raises(HostError, match=said), causes_named(FakeHost()):
+        raise requests.ReadTimeout("read timed out")
+    said = r" gone .* What failed: gpu01: the docker engine stopped answering: "
+    with pytest.raises(ConnectionLost, match=said), causes_named(GoneHost()):
+        raise DockerException("broken pipe")
+
+
 @pytest.mark.parametrize("error", [ConnectFailed("no route"), RolledBack("it serves again"), LockHeld("held")])
 def test_errors_that_say_it_themselves_stay(error: LabelrigError) -> None:
-    with pytest.raises(type(error)) as caught, loss_named(GoneHost()):
+    with pytest.raises(type(error)) as caught, causes_named(GoneHost()):
         raise error
     assert caught.value is error
 
 
 def test_an_error_on_a_standing_connection_stays() -> None:
     error = LabelStudioError("it broke off")
-    with pytest.raises(LabelStudioError) as caught, loss_named(FakeHost()):
+    with pytest.raises(LabelStudioError) as caught, causes_named(FakeHost()):
         raise error
     assert caught.value is error

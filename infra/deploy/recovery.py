@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import Unpack
 
-from core.errors import ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
+from core.errors import ConnectFailed, ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
 from core.operation import converge
 from core.report import Report
 from hosts.base import Exec, Result, RunArguments
@@ -31,7 +31,7 @@ def restore_previous(deployment: Deployment, cause: LabelrigError, report: Repor
     Returns:
         The error to end with: RolledBack, or `cause` where nothing was put back, with the reason.
     """
-    if isinstance(cause, ConnectionLost | PreflightError):
+    if isinstance(cause, ConnectFailed | ConnectionLost | PreflightError):
         return cause  # no one to report to, or nothing was changed
     releases = deployment.releases
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on
 from tests.labhost.host import DATA, LabHost
 from tests.recorder import RecordingHost, changes_in
+from tests.tcp_relay import TcpRelay
 
 SERVICES = ("db", "sam2", "label-studio")
 
@@ -104,6 +107,41 @@ def test_a_plan_of_a_host_that_is_right_shows_nothing(first: First, lab: Lab) ->
     assert (plan.code, plan.changed()) == (0, [])
     (host,) = plan.json["hosts"]
     assert [one for stage in host["stages"] for one in stage["unknown"]] == []
+
+
+def test_a_hardened_ssh_server_is_enough(first: First, lab: Lab) -> None:
+    """All of these tests talk to such a server: no port is forwarded, and a connection has two sessions at most."""
+    assert first.deploy.code == 0
+    allowed = lab.hosts["lab1"].exec("/usr/sbin/sshd", "-T").stdout.splitlines()
+    assert {"allowtcpforwarding no", "maxsessions 2"} <= set(allowed)
+    done = lab.inv("doctor", "--host", "lab1", "--json")
+    (host,) = done.json["hosts"]
+    found = {check["id"]: check for check in host["doctor"]["checks"]}
+    assert [check for check in found.values() if check["result"] in ("broken", "skipped")] == []
+    assert found["token"]["result"] == "ok"
+
+
+def test_a_lost_connection_is_named_within_the_keepalive(first: First, lab: Lab, tmp_path: Path) -> None:
+    """As behind a jump host whose machine goes away: the connection stays open, and nothing comes any more."""
+    assert first.deploy.code == 0
+    host = lab.hosts["lab1"]
+    ssh = tmp_path / ".ssh"
+    ssh.mkdir()
+    (ssh / "config").write_text("Host *\n  ServerAliveInterval 1\n")
+    with closing(TcpRelay(host.port, cut_after=40_000)) as network:
+        known = tmp_path / "known"
+        known.write_text(host.known_hosts.read_text().replace(str(host.port), str(network.port)))
+        far = Lab(tmp_path, lab.hosts)
+        inventory = far.inventory(ssh_port=network.port, known_hosts=str(known), connect_timeout=1)
+        began = time.monotonic()
+        done = far.inv("doctor", "--host", "lab1", "--json", inventory=inventory)
+        assert time.monotonic() - began < 30
+    assert done.code == 1, done.said
+    (told,) = done.json["hosts"]
+    (broken,) = [check for check in told["doctor"]["checks"] if check["result"] == "broken"]
+    assert broken["seen"] == "lab1: the connection is gone (nothing came from there for 3 s)"
+    assert "lab1: the connection is gone: nothing came from there for 3 s" in done.err
+    assert "did not answer" not in done.said
 
 
 def test_no_secret_is_seen_anywhere(first: First, lab: Lab) -> None:

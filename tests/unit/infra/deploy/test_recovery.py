@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import (
+    ConnectFailed,
     ConnectionLost,
     HostError,
     LabelrigError,
@@ -103,10 +104,10 @@ def test_release_that_failed_its_gate_makes_way(bench: Bench) -> None:
     assert bench.engine.closed == 1
 
 
-def test_nobody_is_there_to_be_told_when_the_connection_is_lost(bench: Bench) -> None:
+@pytest.mark.parametrize("lost", [ConnectionLost("gpu01: gone"), ConnectFailed("gpu01: no answer")])
+def test_nobody_is_there_to_be_told_when_the_connection_is_lost(bench: Bench, lost: HostError) -> None:
     bench.release("passed")
     bench.release("pending")
-    lost = ConnectionLost("gpu01: gone")
     bench.deployment.host.close()  # from now on to ask is a fault
     assert ended(bench, lost) is lost
     assert bench.serves == []

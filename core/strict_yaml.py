@@ -117,6 +117,9 @@ def _wrong_keys(node: Node | None, keys: Sequence[str], above: tuple[Node, ...],
             below += [key, value] if isinstance(key, ScalarNode) else [value]
             if not isinstance(key, ScalarNode) or key.tag not in keys:
                 yield f"line {_line(key)}: a key must be text; put it in quotes"
+            elif key.style is None and key.value != key.value.strip():
+                strange = ", ".join(sorted({f"U+{ord(one):04X}" for one in key.value if one.isspace() and one != " "}))
+                yield f"line {_line(key)}: white space that is none of YAML ({strange}); type the spaces again"
             elif key.value in lines:
                 yield f"line {_line(key)}: {key.value} is given twice (also on line {lines[key.value]})"
             else:

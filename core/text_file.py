@@ -14,24 +14,40 @@ from core.errors import SettingsError
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def encoding_of(start: bytes) -> str:
-    """The codec for a text file, from its first bytes: UTF-16 where its mark stands there, else UTF-8."""
-    return "utf-16" if start.startswith(UTF_16) else "utf-8-sig"
+class NotText(ValueError):
+    """Bytes are in another encoding. `line` counts from 1; the text says what to do."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__("is not UTF-8 text; save the file as UTF-8")
+        self.line = line
+
+
+def decoded(content: bytes) -> str:
+    """The text of a file's content, its lines ending in a line feed, without a byte order mark.
+
+    Raises:
+        NotText: it is in another encoding.
+    """
+    encoding = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = 1 if encoding == "utf-16" else 1 + (before.count(b"\n") or before.count(b"\r"))
+        raise NotText(line) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def text_of(content: bytes, shown: str) -> str:
-    """The text of a file's content, without a byte order mark; `shown` is the file's name in messages.
+    """The same; `shown` is the file's name in messages.
 
     Raises:
         SettingsError: it is in another encoding.
     """
-    encoding = encoding_of(content)
     try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line = 1 + (before.count(b"\n") or before.count(b"\r")) if encoding != "utf-16" else 1
-        raise SettingsError(f"{shown}: line {line}: is not UTF-8 text; save the file as UTF-8") from None
+        return decoded(content)
+    except NotText as error:
+        raise SettingsError(f"{shown}: line {error.line}: {error}") from None
 
 
 def read_text(path: Path, shown: str | None = None) -> str:

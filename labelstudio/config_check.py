@@ -15,6 +15,7 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from core.text import bulleted
+from core.text_file import NotText, decoded
 from labeling.config import config_of
 from labeling.tags import Tag, XmlProblem, parse_xml
 from labelstudio.labeling_checks import LABELS_TAGS, Problem, abilities, images, is_colour, names, palettes, structure
@@ -99,11 +100,11 @@ def _number(file: Path) -> tuple[int, str]:
 
 def _check_file(file: Path, data: Collection[str] | None) -> list[Problem]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = decoded(file.read_bytes())
     except OSError as error:
         return [(1, f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return [(1, "cannot be read: not UTF-8 text")]
+    except NotText as error:
+        return [(error.line, str(error))]
     return check_text(text, data)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core import text_file
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
 from core.text import bulleted
@@ -190,15 +191,11 @@ def read_text(path: Path, shown: str) -> str:
     Raises:
         SettingsError: it is missing or cannot be read.
     """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         there = sorted(file.name for file in path.parent.glob(f"*{path.suffix}"))
         hint = f" (there are: {', '.join(there)})" if there else ""
-        raise SettingsError(f"{shown}: there is no such file{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{shown}: cannot be read: {reason}") from None
+        raise SettingsError(f"{shown}: there is no such file{hint}")
+    return text_file.read_text(path, shown)
 
 
 def listed(what: str, problems: list[str]) -> str:

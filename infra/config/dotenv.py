@@ -13,11 +13,11 @@ from pathlib import Path
 from dotenv.parser import parse_stream
 
 from core.errors import SettingsError
+from core.text_file import text_of
 from hosts.base import Host
 from infra.config.value_types import CONTROL
 
 MODE = 0o600
-ENCODING = "utf-8-sig"  # editors on Windows put a byte order mark in front
 KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 OURS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_")
 
@@ -57,11 +57,7 @@ def parse_env_bytes(content: bytes, origin: str) -> dict[str, str]:
     Raises:
         SettingsError: it is not UTF-8 text, or see `parse_env_text`.
     """
-    try:
-        text = content.decode(ENCODING)
-    except UnicodeDecodeError:
-        raise SettingsError(f"{origin}: cannot be read: not UTF-8 text") from None
-    return parse_env_text(text.replace("\r\n", "\n"), origin)
+    return parse_env_text(text_of(content, origin), origin)
 
 
 def _shown(key: str) -> str:
@@ -97,7 +93,7 @@ def update_env_file(host: Host, path: str, values: Mapping[str, str]) -> None:
     content = host.read(path, as_root=as_root) or b""
     left = dict(values)
     lines: list[str] = []
-    for binding in parse_stream(StringIO(content.decode(ENCODING))):
+    for binding in parse_stream(StringIO(text_of(content, path))):
         if binding.key in left:
             lines.append(_line(binding.key, left.pop(binding.key)))
         else:

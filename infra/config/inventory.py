@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
+from core.text_file import read_text
 from infra.config.host_settings import HostSettings, in_words
 from infra.config.inventory_file import (
     EVERYTHING,
@@ -141,11 +142,7 @@ def load_inventory(path: Path) -> Inventory:
     Raises:
         SettingsError: it cannot be read, or lists everything that is wrong, by path, without values.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{path}: cannot be read: {reason}") from None
+    text = read_text(path)
     problems: list[str] = []
     content = parse_yaml(text, str(path))
     top = without_free(mapping({} if content is None else content, "the inventory", problems))

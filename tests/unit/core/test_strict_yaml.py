@@ -59,6 +59,7 @@ def test_nothing_is_none() -> None:
         ("[" * 5000, "is nested too deeply"),
         ('a: 1\nb: "\\ud800"\n', "line 2: half a character (a lone surrogate, \\ud800 to \\udfff) is not text"),
         ('"\\udfff": 1\n', "line 1: half a character (a lone surrogate, \\ud800 to \\udfff) is not text"),
+        ("a: 1\n\u00a0\u00a0b: 2\n", "line 2: white space that is none of YAML (U+00A0); type the spaces again"),
         ("a: !!int x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
         ("a: !!bool x\n", "a value does not fit its tag (`!!...`) or is too long a number"),
         ("a: !!timestamp x\n", "a value does not fit its tag (`!!...`) or is too long a number"),

@@ -14,7 +14,7 @@ from core.text_file import read_text, text_of
 def test_marks_of_windows_editors_are_left_out(tmp_path: Path, encoding: str) -> None:
     mark = b"\xff\xfe" if encoding == "utf-16-le" else b""
     (tmp_path / "a.txt").write_bytes(mark + "Cañón\r\nRoad\r\n".encode(encoding))
-    assert read_text(tmp_path / "a.txt") == "Cañón\r\nRoad\r\n"
+    assert read_text(tmp_path / "a.txt") == "Cañón\nRoad\n"
 
 
 def test_other_encodings_are_refused_with_the_line() -> None:

@@ -207,8 +207,12 @@ def test_several_files_are_checked_at_once(tmp_path: Path) -> None:
 def test_any_file_can_be_checked(tmp_path: Path) -> None:
     (tmp_path / "mine.xml").write_text(GOOD)
     assert check_configs(REPOSITORY, tmp_path / "mine.xml").files == (str(tmp_path / "mine.xml"),)
-    (tmp_path / "mine.xml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match=r"mine\.xml:1: cannot be read: not UTF-8 text"):
+    (tmp_path / "mine.xml").write_bytes(GOOD.encode("utf-16"))  # PowerShell
+    assert check_configs(REPOSITORY, tmp_path / "mine.xml").problems == ()
+    (tmp_path / "mine.xml").write_bytes((GOOD + "<!-- señal -->").encode("latin-1"))
+    with pytest.raises(
+        SettingsError, match=rf"mine\.xml:{GOOD.count(chr(10)) + 1}: is not UTF-8 text; save the file as"
+    ):
         check_configs(REPOSITORY, tmp_path / "mine.xml")
     with pytest.raises(SettingsError, match="there is no such file"):
         check_configs(REPOSITORY, tmp_path / "nobodys.xml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,16 @@ def test_a_wrong_projects_file_is_refused(repository: Path, text: str, message: 
 
 
 def test_a_file_that_is_no_text_is_refused(repository: Path) -> None:
-    (repository / "labeling_configs" / "one" / "v1.xml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match=r"^labeling_configs/one/v1\.xml: cannot be read: not UTF-8 text$"):
+    (repository / "labeling_configs" / "one" / "v1.xml").write_bytes(b"<View>\n\xf1")
+    with pytest.raises(SettingsError, match=r"^labeling_configs/one/v1\.xml: line 2: is not UTF-8 text; save the file"):
         load_project(repository, "one")
+
+
+def test_a_byte_order_mark_does_not_reach_label_studio(repository: Path) -> None:
+    path = repository / "labeling_configs" / "one" / "v1.xml"
+    plain = load_project(repository, "one").labeling.text
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_project(repository, "one").labeling.text == plain
 
 
 FULL = """projects:

@@ -43,9 +43,11 @@ def test_a_file_that_was_written_on_windows_is_read() -> None:
     host.files[PATH] = "\ufeffLABELRIG_MODEL=tiny\r\nLABELRIG_DATA='/NAS/año'\r\n".encode()
     given = {"LABELRIG_MODEL": "tiny", "LABELRIG_DATA": "/NAS/año"}
     assert parse_env_bytes(host.files[PATH], PATH) == given
+    host.files[PATH] = host.files[PATH].decode("utf-8-sig").encode("utf-16")  # PowerShell's `>`
+    assert parse_env_bytes(host.files[PATH], PATH) == given
     update_env_file(host, PATH, {"LABELRIG_MODEL": "large"})
     assert parse_env_bytes(host.files[PATH], PATH) == {**given, "LABELRIG_MODEL": "large"}
-    with pytest.raises(SettingsError, match=r"^/x: cannot be read: not UTF-8 text$"):
+    with pytest.raises(SettingsError, match=r"^/x: line 1: is not UTF-8 text; save the file as UTF-8$"):
         parse_env_bytes("LABEL_STUDIO_PASSWORD=contraseña".encode("latin-1"), "/x")
 
 

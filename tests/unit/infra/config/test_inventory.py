@@ -190,9 +190,11 @@ def test_no_value_is_shown(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"inventory\.yaml: cannot be read: No such file or directory$"):
         load_inventory(tmp_path / "inventory.yaml")
-    (tmp_path / "inventory.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match=r"inventory\.yaml: cannot be read: not UTF-8 text$"):
+    (tmp_path / "inventory.yaml").write_bytes(b"hosts:\n  # se\xf1al\n")
+    with pytest.raises(SettingsError, match=r"inventory\.yaml: line 2: is not UTF-8 text; save the file as UTF-8$"):
         load_inventory(tmp_path / "inventory.yaml")
+    (tmp_path / "inventory.yaml").write_bytes("hosts:\r\n  gpu01: {address: 10.0.0.5}\r\n".encode("utf-16"))
+    assert list(load_inventory(tmp_path / "inventory.yaml").hosts) == ["gpu01"]
 
 
 def test_host_and_this_machine_share_defaults() -> None:

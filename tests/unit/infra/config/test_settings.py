@@ -61,7 +61,7 @@ def test_a_broken_line_is_named(env_file: Path, text: str, problem: str) -> None
 
 def test_a_file_that_is_not_text_is_refused(env_file: Path) -> None:
     env_file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="cannot be read: not UTF-8 text"):
+    with pytest.raises(SettingsError, match="line 1: is not UTF-8 text"):
         load_settings(env_file, {}, {})
 
 

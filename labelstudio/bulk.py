@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelStudioError
+from labelstudio.image_files import AS_IMPORTED
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -211,17 +212,13 @@ def _after(task_id: int) -> Json:
 def _tasks(
     client: Client, project_id: int, conditions: Sequence[Json], size: int, query: Mapping[str, str]
 ) -> list[Json]:
-    """The first tasks that meet all conditions, in the order of their ids.
-
-    Their data as it was imported: else Label Studio puts a link of its own (`/tasks/7/resolve/?fileuri=...`), which
-    names neither file nor bucket, in the place of a cloud storage's address.
-    """
+    """The first tasks that meet all conditions, in the order of their ids, with their data as it was imported."""
     asked = {"filters": {"conjunction": "and", "items": list(conditions)}, "ordering": ["tasks:id"]}
     params: dict[str, str | int] = {
         "project": project_id,
         "page": 1,
         "page_size": size,
-        "resolve_uri": "false",
+        **AS_IMPORTED,
         **query,
     }
     body = client.call("read the tasks", "GET", "/api/tasks", params=params | {"query": json.dumps(asked)})

@@ -19,6 +19,7 @@ from core.errors import LabelStudioError
 from labeling.data_urls import content_of, is_data_url, shown_data_url
 from labeling.images import ImageTag, image_urls
 from labelstudio.answers import reaching, refusal
+from labelstudio.image_files import AS_IMPORTED
 from labelstudio.models import Backend, ClickAnswer, Project, Storage, TaskRef
 from labelstudio.session import http_client
 from labelstudio.token_auth import TokenAuth
@@ -318,7 +319,8 @@ class Client:
         return answer
 
     def _tasks(self, query: Mapping[str, str | int]) -> Iterator[dict[str, Any]]:
-        return self._pages("list the tasks", "/api/tasks", query, "total", "tasks")
+        """Tasks with their data as it was imported; see `image_files.served_at` for what Label Studio makes of it."""
+        return self._pages("list the tasks", "/api/tasks", {**query, **AS_IMPORTED}, "total", "tasks")
 
     def _pages(
         self, doing: str, path: str, query: Mapping[str, str | int], total_key: str, rows_key: str

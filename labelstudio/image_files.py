@@ -98,6 +98,11 @@ def split_url(url: str) -> SplitResult:
         return SplitResult("", "", url, "", "")
 
 
+# Of a list of tasks: their data as it was imported. Else Label Studio puts its link of `served_at`, which names neither
+# bucket nor key, in the place of a cloud storage's address.
+AS_IMPORTED: dict[str, str | int] = {"resolve_uri": "false"}
+
+
 def served_at(url: str, task_id: int) -> str:
     """Where Label Studio serves a task's image: the URL itself, or its link to an object of a cloud storage."""
     if not CLOUD_URI.match(url):

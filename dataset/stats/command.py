@@ -18,7 +18,7 @@ from infra.fleet.session import Session
 from infra.roles.project.project import get_project
 from labeling.config import LabelingConfig
 from labeling.images import task_images
-from labelstudio.image_files import path_in
+from labelstudio.image_files import path_in, served_at
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -81,7 +81,8 @@ def _pictures(
     for count, example in enumerate(found.examples, 1):
         report.progress(f"picture {count} of {len(found.examples)}")
         try:
-            url = thumbnail(client.download(urls[example.task, example.place]), example, colours)
+            content = client.download(served_at(urls[example.task, example.place], example.task))
+            url = thumbnail(content, example, colours)
         except (LabelStudioError, PictureError) as error:
             report.notice(f"task {example.task}: its image cannot be shown: {error}")
             continue

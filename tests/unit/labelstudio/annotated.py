@@ -16,7 +16,7 @@ from PIL import Image
 from labelstudio.client import Client
 from labelstudio.models import Project
 from masks.rle import encode_rle
-from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, FakeLabelStudio
+from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, FakeLabelStudio, resolved
 
 Mask = NDArray[np.bool_]
 Result = dict[str, Any]
@@ -116,7 +116,6 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         assert asked["ordering"] == ["tasks:id"]
         condition, *others = asked["filters"]["items"]
         assert (condition["filter"], condition["type"]) == ("filter:tasks:id", "Number")
-        assert query["resolve_uri"] == "false"
         value = condition["value"]
         takes = {"greater": lambda key: key > value, "in_list": lambda key: key in value}[condition["operator"]]
         if others:
@@ -129,7 +128,10 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         )
         size, page = int(query["page_size"]), int(query["page"])
         names = set(query["include"].split(","))
-        rows = [self._row(key, names, query.get("fields") == "all") for key in found[size * (page - 1) : size * page]]
+        page_of = found[size * (page - 1) : size * page]
+        rows = [self._row(key, names, query.get("fields") == "all") for key in page_of]
+        for key, row in zip(page_of, rows, strict=True):
+            row |= {"data": resolved(query, self.tasks[key])} if "data" in names else {}
         if query.get("fields") == "all":
             self.pages.append(len(rows))
         return httpx.Response(200, json={"total": len(found), "tasks": rows})

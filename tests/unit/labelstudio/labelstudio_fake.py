@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs
@@ -178,7 +178,8 @@ class FakeLabelStudio:
         assert query["include"] == "id,data,total_annotations,storage_filename"
         size, page = int(query["page_size"]), int(query["page"])
         found = [task for task in self.tasks.values() if task["project"] == int(query["project"])]
-        return httpx.Response(200, json={"total": len(found), "tasks": found[size * (page - 1) : size * page]})
+        rows = [task | {"data": resolved(query, task)} for task in found[size * (page - 1) : size * page]]
+        return httpx.Response(200, json={"total": len(found), "tasks": rows})
 
     def _sync(self, _request: httpx.Request, key: int) -> httpx.Response:
         """As somebody does who presses Sync in the browser."""
@@ -271,3 +272,11 @@ class FakeLabelStudio:
             return httpx.Response(204)
 
         return handler
+
+
+def resolved(query: Mapping[str, str], task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's data in a list: what lies in a cloud storage behind a link, unless told otherwise."""
+    if query.get("resolve_uri") == "false":
+        return dict(task["data"])
+    link = f"/tasks/{task['id']}/resolve/?fileuri=czM6Ly9i"
+    return {key: link if str(value).startswith("s3:") else value for key, value in task["data"].items()}

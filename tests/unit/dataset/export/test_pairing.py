@@ -179,6 +179,18 @@ def test_tasks_of_one_image_are_one_image(exports: ExportBench) -> None:
     assert other != second
 
 
+def test_objects_of_a_storage_are_called_by_their_key(exports: ExportBench) -> None:
+    """Label Studio's own link to them is another one in each task, and names neither bucket nor key."""
+    project = exports.server.project(FUSED)
+    first, second = (exports.server.task(project, image="s3://bucket/set/a.png") for _ in "12")
+    exports.server.annotate(first, brush(CAR, "Car"))
+    exports.server.annotate(second, brush(ROAD, "Road"))
+    exports.export(project, "coco")
+    assert [one["file_name"] for one in exports.json("out/annotations.json")["images"]] == ["bucket/set/a.png"]
+    exports.export(project, "label-studio", "tasks")
+    assert {one["data"]["image"] for one in exports.json("tasks/tasks.json")} == {"s3://bucket/set/a.png"}
+
+
 def test_an_image_of_tasks_far_apart_is_one_image(exports: ExportBench) -> None:
     """One thermal image beside two RGB images: it is written when the last of its tasks was read."""
     project = exports.server.project(PAIR)

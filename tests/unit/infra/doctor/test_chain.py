@@ -13,8 +13,9 @@ from core.errors import ConnectFailed, HostError, HostKeyRefused, LabelrigError,
 from core.report import Report
 from infra.doctor.chain import CHAIN, Link, doctor_unreachable, walk
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, ok, warning
+from infra.doctor.host_checks import MISSING
 from infra.doctor.inspection import Inspection
-from tests.unit.infra.doctor.doctor_bench import DoctorBench
+from tests.unit.infra.doctor.doctor_bench import LOOK, DoctorBench
 
 Look = Callable[[Inspection], Finding]
 
@@ -79,6 +80,18 @@ def test_skips_only_what_depends_on_a_broken_link(look: Inspection) -> None:
         "d": "ok fine",
         "e": "warning it is odd",
     }
+
+
+def test_a_file_that_is_gone_hides_no_other_trouble(bench: DoctorBench) -> None:
+    """The containers are looked into all the same, and secrets that are open to all are named beside it."""
+    bench.host.script("sh", "-c", MISSING, "sh", *LOOK, stdout="/stack/compose.yaml\n")
+    bench.host.script("stat", "-L", "-c", "%a", "--", "/.env", stdout="644\n")
+    look = bench.inspection()
+    links = [link for link in CHAIN if link.id not in ("disk", "image", "click")]  # these want a true host
+    found = {check.id: check.result for check in walk(links, look, Report(io.StringIO())).checks}
+    look.close()
+    assert (found.pop("files"), found.pop("secrets")) == (Verdict.BROKEN, Verdict.WARNING)
+    assert set(found.values()) == {Verdict.OK}, found
 
 
 def test_a_warning_holds_nothing_up(look: Inspection) -> None:

@@ -19,6 +19,8 @@ from infra.config.value_types import CONTROL
 
 MODE = 0o600
 KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+SECRET = re.compile(r"PASSWORD|PASSPHRASE|SECRET|KEY")
+CUT_OFF = re.compile(r"^[^=]*=\s*[^'\"\s].*?\s#")  # an unquoted value with what may be its end behind it
 OURS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_")
 
 
@@ -30,8 +32,8 @@ def parse_env_text(text: str, origin: str) -> dict[str, str]:
         origin: its path, for messages.
 
     Raises:
-        SettingsError: lists every line that is not `KEY=value`, and every key given twice.
-            Values are never shown.
+        SettingsError: lists every line that is not `KEY=value`, every key given twice, and every secret that may go on
+            behind a ` #`. Values are never shown.
     """
     problems: list[str] = []
     values: dict[str, str] = {}
@@ -45,6 +47,9 @@ def parse_env_text(text: str, origin: str) -> dict[str, str]:
         elif binding.key is not None and binding.value is not None:
             if binding.key in values:
                 problems.append(f"line {line}: {binding.key} is given twice")
+            if SECRET.search(binding.key) and CUT_OFF.search(text_of_binding):
+                cut = "` #` begins a comment; put the whole value in single quotes"
+                problems.append(f"line {line}: {binding.key}: {cut}")
             values[binding.key] = binding.value
     if problems:
         raise SettingsError(f"{origin}: " + "; ".join(problems) + "; see .env.example for the form")

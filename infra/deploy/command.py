@@ -10,6 +10,7 @@ from core.operation import converge
 from core.report import Report
 from core.results import HostResult, recap
 from infra.config.host_settings import HostSettings
+from infra.config.overrides import option
 from infra.deploy.run import deploy_host, plan_host
 from infra.fleet.choice import Choice, Outcome
 from infra.fleet.parallel import exit_code_of, on_each, reports_for
@@ -42,6 +43,10 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
     if any(host.data is None for host in possible):
         converge([DemoImagesDrawn(LOCAL_DEMO)], Report(io.StringIO()))
     reports = reports_for(possible)
+    if once := dict(choice.overrides):
+        given = ", ".join(option(key) for key in once)
+        for report in reports.values():
+            report.notice(f"{given}: for this run only; the next deploy and the other commands read {choice.inventory}")
     done = on_each(
         possible,
         reports,

@@ -50,6 +50,10 @@ def test_all_problems_are_reported_at_once_and_no_value_is_shown(env_file: Path)
         ("# fine\n\n'unclosed\n", "line 3 is not KEY=value"),
         ("9PORT=1\n", "line 1 is not KEY=value"),
         ("LABEL_STUDIO_PORT=1\nLABEL_STUDIO_PORT=2\n", "line 2: LABEL_STUDIO_PORT is given twice"),
+        (
+            "LABELRIG_MODEL=tiny # fine\nLABEL_STUDIO_PASSWORD=correct horse #1 battery\n",
+            "line 2: LABEL_STUDIO_PASSWORD: ` #` begins a comment; put the whole value in single quotes",
+        ),
     ],
 )
 def test_a_broken_line_is_named(env_file: Path, text: str, problem: str) -> None:
@@ -57,6 +61,16 @@ def test_a_broken_line_is_named(env_file: Path, text: str, problem: str) -> None
     with pytest.raises(SettingsError) as caught:
         load_settings(env_file, {}, {})
     assert str(caught.value) == f"{env_file}: {problem}; see .env.example for the form"
+
+
+def test_a_hash_in_a_secret_is_kept(env_file: Path) -> None:
+    """In quotes, or without a space before it."""
+    env_file.write_text("LABEL_STUDIO_PASSWORD='correct horse #1' # why\nLABEL_STUDIO_SECRET_KEY=one#two#three\n")
+    settings = load_settings(env_file, {}, {})
+    assert settings.password is not None
+    assert settings.secret_key is not None
+    secrets = settings.password.get_secret_value(), settings.secret_key.get_secret_value()
+    assert secrets == ("correct horse #1", "one#two#three")
 
 
 def test_a_file_that_is_not_text_is_refused(env_file: Path) -> None:

@@ -158,6 +158,15 @@ def test_a_deploy_shows_asks_and_does_in_this_order(bench: Bench) -> None:
     assert outcome.text.splitlines()[-1] == "2 changed"
 
 
+def test_settings_of_the_command_line_are_for_one_run(bench: Bench) -> None:
+    """`tunnel`, `doctor` and the next deploy do not know them: a notice says so."""
+    outcome = run_deploy(bench.choice("gpu01", data="/NAS/new", port="8090"), options(), confirm=None)
+    assert outcome.results[0].report.notices == [
+        f"--data, --set port: for this run only; the next deploy and the other commands read {bench.inventory}"
+    ]
+    assert run_deploy(bench.choice("gpu01"), options(), confirm=None).results[0].report.notices == []
+
+
 def test_whoever_says_no_has_changed_nothing(bench: Bench) -> None:
     class No(Exception):
         pass

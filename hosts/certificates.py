@@ -7,8 +7,11 @@ at here; signatures are checked by `cryptography`.
 from __future__ import annotations
 
 import base64
+import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
@@ -23,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 SUFFIX = "-cert-v01@openssh.com"
+KEYGEN_TIMEOUT = 10.0
+KRL = b"SSHKRL\n\0"  # how a key revocation list begins
 END_OF_TIME = 253402300799  # the last second of the year 9999
 
 
@@ -60,6 +65,43 @@ def certificate_of(key: Any) -> HostCertificate | None:
         return HostCertificate(b"", (), f"it cannot be read ({error})")
     names = tuple(name.decode("utf-8", "replace") for name in read.valid_principals)
     return HostCertificate(authority, names, _problem(read, public.key_blob, time.time()))
+
+
+def in_revoked_file(file: Path, key: Any) -> str | None:
+    """Whether a server's key, its certificate or its authority is revoked, as `ssh-keygen` finds it.
+
+    Args:
+        file: a list of keys, or a key revocation list.
+        key: paramiko's key of the server.
+
+    Returns:
+        Why it is not trusted: also where the file cannot be read, as for OpenSSH. None for a key that is not revoked.
+    """
+    public = getattr(key, "public_blob", None)
+    kind, blob = (public.key_type, public.key_blob) if public is not None else (key.get_name(), key.asbytes())
+    with tempfile.TemporaryDirectory() as folder:
+        shown, made = Path(folder, "presented.pub"), Path(folder, "revoked")
+        shown.write_text(f"{kind} {base64.b64encode(blob).decode()}\n")
+        try:
+            if not file.read_bytes().startswith(KRL):
+                _keygen("-k", "-f", str(made), str(file))
+                file = made
+            _keygen("-Q", "-f", str(file), str(shown))
+        except (OSError, subprocess.SubprocessError) as error:
+            return _words(error).rpartition(f"{shown} ")[2]
+    return None
+
+
+def _keygen(*arguments: str) -> None:
+    command = ("ssh-keygen", "-q", *arguments)
+    subprocess.run(command, capture_output=True, text=True, timeout=KEYGEN_TIMEOUT, check=True)
+
+
+def _words(error: OSError | subprocess.SubprocessError) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        said = f"{error.stdout}{error.stderr}".strip().splitlines()
+        return said[-1].strip() if said else f"ssh-keygen ended with exit code {error.returncode}"
+    return str(error)
 
 
 def certified_key(public: Any) -> bytes:

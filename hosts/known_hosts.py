@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import FileAccessError, HostKeyRefused
-from hosts.certificates import SUFFIX, HostCertificate, certificate_of
+from hosts.certificates import SUFFIX, HostCertificate, certificate_of, in_revoked_file
 
 REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"
@@ -136,6 +136,7 @@ class HostKeyPolicy:
         host: the server's name without its port: what a certificate must be for.
         name: as `known_name` makes it.
         known: what we hold.
+        revoked: a file with revoked keys, as a list or as OpenSSH's KRL.
         accept_new: record a key that is not known yet.
         notice: gets what a person must not miss.
     """
@@ -144,6 +145,7 @@ class HostKeyPolicy:
     host: str
     name: str
     known: KnownHosts
+    revoked: Path | None
     accept_new: bool
     notice: Callable[[str], None]
 
@@ -161,6 +163,11 @@ class HostKeyPolicy:
         kind, blob = str(key.get_name()), bytes(key.asbytes())
         certificate = certificate_of(key)
         self._refuse_revoked(blob, "the SSH key")
+        if self.revoked is not None and (words := in_revoked_file(self.revoked, key)) is not None:
+            raise HostKeyRefused(
+                f"{self.server}: the SSH key {fingerprint(blob)} of {self.name} does not pass the RevokedHostKeys file "
+                f"of the SSH configuration: {words}; nothing was sent; ask whoever runs the machine for its new key"
+            )
         refused = ""
         if certificate is not None and self._authorities():
             self._refuse_revoked(certificate.authority, "the authority's key")

@@ -42,6 +42,7 @@ class HostConfig:
         keepalive: seconds between two questions whether the server is there (`ServerAliveInterval`); 0: unsaid.
         known_hosts: the user's files with the keys of servers; new ones go into the first.
         system_known_hosts: the system's.
+        revoked: a file with revoked keys, `RevokedHostKeys`.
     """
 
     address: str
@@ -56,6 +57,7 @@ class HostConfig:
     keepalive: int
     known_hosts: Sequence[Path]
     system_known_hosts: Sequence[Path]
+    revoked: Path | None
 
 
 def read_config(name: str, address: str, user: str | None, port: int | None) -> HostConfig:
@@ -96,6 +98,7 @@ def read_config(name: str, address: str, user: str | None, port: int | None) -> 
         identities_only=one.get("identitiesonly") == "yes",
         keepalive=int(one.get("serveraliveinterval", 0)),
         known_hosts=[_file(text) for text in one.get("userknownhostsfile", "").split() if text not in NO_FILE],
+        revoked=next(iter(files("revokedhostkeys")), None),
         system_known_hosts=[_file(text) for text in one.get("globalknownhostsfile", "").split()],
     )
 

@@ -122,7 +122,7 @@ def _open(target: SshTarget, config: HostConfig, through: SshLink | None, notice
     known = KnownHosts([*own, *config.known_hosts], config.system_known_hosts)
     host = (config.alias or config.address).lower()
     name = config.alias.lower() or known_name(config.address, config.port)
-    policy = HostKeyPolicy(target.name, host, name, known, target.accept_new_host_key, notice)
+    policy = HostKeyPolicy(target.name, host, name, known, config.revoked, target.accept_new_host_key, notice)
     preferred = policy.preferred_algorithms()
     connection.client.set_missing_host_key_policy(policy)
     link = SshLink(connection, through)

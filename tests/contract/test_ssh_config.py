@@ -239,6 +239,27 @@ class TestCertificates:
         ):
             connected(server, known_hosts=known).run("true")
 
+    @pytest.mark.parametrize("krl", [False, True])
+    @pytest.mark.parametrize("whose", ["authority", "server/host_ed25519"])
+    def test_that_are_revoked_in_a_file_are_refused(
+        self, tmp_path: Path, authority: Path, known: Path, connected: Connected, ssh_home: Path, whose: str, krl: bool
+    ) -> None:
+        """`RevokedHostKeys`: a list of keys, or a key revocation list."""
+        with self.serve(tmp_path / "server", authority, "-n", "127.0.0.1") as server:
+            revoked = tmp_path / f"{whose}.pub"
+            if krl:
+                subprocess.run(("ssh-keygen", "-q", "-k", "-f", f"{tmp_path}/krl", str(revoked)), check=True)
+                revoked = tmp_path / "krl"
+            config = ssh_home / "config"
+            config.write_text(f"Host *\n  RevokedHostKeys {revoked}\n")
+            with pytest.raises(HostKeyRefused, match=r"does not pass the RevokedHostKeys file .*: .*REVOKED; nothing"):
+                connected(server, known_hosts=known).run("true")
+            config.write_text(f"Host *\n  RevokedHostKeys {server.key}.pub\n")
+            assert connected(server, known_hosts=known).run("true").ok
+            config.write_text(f"Host *\n  RevokedHostKeys {tmp_path}/none\n")
+            with pytest.raises(HostKeyRefused, match=r"does not pass the RevokedHostKeys file .*: .*No such file"):
+                connected(server, known_hosts=known).run("true")
+
     def test_that_were_tampered_with_do_not_count(self, tmp_path: Path, authority: Path) -> None:
         """It names the authority, and another key signed it. sshd itself would not show such a one."""
         other, host = generate_key(tmp_path / "other"), generate_key(tmp_path / "host")

@@ -10,11 +10,12 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote
 
+from labeling.data_urls import HEAD, is_data_url
 from labelstudio.image_files import LOCAL_FILES, split_url
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\\]")
-DATA_URL = re.compile(r"data:(?:\w+/)?([\w.+-]*)", re.IGNORECASE)
 SUFFIXES = {"jpeg": "jpg", "svg+xml": "svg"}  # where the suffix is not the kind of image that a data URL names
+LONGEST_SUFFIX = 20
 IMAGE_SUFFIXES = frozenset(
     "avif bmp dng gif heic heif jfif jp2 jpeg jpg mpo pfm pgm png ppm svg tif tiff webp".split()  # noqa: SIM905
 )
@@ -26,10 +27,11 @@ def file_name_of(url: str) -> str:
     An address whose path does not end as an image's (`/view.php?id=7`) keeps its query, which says which image it is.
     An image that is written into the task (a data URL) is called by its content.
     """
-    data = DATA_URL.match(url)
+    data = HEAD.match(url)
     if data is not None:
         digest = hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()[:16]
-        return f"data/{digest}.{SUFFIXES.get(data[1].lower(), data[1].lower()) or 'png'}"
+        kind = re.sub(r"[^\w.+-]", "", data["kind"].rpartition("/")[2].lower())[:LONGEST_SUFFIX] or "png"
+        return f"data/{digest}.{SUFFIXES.get(kind, kind)}"
     steps = [NOT_IN_NAMES.sub("_", step) for step in _steps(_path(url, "replace"))]
     return "/".join(steps) or "image"
 
@@ -41,7 +43,7 @@ def image_key(url: str) -> str:
     """
     if _is_local(url):
         return "/".join([LOCAL_FILES, *_steps(_path(url, "surrogateescape"))])
-    return file_name_of(url) if DATA_URL.match(url) else url.partition("#")[0]
+    return file_name_of(url) if is_data_url(url) else url.partition("#")[0]
 
 
 def _path(url: str, errors: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
-from core.text import inline, shortened, some
+from core.text import inline, some
 from dataset.export.assemble import Assembler
 from dataset.export.classes import FILE as CLASSES_FILE
 from dataset.export.classes import Classes, read_classes, write_classes
@@ -25,6 +25,7 @@ from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportImage, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
+from labeling.data_urls import is_data_url, shown_data_url
 from labeling.images import ImageTag, task_images
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows, tasks_with_drafts
 from labelstudio.models import Project
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SHOWN = 5
-LONGEST_URL = 8000  # in origin.jsonl: what is longer is no address but an image
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,11 @@ def _origin(whole: WholeTask, tags: tuple[ImageTag, ...]) -> dict[str, Any]:
     return {
         "task": whole.id,
         "images": [
-            {"file_name": file_name_of(one.url), "url": shortened(one.url, LONGEST_URL), "to_name": one.name}
+            {
+                "file_name": file_name_of(one.url),
+                "url": shown_data_url(one.url) if is_data_url(one.url) else one.url,
+                "to_name": one.name,
+            }
             for one in task_images(tags, whole.data)
         ],
         "annotations": [

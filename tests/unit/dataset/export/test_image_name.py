@@ -45,6 +45,7 @@ def test_an_image_in_the_task_is_called_by_its_content() -> None:
     first, second = (file_name_of(f"data:image/{kind};base64,{'AA/B' * 200_000}") for kind in ("png", "jpeg"))
     assert re.fullmatch(r"data/[0-9a-f]{16}\.png", first)
     assert re.fullmatch(r"data/[0-9a-f]{16}\.jpg", second)
+    assert re.fullmatch(r"data/[0-9a-f]{16}\.png", file_name_of(f" data: ;base64,{'A' * 750_000}"))
     assert len(file_name_of(f"data:application/octet-stream;base64,{'A' * 750_000}")) < 50
 
 

@@ -16,6 +16,7 @@ from core.text import shortened
 from dataset.export.sizes import size_of
 from dataset.importing.source import Placed
 from dataset.problems import FileProblems
+from labelstudio.image_files import served_at
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -38,7 +39,7 @@ def of_right_size(
                 looked += 1
                 report.progress(f"import: size of {looked} of {counted} images, {time.monotonic() - began:.0f} s")
                 try:
-                    problem = _problem_of(one, size_of(client, one.url))
+                    problem = _problem_of(one, size_of(client, served_at(one.url, task)))
                 except LabelStudioError as error:
                     unknown.append(str(error))
                     problem = ""

@@ -17,10 +17,11 @@ from labelstudio.config import load_labeling, load_projects
 from labelstudio.label_use import Rename
 from labelstudio.versions import read_versions
 from tests.unit.infra.fleet.test_session import on_stack
-from tests.unit.infra.roles.project.labelstudio_bench import Bench
+from tests.unit.infra.roles.project.labelstudio_bench import FIND as LISTING
+from tests.unit.infra.roles.project.labelstudio_bench import FOLDER, Bench
 
-FIND = ("find", "-H", "/nas/flight", "(", "-type", "f", "-o", "-type", "l", ")", "-printf", "%y%P\\0")
-FILES = "fa.png\0fb.png\0"
+FIND = tuple("/nas/flight" if one == FOLDER else one for one in LISTING)
+FILES = "ffa.png\0ffb.png\0"
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_version_that_was_changed_afterwards_is_refused(repository: Path, read
 
 
 def test_a_folder_without_images_makes_no_project(repository: Path, ready: Session, bench: Bench) -> None:
-    ready.site.host.script(*FIND, stdout="fnotes.txt\0")  # type: ignore[attr-defined]
+    ready.site.host.script(*FIND, stdout="ffnotes.txt\0")  # type: ignore[attr-defined]
     for work in (applying.plan_projects, applying.apply_projects):
         with pytest.raises(LabelStudioError, match="no image in /nas/flight has a name that matches"):
             work(ready, ["rgbt-sar"], Migration())
@@ -70,7 +71,7 @@ def test_a_stack_that_was_never_started_is_named(ready: Session) -> None:
     del ready.access
     ready.site.host.script(*FIND, exit_code=1)  # type: ignore[attr-defined]
     for work in (applying.plan_projects, applying.apply_projects):
-        with pytest.raises(LabelStudioError, match=r"no LABEL_STUDIO_PASSWORD in \.env yet; `\./inv up` makes one"):
+        with pytest.raises(LabelStudioError, match=r"no LABEL_STUDIO_PASSWORD is known; `\./inv up` "):
             work(ready, ["rgbt-sar"], Migration())
 
 

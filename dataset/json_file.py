@@ -15,6 +15,14 @@ from core.strict_json import BOM, shown, why_not_text
 DEEPEST = 100  # brackets inside each other; ijson's memory grows with the square
 CHUNK_BYTES = 1 << 20
 NOT_A_NUMBER = re.compile(r"[\[:,]\s*-?(NaN|Infinity)\b")
+# What is given in the place of JSON often enough, by its first bytes, and what to do.
+OTHERS = (
+    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it and give the JSON file in it"),
+    (b"<", "XML (CVAT, Pascal VOC) or a web page, not JSON; export as COCO"),
+)
+SNIFFED, SPACE = 64, b" \t\r\n"
 ESCAPED = re.compile(rb"\\.", re.DOTALL)
 OPENING, CLOSING, QUOTE = b"[{", b"]}", ord('"')
 
@@ -29,8 +37,9 @@ class JsonFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_file(path) as content:
-            if content.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise SettingsError(f"{path}: is UTF-16 text; save it as UTF-8")
+            start = content.read(SNIFFED)
+            if other := next((text for sign, text in OTHERS if start.lstrip(BOM + SPACE).startswith(sign)), ""):
+                raise SettingsError(f"{path}: is {other}")
             content.seek(0)
             if _depth(content) > DEEPEST:
                 raise SettingsError(f"{path}: is nested more than {DEEPEST} brackets deep")

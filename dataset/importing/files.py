@@ -10,12 +10,11 @@ from core.strict_json import parse_json, shown
 from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import MANIFEST
 from dataset.importing.source import Source
-from dataset.json_file import JsonFile, open_file
+from dataset.json_file import JsonFile
 from dataset.problems import FileProblems
 
 FILES = {"coco": "annotations.json", "rle-json": "masks.jsonl", "label-studio": "tasks.json"}
 COCO_KEYS = ("images", "annotations", "categories")
-ZIP = b"PK\x03\x04"
 
 
 def find_file(path: Path, format_name: str | None) -> tuple[Path, str]:
@@ -59,9 +58,6 @@ def _format_of(path: Path) -> str:
     Raises:
         SettingsError: nothing that can be imported.
     """
-    with open_file(path) as content:
-        if content.read(4) == ZIP:
-            raise SettingsError(f"{path}: is a ZIP archive; unpack it and import the JSON file in it")
     start, keys = JsonFile(path).first_keys(COCO_KEYS)
     if start == "{" and keys.intersection(COCO_KEYS):
         return "coco"

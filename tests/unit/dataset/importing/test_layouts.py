@@ -252,7 +252,8 @@ def test_byte_order_mark(exports: ExportBench) -> None:
 
 OTHERS: dict[str, tuple[bytes, str]] = {
     "JSON-MIN": (b'[{"image": "a.png", "id": 1, "annotator": 1, "label": []}]', "is of Label Studio's JSON-MIN"),
-    "ZIP": (b"PK\x03\x04rest", "is a ZIP archive; unpack it and import the JSON file in it"),
+    "ZIP": (b"PK\x03\x04rest", "is a ZIP archive; unpack it and give the JSON file in it"),
+    "XML": (b'<?xml version="1.0"?>\n<annotations/>', "is XML (CVAT, Pascal VOC) or a web page"),
     "UTF-16": ("[]".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
     "GeoJSON": (b'{"type": "FeatureCollection", "features": []}', "it has 'features', 'type'"),
     "no JSON": (b"image,label\n", "it is not JSON"),

@@ -91,7 +91,10 @@ def test_problems_of_a_coco_file_are_listed(tmp_path: Path) -> None:
     assert str(caught.value).endswith("  and 5 more")
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[]", "is it a COCO file?")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is not JSON"), ("<annotations/>", "is XML"), ("PK\3\4", "is a ZIP"), ("[]", "is it a COCO file?")],
+)
 def test_files_that_are_not_coco(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(SettingsError, match=message):

@@ -7,13 +7,15 @@ everything was built: so they are checked here too, by the same rules. A test co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 PREFIX = "BACKEND_"
+HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,17 @@ def _above(least: float, most: float) -> Kind:
     return Kind(f"number above {least}, up to {most}", Annotated[float, Field(gt=least, le=most)])
 
 
+def _hosts(text: str) -> str:
+    """As the backend reads `IMAGE_HOSTS_ALLOWED`."""
+    for entry in filter(None, (one.strip() for one in text.split(","))):
+        match = HOST.fullmatch(entry)
+        if match is None or (match[1] is not None and not 1 <= int(match[1]) <= 65535):
+            raise ValueError("not a host or host:port")
+    return text
+
+
 FLAG = Kind("true or false", bool)
-TEXT = Kind("text", str)
+HOSTS = Kind("text", Annotated[str, AfterValidator(_hosts)])
 ADDRESS = Kind("http or https address", Annotated[str, Field(pattern="^https?://")])
 
 # fmt: off
@@ -76,7 +87,7 @@ BACKEND_SETTINGS: Mapping[str, BackendSetting] = {
         "what computes; `auto`: torch on CUDA, else OpenVINO where its masks are those of torch"),
     "LABEL_STUDIO_PUBLIC_URL": BackendSetting("", ADDRESS,
         "Label Studio as tasks may name it, LABEL_STUDIO_HOST"),
-    "IMAGE_HOSTS_ALLOWED": BackendSetting("", TEXT,
+    "IMAGE_HOSTS_ALLOWED": BackendSetting("", HOSTS,
         "`host` or `host:port`, by commas: private addresses that images may come from"),
     "LOG_LEVEL": BackendSetting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "how much the log holds"),
     "IMAGE_PIXEL_LIMIT": BackendSetting("100000000", _whole(1, 178956970),

@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from core.errors import HostError
+from core.errors import HostError, PreflightError
 from hosts.ssh import SshHost
+from infra.config.settings import Settings
+from infra.roles.preflight.role import check_machine
 from tests.contract.test_ssh_forwarding import TestPorts as TestPorts
 from tests.contract.test_ssh_forwarding import web_port as web_port
 from tests.sshd import Sshd
@@ -47,18 +49,38 @@ def test_what_a_run_needs_is_there(lab: SshHost, web_port: int) -> None:
     lab.check_ways(web_port)
 
 
-def test_no_way_to_a_port_is_said(own_sshd: Sshd, connected: Connected, tmp_path: Path) -> None:
+NO_WAY = (
+    "lab: the SSH server forwards no port (AllowTcpForwarding in its sshd_config), and perl, which would carry it over "
+    "a session, does not run there (it is gone); `apt-get install perl-base` there, or allow the user "
+    "`AllowTcpForwarding local`"
+)
+
+
+@pytest.fixture
+def closed(own_sshd: Sshd, connected: Connected, tmp_path: Path) -> SshHost:
+    """A host that forwards no port and has no perl."""
+    (tmp_path / "perl").write_text("#!/bin/sh\necho it is gone >&2; exit 127\n")
     shell = tmp_path / "shell"
-    shell.write_text('#!/bin/sh\nPATH=/nowhere exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
-    shell.chmod(0o755)
+    shell.write_text(f'#!/bin/sh\nPATH={tmp_path}:$PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    for program in (shell, tmp_path / "perl"):
+        program.chmod(0o755)
     key = own_sshd.authorized_keys.read_text()
     own_sshd.authorized_keys.write_text(f'command="{shell}",no-port-forwarding {key}')
-    with pytest.raises(HostError) as caught:
-        connected(own_sshd).check_ways(80)
-    assert str(caught.value).startswith(
-        "lab: the SSH server forwards no port (AllowTcpForwarding in its sshd_config), and perl, which would carry it "
-        "over a session, does not run there ("
-    )
+    return connected(own_sshd)
+
+
+def test_no_way_to_a_port_is_said(closed: SshHost) -> None:
+    with pytest.raises(HostError) as caught, closed.forwarded(80):
+        pass
+    assert str(caught.value) == NO_WAY
+
+
+def test_no_way_to_a_port_is_a_problem_of_preflight(closed: SshHost, tmp_path: Path) -> None:
+    """It is said before anything is done, and not at the end, as a Label Studio that broke off."""
+    settings = Settings.model_validate({})
+    with pytest.raises(PreflightError) as caught:
+        check_machine(closed, settings, folder=None, pattern="png$", state=str(tmp_path), images=[frozenset()])
+    assert NO_WAY in caught.value.problems
 
 
 def test_too_few_sessions_are_said(tmp_path: Path, connected: Connected, hardened: Sshd) -> None:

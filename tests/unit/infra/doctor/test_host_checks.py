@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from docker.errors import APIError
 
+from core.errors import HostError
 from hosts.base import Result
-from infra.doctor.diagnosis import Finding, Verdict
+from infra.doctor.diagnosis import Finding, Verdict, broken
 from infra.doctor.gpu_checks import check_gpu
 from infra.doctor.host_checks import (
     MISSING,
@@ -211,6 +212,22 @@ def test_ssh_and_clock_of_another_host(bench: DoctorBench) -> None:
     assert found.fix == "`sudo timedatectl set-ntp true` on gpu01"
     bench.host.script("true", exit_code=1)
     assert bench.ask(check_ssh).result is Verdict.BROKEN
+
+
+def test_an_ssh_server_that_allows_too_little(bench: DoctorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a token that cannot be read, or an image on a network share, would be blamed."""
+
+    def refuse(port: int, address: str = "") -> None:
+        raise HostError(f"gpu01: no way to {address} port {port}")
+
+    bench.host.is_local = False
+    bench.host.script("id", "-un", stdout="ana\n")
+    bench.host.script("true")
+    monkeypatch.setattr(bench.host, "check_ways", refuse)
+    assert bench.ask(check_ssh) == broken(
+        "gpu01: no way to 127.0.0.1 port 8080",
+        "let an administrator change /etc/ssh/sshd_config there, then `sudo systemctl reload ssh`",
+    )
 
 
 def test_memory(bench: DoctorBench) -> None:

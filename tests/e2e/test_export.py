@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,11 +26,13 @@ from dataset.export.labeling import used_config
 from dataset.export.run import Export
 from dataset.export.selection import Selection
 from dataset.importing.run import Import, ImportSummary
-from labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows
+from labelstudio.bulk import TaskReader, add_annotation, add_tasks, task_rows, users
 from labelstudio.client import Client
 from labelstudio.models import Project
 from labelstudio.versions import read_versions
+from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
+from tests.e2e.test_command import inv
 from tests.unit.dataset.export.masks import iou, read_yolo
 from tests.unit.labelstudio.annotated import bitmask_value, ghost, result, with_palette
 from tests.unit.labelstudio.annotated import brush as fused_brush
@@ -78,9 +81,8 @@ class Drawn:
 
 
 @contextlib.contextmanager
-def made_project(client: Client, text: str) -> Iterator[Project]:
-    title = f"Export {uuid.uuid4().hex[:12]}"
-    project_id = client.create_project(title, "", text)
+def made_project(client: Client, text: str, title: str = "") -> Iterator[Project]:
+    project_id = client.create_project(title or f"Export {uuid.uuid4().hex[:12]}", "", text)
     try:
         yield client.project(project_id)
     finally:
@@ -235,6 +237,19 @@ def test_a_fresh_label_studio_takes_everything(drawn: Drawn) -> None:
         assert (second / "tasks.json").read_bytes() == (first / "tasks.json").read_bytes()
 
 
+def test_label_studio_itself_reads_the_export(drawn: Drawn) -> None:
+    """The file of another server, whose people this one does not know."""
+    first = drawn.export("label-studio", "for-others", selection=Selection(which="all", skipped=True))
+    (us,) = (one for one in users(drawn.client).values())
+    text = (first / "tasks.json").read_text(encoding="utf-8")
+    assert us in text
+    with made_project(drawn.client, drawn.project.label_config) as other:
+        rows = json.loads(text.replace(us, "ana@elsewhere.example"))
+        answer = drawn.client.call("import the file", "POST", f"/api/projects/{other.id}/import", json=rows)
+        assert (answer["task_count"], answer["annotation_count"]) == (IMAGES, IMAGES)
+        assert drawn.put_back(other, first.name).added == 0
+
+
 def test_every_shape_comes_through_label_studio(drawn: Drawn) -> None:
     mask = random_mask(np.random.default_rng(1))
     tags = '<Bitmask name="bits" toName="image"/><Polygon name="poly" toName="image"/>'
@@ -256,6 +271,29 @@ def test_every_shape_comes_through_label_studio(drawn: Drawn) -> None:
         # A pixel belongs to it when its centre does: columns 32 to 161, rows 24 to 144.
         assert areas[1] == 130 * 121
         assert drawn.put_back(project, "shapes").added == 0
+
+
+def test_words_of_others_steer_no_terminal(stack: Stack, drawn: Drawn, tmp_path: Path) -> None:
+    """Escapes in a title, a label and a URL reach neither terminal nor log, and JSON gives them back as they were."""
+    steer = "\x1b]0;pwned\x07\x9b31m"
+    mask = random_mask(np.random.default_rng(2))
+    broken = result("brush", "brush", "b", SIZE, {"format": "rle", "rle": []})
+    label = result("labels", "label", "b", SIZE, {"labels": [f"Car{steer}"]})
+    with made_project(drawn.client, drawn.project.label_config, f"{steer}\n::error::{uuid.uuid4().hex[:8]}") as project:
+        add_tasks(drawn.client, project.id, [{"image": f"/data/local-files/?d=demo/{steer}.png"}])
+        (row,) = task_rows(drawn.client, project.id)
+        add_annotation(drawn.client, row.id, {"result": [*split_brush(mask, f"Road{steer}", "r"), broken, label]})
+        out = ("--out", str(tmp_path / "out"), "--classes", str(tmp_path / "classes.lock"))
+        export = inv(stack, "export", "--format", "coco", "--project", project.title, *out, "--json")
+        unknown = inv(stack, "export", "--format", "coco", "--project", "nobody's", *out)
+    assert (export.returncode, unknown.returncode) == (1, 2), export.stderr + unknown.stderr
+    record = json.loads(export.stdout)["export"]
+    assert (record["classes"], len(record["problems"])) == ({f"Road{steer}": 1}, 1)
+    shown = export.stdout + export.stderr + unknown.stdout + unknown.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
+    assert not re.search(r"^\s*::", shown, re.MULTILINE)
+    assert r"(Car\u001b]0;pwned\u0007\u009b31m) cannot be read" in export.stderr
+    assert r"\u001b]0;pwned\u0007\u009b31m\u000a::error::" in unknown.stderr
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[f"{one.parent.name}-{one.stem}" for one in SHIPPED])

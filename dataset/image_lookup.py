@@ -60,6 +60,7 @@ class ImageLookup:
         self._places: dict[str, list[Place]] = {}
         self._parts: dict[str, Parts] = {}
         self._whole: dict[Parts, list[str]] = {}
+        self._whole_stem: dict[Parts, list[str]] = {}
         self._by_end: dict[Parts, list[str]] = {}
         self._by_stem: dict[Parts, list[str]] = {}
         self._by_digest: dict[str, list[str]] = {}
@@ -117,8 +118,10 @@ class ImageLookup:
         self._parts[name] = parts
         wholes = [parts, parts[1:]] if LOCAL_FILES.strip("/") in url else [parts]
         for whole in wholes:
-            for one in filter(None, (whole, without_suffix(whole) if whole else None)):
-                self._whole.setdefault(one, []).append(name)
+            if whole:
+                self._whole.setdefault(whole, []).append(name)
+            if whole and (stem := without_suffix(whole)):
+                self._whole_stem.setdefault(stem, []).append(name)
         # An upload is found by the name that it had before, too.
         bare = without_prefix(parts) if parts[0] == "upload" else None
         for one in filter(None, (parts, bare)):
@@ -142,7 +145,8 @@ class ImageLookup:
         if any_suffix:
             paths = tuple(filter(None, map(without_suffix, paths)))
         for parts in paths:
-            if whole := self._whole.get(parts):
+            stems = self._whole_stem if any_suffix or not without_suffix(parts) else {}
+            if whole := self._whole.get(parts) or stems.get(parts):
                 return parts, whole
         for length in range(max(map(len, paths), default=0), 0, -1):
             for parts in (one for one in paths if len(one) >= length):

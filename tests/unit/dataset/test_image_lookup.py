@@ -71,3 +71,43 @@ def test_tag_and_index_tell_images_of_one_file_apart() -> None:
     assert found.find("set/a.png", "right") == Place(1, "right")
     assert found.find("set/a.png", "pages", 1) == Place(2, "pages", 1)
     assert found.find("set/a.png", "elsewhere") == Place(1, "left")
+
+
+def test_upload_is_found_by_the_name_that_it_had() -> None:
+    """Label Studio puts eight digits before it; another server puts others."""
+    found = ImageLookup()
+    found.add("/data/upload/1/cb0618f6-own.png", Place(1, "image"))
+    found.add("/data/upload/1/00000000-twice.png", Place(2, "image"))
+    found.add("/data/upload/1/11111111-twice.png", Place(3, "image"))
+    names = ("own.png", "images\\1/cb0618f6-own.png", "../media/upload/4/deadbeef-own.png", "images/deadbeef__own.png")
+    assert {found.find(name) for name in names} == {Place(1, "image")}
+    assert found.find("00000000-twice.png") == Place(2, "image")
+    with pytest.raises(Ambiguous):
+        found.find("twice.png")
+
+
+def test_digits_that_belong_to_a_name_stay() -> None:
+    """`20260301-a.png` is a name of its own beside `a.png`."""
+    found = ImageLookup()
+    for task, name in enumerate(("a.png", "20260301-a.png"), 1):
+        found.add(url(f"set/{name}"), Place(task, "image"))
+    assert found.find("20260301-a.png") == Place(2, "image")
+    assert found.find("x/a.png") == Place(1, "image")
+
+
+def test_suffix_is_only_an_images() -> None:
+    """`frame.001` has none, so no `frame.png` is meant by it; `a.jpg` is not `a.jpg.png`."""
+    found = ImageLookup()
+    for task, name in enumerate(("frame.png", "a.jpg.png"), 1):
+        found.add(url(f"set/{name}"), Place(task, "image"))
+    assert found.find("frame.001", any_suffix=True) is None
+    assert found.find("a.jpg") is None
+    assert found.find("frame.tiff", any_suffix=True) == Place(1, "image")
+
+
+@pytest.mark.parametrize("name", ["x/RGB/1.png", "RGB/1.png", "x%2FRGB%2F1.png", "x\\RGB\\1.png", "C:\\x\\RGB\\1.png"])
+def test_longest_end_counts(name: str) -> None:
+    found = ImageLookup()
+    for task, path in enumerate(("set/1.png", "set/RGB/1.png", "set/T/1.png"), 1):
+        found.add(url(path), Place(task, "image"))
+    assert found.find(name) == Place(2, "image")

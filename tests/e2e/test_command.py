@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.dotenv import read_env_file, update_env_file
 from infra.config.settings import load_settings
-from labelstudio.session import SignInRefused, sign_in, token_works
+from infra.stack.site import exec_in, state_folder
+from labelstudio.password_record import PasswordRecord
+from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 from tests.e2e.conftest import Stack
 
 UP_TIMEOUT = 600
@@ -117,10 +120,21 @@ def test_a_checkpoint_that_cannot_be_had_changes_nothing(stack: Stack) -> None:
 ODD_PASSWORD = 'a "quoted" $one $$two #three \\four ñ 🙂 =five'
 
 
-def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], stack: Stack) -> None:
+@pytest.fixture
+def kept(stack: Stack) -> Iterator[dict[str, str]]:
+    """What `.env` holds. Afterwards the password is again the one that the other tests of the session know."""
+    path, name = Path(stack.environment["LABELRIG_ENV_FILE"]), stack.settings.username
+    values = read_env_file(path)
+    password = values["LABEL_STUDIO_PASSWORD"]
+    yield values
+    update_env_file(LocalHost(), str(path), {"LABEL_STUDIO_PASSWORD": password})
+    reset_password(exec_in(stack.compose, "label-studio"), name, password)
+    PasswordRecord.of(LocalHost(), str(state_folder(stack.settings))).write(name, password)
+
+
+def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], kept: dict[str, str], stack: Stack) -> None:
     """While the stack is down the password in `.env` is changed, and the line with the key is lost."""
     path = Path(stack.environment["LABELRIG_ENV_FILE"])
-    kept = read_env_file(path)
     done = inv(stack, "down")
     assert done.returncode == 0, done.stderr
     assert stack.running.container("label-studio") is None

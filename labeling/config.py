@@ -6,11 +6,13 @@ tag there is (libs/editor, core/Tree.tsx), and a missing `smart` is true (tags/c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from labeling.images import ImageTag
+from labeling.repeaters import repeated
 from labeling.tags import Tag, parse_xml
 
 MASK_SHAPES = ("brush", "bitmask", "polygon")
@@ -111,7 +113,7 @@ class LabelingConfig:
         images: the image tags, in the order of the text.
         controls: the tags that draw or label, in the order of the text.
         others: the other tags that results name, such as `<Choices>`.
-        repeaters: the tags that repeat others. What stands in them is read once, as it is written.
+        repeaters: the tags that repeat others. What stands in them is read once, as it is written; see `for_data`.
         line: where the outermost tag stands, from 1.
     """
 
@@ -155,6 +157,14 @@ class LabelingConfig:
     def mask(self) -> ControlTag | None:
         """The brush tag that takes the masks."""
         return self.first("brush")
+
+    def for_data(self, data: Mapping[str, Any]) -> LabelingConfig:
+        """The configuration as the editor shows it for a task: with what its repeaters make of the data.
+
+        Raises:
+            XmlProblem: see `labeling.repeaters`.
+        """
+        return config_of(self.text, repeated(parse_xml(self.text), data)) if self.repeaters else self
 
     def image(self, name: str) -> ImageTag | None:
         """The image tag of this name."""

@@ -101,10 +101,15 @@ def image_urls(data: Mapping[str, Any], tag: ImageTag) -> list[str]:
     return [str(one) for one in (found if isinstance(found, list) else [found]) if one]
 
 
+def value_of(data: Mapping[str, Any], reference: str) -> Any:
+    """What `$pages` or `$scene.pages` means for a task; None where the data hold no such thing."""
+    whole = VARIABLE.fullmatch(reference)
+    return _look_up(data, whole[1]) if whole else None
+
+
 def _resolve(data: Mapping[str, Any], tag: ImageTag) -> Any:
-    whole = VARIABLE.fullmatch(tag.value)
-    if whole:
-        return _look_up(data, whole[1])
+    if tag.is_reference:
+        return value_of(data, tag.value)
     return VARIABLE.sub(lambda match: _text(data, match[1]), tag.value)
 
 

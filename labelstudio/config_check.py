@@ -18,7 +18,17 @@ from core.text import bulleted
 from core.text_file import NotText, decoded
 from labeling.config import config_of
 from labeling.tags import Tag, XmlProblem, parse_xml
-from labelstudio.labeling_checks import LABELS_TAGS, Problem, abilities, images, is_colour, names, palettes, structure
+from labelstudio.labeling_checks import (
+    LABELS_TAGS,
+    Problem,
+    abilities,
+    images,
+    is_colour,
+    names,
+    palettes,
+    repeaters,
+    structure,
+)
 from labelstudio.versions import FOLDER, LOCK, read_versions, sha256_of
 
 TOO_ALIKE = 10.0  # CIE 1976 colour difference; the guide's own palette has 18 and more
@@ -73,6 +83,7 @@ def check_text(text: str, data: Collection[str] | None = None) -> list[Problem]:
     problems = [
         *structure(root, tags),
         *names(tags),
+        *repeaters(tags),
         *images(config, data),
         *palettes(tags),
         *_hotkeys(tags),

@@ -14,6 +14,7 @@ from typing import Any
 from core.strict_yaml import parse_yaml
 from labeling.config import MASK_SHAPES, ControlTag, LabelingConfig, config_of
 from labeling.images import ImageTag
+from labeling.repeaters import FLAG
 from labeling.tags import Tag, XmlProblem, parse_xml
 
 LABELS_TAGS = frozenset(
@@ -42,7 +43,7 @@ def problems_in(text: str) -> list[Problem]:
     except XmlProblem as problem:
         return [(problem.line, problem.text)]
     config, tags = config_of(text, root), list(root.walk())
-    problems = [*structure(root, tags), *names(tags), *_one_image(config), *palettes(tags)]
+    problems = [*structure(root, tags), *names(tags), *repeaters(tags), *_one_image(config), *palettes(tags)]
     # What each label can do is worth saying only once its tags are sound.
     return sorted(problems or list(_one_brush(config)) or abilities(config))
 
@@ -59,6 +60,17 @@ def structure(root: Tag, tags: list[Tag]) -> Iterator[Problem]:
         for child in tag.children:
             if child.name == "Label" and tag.name not in LABELS_TAGS and tag.name in known_tags():
                 yield child.line, f"<Label> stands in <{tag.name}>; it belongs in a tag such as <Labels>"
+
+
+def repeaters(tags: list[Tag]) -> Iterator[Problem]:
+    """Repeaters of no list, and names in them that would be given once for each entry."""
+    for repeater in (tag for tag in tags if tag.kind == "repeater"):
+        flag = repeater.get("indexFlag") or FLAG
+        if not repeater.get("on").startswith("$"):
+            yield repeater.line, f'<Repeater> needs a list such as on="$pages", not on="{repeater.get("on")}"'
+        for tag in list(repeater.walk())[1:]:
+            if tag.get("name") and flag not in tag.get("name"):
+                yield tag.line, f'name="{tag.get("name")}" would be given for each entry; put {flag} into it'
 
 
 def names(tags: list[Tag]) -> Iterator[Problem]:
@@ -101,6 +113,8 @@ def _no_variable(image: ImageTag) -> Problem:
 
 
 def _one_image(config: LabelingConfig) -> Iterator[Problem]:
+    for repeater in config.repeaters:
+        yield repeater.line, "what <Repeater> repeats is not one image; exactly one is needed"
     if len(config.images) != 1:
         line = config.images[1].line if config.images else config.line
         yield line, f"there are {len(config.images)} <Image> tags; exactly one is needed"

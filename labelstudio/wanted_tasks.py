@@ -34,8 +34,13 @@ def image_keys(spec: ProjectSpec) -> tuple[str, ...]:
     """The keys of a task's data that hold images; the first one names the task.
 
     Raises:
-        SettingsError: the image is made of a text with references in it.
+        SettingsError: the image is made of a text with references in it, or is repeated.
     """
+    if spec.labeling.repeaters:
+        raise SettingsError(
+            f"{spec.title}: its images are repeated for each entry of {spec.labeling.repeaters[0].on} (<Repeater>), of "
+            "which labelrig cannot make tasks; import tasks that hold the list"
+        )
     image = spec.labeling.images[0]
     if not spec.images_pairs and not image.is_reference:
         raise SettingsError(

@@ -40,6 +40,19 @@ def parse_cached(xml: str) -> LabelingConfig:
     return parse(xml)
 
 
+def config_of_task(xml: str, data: Mapping[str, Any]) -> LabelingConfig:
+    """The configuration as the editor shows it for a task, with what its `<Repeater>` makes of the task's data.
+
+    Raises:
+        LabelingConfigError: it cannot be read, or the data repeat too much.
+    """
+    config = parse_cached(xml)
+    try:
+        return config.for_data(data)
+    except XmlProblem as problem:
+        raise LabelingConfigError(f"the labeling configuration, line {problem.line}: {problem.text}") from None
+
+
 def parse(xml: str) -> LabelingConfig:
     """Read the tags.
 

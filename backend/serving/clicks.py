@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backend.errors import BadRequest, ImageError
 from backend.geometry.cleanup import clean
 from backend.images.image_store import ImageStore
-from backend.labelstudio.labeling_config import Output, image_named, image_url, output_for, parse_cached
+from backend.labelstudio.labeling_config import Output, config_of_task, image_named, image_url, output_for
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
 from backend.labelstudio.prompts import Click, read_click, to_pixels
 from backend.labelstudio.protocol import ContextRegion, Prediction, PredictRequest, RegionResult, Task
@@ -125,10 +125,11 @@ class ClickAnswerer:
     ) -> tuple[Answered, set[str] | None]:
         """The answer, and the ids of its regions; None where nothing was asked of the model."""
         options = self.options.of(request.project)
-        config = parse_cached(request.label_config)
+        config = config_of_task(request.label_config, task.data)
+        shown = image_named(config, click.to_name)
         output = output_for(config, click.to_name, click.label, click.kind, options.output)
         with stages("fetch"):
-            url = image_url(task.data, image_named(config, click.to_name), click.item_index)
+            url = image_url(task.data, shown, click.item_index)
             file = self.sources.open(url, task.id, deadline)
         with stages("read"):
             info = self.images.describe(file, deadline)

@@ -14,7 +14,7 @@ from backend.errors import RequestError
 from backend.images.image_store import TaskImage
 from backend.images.neighbours import following_images
 from backend.labelstudio.labeling_check import check
-from backend.labelstudio.labeling_config import image_url, parse_cached
+from backend.labelstudio.labeling_config import config_of_task, image_url
 from backend.labelstudio.protocol import PredictRequest
 from backend.serving.model import Model
 from backend.serving.service import Service
@@ -37,7 +37,8 @@ def state_answer(service: Service, request: PredictRequest) -> dict[str, Any]:
 def task_images(request: PredictRequest) -> list[TaskImage]:
     """The images of the first task, in the order of the labeling configuration."""
     task = request.tasks[0]
-    return [TaskImage(image_url(task.data, tag, None), task.id) for tag in parse_cached(request.label_config).images]
+    tags = config_of_task(request.label_config, task.data).images
+    return [TaskImage(image_url(task.data, tag, None), task.id) for tag in tags]
 
 
 def prewarm(service: Service, model: Model, request: PredictRequest, images: list[TaskImage]) -> None:
@@ -52,7 +53,7 @@ def _image_state(service: Service, model: Model, request: PredictRequest) -> tup
     if len(request.tasks) != 1:
         return None, None
     try:
-        check(parse_cached(request.label_config), service.options.of(request.project).output)
+        check(config_of_task(request.label_config, request.tasks[0].data), service.options.of(request.project).output)
         images = task_images(request)
         deadline = time.monotonic() + FIND_SECONDS
         infos = [service.images.describe(service.sources.open(*one, deadline), deadline) for one in images]

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.errors import ImageError, LabelingConfigError
-from backend.labelstudio.labeling_config import image_named, image_url, parse_cached
+from backend.labelstudio.labeling_config import config_of_task, image_named, image_url
 from backend.labelstudio.protocol import (
     Context,
     ContextRegion,
@@ -85,7 +85,7 @@ def add_box_routes(app: FastAPI, service: Service) -> None:
 
 
 def _masks(service: Service, model: Model, request: BoxesRequest, deadline: float) -> Prediction:
-    config = parse_cached(request.label_config)
+    config = config_of_task(request.label_config, request.data)
     to_name = request.to_name or _first_image(config)
     task = Task(id=request.task, data=request.data)
     size_wh = service.answerer.shown_size(task, image_url(task.data, image_named(config, to_name), None), deadline)

@@ -29,7 +29,12 @@ def project_images(client: Client, project: Project, report: Report) -> list[dic
     Raises:
         LabelrigError: there is no image in it.
     """
-    tag = read_labeling(project.label_config, f"the project {project.title!r}").images[0]
+    labeling = read_labeling(project.label_config, f"the project {project.title!r}")
+    if labeling.repeaters:
+        raise LabelrigError(
+            f"the project {project.title!r} repeats its images (<Repeater>): they are encoded when a task is opened"
+        )
+    tag = labeling.images[0]
     images: list[dict[str, object]] = []
     held = 0
     for task in client.tasks(project.id, tag):

@@ -37,7 +37,7 @@ class Assembler:
         self._config = config
         self._selection = selection
         self._tally = tally
-        self._gatherer = Gatherer(config.labeling.images, rows)
+        self._gatherer = Gatherer(config.images_of, rows)
         self._size_of = size_of
         self._needs_masks = needs_masks
         self._needs_sizes = needs_sizes
@@ -52,7 +52,8 @@ class Assembler:
         self._tally.left_out["annotation not selected"] += len(task.annotations) - len(chosen) - skipped
         if not chosen and self._selection.annotated_only:
             return None
-        readings = [(one, read_results(one.results, self._config)) for one in chosen]
+        config = self._config.for_data(task.data)
+        readings = [(one, read_results(one.results, config)) for one in chosen]
         for annotation, reading in readings:
             self._tally.annotations[annotation.annotator] += 1
             left_out = reading.left_out.items()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dataset.export.image_name import file_name_of, image_key
 from dataset.export.regions import Region, item_index_of, size_of_result
-from labeling.images import ImageTag, TaskImage, task_images
+from labeling.images import TaskImage
 from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from masks.arrays import check_size
 
@@ -44,22 +45,22 @@ class Gatherer:
     """Holds an image until the last task that shows it was read; of most images that is the first one.
 
     Args:
-        tags: the image tags of the configuration.
+        images_of: the images that a task's data show.
         rows: all tasks that will be read, in that order.
     """
 
-    def __init__(self, tags: tuple[ImageTag, ...], rows: Iterable[TaskRow]) -> None:
-        self._tags = tags
+    def __init__(self, images_of: Callable[[Mapping[str, Any]], list[TaskImage]], rows: Iterable[TaskRow]) -> None:
+        self._images_of = images_of
         self._last: dict[str, int] = {}
         for row in rows:
-            for image in task_images(tags, row.data):
+            for image in images_of(row.data):
                 self._last[image_key(image.url)] = row.id
         self._held: dict[str, Gathered] = {}
 
     def add(self, task: WholeTask, chosen: list[Annotation], regions: list[Region]) -> int:
         """Take a task in. Return how many of its regions lie on an image that it does not have."""
         found = 0
-        for shown in task_images(self._tags, task.data):
+        for shown in self._images_of(task.data):
             held = self._held.setdefault(image_key(shown.url), _started(shown))
             if task.id not in held.tasks:
                 held.tasks.append(task.id)
@@ -73,7 +74,7 @@ class Gatherer:
 
     def complete(self, task: WholeTask) -> Iterator[Gathered]:
         """The images that no later task shows."""
-        for shown in task_images(self._tags, task.data):
+        for shown in self._images_of(task.data):
             key = image_key(shown.url)
             if self._last.get(key, task.id) == task.id and key in self._held:
                 yield self._held.pop(key)

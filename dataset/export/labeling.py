@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from core.errors import SettingsError
 from labeling.config import LabelingConfig, read_config
+from labeling.images import TaskImage, task_images
 from labeling.tags import XmlProblem
 from labelstudio.projects_file import read_text
 from labelstudio.versions import FOLDER
@@ -25,6 +28,23 @@ class UsedConfig:
     name: str | None
     version: int | None
     strict: bool = False
+
+    def for_data(self, data: Mapping[str, Any]) -> UsedConfig:
+        """The same as the editor shows it for a task, see `LabelingConfig.for_data`.
+
+        Raises:
+            SettingsError: the data repeat its tags too often.
+        """
+        if not self.labeling.repeaters:
+            return self
+        try:
+            return replace(self, labeling=self.labeling.for_data(data))
+        except XmlProblem as problem:
+            raise SettingsError(f"the labeling configuration, line {problem.line}: {problem.text}") from None
+
+    def images_of(self, data: Mapping[str, Any]) -> list[TaskImage]:
+        """Every image that a task with this data shows."""
+        return task_images(self.for_data(data).labeling.images, data)
 
     @property
     def sha256(self) -> str:

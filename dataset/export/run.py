@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportImage, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
 from labeling.data_urls import is_data_url, shown_data_url
-from labeling.images import ImageTag, task_images
+from labeling.images import TaskImage
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows, tasks_with_drafts
 from labelstudio.models import Project
 from labelstudio.versions import FOLDER
@@ -142,7 +142,6 @@ class Export:
 
     def _rows(self) -> list[TaskRow]:
         """The tasks in the order of their images' names, which is the same on every server."""
-        images = self.config.labeling.images
         rows = []
         for number, row in enumerate(task_rows(self.client, self.project.id), 1):
             self.report.progress(f"export: {number} tasks found")
@@ -150,7 +149,7 @@ class Export:
                 rows.append(row)
 
         def order(row: TaskRow) -> tuple[str, int]:
-            shown = task_images(images, row.data)
+            shown = self.config.images_of(row.data)
             return (file_name_of(shown[0].url) if shown else "", row.id)
 
         return sorted(rows, key=order)
@@ -167,7 +166,7 @@ class Export:
                 pace.step(tally)
                 if task is not None:
                     writer.add_task(task)
-                    origin.write(_origin(whole, self.config.labeling.images))
+                    origin.write(_origin(whole, self.config.images_of(whole.data)))
                 for image in assembler.images(whole):
                     classes = self._add(image, writer, classes, assembler, tally)
             for image in assembler.rest():
@@ -265,7 +264,7 @@ class _Pace:
         )
 
 
-def _origin(whole: WholeTask, tags: tuple[ImageTag, ...]) -> dict[str, Any]:
+def _origin(whole: WholeTask, images: Iterable[TaskImage]) -> dict[str, Any]:
     """What belongs to this server: for tracing a mask back, not for an import."""
     return {
         "task": whole.id,
@@ -275,7 +274,7 @@ def _origin(whole: WholeTask, tags: tuple[ImageTag, ...]) -> dict[str, Any]:
                 "url": shown_data_url(one.url) if is_data_url(one.url) else one.url,
                 "to_name": one.name,
             }
-            for one in task_images(tags, whole.data)
+            for one in images
         ],
         "annotations": [
             {"id": one.id, "annotator": one.annotator, "created_at": one.created_at, "updated_at": one.updated_at}

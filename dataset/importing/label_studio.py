@@ -66,7 +66,8 @@ class LabelStudioSource(Source):
         kept = self._spool.get(entry.handle)
         if (entry.to_name, entry.item_index) != tuple(kept["images"][0]):
             return None
-        data, tags = dict(kept["data"]), self._config.labeling.images
+        data = dict(kept["data"])
+        tags = self._config.for_data(data).labeling.images
         if not task_images(tags, data) and len(tags) == 1 and tags[0].is_reference and not tags[0].is_list:
             data[tags[0].key] = kept["url"]
         return data
@@ -179,7 +180,7 @@ class LabelStudioSource(Source):
 
 def _images_of(data: Mapping[str, Any], config: UsedConfig) -> list[TaskImage]:
     """The images of a task: those that the project shows, else every one that its data seems to name, by its key."""
-    shown_here = task_images(config.labeling.images, data)
+    shown_here = config.images_of(data)
     if shown_here:
         return shown_here
     return [TaskImage(key, url, None) for key, url in data.items() if isinstance(url, str) and _is_image(url)]

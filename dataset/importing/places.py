@@ -10,7 +10,6 @@ from dataset.export.labeling import UsedConfig
 from dataset.image_lookup import ImageLookup
 from dataset.importing.source import Entry, Placed
 from dataset.locating import Wanted, elsewhere_notice, locate_all
-from labeling.images import task_images
 from labelstudio.bulk import task_rows
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def project_images(client: Client, project_id: int, config: UsedConfig, image: s
     """Every image of every task of a project; with `image`, those of this image tag."""
     lookup = ImageLookup()
     for row in task_rows(client, project_id):
-        lookup.add_images(row.id, task_images(config.labeling.images, row.data), image)
+        lookup.add_images(row.id, config.images_of(row.data), image)
     return lookup
 
 

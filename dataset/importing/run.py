@@ -111,6 +111,11 @@ class Import:
             LabelrigError: no image of it is in the project, or Label Studio failed on the way; run it again to go on.
         """
         config = UsedConfig(read_labeling(self.project.label_config, f"the project {self.project.title!r}"), None, None)
+        if config.labeling.repeaters:
+            raise SettingsError(
+                f"the project {self.project.title!r} repeats tags (<Repeater>): masks cannot be imported into it; give "
+                "each image a tag of its own, or list them with valueList"
+            )
         check_image(self.image, config.labeling)
         file, format_name = find_file(path, format_name)
         heading = f"{file} cannot be imported, nothing was stored"

@@ -106,7 +106,7 @@ def _of_file(
 ) -> Mapping[int, Sequence[Box]]:
     lookup = ImageLookup()
     for task in tasks.values():
-        shown = [one for one in task_images(labeling.images, task.data) if one.item_index is None]
+        shown = [one for one in task_images(labeling.for_data(task.data).images, task.data) if one.item_index is None]
         lookup.add_images(task.id, shown, options.image)
     found = matched(file, lookup)
     notices = [*file.notices, found.notice]

@@ -69,7 +69,8 @@ def stats(
 
 def image_urls_of(labeling: LabelingConfig, data: Mapping[str, Any]) -> dict[ImagePlace, str]:
     """The URL of each image of a task."""
-    return {(image.name, image.item_index or 0): image.url for image in task_images(labeling.images, data)}
+    shown = task_images(labeling.for_data(data).images, data)
+    return {(image.name, image.item_index or 0): image.url for image in shown}
 
 
 def _pictures(

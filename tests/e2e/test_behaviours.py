@@ -312,6 +312,23 @@ def test_the_pages_of_a_list_of_images(make, subjects: list[Subject]) -> None:  
             assert subject.fits(masks_in([one])[0].mask) >= GOOD
 
 
+def test_repeated_images_of_a_task_are_clicked(make, subjects: list[Subject]) -> None:  # type: ignore[no-untyped-def]
+    """Label Studio takes the configuration, and the prompt's own page is segmented."""
+    first, second = subjects[0], next(one for one in subjects if one.url != subjects[0].url)
+    tags = '<Image name="page_{{idx}}" value="$pages[{{idx}}].url"/>' + (PROMPTS + BRUSH).replace(
+        'toName="image"', 'toName="page_{{idx}}"'
+    )
+    for name in ("point", "box", "brush"):
+        tags = tags.replace(f'name="{name}"', f'name="{name}_{{{{idx}}}}"')
+    with make(f'<View><Repeater on="$pages">{tags}</Repeater></View>') as bench:
+        task = bench.task(image="-", pages=[{"url": first.url}, {"url": second.url}])
+        for at, subject in enumerate((first, second)):
+            prompt = point(subject.one.click_xy, subject.size_wh, to_name=f"page_{at}") | {"from_name": f"point_{at}"}
+            (one,) = bench.ask(task, prompt)
+            assert (one["from_name"], one["to_name"]) == (f"brush_{at}", f"page_{at}")
+            assert subject.fits(masks_in([one])[0].mask) >= GOOD
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_turned_photographs(stage: Stage, bench: Bench, subjects: list[Subject], orientation: int) -> None:
     """Stored turned, with the EXIF tag that turns it back: browser and backend see the same upright picture."""

@@ -305,6 +305,30 @@ def test_errors_have_one_shape(
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"] == "abc-1"
 
 
+def test_repeated_tags_are_those_of_the_task(client: TestClient, root: Path) -> None:
+    """`<Repeater>`: each entry of the task's list has an image and tools of its own."""
+    config = (
+        '<View><Repeater on="$pages"><Image name="page_{{idx}}" value="$pages[{{idx}}].url"/>'
+        '<KeyPointLabels name="kp_{{idx}}" toName="page_{{idx}}" smart="true"><Label value="Person"/></KeyPointLabels>'
+        '<BrushLabels name="brush_{{idx}}" toName="page_{{idx}}"><Label value="Person"/></BrushLabels>'
+        "</Repeater></View>"
+    )
+    Image.new("RGB", (32, 24)).save(root / "set" / "b.png")
+    assert client.post("/setup", json={"schema": config, "project": "1.1"}).status_code == 200
+    for at, size_wh, status in ((0, (64, 48), 200), (1, (32, 24), 200), (2, (32, 24), 400)):
+        point = region("keypointlabels", 25, 75, size_wh=size_wh) | {"from_name": f"kp_{at}", "to_name": f"page_{at}"}
+        body: Any = click(point, config=config)
+        body["tasks"][0]["data"] = {"pages": [{"url": f"/data/local-files/?d=set/{one}.png"} for one in "ab"]}
+        answer = client.post("/predict", json=body)
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            (result,) = answer.json()["results"][0]["result"]
+            assert (result["from_name"], result["to_name"]) == (f"brush_{at}", f"page_{at}")
+            assert decoded(result).shape == size_wh[::-1]
+        else:
+            assert answer.json()["detail"] == "the labeling configuration has no <Image> named 'page_2'"
+
+
 def data_url(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 

@@ -75,7 +75,7 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         self.projects[key] = {"id": key, "title": title, "label_config": config}
         return Project(key, title, "", config, True, 0)
 
-    def task(self, project: Project, **data: str) -> int:
+    def task(self, project: Project, **data: object) -> int:
         key = self.new_id()
         self.tasks[key] = {"id": key, "project": project.id, "data": data}
         self.annotations[key], self.predictions[key] = [], []

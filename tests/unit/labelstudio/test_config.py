@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -222,6 +223,24 @@ def test_no_tasks_of_an_image_made_of_a_text(tmp_path: Path) -> None:
     (spec,) = load_projects(tmp_path)
     with pytest.raises(SettingsError, match=r"^Files: its image is value=.*, of which labelrig cannot make tasks"):
         wanted_tasks(spec, ["a.png"])
+
+
+def test_no_tasks_of_repeated_images(tmp_path: Path) -> None:
+    """They would hold a key such as `pages[{{idx}}].url`, which nothing shows."""
+    folder = tmp_path / "labeling_configs" / "pages"
+    folder.mkdir(parents=True)
+    repeated = edited(
+        ("<View>", '<View><Repeater on="$pages">'), ("</View>", "</Repeater></View>"), ("$image", "$pages[{{idx}}].url")
+    )
+    (folder / "v1.xml").write_text(re.sub(r'((?:name|toName)="\w+)"', r'\1_{{idx}}"', repeated))
+    (folder.parent / "projects.yaml").write_text(
+        "projects:\n  pages:\n    title: Pages\n    config: pages\n    version: 1\n"
+    )
+    (spec,) = load_projects(tmp_path)
+    with pytest.raises(SettingsError, match=r"^Pages: its images are repeated for each entry of \$pages"):
+        wanted_tasks(spec, ["a.png"])
+    with pytest.raises(SettingsError, match=r"v1.xml:\d+: what <Repeater> repeats is not one image"):
+        load_project(tmp_path)
 
 
 def test_a_configuration_with_two_images_needs_pairs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -174,9 +175,16 @@ def test_alias_of_a_label_counts() -> None:
     ]
 
 
+def test_what_is_wrong_with_a_repeater_is_said() -> None:
+    repeated = edited(("<View>", '<View><Repeater on="pages">'), ("</View>", "</Repeater></View>"))
+    found = [what for _, what in check_text(repeated)]
+    assert '<Repeater> needs a list such as on="$pages", not on="pages"' in found
+    assert 'name="image" would be given for each entry; put {{idx}} into it' in found
+
+
 def test_repeater_is_a_known_tag() -> None:
     repeated = edited(("<View>", '<View><Repeater on="$pages" indexFlag="{{idx}}">'), ("</View>", "</Repeater></View>"))
-    assert check_text(repeated) == []
+    assert check_text(re.sub(r'((?:name|toName)="\w+)"', r'\1_{{idx}}"', repeated)) == []
 
 
 def test_boxes_are_an_output_where_there_is_no_other() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.errors import SettingsError
 from core.text import inline
 from labelstudio.models import Project
 from tests.unit.dataset.export.masks import read_yolo, ultralytics_files
@@ -208,6 +209,30 @@ def test_an_image_of_tasks_far_apart_is_one_image(exports: ExportBench) -> None:
     assert names == ["rgb/1.png", "rgb/2.png", "thermal/2.png", "rgb/3.png", "thermal/1.png"]
     of = [(names[one["image_id"] - 1], one["region"]) for one in content["annotations"]]
     assert of == [("thermal/2.png", "r2"), ("thermal/1.png", "r1"), ("thermal/1.png", "r3")]
+
+
+def test_repeated_images_have_the_masks_that_lie_on_them(exports: ExportBench) -> None:
+    """`<Repeater>`: each entry of the task's list is an image, under the name that results carry."""
+    config = (
+        '<View><Repeater on="$pages"><Image name="page_{{idx}}" value="$pages[{{idx}}].url"/>'
+        '<BrushLabels name="brush_{{idx}}" toName="page_{{idx}}"><Label value="Car"/></BrushLabels></Repeater></View>'
+    )
+    project = exports.server.project(config)
+    value = brush(CAR, "Car")[0]["value"]
+    task = exports.server.task(project, pages=[{"url": url(f"{name}.png")} for name in "abc"])
+    mine = [result("brushlabels", f"brush_{at}", f"r{at}", SIZE, value, to_name=f"page_{at}") for at in (0, 2)]
+    exports.server.annotate(task, mine)
+    exports.server.images["b.png"] = picture()
+    exports.export(project, "coco")
+    content = exports.json("out/annotations.json")
+    names = [one["file_name"] for one in content["images"]]
+    assert names == ["a.png", "b.png", "c.png"]
+    assert [(names[one["image_id"] - 1], one["region"]) for one in content["annotations"]] == [
+        ("a.png", "r0"),
+        ("c.png", "r2"),
+    ]
+    with pytest.raises(SettingsError, match=r"repeats tags \(<Repeater>\): masks cannot be imported into it"):
+        exports.import_(project)
 
 
 def picture() -> bytes:

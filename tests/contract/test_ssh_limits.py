@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +11,11 @@ import httpx
 import pytest
 
 from core.errors import HostError, PreflightError
+from hosts.port_relay import relay_command
 from hosts.ssh import SshHost
 from infra.config.settings import Settings
 from infra.roles.preflight.role import check_machine
+from tests.contract.test_ssh_forwarding import MEGABYTE
 from tests.contract.test_ssh_forwarding import TestPorts as TestPorts
 from tests.contract.test_ssh_forwarding import web_port as web_port
 from tests.sshd import Sshd
@@ -47,6 +50,21 @@ def test_commands_side_by_side_get_connections_of_their_own(lab: SshHost) -> Non
 
 def test_what_a_run_needs_is_there(lab: SshHost, web_port: int) -> None:
     lab.check_ways(web_port)
+
+
+def test_the_engine_is_reached_with_one_session_each(tmp_path: Path, connected: Connected, web_port: int) -> None:
+    """With a stand-in for `docker` there, whose engine is a web server; `TestEngine` has a real one."""
+    relay = shlex.join(relay_command("127.0.0.1", web_port))
+    fake = tmp_path / "docker"
+    fake.write_text(f'#!/bin/sh\n[ "$1" = version ] && exit 0\n{relay} | tail -c +2\n')
+    fake.chmod(0o755)
+    with Sshd(tmp_path, [*HARDENED, f"SetEnv PATH={tmp_path}:/usr/bin:/bin SHLVL=2"]) as server:
+        host = connected(server)
+        transport = httpx.HTTPTransport(uds=host.docker_socket())
+        with httpx.Client(transport=transport, base_url="http://docker") as http:
+            assert http.get(f"/{MEGABYTE}").text == "x" * MEGABYTE
+            assert host.run("echo", "beside").stdout == "beside\n"
+        host.close()
 
 
 NO_WAY = (

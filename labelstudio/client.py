@@ -276,6 +276,8 @@ class Client:
         doing, content = f"read the image {url}", b""
         only = {"Range": f"bytes=0-{count - 1}"}
         with reaching(self.base_url, doing), self._http.stream("GET", url, headers=only) as answer:
+            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return b""  # an empty file has no first byte
             if not answer.is_success:
                 answer.read()
                 raise refusal(self.base_url, doing, answer.status_code, answer.text)

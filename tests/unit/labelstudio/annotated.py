@@ -178,6 +178,8 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         if content is None:
             return httpx.Response(404, text="no")
         _, _, last = request.headers.get("Range", "").partition("bytes=0-")
+        if last and not content:
+            return httpx.Response(416)  # as Label Studio says it: an empty file has no first byte
         part = content[: int(last) + 1] if last else content
         self.sent.append(len(part))
         return httpx.Response(206 if last else 200, content=part)

@@ -7,6 +7,7 @@ orphaned.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError, canonicalize
@@ -14,6 +15,7 @@ from xml.etree.ElementTree import ParseError, canonicalize
 from core.errors import SettingsError
 from core.text import inline
 from labeling.config import ControlTag, LabelingConfig, read_config
+from labeling.repeaters import FLAG
 from labeling.tags import XmlProblem
 
 KINDS = ("annotations", "drafts", "predictions")
@@ -90,14 +92,16 @@ def may_orphan(old: str, new: str) -> bool:
 
 def orphans(uses: Iterable[Use], old: str, new: str, renames: Sequence[Rename]) -> list[Use]:
     """The uses that have a home in the old configuration and none in the new one, even after renaming."""
-    before, after = _by_name(read_config(old)), _by_name(read_config(new))
+    before, after = read_config(old), read_config(new)
     names = {one.old: one.new for one in renames}
     return [
         use
         for use in uses
-        if (tag := before.get(use.from_name)) is not None
+        if (tag := _meant(before, use.from_name)) is not None
         and tag.kind == use.type
-        and _is_lost(tag, after.get(use.from_name), use.label, names.get(use.label, use.label) if use.label else None)
+        and _is_lost(
+            tag, _meant(after, use.from_name), use.label, names.get(use.label, use.label) if use.label else None
+        )
     ]
 
 
@@ -138,6 +142,16 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def _by_name(config: LabelingConfig) -> dict[str, ControlTag]:
     return {tag.name: tag for tag in (*config.controls, *config.others) if tag.name}
+
+
+def _meant(config: LabelingConfig, from_name: str) -> ControlTag | None:
+    """The tag that results of this name come from: `brush_3` is `brush_{{idx}}` of a `<Repeater>`."""
+    tags = _by_name(config)
+    flags = [re.escape(one.index_flag or FLAG) for one in config.repeaters]
+    for name, tag in tags.items():
+        if any(re.fullmatch(re.escape(name).replace(flag, r"\d+"), from_name) for flag in flags):
+            return tags.get(from_name, tag)
+    return tags.get(from_name)
 
 
 def _is_lost(old: ControlTag, new: ControlTag | None, label: str | None, new_label: str | None) -> bool:

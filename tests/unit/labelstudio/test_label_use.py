@@ -69,6 +69,18 @@ def test_alias_that_goes_orphans_its_uses() -> None:
     assert orphans([in_brush("veh")], ALIASED, renamed, [Rename("veh", "car")]) == []
 
 
+def test_label_of_a_repeated_tag_orphans_its_uses() -> None:
+    """Its results carry the number of the entry, which no tag of the text has."""
+    old, new = (
+        f'<View><Repeater on="$pages"><BrushLabels name="brush_{{{{idx}}}}" toName="page_{{{{idx}}}}">{labels}'
+        "</BrushLabels></Repeater></View>"
+        for labels in ('<Label value="Car"/><Label value="Road"/>', '<Label value="Road"/>')
+    )
+    uses = [Use("annotations", f"brush_{at}", "brushlabels", label, 1) for at in (0, 12) for label in ("Car", "Road")]
+    assert orphans(uses, old, new, []) == [uses[0], uses[2]]
+    assert orphans(uses, old, new, [Rename("Car", "Road")]) == []
+
+
 def test_another_value_of_an_alias_orphans_nothing() -> None:
     """The value is what people see; results do not change with it."""
     shown = ALIASED.replace('value="Vehicle"', 'value="Vehículo"')

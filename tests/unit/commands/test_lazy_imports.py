@@ -144,7 +144,7 @@ def test_sdk_has_one_user() -> None:
         for path in (REPOSITORY / wing).rglob("*.py")
         if "import label_studio_sdk" in path.read_text() or "from label_studio_sdk" in path.read_text()
     ]
-    assert users == ["labelstudio/client.py"]
+    assert users == ["labelstudio/connection.py"]
 
 
 def test_only_writing_imports_the_sdk(stage: Stage) -> None:

@@ -118,7 +118,7 @@ def resolve_images(
 
 def images_role(host: Host, images: ImageSet, report: Report) -> list[Operation]:
     """Return the operations after which the images of `images` are there, built where they run."""
-    return [WorkFoldersGone(host, images.project), *_built(host, images, report)]
+    return [WorkFoldersGone(host, images.project, report), *_built(host, images, report)]
 
 
 def shipped_images_role(here: Host, host: Host, origin: ImageOrigin, report: Report) -> list[Operation]:
@@ -129,7 +129,7 @@ def shipped_images_role(here: Host, host: Host, origin: ImageOrigin, report: Rep
     built_there = images.only([service for service in images.tags if service not in origin.sent | images.own])
     travel = [tag for service, tag in images.tags.items() if service in origin.sent | images.own]
     return [
-        WorkFoldersGone(host, images.project),
+        WorkFoldersGone(host, images.project, report),
         *(_built(here, built_here, report) if built_here.tags else []),
         *(_built(host, built_there, report) if built_there.tags else []),
         ImagesShipped(here, host, travel, report),

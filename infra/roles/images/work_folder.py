@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-from core.errors import HostError
+from core.errors import ConnectFailed, ConnectionLost, HostError
 from core.operation import Change, Operation
-from hosts.base import ANY_EXIT_CODE, Host
+from core.report import Report
+from hosts.base import Host
 
 # Not /tmp, which is often small, in memory, and mounted so that it can hold no devices.
 FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
@@ -45,22 +46,38 @@ class WorkFoldersGone(Operation):
     """No work folder is left of a run that was killed.
 
     On another machine the lock of the project is held: whatever is there of this project is a dead run's. Of other
-    projects, and on this machine, which has no lock, what was forgotten a day ago goes.
+    projects, and on this machine, which has no lock, what was forgotten a day ago goes. What cannot be removed, as
+    where this user may not become root, is a notice and stops nothing.
     """
 
     name = "no work folder of a killed run left"
 
-    def __init__(self, host: Host, project: str) -> None:
+    def __init__(self, host: Host, project: str, report: Report) -> None:
         self._host = host
         self._project = project
+        self._report = report
+        self._tried: set[str] = set()
 
     def plan(self) -> Sequence[Change]:
         # Of root's only: in a folder that all may write to, another's could be a trap.
         listed = self._host.run(*look_for(self._host, self._project), ok=(0, 1))
-        return [self._change(folder) for folder in sorted(filter(None, listed.stdout.split("\0")))]
+        found = set(filter(None, listed.stdout.split("\0")))
+        return [self._change(folder) for folder in sorted(found - self._tried)]
 
     def _change(self, folder: str) -> Change:
-        return Change(f"remove {folder}, which a killed run left", lambda: _remove(self._host, folder))
+        return Change(f"remove {folder}, which a killed run left", lambda: self._try(folder))
+
+    def _try(self, folder: str) -> None:
+        self._tried.add(folder)
+        try:
+            _remove(self._host, folder)
+        except (ConnectFailed, ConnectionLost):
+            raise
+        except HostError as error:
+            self._report.notice(
+                f"{self._host.name}: {folder}, which a killed run left, cannot be removed and is in nobody's way; "
+                f"to have the space, remove it as root. What was said: {str(error).splitlines()[-1].strip()}"
+            )
 
 
 def look_for(host: Host, project: str) -> tuple[str, ...]:
@@ -73,4 +90,4 @@ def look_for(host: Host, project: str) -> tuple[str, ...]:
 
 
 def _remove(host: Host, folder: str) -> None:
-    host.run("sh", "-c", REMOVE, "sh", folder, as_root=True, ok=ANY_EXIT_CODE, timeout=REMOVE_TIMEOUT)
+    host.run("sh", "-c", REMOVE, "sh", folder, as_root=True, timeout=REMOVE_TIMEOUT)

@@ -6,12 +6,13 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.operation import converge
 from core.repository import REPOSITORY
-from hosts.base import Host
+from hosts.base import Host, Result
 from infra.roles.images import work_folder as module
 from infra.roles.images.context import STAGED, staged
 from infra.roles.images.tags import debootstrap_base
@@ -73,7 +74,7 @@ def test_what_a_killed_run_left_goes_with_the_next(host: Host, folder: Path) -> 
     left(folder, "labelrig-base.ffffffff")
     left(folder, "labelrig-base.labelrig.gggggggg", old, uid=4711)
     left(folder, "theirs.labelrig.hhhhhhhh", old)
-    operation = WorkFoldersGone(host, "labelrig")
+    operation = WorkFoldersGone(host, "labelrig", quiet())
     assert [one.summary for one in operation.plan()] == [
         f"remove {path}, which a killed run left" for path in sorted(gone)
     ]
@@ -90,7 +91,24 @@ def test_on_this_machine_another_up_may_be_at_work(folder: Path) -> None:
     host = LabHost()
     host.is_local = True
     left(folder, "labelrig-base.labelrig.aaaaaaaa")
-    assert list(WorkFoldersGone(host, "labelrig").plan()) == []
+    assert list(WorkFoldersGone(host, "labelrig", quiet()).plan()) == []
+
+
+def test_what_cannot_be_removed_is_a_notice(folder: Path) -> None:
+    class NoSudo(LabHost):
+        """A machine whose user may not become root."""
+
+        def run(self, *argv: str, as_root: bool = False, **options: Any) -> Result:
+            refused = ("sh", "-c", "echo 'sudo: a password is required' >&2; exit 1")
+            return super().run(*(refused if as_root else argv), **options)
+
+    path = left(folder, "labelrig-base.labelrig.aaaaaaaa")
+    report = quiet()
+    assert converge([WorkFoldersGone(NoSudo(), "labelrig", report)], report) == 1
+    assert path.exists()
+    (notice,) = report.notices
+    assert notice.startswith(f"gpu01: {path}, which a killed run left, cannot be removed")
+    assert notice.endswith("sudo: a password is required")
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import re
 import shlex
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import SettingsError
+from core.errors import FileAccessError, SettingsError
 
 PROGRAM = "ssh"
 TIMEOUT = 10.0
@@ -70,6 +71,7 @@ def read_config(name: str, address: str, user: str | None, port: int | None) -> 
 
     Raises:
         SettingsError: the configuration cannot be read, or asks for what is not supported.
+        FileAccessError: there is no room for a temporary file.
     """
     given = (*(("-l", user) if user else ()), *(("-p", str(port)) if port else ()))
     values = _parsed(_ask((*given, "--", address)))
@@ -123,9 +125,20 @@ def _ask(arguments: Sequence[str]) -> str:
     files = [path for path in (USER_FILE.expanduser(), SYSTEM_FILE) if path.exists()]
     text = "".join(f'Include "{path}"\n' for path in files)
     try:
+        with tempfile.NamedTemporaryFile(prefix="labelrig-") as file:
+            file.write(os.fsencode(text))
+            file.flush()
+            return _answer(file.name, arguments)
+    except OSError as error:
+        raise FileAccessError(f"this machine: cannot write a temporary file: {error.strerror or error}") from error
+
+
+def _answer(file: str, arguments: Sequence[str]) -> str:
+    # A file and no pipe: for `Match final` and canonical names OpenSSH reads it twice.
+    try:
         ended = subprocess.run(
-            (PROGRAM, "-F", "/dev/stdin", "-T", "-G", *arguments),
-            input=text.encode(),
+            (PROGRAM, "-F", file, "-T", "-G", *arguments),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=TIMEOUT,
             check=False,

@@ -74,6 +74,14 @@ class TestSshConfig:
         )
         assert read_config("gpu01", "gpu01", "me", 7).port == 7
 
+    def test_what_it_says_in_the_end_counts(self, ssh_home: Path) -> None:
+        """`Match final`: OpenSSH reads its files a second time."""
+        (ssh_home / "config").write_text(
+            "Host gpu01\n  HostName 127.0.0.1\nMatch final host 127.0.0.1\n  User lab\n  Port 2200\n"
+        )
+        found = read_config("gpu01", "gpu01", None, None)
+        assert (found.address, found.user, found.port) == ("127.0.0.1", "lab", 2200)
+
     def test_known_hosts_files_come_from_it(self, sshd: Sshd, connected: Connected, ssh_home: Path) -> None:
         (ssh_home / "config").write_text(f"Host *\n  UserKnownHostsFile {ssh_home}/lab ~/.ssh/other\n")
         (ssh_home / "other").write_text(sshd.known_hosts.read_text())

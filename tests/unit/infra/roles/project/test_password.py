@@ -77,6 +77,16 @@ def test_a_password_changed_in_the_browser_stays(bench: Bench) -> None:
     assert bench.server.password == "of-the-browser"
 
 
+def test_the_password_of_another_person_is_not_overwritten(bench: Bench) -> None:
+    """`LABEL_STUDIO_USERNAME` names another account: the recorded password was not this one's."""
+    PasswordRecord.of(bench.host, "/srv/x").write("before@lab.example", "of-another-account")
+    bench.server.password = "of-the-browser"
+    assert bench.run(PASSWORD) == [RECORD]
+    assert bench.server.password == "of-the-browser"
+    (notice,) = bench.notices
+    assert notice.startswith(f"Label Studio does not accept the password of {EMAIL} in secrets.env")
+
+
 def test_a_stack_of_an_earlier_version_is_recorded_once(bench: Bench) -> None:
     assert bench.run(PASSWORD, planned=True) == [RECORD]
     assert bench.host.files == {}
@@ -95,7 +105,7 @@ def test_an_earlier_stack_keeps_the_password_of_the_browser(bench: Bench) -> Non
     assert bench.server.password == "another-password"
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"nothing-here\n"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"nothing-here\n", b"salt of-an-earlier-version\n"])
 def test_a_record_that_cannot_be_read_is_none(bench: Bench, content: bytes) -> None:
     bench.host.files[FILE] = content
     assert bench.run(PASSWORD) == [RECORD]

@@ -89,10 +89,12 @@ class AuditLog:
 
 
 def latest(events: Iterable[AuditEvent]) -> list[AuditEvent]:
-    """The last line of each run, in the order in which those were written."""
+    """The last line of each run, in the order in which those were written; a run that wrote its end did not die."""
     found: dict[str, AuditEvent] = {}
     for number, event in enumerate(events):
         key = event.run or f"line {number}"
+        if event.result == "died" and key in found and found[key].result != "began":
+            continue
         found.pop(key, None)
         found[key] = event
     return list(found.values())

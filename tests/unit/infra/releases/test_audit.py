@@ -82,6 +82,13 @@ def test_a_run_is_listed_once_as_it_stands(log: AuditLog) -> None:
     assert len(log.entries(3)) == 3
 
 
+def test_a_run_that_ended_did_not_die(log: AuditLog) -> None:
+    """Its lock may be taken over between its last line and its end: what it wrote itself counts."""
+    for run, result in (("a", "began"), ("a", "ok"), ("a", "died"), ("b", "began"), ("b", "died")):
+        log.append(EVENT.model_copy(update={"run": run, "result": result}))
+    assert [(event.run, event.result) for event in log.entries(9)] == [("a", "ok"), ("b", "died")]
+
+
 def test_a_torn_line_costs_only_itself(host: Host, home: str, log: AuditLog) -> None:
     log.append(EVENT)
     log.append(EVENT.model_copy(update={"changes": 1}))

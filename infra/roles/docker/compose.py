@@ -24,7 +24,7 @@ CANDIDATES: tuple[tuple[str, ...], ...] = (
 )
 
 # Compose lets the environment win over its env file: a value that the settings have not seen, or have put in another
-# form, would reach the containers, and a name that is set to nothing would empty its line.
+# form, would reach the containers, and a name that is set to nothing would empty its line. These are the stack's names.
 ENV_FILE_NAMES = (
     *("LABELRIG_LABEL_STUDIO_IMAGE", "LABELRIG_SAM2_IMAGE", "LABELRIG_SAM2_MODEL", "LABELRIG_CA_IN_CONTAINER"),
     *("LABELRIG_SUBNET", "LABELRIG_BANNED_SUBNETS", "LABELRIG_LISTEN", "LABELRIG_COMPANION", "LABELRIG_LOG_FILE_MB"),
@@ -53,13 +53,19 @@ def run_docker(host: Host, *argv: str, **arguments: Unpack[RunArguments]) -> Res
 
 
 class Compose:
-    """Compose for one project: the same name, files and variables in every call."""
+    """Compose for one project: the same name, files and variables in every call.
 
-    def __init__(self, host: Host, project: str, files: Sequence[str], env_file: str) -> None:
+    What the env file decides, `names`, is never taken from the environment.
+    """
+
+    def __init__(
+        self, host: Host, project: str, files: Sequence[str], env_file: str, names: Sequence[str] = ENV_FILE_NAMES
+    ) -> None:
         self._host = host
         self._project = project
         self._files = tuple(files)
         self._env_file = env_file
+        self._names = tuple(names)
         self._program: tuple[str, ...] | None = None
 
     def argv(self, *args: str) -> tuple[str, ...]:
@@ -81,7 +87,7 @@ class Compose:
 
     def _clean(self) -> tuple[str, ...]:
         """What takes the names that the env file decides out of the environment."""
-        names = [name for name in (*ENV_FILE_NAMES, *COMPOSE_NAMES) if name in environment_of(self._host)]
+        names = [name for name in (*self._names, *COMPOSE_NAMES) if name in environment_of(self._host)]
         return ("env", *(part for name in names for part in ("-u", name))) if names else ()
 
     def run(self, *args: str, **arguments: Unpack[RunArguments]) -> Result:

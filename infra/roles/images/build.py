@@ -14,7 +14,7 @@ from core.report import Report
 from hosts.base import Host
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.compose import Compose, run_docker
-from infra.roles.images.context import BUILD_VARIABLES, staged
+from infra.roles.images.context import BUILD_NAMES, BUILD_VARIABLES, staged
 from infra.roles.images.debootstrap import BaseBuilder
 from infra.roles.images.registry import present
 from infra.roles.images.tags import BUILD_FILE, LABEL_STUDIO, SAM2, Base
@@ -133,6 +133,7 @@ class ImagesBuilt(Operation):
                 "labelrig-build",
                 [f"{folder}/{BUILD_FILE.name}"],
                 f"{folder}/{BUILD_VARIABLES}",
+                BUILD_NAMES,
             )
             try:
                 # BuildKit whatever the variable says in the user's shell: the old builder knows no secrets.

@@ -28,6 +28,10 @@ STAGED = "labelrig-build-"  # then our process number: what a killed run left ca
 FORGOTTEN_SECONDS = 24 * 3600
 SEND_TIMEOUT = 600.0
 VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB"}
+BUILD_NAMES = (
+    *("BUILD_FOLDER", "PROJECT", "BASE_CHOICE"),
+    *(f"{prefix}_{what}" for prefix in VARIABLE_PREFIX.values() for what in ("IMAGE", "BASE")),
+)
 NOT_WANTED = "not-wanted"  # compose asks for every variable of the file, whatever is built
 
 
@@ -64,10 +68,11 @@ def staged(
         shutil.copyfile(repository / BUILD_FILE, folder / BUILD_FILE.name)
         if not host.is_local:
             target = there.enter_context(work_folder(host, "build", project))
-        variables = {"BUILD_FOLDER": target, "PROJECT": project, "BASE_CHOICE": base.choice}
-        for service, prefix in VARIABLE_PREFIX.items():
-            variables |= {f"{prefix}_IMAGE": tags.get(service, NOT_WANTED), f"{prefix}_BASE": base.of(service)}
-        (folder / BUILD_VARIABLES).write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
+        values = [target, project, base.choice]
+        for service in VARIABLE_PREFIX:
+            values += [tags.get(service, NOT_WANTED), base.of(service)]
+        lines = [f"{name}='{value}'\n" for name, value in zip(BUILD_NAMES, values, strict=True)]
+        (folder / BUILD_VARIABLES).write_text("".join(lines))
         if not host.is_local:
             _send(folder, host, target)
             for service in services:

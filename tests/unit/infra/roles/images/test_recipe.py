@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import re
 import shutil
 import stat
 import sys
@@ -12,10 +14,13 @@ import pytest
 from core.errors import SettingsError
 from core.report import Report
 from core.repository import REPOSITORY, own_version
-from infra.roles.images.build import BuildProgress
-from infra.roles.images.context import staged
+from hosts.local import LocalHost
+from infra.roles.docker.compose import ENV_FILE_NAMES
+from infra.roles.images.build import BuildProgress, ImagesBuilt, ImageSet
+from infra.roles.images.context import BUILD_NAMES, staged
 from infra.roles.images.debootstrap import base_tag
 from infra.roles.images.tags import (
+    BUILD_FILE,
     IMAGES,
     Base,
     OfficialImages,
@@ -25,6 +30,7 @@ from infra.roles.images.tags import (
     pinned_version,
 )
 from infra.roles.images.wheels import matching_wheels, read_pins
+from infra.roles.stack.render import COMPOSE_SOURCES
 from tests.fakes import FakeHost
 
 BASE = Base("debootstrap", "labelrig/base:b", "labelrig/base:b")
@@ -229,6 +235,37 @@ def test_a_build_that_fails_leaves_nothing_behind(tree: Path, tmp_path: Path) ->
     with pytest.raises(SettingsError, match="stop"):
         fail()
     assert not left[0].exists()
+
+
+def test_the_environment_stays_out_of_a_build(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose would take it: an exported `PROJECT` would be the label by which images are removed."""
+    program, seen = tmp_path / "docker", tmp_path / "seen"
+    program.write_text(f"#!/bin/sh\ncase $2 in version) echo 2.26.1;; *) env >{seen};; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    asked = asked_for(REPOSITORY / BUILD_FILE)
+    for name in asked:
+        monkeypatch.setenv(name, "of-the-shell")
+    monkeypatch.setattr(ImageSet, "missing", lambda *_: ["sam2"])
+    images = ImageSet(image_tags(tree, BASE), BASE, tree, "mine")
+    (change,) = ImagesBuilt(LocalHost(), images, Report(io.StringIO())).plan()
+    change.apply()
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert asked & names == set()
+    assert {"PATH", "DOCKER_BUILDKIT"} <= names
+
+
+def asked_for(file: Path) -> set[str]:
+    """The variables that a compose file reads."""
+    return set(re.findall(r"(?<!\$)\$\{?([A-Za-z_][A-Za-z0-9_]*)", file.read_text()))
+
+
+def test_every_variable_of_compose_is_kept_from_it() -> None:
+    """What the compose files read is on the list of what comes from their env file alone."""
+    assert asked_for(REPOSITORY / BUILD_FILE) == set(BUILD_NAMES)
+    files = [*COMPOSE_SOURCES.glob("*.yaml")]
+    assert set().union(*map(asked_for, files)) <= set(ENV_FILE_NAMES)
+    assert len(files) > 3
 
 
 def test_the_log_of_a_build_becomes_lines_for_people() -> None:

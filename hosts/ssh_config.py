@@ -23,7 +23,9 @@ TIMEOUT = 10.0
 USER_FILE = Path("~/.ssh/config")
 SYSTEM_FILE = Path("/etc/ssh/ssh_config")
 NO_FILE = ("none", os.devnull)
-TOKEN = re.compile(r"%(.?)")
+TOKEN = re.compile(r"%.?")
+TOKEN_OR_VARIABLE = re.compile(r"%.?|\$\{[^}]*\}")
+WITH_VARIABLES = ("identityfile", "certificatefile")  # `ssh -G` leaves them in these
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,13 @@ def read_config(name: str, address: str, user: str | None, port: int | None) -> 
     alias = one.get("hostkeyalias", "")
     me = pwd.getpwuid(os.getuid()).pw_name
     machine = socket.gethostname()
-    tokens = {"h": host, "n": address, "p": str(port), "r": user, "k": alias or host, "%": "%"}
-    more = {"u": me, "d": str(Path.home()), "i": str(os.getuid()), "l": machine, "L": machine.partition(".")[0]}
+    tokens = {"%h": host, "%n": address, "%p": str(port), "%r": user, "%k": alias or host, "%%": "%"}
+    more = {"%u": me, "%d": str(Path.home()), "%i": str(os.getuid()), "%l": machine, "%L": machine.partition(".")[0]}
+    variables = {f"${{{variable}}}": value for variable, value in os.environ.items()}
 
     def files(key: str) -> list[Path]:
-        return [_file(expanded(name, key, text, tokens | more)) for text in values.get(key, ()) if text not in NO_FILE]
+        known = tokens | more | (variables if key in WITH_VARIABLES else {})
+        return [_file(expanded(name, key, text, known)) for text in values.get(key, ()) if text not in NO_FILE]
 
     return HostConfig(
         address=host,
@@ -106,18 +110,18 @@ def read_config(name: str, address: str, user: str | None, port: int | None) -> 
 
 
 def expanded(name: str, key: str, text: str, tokens: Mapping[str, str]) -> str:
-    """Put values in the place of `%h` and its like, as OpenSSH does.
+    """Put values in the place of `%h` and its like, as OpenSSH does, and of `${HOME}` where it does.
 
     Raises:
-        SettingsError: OpenSSH knows no such token there.
+        SettingsError: OpenSSH knows no such token there, or the environment no such variable.
     """
 
     def value(found: re.Match[str]) -> str:
-        if found[1] not in tokens:
+        if found[0] not in tokens:
             raise SettingsError(f"{name}: ssh_config: {key} {text}: there is no value for {found[0]}")
-        return tokens[found[1]]
+        return tokens[found[0]]
 
-    return TOKEN.sub(value, text)
+    return (TOKEN_OR_VARIABLE if key in WITH_VARIABLES else TOKEN).sub(value, text)
 
 
 def _ask(arguments: Sequence[str]) -> str:

@@ -82,6 +82,21 @@ class TestSshConfig:
         found = read_config("gpu01", "gpu01", None, None)
         assert (found.address, found.user, found.port) == ("127.0.0.1", "lab", 2200)
 
+    def test_variables_in_names_of_keys_count(self, ssh_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`ssh -G` leaves them in these two, and OpenSSH takes them from its environment."""
+        monkeypatch.setenv("LAB_KEYS", "/keys/%h")
+        (ssh_home / "config").write_text(
+            "Host *\n  IdentityFile ${LAB_KEYS}/%h\n  CertificateFile ${LAB_KEYS}/cert.pub\n"
+        )
+        found = read_config("gpu01", "gpu01", None, None)
+        assert found.identities == [Path("/keys/%h/gpu01")]
+        assert found.certificates == [Path("/keys/%h/cert.pub")]
+        monkeypatch.delenv("LAB_KEYS")
+        with pytest.raises(
+            SettingsError, match=r"^gpu01: ssh_config: identityfile .*: there is no value for \$\{LAB_K"
+        ):
+            read_config("gpu01", "gpu01", None, None)
+
     def test_known_hosts_files_come_from_it(self, sshd: Sshd, connected: Connected, ssh_home: Path) -> None:
         (ssh_home / "config").write_text(f"Host *\n  UserKnownHostsFile {ssh_home}/lab ~/.ssh/other\n")
         (ssh_home / "other").write_text(sshd.known_hosts.read_text())

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import requests
 from docker.errors import DockerException
 
-from core.errors import ConnectFailed, ConnectionLost, HostError, LabelrigError, LockHeld, RolledBack, SettingsError
+from core.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    FileAccessError,
+    HostError,
+    LabelrigError,
+    LockHeld,
+    RolledBack,
+    SettingsError,
+)
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
@@ -112,7 +121,7 @@ class Session:
         """The same, from here on without the secrets where they cannot be used: all else can be looked at."""
         try:
             return self.site
-        except SettingsError:
+        except (SettingsError, FileAccessError):
             if self._host_settings is None:
                 raise
             self.site = site_of_release(self.host, self._host_settings, self.current, secrets=False)

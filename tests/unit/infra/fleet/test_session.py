@@ -18,6 +18,7 @@ from docker.errors import DockerException
 from core.errors import (
     ConnectFailed,
     ConnectionLost,
+    FileAccessError,
     HostError,
     LabelrigError,
     LabelStudioError,
@@ -156,6 +157,22 @@ def test_a_run_that_was_killed_is_on_record(tmp_path: Path) -> None:
     assert [(one.command, one.result) for one in found] == [("./inv upgrade", "died"), ("./inv deploy", "ok")]
     assert found[0].error == f"process {pid} of this machine has ended"
     assert found[0].run != found[1].run
+
+
+@pytest.mark.parametrize("content", [None, b"a line that is none\n"])
+def test_a_diagnosis_does_without_secrets(tmp_path: Path, content: bytes | None) -> None:
+    """A file that cannot be read, or not be understood, blinds only what needs it."""
+    secrets = tmp_path / "labelrig" / "secrets.env"
+    secrets.parent.mkdir()
+    if content is None:
+        secrets.mkdir()
+    else:
+        secrets.write_bytes(content)
+    with session(options(), host_settings(tmp_path), quiet()) as one:
+        site = one.site_to_diagnose()
+        assert (site.env_file, site.settings.password, one.site) == (str(secrets), None, site)
+        with pytest.raises((SettingsError, FileAccessError)):
+            site.reload()
 
 
 def test_a_locked_host_is_left_alone(tmp_path: Path) -> None:

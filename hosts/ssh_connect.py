@@ -174,6 +174,7 @@ def _login(target: SshTarget, config: HostConfig, where: str) -> Login:
         user=config.user,
         key=target.key.expanduser() if target.key is not None else None,
         other_keys=[path for path in config.identities if path.exists()],
+        public_keys=[path if path.suffix == ".pub" else Path(f"{path}.pub") for path in config.identities],
         certificates=[path for path in config.certificates if path.exists()],
         use_agent=target.key is None and not config.identities_only,
         passphrase=target.key_passphrase,

@@ -24,13 +24,17 @@ BESIDE = "-cert.pub"
 
 @dataclass
 class Login:
-    """One attempt to log in; paramiko calls `authenticate` when the host key was accepted."""
+    """One attempt to log in; paramiko calls `authenticate` when the host key was accepted.
+
+    Without `use_agent` the agent is asked for the `public_keys` alone.
+    """
 
     server: str
     where: str
     user: str
     key: Path | None = None
     other_keys: Sequence[Path] = ()
+    public_keys: Sequence[Path] = ()
     certificates: Sequence[Path] = ()
     use_agent: bool = True
     passphrase: SecretStr | None = None
@@ -76,8 +80,17 @@ class Login:
                 key = self._load(path, named=False)
                 if key is not None:
                     yield f"the key {path}", key
-        if self.use_agent or self._locked:
-            yield from ((f"{key.comment or key.get_name()} of the SSH agent", key) for key in agent.get_keys())
+        wanted = None if self.use_agent or self._locked else self._public_blobs()
+        for key in agent.get_keys():
+            if wanted is None or key.asbytes() in wanted:
+                yield f"{key.comment or key.get_name()} of the SSH agent", key
+
+    def _public_blobs(self) -> set[bytes]:
+        found: set[bytes] = set()
+        for path in self.public_keys:
+            with contextlib.suppress(OSError, ValueError):
+                found.add(paramiko.pkey.PublicBlob.from_file(str(path)).key_blob)
+        return found
 
     def _certificates_of(self, key: Any) -> list[tuple[Any, str]]:
         beside = [Path(f"{path}{BESIDE}") for path in (self.key, *self.other_keys) if path is not None]

@@ -181,6 +181,27 @@ class TestLogin:
         agent(sshd.key)
         assert connected(sshd, key=None).run("true").ok
 
+    @pytest.mark.parametrize("named", ["mine.pub", "mine"])
+    def test_a_public_key_names_the_agent_s(
+        self,
+        sshd: Sshd,
+        connected: Connected,
+        agent: Callable[[Path], None],
+        ssh_home: Path,
+        named: str,
+    ) -> None:
+        """`IdentitiesOnly yes` leaves out what else the agent holds."""
+        agent(sshd.key)
+        config = f"Host *\n  IdentitiesOnly yes\n  IdentityFile {ssh_home}/{named}\n"
+        (ssh_home / "config").write_text(config)
+        with pytest.raises(LoginRefused, match="tried: nothing"):
+            connected(sshd, key=None).run("true")
+        (ssh_home / "mine.pub").write_bytes(sshd.key.with_name(f"{sshd.key.name}.pub").read_bytes())
+        assert connected(sshd, key=None).run("true").ok
+        (ssh_home / "mine.pub").write_bytes(generate_key(ssh_home / "other").with_name("other.pub").read_bytes())
+        with pytest.raises(LoginRefused, match="tried: nothing"):
+            connected(sshd, key=None).run("true")
+
     def test_a_locked_key_may_be_open_in_the_agent(
         self, sshd: Sshd, connected: Connected, agent: Callable[[Path], None], tmp_path: Path
     ) -> None:

@@ -134,7 +134,7 @@ def _ask(arguments: Sequence[str]) -> str:
             file.flush()
             return _answer(file.name, arguments)
     except OSError as error:
-        raise FileAccessError(f"this machine: cannot write a temporary file: {error.strerror or error}") from error
+        raise FileAccessError(f"this machine: the SSH configuration cannot be asked for: {error}") from error
 
 
 def _answer(file: str, arguments: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote
 
 from labeling.data_urls import HEAD, is_data_url
-from labelstudio.image_files import LOCAL_FILES, split_url
+from labelstudio.image_files import CLOUD_URI, LOCAL_FILES, split_url
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\\]")
 SUFFIXES = {"jpeg": "jpg", "svg+xml": "svg"}  # where the suffix is not the kind of image that a data URL names
@@ -43,12 +43,15 @@ def image_key(url: str) -> str:
     """
     if _is_local(url):
         return "/".join([LOCAL_FILES, *_steps(_path(url, "surrogateescape"))])
-    return file_name_of(url) if is_data_url(url) else url.partition("#")[0]
+    if is_data_url(url):
+        return file_name_of(url)
+    return url if CLOUD_URI.match(url) else url.partition("#")[0]
 
 
 def _path(url: str, errors: str) -> str:
     """The path that names the image. `errors` says what becomes of bytes that are not UTF-8."""
-    parts = split_url(url)
+    # In the key of a cloud storage's object `#` is a character as any other; elsewhere a fragment follows it.
+    parts = split_url(url.replace("#", "%23") if CLOUD_URI.match(url) else url)
     if _is_local(url):
         return parse_qs(parts.query, errors=errors).get("d", [""])[0]
     if parts.path.startswith("/data/upload/"):

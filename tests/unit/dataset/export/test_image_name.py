@@ -15,6 +15,7 @@ CASES = {
     "https://lab.example/label/data/local-files/?d=set/%C3%91.png": "set/Ñ.png",
     "/data/upload/3/1f2e3d4c-a.png": "upload/3/1f2e3d4c-a.png",
     "s3://bucket/deep/a.png": "bucket/deep/a.png",
+    "s3://bucket/scan#1.png": "bucket/scan#1.png",  # the key of an object has no fragment
     "https://example.org/x/a.png?signature=1": "example.org/x/a.png",
     "/data/local-files/?d=../../etc/passwd": "etc/passwd",
     "/data/local-files/?d=/abs//a.png": "abs/a.png",
@@ -68,3 +69,10 @@ def test_keys_tell_images_apart_that_share_a_name() -> None:
     for first, second in OTHERS.items():
         assert file_name_of(first) == file_name_of(second)
         assert image_key(first) != image_key(second)
+
+
+def test_cloud_keys_that_differ_after_a_hash_are_two_images() -> None:
+    """Label Studio takes the `#` of such an address for a part of the key."""
+    first, second = "s3://bucket/scan#1.png", "s3://bucket/scan#2.png"
+    assert image_key(first) != image_key(second)
+    assert file_name_of(first) != file_name_of(second)

@@ -30,8 +30,13 @@ def read_yolo(folder: Path, *, skip_broken: bool = False) -> BoxFile:
     labels, texts = label_files(folder)
     if not labels:
         classes.of(folder)  # says so where not even these are there
+    file_of: dict[str, Path] = {}
     for path in labels:
         relative = path.relative_to(folder)
+        name, *others = image_names(PurePosixPath(relative.as_posix()))
+        if (first := file_of.setdefault(name, relative)) != relative:
+            problems.unusable(f"{first} and {relative} would both be of the image {name}; give one folder at a time")
+            continue
         boxes = []
         names = classes.of(path.parent)
         for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -43,7 +48,6 @@ def read_yolo(folder: Path, *, skip_broken: bool = False) -> BoxFile:
             else:
                 boxes.append(box)
         if boxes:
-            name, *others = image_names(PurePosixPath(relative.as_posix()))
             found.by_image.setdefault(name, []).extend(boxes)
             found.other_names[name] = tuple(others)
     problems.check()

@@ -119,6 +119,19 @@ def test_folder_of_a_split_tells_images_apart(tmp_path: Path) -> None:
         labels_by_task(found, ("a.png",))
 
 
+def test_two_label_files_of_one_image_are_refused(tmp_path: Path) -> None:
+    """CVAT numbers the frames of each video from 0: the boxes of two videos would become those of one image."""
+    parts = {"obj_train_data/frame_000000.txt": CAR, "obj_valid_data/frame_000000.txt": ROAD}
+    folder = made(tmp_path, {"obj.names": "Car\nRoad\n", **parts})
+    with pytest.raises(SettingsError) as caught:
+        read(folder)
+    assert (
+        "obj_train_data/frame_000000.txt and obj_valid_data/frame_000000.txt would both be of the image frame_000000; "
+        "give one folder at a time"
+    ) in str(caught.value)
+    assert list(read(folder / "obj_valid_data").by_image) == ["frame_000000"]
+
+
 def test_blank_line_keeps_the_numbers_of_classes(tmp_path: Path) -> None:
     """A class that was deleted with its text: the classes after it must not move up."""
     files = {"classes.txt": "Bus\n\nCar\n\n", "a.txt": "2 0.5 0.5 0.2 0.4\n", "b.txt": "1 0.5 0.5 0.2 0.4\n"}

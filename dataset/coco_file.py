@@ -5,12 +5,14 @@ The file is read in passing, once for each list: they come in any order, and may
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.strict_json import shown
+from core.text import some
 from dataset.json_file import JsonFile
 from dataset.problems import FileProblems
 from masks.shapes import LARGEST_NUMBER
@@ -57,6 +59,12 @@ class CocoFile:
             self._image(f"images[{number}]", row)
         if not self.images:
             problems.unusable("there are no images in it; is it a COCO file?")
+        several = [name for name, times in Counter(one.file_name for one in self.images.values()).items() if times > 1]
+        if several:
+            problems.notices.append(
+                f"{path.name}: {len(several)} names stand for several images of the file, each is taken as one "
+                f"({some(several)})"
+            )
 
     def annotations(self) -> Iterator[CocoAnnotation]:
         """The annotations that fit the file itself; the others become problems."""

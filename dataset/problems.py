@@ -18,6 +18,10 @@ class FileProblems:
     Args:
         heading: what cannot be done, for the message.
         skip_broken: leave broken regions out (`--skip-broken`).
+
+    Attributes:
+        broken: the regions that cannot be used.
+        notices: what people must know about the file, which can be used all the same.
     """
 
     def __init__(self, heading: str, *, skip_broken: bool = False) -> None:
@@ -25,6 +29,7 @@ class FileProblems:
         self._skip_broken = skip_broken
         self._unusable: list[str] = []
         self.broken: list[str] = []
+        self.notices: list[str] = []
 
     def unusable(self, text: str) -> None:
         """The file cannot be used."""

@@ -124,6 +124,8 @@ class Import:
             summary = ImportSummary(what=self.as_kind, broken=problems.broken)
             names = self._names(source, config)
             by_task = self._places(source, config, file, names, problems, summary)
+            for notice in problems.notices:
+                self.report.notice(notice)
             self._store(source, by_task, config, names, summary)
             summary.left_out = dict(source.left_out)
         self.report.facts["import"] = {

@@ -17,7 +17,7 @@ def read_coco(path: Path, *, skip_broken: bool = False) -> BoxFile:
     """
     problems = FileProblems(f"{path}: cannot be used as COCO; nothing was done", skip_broken=skip_broken)
     file = CocoFile(path, problems)
-    found = BoxFile(path.name, broken=problems.broken)
+    found = BoxFile(path.name, notices=problems.notices, broken=problems.broken)
     form = BoxForm()
     for one in file.annotations():
         try:

@@ -284,3 +284,11 @@ def test_folder_with_several_files_is_not_guessed(exports: ExportBench, tmp_path
         write(exports, coco("a.png"), f"both/{name}")
     with pytest.raises(SettingsError, match=r"there are a.json, b.json; give the file"):
         exports.import_(fill(exports, FUSED), "both")
+
+
+def test_a_name_of_two_images_of_a_file_is_told(exports: ExportBench) -> None:
+    project = fill(exports, POLYGONS)
+    exports.import_(project, write(exports, coco("a.png", "a.png", "b.png")))
+    told = "result.json: 1 names stand for several images of the file, each is taken as one (a.png)"
+    assert told in exports.report.notices
+    assert len(exports.server.annotations[task_of(exports, project, "a")][0]["result"]) == 2

@@ -72,6 +72,16 @@ def test_a_coco_file_that_does_not_fit_itself_is_refused(
     assert problem in str(caught.value)
 
 
+def test_a_name_of_two_coco_images_is_told(tmp_path: Path) -> None:
+    """Two files merged without their folders: the boxes of both go to one image. Some tools repeat an image, too."""
+    image, box = COCO["images"][0], COCO["annotations"][0]
+    images = [image, {**image, "id": 8}, {**image, "id": 9}, {**image, "id": 10, "file_name": "b.png"}]
+    found = read_coco(coco(tmp_path, images=images, annotations=[box, {**box, "id": 2, "image_id": 8}]))
+    assert len(found.by_image["vuelo ñ/a.png"]) == 2
+    (notice,) = found.notices
+    assert notice == "boxes.json: 1 names stand for several images of the file, each is taken as one (vuelo ñ/a.png)"
+
+
 def test_corners_in_the_place_of_sides_are_refused(tmp_path: Path) -> None:
     """Each is a box of COCO too, but for those that reach beyond the image."""
     base = COCO["annotations"][0]

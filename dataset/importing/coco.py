@@ -15,7 +15,7 @@ from dataset.coco_file import BoxForm, CocoAnnotation, CocoFile, Key, box_of, is
 from dataset.export import coco_rle
 from dataset.export.labeling import UsedConfig
 from dataset.importing.source import Entry, Incoming, Needs, Placed, Source, Spool, renamed
-from dataset.importing.target import Shape, results_of
+from dataset.importing.target import RegionKey, Shape, results_of
 from dataset.problems import FileProblems
 from masks.arrays import Mask, check_size
 from masks.shapes import polygon_corners
@@ -61,6 +61,7 @@ class CocoSource(Source):
 
     def annotations(self, placed: Sequence[Placed], config: UsedConfig, names: Mapping[str, str]) -> list[Incoming]:
         results: list[dict[str, Any]] = []
+        taken: set[RegionKey] = set()
         for one in placed:
             key = self._keys[one.entry.handle]
             size_wh = self._file.images[key].size_wh
@@ -68,7 +69,7 @@ class CocoSource(Source):
                 kept = self._spool.get(number)
                 labels = renamed(kept["labels"], names)
                 shape = _shape(kept["row"], labels, size_wh or (0, 0), one)
-                results += results_of(shape, config.labeling, f"coco-{number + 1}")
+                results += results_of(shape, config.labeling, f"coco-{number + 1}", taken)
         return [Incoming(results)]
 
     def new_task(self, entry: Entry) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from dataset.export import coco_rle
 from dataset.export.labeling import UsedConfig
 from dataset.importing.coco import percent, percent_shape
 from dataset.importing.source import Entry, Incoming, Needs, Placed, Source, renamed
-from dataset.importing.target import WAYS, Shape, results_of
+from dataset.importing.target import WAYS, RegionKey, Shape, results_of
 from dataset.json_file import open_file
 from dataset.problems import FileProblems
 from masks.arrays import check_size
@@ -46,6 +46,7 @@ class RleJsonSource(Source):
 
     def annotations(self, placed: Sequence[Placed], config: UsedConfig, names: Mapping[str, str]) -> list[Incoming]:
         results: list[dict[str, Any]] = []
+        taken: set[RegionKey] = set()
         for one in placed:
             self._file.seek(self._offsets[one.entry.handle])
             row = json.loads(self._file.readline().removeprefix(BOM))
@@ -53,7 +54,7 @@ class RleJsonSource(Source):
             for number, region in enumerate(row["regions"], 1):
                 if not _problem_of(region, size_wh):
                     shape = self._shape(region, renamed(region["labels"], names), size_wh, one)
-                    results += results_of(shape, config.labeling, f"rle-{one.entry.handle + 1}-{number}")
+                    results += results_of(shape, config.labeling, f"rle-{one.entry.handle + 1}-{number}", taken)
         return [Incoming(results)]
 
     def new_task(self, entry: Entry) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ WAYS = {
     "rectangle": ("rectangle",),
 }
 Result = dict[str, Any]
+RegionKey = tuple[str, str, int | None]  # as `regions.key_of` has it
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,17 @@ def way_of(
     raise NoTag(f'no tag of the project takes a {kind} with the label {label} on the image "{to_name}"{hint}')
 
 
-def results_of(shape: Shape, labeling: LabelingConfig, new_id: str) -> list[Result]:
+def results_of(
+    shape: Shape, labeling: LabelingConfig, new_id: str, taken: set[RegionKey] | None = None
+) -> list[Result]:
     """The results of one shape, as the editor writes them: with a palette, both carry the whole value.
 
     Args:
         shape: what to write.
         labeling: of the project.
-        new_id: for a shape without an id; parts that become regions of their own get it with a number.
+        new_id: for a shape without an id, or with that of another region; parts that become regions of their own get it
+            with a number.
+        taken: the regions of the annotation so far, which grow by this one's: results of one id would be one region.
 
     Raises:
         NoTag: no tag of the project takes it.
@@ -98,13 +104,24 @@ def results_of(shape: Shape, labeling: LabelingConfig, new_id: str) -> list[Resu
     kind, tool, palette = way_of(shape.kind, shape.labels, shape.to_name, labeling)
     values = [shape.value] if kind == shape.kind and shape.mask is None else _values(shape.pixels(), kind)
     found: list[Result] = []
-    first_id = shape.region_id or new_id
-    for number, value in enumerate(values):
-        region_id = first_id if not number else f"{first_id}-{number + 1}"
+    region_ids = _free_ids(shape, new_id, len(values), set() if taken is None else taken)
+    for region_id, value in zip(region_ids, values, strict=True):
         found.append(_result(shape, region_id, tool, value))
         if palette is not None:
             found.append(_result(shape, region_id, palette, value))
     return found
+
+
+def _free_ids(shape: Shape, new_id: str, count: int, taken: set[RegionKey]) -> list[str]:
+    """The ids of a shape's regions, none of them of another region on its image; `taken` has them afterwards."""
+    others = (f"{new_id}-{number}" for number in itertools.count(1))
+    for first in filter(None, itertools.chain((shape.region_id, new_id), others)):
+        ids = [first, *(f"{first}-{number}" for number in range(2, count + 1))][:count]
+        keys = {(shape.to_name, one, shape.item_index) for one in ids}
+        if taken.isdisjoint(keys):
+            break
+    taken |= keys
+    return ids
 
 
 def _values(mask: Mask, kind: str) -> list[dict[str, Any]]:

@@ -127,3 +127,29 @@ def test_both_images_of_a_task_become_one_annotation(exports: ExportBench) -> No
     assert exports.import_(second, "first").added == 1
     exports.export(second, "coco", "second")
     assert payload(exports, "second", "coco") == payload(exports, "first", "coco")
+
+
+@pytest.mark.parametrize("format_name", ["coco", "rle-json"])
+def test_regions_of_one_id_are_all_stored(exports: ExportBench, format_name: str) -> None:
+    """Files that scripts put together repeat ids; results of one id are one region."""
+    project, other = fill(exports, FUSED), fill(exports, FUSED)
+    drawn = [
+        *brush(CAR, "Car", "coco-3"),
+        *brush(ROAD, "Road", "x"),
+        *brush(ROAD, "Car", "y"),
+        *brush(CAR, "Road", "z"),
+    ]
+    exports.server.annotate(task_of(exports, project, "a"), drawn)
+    exports.export(project, format_name, "first")
+    path = exports.folder / "first" / FILES[format_name]
+    text = path.read_text()
+    for name in ("x", "y", "z"):
+        text = text.replace(f'"{name}"', '"coco-3"')
+    path.write_text(text)
+    exports.import_(other, "first")
+    exports.export(other, "rle-json", "second", classes=exports.folder / "other.lock")
+    (row,) = (one for one in exports.lines("second/masks.jsonl") if one["regions"])
+    areas = [(int(mask.sum()), [label]) for mask, label in ((CAR, "Car"), (ROAD, "Road"), (ROAD, "Car"), (CAR, "Road"))]
+    assert [(one["area"], one["labels"]) for one in row["regions"]] == areas
+    assert len({one["id"] for one in row["regions"]}) == len(drawn)
+    assert exports.import_(other, "first").added == 0

@@ -34,6 +34,7 @@ from masks.shapes import LARGEST_NUMBER, ellipse_corners, polygon_corners, recta
 Result = dict[str, Any]
 PIXEL_DECIMALS = 2  # of coordinates in exports, and of what counts as the same shape
 KEPT = frozenset(("no image size", "no label", "not in this configuration"))  # no mask, but a result all the same
+DRAWN = frozenset(("brush", "bitmask", "polygon", "rectangle", "ellipse"))
 SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
 
 
@@ -141,6 +142,7 @@ def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
 
 def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
     true = [one for one in group if _shape_of_type(one) and _shape_of_type(one) == _shape_of_value(_value(one))]
+    true = true or [one for one in group if _lacks_its_shape(one)]
     palettes = [one for one in group if one.get("type") == "labels"]
     reading.left_out["ghost"] += len(group) - len(true) - len(palettes)
     if not true:
@@ -237,6 +239,12 @@ def _shape_of_value(value: Mapping[str, Any]) -> str:
     if "radiusX" in value:
         return "ellipse"
     return "rectangle" if "height" in value else "keypoint"
+
+
+def _lacks_its_shape(one: Result) -> bool:
+    """Whether nothing is drawn in a result of a shape: its mask cannot be read. A key point's value is a ghost's."""
+    value = _value(one)
+    return _shape_of_type(one) in DRAWN and _shape_of_value(value) == "keypoint" and "x" not in value
 
 
 def _bitmask(url: object, size_wh: tuple[int, int]) -> Mask:

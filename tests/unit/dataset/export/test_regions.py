@@ -167,3 +167,22 @@ def test_a_broken_region_says_so(value: Result, kind: str, size_wh: tuple[int, i
     (region,) = read([result(f"{kind}labels", "tag", "a", size_wh, labelled)], BOXES).regions
     with pytest.raises(ValueError, match=r"\w"):
         region.mask()
+
+
+@pytest.mark.parametrize("kind", ["brush", "bitmask", "polygon", "rectangle", "ellipse"])
+def test_a_region_without_its_shape_is_no_ghost(kind: str) -> None:
+    """A ghost lies beside a mask that is exported; here nothing is, and somebody must know."""
+    results = with_palette(kind, "box", {"format": "rle"}, "Car", SIZE, "1")
+    config = SPLIT.replace('smart="true"', 'smart="false"')
+    reading = read(results, config)
+    assert not +reading.left_out
+    assert reading.kept == results
+    (region,) = reading.regions
+    assert (region.kind, region.labels) == (kind, ("Car",))
+    with pytest.raises(ValueError, match=r"\w"):
+        region.mask()
+
+
+def test_a_key_point_with_the_label_of_a_mask_stays_a_ghost() -> None:
+    lonely = {**key_point("Car"), "type": "brushlabels"}
+    assert +read([lonely]).left_out == {"ghost": 1}

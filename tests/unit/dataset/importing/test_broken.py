@@ -121,6 +121,19 @@ def test_polygon_of_two_points_in_json_of_label_studio(exports: ExportBench) -> 
     assert exports.import_(project, "x.json", skip_broken=True).added == 1
 
 
+def test_brush_without_its_pixels_is_named(exports: ExportBench) -> None:
+    """Before, an empty annotation was stored."""
+    empty = result("brushlabels", "brush", "bare", (20, 10), {"format": "rle", "brushlabels": ["Car"]})
+    row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": [empty]}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    project = fill(exports, FUSED)
+    with pytest.raises(SettingsError, match=r"entry 1 \(set/a.png\): region 'bare' \(Car\): rle: "):
+        exports.import_(project, "x.json")
+    exports.server.annotate(next(iter(exports.server.tasks)), [empty])
+    exports.export(project, "rle-json")
+    assert exports.json("out/manifest.json")["counts"]["problem_count"] == 1
+
+
 DEEP = "[" * 200_000 + "]" * 200_000
 MALFORMED: dict[str, tuple[str, str]] = {
     "deep in a list": (f'{{"images": {DEEP}}}', "is nested more than 100 brackets deep"),

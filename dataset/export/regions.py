@@ -15,7 +15,6 @@ takes a value's type for granted, and what cannot be read is one region, never t
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -250,17 +249,17 @@ def _lacks_its_shape(one: Result) -> bool:
 def _bitmask(url: object, size_wh: tuple[int, int]) -> Mask:
     from PIL import Image
 
+    from masks.pictures import BROKEN
+
     head, _, body = str(url or "").partition(",")
     if not head.startswith("data:image/png") or not head.endswith("base64"):
         raise ValueError("bitmask: expected a PNG as a data URL")
     try:
         with Image.open(io.BytesIO(base64.b64decode(body, validate=True)), formats=("PNG",)) as picture:
             if picture.size != size_wh:
-                raise ValueError(
-                    f"bitmask: expected {size_wh[0]}x{size_wh[1]} pixels, got {'x'.join(map(str, picture.size))}"
-                )
+                raise ValueError(f"expected {size_wh[0]}x{size_wh[1]} pixels, got {'x'.join(map(str, picture.size))}")
             return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] >= ALPHA_THRESHOLD)
-    except (binascii.Error, OSError, Image.DecompressionBombError) as error:
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise ValueError(f"bitmask: {error}") from None
 
 

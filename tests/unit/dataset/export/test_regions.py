@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from dataset.export.labeling import UsedConfig, read_labeling
 from dataset.export.regions import Reading, Result, read_results
@@ -146,6 +150,15 @@ def test_soft_edges_are_cut_at_one_half() -> None:
     assert region.mask().tolist() == [[False, False, False, True, True]]
 
 
+def damaged_png(size_wh: tuple[int, int]) -> bytes:
+    """A PNG of several chunks of pixels, of which the second is of no known type."""
+    noise = np.random.default_rng(1).integers(0, 256, (size_wh[1], size_wh[0], 4), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, format="PNG")
+    first, second, rest = content.getvalue().split(b"IDAT", 2)
+    return first + b"IDAT" + second + b"\x00\xff\x00\xff" + rest
+
+
 BROKEN = {
     "rle of another size": ({"format": "rle", "rle": brush(MASK, "Car")[0]["value"]["rle"]}, "brush", (21, 10)),
     "rle cut off": ({"format": "rle", "rle": brush(MASK, "Car")[0]["value"]["rle"][:9]}, "brush", SIZE),
@@ -153,6 +166,11 @@ BROKEN = {
     "no data url": ({"imageDataURL": "http://example.org/a.png"}, "bitmask", SIZE),
     "no base64": ({"imageDataURL": "data:image/png;base64,%%%"}, "bitmask", SIZE),
     "no png": ({"imageDataURL": "data:image/png;base64,AAAA"}, "bitmask", SIZE),
+    "png with a damaged chunk": (
+        {"imageDataURL": "data:image/png;base64," + base64.b64encode(damaged_png((300, 300))).decode()},
+        "bitmask",
+        (300, 300),
+    ),
     "bitmask of another size": (bitmask_value(MASK), "bitmask", (9, 9)),
     "two corners": ({"points": [[1, 1], [2, 2]]}, "polygon", SIZE),
     "no corners": ({"points": None}, "polygon", SIZE),

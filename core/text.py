@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import re
 from collections.abc import Collection, Sequence, Set
 
@@ -32,10 +34,11 @@ def inline(text: str) -> str:
 
 def some(values: Collection[object]) -> str:
     """The first values with commas, and an ellipsis where there are more; a set in the order of its texts."""
-    texts = [inline(str(one)) for one in values]
     if isinstance(values, Set):
-        texts.sort()
-    return ", ".join(texts[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
+        texts = heapq.nsmallest(SHOWN, (inline(str(one)) for one in values))
+    else:
+        texts = [inline(str(one)) for one in itertools.islice(values, SHOWN)]
+    return ", ".join(texts) + (", …" if len(values) > SHOWN else "")
 
 
 def shortened(text: str, most: int = SENTENCE) -> str:

@@ -37,12 +37,16 @@ def locate_all(
         any_suffix: `a.jpg` may mean `a.png`, where nothing is called `a.jpg`.
 
     Raises:
-        SettingsError: a name fits several images, or several names mean one; lists them.
+        SettingsError: a name fits several images, or several names mean one; lists the first of them.
     """
     found: list[Found | None] = []
     problems: dict[str, None] = {}
+    rest = ""
     taken: dict[tuple[int, str, int], str] = {}
-    for one in wanted:
+    for number, one in enumerate(wanted):
+        if len(problems) == SHOWN:  # each may have collected as many candidates as the project has images
+            rest = f"\n  the {len(wanted) - number} names after these were not looked for"
+            break
         try:
             mine = lookup.locate(one.names, one.to_name, one.item_index, any_suffix=any_suffix)
         except Ambiguous as error:
@@ -56,7 +60,7 @@ def locate_all(
                 problems[f"the images {other} and {one.name} would both be {mine.name} of the project"] = None
     if problems:
         raise SettingsError(
-            f"{origin}: unclear which images are meant, nothing was done:\n{bulleted([*problems], SHOWN)}"
+            f"{origin}: unclear which images are meant, nothing was done:\n{bulleted([*problems])}{rest}"
         )
     return found
 

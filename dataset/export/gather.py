@@ -62,7 +62,7 @@ class Gatherer:
         found = 0
         for shown in self._images_of(task.data):
             held = self._held.setdefault(image_key(shown.url), _started(shown))
-            if task.id not in held.tasks:
+            if held.tasks[-1:] != [task.id]:
                 held.tasks.append(task.id)
             place = (shown.name, shown.item_index or 0)
             mine = [(task.id, one) for one in regions if (one.to_name, one.item_index or 0) == place]

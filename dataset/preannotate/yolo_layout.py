@@ -35,12 +35,11 @@ def label_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     files = [path for path in sorted(folder.rglob("*")) if _is_text(path, folder) and path.name not in NAMES_FILES]
     inside = [path for path in files if _is_inside(path.relative_to(folder).parent)]
-    if inside:
-        return inside, [path for path in files if path not in set(inside)]
-    if _is_inside(folder):
+    if not inside and _is_inside(folder):
         return files, []
-    labels = [path for path in files if _has_numbers(path.read_bytes().decode("utf-8-sig", "replace"))]
-    return labels, [path for path in files if path not in set(labels)]
+    labels = inside or [path for path in files if _has_numbers(path.read_bytes().decode("utf-8-sig", "replace"))]
+    known = set(labels)
+    return labels, [path for path in files if path not in known]
 
 
 def image_names(label_file: PurePosixPath) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from core.errors import SettingsError
 from dataset.image_lookup import ImageLookup, Place
 from dataset.preannotate.boxes import BoxFile, matched
 from dataset.preannotate.command import PreannotateOptions, read_boxes
+from dataset.preannotate.yolo_layout import label_files
 
 CAR, ROAD = "0 0.5 0.5 0.2 0.4\n", "1 0.5 0.5 0.2 0.4\n"
 LISTED = "data/obj_train_data/RGB/a.png\ndata/obj_train_data/b.png\n"
@@ -130,6 +131,25 @@ def test_two_label_files_of_one_image_are_refused(tmp_path: Path) -> None:
         "give one folder at a time"
     ) in str(caught.value)
     assert list(read(folder / "obj_valid_data").by_image) == ["frame_000000"]
+
+
+@pytest.mark.parametrize("part", ["labels/", ""])
+def test_a_path_is_compared_a_few_times_at_most(tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 000 label files, not each with each."""
+    count = 50
+    made(tmp_path, {f"{part}{number}.txt": CAR for number in range(count)} | {"notes.txt": "to do\n"})
+    hashed = 0
+    usual = Path.__hash__
+
+    def counted(path: Path) -> int:
+        nonlocal hashed
+        hashed += 1
+        return usual(path)
+
+    monkeypatch.setattr(type(tmp_path), "__hash__", counted)
+    labels, texts = label_files(tmp_path)
+    assert (len(labels), len(texts)) == (count, 1)
+    assert hashed < 5 * count
 
 
 def test_blank_line_keeps_the_numbers_of_classes(tmp_path: Path) -> None:

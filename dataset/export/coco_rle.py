@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from masks.arrays import Mask
+from masks.arrays import Mask, Points
 
 LONGEST_NUMBER = 12  # characters, 60 bits
+FARTHEST = 100  # sizes of the image; pycocotools takes memory by the length of the edges, also outside the image
 
 
 def compressed(mask: Mask) -> dict[str, Any]:
@@ -59,6 +60,11 @@ def runs(rle: Mapping[str, Any], size_wh: tuple[int, int]) -> NDArray[np.int64]:
     if ((numbers < 0) | (numbers > width * height)).any() or int(numbers.sum()) != width * height:
         raise ValueError(f"the RLE's counts do not add up to {width * height} pixels")
     return numbers
+
+
+def is_far(corners_xy: Points, size_wh: tuple[int, int]) -> bool:
+    """Whether a polygon, ``(N, 2)`` in pixels, reaches too far outside its image for `from_polygons`."""
+    return bool(np.abs(corners_xy).max() > FARTHEST * max(size_wh))
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> Mask:

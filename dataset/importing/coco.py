@@ -155,8 +155,7 @@ def _rings(given: object, size_wh: tuple[int, int]) -> list[Any]:
     if not isinstance(given, list) or not all(isinstance(one, list) for one in given):
         raise ValueError("segmentation must be run lengths, or a list of polygons, each a list x, y, x, y, ...")
     rings = [polygon_corners(_pairs(one)) for one in given if one]
-    farthest = 100 * max(size_wh)
-    if any(np.abs(ring).max() > farthest for ring in rings):
+    if any(coco_rle.is_far(ring, size_wh) for ring in rings):
         raise ValueError("a polygon lies far outside the image")
     if rings and all((ring.max(0) <= 0).any() or (ring.min(0) >= size_wh).any() for ring in rings):
         raise ValueError("lies outside the image")

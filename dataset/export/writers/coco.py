@@ -2,7 +2,8 @@
 
 A mask is an RLE with `iscrowd` 0: one object, holes and all parts kept; pycocotools, torchvision and detectron2 take
 RLE for single objects too (`iscrowd` 1 would mean "a crowd, not to be counted"). With `polygons`, masks without holes
-become lists of polygons, one a part, along the pixels' edges. Polygons and boxes of Label Studio stay what they are.
+become lists of polygons, one a part, along the pixels' edges. Polygons and boxes of Label Studio stay what they are,
+unless they reach far outside the image.
 """
 
 from __future__ import annotations
@@ -87,8 +88,7 @@ class CocoWriter(Writer):
             corners = one.region.points_xy()
             flat = [round(float(value), DECIMALS) for xy in corners for value in xy]
             size_wh = (one.mask.shape[1], one.mask.shape[0])
-            drawn = coco_rle.from_polygons([flat], size_wh)
-            if drawn.any():
+            if not coco_rle.is_far(corners, size_wh) and (drawn := coco_rle.from_polygons([flat], size_wh)).any():
                 return [flat], drawn
         if self._segmentation == "uncompressed":
             return coco_rle.uncompressed(one.mask), one.mask

@@ -20,6 +20,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from core.repository import REPOSITORY
+from dataset.export import coco_rle
 from masks.raster import filled
 from tests.unit.dataset.export.masks import iou, read_yolo
 from tests.unit.dataset.export_bench import ExportBench
@@ -210,6 +211,29 @@ def test_coco_keeps_polygons_and_boxes(exports: ExportBench) -> None:
     assert (box["bbox"], box["area"], box["category_id"]) == ([2, 3, 7, 5], 35, 2)
     assert box["shape"] == {"x": 2.0, "y": 3.0, "width": 7.0, "height": 5.0, "rotation": 0.0}  # type: ignore[typeddict-item]
     assert read.annToMask(box).sum() == 35
+
+
+def test_coco_draws_no_polygon_far_outside(exports: ExportBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pycocotools takes memory by the length of the edges: 788 MB for a corner at 10 million pixels."""
+    drawn: list[float] = []
+    usual = coco_rle.from_polygons
+
+    def seen(polygons: Any, size_wh: tuple[int, int]) -> Mask:
+        drawn.append(max(map(abs, polygons[0])))
+        return usual(polygons, size_wh)
+
+    monkeypatch.setattr(coco_rle, "from_polygons", seen)
+    project = exports.server.project(SPLIT)
+    task = exports.server.task(project, image=url("set/a.png"))
+    near, far = ({"points": [[0, 0], [end, 0], [0, 50]], "closed": True} for end in (200, 20_000))
+    both = (
+        with_palette("polygon", "poly", one, "Car", (100, 100), str(number)) for number, one in enumerate((near, far))
+    )
+    exports.server.annotate(task, [result for results in both for result in results])
+    exports.export(project, "coco")
+    assert drawn == [200]
+    segmentations = [one["segmentation"] for one in exports.json("out/annotations.json")["annotations"]]
+    assert [type(one) for one in segmentations] == [list, dict]
 
 
 def test_label_studio_keeps_what_is_no_region_and_drops_ghosts(exports: ExportBench) -> None:

@@ -16,13 +16,13 @@ from core.strict_json import parse_json
 from core.strict_yaml import parse_yaml
 from core.text_file import read_text
 from dataset.coco_file import key_of
+from labeling.image_names import is_skipped_folder
 
 LABELS, IMAGES = "labels", "images"
 DARKNET = re.compile(r"obj_\w*data")
 NAMES_FILES = ("classes.txt", "obj.names", "predefined_classes.txt", "_darknet.labels")
 DATA_FILES = ("data.yaml", "dataset.yaml")
 NOTES, BESIDE_NOTES = "notes.json", "classes.txt"
-NOT_OURS = frozenset(("__MACOSX", "@eaDir", "#recycle"))
 Names = dict[int, tuple[str, Path]]  # of classes, each with the file that says it
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
@@ -165,7 +165,7 @@ def _of_yaml(path: Path) -> dict[int, str] | None:
 
 def _is_text(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
-    hidden = any(part.startswith(".") or part in NOT_OURS for part in parts)
+    hidden = parts[-1].startswith(".") or any(map(is_skipped_folder, parts[:-1]))
     return path.suffix.lower() == ".txt" and not hidden and path.is_file()
 
 

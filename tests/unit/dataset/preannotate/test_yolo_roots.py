@@ -65,6 +65,9 @@ ROOTS: dict[str, dict[str, str]] = {
         "._b.txt": "Mac OS X",
         "__MACOSX/._a.txt": "9 9 9 9 9",
         "@eaDir/a.txt": "9 9 9 9 9",
+        "#snapshot/labels/a.txt": CAR,
+        "@Recycle/labels/b.txt": ROAD,
+        "__macosx/labels/b.txt": ROAD,
     },
 }  # fmt: skip
 

@@ -123,11 +123,11 @@ def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
     reading = Reading()
     groups: dict[tuple[str, str, int | None], list[Result]] = {}
     results = [
-        {**one, "id": f"region-{number}"} if _is_spatial(one) and not one.get("id") else one
+        {**one, "id": f"region-{number}"} if is_spatial(one) and not one.get("id") else one
         for number, one in enumerate(results, 1)
     ]
     for one in results:
-        if not _is_spatial(one):
+        if not is_spatial(one):
             reading.kept.append(one)  # choices, texts, relations: no region, but an annotator's answer
             continue
         key = (str(one.get("to_name", "")), str(one["id"]), item_index_of(one))
@@ -176,6 +176,11 @@ def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
             reading.regions.append(region)
 
 
+def is_spatial(one: Result) -> bool:
+    """Whether a result is a shape or its labels; an answer about a region has the region's key and is neither."""
+    return bool(_shape_of_type(one)) or one.get("type") == PALETTE
+
+
 def key_of(one: Mapping[str, Any]) -> tuple[str, str, int | None]:
     """What the results of one region have in common: image, id, and which image of a list."""
     return str(one.get("to_name", "")), str(one.get("id", "")), item_index_of(one)
@@ -219,11 +224,6 @@ def _labels(results: Iterable[Result]) -> tuple[str, ...]:
         found.extend(str(each) for each in (given if isinstance(given, list) else []))
     # A label without a name could be given no number: the file of the numbers would be broken for every later export.
     return tuple(dict.fromkeys(filter(None, found)))
-
-
-def _is_spatial(one: Result) -> bool:
-    """Whether a result is of a region: its shape, or its labels."""
-    return bool(_shape_of_type(one)) or one.get("type") == PALETTE
 
 
 def _shape_of_type(one: Result) -> str:

@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import PIXEL_DECIMALS, Region, key_of, read_results
+from dataset.export.regions import PIXEL_DECIMALS, Region, is_spatial, key_of, read_results
 
 Digest = frozenset[tuple[str, int]]
 
 
 def digest_of(results: Sequence[dict[str, Any]], config: UsedConfig) -> Digest:
-    """The content of an annotation. Ghosts and prompts do not count; texts and choices do.
+    """The content of an annotation. Ghosts and prompts do not count; answers do, with the region that they are about.
 
     Raises:
         ValueError: a region cannot be read.
     """
     reading = read_results(results, config)
-    region_ids = {(one.to_name, one.id, one.item_index) for one in reading.regions}
+    regions = {(one.to_name, one.id, one.item_index): region_digest(one) for one in reading.regions}
     others = [
-        _hash("other", {key: one.get(key) for key in ("from_name", "to_name", "type", "value")})
+        _hash("other", [regions.get(key_of(one)), *map(one.get, ("from_name", "to_name", "type", "value"))])
         for one in reading.kept
-        if key_of(one) not in region_ids
+        if not is_spatial(one) or key_of(one) not in regions
     ]
-    return frozenset(Counter([*(region_digest(one) for one in reading.regions), *others]).items())
+    return frozenset(Counter([*regions.values(), *others]).items())
 
 
 def region_digest(region: Region) -> str:

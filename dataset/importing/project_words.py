@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import Region, item_index_of, key_of, read_results
+from dataset.export.regions import Region, is_spatial, item_index_of, key_of, read_results
 from dataset.importing.source import Placed, renamed
 from dataset.importing.target import Shape, results_of
 from labeling.config import LabelingConfig
@@ -28,17 +28,19 @@ def in_words_of(results: Sequence[Result], config: UsedConfig, names: Mapping[st
     labeling = config.labeling
     regions = {(one.to_name, one.id, one.item_index): one for one in reading.regions}
     foreign = {
-        key for one in reading.kept if (key := key_of(one)) in regions and not _fits(one, regions[key], labeling, names)
+        key
+        for one in reading.kept
+        if is_spatial(one) and (key := key_of(one)) in regions and not _fits(one, regions[key], labeling, names)
     }
     made: list[Result] = []
     done = set()
     for one in reading.kept:
         key = key_of(one)
-        if key in foreign and key not in done:
+        if not is_spatial(one) or key not in foreign:
+            made.append(one)
+        elif key not in done:
             done.add(key)
             made += _made_anew(regions[key], config, names)
-        elif key not in foreign:
-            made.append(one)
     return made
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from dataset.export.selection import Selection, selection
 from labelstudio.models import Project
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.dataset.importing.scenes import CAR, FILES, ROAD, SIZE, fill, payload, task_of
-from tests.unit.labelstudio.annotated import FUSED, OTHER, SPLIT, brush, result, split_brush, with_palette
+from tests.unit.labelstudio.annotated import FUSED, OTHER, SPLIT, brush, result, split_brush, url, with_palette
 
 EVERYTHING = Selection(which="all", skipped=True)
 
@@ -181,3 +183,28 @@ def test_somebody_elses_annotation_does_not_hide_ours(exports: ExportBench, proj
     exports.server.annotations[again].pop()
     assert exports.import_(other).added == 1
     assert OTHER in exports.server.users.values()
+
+
+@pytest.mark.parametrize("config", [FUSED, SPLIT], ids=["same tags", "other tags"])
+def test_answers_about_a_region_go_in_with_it(exports: ExportBench, config: str) -> None:
+    """`<Choices perRegion="true">` has the id of its region; which region it is about counts in a second import."""
+
+    def write(state_of: str, note_of: str) -> None:
+        answers = [
+            result("choices", "state", state_of, SIZE, {"choices": ["wet"]}),
+            result("textarea", "note", note_of, SIZE, {"text": ["old"]}),
+        ]
+        drawn = [*brush(CAR, "Car", "r1"), *brush(ROAD, "Road", "r2"), *answers]
+        row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": drawn}]}
+        (exports.folder / "x.json").write_text(json.dumps([row]))
+
+    project = fill(exports, config)
+    write("r1", "r2")
+    assert exports.import_(project, "x.json").added == 1
+    (stored,) = exports.server.annotations[task_of(exports, project, "a")]
+    answers = [(one["id"], one["value"]) for one in stored["result"] if one["type"] in ("choices", "textarea")]
+    assert answers == [("r1", {"choices": ["wet"]}), ("r2", {"text": ["old"]})]
+    assert exports.import_(project, "x.json").present == 1
+    write("r2", "r1")
+    assert (again := exports.import_(project, "x.json")).present == 0
+    assert len(again.kept) == 1

@@ -126,8 +126,8 @@ class LabelStudioSource(Source):
             self.entries.append(Entry(file_name_of(image.url), image.name, image.item_index, needed, handle, counted))
 
     def _is_foreign_box(self, result: Result) -> bool:
-        is_box = result.get("type") in ("rectangle", "rectanglelabels")
-        return is_box and self._config.labeling.control(str(result.get("from_name", ""))) is None
+        kind, tool = result.get("type"), self._config.labeling.control(str(result.get("from_name", "")))
+        return kind in ("rectangle", "rectanglelabels") and (tool is None or tool.kind != kind)
 
     def _regions(self, results: Sequence[Result]) -> list[Region]:
         """The regions on one image. An image that the project does not have is read as its first one."""

@@ -212,3 +212,15 @@ def test_boxes_of_another_project_are_no_empty_annotation(exports: ExportBench) 
         exports.import_(project, "x.json")
     assert exports.import_(project, "x.json", skip_broken=True).added == 1
     assert [len(one) for one in shapes(exports, project)] == [1]
+
+
+def test_boxes_by_a_name_of_another_kind_are_no_empty_one(exports: ExportBench) -> None:
+    """The project has a tag of the name of theirs, and it draws something else."""
+    project = fill(exports, POLYGONS.replace('"poly"', '"label"'))
+    box = result("rectanglelabels", "label", "one", (20, 10), {"x": 5, "y": 5, "width": 20, "height": 4})
+    box["value"]["rectanglelabels"] = ["Car"]
+    row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": [box]}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    with pytest.raises(SettingsError, match="it has boxes only, by tags that the project does not have"):
+        exports.import_(project, "x.json")
+    assert shapes(exports, project) == []

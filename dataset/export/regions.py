@@ -116,16 +116,10 @@ class Reading:
 
 
 def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
-    """Sort out the results of one annotation, in the order in which they were drawn.
-
-    A region without an id, as scripts write them, gets one: else all of them would be one region.
-    """
+    """Sort out the results of one annotation, in the order in which they were drawn."""
     reading = Reading()
     groups: dict[tuple[str, str, int | None], list[Result]] = {}
-    results = [
-        {**one, "id": f"region-{number}"} if is_spatial(one) and not one.get("id") else one
-        for number, one in enumerate(results, 1)
-    ]
+    results = with_ids(results)
     for one in results:
         if not is_spatial(one):
             reading.kept.append(one)  # choices, texts, relations: no region, but an annotator's answer
@@ -137,6 +131,17 @@ def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
     order = {id(one): number for number, one in enumerate(results)}
     reading.kept.sort(key=lambda one: order[id(one)])
     return reading
+
+
+def with_ids(results: Sequence[Result]) -> list[Result]:
+    """The results of one annotation; a region without an id, as scripts write them, gets one.
+
+    Else all of them would be one region. Whoever takes the results of one image out gives the ids before.
+    """
+    return [
+        {**one, "id": f"region-{number}"} if is_spatial(one) and not one.get("id") else one
+        for number, one in enumerate(results, 1)
+    ]
 
 
 def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:

@@ -15,7 +15,7 @@ from core.strict_json import shown
 from dataset.coco_file import is_number
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import Region, item_index_of, key_of, read_results
+from dataset.export.regions import Region, item_index_of, key_of, read_results, with_ids
 from dataset.image_spellings import spellings, without_suffix
 from dataset.importing.project_words import Result, in_words_of, moved
 from dataset.importing.source import Entry, Incoming, Needs, Placed, Source, Spool
@@ -88,6 +88,7 @@ class LabelStudioSource(Source):
             what = f"shows {len(images)} images and has regions on {', '.join(map(shown, sorted(there)))}"
             self._problems.unusable(f"entry {number} {what}: which of them is which is unknown")
             return
+        counts = Counter(image.name for image in images)
         where = f"entry {number} ({file_name_of(images[0].url)})"
         needs: dict[tuple[str, int], set[tuple[str, tuple[str, ...]]]] = {}
         sizes: dict[tuple[str, int], set[tuple[int, int]]] = {}
@@ -95,13 +96,13 @@ class LabelStudioSource(Source):
         for one in annotations:
             results = [
                 {**each, "to_name": names.get(str(each["to_name"]), each["to_name"])} if "to_name" in each else each
-                for each in one["result"]
+                for each in with_ids(one["result"])
             ]
             broken, is_empty = set(), True
-            for image_name in dict.fromkeys(image.name for image in images):
+            for image_name, count in counts.items():
                 for region in self._regions([each for each in results if each.get("to_name") == image_name]):
                     is_empty = False
-                    if problem := _problem_of(region):
+                    if problem := _problem_of(region, count):
                         labels = ", ".join(region.labels)
                         self._problems.region(f"{where}: region {shown(region.id)} ({labels}): {problem}")
                         broken.add((image_name, region.id, region.item_index))
@@ -198,7 +199,11 @@ def _names(there: set[str], images: Sequence[TaskImage]) -> dict[str, str] | Non
     return {there.pop(): names.pop()} if len(there) == len(names) == 1 else None
 
 
-def _problem_of(region: Region) -> str:
+def _problem_of(region: Region, images: int) -> str:
+    """What is wrong with a region on a tag that shows so many images; empty where nothing is."""
+    index = region.item_index or 0
+    if not 0 <= index < images:
+        return f"it is on image {index + 1} of {shown(region.to_name)}, and the task has {images}"
     try:
         region.mask()
     except ValueError as error:

@@ -13,7 +13,7 @@ from core.errors import SettingsError
 from labelstudio.models import Project
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.dataset.importing.scenes import CAR, FILES, fill, task_of
-from tests.unit.labelstudio.annotated import FUSED, brush, result, url
+from tests.unit.labelstudio.annotated import FUSED, SPLIT, brush, result, url
 
 POLYGONS = FUSED.replace("BrushLabels", "PolygonLabels").replace("brush", "poly")
 Json = dict[str, Any]
@@ -224,3 +224,33 @@ def test_boxes_by_a_name_of_another_kind_are_no_empty_one(exports: ExportBench) 
     with pytest.raises(SettingsError, match="it has boxes only, by tags that the project does not have"):
         exports.import_(project, "x.json")
     assert shapes(exports, project) == []
+
+
+@pytest.mark.parametrize("config", [FUSED, SPLIT], ids=["same tags", "other tags"])
+def test_broken_region_without_an_id_is_left_out(exports: ExportBench, config: str) -> None:
+    """As scripts write them: the one that is named is the one that is not stored."""
+    broken = brush(CAR, "Road", "")[0]
+    broken["value"]["rle"] = []
+    row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": [*brush(CAR, "Car", ""), broken]}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    project = fill(exports, config)
+    summary = exports.import_(project, "x.json", skip_broken=True)
+    assert (summary.added, len(summary.broken)) == (1, 1)
+    assert "region 'region-2' (Road): " in summary.broken[0]
+    (stored,) = shapes(exports, project)
+    labels = [one["value"][one["type"]] for one in stored if one["type"].endswith("labels")]
+    assert labels == [["Car"]]
+
+
+def test_region_on_a_page_that_the_task_lacks_is_named(exports: ExportBench) -> None:
+    project = exports.server.project(FUSED.replace('value="$image"', 'valueList="$pages"'))
+    pages = [url("set/1.png"), url("set/2.png")]
+    task = exports.server.task(project, pages=pages)
+    drawn = [*brush(CAR, "Car", "good", item_index=1), *brush(CAR, "Car", "gone", item_index=2)]
+    row = {"data": {"pages": pages}, "annotations": [{"result": drawn}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    with pytest.raises(SettingsError, match=r"region 'gone' \(Car\): it is on image 3 of 'image', .* the task has 2"):
+        exports.import_(project, "x.json")
+    assert exports.import_(project, "x.json", skip_broken=True).added == 1
+    (stored,) = exports.server.annotations[task]
+    assert [one["id"] for one in stored["result"]] == ["good"]

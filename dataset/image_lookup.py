@@ -28,14 +28,20 @@ class Found:
     """What a name means.
 
     Attributes:
-        place: the image.
+        place: the image; of several that show the file the first, or the one of the tag that was named.
+        places: all that show the file.
         name: its path below the folder that Label Studio serves.
         elsewhere: the name has other folders in it than the image's path has, and only the end of both is the same.
     """
 
     place: Place
+    places: tuple[Place, ...]
     name: str
     elsewhere: bool
+
+    def in_task(self, task: int | None, to_name: str, item_index: int | None) -> Place:
+        """The image in this task, if it shows the file; else `place`."""
+        return _best([one for one in self.places if one.task == task], to_name, item_index) or self.place
 
 
 class Ambiguous(LookupError):
@@ -159,9 +165,14 @@ class ImageLookup:
 
     def _found(self, whole: str, end: Parts, written: Sequence[Parts], to_name: str, item_index: int | None) -> Found:
         places = self._places[whole]
-        wanted = (one for one in places if (one.to_name, one.item_index or 0) == (to_name, item_index or 0))
         is_whole = len(end) == len(self._parts[whole]) or any(len(one) == len(end) for one in written)
-        return Found(next(wanted, places[0]), whole, not is_whole)
+        return Found(_best(places, to_name, item_index) or places[0], tuple(places), whole, not is_whole)
+
+
+def _best(places: Sequence[Place], to_name: str, item_index: int | None) -> Place | None:
+    """The place of this tag, else the first; None where there is none."""
+    wanted = (one for one in places if (one.to_name, one.item_index or 0) == (to_name, item_index or 0))
+    return next(wanted, places[0] if places else None)
 
 
 def _ends(parts: Parts) -> Iterator[Parts]:

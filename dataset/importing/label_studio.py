@@ -124,7 +124,8 @@ class LabelStudioSource(Source):
         for image in images:
             place = (image.name, image.item_index or 0)
             needed, counted = Needs(needs.get(place, ())), frozenset(sizes.get(place, ()))
-            self.entries.append(Entry(file_name_of(image.url), image.name, image.item_index, needed, handle, counted))
+            name = file_name_of(image.url)
+            self.entries.append(Entry(name, image.name, image.item_index, needed, handle, counted, is_of_task=True))
 
     def _is_foreign_box(self, result: Result) -> bool:
         kind, tool = result.get("type"), self._config.labeling.control(str(result.get("from_name", "")))

@@ -16,7 +16,7 @@ from dataset.export.labeling import UsedConfig, check_image, read_labeling
 from dataset.importing.digest import Digest, digest_of
 from dataset.importing.files import find_file, open_source
 from dataset.importing.image_sizes import of_right_size
-from dataset.importing.places import Places, places_of, project_images
+from dataset.importing.places import Places, places_of, project_images, without
 from dataset.importing.source import Incoming, Placed, Source, renamed
 from dataset.importing.target import NoTag, way_of
 from dataset.label_names import label_names, respelled
@@ -186,9 +186,11 @@ class Import:
             summary.new_tasks = len(datas)
             if datas:
                 lookup = project_images(self.client, self.project.id, config, self.image)
-                places = places_of(source.entries, lookup, str(file))
-                new = {task: found for task, found in places.by_task.items() if task not in by_task}
-                by_task |= of_right_size(self.client, new, problems, self.report)
+                before, places = places, places_of(source.entries, lookup, str(file))
+                by_task = without(by_task, without(before.by_task, places.by_task))
+                new = without(places.by_task, before.by_task)
+                for task, found in of_right_size(self.client, new, problems, self.report).items():
+                    by_task.setdefault(task, []).extend(found)
         summary.missing = [one.file_name for one in places.missing]
         if not places.by_task:
             example = source.entries[0].file_name if source.entries else "there are none"

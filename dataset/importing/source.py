@@ -25,6 +25,7 @@ class Entry:
         needs: every (kind, labels) in it: what the project must have a tag for.
         handle: where the source finds it again.
         sizes: width and height of the picture that its pixels are counted in; empty where it counts none.
+        is_of_task: `handle` is a task of the file, whose images belong together.
     """
 
     file_name: str
@@ -33,6 +34,7 @@ class Entry:
     needs: Needs
     handle: int
     sizes: frozenset[tuple[int, int]] = frozenset()
+    is_of_task: bool = False
 
 
 @dataclass(frozen=True)

@@ -292,3 +292,55 @@ def test_a_name_of_two_images_of_a_file_is_told(exports: ExportBench) -> None:
     told = "result.json: 1 names stand for several images of the file, each is taken as one (a.png)"
     assert told in exports.report.notices
     assert len(exports.server.annotations[task_of(exports, project, "a")][0]["result"]) == 2
+
+
+def shared_image(exports: ExportBench, *, annotated: bool) -> tuple[Project, list[int]]:
+    """Two tasks, each of a colour image of its own and one thermal image that both show."""
+    project = exports.server.project(PAIR)
+    tasks = [exports.server.task(project, rgb=url(f"set/{name}.png"), thermal=url("set/t.png")) for name in "ab"]
+    for task, mask in zip(tasks, (CAR, ROAD), strict=True):
+        value = brush(mask, "Car")[0]["value"]
+        drawn = [
+            result("brushlabels", f"brush_{name}", f"{name}{task}", SIZE, value, to_name=name)
+            for name in ("rgb", "thermal")
+        ]
+        if annotated:
+            exports.server.annotate(task, drawn)
+    return project, tasks
+
+
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["tasks", "no tasks"])
+def test_tasks_that_share_an_image_stay_whole(exports: ExportBench, is_fresh: bool) -> None:
+    project, _ = shared_image(exports, annotated=True)
+    exports.export(project, "label-studio")
+    assert exports.import_(project).present == 2
+    other = exports.server.project(PAIR) if is_fresh else shared_image(exports, annotated=False)[0]
+    assert exports.import_(other, create_tasks=is_fresh).added == 2
+    assert exports.import_(other).present == 2
+    exports.export(other, "label-studio", "again")
+    assert exports.json("again/tasks.json") == exports.json("out/tasks.json")
+
+
+def test_task_that_was_made_gets_the_image_it_shares(exports: ExportBench) -> None:
+    """The project has one of the two tasks; the image that both show does not go to it twice."""
+    project, (_, second) = shared_image(exports, annotated=True)
+    exports.export(project, "label-studio")
+    del exports.server.tasks[second]
+    exports.server.annotations[min(exports.server.annotations)].clear()
+    assert exports.import_(project, create_tasks=True).added == 2
+    exports.export(project, "label-studio", "again")
+    assert exports.json("again/tasks.json") == exports.json("out/tasks.json")
+
+
+def test_best_task_goes_to_who_has_most_of_its_images(exports: ExportBench) -> None:
+    """A task of the file whose own image the project lacks comes first, and takes no other's task."""
+    project, _ = shared_image(exports, annotated=True)
+    extra = exports.server.task(project, rgb=url("set/c.png"), thermal=url("set/t.png"))
+    value = brush(ROAD, "Car")[0]["value"]
+    exports.server.annotate(extra, [result("brushlabels", "brush_thermal", "x", SIZE, value, to_name="thermal")])
+    exports.export(project, "label-studio")
+    rows = exports.json("out/tasks.json")
+    other, tasks = shared_image(exports, annotated=False)
+    exports.import_(other, write(exports, rows[::-1]))
+    names = [[one["to_name"] for one in exports.server.annotations[task][-1]["result"]] for task in tasks]
+    assert names == [["rgb", "thermal"], ["rgb", "thermal"]]

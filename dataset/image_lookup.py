@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.text import inline, shortened, some
-from dataset.export.image_name import file_name_of
+from dataset.export.image_name import file_name_of, image_key
 from dataset.image_spellings import COPIED, Parts, parts_of, spellings, without_prefix, without_suffix
 from labeling.images import TaskImage
 from labelstudio.image_files import LOCAL_FILES
@@ -30,12 +30,14 @@ class Found:
     Attributes:
         place: the image; of several that show the file the first, or the one of the tag that was named.
         places: all that show the file.
+        key: what tells it from all others, see `image_key`.
         name: its path below the folder that Label Studio serves.
         elsewhere: the name has other folders in it than the image's path has, and only the end of both is the same.
     """
 
     place: Place
     places: tuple[Place, ...]
+    key: str
     name: str
     elsewhere: bool
 
@@ -45,25 +47,36 @@ class Found:
 
 
 class Ambiguous(LookupError):
-    """A name fits several images; `names` are theirs, and `tags` the image tags. The text is a sentence for people."""
+    """A name fits several images. The text is a sentence for people.
 
-    def __init__(self, name: str, names: Iterable[str], tags: Collection[str]) -> None:
-        self.names = tuple(names)
+    Args:
+        name: as it is written.
+        images: the name of each image by its key.
+        tags: their image tags.
+    """
+
+    def __init__(self, name: str, images: Mapping[str, str], tags: Collection[str]) -> None:
+        self.names = tuple(images.values())
+        what = f"the image {shortened(inline(name))} may be"
+        if len(set(self.names)) < len(images):
+            keys = some([shortened(one) for one in images])
+            super().__init__(f"{what} {keys}, which have one name: only Label Studio's JSON tells them apart")
+            return
         hint = f", or --image ({', '.join(tags)})" if len(tags) > 1 else ""
-        super().__init__(
-            f"the image {shortened(inline(name))} may be {some(self.names)}: give its path below the image folder{hint}"
-        )
+        super().__init__(f"{what} {some(self.names)}: give its path below the image folder{hint}")
 
 
 class ImageLookup:
     """Finds an image by the longest end of a name that any image's path ends with; it must be the end of one only.
 
     A name without an image's suffix (YOLO) fits every suffix. The path below the image folder is a whole name, with
-    and without the folder's own. Of several tasks that show the same file the first counts.
+    and without the folder's own. Of several tasks that show the same file the first counts. Images are told apart by
+    their keys (`image_key`): two may have one name.
     """
 
     def __init__(self) -> None:
         self._places: dict[str, list[Place]] = {}
+        self._names: dict[str, str] = {}
         self._parts: dict[str, Parts] = {}
         self._whole: dict[Parts, list[str]] = {}
         self._whole_stem: dict[Parts, list[str]] = {}
@@ -79,10 +92,10 @@ class ImageLookup:
 
     def add(self, url: str, place: Place) -> None:
         """Take an image in."""
-        name = file_name_of(url)
-        if name not in self._places:
-            self._index(name, url)
-        self._places.setdefault(name, []).append(place)
+        key = image_key(url)
+        if key not in self._places:
+            self._index(key, url)
+        self._places.setdefault(key, []).append(place)
 
     def find(
         self, name: str | Sequence[str], to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
@@ -92,7 +105,13 @@ class ImageLookup:
         return None if found is None else found.place
 
     def locate(
-        self, name: str | Sequence[str], to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
+        self,
+        name: str | Sequence[str],
+        to_name: str = "",
+        item_index: int | None = None,
+        *,
+        any_suffix: bool = False,
+        key: str = "",
     ) -> Found | None:
         """The image of this name; where several tags of a task show the file, the one of `to_name`.
 
@@ -101,10 +120,13 @@ class ImageLookup:
             to_name: the image tag.
             item_index: which image of a list.
             any_suffix: `a.jpg` may mean `a.png`, where nothing is called `a.jpg`.
+            key: where the file has the image's URL, its `image_key`; an image that has it is the one.
 
         Raises:
             Ambiguous: the end of the name fits several files.
         """
+        if key and key in self._places:
+            return self._found(key, self._parts[key], (), to_name, item_index)
         names = (name,) if isinstance(name, str) else tuple(name)
         written = tuple(dict.fromkeys(parts for one in names for parts in spellings(one)))
         bare = tuple(filter(None, map(without_prefix, written)))
@@ -114,29 +136,30 @@ class ImageLookup:
             end, wholes = self._of_copy(paths) or self._longest(paths, any_suffix=to_any)
             if len(wholes) > 1:
                 tags = dict.fromkeys(place.to_name for whole in wholes for place in self._places[whole])
-                raise Ambiguous(names[0], wholes, tags)
+                raise Ambiguous(names[0], {whole: self._names[whole] for whole in wholes}, tags)
             if wholes:
                 return self._found(wholes[0], end, written, to_name, item_index)
         return None
 
-    def _index(self, name: str, url: str) -> None:
+    def _index(self, key: str, url: str) -> None:
+        name = file_name_of(url)
         parts = parts_of(name)
-        self._parts[name] = parts
+        self._names[key], self._parts[key] = name, parts
         wholes = [parts, parts[1:]] if LOCAL_FILES.strip("/") in url else [parts]
         for whole in wholes:
             if whole:
-                self._whole.setdefault(whole, []).append(name)
+                self._whole.setdefault(whole, []).append(key)
             if whole and (stem := without_suffix(whole)):
-                self._whole_stem.setdefault(stem, []).append(name)
+                self._whole_stem.setdefault(stem, []).append(key)
         # An upload is found by the name that it had before, too.
         bare = without_prefix(parts) if parts[0] == "upload" else None
         for one in filter(None, (parts, bare)):
             for end in _ends(one):
-                self._by_end.setdefault(end, []).append(name)
+                self._by_end.setdefault(end, []).append(key)
             for end in _ends(without_suffix(one) or ()):
-                self._by_stem.setdefault(end, []).append(name)
+                self._by_stem.setdefault(end, []).append(key)
         digest = hashlib.md5(url.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
-        self._by_digest.setdefault(digest[:8], []).append(name)
+        self._by_digest.setdefault(digest[:8], []).append(key)
 
     def _of_copy(self, paths: Iterable[Parts]) -> tuple[Parts, list[str]] | None:
         """Label Studio's exports with images call a copy by eight digits of its URL's MD5 and its name."""
@@ -166,7 +189,9 @@ class ImageLookup:
     def _found(self, whole: str, end: Parts, written: Sequence[Parts], to_name: str, item_index: int | None) -> Found:
         places = self._places[whole]
         is_whole = len(end) == len(self._parts[whole]) or any(len(one) == len(end) for one in written)
-        return Found(_best(places, to_name, item_index) or places[0], tuple(places), whole, not is_whole)
+        return Found(
+            _best(places, to_name, item_index) or places[0], tuple(places), whole, self._names[whole], not is_whole
+        )
 
 
 def _best(places: Sequence[Place], to_name: str, item_index: int | None) -> Place | None:

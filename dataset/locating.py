@@ -13,16 +13,25 @@ from dataset.problems import SHOWN
 
 @dataclass(frozen=True)
 class Wanted:
-    """An image of a file: its name as it is written, or the names that it may have, the likeliest first."""
+    """An image of a file: its name as it is written, or the names that it may have, the likeliest first.
+
+    `key` is the `image_key` of its URL, where the file has one.
+    """
 
     names: tuple[str, ...]
     to_name: str = ""
     item_index: int | None = None
+    key: str = ""
 
     @property
     def name(self) -> str:
         """The name for messages, and what other entries with this name have in common."""
         return shortened(inline(self.names[0]))
+
+    @property
+    def shown_key(self) -> str:
+        """The key for messages."""
+        return shortened(inline(self.key))
 
 
 def locate_all(
@@ -42,22 +51,23 @@ def locate_all(
     found: list[Found | None] = []
     problems: dict[str, None] = {}
     rest = ""
-    taken: dict[tuple[int, str, int], str] = {}
+    taken: dict[tuple[int, str, int], Wanted] = {}
     for number, one in enumerate(wanted):
         if len(problems) == SHOWN:  # each may have collected as many candidates as the project has images
             rest = f"\n  the {len(wanted) - number} names after these were not looked for"
             break
         try:
-            mine = lookup.locate(one.names, one.to_name, one.item_index, any_suffix=any_suffix)
+            mine = lookup.locate(one.names, one.to_name, one.item_index, any_suffix=any_suffix, key=one.key)
         except Ambiguous as error:
             problems[str(error)] = None
             continue
         found.append(mine)
         if mine is not None:
             place = mine.place
-            other = taken.setdefault((place.task, place.to_name, place.item_index or 0), one.name)
-            if other != one.name:
-                problems[f"the images {other} and {one.name} would both be {mine.name} of the project"] = None
+            other = taken.setdefault((place.task, place.to_name, place.item_index or 0), one)
+            if (other.name, other.key) != (one.name, one.key):
+                both = (other.name, one.name) if other.name != one.name else (other.shown_key, one.shown_key)
+                problems[f"the images {both[0]} and {both[1]} would both be {mine.name} of the project"] = None
     if problems:
         raise SettingsError(
             f"{origin}: unclear which images are meant, nothing was done:\n{bulleted([*problems])}{rest}"

@@ -13,7 +13,7 @@ from typing import Any
 from core.errors import SettingsError
 from core.strict_json import shown
 from dataset.coco_file import is_number
-from dataset.export.image_name import file_name_of
+from dataset.export.image_name import file_name_of, image_key
 from dataset.export.labeling import UsedConfig
 from dataset.export.regions import Region, item_index_of, key_of, read_results, with_ids
 from dataset.image_spellings import spellings, without_suffix
@@ -124,8 +124,9 @@ class LabelStudioSource(Source):
         for image in images:
             place = (image.name, image.item_index or 0)
             needed, counted = Needs(needs.get(place, ())), frozenset(sizes.get(place, ()))
-            name = file_name_of(image.url)
-            self.entries.append(Entry(name, image.name, image.item_index, needed, handle, counted, is_of_task=True))
+            name, key = file_name_of(image.url), image_key(image.url)
+            entry = Entry(name, image.name, image.item_index, needed, handle, counted, key, is_of_task=True)
+            self.entries.append(entry)
 
     def _is_foreign_box(self, result: Result) -> bool:
         kind, tool = result.get("type"), self._config.labeling.control(str(result.get("from_name", "")))

@@ -41,7 +41,7 @@ def places_of(entries: Sequence[Entry], lookup: ImageLookup, origin: str) -> Pla
         SettingsError: see `locate_all`.
     """
     places = Places()
-    wanted = [Wanted((one.file_name,), one.to_name, one.item_index) for one in entries]
+    wanted = [Wanted((one.file_name,), one.to_name, one.item_index, one.key) for one in entries]
     found = locate_all(wanted, lookup, origin)
     tasks = _tasks_of(entries, found)
     for entry, mine in zip(entries, found, strict=True):
@@ -70,9 +70,9 @@ def _tasks_of(entries: Sequence[Entry], found: Sequence[Found | None]) -> dict[i
     by_handle: dict[int, list[dict[int, None]]] = {}
     for entry, mine in zip(entries, found, strict=True):
         if mine is not None and entry.is_of_task:
-            if mine.name not in showing:
-                showing[mine.name] = dict.fromkeys(place.task for place in mine.places)
-            by_handle.setdefault(entry.handle, []).append(showing[mine.name])
+            if mine.key not in showing:
+                showing[mine.key] = dict.fromkeys(place.task for place in mine.places)
+            by_handle.setdefault(entry.handle, []).append(showing[mine.key])
     # Who finds most of its images in one task comes first: else another, which has little there, might take it away.
     most = {handle: _best_task(shown, {})[1] for handle, shown in by_handle.items()}
     taken: dict[int, int] = {}

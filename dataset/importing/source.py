@@ -25,6 +25,7 @@ class Entry:
         needs: every (kind, labels) in it: what the project must have a tag for.
         handle: where the source finds it again.
         sizes: width and height of the picture that its pixels are counted in; empty where it counts none.
+        key: of its URL, see `image_key`; empty where the file has names only.
         is_of_task: `handle` is a task of the file, whose images belong together.
     """
 
@@ -34,6 +35,7 @@ class Entry:
     needs: Needs
     handle: int
     sizes: frozenset[tuple[int, int]] = frozenset()
+    key: str = ""
     is_of_task: bool = False
 
 

@@ -344,3 +344,45 @@ def test_best_task_goes_to_who_has_most_of_its_images(exports: ExportBench) -> N
     exports.import_(other, write(exports, rows[::-1]))
     names = [[one["to_name"] for one in exports.server.annotations[task][-1]["result"]] for task in tasks]
     assert names == [["rgb", "thermal"], ["rgb", "thermal"]]
+
+
+TWINS = {
+    "query": ("https://h/render.png?frame=1", "https://h/render.png?frame=2"),
+    "backslash": (url("set/a%5Cb.png"), url("set/a_b.png")),
+    "space": ("s3://bucket/a%20b.png", "s3://bucket/a b.png"),
+}
+
+
+@pytest.mark.parametrize("twins", TWINS.values(), ids=TWINS)
+def test_two_images_of_one_name_keep_their_masks(exports: ExportBench, twins: tuple[str, str]) -> None:
+    """The name in an export is the same; Label Studio's JSON has their URLs, which tell them apart."""
+    project = exports.server.project(POLYGONS)
+    for image in twins:
+        exports.server.task(project, image=image)
+    corners = [{"points": [[10, 30], [x, 30], [45, 80]], "polygonlabels": ["Car"]} for x in (25, 30)]
+    rows = [
+        {"data": {"image": image}, "annotations": [{"result": [result("polygonlabels", "poly", "p", SIZE, value)]}]}
+        for image, value in zip(twins, corners, strict=True)
+    ]
+    exports.import_(project, write(exports, rows[::-1]))
+    assert drawn(exports, project) == {twins[0]: 5, twins[1]: 6}
+
+
+def test_name_of_two_images_is_not_guessed(exports: ExportBench) -> None:
+    project = exports.server.project(POLYGONS)
+    for image in TWINS["query"]:
+        exports.server.task(project, image=image)
+    with pytest.raises(
+        SettingsError, match=r"render.png may be https://h/render.png\?frame=1, .*frame=2, which have one"
+    ):
+        exports.import_(project, write(exports, coco("render.png")))
+    assert drawn(exports, project) == {}
+
+
+def test_two_urls_that_would_be_one_image_are_refused(exports: ExportBench) -> None:
+    """The project has one frame only: the other's masks are not its own."""
+    project = exports.server.project(FUSED)
+    exports.server.task(project, image=TWINS["query"][0])
+    rows = [{"data": {"image": one}, "annotations": [{"result": brush(CAR, "Car")}]} for one in TWINS["query"]]
+    with pytest.raises(SettingsError, match=r"frame=1 and https://h/render.png\?frame=2 would both be h/render.png"):
+        exports.import_(project, write(exports, rows))

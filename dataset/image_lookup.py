@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.text import inline, shortened, some
 from dataset.export.image_name import file_name_of, image_key
@@ -32,7 +32,8 @@ class Found:
         places: all that show the file.
         key: what tells it from all others, see `image_key`.
         name: its path below the folder that Label Studio serves.
-        elsewhere: the name has other folders in it than the image's path has, and only the end of both is the same.
+        elsewhere: the name has other folders in it than the image's path has, and only the end of both is the same; or
+            it was found without the digits before it, which may be a part of it.
     """
 
     place: Place
@@ -130,15 +131,17 @@ class ImageLookup:
         names = (name,) if isinstance(name, str) else tuple(name)
         written = tuple(dict.fromkeys(parts for one in names for parts in spellings(one)))
         bare = tuple(filter(None, map(without_prefix, written)))
-        for paths, to_any in ((written, False), (bare, False), (written, True), (bare, True)):
+        for is_bare, to_any in ((False, False), (True, False), (False, True), (True, True)):
             if to_any and not any_suffix:
                 continue
+            paths = bare if is_bare else written
             end, wholes = self._of_copy(paths) or self._longest(paths, any_suffix=to_any)
             if len(wholes) > 1:
                 tags = dict.fromkeys(place.to_name for whole in wholes for place in self._places[whole])
                 raise Ambiguous(names[0], {whole: self._names[whole] for whole in wholes}, tags)
             if wholes:
-                return self._found(wholes[0], end, written, to_name, item_index)
+                found = self._found(wholes[0], end, written, to_name, item_index)
+                return replace(found, elsewhere=found.elsewhere or is_bare)
         return None
 
     def _index(self, key: str, url: str) -> None:

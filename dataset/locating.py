@@ -76,12 +76,13 @@ def locate_all(
 
 
 def elsewhere_notice(wanted: Sequence[Wanted], found: Sequence[Found | None]) -> str:
-    """What to say of images that were found by the end of their path alone; empty where there are none."""
+    """What to say of images that were found by the end of their path or without digits; empty where there are none."""
     pairs = [(one.name, mine.name) for one, mine in zip(wanted, found, strict=True) if mine and mine.elsewhere]
     if not pairs:
         return ""
     written, name = pairs[0]
     return (
-        f"{len(pairs)} images lie in other folders than the file says, and were found by the end of their path (the "
-        f"first: {written} is {name}); look whether they are the same images"
+        f"{len(pairs)} images lie in other folders than the file says, or have not the digits that it has before their "
+        f"names, and were found by the end of their path (the first: {written} is {name}); look whether they are the "
+        "same images"
     )

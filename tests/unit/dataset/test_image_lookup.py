@@ -111,3 +111,22 @@ def test_longest_end_counts(name: str) -> None:
     for task, path in enumerate(("set/1.png", "set/RGB/1.png", "set/T/1.png"), 1):
         found.add(url(path), Place(task, "image"))
     assert found.find(name) == Place(2, "image")
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "is_elsewhere"),
+    [
+        (url("set/001.png"), "20230115-001.png", True),
+        (url("set/001.png"), "set/20230115-001.png", True),
+        (url("set/001.png"), "001.png", False),
+        ("/data/upload/1/cb0618f6-own.png", "deadbeef-own.png", True),
+        ("/data/upload/1/cb0618f6-own.png", "cb0618f6-own.png", False),
+    ],
+)
+def test_name_without_its_digits_is_told(image: str, name: str, is_elsewhere: bool) -> None:
+    """They may be a date that belongs to the name."""
+    found = ImageLookup()
+    found.add(image, Place(1, "image"))
+    located = found.locate(name)
+    assert located is not None
+    assert located.elsewhere == is_elsewhere

@@ -19,10 +19,16 @@ class CountedLookup(ImageLookup):
     count = 0
 
     def locate(
-        self, name: str | Sequence[str], to_name: str = "", item_index: int | None = None, *, any_suffix: bool = False
+        self,
+        name: str | Sequence[str],
+        to_name: str = "",
+        item_index: int | None = None,
+        *,
+        any_suffix: bool = False,
+        key: str = "",
     ) -> Found | None:
         self.count += 1
-        return super().locate(name, to_name, item_index, any_suffix=any_suffix)
+        return super().locate(name, to_name, item_index, any_suffix=any_suffix, key=key)
 
 
 def test_the_search_stops_where_the_list_is_full() -> None:

@@ -1,7 +1,7 @@
 """The front door: `./inv TASK`. The tasks are in commands/, the work is in infra/ and dataset/.
 
-Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight, 4 locked, 5 rolled back. Progress goes to stderr, data to
-stdout.
+Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight, 4 locked, 5 rolled back, 6 unreachable. Progress goes to
+stderr, data to stdout.
 """
 
 from __future__ import annotations

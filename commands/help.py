@@ -50,7 +50,7 @@ usage: ./inv TASK [options]
 Label Studio with SAM2, on this machine or on lab servers."""
 ENDING = """\
 `./inv TASK --help` has the options of a task and examples. `./inv --version` prints the version.
-Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight, 4 locked, 5 rolled back."""
+Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight, 4 locked, 5 rolled back, 6 unreachable."""
 
 
 def overview(tasks: Collection) -> str:

@@ -49,6 +49,6 @@ def why_not_text(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of somebody's file for a message: short, on one line, however deep it is."""
+    """A value of an input file for a message: short, on one line, however deep it is."""
     text = reprlib.repr(value)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -6,7 +6,7 @@ The file is read in passing, once for each list: they come in any order, and may
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,27 +86,33 @@ class CocoFile:
                 yield CocoAnnotation(name, row, image_key, image, image.size_wh, self.names[category])
 
     def _category(self, where: str, row: Mapping[str, Any]) -> None:
-        key, name = key_of(row.get("id")), row.get("name")
+        key, name = self._new_key(where, row, self.names), row.get("name")
         if key is None:
-            self._problems.unusable(f"{where}: its id is {shown(row.get('id'))}, where a number or a text is expected")
-        elif key in self.names:
-            self._problems.unusable(f"{where}: id {shown(key)} was given already")
-        elif not isinstance(name, str) or not name.strip():
+            return
+        if not isinstance(name, str) or not name.strip():
             self._problems.unusable(f"{where}: has no name")
         else:
             self.names[key] = name
 
     def _image(self, where: str, row: Mapping[str, Any]) -> None:
-        key, file_name = key_of(row.get("id")), row.get("file_name")
+        key, file_name = self._new_key(where, row, self.images), row.get("file_name")
         if key is None:
-            self._problems.unusable(f"{where}: its id is {shown(row.get('id'))}, where a number or a text is expected")
-        elif key in self.images:
-            self._problems.unusable(f"{where}: id {shown(key)} was given already")
-        elif not isinstance(file_name, str) or not file_name.strip():
+            return
+        if not isinstance(file_name, str) or not file_name.strip():
             self._problems.unusable(f"{where}: has no file_name")
         else:
             width, height = whole(row.get("width")), whole(row.get("height"))
             self.images[key] = CocoImage(file_name, (width, height) if width and height else None, row)
+
+    def _new_key(self, where: str, row: Mapping[str, Any], known: Container[Key]) -> Key | None:
+        """The id of a row; None, and a problem, where it is none or was given already."""
+        key = key_of(row.get("id"))
+        if key is None:
+            self._problems.unusable(f"{where}: its id is {shown(row.get('id'))}, where a number or a text is expected")
+        elif key in known:
+            self._problems.unusable(f"{where}: id {shown(key)} was given already")
+            return None
+        return key
 
 
 def key_of(value: object) -> Key | None:

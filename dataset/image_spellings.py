@@ -1,4 +1,4 @@
-"""What a name of an image in somebody's file may mean: other tools write it as a URL, with `\\`, with `%20`.
+"""What a name of an image in an input file may mean: other tools write it as a URL, with `\\`, with `%20`.
 
 A name becomes paths below an unknown folder, as tuples of their parts. The composed form of Unicode (NFC) stands for
 both: macOS writes an accent as a character of its own.

@@ -1,4 +1,4 @@
-"""What the labels of somebody's file are called in a project."""
+"""What the labels of an input file are called in a project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.text import inline
 
 
 def quoted(label: str) -> str:
-    """A label for a message; white space at its ends, which nobody sees, is told in words."""
+    """A label for a message; white space at its ends, which is invisible, is told in words."""
     where = [name for name, stripped in (("beginning", label.lstrip()), ("end", label.rstrip())) if stripped != label]
     return f'"{inline(label)}"' + (f" (with white space at its {' and its '.join(where)})" if where else "")
 

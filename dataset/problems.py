@@ -1,4 +1,4 @@
-"""What is wrong in somebody's file: what makes it unusable, and regions that a person may leave out.
+"""What is wrong in an input file: what makes it unusable, and regions that a person may leave out.
 
 Everything is found before anything is stored, and said in one list.
 """

@@ -90,5 +90,5 @@ class KeepAlive:
                 return
             pause, began = min(self.limit - quiet, 1.0) + POLL_SECONDS, time.monotonic()
             time.sleep(pause)
-            if time.monotonic() - began > pause + self._interval:  # this process was stopped: nobody listened
+            if time.monotonic() - began > pause + self._interval:  # this process was stopped and read nothing
                 self._socket.heard_at = time.monotonic()

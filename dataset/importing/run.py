@@ -140,7 +140,7 @@ class Import:
         return summary
 
     def _names(self, source: Source, config: UsedConfig) -> dict[str, str]:
-        """Labels that are called otherwise here; those that nobody named are said."""
+        """Labels that are called otherwise here; those that no option named are said."""
         theirs = dict.fromkeys(label for one in source.entries for _, labels in sorted(one.needs) for label in labels)
         names = label_names(theirs, config.labeling.labels, self.labels)
         if notice := respelled(names):

@@ -93,7 +93,7 @@ def _event_of(owner: Owner, result: AuditResult) -> AuditEvent:
 
 
 def _ending(error: BaseException | None) -> tuple[int, str | None]:
-    """Exit code and text. Of an error that nobody expected the kind only: its text may hold anything."""
+    """Exit code and text. Of an unexpected error the kind only: its text may hold anything."""
     if error is None:
         return 0, None
     if isinstance(error, LabelrigError):

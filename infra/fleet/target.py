@@ -82,7 +82,7 @@ def site_of(host: Host, host_settings: HostSettings, *, secrets: bool = True) ->
     """The stack on a host.
 
     Args:
-        secrets: read those that it has so far; without them nobody can log in, and the rest can be looked at.
+        secrets: read those that it has so far; without them there is no log-in, and the rest can be looked at.
     """
     base = base_folder(host_settings)
     secrets_file = f"{base}/{SECRETS_FILE}"

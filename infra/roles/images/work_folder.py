@@ -75,7 +75,7 @@ class WorkFoldersGone(Operation):
             raise
         except HostError as error:
             self._report.notice(
-                f"{self._host.name}: {folder}, which a killed run left, cannot be removed and is in nobody's way; "
+                f"{self._host.name}: {folder}, which a killed run left, cannot be removed and does no harm; "
                 f"to have the space, remove it as root. What was said: {str(error).splitlines()[-1].strip()}"
             )
 

@@ -54,8 +54,8 @@ class PasswordSet(Operation):
             self.report.notice(
                 f"Label Studio does not accept the password of {self.access.username} in {self._file}: it was changed "
                 "in the browser, or in the file, with another user name or before labelrig kept a record of it. "
-                "Nothing was changed; a password "
-                "that is changed in the file from now on is set in Label Studio by the next run"
+                "Nothing was changed; a password that is changed in the file from now on is set in Label Studio by the "
+                "next run"
             )
         self._record()
 

@@ -11,22 +11,35 @@ from __future__ import annotations
 import fnmatch
 import re
 
-# As of find(1) -iname and fnmatch: no character in them means something else to one of the two.
+# As of find(1) -iname and fnmatch: no character in them means something else to one of the two. Only names that a
+# system gives and a person does not: `recycle` (Zyxel's bin) and `trash` may be folders of a person, and are read.
 SKIPPED_FOLDERS = (
-    ".?*",  # .Trash-1000, .Trashes, .snapshot, .zfs, .recycle, .@__thumb (QNAP), .AppleDouble, .git, .thumbnails
+    # .Trash-1000, .Trashes, .snapshot, .zfs, .recycle (Samba's vfs_recycle), .@__thumb (QNAP), .AppleDouble, .git,
+    # .SynologyWorkingDirectory, .thumbnails
+    ".?*",
     "__MACOSX",  # archives that macOS made
-    "@eaDir",  # Synology: thumbnails of every folder
-    "#recycle",
+    # Synology: what its Cloud Sync passes over too (Knowledge Center, "Working with different cloud services").
+    "@eaDir",  # thumbnails of every folder
+    "@tmp",
+    "@sharebin",
+    "@SynologyCloudSync",
+    "@ActiveBackup",
+    "#recycle",  # TerraMaster's, too
     "#snapshot",
-    "@Recycle",  # QNAP
+    "@sharesnap",  # the snapshots of all shared folders, at the root of a volume
+    "@Recycle",  # QNAP: the network recycle bin and the snapshots of a shared folder
     "@Recently-Snapshot",
-    "~snapshot",  # NetApp
+    "~snapshot",  # NetApp over SMB; .snapshot over NFS
     "$RECYCLE.BIN",  # Windows
-    "RECYCLER",
+    "RECYCLER",  # Windows XP
     "System Volume Information",
-    "lost+found",
-    "Network Trash Folder",  # AFP servers
+    "FOUND.[0-9][0-9][0-9]",  # chkdsk: what it recovered of broken files
+    "DfsrPrivate",  # Windows Server: old and deleted files of a folder that DFS replicates
+    "lost+found",  # fsck
+    "Network Trash Folder",  # AFP servers: Netatalk hides these from its clients
     "Temporary Items",
+    "TheFindByContentFolder",
+    "TheVolumeSettingsFolder",
 )
 # Hidden files (`._a.png`, `.~lock`, `.nfs0001`, what rsync and Syncthing are still writing), locks of office programs,
 # and Synology's thumbnails, which Label Studio's storage can only know by their names.

@@ -29,9 +29,11 @@ def test_a_filter_takes_whole_names_in_any_case(file_filter: str, taken: list[st
 
 def test_folders_of_servers_and_systems_are_known_in_any_case() -> None:
     matches = re.compile(skipped_folder_pattern()).match
-    for name in ("@eaDir", "@EADIR", ".Trash-1000", "lost+found", "$recycle.bin", *SKIPPED_FOLDERS[1:]):
+    literal = [name for name in SKIPPED_FOLDERS if not {*"?*["} & {*name}]
+    assert len(literal) == len(SKIPPED_FOLDERS) - 2
+    for name in ("@eaDir", "@EADIR", ".Trash-1000", "lost+found", "$recycle.bin", "found.000", "FOUND.123", *literal):
         assert is_skipped_folder(name)
         assert matches(name)
-    for name in ("RGB", "vuelo 7", "lost+found 2", "a.b", "@vuelo", "."):
+    for name in ("RGB", "vuelo 7", "lost+found 2", "a.b", "@vuelo", ".", "recycle", "found.17", "FOUND.0000"):
         assert not is_skipped_folder(name)
         assert not matches(name)

@@ -17,14 +17,17 @@ FILES = (
 FOLDERS = (
     *("@eaDir", "vuelo 7/@eaDir", "#recycle", "@Recycle", ".Trash-1000", ".Trashes", "__MACOSX", ".snapshot"),
     *("~snapshot", "lost+found", "$RECYCLE.BIN", "System Volume Information", ".@__thumb", ".git", "@EADIR"),
+    *("@tmp", "@sharebin", "@SynologyCloudSync", "@sharesnap", "FOUND.000", "vuelo 7/found.017", "DfsrPrivate"),
+    *("TheVolumeSettingsFolder", "TheFindByContentFolder", "Network Trash Folder", "#snapshot", "@Recently-Snapshot"),
 )
+OWN = ("recycle/a.png", "trash/a.png", "tmp/a.png", "@vuelo/a.png", "found.17/a.png", "FOUND.000b/a.png")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     # A hidden folder that somebody names is meant.
     folder = tmp_path / ".hidden"
-    for path in (*FILES, *(f"{one}/sub/a.png" for one in FOLDERS)):
+    for path in (*FILES, *OWN, *(f"{one}/sub/a.png" for one in FOLDERS)):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     return folder
@@ -33,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def test_images_are_taken_and_the_rest_is_known(folder: Path) -> None:
     found = list_images(LocalHost(), str(folder), ".*png")
     assert found == ImageFiles(
-        paths=frozenset({"a.png", "B.PNG", "vuelo 7/ñ #1.png"}),
+        paths=frozenset({"a.png", "B.PNG", "vuelo 7/ñ #1.png", *OWN}),
         links=frozenset(),
         others=frozenset(FILES) - {"a.png", "B.PNG", "vuelo 7/ñ #1.png"},
         folders=frozenset(FOLDERS),

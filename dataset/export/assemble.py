@@ -9,7 +9,8 @@ from core.errors import LabelStudioError
 from dataset.export.gather import Gathered, Gatherer, Size
 from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally
-from dataset.export.regions import KEPT, Reading, Region, key_of, read_results
+from dataset.export.regions import KEPT, Reading, Region, read_results
+from dataset.export.results import key_of
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
 from labelstudio.bulk import Annotation, TaskRow, WholeTask

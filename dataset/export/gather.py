@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataset.export.image_name import file_name_of, image_key
-from dataset.export.regions import Region, item_index_of, size_of_result
+from dataset.export.regions import Region
+from dataset.export.results import item_index_of, size_of_result
 from labeling.images import TaskImage
 from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from masks.arrays import check_size

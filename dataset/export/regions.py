@@ -1,6 +1,6 @@
 """From Label Studio's results to the regions that a person meant: ghosts and prompts removed, labels put together.
 
-A region is one or several results with one id. What the editor of Label Studio 1.23.2 leaves in annotations:
+A region is one or several results with one id (`results.py`). What the editor of Label Studio 1.23.2 leaves:
 
 - `brushlabels` (its own labels), or `brush` and `labels` with one id (a palette): one region.
 - a second result with the same id whose type is not the mask's (`keypointlabels` with an RLE in it): a ghost, written
@@ -8,8 +8,7 @@ A region is one or several results with one id. What the editor of Label Studio 
 - key points, and smart rectangles beside a brush, bitmask or polygon: prompts that stayed when the model failed. A
   rectangle with a label that no tag for masks offers can have asked for none: it is a box.
 
-Annotations are not only the editor's: scripts write them too, and Label Studio keeps whatever they say. So nothing here
-takes a value's type for granted, and what cannot be read is one region, never the export.
+What cannot be read is one region, never the export: `Region.mask` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -17,23 +16,31 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dataset.export.labeling import UsedConfig
-from labeling.config import PALETTE, SHAPES, LabelingConfig
+from dataset.export.results import (
+    RegionResults,
+    Result,
+    is_spatial,
+    item_index_of,
+    regions_in,
+    size_of_result,
+    value_of,
+    with_ids,
+)
+from labeling.config import LabelingConfig
 from masks.arrays import Mask, Points, check_size
 from masks.raster import filled
 from masks.rle import ALPHA_THRESHOLD, decode_rle
 from masks.shapes import LARGEST_NUMBER, ellipse_corners, polygon_corners, rectangle_corners
 
-Result = dict[str, Any]
 PIXEL_DECIMALS = 2  # of coordinates in exports, and of what counts as the same shape
 KEPT = frozenset(("no image size", "no label", "not in this configuration"))  # no mask, but a result all the same
-DRAWN = frozenset(("brush", "bitmask", "polygon", "rectangle", "ellipse"))
 SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
 
 
@@ -41,7 +48,8 @@ SHAPE_KEYS = {"rectangle": ("x", "y", "width", "height"), "ellipse": ("x", "y", 
 class Region:
     """One object. `value` is Label Studio's, in percent; `kind` is brush, bitmask, polygon, rectangle or ellipse.
 
-    `labels` are those of the mask's own tag or its palette; most formats take the first.
+    One of kind keypoint cannot be read: it is a mask that lost the result of the tag that drew it. `labels` are those
+    of the mask's own tag or its palette; most formats take the first.
     """
 
     id: str
@@ -63,25 +71,25 @@ class Region:
         Raises:
             ValueError: numbers are missing, or there are fewer than three corners.
         """
-        width, height = self.size_wh
         if self.kind == "polygon":
-            return np.asarray(polygon_corners(self.value.get("points")) * np.asarray([width, height]) / 100)
-        x, y = self._pixels("x", width), self._pixels("y", height)
-        degrees = self._degrees()
-        if self.kind == "rectangle":
-            return rectangle_corners(x, y, self._pixels("width", width), self._pixels("height", height), degrees)
-        return ellipse_corners(x, y, self._pixels("radiusX", width), self._pixels("radiusY", height), degrees)
+            return np.asarray(polygon_corners(self.value.get("points")) * np.asarray(self.size_wh) / 100)
+        corners = rectangle_corners if self.kind == "rectangle" else ellipse_corners
+        return corners(*self._in_pixels().values())
 
-    def shape_pixels(self, decimals: int) -> dict[str, float]:
-        """The numbers of a rectangle or an ellipse, in pixels and degrees.
+    def shape_percent(self) -> dict[str, float]:
+        """The numbers of a rectangle or an ellipse by `SHAPE_KEYS`, in percent, and `rotation` in degrees.
 
         Raises:
             ValueError: numbers are missing.
         """
-        wholes = (*self.size_wh, *self.size_wh)
-        numbers = {name: self._pixels(name, whole) for name, whole in zip(SHAPE_KEYS[self.kind], wholes, strict=True)}
-        numbers["rotation"] = self._degrees()
-        return {name: round(number, decimals) for name, number in numbers.items()}
+        if self.kind not in SHAPE_KEYS:
+            raise ValueError("it is a mask in the result of a key point tag; give it a label of the tag that drew it")
+        numbers = {name: _number(name, self.value.get(name)) for name in SHAPE_KEYS[self.kind]}
+        return {**numbers, "rotation": _number("rotation", self.value.get("rotation") or 0.0)}
+
+    def shape_pixels(self, decimals: int) -> dict[str, float]:
+        """The same in pixels and degrees, rounded."""
+        return {name: round(number, decimals) for name, number in self._in_pixels().items()}
 
     def mask(self) -> Mask:
         """``(H, W)`` bool in the image's own pixels.
@@ -99,11 +107,11 @@ class Region:
             return _bitmask(self.value.get("imageDataURL"), self.size_wh)
         return filled(self.points_xy(), self.size_wh)
 
-    def _pixels(self, name: str, whole: int) -> float:
-        return _number(name, self.value.get(name)) * whole / 100
-
-    def _degrees(self) -> float:
-        return _number("rotation", self.value.get("rotation") or 0.0)
+    def _in_pixels(self) -> dict[str, float]:
+        numbers = self.shape_percent()
+        wholes = (*self.size_wh, *self.size_wh)
+        sides = {name: numbers[name] * whole / 100 for name, whole in zip(SHAPE_KEYS[self.kind], wholes, strict=True)}
+        return {**numbers, **sides}
 
 
 @dataclass
@@ -117,138 +125,70 @@ class Reading:
 
 def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
     """Sort out the results of one annotation, in the order in which they were drawn."""
-    reading = Reading()
-    groups: dict[tuple[str, str, int | None], list[Result]] = {}
     results = with_ids(results)
-    for one in results:
-        if not is_spatial(one):
-            reading.kept.append(one)  # choices, texts, relations: no region, but an annotator's answer
-            continue
-        key = (str(one.get("to_name", "")), str(one["id"]), item_index_of(one))
-        groups.setdefault(key, []).append(one)
-    for group in groups.values():
-        _take(group, config, reading)
+    # Choices, texts, relations: no region, but an annotator's answer.
+    reading = Reading(kept=[one for one in results if not is_spatial(one)])
+    for one in regions_in(results):
+        _take(one, config, reading)
     order = {id(one): number for number, one in enumerate(results)}
     reading.kept.sort(key=lambda one: order[id(one)])
     return reading
 
 
-def with_ids(results: Sequence[Result]) -> list[Result]:
-    """The results of one annotation; a region without an id, as scripts write them, gets one.
+def region_of(found: RegionResults) -> Region:
+    """The region that results with a shape draw; `Region.mask` says whether it can be read."""
+    first = found.shapes[0]
+    return Region(
+        id=str(first.get("id", "")),
+        kind=found.kind,
+        labels=found.labels,
+        to_name=str(first.get("to_name", "")),
+        item_index=item_index_of(first),
+        size_wh=size_of_result(first),
+        value=value_of(first),
+    )
 
-    Else all of them would be one region. Whoever takes the results of one image out gives the ids before.
-    """
-    return [
-        {**one, "id": f"region-{number}"} if is_spatial(one) and not one.get("id") else one
-        for number, one in enumerate(results, 1)
-    ]
 
-
-def _take(group: list[Result], config: UsedConfig, reading: Reading) -> None:
-    true = [one for one in group if _shape_of_type(one) and _shape_of_type(one) == _shape_of_value(_value(one))]
-    true = true or [one for one in group if _lacks_its_shape(one)]
-    palettes = [one for one in group if one.get("type") == "labels"]
-    reading.left_out["ghost"] += len(group) - len(true) - len(palettes)
-    if not true:
-        reading.left_out["label without a shape"] += bool(palettes)
+def _take(found: RegionResults, config: UsedConfig, reading: Reading) -> None:
+    reading.left_out["ghost"] += found.ghosts
+    if not found.shapes:
+        reading.left_out["label without a shape"] += 1
         return
-    first = true[0]
-    shape = _shape_of_type(first)
-    labels = _labels([*true, *palettes])
-    reason = _not_meant(shape, first, labels, config.labeling)
+    reason = _not_meant(found, config.labeling)
     if reason:
         reading.left_out[reason] += 1
         return
-    reading.kept += [*true, *palettes]
-    if not labels:
+    reading.kept += [*found.shapes, *found.palettes]
+    region = region_of(found)
+    if not region.labels:
         reading.left_out["no label"] += 1
-    elif config.strict and not _fits([*true, *palettes], labels, config.labeling):
+    elif config.strict and not _fits(found, config.labeling):
         reading.left_out["not in this configuration"] += 1
+    elif min(region.size_wh) < 1:
+        reading.left_out["no image size"] += 1
     else:
-        size_wh = size_of_result(first)
-        region = Region(
-            id=str(first.get("id", "")),
-            kind=shape,
-            labels=labels,
-            to_name=str(first.get("to_name", "")),
-            item_index=item_index_of(first),
-            size_wh=size_wh,
-            value=_value(first),
-        )
-        if min(size_wh) < 1:
-            reading.left_out["no image size"] += 1
-        else:
-            reading.regions.append(region)
+        reading.regions.append(region)
 
 
-def is_spatial(one: Result) -> bool:
-    """Whether a result is a shape or its labels; an answer about a region has the region's key and is neither."""
-    return bool(_shape_of_type(one)) or one.get("type") == PALETTE
-
-
-def key_of(one: Mapping[str, Any]) -> tuple[str, str, int | None]:
-    """What the results of one region have in common: image, id, and which image of a list."""
-    return str(one.get("to_name", "")), str(one.get("id", "")), item_index_of(one)
-
-
-def item_index_of(one: Mapping[str, Any]) -> int | None:
-    """Which image of a list a result is on; None where it does not say, or not with a number."""
-    index = one.get("item_index")
-    return index if isinstance(index, int) and not isinstance(index, bool) else None
-
-
-def size_of_result(one: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height of the image as a result tells them; 0 where it does not."""
-    return _size(one, "original_width"), _size(one, "original_height")
-
-
-def _not_meant(shape: str, one: Result, labels: Sequence[str], labeling: LabelingConfig) -> str:
+def _not_meant(found: RegionResults, labeling: LabelingConfig) -> str:
     """Why a region is no output, or nothing."""
-    if shape == "keypoint":
+    if found.is_a_point:
         return "key point"
-    if shape == "vector":
+    if found.kind == "vector":
         return "vector"
-    image = str(one.get("to_name", ""))
-    if shape == "rectangle" and labeling.draws_masks(image):
-        tool = labeling.control(str(one.get("from_name", "")))
-        may_prompt = not labels or any(labeling.offers_mask(label, image) for label in labels)
+    image = str(found.shapes[0].get("to_name", ""))
+    if found.kind == "rectangle" and labeling.draws_masks(image):
+        tool = labeling.control(str(found.shapes[0].get("from_name", "")))
+        may_prompt = not found.labels or any(labeling.offers_mask(label, image) for label in found.labels)
         if (tool is None or tool.smart) and may_prompt:
             return "prompt"
     return ""
 
 
-def _fits(results: Iterable[Result], labels: Sequence[str], labeling: LabelingConfig) -> bool:
-    tools = [labeling.control(str(one.get("from_name", ""))) for one in results]
+def _fits(found: RegionResults, labeling: LabelingConfig) -> bool:
+    tools = [labeling.control(str(one.get("from_name", ""))) for one in (*found.shapes, *found.palettes)]
+    labels = found.labels
     return all(tools) and all(tool.offers(label) for tool in tools if tool and tool.has_labels for label in labels)
-
-
-def _labels(results: Iterable[Result]) -> tuple[str, ...]:
-    found: list[str] = []
-    for one in results:
-        given = _value(one).get(str(one.get("type", "")))
-        found.extend(str(each) for each in (given if isinstance(given, list) else []))
-    # A label without a name could be given no number: the file of the numbers would be broken for every later export.
-    return tuple(dict.fromkeys(filter(None, found)))
-
-
-def _shape_of_type(one: Result) -> str:
-    shape = str(one.get("type", "")).removesuffix("labels")
-    return shape if shape in SHAPES else ""
-
-
-def _shape_of_value(value: Mapping[str, Any]) -> str:
-    for name, shape in (("rle", "brush"), ("imageDataURL", "bitmask"), ("vertices", "vector"), ("points", "polygon")):
-        if name in value:
-            return shape
-    if "radiusX" in value:
-        return "ellipse"
-    return "rectangle" if "height" in value else "keypoint"
-
-
-def _lacks_its_shape(one: Result) -> bool:
-    """Whether nothing is drawn in a result of a shape: its mask cannot be read. A key point's value is a ghost's."""
-    value = _value(one)
-    return _shape_of_type(one) in DRAWN and _shape_of_value(value) == "keypoint" and "x" not in value
 
 
 def _bitmask(url: object, size_wh: tuple[int, int]) -> Mask:
@@ -266,18 +206,6 @@ def _bitmask(url: object, size_wh: tuple[int, int]) -> Mask:
             return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] >= ALPHA_THRESHOLD)
     except (*BROKEN, Image.DecompressionBombError) as error:
         raise ValueError(f"bitmask: {error}") from None
-
-
-def _value(one: Result) -> Mapping[str, Any]:
-    value = one.get("value")
-    return value if isinstance(value, Mapping) else {}
-
-
-def _size(one: Mapping[str, Any], name: str) -> int:
-    size = one.get(name)
-    if isinstance(size, float) and size.is_integer():
-        size = int(size)
-    return size if isinstance(size, int) and not isinstance(size, bool) else 0
 
 
 def _number(name: str, value: object) -> float:

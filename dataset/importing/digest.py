@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import PIXEL_DECIMALS, Region, is_spatial, key_of, read_results
+from dataset.export.regions import PIXEL_DECIMALS, Region, read_results
+from dataset.export.results import is_spatial, key_of
 
 Digest = frozenset[tuple[str, int]]
 

@@ -15,7 +15,8 @@ from core.strict_json import shown
 from dataset.coco_file import is_number
 from dataset.export.image_name import file_name_of, image_key
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import Region, item_index_of, key_of, read_results, with_ids
+from dataset.export.regions import Region, read_results
+from dataset.export.results import item_index_of, key_of, with_ids
 from dataset.image_spellings import spellings, without_suffix
 from dataset.importing.project_words import Result, in_words_of, moved
 from dataset.importing.source import Entry, Incoming, Needs, Placed, Source, Spool

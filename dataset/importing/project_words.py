@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataset.export.labeling import UsedConfig
-from dataset.export.regions import Region, is_spatial, item_index_of, key_of, read_results
+from dataset.export.regions import Region, read_results
+from dataset.export.results import is_spatial, item_index_of, key_of
 from dataset.importing.source import Placed, renamed
 from dataset.importing.target import Shape, results_of
 from labeling.config import LabelingConfig

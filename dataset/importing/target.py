@@ -29,7 +29,7 @@ WAYS = {
     "rectangle": ("rectangle",),
 }
 Result = dict[str, Any]
-RegionKey = tuple[str, str, int | None]  # as `regions.key_of` has it
+RegionKey = tuple[str, str, int | None]  # as `results.key_of` has it
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
 from dataset.preannotate.work import Preannotation, TaskState, states, without_task
 from dataset.preannotate.yolo import read_yolo
+from dataset.problems import FileProblems
 from infra.fleet.session import Session
 from infra.roles.project.project import get_project
 from labeling.config import LabelingConfig
@@ -35,7 +36,7 @@ class PreannotateOptions:
         labels: what the boxes' labels are called in the project.
         image: only boxes on the images of this tag; None takes each box on the image that it is of.
         also_annotated: see `Preannotation`.
-        skip_broken: leave out boxes that cannot be read, instead of refusing the file.
+        skip_broken: leave out boxes that cannot be read, instead of refusing them all.
     """
 
     project: str | None
@@ -83,9 +84,7 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
         if not tasks:
             raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
         if file is None:
-            boxes: Mapping[int, Sequence[Box]] = {
-                task: found for task, one in tasks.items() if (found := newest(one.drawn, options.image))
-            }
+            boxes = _drawn(session.report, tasks, options, spec.title)
         else:
             boxes = _of_file(session.report, file, tasks, options, labeling)
         if not boxes:
@@ -95,6 +94,28 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
         also = options.also_annotated or options.boxes == "annotations"
         work = Preannotation(client, session.site.exec_in("sam2"), project, session.report, names, also)
         return work.go(boxes, tasks).text()
+
+
+def _drawn(
+    report: Report, tasks: Mapping[int, TaskState], options: PreannotateOptions, title: str
+) -> Mapping[int, Sequence[Box]]:
+    heading = f"{title}: its {options.boxes} hold boxes that cannot be read; nothing was done"
+    problems = FileProblems(heading, skip_broken=options.skip_broken)
+    boxes = {}
+    for task, one in tasks.items():
+        found = newest(one.drawn, options.image)
+        if found.boxes:
+            boxes[task] = found.boxes
+        for text in found.broken:
+            problems.region(f"task {task}: {text}")
+    problems.check()
+    if problems.broken:
+        report.notice(_left_out(title, problems.broken))
+    return boxes
+
+
+def _left_out(origin: str, broken: Sequence[str]) -> str:
+    return f"{origin}: {len(broken)} broken boxes are left out ({some(list(broken))})"
 
 
 def _of_file(
@@ -111,7 +132,7 @@ def _of_file(
     found = matched(file, lookup)
     notices = [*file.notices, found.notice]
     if file.broken:
-        notices.append(f"{file.origin}: {len(file.broken)} broken boxes are left out ({some(file.broken)})")
+        notices.append(_left_out(file.origin, file.broken))
     if found.alone:
         notices.append(without_task(found.alone, file.origin))
     for notice in filter(None, notices):

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from core.strict_json import shown
+from dataset.export.regions import region_of
+from dataset.export.results import regions_in, with_ids
 from dataset.preannotate.boxes import Box
 
-KINDS = ("rectanglelabels", "rectangle")
+
+class Drawn(NamedTuple):
+    """The labelled boxes of an annotation or prediction, and a sentence for each that cannot be read."""
+
+    boxes: list[Box]
+    broken: list[str]
 
 
-def boxes_in(results: Sequence[Mapping[str, Any]]) -> list[Box]:
+def boxes_in(results: Sequence[Mapping[str, Any]], image: str | None = None) -> Drawn:
     """The labelled rectangles of an annotation or prediction, one for each region.
 
     With a shared palette a region is two results with one id: the rectangle's, and its label's.
+
+    Args:
+        image: only what is on this image tag.
     """
-    labels: dict[str, str] = {}
-    for one in results:
-        value = one.get("value") or {}
-        for kind in ("rectanglelabels", "labels"):
-            for label in value.get(kind) or ():
-                labels.setdefault(str(one.get("id")), str(label))
-    found: dict[str, Box] = {}
-    for one in results:
-        region, value = str(one.get("id")), one.get("value") or {}
-        if one.get("type") not in KINDS or region not in labels:
+    found = Drawn([], [])
+    given = [dict(one) for one in results if isinstance(one, Mapping)] if isinstance(results, list | tuple) else []
+    for one in regions_in(with_ids(given)):
+        if one.kind != "rectangle" or not one.labels:
             continue
-        sides = [value.get(name) for name in ("x", "y", "width", "height")]
-        if all(isinstance(side, int | float) for side in sides):
-            x, y, width, height = map(float, sides)  # type: ignore[arg-type]
-            image = str(one["to_name"]) if one.get("to_name") else None
-            found[region] = Box(labels[region], x, y, width, height, float(value.get("rotation") or 0.0), image)
-    return list(found.values())
+        region = region_of(one)
+        if image not in (None, region.to_name):
+            continue
+        try:
+            found.boxes.append(Box(region.label, **region.shape_percent(), image=region.to_name or None))
+        except ValueError as error:
+            found.broken.append(f"region {shown(region.id)} ({region.label}): {error}")
+    return found
 
 
-def newest(rows: Iterable[Mapping[str, Any]], image: str | None = None) -> list[Box]:
+def newest(rows: Iterable[Mapping[str, Any]], image: str | None = None) -> Drawn:
     """The boxes of the newest annotation or prediction that has any; with `image`, any on this image tag."""
     for row in sorted(rows, key=lambda one: int(one.get("id") or 0), reverse=True):
-        boxes = [box for box in boxes_in(row.get("result") or ()) if image in (None, box.image)]
-        if boxes and not row.get("was_cancelled"):
-            return boxes
-    return []
+        found = boxes_in(row.get("result") or (), image)
+        if any(found) and not row.get("was_cancelled"):
+            return found
+    return Drawn([], [])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Upper ends of the histogram's bins, in percent of the image.
 BINS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 NO_LABEL = "(no label)"
+UNREADABLE = "{} regions could not be read as masks and do not count."
 SHOWN_IMAGES = 24
 
 
@@ -174,7 +175,8 @@ def table(stats: Stats) -> str:
     ]
     share = f"{100 * stats.annotated / stats.images:.0f} %" if stats.images else "none"
     head = f"{inline(stats.title)}: {stats.images} images, {stats.annotated} annotated ({share}), {stats.masks} masks"
-    return "\n".join([head, "", *lines])
+    remarks = [UNREADABLE.format(stats.unreadable)] if stats.unreadable else []
+    return "\n".join([head, "", *lines, *remarks])
 
 
 def as_facts(stats: Stats) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from string import Template
 
-from dataset.stats.collect import BINS, ClassStats, Stats
+from dataset.stats.collect import BINS, UNREADABLE, ClassStats, Stats
 
 TEMPLATE = Path(__file__).with_name("page.html")
 NO_CLICKS = (
@@ -107,7 +107,7 @@ def _remarks(stats: Stats) -> list[str]:
     if stats.skipped:
         remarks.append(f"{stats.skipped} annotations were skipped by their annotators and do not count.")
     if stats.unreadable:
-        remarks.append(f"{stats.unreadable} regions could not be read as masks and do not count.")
+        remarks.append(UNREADABLE.format(stats.unreadable))
     if stats.predicted:
         counts = ", ".join(f"{count} of {version}" for version, count in stats.predicted.items())
         remarks.append(f"Predictions: {counts}.")

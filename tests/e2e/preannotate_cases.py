@@ -113,7 +113,7 @@ def test_boxes_that_people_drew_become_masks_and_stay(own: Stage) -> None:  # no
 
     project = project_of(own)
     found = {one.id: newest(one.drawn) for one in states(own.client, project, "annotations", Report(io.StringIO()))}
-    boxes = {number: list(rows) for number, rows in found.items() if rows}
+    boxes = {number: one.boxes for number, one in found.items() if one.boxes}
     assert list(boxes) == [task.id]
     assert run(own, boxes).annotated == 1  # of a file they would be left alone
     assert run(own, boxes, also_annotated=True).masks == 1

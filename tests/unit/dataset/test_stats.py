@@ -87,7 +87,9 @@ def test_a_region_with_two_results_is_one_mask_with_its_label() -> None:
 def test_a_ghost_is_not_counted_twice() -> None:
     ghost = {**brush(square(10)), "type": "keypointlabels"}
     ghost["value"]["keypointlabels"] = ["Road"]
-    assert areas([brush(square(10), brushlabels=["Car"]), ghost]) == [("Car", 100)]
+    masks = [brush(square(10), brushlabels=["Car"]), ghost]
+    assert areas(masks) == [("Car", 100)]
+    assert areas(masks[::-1]) == [("Car", 100)]
 
 
 def test_what_cannot_be_read_is_counted_and_no_more() -> None:
@@ -95,6 +97,33 @@ def test_what_cannot_be_read_is_counted_and_no_more() -> None:
     broken["original_width"] = 7
     shapes, unreadable = shapes_in([broken, brush(square(5), "y", brushlabels=["Car"]), {"id": "z"}])
     assert (len(shapes), unreadable) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("brushlabels", {"x": 1, "y": 1, "width": 1}),
+        ("brushlabels", {"format": "rle", "rle": []}),
+        ("bitmasklabels", {"imageDataURL": ""}),
+        ("polygonlabels", {"points": [[1, 1], [2, 2]]}),
+        ("keypointlabels", brush(square(5))["value"]),
+    ],
+)
+def test_what_an_export_cannot_read_is_counted(kind: str, value: dict[str, Any]) -> None:
+    """By the same rule, once, and said in the table: the mask of a key point tag was counted, the others were not."""
+    results = [result(kind, "x", **value, **{kind: ["Car"]}), result("labels", "x", **value, labels=["Car"])]
+    assert shapes_in(results) == ([], 1)
+    one = Collector("A", LABELS)
+    one.add(task(1, *results), {AT: "1.png"})
+    assert table(one.stats).splitlines()[-1] == "1 regions could not be read as masks and do not count."
+
+
+def test_regions_without_an_id_are_each_one() -> None:
+    """As scripts write them; before, the first one counted."""
+    masks = [brush(square(side), brushlabels=["Car"]) for side in (5, 9)]
+    for one in masks:
+        del one["id"]
+    assert areas(masks) == [("Car", 25), ("Car", 81)]
 
 
 def test_results_of_scripts_are_counted_or_passed_over() -> None:

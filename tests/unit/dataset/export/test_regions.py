@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from dataset.export.labeling import UsedConfig, read_labeling
-from dataset.export.regions import Reading, Result, read_results
+from dataset.export.regions import Reading, read_results
+from dataset.export.results import Result
 from tests.unit.labelstudio.annotated import (
     BOXES,
     FUSED,
@@ -176,6 +177,16 @@ BROKEN = {
     "no corners": ({"points": None}, "polygon", SIZE),
     "a corner is no number": ({"points": [[1, 1], [2, 2], [3, "x"]]}, "polygon", SIZE),
     "no width": ({"x": 1, "y": 1, "height": 3, "width": None}, "rectangle", SIZE),
+    "no height": ({"x": 1, "y": 1, "width": 3}, "rectangle", SIZE),
+    "a corner alone": ({"x": 1, "y": 1}, "rectangle", SIZE),
+    "a side that is text": ({"x": 1, "y": 1, "width": "3", "height": 3}, "rectangle", SIZE),
+    "a turn that is text": ({"x": 1, "y": 1, "width": 3, "height": 3, "rotation": "5"}, "rectangle", SIZE),
+    "one radius": ({"x": 1, "y": 1, "radiusX": 3}, "ellipse", SIZE),
+    "the other radius": ({"x": 1, "y": 1, "radiusY": 3}, "ellipse", SIZE),
+    "an ellipse with sides": ({"x": 1, "y": 1, "width": 3, "height": 3}, "ellipse", SIZE),
+    "a polygon with a corner": ({"x": 1, "y": 1}, "polygon", SIZE),
+    "a brush at a point": ({"x": 1, "y": 1, "width": 0.2}, "brush", SIZE),
+    "a mask of a key point tag": (brush(MASK, "Car")[0]["value"], "keypoint", SIZE),
 }  # fmt: skip
 
 
@@ -201,6 +212,17 @@ def test_a_region_without_its_shape_is_no_ghost(kind: str) -> None:
         region.mask()
 
 
-def test_a_key_point_with_the_label_of_a_mask_stays_a_ghost() -> None:
-    lonely = {**key_point("Car"), "type": "brushlabels"}
-    assert +read([lonely]).left_out == {"ghost": 1}
+def test_a_ghost_lies_beside_what_is_drawn() -> None:
+    """Alone it is all that is left of a region, and somebody must know; beside a key point it stays a ghost."""
+    labelled = {**key_point("Car"), "type": "brushlabels"}
+    labelled["value"] = {**labelled["value"], "brushlabels": ["Car"]}
+    reading = read([labelled])
+    assert not +reading.left_out
+    assert [(one.kind, one.labels) for one in reading.regions] == [("brush", ("Car",))]
+    assert +read([key_point("Car"), labelled]).left_out == {"ghost": 1, "key point": 1}
+
+
+def test_a_point_with_sides_is_a_key_point() -> None:
+    """As scripts write them: it prompts, whatever else its value has."""
+    point = key_point("Car")
+    assert +read([point | {"value": {**point["value"], "height": 0.2}}]).left_out == {"key point": 1}

@@ -134,6 +134,40 @@ def test_brush_without_its_pixels_is_named(exports: ExportBench) -> None:
     assert exports.json("out/manifest.json")["counts"]["problem_count"] == 1
 
 
+HALVES: dict[str, tuple[str, Json]] = {
+    "rectangle": ("height: expected a number", {"x": 10, "y": 10, "width": 20}),
+    "ellipse": ("radiusX: expected a number", {"x": 10, "y": 10, "radiusY": 20}),
+    "polygon": ("a polygon must be a list of points", {"x": 10, "y": 10}),
+    "brush": ("rle: expected at least 7 bytes", {"x": 10, "y": 10, "width": 20, "height": 5}),
+    "bitmask": ("bitmask: expected a PNG", {"x": 10, "y": 10}),
+    "keypoint": ("it is a mask in the result of a key point tag", brush(CAR, "Car")[0]["value"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HALVES)
+def test_half_a_shape_is_named_and_goes_nowhere(exports: ExportBench, kind: str) -> None:
+    """By a script: before, it was called a second result of a mask that is exported, and there was none."""
+    message, value = HALVES[kind]
+    tag = "KeyPointLabels" if kind == "keypoint" else f"{kind.capitalize()}Labels"
+    tools = f'<{tag} name="tag" toName="image"><Label value="Car"/></{tag}>'
+    config = f'<View><Image name="image" value="$image"/>{tools}</View>'
+    half = result(f"{kind}labels", "tag", "half", (20, 10), {**value, f"{kind}labels": ["Car"]})
+    project = exports.server.project(config)
+    task = exports.server.task(project, image=url("set/a.png"))
+    exports.server.annotate(task, [half])
+    for format_name, file in FILES.items():
+        summary = exports.export(project, format_name, format_name)
+        counts = exports.json(f"{format_name}/manifest.json")["counts"]
+        assert (counts["problem_count"], summary.regions, counts["left_out"]) == (1, 0, {})
+        assert f"task {task}: region half (Car) cannot be read: {message}" in summary.problems[0]
+        assert "half" not in (exports.folder / format_name / file).read_text()
+
+    row = {"data": {"image": url("set/a.png")}, "annotations": [{"result": [half]}]}
+    (exports.folder / "x.json").write_text(json.dumps([row]))
+    with pytest.raises(SettingsError, match=rf"entry 1 \(set/a.png\): region 'half' \(Car\): {message}"):
+        exports.import_(project, "x.json")
+
+
 DEEP = "[" * 200_000 + "]" * 200_000
 MALFORMED: dict[str, tuple[str, str]] = {
     "deep in a list": (f'{{"images": {DEEP}}}', "is nested more than 100 brackets deep"),

@@ -203,7 +203,7 @@ def test_which_results_are_boxes() -> None:
         {"id": "c", "type": "brushlabels", "value": {"format": "rle", "rle": [1], "brushlabels": ["Sky"]}},
         {"id": "d", "type": "rectangle", "value": corner},
     ]
-    assert boxes_in(results) == [Box("Car", 1, 2, 3, 4, 5), Box("Road", 1, 2, 3, 4, 5)]
+    assert boxes_in(results) == ([Box("Car", 1, 2, 3, 4, 5), Box("Road", 1, 2, 3, 4, 5)], [])
 
 
 def test_the_newest_annotation_with_boxes_counts() -> None:
@@ -212,4 +212,4 @@ def test_the_newest_annotation_with_boxes_counts() -> None:
         return {"id": number, "result": [{"id": "r", "type": "rectanglelabels", "value": value}], **more}
 
     rows = [row(1, "Old"), row(3, "New"), row(4, "Skipped", was_cancelled=True), {"id": 5, "result": []}]
-    assert [box.label for box in newest(rows)] == ["New"]
+    assert [box.label for box in newest(rows).boxes] == ["New"]

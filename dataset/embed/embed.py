@@ -32,7 +32,8 @@ def project_images(client: Client, project: Project, report: Report) -> list[dic
     labeling = read_labeling(project.label_config, f"the project {project.title!r}")
     if labeling.repeaters:
         raise LabelrigError(
-            f"the project {project.title!r} repeats its images (<Repeater>): they are encoded when a task is opened"
+            f"the project {project.title!r} repeats its images (<Repeater>), which `embed` does not list: they are "
+            "encoded when a task is opened; `./inv embed --folder FOLDER` encodes the images of a folder"
         )
     tag = labeling.images[0]
     images: list[dict[str, object]] = []

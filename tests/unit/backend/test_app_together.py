@@ -127,6 +127,13 @@ def test_memory_that_does_not_suffice_twice_is_told(house: House) -> None:
     assert "reason" not in house.client.get("/health").json()
 
 
+PAGE = (
+    '<Image name="page_{{idx}}" value="$pages[{{idx}}].url"/>'
+    '<KeyPointLabels name="kp_{{idx}}" toName="page_{{idx}}" smart="true"><Label value="Person"/></KeyPointLabels>'
+    '<BrushLabels name="brush_{{idx}}" toName="page_{{idx}}"><Label value="Person"/></BrushLabels>'
+)
+
+
 def opened(image: str, config: str = V1) -> dict[str, object]:
     """What Label Studio sends when somebody opens a task."""
     body: Any = click(config=config, image=image)
@@ -147,6 +154,20 @@ def test_an_opened_task_is_encoded_before_the_click(settings: Settings, root: Pa
             house.segmenter.wait_until_ended()
 
         assert said(house.ask(click(point("b"), image="set/c.png")))
+        assert len(house.segmenter.encoded) == 2
+
+
+def test_repeated_images_of_an_opened_task_are_encoded(settings: Settings, root: Path) -> None:
+    """`<Repeater>`: all pages, as `embed` says of them."""
+    draw(root, "set/b.png", "set/c.png")
+    body: Any = opened("set/a.png", f'<View><Repeater on="$pages">{PAGE}</Repeater></View>')
+    body["tasks"][0]["data"] = {"pages": [{"url": f"/data/local-files/?d=set/{name}.png"} for name in "bc"]}
+    with open_house(settings, prewarm_neighbours=0) as house:
+        assert house.ask(body).json() == {"results": [[]]}
+        for _ in range(2):
+            house.segmenter.wait_until_ended()
+        for name in "bc":
+            assert said(house.ask(click(point("a"), image=f"set/{name}.png")))
         assert len(house.segmenter.encoded) == 2
 
 

@@ -136,6 +136,17 @@ def test_images_of_a_project(exports: ExportBench, value: str, data: dict[str, A
         project_images(exports.client, other, report)
 
 
+def test_repeated_images_are_encoded_otherwise(exports: ExportBench) -> None:
+    repeated = '<View><Repeater on="$pages"><Image name="page_{{idx}}" value="$pages[{{idx}}].url"/></Repeater></View>'
+    project = exports.server.project(repeated, "Pages")
+    with pytest.raises(LabelrigError) as caught:
+        project_images(exports.client, project, exports.report)
+    assert str(caught.value) == (
+        "the project 'Pages' repeats its images (<Repeater>), which `embed` does not list: they are encoded when a "
+        "task is opened; `./inv embed --folder FOLDER` encodes the images of a folder"
+    )
+
+
 def test_images_that_tasks_hold_are_left_for_the_click(exports: ExportBench) -> None:
     """They have no URL by which the backend finds them, and megabytes each."""
     project = exports.server.project('<View><Image name="i" value="$image"/></View>')

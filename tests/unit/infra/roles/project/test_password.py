@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 
-from core.operation import Operation, converge
+from core.operation import converge
 from core.report import Report
-from infra.roles.project.password import PasswordSet
-from infra.roles.project.token import ApiKeyPresent
+from core.repository import REPOSITORY
+from infra.roles.project.backend_token import BackendKeyPresent
+from infra.roles.project.role import ProjectContext, project_role
+from infra.roles.stack.image_folders import ImageFolder
 from labelstudio.access import Access
+from labelstudio.config import load_project
 from labelstudio.password_record import PasswordRecord
 from tests.fakes import FakeHost
 from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio
@@ -34,12 +38,20 @@ class Bench:
         """What is changed, or what a plan shows, where the file holds this password."""
         report = Report(io.StringIO())
         access = Access(BASE, EMAIL, password, self.token, self.server.transport)
-        record = PasswordRecord.of(self.host, "/srv/x")
         container = Container(self.server)
-        operations: list[Operation] = [
-            PasswordSet(access, "/srv/x/secrets.env", container, record, report),
-            ApiKeyPresent(access, self.host, "/srv/x/secrets.env", container, record, report),
-        ]
+        context = ProjectContext(
+            host=self.host,
+            env_file="/srv/x/secrets.env",
+            state="/srv/x",
+            folder=ImageFolder("set", "/data/set"),
+            access=access,
+            exec_in_label_studio=container,
+            exec_in_backend=container,
+            report=report,
+        )
+        role = project_role(load_project(REPOSITORY), context)
+        # What comes before the backend's copy of the token: the login.
+        operations = list(itertools.takewhile(lambda one: not isinstance(one, BackendKeyPresent), role))
         if planned:
             return [change.summary for operation in operations for change in operation.plan()]
         with report.stage("project"):

@@ -35,9 +35,11 @@ def boxes_in(results: Sequence[Mapping[str, Any]], image: str | None = None) -> 
         if image not in (None, region.to_name):
             continue
         try:
-            found.boxes.append(Box(region.label, **region.shape_percent(), image=region.to_name or None))
+            x, y, width, height, rotation = region.shape_percent().values()
         except ValueError as error:
             found.broken.append(f"region {shown(region.id)} ({region.label}): {error}")
+        else:
+            found.boxes.append(Box(region.label, x, y, width, height, rotation, region.to_name or None))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -21,11 +22,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(LONG_TIMEOUT))
 
 
+# Settings of whoever runs the tests, which are not for the tests, and those which are.
+SETTINGS, FOR_TESTS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_"), ("LABELRIG_TEST_", "LABELRIG_RGBT")
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _terminal() -> Iterator[None]:
-    """What the terminal is shown does not depend on where the tests run: no CI job, no wish for no colour."""
+def _callers_environment() -> Iterator[None]:
+    """No result depends on where the tests run: no CI job, no wish for no colour, no stack or settings of a person."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("CI", "NO_COLOR"):
+        theirs = [name for name in os.environ if name.startswith(SETTINGS) and not name.startswith(FOR_TESTS)]
+        for name in ("CI", "NO_COLOR", *theirs):
             patch.delenv(name, raising=False)
         patch.setenv("TERM", "xterm-256color")
         yield

@@ -35,6 +35,8 @@ class Limits:
 
     Attributes:
         attempts: failures in a row, without a byte of progress, until it gives up.
+        connect_attempts: the same, as long as the server has not answered at all: an address that is wrong, or a
+            network that is closed, is said after seconds.
         stall_seconds, stall_bytes: fewer bytes than this in so many seconds is a stall.
         total_seconds: for everything, waiting for another process included.
     """
@@ -44,6 +46,7 @@ class Limits:
     stall_seconds: float = 60.0
     stall_bytes: int = 64 * 1024
     attempts: int = 6
+    connect_attempts: int = 3
     backoff_seconds: float = 1.0
     backoff_max_seconds: float = 30.0
     total_seconds: float = 4 * 3600.0
@@ -128,7 +131,7 @@ class Downloader:
 
     def _complete_part(self) -> None:
         """Transfer until the part is complete, over as many connections as it takes."""
-        limits, failures = self._limits, 0
+        limits, failures, answered = self._limits, 0, False
         timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
         with httpx.Client(timeout=timeout, follow_redirects=True) as client:
             while True:
@@ -137,11 +140,13 @@ class Downloader:
                     self._transfer(client)
                 except (httpx.TransportError, _Interrupted) as error:
                     reason = str(error) or type(error).__name__
+                    answered = answered or not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
                 else:
                     return
                 failures = 1 if self._have() > before else failures + 1
                 wait = min(limits.backoff_max_seconds, limits.backoff_seconds * 2 ** (failures - 1))
-                if failures >= limits.attempts or self._clock() + wait > self._deadline:
+                attempts = limits.attempts if answered else min(limits.attempts, limits.connect_attempts)
+                if failures >= attempts or self._clock() + wait > self._deadline:
                     raise DownloadError(
                         f"{self._wanted.url} could not be fetched: {reason}; {self._have()} bytes are kept and "
                         "the same command goes on from there"

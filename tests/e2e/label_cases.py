@@ -27,7 +27,7 @@ from core.repository import REPOSITORY
 from infra.projects.pulling import ProjectPulled
 from infra.roles.project.labeling import Migration
 from infra.roles.project.project import ProjectPresent, get_project
-from infra.roles.project.role import project_role
+from labelstudio.bulk import add_tasks
 from labelstudio.client import Client
 from labelstudio.config import ProjectSpec, load_project
 from labelstudio.label_use import Rename
@@ -61,18 +61,20 @@ class Life:
 
     def apply(self, version: int, migration: Migration = Migration()) -> Report:  # noqa: B008 - frozen
         report = Report(io.StringIO())
-        context = replace(self.stage.ctx, report=report)
         with report.stage("project"):
-            converge(project_role(self.spec(version), context, migration), report)
+            converge([self.present(version, report, migration)], report)
         return report
 
     def plan(self, version: int, migration: Migration = Migration()) -> Report:  # noqa: B008 - frozen
         report = Report(io.StringIO())
-        run = self.stage.ctx.exec_in_label_studio
-        present = ProjectPresent(self.stage.ctx.access, self.spec(version), run, report, migration)
         with report.stage("project"):
-            Previewer(report).run([present])
+            Previewer(report).run([self.present(version, report, migration)])
         return report
+
+    def present(self, version: int, report: Report, migration: Migration = Migration()) -> ProjectPresent:  # noqa: B008
+        """The one operation of the role that looks at labels; `project_cases` runs them all."""
+        context = self.stage.ctx
+        return ProjectPresent(context.access, self.spec(version), context.exec_in_label_studio, report, migration)
 
     def annotate(self, *labels: str) -> tuple[int, int]:
         """An annotation, a draft and a prediction with these labels; the ids of the task and the annotation."""
@@ -108,6 +110,7 @@ def life(stage: Stage, tmp_path: Path) -> Iterator[Life]:
     (folder / "v3.xml").write_text((folder / "v2.xml").read_text().replace("Debris", "Rubble"))
     one = Life(stage, tmp_path, f"Test {uuid.uuid4().hex[:12]}")
     one.apply(2)
+    add_tasks(one.client, one.project, [{"image": f"/data/local-files/?d={stage.ctx.folder.name}/scene-01.png"}])
     yield one
     for project in one.client.projects(one.title):
         one.client.sdk.projects.delete(project.id)
@@ -233,8 +236,7 @@ def test_a_drifted_configuration_that_is_replaced_is_kept(life: Life, tmp_path: 
     changed = life.client.project(life.project).label_config.replace("Command-Post", "Drone")
     life.client.update_project(life.project, label_config=changed)
     report = Report(io.StringIO())
-    run = life.stage.ctx.exec_in_label_studio
-    present = ProjectPresent(life.stage.ctx.access, life.spec(2), run, report, keep=tmp_path / "kept")
+    present = replace(life.present(2, report), keep=tmp_path / "kept")
     assert converge([present], report) == 1
     (kept,) = (tmp_path / "kept").iterdir()
     assert kept.read_text().strip() == changed

@@ -66,8 +66,15 @@ class Bad:
         first, *others = self.coco[part]
         self.file(**{part: [{**first, **changes}, *others]})
 
-    def everything(self) -> dict[str, object]:
-        """All that a case must leave as it was: on the server, in the clone, and in the folder of exports."""
+    def here(self) -> dict[str, object]:
+        """What a case must leave as it was in the clone and in the folder of exports, once it is prepared."""
+        return {
+            "locks": {path.name: path.read_bytes() for path in sorted(self.clone.configs.rglob("*.lock"))},
+            "files": sorted(str(path) for path in self.folder.rglob("*") if path.name != "coco.json"),
+        }
+
+    def on_the_server(self) -> dict[str, object]:
+        """What all cases must leave as it was."""
         rows = self.client.task_states(self.project_id, "annotations")
         return {
             "titles": self.client.titles(),
@@ -75,8 +82,6 @@ class Bad:
             "tasks": [(one["id"], one["data"], one["annotations"]) for one in rows],
             "predictions": self.client.model_versions(self.project_id),
             "storages": self.client.storages(self.project_id),
-            "locks": {path.name: path.read_bytes() for path in sorted(self.clone.configs.rglob("*.lock"))},
-            "files": sorted(str(path) for path in self.folder.rglob("*") if path.name != "coco.json"),
         }
 
 
@@ -108,6 +113,12 @@ def bad(stack: Stack, stage: Stage, tmp_path_factory: pytest.TempPathFactory) ->
     finally:
         shutil.rmtree(empty)
         stage.client.sdk.projects.delete(project_id)
+
+
+@pytest.fixture(scope="module")
+def server(bad: Bad) -> dict[str, object]:
+    """As it was before the first case."""
+    return bad.on_the_server()
 
 
 @dataclass(frozen=True)
@@ -298,9 +309,9 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_one_clear_error_and_nothing_changed(bad: Bad, case: Case) -> None:
+def test_one_clear_error_and_nothing_changed(bad: Bad, server: dict[str, object], case: Case) -> None:
     case.prepare(bad)
-    before = bad.everything()
+    before = bad.here()
     words = [word.replace("FOLDER", str(bad.folder)).replace("TITLE", bad.title) for word in case.inv.split("|")]
 
     done = bad.clone.inv(*words)
@@ -310,4 +321,5 @@ def test_one_clear_error_and_nothing_changed(bad: Bad, case: Case) -> None:
     assert [part for part in case.says if part not in said] == [], said
     assert [line[:7] for line in said.splitlines()].count("error: ") == 1, said
     assert "Traceback" not in said
-    assert bad.everything() == before
+    assert bad.here() == before
+    assert bad.on_the_server() == server

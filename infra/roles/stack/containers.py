@@ -114,7 +114,12 @@ class StackRunning:
         first: list[int] = []  # how often it had restarted before: those do not count
 
         def check() -> bool | None:
-            container = self.container(service)
+            try:
+                container = self.container(service)
+            except HostError as error:
+                if isinstance(error.__cause__, requests.Timeout):
+                    return None  # busy with what was just started
+                raise
             if container is None:
                 raise LabelrigError(f"{service}: its container is gone; run `./inv up` again")
             first.append(restarts_of(container))

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -184,6 +185,23 @@ def test_passing_server_errors_are_tried_again(origin: Origin, fetching: Fetchin
     fetching.run(Limits(attempts=3, backoff_seconds=2.0))
     assert fetching.target.read_bytes() == CONTENT
     assert fetching.pauses == [2.0, 4.0]
+
+
+def test_a_server_that_is_not_there_is_said_after_seconds(tmp_path: Path) -> None:
+    with socket.socket() as nobody:  # bound, and never listening: every connection is refused
+        nobody.bind(("127.0.0.1", 0))
+        nowhere = Origin(CONTENT, url=f"http://127.0.0.1:{nobody.getsockname()[1]}/")
+        fetching = Fetching(nowhere, tmp_path)
+        message = fetching.fails(Limits())
+    assert message.startswith(f"{nowhere.url}weights.pt could not be fetched: [Errno 111] Connection refused")
+    assert fetching.pauses == [1.0, 2.0]
+
+
+def test_a_server_that_goes_while_it_sends_is_waited_for(origin: Origin, fetching: Fetching) -> None:
+    origin.faults = [truncate(1_000_000)] + [status(503)] * 4
+    fetching.run(Limits())
+    assert fetching.target.read_bytes() == CONTENT
+    assert len(fetching.pauses) == 5
 
 
 def test_lasting_server_error(origin: Origin, fetching: Fetching) -> None:

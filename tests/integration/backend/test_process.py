@@ -109,7 +109,10 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with running(
-        tmp_path_factory.mktemp("process"), SAM2_MODEL="demo", LOCAL_FILES_DOCUMENT_ROOT=str(scenes)
+        tmp_path_factory.mktemp("process"),
+        SAM2_MODEL="demo",
+        SAM2_ENGINE="torch",  # the containers of tests/e2e choose for themselves
+        LOCAL_FILES_DOCUMENT_ROOT=str(scenes),
     ) as backend:
         url = backend.until(r"Uvicorn running on (http://\S+)").group(1)
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:

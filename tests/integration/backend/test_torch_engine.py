@@ -69,7 +69,7 @@ def test_same_click_on_a_scaled_picture_is_the_same_click(segmenter: TorchSegmen
 
 def test_eight_threads_on_two_pictures_get_their_own_masks(segmenter: TorchSegmenter) -> None:
     pictures = [picture(seed) for seed in (0, 1)]
-    clicks = [(number % 2, point(10 + 6 * number, 5 + 4 * number)) for number in range(24)]
+    clicks = [(number % 2, point(10 + 12 * number, 5 + 8 * number)) for number in range(12)]
 
     def answer(asked: tuple[int, Prompts]) -> Candidates:
         which, prompts = asked

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import requests
 from docker.errors import APIError
 
 from core.errors import HostError, LabelrigError
@@ -46,6 +47,7 @@ class FakeEngine:
 
     there: list[FakeContainer] = field(default_factory=list)
     error: Exception | None = None
+    slow: int = 0  # so many answers do not come in time
 
     @property
     def containers(self) -> FakeEngine:
@@ -54,6 +56,9 @@ class FakeEngine:
     def list(self, *, all: bool, filters: dict[str, list[str]], ignore_removed: bool) -> list[FakeContainer]:
         if self.error is not None:
             raise self.error
+        if self.slow:
+            self.slow -= 1
+            raise requests.ReadTimeout("Read timed out. (read timeout=30)")
         assert "com.docker.compose.project=labelrig" in filters["label"]
         return [one for one in self.there if f"com.docker.compose.service={one.service}" in filters["label"]]
 
@@ -108,6 +113,14 @@ def test_restarts_of_the_past_do_not_count_as_broken() -> None:
 def test_an_engine_that_goes_away_is_an_error_in_words() -> None:
     with pytest.raises(HostError, match="the docker engine stopped answering while sam2 was looked at: gone"):
         stack(FakeEngine(error=APIError("gone"))).plan()
+
+
+def test_a_slow_engine_does_not_end_a_wait() -> None:
+    """The first start of a stack keeps a machine so busy that its engine takes more than a request's time."""
+    engine = FakeEngine([FakeContainer("sam2", "bbb"), FakeContainer("label-studio", "aaa")], slow=2)
+    stack(engine).wait_until_healthy()
+    with pytest.raises(HostError, match="Read timed out"):
+        stack(FakeEngine(slow=2)).plan()
 
 
 @pytest.mark.parametrize(

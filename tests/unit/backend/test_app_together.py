@@ -163,6 +163,7 @@ def test_repeated_images_of_an_opened_task_are_encoded(settings: Settings, root:
     body: Any = opened("set/a.png", f'<View><Repeater on="$pages">{PAGE}</Repeater></View>')
     body["tasks"][0]["data"] = {"pages": [{"url": f"/data/local-files/?d=set/{name}.png"} for name in "bc"]}
     with open_house(settings, prewarm_neighbours=0) as house:
+        eventually(lambda: house.client.get("/ready").status_code == 200)
         assert house.ask(body).json() == {"results": [[]]}
         for _ in range(2):
             house.segmenter.wait_until_ended()

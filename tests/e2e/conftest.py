@@ -89,16 +89,10 @@ def environment(env_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def backend_settings() -> str:
-    """Lines of `.env` for the backend: none, so that it chooses its engine as on a person's machine."""
-    return ""
-
-
-@pytest.fixture(scope="session")
-def settings(env_path: Path, environment: dict[str, str], backend_settings: str, report: Report) -> Settings:
+def settings(env_path: Path, environment: dict[str, str], report: Report) -> Settings:
     env_path.write_text(
         f"LABELRIG_PROJECT={PROJECT}\nLABELRIG_MODEL=demo\nLABELRIG_SUBNET={free_subnet()}\n"
-        f"LABEL_STUDIO_PORT={free_port()}\n{backend_settings}"
+        f"LABEL_STUDIO_PORT={free_port()}\n"
     )
     env_path.chmod(0o600)
     converge([SecretsMade(LocalHost(), env_path, load_settings(env_path, environment, {}))], report)

@@ -28,12 +28,6 @@ CONFIG = (REPOSITORY / "labeling_configs" / "rgbt-sar" / "v2.xml").read_text("ut
 MakeDesk = Callable[..., Desk]
 
 
-@pytest.fixture(scope="session")
-def backend_settings() -> str:
-    """Without the conversion for OpenVINO, which the stack of `tests/e2e` makes."""
-    return "BACKEND_SAM2_ENGINE=torch\n"
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as play, chromium(play) as one:

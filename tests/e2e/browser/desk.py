@@ -29,7 +29,7 @@ COLOURS = 200  # as many as a page has without the image's noise, and a tenth of
 EDITOR = ".lsf-main-content"  # the pictures leave the list of tasks and the panels out
 VIEW = {"width": 1440, "height": 900}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
-LOADS = 3  # of a page, until all of its scripts came
+LOADS = 3  # of a page, until all of its parts came
 NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
@@ -97,7 +97,7 @@ class Desk:
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
         # Our script catches its own errors, so that nobody's work is lost, and says them here.
         self.page.on("console", self._listen)
-        self.lost: list[str] = []  # scripts of the page that did not come
+        self.lost: list[str] = []  # parts of the page that did not come
         self.page.on("requestfailed", self._note_lost)
         self.size_wh = (0, 0)
         self.image, self.palette = "image", "label"
@@ -253,7 +253,8 @@ class Desk:
         pytest.fail(f"{url} was not loaded in {LOADS} tries: {', '.join(self.lost)}")
 
     def _note_lost(self, asked: Request) -> None:
-        if asked.resource_type == "script" and asked.failure != "net::ERR_ABORTED":
+        part = asked.resource_type in ("script", "stylesheet") and asked.failure != "net::ERR_ABORTED"
+        if part or asked.failure == NETWORK_CHANGED:
             self.lost.append(f"{asked.url} ({asked.failure})")
 
     def _listen(self, line: ConsoleMessage) -> None:

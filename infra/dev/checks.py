@@ -46,7 +46,6 @@ REPORTS = REPOSITORY / "reports"
 JUNIT = REPORTS / "junit.xml"
 SLOWEST = 25
 BROWSER = "tests/e2e/browser"
-OWN_STACK = "tests/e2e/test_database_move.py"  # needs nothing of the other end-to-end tests
 WITH_DOCKER = ("tests/contract", "tests/integration", "tests/labhost")
 WORKERS = 2
 
@@ -119,10 +118,10 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
             after=("images",),
         )
         for name, paths in (
-            ("e2e", ("tests/e2e", f"--ignore={BROWSER}", f"--ignore={OWN_STACK}")),
+            ("e2e", ("tests/e2e", f"--ignore={BROWSER}")),
             ("browser", (BROWSER,)),
             ("deploy", ("tests/deploy",)),
-            ("docker", (*WITH_DOCKER, OWN_STACK)),
+            ("docker", WITH_DOCKER),
         )
     ]
     # The longest first, so that both places are taken to the end; `unit` fills the time until the images are there.

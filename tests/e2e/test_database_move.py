@@ -37,6 +37,7 @@ from labelstudio.session import sign_in, token_works
 from masks.rle import encode_rle
 from tests.machine import free_port, free_subnet
 
+pytestmark = pytest.mark.slow
 PROJECT = f"labelrig-move-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
 UP_SECONDS = 300
 CONFIG = (

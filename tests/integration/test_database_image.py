@@ -126,10 +126,11 @@ def project() -> Iterator[str]:
     remove_images(LocalHost(), name)
 
 
+@pytest.mark.slow
 def test_apt_settings_of_the_machine_are_used_and_none_stays(
     proxy: Proxy, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The settings of the machines apt are used and none stays."""
+    """The build of the database; `test_images_build` has the same for pip."""
     bundle = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
     marker = "certificates-of-this-lab-1234"
     (tmp_path / "ca.pem").write_text(f"{bundle}\n# {marker}\n")

@@ -178,7 +178,7 @@ def test_a_point_more_than_asked_would_change_the_mask(segmenter: TorchSegmenter
     assert (plain - padded).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "base-plus", "large"])
+@pytest.mark.parametrize("name", ["tiny", "small", "base-plus", pytest.param("large", marks=pytest.mark.slow)])
 def test_configurations_of_the_package_build(name: str) -> None:
     """The structure of every published model, with random weights; `large` stands in memory for a moment."""
     segmenter = torch_engine.build(config_of(name), None, CPU, None)

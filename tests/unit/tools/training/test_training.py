@@ -143,6 +143,7 @@ def test_the_learning_rate_rises_falls_and_ends() -> None:
         assert sum(stage.points) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()

@@ -32,7 +32,7 @@ from labelstudio.client import Client
 from labelstudio.config import ProjectSpec, load_project
 from labelstudio.label_use import Rename
 from tests.e2e.project_cases import Stage
-from tests.e2e.workbench import IMAGE, stroke
+from tests.e2e.workbench import IMAGE, stroke, without_age
 
 SIZE_WH = (64, 48)
 RENAME = Migration([Rename("Debris", "Rubble")])
@@ -87,7 +87,9 @@ class Life:
         return task.id, annotation.id
 
     def everything(self, task: int) -> dict[str, Any]:
-        found: dict[str, Any] = self.client._request("read a task", "GET", f"/api/tasks/{task}").json()
+        found: dict[str, Any] = self.client._request("read a task", "GET", f"/api/tasks/{task}").json(
+            object_hook=without_age
+        )
         return found
 
 

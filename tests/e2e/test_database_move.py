@@ -35,6 +35,7 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.site import exec_in
 from labelstudio.session import sign_in, token_works
 from masks.rle import encode_rle
+from tests.e2e.workbench import without_age
 from tests.machine import free_port, free_subnet
 
 pytestmark = pytest.mark.slow
@@ -125,11 +126,6 @@ class Rig:
         }  # fmt: skip
         plain: dict[str, Any] = json.loads(json.dumps(found), object_hook=without_age)
         return plain
-
-
-def without_age(found: dict[str, Any]) -> dict[str, Any]:
-    """Leave out "3 minutes ago"; the moment itself stands beside it."""
-    return {name: value for name, value in found.items() if name != "created_ago"}
 
 
 @pytest.fixture(scope="module")

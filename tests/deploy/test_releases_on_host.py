@@ -289,14 +289,14 @@ def _wishes(number: int) -> Mapping[str, object]:
     }
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
-def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost, kills: int) -> None:
+@pytest.mark.slow
+def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost) -> None:
     # What a run leaves that was killed while it made the base image.
     left = "/var/tmp/labelrig-base.labelrig.Ab12Cd34"
     host.exec("sh", "-c", f"mkdir -p {left}/root/proc && mount -t proc proc {left}/root/proc")
     chance = random.Random(os.environ.get("LABELRIG_TEST_SEED", "20"))
     moments: list[float] = []
-    for number in range(kills):
+    for number in range(KILLS):
         inventory = lab.inventory("killed.yaml", **_wishes(number))
         moments.append(round(chance.uniform(1.0, 14.0), 1))
         process = lab.start("deploy", "--host", "lab1", "--yes", inventory=inventory)

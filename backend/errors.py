@@ -9,10 +9,11 @@ BackendError
     ├── LabelingConfigError 400 the labeling configuration cannot be served
     ├── NotFound           404  there is no such job
     ├── Superseded         409  a newer click of the same prompts made this one useless
+    ├── TooLarge           413  the request holds more than may be sent at once
     ├── ImageError         422  the task's image cannot be read
     ├── SourceUnavailable  502  the server that holds the image does not give it now
     ├── ModelNotReady      503  the model is loading, or failed to load
-    ├── Busy               503  too many clicks wait already
+    ├── Busy               503  too many clicks wait already, or their memory is taken
     ├── OutOfMemory        503  the device's memory does not suffice, even with the caches emptied
     └── DeadlinePassed     504  no answer in the time that Label Studio waits
 
@@ -66,6 +67,12 @@ class LabelingConfigError(RequestError):
     status = 400
 
 
+class TooLarge(RequestError):
+    """The request holds more than may be sent at once."""
+
+    status = 413
+
+
 class ImageError(RequestError):
     """The task's image cannot be read."""
 
@@ -97,7 +104,7 @@ class SourceUnavailable(RequestError):
 
 
 class Busy(RequestError):
-    """Too many clicks wait already."""
+    """Too many clicks wait already, or the memory that one needs is taken by others."""
 
     status = 503
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.picture import Picture
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -49,6 +51,19 @@ class Prompts:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A picture made ready for the encoder: of one size, however large the picture is.
+
+    Attributes:
+        size_wh: width and height in pixels of the picture.
+        values: the encoder's input; only the engine that made it can read it.
+    """
+
+    size_wh: tuple[int, int]
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True)
 class Embedding:
     """An image as the model sees it.
 
@@ -75,6 +90,9 @@ class Candidates:
     iou: NDArray[np.float32]
 
 
+Image = Prepared | NDArray[np.uint8]
+
+
 class Segmenter(Protocol):
     """A model that encodes an image once and then answers prompts about it. Safe to call from threads.
 
@@ -97,10 +115,13 @@ class Segmenter(Protocol):
     def input_side(self) -> int:
         """Side in pixels of the square that the model makes of every image."""
 
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
-        """Encode an image: ``(H, W, 3)`` uint8, RGB, upright."""
+    def prepare(self, picture: Picture) -> Prepared:
+        """Make a picture ready to be encoded. Needs no device: to be called before the encoder's turn comes."""
 
-    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+    def encode(self, image: Image) -> Embedding:
+        """Encode an image: one that is prepared, or ``(H, W, 3)`` uint8, RGB, upright."""
+
+    def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes in one run of the encoder."""
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:

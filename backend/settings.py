@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     image_pixel_limit: Annotated[
         int, Field(ge=1, le=PIL_HARD_LIMIT, description="larger images are refused before they are decoded")
     ] = 100_000_000
+    work_memory_mb: Annotated[
+        int, Field(ge=64, description="images and masks in work at once; more wait, and an image above it is refused")
+    ] = 512
+    request_limit_mb: Annotated[
+        int, Field(ge=1, le=256, description="larger requests are refused; Label Studio's own clicks hold all masks")
+    ] = 8
     image_download_limit_mb: Annotated[int, Field(ge=1, description="larger files are not fetched")] = 512
     image_cache_dir: Annotated[
         Path | None, Field(description="where fetched images are kept; default EMBEDDING_CACHE_DIR/images")

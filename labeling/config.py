@@ -6,15 +6,16 @@ tag there is (libs/editor, core/Tree.tsx), and a missing `smart` is true (tags/c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from labeling.images import ImageTag
 from labeling.repeaters import repeated
 from labeling.tags import Tag, parse_xml
 
+K = TypeVar("K", bound=Hashable)
 MASK_SHAPES = ("brush", "bitmask", "polygon")
 SHAPES = (*MASK_SHAPES, "rectangle", "ellipse", "keypoint", "vector")
 PALETTE = "labels"
@@ -174,13 +175,22 @@ class LabelingConfig:
         """The tag of this name that draws or labels."""
         return next((tag for tag in self.controls if tag.name == name), None)
 
+    @cached_property
+    def _on(self) -> dict[str, tuple[ControlTag, ...]]:
+        """The tags that draw or label, by what they work on."""
+        return _grouped((name, tag) for tag in self.controls for name in dict.fromkeys(tag.to_names))
+
+    @cached_property
+    def _of_kind(self) -> dict[tuple[str, str], tuple[ControlTag, ...]]:
+        return _grouped(((tag.kind, name), tag) for name, tags in self._on.items() for tag in tags)
+
     def on(self, image_name: str) -> tuple[ControlTag, ...]:
         """The tags that draw or label on this image."""
-        return tuple(tag for tag in self.controls if image_name in tag.to_names)
+        return self._on.get(image_name, ())
 
     def of_kind(self, kind: str, image_name: str) -> tuple[ControlTag, ...]:
         """The tags of one kind that work on this image."""
-        return tuple(tag for tag in self.on(image_name) if tag.kind == kind)
+        return self._of_kind.get((kind, image_name), ())
 
     def draws_masks(self, image_name: str) -> bool:
         """Whether brush, bitmask or polygon takes the masks of this image; a smart rectangle then only prompts."""
@@ -213,10 +223,11 @@ def config_of(text: str, root: Tag) -> LabelingConfig:
     images = tuple(_image(tag) for tag in tags if tag.kind == "image")
     is_alone = len(images) == 1 and not any(tag.kind in OTHER_OBJECTS for tag in tags)
     only = images[0].name if is_alone else ""
+    labels = _labels_of(root)
     return LabelingConfig(
         text,
         images,
-        tuple(control_of(tag, only) for tag in tags if is_control(tag)),
+        tuple(control_of(tag, only, labels[id(tag)]) for tag in tags if is_control(tag)),
         tuple(control_of(tag, only) for tag in tags if not is_control(tag) and tag.get("name") and tag.get("toName")),
         tuple(Repeater(tag.get("on"), tag.get("indexFlag"), tag.line) for tag in tags if tag.kind == "repeater"),
         root.line,
@@ -228,14 +239,14 @@ def is_control(tag: Tag) -> bool:
     return tag.kind == PALETTE or tag.kind.removesuffix(PALETTE) in SHAPES
 
 
-def control_of(tag: Tag, only: str = "") -> ControlTag:
+def control_of(tag: Tag, only: str = "", labels: Iterable[Label] = ()) -> ControlTag:
     """The control that a tag stands for. `only` is the one object of the configuration, for a missing `toName`."""
     names = (name.strip() for name in (tag.get("toName") or only).split(","))
     return ControlTag(
         tag=tag.name,
         name=tag.get("name"),
         to_names=tuple(filter(None, names)),
-        labels=tuple(_labels(tag)) if is_control(tag) else (),
+        labels=tuple(labels),
         smart=tag.get("smart").lower() != "false",
         is_dynamic=is_control(tag) and tag.kind.endswith(PALETTE) and tag.get("value").startswith("$"),
         allows_empty=tag.get("allowEmpty").lower() == "true",
@@ -243,10 +254,25 @@ def control_of(tag: Tag, only: str = "") -> ControlTag:
     )
 
 
-def _labels(tag: Tag) -> Iterator[Label]:
-    for child in tag.walk():
-        if child.kind == "label":
-            yield Label(child.get("value"), child.get("alias"), child.get("background"))
+def _labels_of(root: Tag) -> dict[int, list[Label]]:
+    """The labels of each control, by the `id` of its tag, in one pass: a label is that of the innermost control."""
+    found: dict[int, list[Label]] = {}
+    waiting: list[tuple[Tag, list[Label]]] = [(root, [])]
+    while waiting:
+        tag, around = waiting.pop()
+        if is_control(tag):
+            around = found.setdefault(id(tag), [])
+        elif tag.kind == "label":
+            around.append(Label(tag.get("value"), tag.get("alias"), tag.get("background")))
+        waiting.extend((child, around) for child in reversed(tag.children))
+    return found
+
+
+def _grouped(pairs: Iterable[tuple[K, ControlTag]]) -> dict[K, tuple[ControlTag, ...]]:
+    found: dict[K, list[ControlTag]] = {}
+    for key, tag in pairs:
+        found.setdefault(key, []).append(tag)
+    return {key: tuple(tags) for key, tags in found.items()}
 
 
 def _image(tag: Tag) -> ImageTag:

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from labeling.images import value_of
-from labeling.tags import MAX_TAGS, Tag, XmlProblem
+from labeling.tags import MAX_CHARACTERS, MAX_TAGS, Tag, XmlProblem
 
 FLAG = "{{idx}}"
+# What a list may make of the tags: so many more characters than a configuration may have itself.
+MAX_REPEATED_CHARACTERS = 5 * MAX_CHARACTERS
 
 
 def repeated(root: Tag, data: Mapping[str, Any]) -> Tag:
@@ -27,12 +29,10 @@ def repeated(root: Tag, data: Mapping[str, Any]) -> Tag:
 class _Repeating:
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
-        self._made = 0
+        self._made = self._characters = 0
 
     def tag(self, one: Tag, numbers: Mapping[str, str]) -> Tag:
-        self._made += 1
-        if self._made > MAX_TAGS:
-            raise XmlProblem(one.line, f"the task's data repeat these tags to more than {MAX_TAGS}")
+        self._count(one)
         attributes = dict(one.attributes)
         for flag, number in numbers.items():
             attributes = {name: value.replace(flag, number, 1) for name, value in attributes.items()}
@@ -44,12 +44,28 @@ class _Repeating:
         made.name = "View"
         for at in range(len(entries) if isinstance(entries, list) else 0):
             view = Tag("View", {}, one.line)
-            numbered = (_numbered(child, flag, str(at)) for child in one.children)
+            self._count(view)
+            numbered = (self._numbered(child, flag, str(at)) for child in one.children)
             view.children = [self.tag(child, {**numbers, flag: str(at)}) for child in numbered]
             made.children.append(view)
         return made
 
+    def _numbered(self, tag: Tag, flag: str, number: str) -> Tag:
+        self._count(tag, made=0)
+        attributes = {name: value.replace(flag, number, 1) for name, value in tag.attributes.items()}
+        return Tag(tag.name, attributes, tag.line, [self._numbered(child, flag, number) for child in tag.children])
 
-def _numbered(tag: Tag, flag: str, number: str) -> Tag:
-    attributes = {name: value.replace(flag, number, 1) for name, value in tag.attributes.items()}
-    return Tag(tag.name, attributes, tag.line, [_numbered(child, flag, number) for child in tag.children])
+    def _count(self, tag: Tag, made: int = 1) -> None:
+        """Before a copy of it is made, or several that replace each other.
+
+        Raises:
+            XmlProblem: too many.
+        """
+        self._made += made
+        self._characters += len(tag.name) + sum(map(len, tag.attributes.values()))
+        if self._made > MAX_TAGS:
+            raise XmlProblem(tag.line, f"the task's data repeat these tags to more than {MAX_TAGS}")
+        if self._characters > MAX_REPEATED_CHARACTERS:
+            raise XmlProblem(
+                tag.line, f"the task's data repeat these tags to more than {MAX_REPEATED_CHARACTERS} characters"
+            )

@@ -41,9 +41,11 @@ class Tag:
 
     def walk(self) -> Iterator[Tag]:
         """This tag and all below it, in the order of the text."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        waiting = [self]
+        while waiting:
+            tag = waiting.pop()
+            yield tag
+            waiting.extend(reversed(tag.children))
 
 
 def parse_xml(text: str) -> Tag:

@@ -43,6 +43,8 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = frozenset({5, 6, 7, 8})
+# Which axes of the stored picture run the other way in the one that is shown.
+FLIPPED_X, FLIPPED_Y = frozenset({2, 3, 7, 8}), frozenset({3, 4, 6, 7})
 # What bears the name of a picture often enough, by its first bytes.
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 SNIFFED = 64
@@ -86,14 +88,42 @@ def upright(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: it has another size than its headers say, as a damaged TIFF can.
     """
-    orientation, told_wh = _orientation(image), upright_size(image)
+    orientation = decode(image)
+    return image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
+
+
+def decode(image: Image.Image) -> int:
+    """Decode the stored picture; returns the orientation that is left to apply, for `upright_piece`.
+
+    Raises:
+        ValueError: as `upright`.
+    """
+    orientation, stored_wh = _orientation(image), image.size
     if image.info.get("default_image"):  # an APNG whose stored picture is for viewers that know no animation
         image.seek(1)
     image.load()
-    shown = image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
-    if shown.size != told_wh:
+    if image.size != stored_wh:
         raise ValueError("its headers contradict each other")
-    return shown
+    return orientation
+
+
+def upright_piece(image: Image.Image, orientation: int, box_xyxy: tuple[int, int, int, int]) -> Image.Image:
+    """A part of the picture as shown: only that part is turned, so a large picture is not there twice.
+
+    Args:
+        image: decoded; its size is that of the stored picture.
+        orientation: what `decode` returned.
+        box_xyxy: left, top, right, bottom in whole pixels of the picture as shown; right and bottom exclusive.
+    """
+    left, top, right, bottom = box_xyxy
+    if orientation in SIDEWAYS:
+        left, top, right, bottom = top, left, bottom, right
+    if orientation in FLIPPED_X:
+        left, right = image.width - right, image.width - left
+    if orientation in FLIPPED_Y:
+        top, bottom = image.height - bottom, image.height - top
+    piece = image.crop((left, top, right, bottom))
+    return piece.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else piece
 
 
 def _orientation(image: Image.Image) -> int:

@@ -31,6 +31,41 @@ PART = re.compile(r"[0-9a-f]{64}\.[^.]*\.part")
 COUNT_AGAIN = 1 / 16
 # Making room goes down to this part of the limit, so that not every write has to scan the folder.
 LOW_WATER = 0.95
+RESERVED_AHEAD = 4 << 20  # counted at a time, so that a large file does not scan the folder for each piece
+PIECE = 1 << 20
+
+
+class TooManyParts(OSError):
+    """Files that are being written would take more than the limit."""
+
+
+class Part:
+    """A file that is being written, and is counted while it is."""
+
+    def __init__(self, files: DiskLru, file: FileIO) -> None:
+        self.file = file
+        self.size = 0
+        self.reserved = 0
+        self._files = files
+
+    def write(self, data: bytes) -> None:
+        """Append all of it, or as much as the disk takes.
+
+        Raises:
+            OSError: the disk is full, or what is being written would fill the limit.
+        """
+        self._files.reserve(self, self.size + len(data))
+        write_all(self.file, data)
+        self.size += len(data)
+
+    def content(self) -> Iterator[bytes]:
+        """What was written, in pieces."""
+        for start in range(0, self.size, PIECE):
+            yield os.pread(self.file.fileno(), min(PIECE, self.size - start), start)
+
+    def sync(self) -> None:
+        """Bring it to the disk."""
+        os.fsync(self.file.fileno())
 
 
 class DiskLru:
@@ -69,11 +104,12 @@ class DiskLru:
         self._lock = threading.Lock()  # placing and making room, one after the other
         self._seen_bytes = 0  # when the folder was last scanned
         self._placed_bytes = 0  # since then
+        self._coming_bytes = 0  # of parts
 
     @property
     def held_bytes(self) -> int:
-        """On the disk, as far as this process knows."""
-        return self._seen_bytes + self._placed_bytes
+        """On the disk, as far as this process knows, with what is being written."""
+        return self._seen_bytes + self._placed_bytes + self._coming_bytes
 
     def start(self) -> None:
         """Make the folder, remove what killed writers left, and make room if the limit has shrunk.
@@ -90,7 +126,7 @@ class DiskLru:
             self._make_room(0)
 
     @contextlib.contextmanager
-    def part(self, key: str, mode: int = 0o666) -> Iterator[FileIO]:
+    def part(self, key: str, mode: int = 0o666) -> Iterator[Part]:
         """A new file to write to and then to `place`; it is removed at the end unless it was placed.
 
         Args:
@@ -103,32 +139,66 @@ class DiskLru:
         """
         path = self.folder / f"{key}.{secrets.token_hex(8)}.part"
         try:
-            with open(path, "xb", buffering=0, opener=partial(os.open, mode=mode)) as file:
+            with open(path, "x+b", buffering=0, opener=partial(os.open, mode=mode)) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield file
+                part = Part(self, file)
+                try:
+                    yield part
+                finally:
+                    self._release(part)
         finally:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def place(self, part: FileIO, name: str) -> None:
+    def reserve(self, part: Part, size: int) -> None:
+        """Count a part with so many bytes, which are about to be written; room is made for them.
+
+        Raises:
+            TooManyParts: several parts together would be above the limit.
+            OSError: too little of the disk would stay free.
+        """
+        if size <= part.reserved:
+            return
+        with self._lock:
+            others = self._coming_bytes - part.reserved
+            ahead = part.reserved + min(RESERVED_AHEAD, self.limit_bytes // 64)
+            more = max(size, min(ahead, self.limit_bytes - others)) - part.reserved
+            if others and self._coming_bytes + more > self.limit_bytes:
+                raise TooManyParts(errno.ENOSPC, f"others that arrive now take all of its {self.limit_bytes >> 20} MB")
+            self._make_room(self._coming_bytes + more)
+            self._check_spare(more)
+            self._coming_bytes += more
+            part.reserved += more
+
+    def _release(self, part: Part) -> None:
+        with self._lock:
+            self._coming_bytes -= part.reserved
+            part.reserved = 0
+
+    def _check_spare(self, more: int) -> None:
+        if self._spare_bytes and shutil.disk_usage(self.folder).free - more < self._spare_bytes:
+            raise OSError(errno.ENOSPC, f"less than {self._spare_bytes // 1024**2} MiB would stay free on its disk")
+
+    def place(self, part: Part, name: str) -> None:
         """Make room for a part and give it its name, in one step.
 
         Raises:
             OSError: it cannot be moved, or too little of the disk would stay free.
         """
-        size = os.fstat(part.fileno()).st_size
         with self._lock:
-            self._make_room(size)
-            if self._spare_bytes and shutil.disk_usage(self.folder).free < self._spare_bytes:
-                raise OSError(errno.ENOSPC, f"less than {self._spare_bytes // 1024**2} MiB would stay free on its disk")
-            touch(part.fileno())
-            Path(str(part.name)).replace(self.folder / name)
-            self._placed_bytes += size
+            self._make_room(part.size + self._coming_bytes - part.reserved)
+            self._check_spare(0)
+            touch(part.file.fileno())
+            Path(str(part.file.name)).replace(self.folder / name)
+            self._placed_bytes += part.size
+            self._coming_bytes -= part.reserved
+            part.reserved = 0
 
     def _make_room(self, size: int) -> None:
         """Remove the files used longest ago until `size` more bytes fit. Scans the folder only when it must."""
         limit = self.limit_bytes
-        if size and self.held_bytes + size <= limit and self._placed_bytes + size <= limit * COUNT_AGAIN:
+        known = self._seen_bytes + self._placed_bytes
+        if size and known + size <= limit and self._placed_bytes + size <= limit * COUNT_AGAIN:
             return
         files = sorted(self._files())
         held = sum(one[1] for one in files)

@@ -24,7 +24,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.caching.disk_lru import DiskLru, touch, write_all
+from backend.caching.disk_lru import DiskLru, touch
 
 logger = logging.getLogger(__name__)
 FOLDER = "labelrig-embeddings"
@@ -138,8 +138,8 @@ class DiskStore:
                 return False
             self._files.folder.mkdir(parents=True, exist_ok=True)  # the cache may have been cleared by hand
             with self._files.part(_digest(key).hex()) as part:
-                write_all(part, HEADER.pack(MAGIC, _digest(key), len(payload), zlib.crc32(payload)))
-                write_all(part, payload)
+                part.write(HEADER.pack(MAGIC, _digest(key), len(payload), zlib.crc32(payload)))
+                part.write(payload)
                 self._files.place(part, self._path(key).name)
         except (FileNotFoundError, BlockingIOError):  # another process's start took it for a leftover
             return False

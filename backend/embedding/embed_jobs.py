@@ -17,15 +17,12 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-
 from backend.embedding.embed_progress import EmbedJob, EmbedProgress, JobState
 from backend.embedding.embeddings import Embeddings
 from backend.errors import BadRequest, Busy, OutOfMemory, RequestError, Superseded
 from backend.images.image_store import ImageInfo, ImageStore, TaskImage
 from backend.queue.scheduling import Ticket
-from backend.segmenter import Embedding
+from backend.segmenter import Embedding, Prepared
 from backend.sources.source_file import SourceFile
 from labeling.data_urls import is_data_url, shown_data_url
 
@@ -42,7 +39,7 @@ class _Loaded:
 
     name: str
     info: ImageInfo
-    pixels: NDArray[np.uint8]
+    image: Prepared
 
 
 class _StoreIsOff(Exception):
@@ -208,7 +205,7 @@ class EmbedJobs:
             self._finish(job, *under_way)
 
     def _load(self, job: EmbedJob, image: TaskImage) -> _Loaded | None:
-        """The pixels; None when they are not needed, or cannot be had."""
+        """The image for the encoder; None when it is not needed, or cannot be had."""
         deadline = self._clock() + READ_SECONDS
         try:
             file = self._open_source(*image, deadline)
@@ -216,7 +213,7 @@ class EmbedJobs:
             if self._embeddings.is_on_disk(info):
                 self._count(job, "skipped")
                 return None
-            return _Loaded(file.name, info, self._store.pixels(file, info, deadline, keep=False))
+            return _Loaded(file.name, info, self._store.use(file, info, self._embeddings.prepare, deadline, keep=False))
         except RequestError as error:
             self._fail(job, _shown(image), error)
             return None
@@ -224,7 +221,7 @@ class EmbedJobs:
     def _submit(self, job: EmbedJob, loaded: Sequence[_Loaded]) -> Ticket[list[Embedding]] | None:
         """A ticket for one run of the encoder; None when the queue refuses, or the job was cancelled."""
         try:
-            ticket = self._embeddings.submit_batch([one.pixels for one in loaded], self._clock() + ENCODE_SECONDS)
+            ticket = self._embeddings.submit_batch([one.image for one in loaded], self._clock() + ENCODE_SECONDS)
         except RequestError as error:
             for one in loaded:
                 self._fail(job, one.name, error)

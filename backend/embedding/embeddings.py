@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from backend.caching.byte_lru import ByteLru
 from backend.caching.single_flight import SingleFlight
 from backend.embedding.disk_store import DiskStats, DiskStore
-from backend.errors import OutOfMemory
+from backend.errors import DeadlinePassed, OutOfMemory
 from backend.images.image_store import ImageInfo
+from backend.picture import Picture
 from backend.queue.scheduling import ModelQueue, Priority, Ticket
-from backend.segmenter import Embedding, Segmenter
+from backend.segmenter import Embedding, Image, Prepared, Segmenter
 
 T = TypeVar("T")
-Pixels = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
+# Images that wait for the encoder, prepared. It takes one at a time; more would only take memory (12 MB each).
+PREPARED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Embeddings:
     ) -> None:
         """
         Args:
-            segmenter: encodes; used in the queue's thread, except for `size_of`, `pack` and `unpack`.
+            segmenter: encodes; used in the queue's thread, except for `prepare`, `size_of`, `pack`
+                and `unpack`.
             queue: where encoder runs wait their turn.
             memory_bytes: for embeddings, where the engine keeps them (GPU or host); 0 keeps none.
             disk: started and closed by who made it; None keeps nothing over a restart.
@@ -87,7 +89,8 @@ class Embeddings:
         self._lock = threading.Lock()
         self._encodings: dict[str, _Encoding] = {}
         self._counts: Counter[str] = Counter()
-        self._preparing: SingleFlight[str, Embedding | Pixels] = SingleFlight()
+        self._preparing: SingleFlight[str, Embedding | Image] = SingleFlight()
+        self._room = threading.BoundedSemaphore(PREPARED_AT_ONCE)
 
     @property
     def disk_stats(self) -> DiskStats | None:
@@ -121,7 +124,7 @@ class Embeddings:
     def get(
         self,
         info: ImageInfo,
-        load_pixels: Callable[[], Pixels],
+        load: Callable[[], Image],
         priority: Priority,
         deadline: float,
         *,
@@ -132,8 +135,8 @@ class Embeddings:
 
         Args:
             info: names the content.
-            load_pixels: called only when the image must be encoded, in this thread or in that of another request for
-                the same image; gives ``(H, W, 3)`` uint8, RGB, upright, of the crop where there is one.
+            load: called only when the image must be encoded, in this thread or in that of another request for the
+                same image; gives it prepared, or as ``(H, W, 3)`` uint8, RGB, upright; the crop where there is one.
             priority: of an encoder run; one that waits at a lower priority moves up.
             deadline: `time.monotonic` value until which this call waits. The encoder run goes on for the others.
             crop_xyxy: left, top, right, bottom in pixels of the image, where only a part is encoded.
@@ -144,7 +147,7 @@ class Embeddings:
             Superseded: the claimed ticket was cancelled.
             Busy: too many wait for the model.
             OutOfMemory: the device's memory does not suffice, not even with the cache emptied.
-            ImageError: from `load_pixels`.
+            ImageError: from `load`.
         """
         key = self.key(info, crop_xyxy)
         known = self._memory.get(key)
@@ -154,7 +157,7 @@ class Embeddings:
         found = self._join(key, priority, deadline)
         if found is None:
             prepared = self._preparing.run(
-                key, lambda: self._prepare(key, load_pixels), deadline, "the image's embedding"
+                key, lambda: self._prepare(key, load, deadline), deadline, "the image's embedding"
             )
             if isinstance(prepared, Embedding):
                 return prepared
@@ -170,13 +173,17 @@ class Embeddings:
             found.cancel()  # changes nothing, unless the claim itself failed
             self._leave(key)
 
-    def submit_batch(self, batch: Sequence[Pixels], deadline: float) -> Ticket[list[Embedding]]:
+    def prepare(self, picture: Picture) -> Prepared:
+        """A picture made ready for the encoder, for `load`."""
+        return self._segmenter.prepare(picture)
+
+    def submit_batch(self, batch: Sequence[Image], deadline: float) -> Ticket[list[Embedding]]:
         """Queue one run of the encoder for several images, below clicks and opened tasks.
 
         The outcome is not put into the memory: see `keep`.
 
         Args:
-            batch: each ``(H, W, 3)`` uint8, RGB, upright.
+            batch: each prepared, or ``(H, W, 3)`` uint8, RGB, upright.
             deadline: `time.monotonic` value after which it is not begun.
 
         Raises:
@@ -212,23 +219,35 @@ class Embeddings:
         self._segmenter.free_memory()
         return compute()
 
-    def _prepare(self, key: str, load_pixels: Callable[[], Pixels]) -> Embedding | Pixels:
-        """What can be had without the encoder: the embedding from the disk, else the pixels."""
+    def _prepare(self, key: str, load: Callable[[], Image], deadline: float) -> Embedding | Image:
+        """What can be had without the encoder: the embedding from the disk, else the image for the encoder."""
         known = self._memory.get(key)  # it may have come between our lookup and our turn
         if known is not None:
             self._count("memory_hits")
             return known
         packed = self._disk.read(key) if self._disk is not None else None
         if packed is None or self._disk is None:
-            return load_pixels()
+            return self._loaded(load, deadline)
         try:
             embedding = self.with_memory(lambda: self._segmenter.unpack(packed))
         except ValueError:
             self._disk.discard(key)
-            return load_pixels()
+            return self._loaded(load, deadline)
         self._count("disk_hits")
         self._memory.put(key, embedding, self._segmenter.size_of(embedding))
         return embedding
+
+    def _loaded(self, load: Callable[[], Image], deadline: float) -> Image:
+        """The image, once there is room for it; the room is free again when nothing refers to the image any more."""
+        if not self._room.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise DeadlinePassed("encode did not begin in time, other images were before it; try again")
+        try:
+            image = load()
+        except BaseException:
+            self._room.release()
+            raise
+        weakref.finalize(image, self._room.release)
+        return image
 
     def _join(self, key: str, priority: Priority, deadline: float) -> Ticket[Embedding] | Embedding | None:
         """A ticket of the run that is under way, or what the one that has just ended left; None without any."""
@@ -236,13 +255,13 @@ class Embeddings:
             return self._joined(key, priority, deadline)
 
     def _join_or_submit(
-        self, key: str, priority: Priority, deadline: float, pixels: Pixels
+        self, key: str, priority: Priority, deadline: float, image: Image
     ) -> Ticket[Embedding] | Embedding:
         with self._lock:
             found = self._joined(key, priority, deadline)
             if found is not None:
                 return found
-            ticket = self._queue.submit(lambda: self._encode(key, pixels), priority, deadline=deadline, name="encode")
+            ticket = self._queue.submit(lambda: self._encode(key, image), priority, deadline=deadline, name="encode")
             dropped = self._encodings.get(key)  # the queue gave it up; those who waited are about to leave
             self._encodings[key] = _Encoding(ticket, 1 + (dropped.waiters if dropped else 0))
             return ticket
@@ -258,19 +277,19 @@ class Embeddings:
         return ticket
 
     def _leave(self, key: str) -> None:
-        """The last who waits takes the entry away, and with it the pixels."""
+        """The last who waits takes the entry away, and with it the image."""
         with self._lock:
             encoding = self._encodings[key]
             encoding.waiters -= 1
             if not encoding.waiters:
                 del self._encodings[key]
 
-    def _encode(self, key: str, pixels: Pixels) -> Embedding:
+    def _encode(self, key: str, image: Image) -> Embedding:
         """In the model's thread."""
         known = self._memory.get(key)  # of a run whose waiters had all left
         if known is not None:
             return known
-        embedding = self.with_memory(lambda: self._segmenter.encode(pixels))
+        embedding = self.with_memory(lambda: self._segmenter.encode(image))
         self._count("encoded")
         self._memory.put(key, embedding, self._segmenter.size_of(embedding))
         if self._disk is not None:

@@ -181,7 +181,11 @@ class Prewarmer:
             return
         priority = Priority.OPEN if is_opened else Priority.BATCH
         self._embeddings.get(
-            info, lambda: self._store.pixels(file, info, deadline), priority, deadline, claim=self._claim
+            info,
+            lambda: self._store.use(file, info, self._embeddings.prepare, deadline),
+            priority,
+            deadline,
+            claim=self._claim,
         )
 
     def _claim(self, ticket: Ticket[Embedding]) -> None:

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from backend.segmenter import Prompts
+from backend.picture import ArrayPicture, Picture, bands
+from backend.segmenter import Image, Prepared, Prompts
 
 # The normalisation of SAM 2's training (sam2/utils/transforms.py), RGB in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
@@ -39,17 +40,31 @@ class PromptArrays:
     mask: NDArray[np.float32] | None
 
 
-def check_pixels(pixels: NDArray[np.uint8]) -> None:
-    """Raises `ValueError` when it is not ``(H, W, 3)`` uint8."""
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise ValueError(f"pixels: expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
+def prepared(picture: Picture, side: int) -> Prepared:
+    """``(3, S, S)`` float32: the picture stretched to the square, so the aspect ratio is not kept.
+
+    In bands: bilinear with antialiasing is done in width, row by row, and then in height, where each row of the square
+    is a weighted sum of some rows. So a picture of any size takes the memory of a band and of the square.
+    """
+    height = picture.size_wh[1]
+    rows, weights = _row_weights(height, side)
+    square = np.zeros((3, side, side), dtype=np.float32)
+    for left, top, right, bottom in bands(picture.size_wh, side):
+        narrow = _in_width(picture.piece((left, top, right, bottom)), side)
+        first, last = np.searchsorted(rows[:, -1], top), np.searchsorted(rows[:, 0], bottom)
+        inside = (rows[first:last] >= top) & (rows[first:last] < bottom)
+        share = np.zeros((last - first, bottom - top), dtype=np.float32)
+        of, entry = np.nonzero(inside)
+        share[of, rows[first:last][inside] - top] = weights[first:last][of, entry]
+        square[:, first:last] += torch.matmul(torch.from_numpy(share), narrow).numpy()
+    square -= np.asarray(MEAN, dtype=np.float32).reshape(3, 1, 1)
+    square /= np.asarray(STD, dtype=np.float32).reshape(3, 1, 1)
+    return Prepared(picture.size_wh, square)
 
 
-def model_input(batch: Sequence[NDArray[np.uint8]], side: int, device: torch.device) -> torch.Tensor:
-    """``(B, 3, S, S)`` float32: each image stretched to the square, so the aspect ratio is not kept."""
-    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
-    return torch.cat([(_stretched(pixels, side, device) - mean) / std for pixels in batch])
+def model_input(batch: Sequence[Image], side: int) -> list[Prepared]:
+    """Images as the encoder takes them; those that are pixels yet are prepared now."""
+    return [one if isinstance(one, Prepared) else prepared(ArrayPicture(one), side) for one in batch]
 
 
 def prompt_arrays(size_wh: tuple[int, int], prompts: Prompts, side: int, mask_hw: tuple[int, int]) -> PromptArrays:
@@ -75,13 +90,27 @@ def prompt_arrays(size_wh: tuple[int, int], prompts: Prompts, side: int, mask_hw
     return PromptArrays(scaled[None].astype(np.float32), labels[None].astype(np.int32), mask)
 
 
-def _stretched(pixels: NDArray[np.uint8], side: int, device: torch.device) -> torch.Tensor:
-    """``(1, 3, S, S)`` float32 in [0, 1]."""
-    image = torch.from_numpy(np.require(pixels, requirements=("C", "W"))).to(device)
-    return functional.interpolate(
-        image.permute(2, 0, 1)[None].float().div_(255),
-        (side, side),
-        mode="bilinear",
-        antialias=True,
-        align_corners=False,
-    )
+def _in_width(pixels: NDArray[np.uint8], side: int) -> torch.Tensor:
+    """``(h, w, 3)`` uint8 to ``(3, h, S)`` float32 in [0, 1]."""
+    image = torch.from_numpy(np.require(pixels, requirements=("C", "W"))).permute(2, 0, 1)[None]
+    size = (pixels.shape[0], side)
+    narrow = functional.interpolate(image.float().div_(255), size, mode="bilinear", antialias=True, align_corners=False)
+    return narrow[0].contiguous()
+
+
+def _row_weights(height: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Which rows of the picture make each row of the square, and by how much: ``(S, K)`` both, ascending.
+
+    As torch's antialiased bilinear has them (ATen, native/cpu/UpSampleKernel.cpp): a triangle as wide as two rows of
+    the coarser side, cut at the picture's edge.
+    """
+    scale, half = np.float32(height) / np.float32(side), np.float32(0.5)  # single precision, as torch's
+    reach = max(scale, np.float32(1))
+    middle = scale * (np.arange(side, dtype=np.float32) + half)
+    first = np.maximum(np.trunc(middle - reach + half).astype(np.int64), 0)
+    rows = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 1)
+    away = (rows.astype(np.float32) - middle[:, None] + half) * (np.float32(1) / reach)
+    weights = np.maximum(np.float32(0), 1 - np.abs(away))
+    weights[rows >= height] = 0.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    return rows, weights

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from backend.engines import packing
-from backend.engines.inputs import check_pixels, model_input, prompt_arrays
+from backend.engines.inputs import model_input, prompt_arrays
 from backend.engines.openvino_runtime import compile_options, has_bfloat16, load_openvino
 from backend.engines.out_of_memory import translated
 from backend.engines.tensor_segmenter import TensorSegmenter
 from backend.errors import ModelError
-from backend.segmenter import Candidates, Embedding, Prompts
-
-CPU = torch.device("cpu")
+from backend.segmenter import Candidates, Embedding, Image, Prompts
 
 
 class OpenVinoSegmenter(TensorSegmenter):
@@ -54,16 +51,14 @@ class OpenVinoSegmenter(TensorSegmenter):
         )
         super().__init__(int(graphs["image"].input(0).shape[2]), graphs["mask"].input(0).shape[2:], layout)
 
-    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+    def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes, one after the other: every core works on each already."""
-        for pixels in batch:
-            check_pixels(pixels)
         embeddings = []
-        for pixels in batch:
+        for image in model_input(batch, self._side):
             with translated(self.device, "encoding"), self._lock:
-                maps = self._run("image", model_input([pixels], self._side, CPU).numpy())
+                maps = self._run("image", image.values[None])
                 features = tuple(torch.from_numpy(level).to(self._layout.dtype) for level in maps)
-            embeddings.append(Embedding((pixels.shape[1], pixels.shape[0]), features))
+            embeddings.append(Embedding(image.size_wh, features))
         return embeddings
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:

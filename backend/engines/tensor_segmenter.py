@@ -6,11 +6,10 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from backend.engines import packing
-from backend.segmenter import Embedding
+from backend.engines.inputs import prepared
+from backend.picture import Picture
+from backend.segmenter import Embedding, Image, Prepared
 
 
 class TensorSegmenter(ABC):
@@ -41,16 +40,16 @@ class TensorSegmenter(ABC):
         """The library and the precision: `torch-bfloat16`, `openvino-float32`."""
         return self._layout.engine
 
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
-        """Encode an image.
+    def prepare(self, picture: Picture) -> Prepared:
+        """Make a picture ready to be encoded, in the caller's thread."""
+        return prepared(picture, self._side)
 
-        Args:
-            pixels: ``(H, W, 3)`` uint8, RGB, upright.
-        """
-        return self.encode_batch([pixels])[0]
+    def encode(self, image: Image) -> Embedding:
+        """Encode an image: one that is prepared, or ``(H, W, 3)`` uint8, RGB, upright."""
+        return self.encode_batch([image])[0]
 
     @abstractmethod
-    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+    def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes."""
 
     def size_of(self, embedding: Embedding) -> int:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from backend.engines import packing
 from backend.engines.cuda_graphs import Capture, Function, Recorded
-from backend.engines.inputs import check_pixels, model_input, prompt_arrays
+from backend.engines.inputs import model_input, prompt_arrays
 from backend.engines.out_of_memory import translated
 from backend.engines.tensor_segmenter import TensorSegmenter
 from backend.engines.torch_model import build_model, feature_shapes, image_features
-from backend.segmenter import Candidates, Embedding, Prompts
+from backend.segmenter import Candidates, Embedding, Image, Prompts
 
 # Points, a box counting as two, for which the decoder is recorded on CUDA; more are decoded without a recording.
 RECORDED_POINTS = 8
@@ -57,25 +57,21 @@ class TorchSegmenter(TensorSegmenter):
         """Where it runs: `cpu`, `cuda:0`."""
         return str(self._device)
 
-    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+    def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes in one run of the encoder."""
-        for pixels in batch:
-            check_pixels(pixels)
-        if not batch:
+        images = model_input(batch, self._side)
+        if not images:
             return []
         with translated(self.device, "encoding"), self._lock, ExitStack() as stack:
             self._enter_modes(stack)
-            maps = self._encoder(model_input(batch, self._side, self._device))
+            maps = self._encoder(self._tensor(np.stack([one.values for one in images])))
             # A copy each: a slice would keep the memory of the whole batch alive, and a layout that a file does not
             # keep would make what is read from it answer with other last digits.
             features = [
                 tuple(level[index : index + 1].clone(memory_format=torch.contiguous_format) for level in maps)
-                for index in range(len(batch))
+                for index in range(len(images))
             ]
-        return [
-            Embedding((pixels.shape[1], pixels.shape[0]), levels)
-            for pixels, levels in zip(batch, features, strict=True)
-        ]
+        return [Embedding(one.size_wh, levels) for one, levels in zip(images, features, strict=True)]
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         """Answer the prompts: three candidates for a lone point, else one.
@@ -164,7 +160,7 @@ class TorchSegmenter(TensorSegmenter):
 
     def _preprocess(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """To ``(1, 3, S, S)`` float32, as `SAM2Transforms` does."""
-        return model_input([pixels], self._side, self._device)
+        return self._tensor(model_input([pixels], self._side)[0].values[None])
 
 
 def build(

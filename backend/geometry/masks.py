@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from backend.segmenter import Candidates
 
+LARGE_PIXELS = 1 << 24  # above it a mask is enlarged in bands: at once it would be there as floating point too
+BAND_PIXELS = 1 << 20
 # Cells beside the object that still matter: one that interpolation reaches, one that the piece's own edge spoils.
 MARGIN_CELLS = 2
 
@@ -45,10 +47,34 @@ def full_size(logits: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[
     columns, across = _piece(left, left + wide, logits.shape[1], size_wh[0])
     rows, down = _piece(top, top + high, logits.shape[0], size_wh[1])
     size = (across.stop - across.start, down.stop - down.start)
+    if size[0] * size[1] > LARGE_PIXELS:
+        mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
+        _enlarge_in_bands(logits[rows, columns], mask[down, across])
+        return mask
     piece = (cv2.resize(logits[rows, columns], size, interpolation=cv2.INTER_LINEAR) > 0).view(np.uint8)
     # Written once, by one call: at 12 megapixels touching fresh memory twice costs more than the enlargement.
     borders = (down.start, size_wh[1] - down.stop, across.start, size_wh[0] - across.stop)
     return np.asarray(cv2.copyMakeBorder(piece, *borders, cv2.BORDER_CONSTANT, value=0)).view(np.bool_)
+
+
+def _enlarge_in_bands(logits: NDArray[np.float32], into: NDArray[np.bool_]) -> None:
+    """The same for a part of a large mask: in width at once, where it has few rows, and in height row by row."""
+    height, width = into.shape
+    wide = cv2.resize(logits, (width, logits.shape[0]), interpolation=cv2.INTER_LINEAR)
+    middle = np.clip((np.arange(height) + 0.5) * (logits.shape[0] / height) - 0.5, 0, logits.shape[0] - 1)
+    above = middle.astype(np.intp)
+    below = np.minimum(above + 1, logits.shape[0] - 1)
+    share = (middle - above).astype(np.float32)[:, None]
+    rows = max(1, BAND_PIXELS // width)
+    for start in range(0, height, rows):
+        band = slice(start, start + rows)
+        into[band] = wide[above[band]] * (1 - share[band]) + wide[below[band]] * share[band] > 0
+
+
+def object_share(logits: NDArray[np.float32]) -> float:
+    """How much of the image the upright box around the object takes, 0 to 1."""
+    _, _, wide, high = cv2.boundingRect((logits > 0).view(np.uint8))
+    return float(wide * high) / logits.size
 
 
 def _piece(first: int, end: int, cells: int, pixels: int) -> tuple[slice, slice]:

@@ -16,21 +16,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.budget import MemoryBudget
 from backend.caching.byte_lru import ByteLru
 from backend.caching.single_flight import SingleFlight
 from backend.errors import ImageError
 from backend.images import images
+from backend.picture import ArrayPicture, Picture
 from backend.sources.source_file import SourceFile
 
 KNOWN_IMAGES = 20_000  # a description is about 300 bytes
 # SHA-256 rather than BLAKE2: processors of servers compute it in hardware (16 MiB: 12 ms against 31 ms measured).
 DIGEST = "sha256"
 PATIENCE_SECONDS = 90.0
+KEPT_SHARE = 1 / 2  # of the memory for kept pixels, which one image may take,
+KEPT_WORK_SHARE = 1 / 8  # and of the memory for work: as an array it takes nearly twice as much while it is decoded
+T = TypeVar("T")
+Read = Callable[[SourceFile, int, MemoryBudget | None, float | None], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -77,18 +83,24 @@ class ImageStore:
         self,
         pixel_limit: int,
         memory_bytes: int,
-        read: Callable[[SourceFile, int], NDArray[np.uint8]] | None = None,
+        read: Read | None = None,
         size_of: Callable[[SourceFile, int], tuple[int, int]] | None = None,
+        work: MemoryBudget | None = None,
     ) -> None:
         """
         Args:
             pixel_limit: larger images are refused.
             memory_bytes: for decoded pixels; 0 keeps none.
             read, size_of: of `backend.images.images`, unless a test brings its own.
+            work: bounds the memory of all that is being decoded at once; None bounds nothing.
         """
         self._pixel_limit = pixel_limit
         self._read = read or images.read
         self._size_of = size_of or images.size_of
+        self._work = work
+        self._largest_kept = memory_bytes * KEPT_SHARE
+        if work is not None:
+            self._largest_kept = min(self._largest_kept, work.limit * KEPT_WORK_SHARE)
         self._infos: ByteLru[str, ImageInfo] = ByteLru(KNOWN_IMAGES)
         self._pixels: ByteLru[str, NDArray[np.uint8]] = ByteLru(memory_bytes)
         self._describing: SingleFlight[str, ImageInfo] = SingleFlight()
@@ -116,6 +128,34 @@ class ImageStore:
             file.identity, lambda: self._describe(file), _limit(deadline), f"reading the image {file.name!r}"
         )
 
+    def use(
+        self,
+        file: SourceFile,
+        info: ImageInfo,
+        make: Callable[[Picture], T],
+        deadline: float | None = None,
+        *,
+        keep: bool = True,
+    ) -> T:
+        """What is made of an image's pixels, which are there for as long as that takes.
+
+        An image of usual size is kept decoded. A very large one is decoded each time and read piece by piece: all of
+        its pixels as an array would take as much memory again.
+
+        Args:
+            make: gets the picture; what it returns must not refer to it.
+            deadline, keep: as of `pixels`.
+
+        Raises:
+            ImageError, DeadlinePassed, Busy: as `pixels`.
+        """
+        if keep and images.CHANNELS * info.size_wh[0] * info.size_wh[1] <= self._largest_kept:
+            return make(ArrayPicture(self.pixels(file, info, deadline)))
+        with images.decoded(file, self._pixel_limit, self._work, deadline) as picture:
+            made = make(picture)
+        self._check(file, info)
+        return made
+
     def pixels(
         self, file: SourceFile, info: ImageInfo, deadline: float | None = None, *, keep: bool = True
     ) -> NDArray[np.uint8]:
@@ -131,13 +171,15 @@ class ImageStore:
         Raises:
             ImageError: the file cannot be read, or is not the one that `info` describes any more.
             DeadlinePassed: another thread decodes it and took too long.
+            Busy: other images took all the memory for too long.
         """
         known = self._pixels.get(info.digest)
         if known is not None:
             return known
         return self._decoding.run(
-            info.digest, lambda: self._decode(file, info, keep), _limit(deadline), f"decoding the image {file.name!r}"
-        )
+            info.digest, lambda: self._decode(file, info, deadline, keep), _limit(deadline),
+            f"decoding the image {file.name!r}",
+        )  # fmt: skip
 
     def _describe(self, file: SourceFile) -> ImageInfo:
         # Read again: another thread may have finished between our lookup and our turn.
@@ -158,18 +200,25 @@ class ImageStore:
         self._infos.put(file.identity, info, 1)
         return info
 
-    def _decode(self, file: SourceFile, info: ImageInfo, keep: bool) -> NDArray[np.uint8]:
+    def _decode(self, file: SourceFile, info: ImageInfo, deadline: float | None, keep: bool) -> NDArray[np.uint8]:
         known = self._pixels.get(info.digest)
         if known is not None:
             return known
-        pixels = self._read(file, self._pixel_limit)
-        if info.stamp is not None and _stamp_of(file.path) != info.stamp:
-            self._infos.pop(file.identity)
-            raise _changed(file)
+        pixels = self._read(file, self._pixel_limit, self._work, deadline)
+        self._check(file, info)
         pixels.flags.writeable = False
         if keep:
             self._pixels.put(info.digest, pixels, pixels.nbytes)
         return pixels
+
+    def _check(self, file: SourceFile, info: ImageInfo) -> None:
+        """
+        Raises:
+            ImageError: the file is not the one that was described any more.
+        """
+        if info.stamp is not None and _stamp_of(file.path) != info.stamp:
+            self._infos.pop(file.identity)
+            raise _changed(file)
 
 
 def _limit(deadline: float | None) -> float:

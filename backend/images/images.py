@@ -17,34 +17,93 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.budget import MemoryBudget
 from backend.errors import ImageError
+from backend.images.decoding import bytes_needed
+from backend.images.stretching import Stretch, stretch_of
+from backend.picture import Box, bands
 from backend.sources.source_file import SourceFile
-from masks.pictures import FarTooLarge, PictureError, opened, upright, upright_size
+from masks.pictures import FarTooLarge, PictureError, decode, opened, upright_piece, upright_size
 
-STRETCH_PERCENT = (1.0, 99.0)
-ROWS = 256  # converted at a time: copies of a whole large image would take gigabytes
-# The longest side of a JPEG, and of a canvas in any browser. The model's input is stretched in width first, so a strip
-# costs far more than its pixels: 1 x 1 000 000 took minutes and 12 GB, 1 x 65 535 takes what 100 megapixels do.
+MEGABYTE = 1 << 20
+CHANNELS = 3
+# The longest side of a JPEG, and of a canvas in any browser.
 SIDE_LIMIT = 65_535
 
 
-def read(file: SourceFile, pixel_limit: int) -> NDArray[np.uint8]:
-    """Decode an image.
+class DecodedPicture:
+    """A decoded picture, converted piece by piece; see `backend.picture.Picture`."""
+
+    def __init__(self, image: Image.Image) -> None:
+        """
+        Args:
+            image: opened; it is decoded here.
+
+        Raises:
+            ValueError: its headers contradict each other; Pillow's decoders raise more (`masks.pictures.BROKEN`).
+        """
+        self.size_wh = upright_size(image)
+        self._orientation = decode(image)
+        self._image = image
+        self._stretch: Stretch | None = None
+        if image.mode == "F" or image.mode.startswith("I"):
+            self._stretch = stretch_of(lambda: (self._grey(box) for box in bands(self.size_wh)))
+
+    def piece(self, box_xyxy: Box) -> NDArray[np.uint8]:
+        """``(h, w, 3)`` uint8, RGB: the pixels in a box."""
+        if self._stretch is not None:
+            grey = self._stretch.applied(self._grey(box_xyxy))
+            return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.asarray(_opaque(upright_piece(self._image, self._orientation, box_xyxy)))
+
+    def whole(self) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` uint8, RGB."""
+        width, height = self.size_wh
+        rgb = np.empty((height, width, 3), dtype=np.uint8)
+        for box in bands(self.size_wh):
+            rgb[box[1] : box[3]] = self.piece(box)
+        return rgb
+
+    def _grey(self, box_xyxy: Box) -> NDArray[np.float32]:
+        return np.asarray(upright_piece(self._image, self._orientation, box_xyxy), dtype=np.float32)
+
+
+@contextmanager
+def decoded(
+    file: SourceFile, pixel_limit: int, work: MemoryBudget | None = None, until: float | None = None
+) -> Iterator[DecodedPicture]:
+    """A picture for as long as the context lasts.
 
     Args:
         file: what `backend.sources` opened.
-        pixel_limit: larger images are refused before they are decoded, as are those with a side above `SIDE_LIMIT`. A
-            decoded pixel has four bytes at most, the array three; what the conversion needs beside them is small, but
-            for grey of more than 8 bits, which needs some 16 bytes a pixel.
+        pixel_limit: larger images are refused before they are decoded, as are those with a side above `SIDE_LIMIT`.
+        work: of which its memory is taken before it is decoded.
+        until: see `MemoryBudget.hold`.
+
+    Raises:
+        ImageError: one sentence with the image's name and what is wrong.
+        Busy: the memory is in work elsewhere.
+    """
+    with _opened(file, pixel_limit) as image, _held(file, image, work, until, 0):
+        yield DecodedPicture(image)
+
+
+def read(
+    file: SourceFile, pixel_limit: int, work: MemoryBudget | None = None, until: float | None = None
+) -> NDArray[np.uint8]:
+    """Decode an image.
+
+    Args:
+        file, pixel_limit, work, until: see `decoded`.
 
     Returns:
         ``(H, W, 3)`` uint8, RGB, upright.
 
     Raises:
-        ImageError: one sentence with the image's name and what is wrong.
+        ImageError, Busy: as `decoded`.
     """
-    with _opened(file, pixel_limit) as image:
-        return _to_rgb(upright(image))
+    with _opened(file, pixel_limit) as image, _held(file, image, work, until, CHANNELS):
+        return DecodedPicture(image).whole()
 
 
 def size_of(file: SourceFile, pixel_limit: int) -> tuple[int, int]:
@@ -55,6 +114,24 @@ def size_of(file: SourceFile, pixel_limit: int) -> tuple[int, int]:
     """
     with _opened(file, pixel_limit) as image:
         return upright_size(image)
+
+
+@contextmanager
+def _held(
+    file: SourceFile, image: Image.Image, work: MemoryBudget | None, until: float | None, beside: int
+) -> Iterator[None]:
+    """The memory that an opened image takes while it is read, and `beside` more bytes for each pixel."""
+    needed = bytes_needed(image) + beside * image.width * image.height
+    if work is None:
+        yield
+        return
+    if needed > work.limit:
+        raise ImageError(
+            f"the image {file.name!r} of {image.width}x{image.height} pixels ({image.format}) takes some "
+            f"{needed // MEGABYTE} MB while it is read, more than WORK_MEMORY_MB={work.limit // MEGABYTE}"
+        )
+    with work.hold(needed, until):
+        yield
 
 
 @contextmanager
@@ -79,41 +156,9 @@ def _opened(file: SourceFile, pixel_limit: int) -> Iterator[Image.Image]:
         raise ImageError(f"the image {file.name!r} cannot be read: {error}") from error
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode == "F" or image.mode.startswith("I"):
-        grey = _stretched(np.asarray(image, dtype=np.float32))
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    width, height = image.size
-    rgb = np.empty((height, width, 3), dtype=np.uint8)
-    for top in range(0, height, ROWS):
-        bottom = min(top + ROWS, height)
-        rgb[top:bottom] = np.asarray(_opaque(image.crop((0, top, width, bottom))))
-    return rgb
-
-
 def _opaque(image: Image.Image) -> Image.Image:
     """In RGB, transparency over white."""
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _stretched(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Map the band between the two percentiles to 0..255. A constant image becomes mid-grey."""
-    finite = np.isfinite(grey)
-    if not finite.any():
-        return np.full(grey.shape, 128, dtype=np.uint8)
-    seen = grey[finite]
-    # "nearest": no arithmetic between two huge values, which could overflow.
-    low, high = (float(value) for value in np.percentile(seen, STRETCH_PERCENT, method="nearest"))
-    if low == high:  # nearly constant: a few pixels differ at most
-        low, high = float(seen.min()), float(seen.max())
-    if low == high:
-        return np.full(grey.shape, 128, dtype=np.uint8)
-    stretched = np.empty(grey.shape, dtype=np.uint8)
-    for start in range(0, len(grey), ROWS):
-        rows = slice(start, start + ROWS)
-        band = np.clip(np.where(finite[rows], grey[rows], low).astype(np.float64), low, high)
-        stretched[rows] = np.rint((band - low) / (high - low) * 255)
-    return stretched

@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.errors import BadRequest
 from backend.geometry import strokes
 from backend.labelstudio import regions
-from backend.labelstudio.protocol import Percent, Pixels, RegionValue
+from backend.labelstudio.protocol import MAX_CODE, Percent, Pixels, RegionValue
 from masks import shapes
 from masks.rle import decode_rle
 
@@ -40,13 +40,13 @@ class _Lenient(BaseModel):
 
 class _Touch(_Lenient):
     type: str = "add"
-    relativePoints: list[Percent]  # x and y by turns
+    relativePoints: Annotated[list[Percent], Field(max_length=2 * MAX_TOUCH_POINTS)]  # x and y by turns
     relativeStrokeWidth: Percent
 
 
 class _Stroke(_Lenient):
-    rle: list[int] | None = None
-    touches: list[_Touch] = []
+    rle: Annotated[list[int], Field(max_length=MAX_CODE)] | None = None
+    touches: Annotated[list[_Touch], Field(max_length=2 * MAX_TOUCHES)] = []
 
 
 class _Size(_Lenient):

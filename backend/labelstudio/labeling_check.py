@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 from backend.errors import LabelingConfigError
 from backend.labelstudio.labeling_config import (
     LABELLED_PROMPTS,
@@ -9,6 +12,7 @@ from backend.labelstudio.labeling_config import (
     SPLIT_PROMPTS,
     output_for,
     shown,
+    taken_labels,
 )
 from backend.labelstudio.options import OutputKind
 from labeling.config import ControlTag, LabelingConfig
@@ -45,8 +49,8 @@ def check(config: LabelingConfig, prefer: OutputKind | None = None) -> None:
             "the labeling configuration has no smart prompt tag: add <KeyPoint> or <Rectangle> (or "
             '<KeyPointLabels>, <RectangleLabels>) with smart="true" and the toName of an <Image>'
         )
-    for image_name, tag in prompts:
-        _check_output(config, image_name, tag)
+    for image_name, group in groupby(prompts, key=lambda prompt: prompt[0]):
+        _check_outputs(config, image_name, [tag for _, tag in group])
     if prefer is not None and not any(
         config.of_kind(kind, image_name) for image_name, _ in prompts for kind in (prefer, f"{prefer}labels")
     ):
@@ -71,14 +75,24 @@ def _check_image(image: ImageTag) -> None:
         )
 
 
-def _check_output(config: LabelingConfig, image_name: str, prompt: ControlTag) -> None:
+def _check_outputs(config: LabelingConfig, image_name: str, prompts: Sequence[ControlTag]) -> None:
+    """Every label of every prompt of one image has a tag that takes it. Labels are collected once, not by prompt."""
     if not any(config.of_kind(kind, image_name) for base in OUTPUT_KINDS for kind in (base, f"{base}labels")):
         raise LabelingConfigError(
             f"the labeling configuration has no output tag for image {image_name!r}: "
             "add <BrushLabels>, <PolygonLabels> or <BitmaskLabels>, or a <Brush> beside a <Labels>"
         )
-    palettes = [prompt] if prompt.kind in LABELLED_PROMPTS else list(config.of_kind("labels", image_name))
-    if not palettes:  # nothing to label with: the prompts come without a label
-        output_for(config, image_name, None, prompt.kind)
-    for label in sorted({label for palette in palettes if not palette.is_dynamic for label in palette.names}):
-        output_for(config, image_name, label, prompt.kind)
+    palettes = config.of_kind("labels", image_name)
+    shared = frozenset(label for palette in palettes if not palette.is_dynamic for label in palette.names)
+    taken = taken_labels(config, image_name)
+    checked: set[str] = set()
+    for prompt in prompts:
+        has_labels = prompt.kind in LABELLED_PROMPTS
+        if not has_labels and prompt.kind in checked:
+            continue
+        checked.add(prompt.kind)
+        if not has_labels and not palettes:  # nothing to label with: the prompts come without a label
+            output_for(config, image_name, None, prompt.kind)
+        labels = (frozenset() if prompt.is_dynamic else prompt.names) if has_labels else shared
+        if taken is not None and (missing := labels - taken):
+            output_for(config, image_name, min(missing), prompt.kind)

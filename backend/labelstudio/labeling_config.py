@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
+from backend.caching.byte_lru import ByteLru
 from backend.errors import ImageError, LabelingConfigError
 from backend.labelstudio.options import OutputKind
 from labeling.config import ControlTag, LabelingConfig, read_config
@@ -18,6 +18,8 @@ SPLIT_PROMPTS = ("keypoint", "rectangle")
 LABELLED_PROMPTS = ("keypointlabels", "rectanglelabels")
 # In the order in which they are taken: a rectangle tells least of a mask, and is a prompt in most configurations.
 OUTPUT_KINDS: tuple[OutputKind, ...] = ("brush", "bitmask", "polygon", "rectangle")
+REMEMBERED_CHARACTERS = 2_000_000  # of configurations; their tags take some 25 bytes for each
+_parsed: ByteLru[str, LabelingConfig] = ByteLru(REMEMBERED_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,13 @@ class Output:
     labels_tag: ControlTag | None
 
 
-@lru_cache(maxsize=64)
 def parse_cached(xml: str) -> LabelingConfig:
     """`parse`, remembered: the same configuration comes with every click. What cannot be read is not remembered."""
-    return parse(xml)
+    known = _parsed.get(xml)
+    if known is None:
+        known = parse(xml)
+        _parsed.put(xml, known, len(xml))
+    return known
 
 
 def config_of_task(xml: str, data: Mapping[str, Any]) -> LabelingConfig:
@@ -116,6 +121,16 @@ def output_for(
         f"no output tag of the labeling configuration takes {what} on image {image_name!r}: "
         f"add {'it to ' if label is not None else ''}{_hint(config, image_name, label)}"
     )
+
+
+def taken_labels(config: LabelingConfig, image_name: str) -> frozenset[str] | None:
+    """The labels for which `output_for` finds a tag of this image; None where it finds one for any."""
+    fused = [tag for kind in OUTPUT_KINDS for tag in config.of_kind(f"{kind}labels", image_name)]
+    has_split = any(config.of_kind(kind, image_name) for kind in OUTPUT_KINDS)
+    tags = [*fused, *(config.of_kind("labels", image_name) if has_split else ())]
+    if any(tag.is_dynamic for tag in tags):
+        return None
+    return frozenset().union(*(tag.names | tag.values for tag in tags))
 
 
 def _find_output(

@@ -21,6 +21,7 @@ from backend.segmenter import Prompts
 from masks.rle import decode_rle
 
 MAX_PROMPTS = 256
+MAX_STROKES = 16  # each is a mask as large as the image
 MIN_BOX_SIDE = 1e-3
 
 
@@ -109,8 +110,8 @@ def read_click(entries: Sequence[ContextRegion], drafts: Sequence[Any] = (), pix
         pixel_limit: the largest image in the browser. A stroke of a larger one is not decoded.
 
     Raises:
-        BadRequest: nothing among the entries is a prompt, one is incomplete, there are more than 256, or the image
-            is too large.
+        BadRequest: nothing among the entries is a prompt, one is incomplete, there are more than 256 or more than 16
+            strokes, or the image is too large.
     """
     drawn, newest = regions.put_together(entries)
     if len(drawn) > MAX_PROMPTS:
@@ -191,9 +192,10 @@ def _strokes_on_screen(drawn: Sequence[Drawn]) -> tuple[NDArray[np.float64], str
     """Points on the strokes among the prompts, and the id of the newest stroke."""
     found: list[NDArray[np.float64]] = [np.zeros((0, 2))]
     replaces: str | None = None
-    for one in drawn:
-        if one.kind not in regions.BRUSHES:
-            continue
+    brushed = [one for one in drawn if one.kind in regions.BRUSHES]
+    if len(brushed) > MAX_STROKES:
+        raise BadRequest(f"{len(brushed)} brush strokes for one object, more than {MAX_STROKES}: accept it first")
+    for one in brushed:
         try:
             mask = decode_rle(one.value.rle or (), one.size_wh)
         except ValueError as error:

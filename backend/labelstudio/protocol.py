@@ -13,8 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 Percent = Annotated[float, Field(allow_inf_nan=False, ge=-1_000_000, le=1_000_000)]
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(max_length=1000)]  # some are kept for later, many at a time
+Labels = Annotated[list[Name], Field(max_length=1000)]
 
+# The most entries of each list. What is longer is refused where its last allowed entry was read.
 MAX_CANDIDATE = 15
+MAX_ENTRIES = 1024  # of the prompts on the screen, each of which has two with split tags
+MAX_POINTS = 10_000  # of a polygon
+MAX_CODE = 1_000_000  # bytes of a stroke's run-length code; a ragged mask of 12 megapixels takes 600 000
+MAX_DRAFTS = 100
+MAX_TASKS = 10_000
 
 
 class _Incoming(BaseModel):
@@ -36,16 +43,16 @@ class RegionValue(_Incoming):
     radius_x: Percent | None = Field(default=None, alias="radiusX")
     radius_y: Percent | None = Field(default=None, alias="radiusY")
     rotation: Percent = 0.0  # degrees clockwise, about the corner (x, y); an ellipse about its centre
-    points: list[tuple[Percent, Percent]] | None = None
-    format: str | None = None
-    rle: list[Annotated[int, Field(ge=0, le=255)]] | None = None
-    labels: list[Name] | None = None
-    keypointlabels: list[Name] | None = None
-    rectanglelabels: list[Name] | None = None
-    ellipselabels: list[Name] | None = None
-    polygonlabels: list[Name] | None = None
-    brushlabels: list[Name] | None = None
-    bitmasklabels: list[Name] | None = None
+    points: Annotated[list[tuple[Percent, Percent]], Field(max_length=MAX_POINTS)] | None = None
+    format: Name | None = None
+    rle: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=MAX_CODE)] | None = None
+    labels: Labels | None = None
+    keypointlabels: Labels | None = None
+    rectanglelabels: Labels | None = None
+    ellipselabels: Labels | None = None
+    polygonlabels: Labels | None = None
+    brushlabels: Labels | None = None
+    bitmasklabels: Labels | None = None
 
     @property
     def label(self) -> str | None:
@@ -91,7 +98,7 @@ class Context(_Incoming):
             again with the points that come after, so that they refine the mask that the annotator saw.
     """
 
-    result: list[ContextRegion] | None = None
+    result: Annotated[list[ContextRegion], Field(max_length=MAX_ENTRIES)] | None = None
     ask: Literal["state"] | None = None
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
@@ -113,13 +120,13 @@ class Task(_Incoming):
 
     id: Name | None = None
     data: dict[str, Any] = {}
-    drafts: list[Any] | None = None
+    drafts: Annotated[list[Any], Field(max_length=MAX_DRAFTS)] | None = None
 
 
 class PredictRequest(_Incoming):
     """Body of `POST /predict`."""
 
-    tasks: list[Task]
+    tasks: Annotated[list[Task], Field(max_length=MAX_TASKS)]
     project: Name | None = None
     label_config: str = ""
     params: PredictParams | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.budget import WAIT_SECONDS, MemoryBudget
 from backend.errors import BadRequest, ImageError
 from backend.geometry.cleanup import clean
 from backend.images.image_store import ImageStore
@@ -15,6 +17,7 @@ from backend.labelstudio.labeling_config import Output, config_of_task, image_na
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
 from backend.labelstudio.prompts import Click, read_click, to_pixels
 from backend.labelstudio.protocol import ContextRegion, Prediction, PredictRequest, RegionResult, Task
+from backend.labelstudio.regions import BRUSHES
 from backend.labelstudio.results import to_results
 from backend.queue.scheduling import Priority
 from backend.segmenter import Prompts
@@ -27,6 +30,9 @@ from backend.stages import Stages
 
 logger = logging.getLogger(__name__)
 ASPECT_TOLERANCE = 0.02
+# Bytes for each pixel as the browser shows it: a stroke that is decoded and measured; a mask and its code; and inside
+# the object's box, where parts are numbered (clean-up, polygons).
+STROKE_BYTES, MASK_BYTES, PART_BYTES = 5, 3, 12
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class ClickAnswerer:
         boxes: remembers the box that was drawn before the points.
         options: what each project chose.
         in_flight: all clicks that are worked on.
+        work: bounds the memory of masks at work; that of images is taken by `images`.
         pixel_limit: largest image, in pixels, on disk and in the browser.
         model_version: is part of every answer.
     """
@@ -68,6 +75,7 @@ class ClickAnswerer:
     boxes: BoxMemory
     options: ProjectOptionsRegistry
     in_flight: InFlight
+    work: MemoryBudget
     pixel_limit: int
     model_version: str
 
@@ -87,7 +95,7 @@ class ClickAnswerer:
         if len(request.tasks) != 1:
             raise BadRequest(f"a click belongs to one task, but the request holds {len(request.tasks)}")
         task = request.tasks[0]
-        click = self.boxes.complete(task.id, self._read(regions, task))
+        click = self.boxes.complete(task.id, self._read(regions, task, deadline))
         with self.in_flight.enter(task.id or "", click.region_ids) as token:
             answered, found = self._answer(request, task, click, model, deadline, stages, token)
         if found is not None:
@@ -109,8 +117,12 @@ class ClickAnswerer:
         """
         return self.images.describe(self.sources.open(url, task.id, deadline), deadline).size_wh
 
-    def _read(self, regions: list[ContextRegion], task: Task) -> Click:
-        return read_click(regions, task.drafts or (), self.pixel_limit)
+    def _read(self, regions: list[ContextRegion], task: Task, deadline: float) -> Click:
+        drafts = task.drafts or ()
+        pixels = min(self.pixel_limit, max(one.original_width * one.original_height for one in regions))
+        needed = STROKE_BYTES * pixels if drafts or any(one.type in BRUSHES for one in regions) else 0
+        with self.work.hold(needed, _turn(deadline)):
+            return read_click(regions, drafts, self.pixel_limit)
 
     def _answer(
         self,
@@ -143,11 +155,17 @@ class ClickAnswerer:
             return Answered(nothing, kind, what, task.id or "", click.label, info.size_wh), None
         wanted = request.context.candidate if request.context else None
         view = View(
-            info, lambda: self.images.pixels(file, info, deadline), deadline, token, stages, priority, wanted or 0
+            info,
+            lambda make: self.images.use(file, info, make, _turn(deadline)),
+            deadline,
+            token,
+            stages,
+            priority,
+            wanted or 0,
         )
         found = self.predictor.predict(model, view, prompts, closer=options.crop_small_objects)
         token.check()
-        with stages("post"):
+        with stages("post"), self.work.hold(_mask_bytes(found, click, options, output), _turn(deadline)):
             results, covered = self._results(found, click, prompts, info.size_wh, options, output)
         logger.info("%s area=%.2f%% score=%.3f %s: %s", line, 100 * covered, found.score, found.embedding, stages)
         offered = None if wanted is None else found.candidates
@@ -172,6 +190,18 @@ class ClickAnswerer:
     def _prediction(self, score: float, results: list[RegionResult], candidates: int | None = None) -> Prediction:
         """With an empty result the editor clears the suggestion."""
         return Prediction(model_version=self.model_version, score=score, result=results, candidates=candidates)
+
+
+def _turn(deadline: float) -> float:
+    """Until when a click waits for memory."""
+    return min(deadline, time.monotonic() + WAIT_SECONDS)
+
+
+def _mask_bytes(found: Found, click: Click, options: ProjectOptions, output: Output) -> int:
+    """What the full mask and the making of its results take, in bytes."""
+    parts = options.fill_holes_pixels or options.remove_specks_pixels or options.keep != "all"
+    inside = PART_BYTES * found.object_share if parts or output.kind == "polygon" else 0.0
+    return int(click.size_wh[0] * click.size_wh[1] * (MASK_BYTES + inside))
 
 
 def described(prompts: Prompts, click: Click) -> tuple[str, str]:

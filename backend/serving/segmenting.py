@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from backend.geometry import masks
 from backend.geometry.crop import Crop, choose_crop, first_point, object_box
 from backend.images.image_store import ImageInfo
+from backend.picture import ArrayPicture, Picture
 from backend.queue.scheduling import Priority
-from backend.segmenter import Candidates, Embedding, Prompts
+from backend.segmenter import Candidates, Embedding, Prepared, Prompts
 from backend.serving.in_flight import Token
 from backend.serving.memory import MaskMemory, PromptSet, prompt_set
 from backend.serving.model import Model
@@ -28,7 +29,7 @@ class View:
 
     Attributes:
         info: names the content.
-        load_pixels: gives ``(H, W, 3)`` uint8 RGB; called only when something must be encoded.
+        use: calls a function with the picture; called only when something must be encoded.
         deadline: `time.monotonic` value.
         token: the click's right to go on.
         stages: where the time goes.
@@ -37,7 +38,7 @@ class View:
     """
 
     info: ImageInfo
-    load_pixels: Callable[[], NDArray[np.uint8]]
+    use: Callable[[Callable[[Picture], Prepared]], Prepared]
     deadline: float
     token: Token
     stages: Stages
@@ -62,6 +63,15 @@ class Found:
     crop: Crop | None
     embedding: str
     candidates: int
+
+    @property
+    def object_share(self) -> float:
+        """How much of the image the upright box around the object takes, 0 to 1."""
+        share = masks.object_share(self.logits)
+        if self.crop is None:
+            return share
+        piece, image = self.crop.size_wh, self.crop.image_wh
+        return share * piece[0] * piece[1] / (image[0] * image[1])
 
     def mask(self, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
         """``(H, W)`` bool in this size."""
@@ -132,11 +142,15 @@ class MaskPredictor:
         return Found(logits, score, crop, where or "encoded", len(candidates.iou))
 
     def _embedding(self, model: Model, view: View, crop: Crop | None) -> Embedding:
-        load = view.load_pixels if crop is None else lambda: crop.pixels(view.load_pixels())
+        def prepare(picture: Picture) -> Prepared:
+            return model.embeddings.prepare(
+                picture if crop is None else ArrayPicture(np.ascontiguousarray(picture.piece(crop.box_xyxy)))
+            )
+
         with view.stages("encode"):
             return model.embeddings.get(
                 view.info,
-                load,
+                lambda: view.use(prepare),
                 view.priority,
                 view.deadline,
                 crop_xyxy=None if crop is None else crop.box_xyxy,

@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from backend import __version__
+from backend.budget import MemoryBudget
 from backend.errors import SettingsError, Superseded
 from backend.images.image_store import ImageStore
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
@@ -110,18 +111,20 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     """Put the parts together; nothing is loaded and no thread runs yet.
 
     Raises:
-        SettingsError: the cache's folder cannot be used, or IMAGE_HOSTS_ALLOWED is not a list of hosts.
+        SettingsError: IMAGE_HOSTS_ALLOWED is not a list of hosts.
     """
     # Without a folder of their own, fetched images live as long as the process.
     fetched = settings.image_cache_dir or _in_cache(settings, "images")
     temporary = None if fetched else tempfile.TemporaryDirectory(prefix="labelrig-images-")
     try:
         sources = _sources(settings, fetched or Path(temporary.name if temporary else ""))
-    except OSError as error:
-        raise SettingsError([f"IMAGE_CACHE_DIR: {fetched} cannot be used: {error.strerror}"]) from None
     except ValueError as error:
         raise SettingsError([f"IMAGE_HOSTS_ALLOWED: {error}"]) from None
-    images = ImageStore(settings.image_pixel_limit, settings.image_memory_mb * MEGABYTE)
+    work = MemoryBudget(
+        settings.work_memory_mb * MEGABYTE,
+        f"the memory for pictures and masks (WORK_MEMORY_MB={settings.work_memory_mb})",
+    )
+    images = ImageStore(settings.image_pixel_limit, settings.image_memory_mb * MEGABYTE, work=work)
     defaults = _defaults(settings)
     options = ProjectOptionsRegistry(defaults, _in_cache(settings, OPTIONS_FILE))
     in_flight = InFlight(settings.click_limit)
@@ -133,6 +136,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
         BoxMemory(settings.box_memory_seconds),
         options,
         in_flight,
+        work,
         settings.image_pixel_limit,
         files.version,
     )
@@ -147,7 +151,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
 
     loader = ModelLoader(load_and_build)
     metrics = Metrics(CollectorRegistry(), cache_uses(lambda: loader.loaded), queue.state)
-    parts["watch"] = watch = Watch(lambda: loader.state, queue.state, lambda: _problems(loader.loaded))
+    parts["watch"] = watch = Watch(lambda: loader.state, queue.state, lambda: _problems(loader.loaded, sources))
     return Service(
         settings, files, sources, images, defaults, options, answerer, in_flight, queue, loader, watch, metrics,
         Recent(), time.monotonic(), temporary,
@@ -175,10 +179,12 @@ def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], C
     return {"memory": memory, "disk": disk}
 
 
-def _problems(model: Model | None) -> Iterable[str]:
+def _problems(model: Model | None, sources: ImageSources) -> Iterable[str]:
     stats = model.embeddings.disk_stats if model is not None else None
     if stats is not None and stats.problem:
         yield stats.problem
+    if sources.problem is not None:
+        yield sources.problem
 
 
 def _defaults(settings: Settings) -> ProjectOptions:
@@ -203,6 +209,7 @@ def _sources(settings: Settings, fetched: Path) -> ImageSources:
         api_key_file=settings.label_studio_api_key_file,
         hosts_allowed=settings.image_hosts_allowed,
         limits=FetchLimits(download_bytes=settings.image_download_limit_mb * MEGABYTE),
+        places=settings.click_limit,
     )
 
 

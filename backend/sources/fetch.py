@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import httpx
 
+from backend.caching.disk_lru import TooManyParts
 from backend.caching.single_flight import SingleFlight
-from backend.errors import DeadlinePassed, ImageError, SourceUnavailable
+from backend.errors import Busy, DeadlinePassed, ImageError, SourceUnavailable
 from backend.sources.file_cache import Cached, FileCache
+from backend.sources.host_shares import HostShares
 from backend.sources.http import Answer, Http, OutOfTime
 from backend.sources.locations import Location
 from backend.sources.source_file import SourceFile
@@ -19,6 +21,7 @@ from backend.sources.tokens import TokenSource
 from labeling.data_urls import content_of
 
 logger = logging.getLogger(__name__)
+PLACES = 64  # CLICK_LIMIT's default
 LATER = frozenset({408, 424, 425, 429})  # of the 4xx; 424: Label Studio's storage failed
 
 
@@ -41,14 +44,25 @@ class Fetcher:
     """Gets images from Label Studio and from other servers. Safe to use from many threads."""
 
     def __init__(
-        self, http: Http, cache: FileCache, tokens: TokenSource | None, limits: FetchLimits | None = None
+        self,
+        http: Http,
+        cache: FileCache,
+        tokens: TokenSource | None,
+        limits: FetchLimits | None = None,
+        shares: HostShares | None = None,
     ) -> None:
         """`tokens` is None where there is no Label Studio."""
         self._http = http
         self._cache = cache
         self._tokens = tokens
         self._limits = limits or FetchLimits()
+        self._shares = shares or HostShares(PLACES)
         self._running: SingleFlight[str, Cached] = SingleFlight()
+
+    @property
+    def problem(self) -> str | None:
+        """Why images are not kept, a sentence; None while they are."""
+        return self._cache.problem
 
     def fetch(self, location: Location, deadline: float) -> SourceFile:
         """The image as a file.
@@ -56,14 +70,18 @@ class Fetcher:
         Raises:
             ImageError: it cannot be had from there, now or later.
             SourceUnavailable: not now.
+            Busy: many wait for that server already, or many images arrive.
         """
         url = location.url
         if url is None:
             raise ImageError(f"the image {location.name!r} has no address to fetch it from; set LABEL_STUDIO_URL")
         # Label Studio's resolve link, not where it leads: the signature in that is new every time.
         key = str(url)
-        cached = self._fresh(key) or self._shared(key, url, location, deadline)
-        return SourceFile(self._cache.path(key, cached), location.name, cached.content)
+        cached = self._fresh(key)
+        if cached is None:
+            with self._shares.waiting_for(url.host, is_label_studio=location.with_token):
+                cached = self._shared(key, url, location, deadline)
+        return self._cache.source_file(key, cached, location.name)
 
     def unpack(self, location: Location, data_url: str) -> SourceFile:
         """An image that the task itself holds, as a file: kept like one that was fetched.
@@ -81,7 +99,7 @@ class Fetcher:
             except ValueError as error:
                 raise ImageError(f"the image {location.name!r} cannot be read: {error}") from None
             cached = self._kept(data_url, self._bounded(iter([content]), location), location)
-        return SourceFile(self._cache.path(data_url, cached), location.name, cached.content)
+        return self._cache.source_file(data_url, cached, location.name)
 
     def _fresh(self, key: str) -> Cached | None:
         cached = self._cache.find(key)
@@ -149,10 +167,15 @@ class Fetcher:
     ) -> Cached:
         try:
             return self._cache.store(key, body, etag, last_modified)
+        except TooManyParts:
+            raise Busy(
+                f"the image {location.name!r} has no room: others that arrive now take all of IMAGE_CACHE_DISK_MB; try "
+                "again in a moment"
+            ) from None
         except OSError as error:
             raise SourceUnavailable(
                 f"the image {location.name!r} was read, but cannot be kept: {error.strerror or 'the disk fails'}; "
-                "free space in IMAGE_CACHE_DIR or check its owner"
+                "free space in IMAGE_CACHE_DIR or check its owner, then try again"
             ) from error
 
     def _bounded(self, body: Iterator[bytes], location: Location) -> Iterator[bytes]:

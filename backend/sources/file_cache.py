@@ -7,24 +7,30 @@ the content first: whatever the note names is whole. One process owns the folder
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
+import logging
 import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from backend.caching.disk_lru import DiskLru, touch, write_all
+from backend.caching.disk_lru import DiskLru, Part, TooManyParts, touch, write_all
+from backend.sources.memory_files import MemoryFile, MemoryFiles
+from backend.sources.source_file import SourceFile
 
+logger = logging.getLogger(__name__)
 CONTENT = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{64}")
 NOTE = re.compile(r"[0-9a-f]{64}\.json")
 CLOCK_TOLERANCE_SECONDS = 60.0
+MEMORY_BYTES = 256 << 20
 PRIVATE = 0o600  # fetched with the backend's token
 
 
@@ -50,7 +56,11 @@ NOTES = TypeAdapter(Cached)
 
 
 class FileCache:
-    """Safe to use from many threads. Methods that write raise OSError when the disk does not take it."""
+    """Safe to use from many threads.
+
+    Attributes:
+        problem: why images are not kept on the disk, a sentence; None while they are.
+    """
 
     def __init__(
         self,
@@ -58,6 +68,8 @@ class FileCache:
         limit_bytes: int,
         keep_newest: int = 32,
         clock: Callable[[], float] = time.time,
+        spare_bytes: int = 0,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         """Finds what earlier processes left, and removes what they left half.
 
@@ -66,29 +78,50 @@ class FileCache:
             limit_bytes: least recently used images are removed above it.
             keep_newest: so many are never removed, because they may be about to be read.
             clock: wall clock, in seconds.
+            spare_bytes: so much stays free on the disk, whatever is being fetched.
+            memory_bytes: for images that no disk takes.
+
+        A folder that cannot be used is no error: `problem` says why.
         """
         self._folder = folder
         self._clock = clock
         self._lock = threading.Lock()  # of the notes
-        self._files = DiskLru(folder, CONTENT, limit_bytes, keep_newest=keep_newest, on_evicted=self._forget_evicted)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._remove_halves()
-        self._files.start()
+        self._files = DiskLru(
+            folder,
+            CONTENT,
+            limit_bytes,
+            spare_bytes=spare_bytes,
+            keep_newest=keep_newest,
+            on_evicted=self._forget_evicted,
+        )
+        self._memory: MemoryFiles[Cached] = MemoryFiles(memory_bytes)
+        self.problem: str | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise OSError(errno.EACCES, "the folder cannot be written to")
+            self._remove_halves()
+            self._files.start()
+        except OSError as error:
+            self._report(error)
 
     def find(self, url: str) -> Cached | None:
         """The image of a URL, if it is there."""
         key = _key(url)
+        held = self._memory.get(key)
+        if held is not None:
+            return held[1]
         with self._lock:
             cached = self._whole(key)
             if cached is None:
-                with contextlib.suppress(OSError):  # a folder that cannot be used: `store` reports it
+                with suppress(OSError):  # a folder that cannot be used: `store` reports it
                     self._forget(key)
                 return None
         touch(self._path(key, cached))
         return cached
 
     def path(self, url: str, cached: Cached) -> Path:
-        """Where the content lies."""
+        """Where the content lies, if a disk has it."""
         return self._path(_key(url), cached)
 
     def age(self, cached: Cached) -> float:
@@ -97,30 +130,101 @@ class FileCache:
         return age if age >= -CLOCK_TOLERANCE_SECONDS else float("inf")
 
     def store(self, url: str, body: Iterable[bytes], etag: str = "", last_modified: str = "") -> Cached:
-        """Take an image in piece by piece. Nothing is left behind when `body` raises."""
+        """Take an image in piece by piece. Nothing is left behind when `body` raises.
+
+        What no disk takes is kept in memory, for a while and up to a limit.
+
+        Raises:
+            TooManyParts: others that arrive at the same time fill the cache.
+            OSError: neither disk nor memory takes it.
+        """
         key, digest, size = _key(url), hashlib.sha256(), 0
-        with self._files.part(key, PRIVATE) as part:
+        with ExitStack() as stack:
+            part, spilled = self._opened(key, stack)
             for piece in body:
                 digest.update(piece)
                 size += len(piece)
-                write_all(part, piece)
-            os.fsync(part.fileno())
+                if part is not None and spilled is None:
+                    try:
+                        part.write(piece)
+                        continue
+                    except TooManyParts:
+                        raise
+                    except OSError as error:
+                        spilled = self._spilled(error, part)
+                if spilled is not None:
+                    spilled.write(piece)
             cached = Cached(digest.hexdigest(), size, etag, last_modified, self._clock())
-            with self._lock:
-                self._files.place(part, self._path(key, cached).name)
-                self._note(key, cached)
+            if part is not None and spilled is None:
+                try:
+                    self._place(part, key, cached)
+                    return cached
+                except OSError as error:
+                    spilled = self._spilled(error, part)
+        if spilled is not None:
+            self._memory.put(key, spilled, cached)
         return cached
+
+    def source_file(self, url: str, cached: Cached, name: str) -> SourceFile:
+        """An image that was found or stored, to be read now."""
+        key = _key(url)
+        held = self._memory.get(key)
+        if held is not None and held[1].content == cached.content:
+            return SourceFile(held[0].path, name, cached.content, held[0])
+        return SourceFile(self._path(key, cached), name, cached.content)
 
     def confirm(self, url: str, cached: Cached, seconds_ago: float = 0.0) -> None:
         """Note that the server has still this version; `seconds_ago` makes the next question come earlier."""
+        key, checked = _key(url), replace(cached, checked=self._clock() - seconds_ago)
+        held = self._memory.get(key)
+        if held is not None and held[1] == cached:
+            self._memory.put(key, held[0], checked)
+            return
         with self._lock:
-            if self._read_note(_key(url)) == cached:
-                self._note(_key(url), replace(cached, checked=self._clock() - seconds_ago))
+            if self._read_note(key) == cached:
+                try:
+                    self._note(key, checked)
+                except OSError as error:
+                    self._report(error)
 
     def drop(self, url: str) -> None:
         """Forget a URL's image."""
-        with self._lock:
+        self._memory.pop(_key(url))
+        with self._lock, suppress(OSError):  # of a disk that takes nothing
             self._forget(_key(url))
+
+    def _opened(self, key: str, stack: ExitStack) -> tuple[Part | None, MemoryFile | None]:
+        """Where an image goes."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)  # the cache may have been cleared by hand
+            return stack.enter_context(self._files.part(key, PRIVATE)), None
+        except OSError as error:
+            return None, self._spilled(error)
+
+    def _spilled(self, error: OSError, part: Part | None = None) -> MemoryFile:
+        """A file in memory with what the disk took before it took no more."""
+        self._report(error)
+        file = MemoryFile(self._memory)
+        for piece in part.content() if part is not None else ():
+            file.write(piece)
+        return file
+
+    def _place(self, part: Part, key: str, cached: Cached) -> None:
+        part.sync()
+        with self._lock:
+            self._files.place(part, self._path(key, cached).name)
+            self._note(key, cached)
+        self._memory.pop(key)
+        if self.problem is not None:
+            logger.info("fetched images are kept on the disk again")
+            self.problem = None
+
+    def _report(self, error: OSError) -> None:
+        """One line in the log for each new reason."""
+        problem = f"fetched images are not kept in IMAGE_CACHE_DIR: {error.strerror or type(error).__name__}"
+        if problem != self.problem:
+            self.problem = problem
+            logger.warning("%s; free space there or check its owner and rights. Clicks go on, from memory", problem)
 
     def _remove_halves(self) -> None:
         """Of a killed process: contents that no note names, and notes without theirs."""
@@ -138,13 +242,13 @@ class FileCache:
     def _whole(self, key: str) -> Cached | None:
         """What the note of a URL says, if its content is there in full."""
         cached = self._read_note(key)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if cached is not None and self._path(key, cached).stat().st_size == cached.size:
                 return cached
         return None
 
     def _read_note(self, key: str) -> Cached | None:
-        with contextlib.suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             return NOTES.validate_json(self._note_path(key).read_bytes())
         return None
 
@@ -162,9 +266,9 @@ class FileCache:
 
     def _note(self, key: str, cached: Cached) -> None:
         with self._files.part(key) as part:
-            write_all(part, NOTES.dump_json(cached))
-            os.fsync(part.fileno())
-            Path(str(part.name)).replace(self._note_path(key))
+            write_all(part.file, NOTES.dump_json(cached))  # a few bytes: not counted
+            part.sync()
+            Path(str(part.file.name)).replace(self._note_path(key))
 
     def _note_path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from backend.errors import ImageError, SourceUnavailable
 from backend.sources.addresses import HostPolicy, parse_hosts
-from backend.sources.fetch import Fetcher, FetchLimits
+from backend.sources.fetch import PLACES, Fetcher, FetchLimits
 from backend.sources.file_cache import FileCache
+from backend.sources.host_shares import HostShares
 from backend.sources.http import Http
 from backend.sources.locations import Location, Locator
 from backend.sources.mount import Mount, NotMounted
 from backend.sources.source_file import SourceFile
 from backend.sources.tokens import TokenSource, refresh_at
+
+SPARE_BYTES = 1 << 30  # left free for whatever else lives on the disk of fetched images
 
 
 class ImageSources:
@@ -28,6 +31,11 @@ class ImageSources:
         self._mount = Mount(root)
         self._fetcher = fetcher
         self._locator = locator or Locator()
+
+    @property
+    def problem(self) -> str | None:
+        """Why fetched images are not kept, a sentence; None while they are."""
+        return None if self._fetcher is None else self._fetcher.problem
 
     def open(self, url: str, task_id: str | None, deadline: float) -> SourceFile:
         """A task's image as a file.
@@ -77,14 +85,19 @@ def open_sources(
     api_key_file: Path | None = None,
     hosts_allowed: str = "",
     limits: FetchLimits | None = None,
+    places: int = PLACES,
 ) -> ImageSources:
     """All sources of images together, as the settings say.
 
+    Args:
+        places: of all clicks, of which each server may take a share.
+
     Raises:
-        OSError: the cache's folder cannot be used.
         ValueError: `hosts_allowed` is not a list of hosts.
     """
     http = Http(HostPolicy(label_studio_url, parse_hosts(hosts_allowed)))
     tokens = TokenSource(api_key, api_key_file, refresh_at(label_studio_url, http)) if label_studio_url else None
-    fetcher = Fetcher(http, FileCache(cache_folder, cache_bytes), tokens, limits)
+    fetcher = Fetcher(
+        http, FileCache(cache_folder, cache_bytes, spare_bytes=SPARE_BYTES), tokens, limits, HostShares(places)
+    )
     return ImageSources(root, fetcher, Locator(label_studio_url, label_studio_public_url))

@@ -1,7 +1,7 @@
 """The HTTP application: Label Studio's machine-learning backend protocol, and pages for those who run it.
 
-`/health` and `/setup` run on the event loop and never touch the model, so they answer at once while it loads or
-works (Label Studio gives them 1 s and 3 s). Clicks run in threads.
+`/health` runs on the event loop and never touches the model, so it answers at once while it loads or works (Label
+Studio gives it 1 s, and `/setup` 3 s). Everything that takes time runs in threads.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from backend.serving.state import prewarm, state_answer, task_images
 from backend.serving.status_page import HEADERS, render_status
 from backend.settings import Settings
 from backend.stages import Stages
+from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.box_routes import add_box_routes
 from backend.web.embed_routes import add_embed_routes
 from backend.web.middleware import (
     error_response,
     install_error_handlers,
-    parse_body,
-    read_body,
     request_id_of,
     take_request_id,
 )
 from backend.web.openapi import describe
 from backend.weights.catalog import ModelFiles
 
+STATE_THREADS = 8  # each may wait two seconds for an image's server, and may not keep /setup waiting
 SPARE_THREADS = 8  # so that a click beyond the limit is refused at once, and does not wait for a thread
 
 
@@ -56,12 +56,14 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
         files: name the model in answers.
     """
     service = build_service(load, settings, files)
-    limiter: CapacityLimiter | None = None
+    bodies = Bodies(settings.request_limit_mb * MEGABYTE)
+    clicks: CapacityLimiter | None = None
+    states: CapacityLimiter | None = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        nonlocal limiter
-        limiter = CapacityLimiter(settings.click_limit + SPARE_THREADS)
+        nonlocal clicks, states
+        clicks, states = CapacityLimiter(settings.click_limit + SPARE_THREADS), CapacityLimiter(STATE_THREADS)
         service.start()
         yield
         await run_sync(service.close)
@@ -102,27 +104,24 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     @app.post("/setup")
     async def setup(request: Request) -> JSONResponse:
         """Called at every page load: checks the labeling configuration and takes the project's options."""
-        body = parse_body(SetupRequest, await read_body(request))
-        config = parse_cached(body.labeling_config)
-        check(config, read_options(body.extra_params, service.defaults).output)
-        await run_sync(service.options.remember, body.project, body.extra_params)
+        async with bodies.parsed(request, SetupRequest) as body:
+            await run_sync(_set_up, service, body)
         return JSONResponse({"model_version": files.version})
 
     @app.post("/predict")
     async def predict(request: Request) -> Response:
         """A click gets a mask; an opened task (`context` null) gets an empty list at once."""
         stages, arrived = Stages(), time.monotonic()
-        # In a thread: a task with many masks makes a body of megabytes.
-        body = await run_sync(parse_body, PredictRequest, await read_body(request))
-        if body.context is None:
-            await run_sync(_prewarm, service, body)
-            return _json(PredictAnswer(results=[[] for _ in body.tasks]))
-        take_request_id(request, body.context.request_id)
-        if body.context.ask == "state":
-            return JSONResponse(await run_sync(state_answer, service, body))
-        model = await service.loader.model(settings.model_wait_seconds)
-        deadline = arrived + settings.click_deadline_seconds
-        return await run_sync(_click, service, body, model, deadline, stages, request_id_of(request), limiter=limiter)
+        async with bodies.parsed(request, PredictRequest) as body:
+            if body.context is None:
+                await run_sync(_prewarm, service, body)
+                return _json(PredictAnswer(results=[[] for _ in body.tasks]))
+            take_request_id(request, body.context.request_id)
+            if body.context.ask == "state":
+                return JSONResponse(await run_sync(state_answer, service, body, limiter=states))
+            model = await service.loader.model(settings.model_wait_seconds)
+            deadline, request_id = arrived + settings.click_deadline_seconds, request_id_of(request)
+            return await run_sync(_click, service, body, model, deadline, stages, request_id, limiter=clicks)
 
     @app.get("/versions")
     async def versions() -> JSONResponse:
@@ -146,10 +145,19 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
         """Figures for Prometheus."""
         return Response(await run_sync(service.metrics.text), media_type=CONTENT_TYPE)
 
-    add_embed_routes(app, service)
-    add_box_routes(app, service)
+    add_embed_routes(app, service, bodies)
+    add_box_routes(app, service, bodies)
     describe(app)
     return app
+
+
+def _set_up(service: Service, body: SetupRequest) -> None:
+    """
+    Raises:
+        LabelingConfigError: clicks cannot be answered with this configuration, or these options.
+    """
+    check(parse_cached(body.labeling_config), read_options(body.extra_params, service.defaults).output)
+    service.options.remember(body.project, body.extra_params)
 
 
 def _click(

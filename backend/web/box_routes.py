@@ -27,7 +27,7 @@ from backend.labelstudio.protocol import (
 from backend.serving.model import Model
 from backend.serving.service import Service
 from backend.stages import Stages
-from backend.web.middleware import parse_body, read_body
+from backend.web.bodies import Bodies
 from labeling.config import LabelingConfig
 
 MAX_BOXES = 2000
@@ -66,7 +66,7 @@ class BoxesRequest(BaseModel):
     boxes: Annotated[list[Box], Field(min_length=1, max_length=MAX_BOXES)]
 
 
-def add_box_routes(app: FastAPI, service: Service) -> None:
+def add_box_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:
     """Add the route to the application."""
     limiter: CapacityLimiter | None = None
 
@@ -76,10 +76,9 @@ def add_box_routes(app: FastAPI, service: Service) -> None:
         nonlocal limiter
         arrived = time.monotonic()
         limiter = limiter or CapacityLimiter(AT_ONCE)
-        body = await read_body(request)
-        boxes = parse_body(BoxesRequest, body, "the format of /boxes")
-        model = await service.loader.model(service.settings.model_wait_seconds)
-        prediction = await run_sync(_masks, service, model, boxes, arrived + SECONDS, limiter=limiter)
+        async with bodies.parsed(request, BoxesRequest, "the format of /boxes") as boxes:
+            model = await service.loader.model(service.settings.model_wait_seconds)
+            prediction = await run_sync(_masks, service, model, boxes, arrived + SECONDS, limiter=limiter)
         text = prediction.model_dump_json(exclude_none=True, by_alias=True)
         return Response(text, media_type="application/json")
 

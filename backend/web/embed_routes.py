@@ -14,11 +14,13 @@ from backend.embedding.embed_progress import EmbedProgress
 from backend.errors import NotFound
 from backend.images.image_store import TaskImage
 from backend.images.neighbours import images_of_folder
+from backend.labelstudio.protocol import Name
 from backend.serving.service import Service
-from backend.web.middleware import parse_body, read_body
+from backend.web.bodies import MEGABYTE, Bodies
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jp2")
 MAX_IMAGES = 1_000_000
+BODY_BYTES = 256 * MEGABYTE  # all images of a project at once
 
 
 class EmbedImage(BaseModel):
@@ -27,7 +29,7 @@ class EmbedImage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
 
     url: Annotated[str, Field(min_length=1, max_length=4000)]
-    task: str | None = None
+    task: Name | None = None
 
 
 class EmbedRequest(BaseModel):
@@ -46,17 +48,19 @@ class EmbedRequest(BaseModel):
         return self
 
 
-def add_embed_routes(app: FastAPI, service: Service) -> None:
+def add_embed_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:
     """Add the routes to the application."""
 
     @app.post("/embed")
     async def start(request: Request) -> JSONResponse:
         """Queue a job; while one of the same key runs, that is the answer."""
-        body = await read_body(request)
+        async with bodies.parsed(request, EmbedRequest, "the format of /embed", BODY_BYTES) as job:
+            return await queue(job)
+
+    async def queue(job: EmbedRequest) -> JSONResponse:
         model = await service.loader.model(service.settings.model_wait_seconds)
 
         def submit() -> str:
-            job = parse_body(EmbedRequest, body, "the format of /embed")
             root = service.settings.local_files_document_root
             if job.folder is not None:
                 images = images_of_folder(root, job.folder, ENDINGS)

@@ -7,27 +7,24 @@ import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.errors import BadRequest, RequestError, Superseded
+from backend.errors import RequestError, Superseded
 from backend.web.reason import reason_header
 
 logger = logging.getLogger(__name__)
-Body = TypeVar("Body", bound=BaseModel)
 REQUEST_ID_HEADER = "X-Request-ID"
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-SHOWN_PROBLEMS = 3
 LONGEST_SENTENCE = 1000
 # What would begin a new line in a log, or steer a terminal.
 NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-BODY_LIMIT = 256 * 1024 * 1024  # tasks with hundreds of masks are some ten megabytes
+CLIENT_GONE = 499  # as nginx logs it; nobody reads it
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
@@ -118,37 +115,6 @@ def one_line(text: str) -> str:
     return NOT_SHOWN.sub(" ", short)
 
 
-def parse_body(kind: type[Body], body: bytes, format_name: str = "Label Studio's format") -> Body:
-    """A body as what it must be.
-
-    Raises:
-        BadRequest: it is something else; says what is wrong without repeating any of it.
-    """
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-    lines = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:SHOWN_PROBLEMS]]
-    more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
-    raise BadRequest(f"the request does not follow {format_name}: {'; '.join(lines)}{more}")
-
-
-async def read_body(request: Request) -> bytes:
-    """The whole body.
-
-    Raises:
-        BadRequest: it is larger than the limit; the rest is not read.
-    """
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_LIMIT:
-            raise BadRequest(f"the request's body has more than {BODY_LIMIT} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
 def request_id_of(request: Request) -> str:
     """The id that the answer and the log lines of a request carry."""
     return getattr(request.state, "request_id", "-")
@@ -186,6 +152,11 @@ def install_error_handlers(
         response.headers.update((error.headers if isinstance(error, HTTPException) else None) or {})  # 405 has `Allow`
         return response
 
+    async def gone(request: Request, _error: Exception) -> JSONResponse:
+        """The client broke its request off: no fault of ours, and no line in a log that anybody could fill so."""
+        logger.debug("%s %s: the client broke the request off", request.method, one_line(request.url.path))
+        return error_response(request, CLIENT_GONE, "the request was broken off")
+
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         request_id = request_id_of(request)
         path = one_line(request.url.path)
@@ -196,6 +167,7 @@ def install_error_handlers(
 
     app.add_exception_handler(RequestError, expected)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)
     app.add_middleware(CountingMiddleware, answered=answered)
     app.add_middleware(RequestIdMiddleware)

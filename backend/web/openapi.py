@@ -21,13 +21,17 @@ BODIES: dict[str, type[BaseModel]] = {
     "/boxes": BoxesRequest,
 }
 COMMON = {"400": "the request cannot be understood or served", "500": "a defect; the log has the details"}
+WITH_BODY = {
+    "413": "the body, or a list in it, is larger than may be sent",
+    "503": "other large requests are worked on",
+}
 # What can happen besides, by path.
 ERRORS: dict[str, dict[str, str]] = {
     "/predict": {
         "409": "a newer click on the same object came",
         "422": "the task's image cannot be read",
         "502": "the server that holds the image did not answer",
-        "503": "the model is loading, failed to load, is out of memory, or too many clicks wait",
+        "503": "the model is loading, failed to load, is out of memory, too many clicks wait, or their memory is taken",
         "504": "no answer in the time that Label Studio waits",
     },
     "/boxes": {
@@ -86,7 +90,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     if path in TEXTS:
         kept["content"] = {TEXTS[path]: {"schema": {"type": "string"}}}
     error = _json(REFERENCE.format(model="Error"))
-    described = {**COMMON, **ERRORS.get(path, {})}
+    described = {**COMMON, **(WITH_BODY if path in BODIES else {}), **ERRORS.get(path, {})}
     operation["responses"] = {
         good: kept,
         **{status: {"description": text, "content": error} for status, text in sorted(described.items())},

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from backend.serving.status_page import resident_bytes
 from backend.settings import Settings
 from backend.web.app import create_app
 from tests.integration.backend.mutations import IMAGE_URL, SIZE_WH, Mutator, Sent
+from tests.integration.backend.test_budgets import HEAVY, resident_mb, watched
 from tests.integration.backend.test_process import running
 from tests.unit.backend.fakes import MODEL, FakeSegmenter, click, region
 
@@ -38,7 +39,8 @@ logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.slow
 BODIES = int(os.environ.get("LABELRIG_FUZZ_BODIES", "1200"))
 SCHEMA_SHARE = 0.1
-REAL_BODIES = max(200, BODIES // 20)
+REAL_BODIES = BODIES if BODIES >= 10_000 else max(200, BODIES // 20)
+HEAVY_EVERY = 100  # so many requests, one of those that take most
 WARM_UP = 0.3
 PATIENCE_SECONDS = 30.0
 GROWTH_OBJECTS = 5_000
@@ -223,9 +225,21 @@ def test_mutated_requests_at_the_real_process(root: Path, tmp_path: Path) -> Non
         backend.until("model ready on")
         judge = Judge(client.get("/openapi.json").json())
         expected = normal_click(client)
-        send_all(client, [mutator.request() for _ in range(REAL_BODIES)], judge)
+        heavy = cycle(Sent("POST", "/predict", text) for text in HEAVY.values())
+        with watched(str(client.base_url)) as health:
+            for start in range(0, REAL_BODIES, HEAVY_EVERY):
+                count = min(HEAVY_EVERY, REAL_BODIES - start)
+                send_all(client, [*(mutator.request() for _ in range(count)), next(heavy)], judge)
+                if start == REAL_BODIES // 2 // HEAVY_EVERY * HEAVY_EVERY:
+                    held = resident_mb(backend)
         assert normal_click(client) == expected
-        logger.info("%d mutated requests at the real process: %s", REAL_BODIES, dict(sorted(judge.seen.items())))
+        grown = resident_mb(backend) - held
+        logger.info(
+            "%d mutated requests at the real process: %s; /health p99 %.3f s of %d; %d MB more than at half",
+            REAL_BODIES, dict(sorted(judge.seen.items())), health.p99, len(health.seconds), grown,
+        )  # fmt: skip
+        assert health.p99 < 1
+        assert grown < GROWTH_BYTES >> 20
         assert client.get("/health").json()["state"] == "ready"
         assert backend.process.poll() is None
         assert backend.stop() == 0

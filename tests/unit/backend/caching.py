@@ -16,7 +16,8 @@ from PIL import Image
 
 from backend.errors import ImageError
 from backend.images.image_store import ImageInfo
-from backend.segmenter import Candidates, Embedding, Prompts
+from backend.picture import Picture
+from backend.segmenter import Candidates, Embedding, Prepared, Prompts
 from backend.sources.source_file import SourceFile
 
 WAIT = 30.0  # a test that waits so long has failed
@@ -38,7 +39,11 @@ class Encoder:
         self.gate.set()
         self.began = threading.Semaphore(0)  # one for each encoder run
 
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+    def prepare(self, picture: Picture) -> Prepared:
+        return Prepared(picture.size_wh, picture.piece((0, 0, *picture.size_wh)))
+
+    def encode(self, image: Prepared | NDArray[np.uint8]) -> Embedding:
+        pixels = image.values if isinstance(image, Prepared) else image
         self.began.release()
         assert self.gate.wait(WAIT)
         if self.errors:
@@ -46,9 +51,9 @@ class Encoder:
         self.encoded.append(float(pixels.mean()))
         return Embedding((pixels.shape[1], pixels.shape[0]), (float(pixels.mean()),))
 
-    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+    def encode_batch(self, batch: Sequence[Prepared | NDArray[np.uint8]]) -> list[Embedding]:
         self.batches.append(len(batch))
-        return [self.encode(pixels) for pixels in batch]
+        return [self.encode(image) for image in batch]
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         raise AssertionError("a cache never decodes")

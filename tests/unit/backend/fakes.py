@@ -11,7 +11,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.segmenter import Candidates, Embedding, Prompts
+from backend.picture import Picture
+from backend.segmenter import Candidates, Embedding, Image, Prepared, Prompts
 from backend.weights.catalog import ModelFiles
 
 SIDE = 64
@@ -49,7 +50,11 @@ class FakeSegmenter:
         self.gate: threading.Event | None = None
         self.freed = 0
 
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+    def prepare(self, picture: Picture) -> Prepared:
+        return Prepared(picture.size_wh, picture.piece((0, 0, *picture.size_wh)))
+
+    def encode(self, image: Image) -> Embedding:
+        pixels = image.values if isinstance(image, Prepared) else image
         if self.gate is not None:
             assert self.gate.wait(30)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -57,8 +62,8 @@ class FakeSegmenter:
         self.encoded.append(pixels)
         return Embedding((pixels.shape[1], pixels.shape[0]), ())
 
-    def encode_batch(self, batch: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
-        return [self.encode(pixels) for pixels in batch]
+    def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
+        return [self.encode(image) for image in batch]
 
     def size_of(self, embedding: Embedding) -> int:
         return 1000

@@ -12,10 +12,10 @@ from typing import Any
 import httpx2
 import numpy as np
 from fastapi.testclient import TestClient
-from numpy.typing import NDArray
 from PIL import Image
 
 from backend.segmenter import Candidates, Embedding, Prompts
+from backend.segmenter import Image as Encodable
 from backend.settings import Settings
 from backend.web.app import create_app
 from tests.unit.backend.caching import WAIT
@@ -31,9 +31,9 @@ class HeldSegmenter(FakeSegmenter):
         self.ended = threading.Semaphore(0)
         self.errors: list[Exception] = []
 
-    def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
+    def encode(self, image: Encodable) -> Embedding:
         self.began.release()
-        embedding = super().encode(pixels)
+        embedding = super().encode(image)
         self.ended.release()
         return embedding
 

@@ -382,7 +382,7 @@ def test_malformed_body_is_not_repeated(client: TestClient) -> None:
 
 def test_defect_has_no_traceback(settings: Settings) -> None:
     class Broken(FakeSegmenter):
-        def encode(self, pixels: NDArray[np.uint8]) -> Any:
+        def encode(self, image: object) -> Any:
             raise ZeroDivisionError("secret inside")
 
     app = create_app(Broken, settings, MODEL)

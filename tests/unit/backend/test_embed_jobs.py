@@ -237,10 +237,10 @@ def test_rate_and_time_left(house: House) -> None:
 def test_time_left_while_it_runs(house: House) -> None:
     gate, encode = threading.Event(), house.encoder.encode
 
-    def held_at_the_third(pixels: Any) -> Any:
-        if pixels.mean() == 3:
+    def held_at_the_third(image: Any) -> Any:
+        if image.values.mean() == 3:
             assert gate.wait(WAIT)
-        return encode(pixels)
+        return encode(image)
 
     house.encoder.encode = held_at_the_third  # type: ignore[method-assign]
     job = house.jobs.submit("p1", house.images(1, 2, 3, 4))

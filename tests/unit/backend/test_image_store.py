@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from backend.budget import MemoryBudget
 from backend.errors import DeadlinePassed, ImageError
 from backend.images import images
 from backend.images.image_store import ImageStore
+from backend.picture import Picture
 from backend.sources.source_file import SourceFile
-from tests.unit.backend.caching import WAIT, Folder, eventually, together
+from tests.unit.backend.caching import WAIT, Folder, eventually, soon, together
 
 LIMIT = 1_000_000
 ONE_IMAGE = 8 * 6 * 3
@@ -31,10 +34,12 @@ class Counted:
         self.gate = threading.Event()
         self.gate.set()
 
-    def read(self, file: SourceFile, pixel_limit: int) -> NDArray[np.uint8]:
+    def read(
+        self, file: SourceFile, pixel_limit: int, work: MemoryBudget | None = None, until: float | None = None
+    ) -> NDArray[np.uint8]:
         self.reads += 1
         assert self.gate.wait(WAIT)
-        return images.read(file, pixel_limit)
+        return images.read(file, pixel_limit, work, until)
 
     def size_of(self, file: SourceFile, pixel_limit: int) -> tuple[int, int]:
         self.sizes += 1
@@ -135,7 +140,7 @@ def test_pixels_of_a_batch_leave_the_memory_alone(folder: Folder) -> None:
 
 def test_shared_pixels_cannot_be_written_to(folder: Folder) -> None:
     file = folder.file(folder.draw("a.png", 7))
-    store = ImageStore(LIMIT, LIMIT, read=lambda file, pixel_limit: np.zeros((6, 8, 3), dtype=np.uint8))
+    store = ImageStore(LIMIT, LIMIT, read=lambda *_: np.zeros((6, 8, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match="read-only"):
         store.pixels(file, store.describe(file))[0, 0] = 0
 
@@ -169,3 +174,48 @@ def test_who_waits_for_anothers_decode_gives_up_at_its_deadline(folder: Folder) 
     slow.join(WAIT)
     assert store.pixels(file, info).mean() == 7
     assert counted.reads == 1
+
+
+def test_images_that_are_read_at_once_stay_within_the_memory(tmp_path: Path) -> None:
+    """Of eight that need 64 MB each and more, two at a time."""
+    work = MemoryBudget(150 << 20, "the memory")
+    store = ImageStore(10_000_000, 0, work=work)
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def measured(picture: Picture) -> int:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        held = work.held
+        picture.piece((0, 0, 1, 1))
+        with lock:
+            at_once -= 1
+        return held
+
+    def click(number: int) -> int:
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (3000, 2600), (number, 0, 0)).save(path, compress_level=1)
+        file = SourceFile(path, path.name, path.name)
+        return store.use(file, store.describe(file), measured, soon())
+
+    held = together(8, click)
+    assert max(held) <= work.limit
+    assert min(held) > 60 << 20
+    assert most <= 2
+    assert work.held == 0
+
+
+def test_a_large_image_is_not_kept_and_its_pieces_are_the_same(tmp_path: Path) -> None:
+    """Nor is one that lies turned there twice: each piece is turned by itself."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png", exif=exif)
+    file = SourceFile(tmp_path / "a.png", "a.png", "1")
+    keeps, reads = ImageStore(LIMIT, 10 * noise.nbytes), ImageStore(LIMIT, noise.nbytes)
+    box = (7, 9, 31, 70)
+    one, other = (store.use(file, store.describe(file), lambda picture: picture.piece(box)) for store in (keeps, reads))
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one, np.rot90(noise, -1)[9:70, 7:31])
+    assert (keeps.memory_bytes, reads.memory_bytes) == (noise.nbytes, 0)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from backend import picture
 from backend.errors import ImageError
 from backend.images import images
 from tests.unit.backend.image_files import LIMIT, corners, file_of, load, outcome, root
@@ -166,9 +167,10 @@ def test_long_side_is_refused_before_it_is_decoded(root: Path, size: tuple[int, 
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "RGB", "P", "L", "LA", "1", "CMYK"])
-def test_large_image_is_converted_in_rows_as_at_once(root: Path, mode: str) -> None:
+def test_large_image_is_converted_in_rows_as_at_once(root: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the last rows are fewer, and a palette or its transparency is the whole image's."""
-    noise = np.random.default_rng(0).integers(0, 256, (2 * images.ROWS + 7, 5, 4), dtype=np.uint8)
+    monkeypatch.setattr(picture, "BAND_PIXELS", 5 * 256)
+    noise = np.random.default_rng(0).integers(0, 256, (519, 5, 4), dtype=np.uint8)
     image = Image.fromarray(noise, "RGBA" if mode in ("RGBA", "LA") else "CMYK").convert(mode)
     if mode == "P":
         image.info["transparency"] = 3

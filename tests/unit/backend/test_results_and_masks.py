@@ -157,3 +157,7 @@ def test_crop_is_enlarged_as_the_whole(
     whole = cv2.resize(logits, size_wh, interpolation=cv2.INTER_LINEAR)
     sure = np.abs(whole) > 1e-3  # on the edge itself rounding decides
     np.testing.assert_array_equal(masks.full_size(logits, size_wh)[sure], (whole > 0)[sure])
+    with pytest.MonkeyPatch.context() as patch:  # as a mask of many megapixels
+        patch.setattr(masks, "LARGE_PIXELS", 0)
+        patch.setattr(masks, "BAND_PIXELS", 1000)
+        np.testing.assert_array_equal(masks.full_size(logits, size_wh)[sure], (whole > 0)[sure])

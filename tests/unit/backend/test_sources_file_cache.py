@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backend.caching.disk_lru import Part, TooManyParts
 from backend.sources.file_cache import Cached, FileCache
 
 
@@ -186,18 +189,98 @@ def test_file_that_vanished_or_shrank_is_not_found(tmp_path: Path, clock: Clock)
     assert names(tmp_path) == set()
 
 
-def test_full_disk_is_an_oserror_and_leaves_nothing(tmp_path: Path, clock: Clock) -> None:
+def test_cleared_folder_is_made_again(tmp_path: Path, clock: Clock) -> None:
     cache = cache_in(tmp_path, clock)
     (tmp_path / "cache").rmdir()
-    with pytest.raises(FileNotFoundError):
-        cache.store("u", [b"x"])
-    assert cache.find("u") is None
+    cache.store("u", [b"x"])
+    assert content(cache, "u") == b"x"
+    assert cache.problem is None
 
 
-def test_folder_that_is_not_one_holds_nothing(tmp_path: Path, clock: Clock) -> None:
-    cache = cache_in(tmp_path, clock)
-    (tmp_path / "cache").rmdir()
+def kept(cache: FileCache, url: str) -> bytes | None:
+    """What is read of an image, wherever it is."""
+    cached = cache.find(url)
+    return None if cached is None else cache.source_file(url, cached, "a.png").path.read_bytes()
+
+
+def test_what_no_disk_takes_is_read_from_memory(tmp_path: Path, clock: Clock) -> None:
+    """Finding 15: a click on it was answered with 502, though the log said that clicks go on."""
     (tmp_path / "cache").touch()
+    cache = cache_in(tmp_path, clock)
+    stored = cache.store("u", [b"ab", b"c"], "1")
+    assert kept(cache, "u") == b"abc"
+    assert cache.problem == "fetched images are not kept in IMAGE_CACHE_DIR: File exists"
+    clock.now += 400
+    cache.confirm("u", stored)
+    confirmed = cache.find("u")
+    assert confirmed is not None
+    assert cache.age(confirmed) == 0
+    cache.drop("u")
     assert cache.find("u") is None
-    with pytest.raises(NotADirectoryError):
-        cache.store("u", [b"x"])
+    (tmp_path / "cache").unlink()
+    cache.store("u", [b"abc"])
+    assert content(cache, "u") == b"abc"
+    assert cache.problem is None
+
+
+def test_disk_that_fills_up_in_the_middle_loses_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, write, room = cache_in(tmp_path, clock), Part.write, [4]
+
+    def fills(part: Part, data: bytes) -> None:
+        room[0] -= len(data)
+        if room[0] < 0:
+            os.write(part.file.fileno(), data[:1])  # as much as it took
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(part, data)
+
+    monkeypatch.setattr(Part, "write", fills)
+    cache.store("u", [b"ab", b"cd", b"ef", b"gh"])
+    assert kept(cache, "u") == b"abcdefgh"
+    assert cache.problem == "fetched images are not kept in IMAGE_CACHE_DIR: No space left on device"
+    assert names(tmp_path) == set()
+
+
+def test_disk_without_spare_room_is_left_alone(tmp_path: Path, clock: Clock) -> None:
+    cache = FileCache(tmp_path / "cache", 1000, 0, clock, spare_bytes=1 << 60)
+    cache.store("u", [b"x"])
+    assert kept(cache, "u") == b"x"
+    assert names(tmp_path) == set()
+    assert "MiB would stay free on its disk" in str(cache.problem)
+
+
+def test_memory_holds_no_more_than_its_limit(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "cache").touch()
+    cache = FileCache(tmp_path / "cache", 1000, 0, clock, memory_bytes=10)
+    read = cache.source_file("a", cache.store("a", [b"123456"]), "a.png")
+    with pytest.raises(OSError, match="no disk takes it"):
+        cache.store("b", [b"123456"])
+    assert cache.find("a") is None
+    assert read.path.read_bytes() == b"123456"  # for as long as it is read
+    del read
+    cache.store("b", [b"123456"])
+    cache.store("c", [b"1234"])
+    assert [url for url in "abc" if cache.find(url)] == ["b", "c"]
+    with pytest.raises(OSError, match="no disk takes it"):
+        cache.store("d", [b"12345678901"])
+
+
+def test_what_arrives_counts_against_the_limit(tmp_path: Path, clock: Clock) -> None:
+    """Finding 14: only what was whole was counted."""
+    cache = cache_in(tmp_path, clock, limit=10)
+    cache.store("old", [b"1234"])
+
+    def body() -> Iterator[bytes]:
+        yield b"123456"
+        assert cache.find("old") is not None
+        yield b"7"
+        assert cache.find("old") is None  # made room
+        with pytest.raises(TooManyParts, match="others that arrive now take all of its 0 MB"):
+            cache.store("other", [b"1234"])
+        cache.store("small", [b"123"])
+
+    cache.store("new", body())
+    assert kept(cache, "new") == b"1234567"
+    assert kept(cache, "small") == b"123"
+    assert cache.problem is None

@@ -52,6 +52,15 @@ def test_smart_tools_and_palette() -> None:
     assert named == ["label", "point", "boxes", "brush"]  # the first rectangle is not smart; the second says nothing
 
 
+def test_label_is_that_of_the_innermost_palette() -> None:
+    config = read_config(
+        '<View><Image name="i" value="$i"/><Labels name="outer"><Label value="a"/><View><Labels name="inner"><View>'
+        '<Label value="b"/></View></Labels></View><Label value="c"/></Labels><Label value="of none"/></View>'
+    )
+    assert [label.value for label in control(config, "outer").labels] == ["a", "c"]
+    assert [label.value for label in control(config, "inner").labels] == ["b"]
+
+
 def test_results_carry_the_alias() -> None:
     config = read_config(PAIR)
     palette = control(config, "label")

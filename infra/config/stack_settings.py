@@ -116,6 +116,17 @@ class StackSettings(BaseModel):
             env="LABELRIG_COMPANION",
         ),
     ] = True
+    memory_gb: Annotated[
+        Whole | None,
+        about(
+            "whole number, 4 to 4096",
+            "Memory that the containers of the stack may take together, in GiB. Without it, what the machine has less "
+            "an eighth. The backend gets most of it; a container that wants more than its share is started again.",
+            env="LABELRIG_MEMORY_GB",
+            ge=4,
+            le=4096,
+        ),
+    ] = None
     log_file_mb: Annotated[
         Whole,
         about(

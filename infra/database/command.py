@@ -17,6 +17,7 @@ from infra.roles.images.build import ImageSet
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
+from infra.roles.stack.sizes import machine_size
 from infra.stack.site import Site, rendered
 from infra.stack.stages import stack_running
 
@@ -94,5 +95,5 @@ def _both(site: Site, context: MoveContext, model: str) -> tuple[StackFiles, lis
     """Files of a stack with both databases, for as long as the work moves. Never what the next run starts from."""
     files = StackFiles(f"{site.state}/{BOTH}", (POSTGRES,))
     settings = site.settings.model_copy(update={"database": "postgres"})
-    values = stack_values(settings, context.images.tags, model)
+    values = stack_values(settings, context.images.tags, model, machine_size(site.host))
     return files, render_stack(files, values, context.folders, context.folders, [], settings.backend)

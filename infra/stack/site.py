@@ -22,6 +22,7 @@ from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import GPU, POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
+from infra.roles.stack.sizes import machine_size
 
 EXEC_TIMEOUT = 120.0
 SECRETS_FILE = "secrets.env"
@@ -154,7 +155,7 @@ def rendered(
             report.notice(f"the image folder {folder.path} is not there now; its tasks show no image until it is back")
     # A folder open to a group only: the containers' user joins it. Folders that preflight refused never get here.
     groups = sorted({group for one in mounted if (group := group_of(site.host, PurePosixPath(one.path))) is not None})
-    values = stack_values(site.settings, images.tags, model)
+    values = stack_values(site.settings, images.tags, model, machine_size(site.host))
     return render_stack(site.files, values, folders, mounted, groups, site.settings.backend)
 
 

@@ -35,6 +35,7 @@ from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import DEMO, with_folder
 from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
+from infra.roles.stack.sizes import machine_size
 from infra.stack.site import exec_in, state_folder
 from labelstudio.access import Access
 from labelstudio.config import demo_spec, load_project
@@ -112,7 +113,7 @@ def stack_files(settings: Settings, demo_folder: Path, engine: DockerClient, rep
     host = LocalHost()
     images = plan_images(host, REPOSITORY, settings, report)
     converge(images_role(host, images, report), report)
-    values = stack_values(settings, images.tags, "demo")
+    values = stack_values(settings, images.tags, "demo", machine_size(host))
     folders, _ = with_folder([], demo_folder / "images", DEMO)
     files = StackFiles(str(state_folder(settings)))
     converge([FilesWritten(host, render_stack(files, values, folders, folders, [], settings.backend))], report)

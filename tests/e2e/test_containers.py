@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import httpx
@@ -12,10 +14,14 @@ from docker.models.containers import Container
 
 from core.errors import LabelStudioError
 from core.waiting import wait_for
+from hosts.local import LocalHost
 from infra.roles.stack.banned_subnets import gateway_of
 from infra.roles.stack.containers import health_of
-from tests.e2e.clicks import Round
+from infra.roles.stack.sizes import container_limits, machine_size
+from labelstudio.prompts import click_regions
+from tests.e2e.clicks import Round, click, scenes
 from tests.e2e.conftest import Stack
+from tests.integration.backend.test_budgets import watched
 
 SERVICES = ("label-studio", "sam2")
 
@@ -39,6 +45,10 @@ def test_nobody_is_root_and_the_images_cannot_be_written(stack: Stack, service: 
     assert config["CapDrop"] == ["ALL"]
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
     assert config["Init"] is True
+    machine = machine_size(LocalHost())
+    limits = container_limits(machine)[service]
+    assert (config["Memory"], config["PidsLimit"]) == (limits.memory_mb << 20, limits.pids)
+    assert config["NanoCpus"] == limits.cpus * 10**9 <= machine.cores * 10**9
 
 
 def test_only_label_studio_is_published_and_only_on_loopback(stack: Stack) -> None:
@@ -92,3 +102,20 @@ def test_the_guard_on_backends_is_open_for_ours_only(stack: Stack, round_: Round
     for backend in round_.client.backends(round_.project_id):
         if backend.id != round_.backend_id:  # the refused rows stay behind: a quirk of Label Studio
             round_.client.delete_backend(backend.id)
+
+
+def test_health_answers_whatever_an_account_sends(stack: Stack, round_: Round) -> None:
+    """Finding 3: key points by the thousand, which any account may send, made `/health` answer after half a minute."""
+    (network,) = container_of(stack, "sam2").attrs["NetworkSettings"]["Networks"].values()
+    scene = scenes(round_)[0]
+    one = scene.objects[0]
+    (region, *_) = click_regions(round_.spec.labeling, one.label, one.click_xy, scene.size_wh)
+
+    def send(count: int) -> Sequence[str]:
+        return round_.client.click(round_.backend_id, scene.task.id, [region] * count).errors
+
+    with watched(f"http://{network['IPAddress']}:9090") as health, ThreadPoolExecutor(2) as threads:
+        refused = list(threads.map(send, (12_000, 1025, 50_000, 12_000)))
+    assert all(len(errors) == 1 and "413 Client Error: the request" in errors[0] for errors in refused), refused
+    assert health.percentile(90) < 1
+    assert click(round_, scene, one).iou > 0.5

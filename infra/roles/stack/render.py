@@ -15,6 +15,7 @@ from infra.config.settings import Settings
 from infra.config.value_types import fits_env_file
 from infra.roles.stack.banned_subnets import banned_subnets
 from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
+from infra.roles.stack.sizes import MachineSize, container_limits, limit_values
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
@@ -73,18 +74,22 @@ class RenderedFile:
     mode: int
 
 
-def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> dict[str, str]:
+def stack_values(
+    settings: Settings, images: Mapping[str, str], model: str, machine: MachineSize | None = None
+) -> dict[str, str]:
     """Return what the compose files ask for, by name.
 
     Args:
         images: service -> tag.
         model: what SAM2_MODEL gets.
+        machine: where the containers run; None is the smallest that is supported.
 
     Raises:
         ValueError: the secrets were not made yet.
     """
     if settings.password is None or settings.secret_key is None:
         raise ValueError("the secrets must be made before the stack is rendered")
+    limits = container_limits(machine or MachineSize(), settings.memory_gb)
     values = {
         "COMPOSE_PROJECT_NAME": settings.project,
         **{IMAGE_VARIABLES[service]: images[service] for service in ("label-studio", "sam2")},
@@ -94,6 +99,7 @@ def stack_values(settings: Settings, images: Mapping[str, str], model: str) -> d
         "LABELRIG_LISTEN": settings.listen,
         "LABELRIG_COMPANION": "on" if settings.companion else "off",
         "LABELRIG_LOG_FILE_MB": str(settings.log_file_mb),
+        **limit_values({service: limits[service] for service in limits if service in images}),
         "LABEL_STUDIO_PORT": str(settings.port),
         "LABEL_STUDIO_USERNAME": settings.username,
         "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),

@@ -42,6 +42,7 @@ STACK: dict[str, tuple[object, str]] = {
     "backend": ({"MASK_KEEP": "clicked"}, "backend"),
     "companion": (False, "companion"),
     "log_file_mb": (100, "log_file_mb"),
+    "memory_gb": (16, "memory_gb"),
 }
 # What the deployment itself looks at.
 DEPLOYMENT = {

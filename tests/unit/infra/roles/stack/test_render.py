@@ -161,7 +161,7 @@ def test_backend_names_are_the_backends_own() -> None:
     }  # fmt: skip
     assert {*BACKEND_SETTINGS, *decided} == {name.upper() for name in BackendSettings.model_fields}
     environment = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]["sam2"]["environment"]
-    assert set(environment) <= decided
+    assert set(environment) - {"WORK_MEMORY_MB"} <= decided  # that one follows the machine's size
 
 
 def test_logs_of_all_services_have_the_chosen_size() -> None:

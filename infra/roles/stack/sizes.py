@@ -1,0 +1,92 @@
+"""How much memory, how many cores and how many processes each container may take: from the machine, or from a setting.
+
+Limits and no reservations: they keep a container from taking the machine down with it. What the system itself needs is
+left out, and the rest is divided, so that all containers at their limits fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hosts.base import Host, read_text
+from infra.roles.preflight.checks import GIB, memory_bytes
+
+MIB_OF_GIB = 1024
+# For the system, at least one GiB of every eight.
+SYSTEM_SHARE = 1 / 8
+# Of what is left, in 28ths; and what each needs even on a machine that has less.
+SHARES: Mapping[str, int] = {"sam2": 18, "label-studio": 7, "db": 3}
+LEAST_MB: Mapping[str, int] = {"sam2": 3072, "label-studio": 1024, "db": 512}
+WHOLE = sum(SHARES.values())
+# Processes and threads: as many as they were seen to have under load, several times; libraries add some for each core.
+PIDS: Mapping[str, int] = {"sam2": 512, "label-studio": 512, "db": 256}
+PIDS_OF_CORE = 16
+CORES = re.compile(r"^Cpus_allowed_list:\s*([0-9]+(?:[-,][0-9]+)*)$", re.MULTILINE)
+WORK_SHARE, LARGEST_WORK_MB = 9, 4096
+
+
+@dataclass(frozen=True)
+class MachineSize:
+    """What a machine has: memory in whole GiB, so that a new kernel changes no container's limits, and cores."""
+
+    memory_gb: int = 8
+    cores: int = 2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one container: MiB, cores, and processes and threads together."""
+
+    memory_mb: int
+    cpus: int
+    pids: int
+
+
+def machine_size(host: Host) -> MachineSize:
+    """Read a machine's size; the smallest that is supported where it does not say."""
+    memory = memory_bytes(read_text(host, "/proc/meminfo") or "", "MemTotal")
+    # The cores that a process may use, as the engine counts them: it refuses to start a container with more.
+    cores = CORES.search(read_text(host, "/proc/self/status") or "")
+    unknown = MachineSize()
+    return MachineSize(
+        max(1, round(memory / GIB)) if memory else unknown.memory_gb, _count(cores[1]) if cores else unknown.cores
+    )
+
+
+def _count(ranges: str) -> int:
+    """How many numbers `0-3,8` names."""
+    pairs = (part.partition("-") for part in ranges.split(","))
+    return sum(int(last or first) - int(first) + 1 for first, _, last in pairs)
+
+
+def container_limits(machine: MachineSize, memory_gb: int | None = None) -> dict[str, Limits]:
+    """The limits of each container.
+
+    Args:
+        memory_gb: what all containers together may take; None divides what the machine has.
+    """
+    whole = machine.memory_gb * MIB_OF_GIB
+    shared = memory_gb * MIB_OF_GIB if memory_gb else whole - max(MIB_OF_GIB, round(whole * SYSTEM_SHARE))
+    # All cores for the model: its libraries start a thread for each, and would be held up for want of their turn.
+    cpus = {service: machine.cores if service == "sam2" else max(1, machine.cores // 2) for service in SHARES}
+    return {
+        service: Limits(
+            max(LEAST_MB[service], shared * share // WHOLE),
+            cpus[service],
+            PIDS[service] + PIDS_OF_CORE * machine.cores,
+        )
+        for service, share in SHARES.items()
+    }
+
+
+def limit_values(limits: Mapping[str, Limits]) -> dict[str, str]:
+    """The same as compose reads it, and the memory that the backend may give to pictures at work."""
+    values: dict[str, str] = {}
+    for service, one in limits.items():
+        name = f"LABELRIG_{service.upper().replace('-', '_')}"
+        values |= {f"{name}_MEMORY_MB": str(one.memory_mb), f"{name}_CPUS": str(one.cpus)}
+        values |= {f"{name}_PIDS": str(one.pids)}
+    work = min(LARGEST_WORK_MB, limits["sam2"].memory_mb // WORK_SHARE)
+    return {**values, "LABELRIG_WORK_MEMORY_MB": str(work)}

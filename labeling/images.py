@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LONGEST = 10_000_000  # characters of a URL that is made of several: an image in the task itself may be large
 VARIABLE = re.compile(r"\$([\w[\].{}]+)")
 
 
@@ -110,7 +111,17 @@ def value_of(data: Mapping[str, Any], reference: str) -> Any:
 def _resolve(data: Mapping[str, Any], tag: ImageTag) -> Any:
     if tag.is_reference:
         return value_of(data, tag.value)
-    return VARIABLE.sub(lambda match: _text(data, match[1]), tag.value)
+    parts: list[str] = []
+    length = end = 0
+    for match in VARIABLE.finditer(tag.value):
+        parts += [tag.value[end : match.start()], _text(data, match[1])]
+        end = match.end()
+        length += len(parts[-1])
+        if length > LONGEST:
+            raise NoImage(
+                f"the image's URL, which is made of {tag.key[:100]!r}, would have more than {LONGEST} characters"
+            )
+    return "".join([*parts, tag.value[end:]])
 
 
 def _look_up(data: Mapping[str, Any], path: str) -> Any:

@@ -13,6 +13,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Literal, TypeVar
 
 from backend.caching.byte_lru import ByteLru
@@ -90,7 +91,10 @@ class Embeddings:
         self._encodings: dict[str, _Encoding] = {}
         self._counts: Counter[str] = Counter()
         self._preparing: SingleFlight[str, Embedding | Image] = SingleFlight()
-        self._room = threading.BoundedSemaphore(PREPARED_AT_ONCE)
+        # A queue of tokens: a semaphore may not be released from within itself, as the garbage collector could.
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(PREPARED_AT_ONCE):
+            self._room.put(None)
 
     @property
     def disk_stats(self) -> DiskStats | None:
@@ -162,6 +166,7 @@ class Embeddings:
             if isinstance(prepared, Embedding):
                 return prepared
             found = self._join_or_submit(key, priority, deadline, prepared)
+            del prepared  # the queue has it for as long as it is needed
         if isinstance(found, Embedding):
             self._count("memory_hits")
             return found
@@ -239,14 +244,16 @@ class Embeddings:
 
     def _loaded(self, load: Callable[[], Image], deadline: float) -> Image:
         """The image, once there is room for it; the room is free again when nothing refers to the image any more."""
-        if not self._room.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise DeadlinePassed("encode did not begin in time, other images were before it; try again")
+        try:
+            self._room.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            raise DeadlinePassed("encode did not begin in time, other images were before it; try again") from None
         try:
             image = load()
         except BaseException:
-            self._room.release()
+            self._room.put(None)
             raise
-        weakref.finalize(image, self._room.release)
+        weakref.finalize(image, self._room.put, None)
         return image
 
     def _join(self, key: str, priority: Priority, deadline: float) -> Ticket[Embedding] | Embedding | None:

@@ -37,6 +37,7 @@ KEPT_SHARE = 1 / 2  # of the memory for kept pixels, which one image may take,
 KEPT_WORK_SHARE = 1 / 8  # and of the memory for work: as an array it takes nearly twice as much while it is decoded
 T = TypeVar("T")
 Read = Callable[[SourceFile, int, MemoryBudget | None, float | None], NDArray[np.uint8]]
+SizeOf = Callable[[SourceFile, int, MemoryBudget | None, float | None], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class ImageStore:
         pixel_limit: int,
         memory_bytes: int,
         read: Read | None = None,
-        size_of: Callable[[SourceFile, int], tuple[int, int]] | None = None,
+        size_of: SizeOf | None = None,
         work: MemoryBudget | None = None,
     ) -> None:
         """
@@ -120,12 +121,13 @@ class ImageStore:
         Raises:
             ImageError: the file cannot be read, or is no image that is served.
             DeadlinePassed: the other thread took too long.
+            Busy: other images took all the memory for too long.
         """
         known = self._infos.get(file.identity)
         if known is not None:
             return known
         return self._describing.run(
-            file.identity, lambda: self._describe(file), _limit(deadline), f"reading the image {file.name!r}"
+            file.identity, lambda: self._describe(file, deadline), _limit(deadline), f"reading the image {file.name!r}"
         )
 
     def use(
@@ -181,7 +183,7 @@ class ImageStore:
             f"decoding the image {file.name!r}",
         )  # fmt: skip
 
-    def _describe(self, file: SourceFile) -> ImageInfo:
+    def _describe(self, file: SourceFile, deadline: float | None) -> ImageInfo:
         # Read again: another thread may have finished between our lookup and our turn.
         known = self._infos.get(file.identity)
         if known is not None:
@@ -193,7 +195,7 @@ class ImageStore:
                 unchanged = FileStamp.of(os.fstat(handle.fileno())) == stamp
         except OSError as error:
             raise _unreadable(file, error) from error
-        size_wh = self._size_of(file, self._pixel_limit)
+        size_wh = self._size_of(file, self._pixel_limit, self._work, deadline)
         if not unchanged or _stamp_of(file.path) != stamp:
             raise _changed(file)
         info = ImageInfo(digest, size_wh, stamp)

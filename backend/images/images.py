@@ -11,7 +11,7 @@ What the model sees
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def decoded(
         ImageError: one sentence with the image's name and what is wrong.
         Busy: the memory is in work elsewhere.
     """
-    with _opened(file, pixel_limit) as image, _held(file, image, work, until, 0):
+    with _held(file, pixel_limit, work, until, 0), _opened(file, pixel_limit) as image:
         yield DecodedPicture(image)
 
 
@@ -102,36 +102,62 @@ def read(
     Raises:
         ImageError, Busy: as `decoded`.
     """
-    with _opened(file, pixel_limit) as image, _held(file, image, work, until, CHANNELS):
+    with _held(file, pixel_limit, work, until, CHANNELS), _opened(file, pixel_limit) as image:
         return DecodedPicture(image).whole()
 
 
-def size_of(file: SourceFile, pixel_limit: int) -> tuple[int, int]:
+def size_of(
+    file: SourceFile, pixel_limit: int, work: MemoryBudget | None = None, until: float | None = None
+) -> tuple[int, int]:
     """Width and height of the upright image, from the file's headers alone: no pixel is decoded.
 
     Raises:
-        ImageError: as `read`, for all that the headers tell.
+        ImageError, Busy: as `decoded`, for all that the headers tell.
     """
-    with _opened(file, pixel_limit) as image:
+    with _headers(file, pixel_limit, work, until) as image:
         return upright_size(image)
 
 
 @contextmanager
+def _headers(
+    file: SourceFile, pixel_limit: int, work: MemoryBudget | None, until: float | None
+) -> Iterator[Image.Image]:
+    """The image, which is not decoded. Of some formats, and of much metadata, all of the file is in memory then."""
+    with (
+        work.hold(_file_bytes(file), until) if work is not None else nullcontext(),
+        _opened(file, pixel_limit) as image,
+    ):
+        yield image
+
+
+@contextmanager
 def _held(
-    file: SourceFile, image: Image.Image, work: MemoryBudget | None, until: float | None, beside: int
+    file: SourceFile, pixel_limit: int, work: MemoryBudget | None, until: float | None, beside: int
 ) -> Iterator[None]:
-    """The memory that an opened image takes while it is read, and `beside` more bytes for each pixel."""
-    needed = bytes_needed(image) + beside * image.width * image.height
+    """The memory that an image takes while it is read, and `beside` more bytes for each pixel.
+
+    Taken before the image is opened for good: who held some and waited for more could wait for others who do so too.
+    """
     if work is None:
         yield
         return
+    with _headers(file, pixel_limit, work, until) as image:
+        needed = bytes_needed(image, _file_bytes(file)) + beside * image.width * image.height
+        what = f"{image.width}x{image.height} pixels ({image.format})"
     if needed > work.limit:
         raise ImageError(
-            f"the image {file.name!r} of {image.width}x{image.height} pixels ({image.format}) takes some "
-            f"{needed // MEGABYTE} MB while it is read, more than WORK_MEMORY_MB={work.limit // MEGABYTE}"
+            f"the image {file.name!r} of {what} takes some {needed // MEGABYTE} MB while it is read, more than "
+            f"WORK_MEMORY_MB={work.limit // MEGABYTE}"
         )
     with work.hold(needed, until):
         yield
+
+
+def _file_bytes(file: SourceFile) -> int:
+    """Nothing where the file is gone: opening it says so."""
+    with suppress(OSError):
+        return file.path.stat().st_size
+    return 0
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class ClickAnswerer:
             url = image_url(task.data, shown, click.item_index)
             file = self.sources.open(url, task.id, deadline)
         with stages("read"):
-            info = self.images.describe(file, deadline)
+            info = self.images.describe(file, _turn(deadline))
         _check_same_shape(info.size_wh, click.size_wh)
         prompts = to_pixels(click, info.size_wh)
         kind, what = described(prompts, click)

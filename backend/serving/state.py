@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import Any
 
-from backend.errors import RequestError
+from backend.errors import Busy, RequestError
 from backend.images.image_store import TaskImage
 from backend.images.neighbours import following_images
 from backend.labelstudio.labeling_check import check
@@ -57,6 +57,8 @@ def _image_state(service: Service, model: Model, request: PredictRequest) -> tup
         images = task_images(request)
         deadline = time.monotonic() + FIND_SECONDS
         infos = [service.images.describe(service.sources.open(*one, deadline), deadline) for one in images]
+    except Busy:  # its turn will come
+        return "encoding", None
     except RequestError as error:
         return "failed", str(error)
     if all(model.embeddings.where(info) for info in infos):

@@ -29,7 +29,7 @@ def memory(what):
 
 path = Path(sys.argv[1])
 with Image.open(path) as image:
-    needed = bytes_needed(image)
+    needed = bytes_needed(image, path.stat().st_size)
 images.read(SourceFile(Path(sys.argv[2]), "small", "1"), 10**8)  # whatever is imported for the first picture
 resting = memory("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")

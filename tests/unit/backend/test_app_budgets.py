@@ -232,6 +232,14 @@ def test_an_image_above_the_memory_is_refused(settings: Settings, root: Path) ->
         assert said(house.ask(click(point())))
 
 
+def test_a_url_made_of_many_parts_has_an_end(client: TestClient) -> None:
+    """Each reference to the task's data is a copy of it."""
+    body: Any = click(point(), config=V1.replace("$image", "$a/" * 100_000))
+    body["tasks"][0]["data"]["a"] = "x" * 100_000
+    status, sentence = refused(client.post("/predict", json=body))
+    assert (status, "would have more than 10000000 characters" in sentence) == (422, True)
+
+
 @pytest.mark.parametrize("config", [V1])
 def test_many_strokes_are_refused(client: TestClient, config: str) -> None:
     """Each is a mask as large as the image."""

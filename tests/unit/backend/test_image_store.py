@@ -41,9 +41,11 @@ class Counted:
         assert self.gate.wait(WAIT)
         return images.read(file, pixel_limit, work, until)
 
-    def size_of(self, file: SourceFile, pixel_limit: int) -> tuple[int, int]:
+    def size_of(
+        self, file: SourceFile, pixel_limit: int, work: MemoryBudget | None = None, until: float | None = None
+    ) -> tuple[int, int]:
         self.sizes += 1
-        return images.size_of(file, pixel_limit)
+        return images.size_of(file, pixel_limit, work, until)
 
     def store(self, memory_bytes: int = 1_000_000) -> ImageStore:
         return ImageStore(LIMIT, memory_bytes, self.read, self.size_of)

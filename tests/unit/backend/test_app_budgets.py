@@ -226,7 +226,7 @@ def test_an_image_above_the_memory_is_refused(settings: Settings, root: Path) ->
         )
         assert status == 422
         assert sentence == (
-            "the image 'a.jpg' of 3000x2800 pixels (JPEG) takes some 136 MB while it is read, more than "
+            "the image 'a.jpg' of 3000x2800 pixels (JPEG) takes some 112 MB while it is read, more than "
             "WORK_MEMORY_MB=64"
         )
         assert said(house.ask(click(point())))

@@ -74,7 +74,7 @@ def bench(
     from core.report import Report
     from core.repository import REPOSITORY
     from hosts.local import LocalHost
-    from infra.dev.checks import install_test_environment
+    from infra.dev.environment import install_test_environment
 
     report = Report()
     with report.stage("test environment"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 from core.errors import LabelrigError
 from core.report import Report
 from core.repository import REPOSITORY
-from hosts.base import Host
 from hosts.local import LocalHost
+from infra.dev.environment import install_test_environment
 from infra.dev.lanes import Lane, Lanes, Outcome
 from infra.dev.results import merge_junit
 from infra.dev.test_needs import install_test_needs
@@ -30,18 +29,6 @@ WINGS = (
     "tools",
 )
 SOURCES = ("tasks.py", *WINGS, "tests")
-PIP = (
-    "-m",
-    "pip",
-    "install",
-    "--disable-pip-version-check",
-    "--no-input",
-    "--no-compile",
-    "--progress-bar",
-    "off",
-)
-LOCKS = ("backend.lock", "dev.lock", "torch.in", "sam2-build.lock", "sam2.lock", "reference.in")
-INSTALL_TIMEOUT = 1800.0
 REPORTS = REPOSITORY / "reports"
 JUNIT = REPORTS / "junit.xml"
 SLOWEST = 25
@@ -67,9 +54,10 @@ def run_checks(report: Report, *, fast: bool = False, slow: bool = False, only: 
         CommandFailed: the test environment could not be made.
     """
     host = LocalHost()
-    with report.stage("test environment"):
-        install_test_environment(host, report)
+    with report.stage("what the tests need"):
         install_test_needs(host, report)
+        if only is not None:
+            install_test_environment(host, report)
     lanes = [Lane("only", (_pytest("only", only, "--verbose"),))] if only is not None else all_lanes(fast, slow)
     logs = REPORTS / "lanes"
     logs.mkdir(parents=True, exist_ok=True)
@@ -89,6 +77,7 @@ def run_checks(report: Report, *, fast: bool = False, slow: bool = False, only: 
 def all_lanes(fast: bool, slow: bool) -> list[Lane]:
     """The lanes in the order in which they start."""
     python = sys.executable
+    environment = Lane("environment", ((python, "-m", "infra.dev.environment"),))
     static = Lane(
         "static",
         (
@@ -97,17 +86,21 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
             (str(Path(python).with_name("lint-imports")), "--no-cache"),
             (python, "-m", "mypy", *SOURCES),
         ),
+        after=("environment",),
     )
     parallel = ("-n", str(WORKERS), "--dist", "loadfile")
-    unit = Lane("unit", (_pytest("unit", "tests", *parallel, marks="not docker and not e2e and not slow"),))
+    unit = Lane(
+        "unit", (_pytest("unit", "tests", *parallel, marks="not docker and not e2e and not slow"),), ("environment",)
+    )
     slow_docker = "slow and (docker or e2e)"
+    after = ("environment", "images")
     last = [
-        Lane("slow", (_pytest("slow", "tests", *parallel, marks="slow and not docker and not e2e"),)),
-        Lane("slow-deploy", (_pytest("slow-deploy", "tests/deploy", "--verbose", marks=slow_docker),), ("images",)),
+        Lane("slow", (_pytest("slow", "tests", *parallel, marks="slow and not docker and not e2e"),), after[:1]),
+        Lane("slow-deploy", (_pytest("slow-deploy", "tests/deploy", "--verbose", marks=slow_docker),), after),
         Lane(
             "slow-docker",
             (_pytest("slow-docker", "tests/e2e", *WITH_DOCKER, "--verbose", marks=slow_docker),),
-            ("images",),
+            after,
         ),
     ]
     images = Lane("images", ((python, "-m", "infra.dev.images"),))
@@ -115,7 +108,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
         Lane(
             name,
             (_pytest(name, *paths, "--verbose", marks="(docker or e2e) and not slow"),),
-            after=("images",),
+            after=after,
         )
         for name, paths in (
             ("e2e", ("tests/e2e", f"--ignore={BROWSER}")),
@@ -127,6 +120,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
     # The longest first, so that both places are taken to the end; `unit` fills the time until the images are there.
     return [
         *([] if fast else [images]),
+        environment,
         static,
         *([] if fast else with_docker[:-1]),
         unit,
@@ -160,34 +154,3 @@ def _close(report: Report, outcomes: Sequence[Outcome], logs: Path) -> None:
     width = max(len(outcome.name) for outcome in outcomes)
     for outcome in outcomes:
         report.info(f"  {outcome.name:<{width}}  {outcome.state:<7} {outcome.seconds:>7.1f} s  {outcome.last_line}")
-
-
-def install_test_environment(host: Host, report: Report) -> None:
-    """Install what the tests need into the environment that runs us, once for each version of the locks."""
-    requirements = REPOSITORY / "requirements"
-    locks = [requirements / name for name in LOCKS]
-    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()
-    stamp = Path(sys.prefix) / ".test-digest"
-    if stamp.exists() and stamp.read_text() == digest:
-        return
-    backend, dev, torch, build, sam2, reference = (str(lock) for lock in locks)
-    hashed = ("--no-deps", "--require-hashes")
-    steps: Sequence[tuple[str, ...]] = (
-        (*hashed, "-r", backend, "-r", dev, "-r", build),
-        ("-r", torch),
-        # sam2 names torch as a build requirement: isolated, its build would fetch a second one.
-        (*hashed, "--no-build-isolation", "-r", sam2),
-        ("--no-deps", "-r", reference),
-    )
-    for step in steps:
-        report.changing(f"pip install {Path(step[-1]).name}")
-        host.run(
-            "env",
-            "SAM2_BUILD_CUDA=0",
-            sys.executable,
-            *PIP,
-            *step,
-            timeout=INSTALL_TIMEOUT,
-            on_line=report.progress,
-        )
-    stamp.write_text(digest)

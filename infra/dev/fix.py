@@ -8,7 +8,8 @@ from core.operation import converge
 from core.report import Report
 from hosts.local import LocalHost
 from infra.config.documents import documents
-from infra.dev.checks import SOURCES, install_test_environment
+from infra.dev.checks import SOURCES
+from infra.dev.environment import install_test_environment
 
 RUFF_TIMEOUT = 600.0
 STEPS = (("repair", ("check", "--fix", "--exit-zero", "--quiet")), ("format", ("format",)), ("lint", ("check",)))

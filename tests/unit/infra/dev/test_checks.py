@@ -16,9 +16,9 @@ from infra.dev import checks
 from infra.dev.checks import ChecksFailed, all_lanes, run_checks
 from infra.dev.lanes import Lane
 
-NO_DOCKER = ["static", "unit"]
+NO_DOCKER = ["environment", "static", "unit"]
 
-WITH_DOCKER = ["images", "static", "e2e", "browser", "deploy", "unit", "docker"]
+WITH_DOCKER = ["images", "environment", "static", "e2e", "browser", "deploy", "unit", "docker"]
 
 
 def names(lanes: Sequence[Lane]) -> list[str]:

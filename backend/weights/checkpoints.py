@@ -117,12 +117,20 @@ def _parser(catalog: Catalog) -> argparse.ArgumentParser:
     fetching.add_argument("model", choices=("auto", *catalog.models), help="which model")
     fetching.add_argument("--dir", type=Path, required=True, help="where the weights are kept")
     fetching.add_argument(
-        "--base-url", type=_http_url, default=catalog.base_url, help="a mirror (default: %(default)s)"
+        "--base-url",
+        type=_base_url,
+        default=catalog.base_url,
+        help="a mirror (default: %(default)s); -: it is read from standard input, for one with a login",
     )
     fetching.add_argument(
         "--device", choices=("auto", "cuda", "cpu"), default="auto", help="what `auto` chooses the model for"
     )
     return parser
+
+
+def _base_url(text: str) -> str:
+    """An argument shows in the process list; what stands on standard input does not."""
+    return _http_url(sys.stdin.readline().strip() if text == "-" else text)
 
 
 def _http_url(text: str) -> str:

@@ -52,10 +52,12 @@ def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: 
     _place(host, fetch_file, FETCH_FILE.read_bytes())
     compose = Compose(host, settings.project, [fetch_file], env_file)
     mount = ("--volume", f"{bundle}:{CA_IN_CONTAINER}:ro") if bundle else ()
-    source = ("--base-url", settings.checkpoint_url) if settings.checkpoint_url else ()
+    # Its login must not show in the process list, nor in the container's description.
+    source = ("--base-url", "-") if settings.checkpoint_url else ()
     result = compose.run(
         *("run", "--rm", "--no-TTY", "--quiet-pull", *mount, "fetch"),
         *(settings.model, "--dir", "/models", *source),
+        stdin=f"{settings.checkpoint_url}\n".encode() if settings.checkpoint_url else None,
         timeout=FETCH_TIMEOUT,
         on_line=report.progress,
         ok=ANY_EXIT_CODE,

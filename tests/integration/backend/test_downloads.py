@@ -340,9 +340,9 @@ def test_two_processes_at_once_download_once(origin: Origin, tmp_path: Path) -> 
     assert len(origin.gets) == 1
 
 
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (*COMMAND, *arguments), cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+        (*COMMAND, *arguments), cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False, input=stdin
     )
 
 
@@ -356,8 +356,11 @@ def test_command_falls_back_to_the_demo(tmp_path: Path) -> None:
     assert "!! THE DEMO MODEL IS USED" in done.stderr
 
 
-def test_command_refuses_the_wrong_file(origin: Origin, tmp_path: Path) -> None:
-    done = run_command("tiny", "--dir", str(tmp_path), "--base-url", origin.url)
+@pytest.mark.parametrize("from_stdin", [False, True])
+def test_command_refuses_the_wrong_file(origin: Origin, tmp_path: Path, from_stdin: bool) -> None:
+    """The address of the mirror is an argument, or where it has a login, a line of standard input."""
+    url, line = ("-", f"{origin.url}\n") if from_stdin else (origin.url, "")
+    done = run_command("tiny", "--dir", str(tmp_path), "--base-url", url, stdin=line)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
 from core.errors import LabelrigError
 from core.report import Report
+from hosts.base import Result
 from infra.config.settings import Settings
 from infra.roles.stack import model as model_files
 from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
@@ -48,6 +50,31 @@ def test_only_a_downloaded_checkpoint_is_a_change(monkeypatch: pytest.MonkeyPatc
         assert choose(host, "tiny", monkeypatch) == ModelChoice("tiny", downloaded=downloaded == "true")
     assert host.modes["/state/fetch.env"] == 0o600
     assert host.files["/state/fetch.yaml"] == model_files.FETCH_FILE.read_bytes()
+
+
+def test_a_login_of_the_mirror_stands_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments show in the process list of the machine, and in `docker inspect` of the container."""
+
+    class Reading(FakeHost):
+        told: bytes | None = None
+
+        def run(self, *argv: str, **arguments: Any) -> Result:
+            self.told = arguments.get("stdin") or self.told
+            return super().run(*argv, **arguments)
+
+    url = "https://reader:mirror-secret@mirror.lab.example/sam2"
+    host = Reading()
+    host.answers |= host_that_answers(0, '{"model": "tiny", "path": "/models/x"}\n').answers
+    (fetch,) = [argv for argv in host.answers if argv[-3:] == ("tiny", "--dir", "/models")]
+    host.script(*fetch, "--base-url", "-", stdout='{"model": "tiny", "path": "/models/x"}\n')
+    del host.answers[fetch]
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(model_files, "CA_BUNDLES", ())
+    settings = Settings.model_validate({"LABELRIG_MODEL": "tiny", "LABELRIG_CHECKPOINT_URL": url})
+    choose_model(host, settings, IMAGE, "/state", Report(io.StringIO()))
+    assert host.told == f"{url}\n".encode()
+    assert not any("mirror-secret" in part for argv in host.commands for part in argv)
+    assert not any(b"mirror-secret" in content for content in host.files.values())
 
 
 def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch) -> None:

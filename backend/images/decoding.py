@@ -12,6 +12,7 @@ WHOLE_FILES = ("WEBP", "AVIF")  # read at once
 COEFFICIENT_BYTES = 2  # of a progressive JPEG, which is only complete when all of them were read
 # Tags of TIFF 6.0.
 ORIENTATION, ROWS_PER_STRIP, TILE_WIDTH, TILE_LENGTH = 274, 278, 322, 323
+STRETCH_BYTES = 32 << 20  # the bands of grey of more than 8 bits, as floating point
 SPARE_BYTES = 32 << 20  # the bands that are converted, and what the file itself takes
 
 
@@ -36,6 +37,8 @@ def bytes_needed(image: Image.Image, file_bytes: int) -> int:
     else:  # what came before the pixels
         beside += sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
         beside += sum(len(content) for _, content in getattr(image, "applist", ()))
+    if image.mode == "F" or image.mode.startswith("I"):
+        beside += STRETCH_BYTES
     return stored * pixels + beside + SPARE_BYTES
 
 

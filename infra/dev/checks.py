@@ -95,7 +95,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
     slow_docker = "slow and (docker or e2e)"
     after = ("environment", "images")
     last = [
-        Lane("slow", (_pytest("slow", "tests", *parallel, marks="slow and not docker and not e2e"),), after[:1]),
+        Lane("slow", (_pytest("slow", "tests", *parallel, marks="slow and not docker and not e2e"),), ("environment",)),
         Lane("slow-deploy", (_pytest("slow-deploy", "tests/deploy", "--verbose", marks=slow_docker),), after),
         Lane(
             "slow-docker",

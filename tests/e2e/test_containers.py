@@ -105,7 +105,7 @@ def test_the_guard_on_backends_is_open_for_ours_only(stack: Stack, round_: Round
 
 
 def test_health_answers_whatever_an_account_sends(stack: Stack, round_: Round) -> None:
-    """Finding 3: key points by the thousand, which any account may send, made `/health` answer after half a minute."""
+    """Key points by the thousand, which any account may send, made `/health` answer after half a minute."""
     (network,) = container_of(stack, "sam2").attrs["NetworkSettings"]["Networks"].values()
     scene = scenes(round_)[0]
     one = scene.objects[0]

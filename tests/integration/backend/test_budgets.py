@@ -123,7 +123,7 @@ def six_clicks(tmp_path: Path, side: int, work_mb: int, more_mb: int) -> None:
 
 @pytest.mark.slow
 def test_six_clicks_on_six_pictures_of_100_megapixels(tmp_path: Path) -> None:
-    """Finding 2: they took more than 6 GB, and the container was killed."""
+    """They took more than 6 GB, and the container was killed."""
     six_clicks(tmp_path, 10_000, 512, 512)
 
 
@@ -163,7 +163,7 @@ HEAVY = {name: text.encode() for name, text in HEAVY_TEXTS.items()}
 
 
 def test_health_answers_whatever_is_parsed(small: tuple[Backend, httpx.Client, Path]) -> None:
-    """Finding 3: `/health` after 29 s while 26 MB of key points were parsed, and gigabytes for one request."""
+    """`/health` after 29 s while 26 MB of key points were parsed, and gigabytes for one request."""
     backend, client, _ = small
     assert ask(client, "small.png", 0).status_code == 200
     resting = resident_mb(backend)
@@ -187,7 +187,7 @@ def endless(handler: Handler) -> None:
 
 
 def test_downloads_stay_within_the_cache(small: tuple[Backend, httpx.Client, Path]) -> None:
-    """Finding 14: what was still arriving was counted by nobody: 512 MB for each of 64 clicks."""
+    """What was still arriving was counted by nobody: 512 MB for each of 64 clicks."""
     _, client, cache = small
     largest, done = 0, threading.Event()
 
@@ -216,7 +216,7 @@ def test_downloads_stay_within_the_cache(small: tuple[Backend, httpx.Client, Pat
 
 
 def test_a_stalled_server_leaves_the_others_alone(small: tuple[Backend, httpx.Client, Path]) -> None:
-    """Finding 19: as many clicks as may be worked on waited for it, and everybody was refused for 20 s."""
+    """As many clicks as may be worked on waited for it, and everybody was refused for 20 s."""
     _, client, _ = small
     arrived: list[str] = []
 

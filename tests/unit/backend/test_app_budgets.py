@@ -35,7 +35,7 @@ def point(number: int = 0) -> dict[str, object]:
 
 
 def large(kind: str) -> bytes:
-    """A body of the review's attacks (finding 3), or of the same kind in a list of its own."""
+    """A body of the review's attacks, or of the same kind in a list of its own."""
     body: Any = click(point())
     entry = body["params"]["context"]["result"][0]
     task = body["tasks"][0]
@@ -112,7 +112,7 @@ def test_brackets_count_for_more_than_numbers() -> None:
 
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/boxes", "/embed", "/webhook"])
 def test_a_client_that_is_gone_is_no_error(client: TestClient, path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Finding 18: 750 tracebacks in the log after 750 requests that were broken off."""
+    """750 tracebacks in the log after 750 requests that were broken off."""
     messages = [{"type": "http.request", "body": b'{"tasks": [', "more_body": True}, {"type": "http.disconnect"}]
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
@@ -158,7 +158,7 @@ MANY_PALETTES = (
 
 @pytest.mark.parametrize("config", [NESTED, MANY_PROMPTS, MANY_PALETTES], ids=["nested", "prompts", "palettes"])
 def test_a_large_configuration_is_read_in_linear_time(client: TestClient, config: str) -> None:
-    """Finding 9: 162 KB of nested tags took 18 s, on the event loop."""
+    """162 KB of nested tags took 18 s, on the event loop."""
     for path, body in (
         ("/setup", {"project": "1", "schema": config}),
         ("/predict", {**click(point()), "label_config": f"{config} "}),
@@ -253,7 +253,7 @@ def test_many_strokes_are_refused(client: TestClient, config: str) -> None:
 
 
 def test_no_cache_folder_is_no_reason_not_to_start(settings: Settings, root: Path, tmp_path: Path) -> None:
-    """Finding 15: with a cache that cannot be written to the process ended with exit code 2."""
+    """With a cache that cannot be written to the process ended with exit code 2."""
     (tmp_path / "file").write_text("")
     with open_house(settings, embedding_cache_dir=tmp_path / "file" / "cache") as house:
         assert said(house.ask(click(point())))
@@ -269,7 +269,7 @@ def test_no_cache_folder_is_no_reason_not_to_start(settings: Settings, root: Pat
 def test_images_are_made_ready_before_the_models_turn(
     client: TestClient, segmenter: FakeSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Finding 10: the model's one thread made its input of the whole picture, ten seconds for a strip."""
+    """The model's one thread made its input of the whole picture, ten seconds for a strip."""
     prepare, encode, seen = segmenter.prepare, segmenter.encode, []
 
     def prepared(picture: Picture) -> Prepared:

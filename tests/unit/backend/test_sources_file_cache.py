@@ -204,7 +204,7 @@ def kept(cache: FileCache, url: str) -> bytes | None:
 
 
 def test_what_no_disk_takes_is_read_from_memory(tmp_path: Path, clock: Clock) -> None:
-    """Finding 15: a click on it was answered with 502, though the log said that clicks go on."""
+    """A click on it was answered with 502, though the log said that clicks go on."""
     (tmp_path / "cache").touch()
     cache = cache_in(tmp_path, clock)
     stored = cache.store("u", [b"ab", b"c"], "1")
@@ -267,7 +267,7 @@ def test_memory_holds_no_more_than_its_limit(tmp_path: Path, clock: Clock) -> No
 
 
 def test_what_arrives_counts_against_the_limit(tmp_path: Path, clock: Clock) -> None:
-    """Finding 14: only what was whole was counted."""
+    """Only what was whole was counted."""
     cache = cache_in(tmp_path, clock, limit=10)
     cache.store("old", [b"1234"])
 

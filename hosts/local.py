@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -71,8 +70,8 @@ class LocalHost(Host):
             ]
             for reader in readers:
                 reader.start()
-            if stdin is not None:
-                threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
+            feeder = _Feeder(process, stdin)
+            feeder.start()
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             _kill_group(process)
@@ -83,9 +82,14 @@ class LocalHost(Host):
         except BaseException:
             _kill_group(process)
             raise
-        for reader in readers:
+        # The feeder too: a command may end before it has read everything, and the caller closes what was being read.
+        for thread in (feeder, *readers):
             # A daemon that the command started may keep the pipe open: what it says is not ours to wait for.
-            reader.join(KILL_GRACE_SECONDS)
+            thread.join(KILL_GRACE_SECONDS)
+        if feeder.problem is not None:
+            raise FileAccessError(
+                f"{self.name}: cannot read the input of `{argv[0]}`: {feeder.problem.strerror}"
+            )
         return Result(argv, process.returncode, "".join(lines["stdout"]), "".join(lines["stderr"]))
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:
@@ -166,14 +170,34 @@ def _read_lines(stream: IO[bytes] | None, into: list[str], on_line: Callable[[st
                 on_line(line.rstrip("\r\n"))
 
 
-def _feed(stream: IO[bytes] | None, content: bytes | IO[bytes]) -> None:
-    if stream is None:
-        return
-    with contextlib.suppress(BrokenPipeError), stream:
-        if isinstance(content, bytes):
-            stream.write(content)
-        else:
-            shutil.copyfileobj(content, stream, PIPE_CHUNK)
+class _Feeder(threading.Thread):
+    """Writes a command's standard input. `problem` is why the content could not be read; the command is killed then."""
+
+    def __init__(self, process: subprocess.Popen[bytes], content: bytes | IO[bytes] | None) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._content = content
+        self.problem: OSError | None = None
+
+    def run(self) -> None:
+        """Write it all, then the end of the stream; a command that ends early needs no more."""
+        if self._process.stdin is None or self._content is None:
+            return
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stream:
+            if isinstance(self._content, bytes):
+                stream.write(self._content)
+                return
+            while piece := self._read(self._content):
+                stream.write(piece)
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        try:
+            return file.read(PIPE_CHUNK)
+        except OSError as error:
+            # Half of the input must not look like all of it.
+            self.problem = error
+            _kill_group(self._process)
+            return b""
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,31 @@ class TestReal:
         (tmp_path / "content").write_bytes(b"from a file")
         with (tmp_path / "content").open("rb") as file:
             assert real_host.run("cat", stdin=file).stdout == "from a file"
+
+    def test_an_input_that_cannot_be_read_is_said(self, real_host: Host) -> None:
+        class Broken:
+            def read(self, _size: int = -1) -> bytes:
+                raise OSError(5, "Input/output error")
+
+        with pytest.raises(FileAccessError, match=r": cannot read the input of `cat`: .*Input/output error"):
+            real_host.run("cat", stdin=Broken())  # type: ignore[arg-type]
+
+    def test_nothing_reads_the_input_after_the_command(self, real_host: Host) -> None:
+        class Slow:
+            closed = False
+            too_late = False
+
+            def read(self, _size: int = -1) -> bytes:
+                self.too_late |= self.closed
+                time.sleep(0.3)
+                self.too_late |= self.closed
+                return b""
+
+        slow = Slow()
+        real_host.run("true", stdin=slow)  # type: ignore[arg-type]
+        slow.closed = True
+        time.sleep(0.5)
+        assert not slow.too_late
 
     def test_without_standard_input_there_is_an_empty_one(self, real_host: Host) -> None:
         assert real_host.run("wc", "-c").stdout.strip() == "0"

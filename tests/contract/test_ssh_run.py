@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import CommandFailed, CommandTimedOut, ConnectionLost, FileAccessError, LoginRefused
+from core.errors import CommandFailed, CommandTimedOut, ConnectionLost, LoginRefused
 from hosts.ssh import SshHost
 from tests.contract.conftest import RUN_ID, User
 from tests.sshd import Sshd
@@ -121,15 +121,6 @@ def test_much_output_on_both_streams_arrives(lab: SshHost) -> None:
 
 def test_a_command_that_reads_no_input_ends_all_the_same(lab: SshHost) -> None:
     assert lab.run("true", stdin=b"x" * 20 * MEGABYTE).ok
-
-
-def test_a_file_that_cannot_be_read_here_is_said(lab: SshHost, tmp_path: Path) -> None:
-    class Broken:
-        def read(self, _size: int = -1) -> bytes:
-            raise OSError(5, "Input/output error")
-
-    with pytest.raises(FileAccessError, match=r"this machine: cannot read the input of `cat`: .*Input/output error"):
-        lab.run("cat", stdin=Broken())  # type: ignore[arg-type]
 
 
 def test_lines_come_while_the_command_runs(lab: SshHost) -> None:

@@ -14,6 +14,8 @@ from core.errors import LabelStudioError
 SHOWN = 400
 LOOK = "see the log of the label-studio container (`docker logs`)"
 PRIVATE_ADDRESS = "reserved network address"
+# What the proxy in front says when Label Studio is not there (dockerfiles/proxy/label-studio.caddy).
+AWAY = "Label Studio does not answer"
 
 
 class NoAnswer(LabelStudioError):
@@ -43,7 +45,7 @@ def reaching(base_url: str, doing: str) -> Iterator[None]:
 
 
 def refusal(base_url: str, doing: str, status: int | None, body: object) -> LabelStudioError:
-    """Make the error for an answer that is no success.
+    """Make the error for an answer that is no success; a `NoAnswer` where it is the proxy's, for want of Label Studio.
 
     Args:
         base_url: where Label Studio is.
@@ -52,6 +54,11 @@ def refusal(base_url: str, doing: str, status: int | None, body: object) -> Labe
         body: the answer: text, or already decoded JSON.
     """
     said = said_in(body)
+    if said.startswith(AWAY):
+        return NoAnswer(
+            f"cannot {doing}: nothing answers at {base_url} behind the proxy (HTTP {status}); is the label-studio "
+            f"container running? {LOOK}"
+        )
     where = f"Label Studio at {base_url} answered HTTP {status}"
     if status == httpx.codes.UNAUTHORIZED:
         step = "the stored token is not accepted; delete LABEL_STUDIO_API_KEY from .env and run `./inv up` again"

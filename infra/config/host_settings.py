@@ -48,6 +48,22 @@ class HostSettings(StackSettings):
         ),
     ] = None
     database: DatabaseSetting = "postgres"  # several people work on a host
+    tls_certificate: Annotated[
+        FolderThere | None,
+        about(
+            "absolute path on the host",
+            "Certificate for `tls: files`, in PEM, with the certificates between it and the root.",
+            "/etc/ssl/lab/label.crt",
+        ),
+    ] = None
+    tls_key: Annotated[
+        FolderThere | None,
+        about(
+            "absolute path on the host",
+            "Private key of `tls_certificate`, in PEM, without a passphrase. Root's alone is fine.",
+            "/etc/ssl/private/label.key",
+        ),
+    ] = None
     address: Annotated[
         Address,
         about(

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
 from core.text_file import read_text
+from infra.config.address import address_problems
 from infra.config.host_settings import HostSettings, in_words
 from infra.config.inventory_file import (
     EVERYTHING,
@@ -126,10 +127,13 @@ class Inventory:
             raise SettingsError(f"{option('name')}: is not a setting; a host's name is its key in the inventory")
         merged = _over(_over(self._merged(entry), target), overrides)
         try:
-            return HostSettings.model_validate({**merged, "name": name})
+            settings = HostSettings.model_validate({**merged, "name": name})
         except ValidationError as error:  # the file was checked when it was read: it is the command line
             found = (in_words(one).partition(": ") for one in error.errors(include_input=False, include_url=False))
             raise SettingsError(listed([f"{option(key)}: {text}" for key, _, text in found], name)) from None
+        if problems := [f"{key}: {text}" for key, text in address_problems(settings)]:
+            raise SettingsError(listed(problems, name))
+        return settings
 
     def _there_is(self) -> str:
         hosts = f"hosts: {', '.join(self.hosts)}" if self.hosts else f"{self.path} names no hosts yet"

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from core.errors import SettingsError
 from core.repository import REPOSITORY
+from infra.config.address import address_problems, has_own_tls
 from infra.config.backend import PREFIX, backend_names, backend_problems
 from infra.config.dotenv import read_env_file
 from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
@@ -132,13 +133,18 @@ class Settings(StackSettings):
 
     @property
     def url(self) -> str:
-        """Where people on the machine itself find Label Studio."""
+        """Where labelrig, and people on the machine itself, find Label Studio: always http."""
         return f"http://{self.own_address}:{self.port}"
 
     @property
+    def address_for_people(self) -> str:
+        """What people open, on the machine itself where there is nothing else."""
+        return self.public_url or self.url
+
+    @property
     def own_address(self) -> str:
-        """An address of the machine at which Label Studio is published."""
-        return "127.0.0.1" if self.listen == EVERYWHERE else self.listen
+        """An address of the machine at which Label Studio is published by http: with TLS its own alone."""
+        return "127.0.0.1" if self.listen == EVERYWHERE or has_own_tls(self) else self.listen
 
 
 class LoginSecrets(BaseModel):
@@ -236,6 +242,8 @@ def _load(
     backend = {name: value for name, value in backend.items() if name not in wrong}
     settings = _checked(Settings, {**given, "backend": backend}, problems)
     login_secrets = _checked(LoginSecrets, login, problems)
+    if settings is not None:
+        problems += [f"{_in_env(name)}: {sentence}" for name, sentence in address_problems(settings)]
     if settings is None or login_secrets is None or problems:
         raise SettingsError(listed(problems))
     return settings, login_secrets

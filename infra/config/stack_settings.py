@@ -18,10 +18,12 @@ from core.text import bulleted
 from infra.config.value_types import (
     BackendSettings,
     Email,
+    FileHere,
     FolderHere,
     IPv4,
     Port,
     ProjectName,
+    SiteAddress,
     Subnet,
     WebAddress,
     Whole,
@@ -31,6 +33,7 @@ from infra.config.value_types import (
 Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
 Database = Literal["sqlite", "postgres"]
 Gpu = Literal["auto", "require", "off"]
+Tls = Literal["off", "internal", "files", "acme", "proxy"]
 
 
 def about(kind: str, text: str, *examples: object, env: str | None = None, **more: Any) -> Any:
@@ -72,8 +75,8 @@ class StackSettings(BaseModel):
         FolderHere | None,
         about(
             "absolute path of a folder",
-            "Folder with your images, mounted read-only in both containers. Without it, a dozen demo images are drawn; "
-            "`./inv up --data FOLDER` writes this line.",
+            "Folder with your images, mounted read-only in the containers that read it. Without it, a dozen demo "
+            "images are drawn; `./inv up --data FOLDER` writes this line.",
             "/NAS/home/me/RGB_T_SAR",
             env="LABELRIG_DATA",
         ),
@@ -159,8 +162,8 @@ class StackSettings(BaseModel):
         about(
             "IPv4 address of the machine",
             "Address of the machine where Label Studio is published. 127.0.0.1 keeps it to the machine itself, and "
-            "`./inv tunnel` brings a server's to you; any other address is open to that network, without TLS and past "
-            "firewalls such as ufw.",
+            "`./inv tunnel` brings a server's to you; any other address is open to that network, past firewalls such "
+            "as ufw, and without TLS unless `tls` says otherwise.",
             env="LABELRIG_LISTEN",
         ),
     ] = "127.0.0.1"
@@ -172,6 +175,45 @@ class StackSettings(BaseModel):
             env="LABEL_STUDIO_PORT",
         ),
     ] = 8080
+    public_url: Annotated[
+        SiteAddress | None,
+        about(
+            "http or https address",
+            "The address at which people open Label Studio, where that is not `listen` and `port`. With it only this "
+            "name is answered. An https address needs `tls`.",
+            "https://label.lab.example",
+            env="LABELRIG_PUBLIC_URL",
+        ),
+    ] = None
+    tls: Annotated[
+        Tls,
+        about(
+            one_of(Tls),
+            "Where the certificate of `public_url` comes from. `internal`: a CA of this stack's own, whose root your "
+            "browsers must trust; `files`: `tls_certificate` and `tls_key`; `acme`: Let's Encrypt, which must reach "
+            "port 443; `proxy`: another reverse proxy has it. docs/tls.md tells of each.",
+            "internal",
+            env="LABELRIG_TLS",
+        ),
+    ] = "off"
+    tls_certificate: Annotated[
+        FileHere | None,
+        about(
+            "absolute path of a file",
+            "Certificate for `tls: files`, in PEM, with the certificates between it and the root.",
+            "/etc/ssl/lab/label.crt",
+            env="LABELRIG_TLS_CERTIFICATE",
+        ),
+    ] = None
+    tls_key: Annotated[
+        FileHere | None,
+        about(
+            "absolute path of a file",
+            "Private key of `tls_certificate`, in PEM, without a passphrase. Root's alone is fine.",
+            "/etc/ssl/private/label.key",
+            env="LABELRIG_TLS_KEY",
+        ),
+    ] = None
     username: Annotated[
         Email,
         about(

@@ -139,13 +139,21 @@ def fits_env_file(text: str) -> bool:
 
 def _folder_here(value: object) -> Path:
     """A folder on this machine, as the containers will have it mounted: absolute, whatever it was started from."""
+    return _absolute_here(value, "folder")
+
+
+def _file_here(value: object) -> Path:
+    return _absolute_here(value, "file")
+
+
+def _absolute_here(value: object, kind: str) -> Path:
     text = str(value) if isinstance(value, str | Path) else ""
     try:
         path = Path(text).expanduser()
     except RuntimeError:
         raise ValueError("begins with the home folder of a user that is not there") from None
     if CONTROL.search(text) or not path.is_absolute():
-        raise ValueError("must be the absolute path of a folder")
+        raise ValueError(f"must be the absolute path of a {kind}")
     return path
 
 
@@ -167,6 +175,20 @@ def _web_address(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError("must begin with http:// or https:// and name a host")
     return text
+
+
+def _site_address(text: str) -> str:
+    """Scheme, host and port, in the form that browsers name a page's origin in."""
+    parts = urlsplit(_web_address(text))
+    try:
+        host, port = machine_address(parts.hostname or ""), parts.port
+    except ValueError:
+        raise ValueError("must name a host, and a port from 1 to 65535") from None
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc or port == 0:
+        raise ValueError("must be scheme, host and port only, as in https://label.lab.example: no path, no login")
+    shown = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{shown}" if port in (None, usual) else f"{parts.scheme}://{shown}:{port}"
 
 
 def without_login(url: str) -> str:
@@ -236,9 +258,11 @@ Login = Annotated[str, AfterValidator(login_name)]
 Jump = Annotated[str, AfterValidator(_jump)]
 PathThere = Annotated[str, AfterValidator(_path_there)]
 FolderHere = Annotated[Path, BeforeValidator(_folder_here)]
+FileHere = Annotated[Path, BeforeValidator(_file_here)]
 FolderThere = Annotated[Path, BeforeValidator(_folder_there)]
 PathHere = Annotated[Path, BeforeValidator(_path_here)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+SiteAddress = Annotated[str, AfterValidator(_site_address)]
 IPv4 = Annotated[str, AfterValidator(_ipv4)]
 Subnet = Annotated[str, AfterValidator(private_subnet)]
 ProjectName = Annotated[

@@ -33,7 +33,7 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
     """Move the work of this machine's stack to the other kind of database, and remember the choice in `.env`.
 
     Raises:
-        SettingsError: it works on that kind already.
+        SettingsError: it works on that kind already, or was last started by a version without the proxy.
         RolledBack, LabelrigError: see `infra.database.move.move_database`.
     """
     host = LocalHost()
@@ -42,6 +42,8 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
     now = database_of(site)
     if now == to:
         raise SettingsError(f"the stack of this machine works on {to} already; nothing was changed")
+    if not site.proxy:
+        raise SettingsError("the stack of this machine is of a version without the proxy; run `./inv up` first")
     with report.stage("prepare"):
         wanted = settings.model_copy(update={"database": "postgres"})
         converge([SecretsMade(host, env_path, wanted, kept_secrets(site))], report)

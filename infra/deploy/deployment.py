@@ -14,6 +14,7 @@ from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
+from infra.config.settings import Settings
 from infra.database.state import database_state
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
@@ -39,6 +40,7 @@ from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.role import check_machine
 from infra.roles.project.gate import pass_gate
 from infra.roles.project.role import project_role
+from infra.roles.stack.certificate import certificate_problems
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder
 from infra.roles.stack.model import expected_model
@@ -48,11 +50,13 @@ from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import Site, rendered, services_of, with_secrets
 from infra.stack.stages import (
     Summary,
+    certificate_operations,
     newest_torch_cuda,
     project_context,
     reached,
     resolve_gpu,
     resolve_model,
+    root_certificate,
     stack_project,
     stack_running,
 )
@@ -146,11 +150,22 @@ class Deployment:
                 sent=sendable_images(self.here, machine, self.host_settings.images, images),
                 stack_there=self._was_deployed(),
                 # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
-                also=[]
-                if self.host_settings.sam2_image
-                else gpu_problems(read_gpu(self.host), self.host_settings.gpu, newest_torch_cuda()),
+                also=[
+                    *(
+                        []
+                        if self.host_settings.sam2_image
+                        else gpu_problems(read_gpu(self.host), self.host_settings.gpu, newest_torch_cuda())
+                    ),
+                    *self._certificate_problems(settings),
+                ],
             )
             run.report.ok("this machine has what is needed", [])
+
+    def _certificate_problems(self, settings: Settings) -> list[str]:
+        try:
+            return certificate_problems(self.host, settings)
+        except SudoRefused:
+            return []  # which is a problem of its own, reported with the others
 
     def _was_deployed(self) -> bool:
         try:
@@ -271,10 +286,12 @@ class Deployment:
                 run.unknown("project", "Label Studio does not run there yet")
             return
         with closing(engine_client(self.host)) as engine:
-            running = stack_running(site, lambda: engine, run.report)
+            running, root = stack_running(site, lambda: engine, run.report), root_certificate(site)
             if not run.pending:
                 with run.stage("stack"):
-                    run.run([running])
+                    run.run([*certificate_operations(site, run.report), running])
+                    if run.applies and root is not None:
+                        run.run([root])
             with reached(site) as url:
                 truth = LOCAL_DEMO / "truth" if site.settings.data is None else None
                 context = project_context(site, folder, Access.of(site.settings, url), truth, run.report)
@@ -290,9 +307,11 @@ class Deployment:
                 finally:
                     context.access.close()
         how = f"`./inv tunnel --host {self.host.name}`"
-        if site.settings.listen != "127.0.0.1":
+        if site.settings.public_url is not None:
+            how = site.settings.public_url
+        elif site.settings.listen != "127.0.0.1":
             how = f"http://{self.host_settings.address}:{site.settings.port}"
-        self.summary = Summary(site, folder, model, proof, first_login, how)
+        self.summary = Summary(site, folder, model, proof, first_login, how, root)
         run.report.facts |= self.summary.facts() | {"release": self.release_id}
 
     def passed(self, site: Site, model_version: str | None = None) -> None:

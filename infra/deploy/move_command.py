@@ -68,7 +68,7 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
     """Move the work of one host's stack. The lock is held.
 
     Raises:
-        SettingsError: there is no stack, or it works on that kind already.
+        SettingsError: there is no stack, it works on that kind already, or it is of a version without the proxy.
         RolledBack, LabelrigError: see `infra.database.move.move_database`.
     """
     current = deployment.releases.current()
@@ -77,6 +77,10 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
     if current.manifest.database == to:
         raise SettingsError(f"{deployment.host.name}: the stack works on {to} already; nothing was changed")
     site = site_of_release(deployment.host, deployment.host_settings, current)
+    if not site.proxy:
+        raise SettingsError(
+            f"{deployment.host.name}: the stack is of a version without the proxy; `./inv deploy` first"
+        )
     with report.stage("prepare"):
         wanted = site.settings.model_copy(update={"database": "postgres"})
         converge([SecretsMade(deployment.host, site.env_file, wanted, kept_secrets(site))], report)

@@ -28,6 +28,7 @@ from infra.doctor.host_checks import (
 )
 from infra.doctor.inspection import Inspection
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
+from infra.doctor.proxy_checks import check_certificate, check_proxy
 from infra.doctor.stack_checks import (
     check_containers,
     check_images,
@@ -80,8 +81,10 @@ CHAIN = (
     Link("memory", "there is memory left", check_memory, ("ssh",)),
     Link("ls-to-sam2", "Label Studio reaches the backend", check_ls_to_sam2, ("engine",), (LS, SAM2)),
     Link("sam2-to-ls", "the backend reaches Label Studio", check_sam2_to_ls, ("engine",), (SAM2, LS)),
+    Link("proxy", "the proxy lets people in", check_proxy, ("secrets",), (LS,)),
+    Link("certificate", "its certificate is good", check_certificate, ("engine",)),
     Link("no-localhost", "nothing points to localhost", check_no_localhost, ("engine",), (LS,)),
-    Link("token", "the token is accepted", check_token, ("secrets",), (LS,)),
+    Link("token", "the token is accepted", check_token, ("secrets", "proxy"), (LS,)),
     Link("project", "the project is there", check_project, ("token",), (LS,)),
     Link("storage", "the image folder is connected", check_storage, ("project",), (LS,)),
     Link("image", "an image reaches both containers", check_image, ("storage",), (LS, SAM2)),

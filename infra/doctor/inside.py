@@ -74,6 +74,20 @@ except OSError as error:
 """
 
 
+# Argument: the name that the certificate must be for. What the proxy shows of it, in PEM.
+CERTIFICATE = f"""
+import json, socket, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+try:
+    with socket.create_connection(("127.0.0.1", 8443), {STEP_SECONDS}) as plain:
+        with context.wrap_socket(plain, server_hostname=sys.argv[1]) as shown:
+            print(json.dumps({{"pem": ssl.DER_cert_to_PEM_cert(shown.getpeercert(True))}}))
+except (OSError, ValueError) as error:
+    print(json.dumps({{"said": str(error)[:500]}}))
+"""
+
+
 @dataclass(frozen=True)
 class Probe:
     """How far the way to another container leads.

@@ -71,7 +71,7 @@ def check_project(look: Inspection) -> Finding:
 
 
 def check_storage(look: Inspection) -> Finding:
-    """The folder is connected, mounted in both containers, and readable to their user."""
+    """The folder is connected, mounted in every container that reads it, and readable to their user."""
     folder = look.folder()
     if (wrong := _not_connected(look, folder)) is not None:
         return wrong
@@ -89,7 +89,7 @@ def check_storage(look: Inspection) -> Finding:
         seen = first_image(look.exec_in(service), folder.mount, look.spec.images_filter)
         if seen.error or seen.path is None:
             return _unreadable(look, folder, service, seen)
-    return ok(f"{folder.path} is {folder.mount} in both containers, and readable")
+    return ok(f"{folder.path} is {folder.mount} in every container that reads it, and readable")
 
 
 def check_image(look: Inspection) -> Finding:

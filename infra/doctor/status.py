@@ -63,7 +63,7 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
         host=site.host.name,
         project=site.settings.project,
         release=releases_current,
-        url=site.settings.url,
+        url=site.settings.address_for_people,
         how_to_open=how_to_open(site),
         containers=containers,
         backend=backend,
@@ -76,6 +76,8 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
 def how_to_open(site: Site) -> str:
     """What a person does to get at Label Studio."""
     settings, host = site.settings, site.host
+    if settings.public_url is not None:
+        return settings.public_url
     if host.is_local:
         return settings.url
     if settings.listen.startswith("127."):

@@ -57,7 +57,7 @@ def tunnel(
     """
     host, port = site.host, site.settings.port
     if host.is_local:
-        report.info(f"Label Studio of this machine needs no tunnel: open {site.settings.url}")
+        report.info(f"Label Studio of this machine needs no tunnel: open {site.settings.address_for_people}")
         return
     if not isinstance(host, ForwardsPorts):
         raise LabelrigError(f"{host.name}: its ports cannot be brought to this machine")

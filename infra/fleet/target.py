@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from core.repository import REPOSITORY
 from hosts.base import Host
+from infra.config.address import has_own_tls
 from infra.config.host_settings import HostSettings
 from infra.config.settings import LoginSecrets, Settings
 from infra.config.stack_settings import StackSettings
 from infra.releases.manifest import Release
-from infra.roles.stack.render import GPU, POSTGRES
+from infra.roles.stack.render import GPU, POSTGRES, PROXY, TLS
 from infra.stack.site import SECRETS_FILE, Site, read_secrets, with_secrets
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def site_of(host: Host, host_settings: HostSettings, *, secrets: bool = True) ->
 
 
 def site_of_release(host: Host, host_settings: HostSettings, release: Release | None, *, secrets: bool = True) -> Site:
-    """The stack as a release has it: its own database and GPU, whatever the inventory says today.
+    """The stack as a release has it: its own database, GPU and proxy, whatever the inventory says today.
 
     Without a release it is the stack as the inventory wants it. `secrets`: see `site_of`.
     """
@@ -103,5 +104,8 @@ def site_of_release(host: Host, host_settings: HostSettings, release: Release | 
     if release is None:
         return site
     database = "postgres" if POSTGRES in release.files else "sqlite"
-    settings = site.settings.model_copy(update={"database": database})
-    return replace(site, settings=settings, gpu=GPU in release.files)
+    update: dict[str, object] = {"database": database}
+    if has_own_tls(site.settings) and TLS not in release.files:
+        update["tls"] = "off"
+    settings = site.settings.model_copy(update=update)
+    return replace(site, settings=settings, gpu=GPU in release.files, proxy=PROXY in release.files)

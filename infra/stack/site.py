@@ -15,13 +15,14 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host, Result, RunArguments
 from hosts.looking import is_folder
+from infra.config.address import has_own_tls
 from infra.config.dotenv import parse_env_bytes
 from infra.config.settings import Settings, env_file, load_settings, problems_of, settings_secrets
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
 from infra.roles.stack.image_folders import ImageFolder
-from infra.roles.stack.render import GPU, POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
+from infra.roles.stack.render import GPU, POSTGRES, PROXY, TLS, RenderedFile, StackFiles, render_stack, stack_values
 from infra.roles.stack.sizes import machine_size
 
 EXEC_TIMEOUT = 120.0
@@ -41,6 +42,7 @@ class Site:
         env_file: the file there with the secrets.
         reload: reads the settings again, after secrets were made.
         gpu: SAM2 runs on the host's GPU.
+        proxy: Label Studio is behind the proxy; false for a stack that was rendered before there was one.
     """
 
     host: Host
@@ -50,12 +52,14 @@ class Site:
     env_file: str
     reload: Callable[[], Settings] = field(repr=False)
     gpu: bool = False
+    proxy: bool = True
 
     @property
     def files(self) -> StackFiles:
         """Where the rendered files lie."""
-        postgres = (POSTGRES,) if self.settings.database == "postgres" else ()
-        return StackFiles(self.stack_folder, (*postgres, *((GPU,) if self.gpu else ())))
+        wanted = {POSTGRES: self.settings.database == "postgres", GPU: self.gpu, PROXY: self.proxy}
+        wanted[TLS] = self.proxy and has_own_tls(self.settings)
+        return StackFiles(self.stack_folder, tuple(name for name, there in wanted.items() if there))
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -74,7 +78,7 @@ class Site:
 
 def services_of(settings: Settings) -> tuple[str, ...]:
     """The services of a stack with these settings."""
-    return StackFiles("", (POSTGRES,) if settings.database == "postgres" else ()).services
+    return StackFiles("", (*((POSTGRES,) if settings.database == "postgres" else ()), PROXY)).services
 
 
 def state_folder(settings: Settings) -> Path:
@@ -97,7 +101,9 @@ def local_site(
     environ = os.environ if environment is None else environment
     env_path = env_file(environ)
     folder = str(state_folder(settings))
-    gpu = Path(folder, GPU).is_file()  # as the last `up` decided; the next one decides anew
+    # As the last `up` decided; the next one decides anew.
+    gpu, proxy = (Path(folder, name).is_file() for name in (GPU, PROXY))
+    rendered_before = Path(folder, "compose.yaml").is_file()
     return Site(
         host,
         settings,
@@ -106,6 +112,7 @@ def local_site(
         str(env_path),
         lambda: load_settings(env_path, environ, dict(arguments or {})),
         gpu,
+        proxy or not rendered_before,
     )
 
 
@@ -156,7 +163,10 @@ def rendered(
     # A folder open to a group only: the containers' user joins it. Folders that preflight refused never get here.
     groups = sorted({group for one in mounted if (group := group_of(site.host, PurePosixPath(one.path))) is not None})
     values = stack_values(site.settings, images.tags, model, machine_size(site.host))
-    return render_stack(site.files, values, folders, mounted, groups, site.settings.backend)
+    backend = dict(site.settings.backend)
+    if site.settings.public_url is not None:  # tasks that others made may name their images so
+        backend.setdefault("LABEL_STUDIO_PUBLIC_URL", site.settings.public_url)
+    return render_stack(site.files, values, folders, mounted, groups, backend)
 
 
 def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:

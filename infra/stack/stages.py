@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import LabelrigError, PreflightError
-from core.operation import Runner
+from core.operation import Operation, Runner
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
+from infra.config.address import reached_by_itself_only, site_host
 from infra.config.settings import Settings
 from infra.config.stack_settings import Gpu
 from infra.roles.docker.role import restart_engine
@@ -24,9 +25,11 @@ from infra.roles.nvidia.facts import read_gpu
 from infra.roles.nvidia.role import choose_gpu, nvidia_role
 from infra.roles.project.role import ProjectContext
 from infra.roles.project.verify import SmokeTest
+from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
+from infra.roles.stack.root_certificate import RootCertificateKept
 from infra.stack.site import Site
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec, demo_spec, load_project
@@ -103,6 +106,26 @@ def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report
     return StackRunning(site.compose, site.settings.project, engine, report, site.services)
 
 
+def certificate_operations(site: Site, report: Report) -> list[Operation]:
+    """What must be there before the proxy starts: the lab's certificate, where the lab has one."""
+    if reached_by_itself_only(site.settings):
+        report.notice(
+            f"https://{site_host(site.settings)} is published on {site.settings.listen}, which only this machine "
+            "reaches; `listen` 0.0.0.0 opens it to the network"
+        )
+    if site.settings.tls != "files":
+        return []
+    return [CertificateInPlace(site.host, site.settings, site.compose)]
+
+
+def root_certificate(site: Site) -> RootCertificateKept | None:
+    """The root of the proxy's own CA, kept on this machine; None where it has none."""
+    if site.settings.tls != "internal":
+        return None
+    name = site.settings.project if site.host.is_local else f"{site.host.name}-{site.settings.project}"
+    return RootCertificateKept(site.exec_in("proxy"), REPOSITORY / ".labelrig" / "roots" / f"{name}.crt")
+
+
 def project_context(
     site: Site, folder: ImageFolder, access: Access, truth: Path | None, report: Report
 ) -> ProjectContext:
@@ -141,6 +164,7 @@ class Summary:
     proof: SmokeTest
     first_login: bool
     how_to_open: str
+    root: RootCertificateKept | None = None
 
     def text(self, report: Report, *, show_password: bool) -> str:
         """The lines for people. The password is shown on the first run only, and on a terminal only: logs are kept."""
@@ -156,6 +180,7 @@ class Summary:
                 f"  images   {self.folder.path}",
                 f"  model    {self.model} ({self.proof.model_version})",
                 f"  proof    {self.proof.sentence()}",
+                *(self.root.trust_lines() if self.root is not None else ()),
                 "",
                 report.recap(),
             ]
@@ -164,7 +189,7 @@ class Summary:
     def facts(self) -> dict[str, object]:
         """The same for `--json`."""
         return {
-            "url": self.site.settings.url,
+            "url": self.site.settings.address_for_people,
             "username": self.site.settings.username,
             "folder": self.folder.path,
             "model": self.model,
@@ -173,4 +198,5 @@ class Summary:
             "proof_sentence": self.proof.sentence(),
             "how_to_open": self.how_to_open,
             "secrets": self.site.env_file,
+            **({"root_certificate": str(self.root.path)} if self.root is not None else {}),
         }

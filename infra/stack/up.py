@@ -20,6 +20,7 @@ from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.role import check_machine
 from infra.roles.project.role import project_role
 from infra.roles.project.verify import verify
+from infra.roles.stack.certificate import certificate_problems
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.env_choices import SettingsRemembered
 from infra.roles.stack.files import FilesWritten
@@ -30,10 +31,12 @@ from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
+    certificate_operations,
     newest_torch_cuda,
     project_context,
     resolve_gpu,
     resolve_model,
+    root_certificate,
     stack_project,
     stack_running,
 )
@@ -60,7 +63,7 @@ def up(
         LabelrigError: a stage failed; what was done stays, and the same command goes on from there.
     """
     spec = stack_project(settings)
-    site = local_site(host, settings, remember)
+    site = replace(local_site(host, settings, remember), proxy=True)
     demo = state_folder(settings) / "demo"
     folders = read_folders(host, site.files.folders)
     first_login = settings.password is None
@@ -74,7 +77,10 @@ def up(
             state=str(REPOSITORY),
             images=possible_images(REPOSITORY, site.services),
             stack_there=host.read(site.files.env) is not None,
-            also=gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
+            also=[
+                *gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
+                *certificate_problems(host, settings),
+            ],
         )
         report.ok("this machine has what is needed", [])
     with report.stage("docker"):
@@ -94,14 +100,16 @@ def up(
             else:
                 folders, folder = with_folder(folders, settings.data)
             converge(operations, report)
-        site = replace(site, settings=site.reload(), gpu=gpu)
+        site = replace(site, settings=site.reload(), gpu=gpu, proxy=True)
         with report.stage("model"):
             choice = resolve_model(site, images.sam2, report)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
-            converge(
-                [FilesWritten(host, files, site.files.unused), stack_running(site, lambda: engine, report)], report
-            )
+            before = certificate_operations(site, report)
+            running = stack_running(site, lambda: engine, report)
+            root = root_certificate(site)
+            converge([FilesWritten(host, files, site.files.unused), *before, running], report)
+            converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None
         context = project_context(site, folder, Access.of(site.settings), truth, report)
         with report.stage("project"):
@@ -112,6 +120,6 @@ def up(
             # Only now: a choice that does not work must not become what the next run does by itself.
             converge([SettingsRemembered(host, Path(site.env_file), remember)], report)
         context.access.close()
-    summary = Summary(site, folder, choice.name, proof, first_login, site.settings.url)
+    summary = Summary(site, folder, choice.name, proof, first_login, site.settings.address_for_people, root)
     report.facts |= summary.facts()
     return summary.text(report, show_password=show_password)

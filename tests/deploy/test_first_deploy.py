@@ -25,7 +25,7 @@ from tests.labhost.host import DATA, LabHost
 from tests.recorder import RecordingHost, changes_in
 from tests.tcp_relay import TcpRelay
 
-SERVICES = ("db", "sam2", "label-studio")
+SERVICES = ("db", "sam2", "label-studio", "proxy")
 
 
 def started(host: LabHost) -> dict[str, str]:

@@ -33,7 +33,7 @@ from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import DEMO, with_folder
-from infra.roles.stack.render import StackFiles, render_stack, stack_values
+from infra.roles.stack.render import PROXY, StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
 from infra.roles.stack.sizes import machine_size
 from infra.stack.site import exec_in, state_folder
@@ -115,7 +115,7 @@ def stack_files(settings: Settings, demo_folder: Path, engine: DockerClient, rep
     converge(images_role(host, images, report), report)
     values = stack_values(settings, images.tags, "demo", machine_size(host))
     folders, _ = with_folder([], demo_folder / "images", DEMO)
-    files = StackFiles(str(state_folder(settings)))
+    files = StackFiles(str(state_folder(settings)), (PROXY,))
     converge([FilesWritten(host, render_stack(files, values, folders, folders, [], settings.backend))], report)
     return files
 
@@ -165,7 +165,7 @@ def stack(
     """The containers, healthy. Their logs are printed when they do not get there, and they are always removed."""
     try:
         request.getfixturevalue("docker_services")
-        running = StackRunning(compose, settings.project, lambda: engine, report)
+        running = StackRunning(compose, settings.project, lambda: engine, report, stack_files.services)
         running.wait_until_healthy()
         yield Stack(settings, stack_files, compose, running, environment)
     finally:

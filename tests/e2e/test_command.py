@@ -144,7 +144,7 @@ def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], kept:
     assert changes(after) == [
         "recover LABEL_STUDIO_SECRET_KEY from the stack that is there and write them to .env, which lacks them",
         "update stack.env",
-        "start containers (sam2: not there; label-studio: not there)",
+        "start containers (sam2: not there; label-studio: not there; proxy: not there)",
         f"set the password of {stack.settings.username} in Label Studio to the one in .env",
     ]
     assert after["proof"]["task_id"] == first["proof"]["task_id"]

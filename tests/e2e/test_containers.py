@@ -23,7 +23,7 @@ from tests.e2e.clicks import Round, click, scenes
 from tests.e2e.conftest import Stack
 from tests.integration.backend.test_budgets import watched
 
-SERVICES = ("label-studio", "sam2")
+SERVICES = ("label-studio", "sam2", "proxy")
 
 
 def container_of(stack: Stack, service: str) -> Container:
@@ -51,10 +51,12 @@ def test_nobody_is_root_and_the_images_cannot_be_written(stack: Stack, service: 
     assert config["NanoCpus"] == limits.cpus * 10**9 <= machine.cores * 10**9
 
 
-def test_only_label_studio_is_published_and_only_on_loopback(stack: Stack) -> None:
-    assert container_of(stack, "sam2").ports in ({}, {"9090/tcp": None})
-    (bindings,) = container_of(stack, "label-studio").ports.values()
-    assert bindings == [{"HostIp": "127.0.0.1", "HostPort": str(stack.settings.port)}]
+def test_only_the_proxy_is_published_and_only_on_loopback(stack: Stack) -> None:
+    for service in ("sam2", "label-studio"):
+        assert set(container_of(stack, service).ports.values()) <= {None}
+    ports = container_of(stack, "proxy").ports
+    published = {port: bindings for port, bindings in ports.items() if bindings}
+    assert published == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.settings.port)}]}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -34,10 +34,11 @@ from infra.roles.images.debootstrap import BaseBuilder
 from infra.roles.images.registry import present
 from infra.roles.images.remove import remove_images
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import BACKEND, IMAGES, OfficialImages
+from infra.roles.images.tags import BACKEND, IMAGES, LABEL_STUDIO, SAM2, OfficialImages
 
 pytestmark = pytest.mark.docker
 DIRECT = dict(os.environ)  # before a test names the lab's proxy
+OF_PIP = (LABEL_STUDIO, SAM2)  # the lab of these tests has a Python index and no Debian mirror
 NOWHERE = OfficialImages("127.0.0.1:9/label-studio:1", "127.0.0.1:9/python:1")
 INDEX_LOGIN = "reader:index-secret-4711"
 PROXY_LOGIN = "walker:proxy-secret-0815"
@@ -154,6 +155,7 @@ def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     requirements = {
         "label-studio.in": "label-studio==1.23.2\n",
         "label-studio.lock": lab.add("label-studio", "1.23.2", script="label-studio"),
+        "gunicorn.lock": lab.add("gunicorn", "27.0.1"),
         "torch.in": "torch==2.13.0\n",
         "backend.lock": lab.add("small-thing", "1.0"),
         "sam2-build.lock": lab.add("builder-thing", "1.0"),
@@ -227,10 +229,21 @@ def test_the_settings_of_the_machine_are_used_and_none_stays(
 ) -> None:
     host, report = LocalHost(), Report()
     images = plan_images(
-        host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"
+        host,
+        tree,
+        Settings.model_validate({"LABELRIG_PROJECT": project}),
+        report,
+        choice="debootstrap",
+        services=OF_PIP,
     )
     assert converge(images_role(host, images, report), report) == 1
-    assert {path.split("/")[2] for path in lab.served} == {"label-studio", "small-thing", "builder-thing", "sam2"}
+    assert {path.split("/")[2] for path in lab.served} == {
+        "label-studio",
+        "gunicorn",
+        "small-thing",
+        "builder-thing",
+        "sam2",
+    }
     assert converge(images_role(host, images, report), report) == 0
 
     secrets = [INDEX_LOGIN, "index-secret-4711", "proxy-secret-0815", BUNDLE_TEXT, "index.lab.test", f":{lab.port}"]
@@ -264,7 +277,12 @@ def test_a_build_that_fails_is_one_error_with_its_last_lines(tree: Path, lab: La
     lab.files.clear()
     host, report = LocalHost(), Report()
     images = plan_images(
-        host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"
+        host,
+        tree,
+        Settings.model_validate({"LABELRIG_PROJECT": project}),
+        report,
+        choice="debootstrap",
+        services=OF_PIP,
     )
     with pytest.raises(HostError) as caught:
         converge(images_role(host, images, report), report)
@@ -284,9 +302,9 @@ def with_another_base(tree: Path) -> Path:
 
 def test_without_a_registry_our_own_base_is_chosen(tree: Path, project: str, base: str) -> None:
     settings = Settings.model_validate({"LABELRIG_PROJECT": project})
-    at_hand = plan_images(LocalHost(), tree, settings, Report(), official=NOWHERE)
+    at_hand = plan_images(LocalHost(), tree, settings, Report(), official=NOWHERE, services=OF_PIP)
     assert (at_hand.base.choice, at_hand.base.sam2) == ("debootstrap", base)
-    asked = plan_images(LocalHost(), with_another_base(tree), settings, Report(), official=NOWHERE)
+    asked = plan_images(LocalHost(), with_another_base(tree), settings, Report(), official=NOWHERE, services=OF_PIP)
     assert asked.base.choice == "debootstrap"
     assert asked.base.sam2 != base
 
@@ -352,7 +370,7 @@ def test_published_images_are_used_where_a_registry_answers(
         digest = pushed[python].rpartition("digest: ")[2].split()[0]
         output("docker", "rmi", studio, python)
         official = OfficialImages(studio, f"{python}@{digest}")
-        images = plan_images(host, with_another_base(tree), settings, report, official=official)
+        images = plan_images(host, with_another_base(tree), settings, report, official=official, services=OF_PIP)
         assert images.base.choice == "official"
         try:
             assert converge(images_role(host, images, report), report) == 3
@@ -364,7 +382,7 @@ def test_published_images_are_used_where_a_registry_answers(
     assert run(images.sam2).startswith("backend of ")
 
     # The registry is gone by now: what is there already decides, and nothing is built again.
-    again = plan_images(host, tree, settings, report, official=official)
+    again = plan_images(host, tree, settings, report, official=official, services=OF_PIP)
     assert again.tags == images.tags
     assert converge(images_role(host, again, report), report) == 0
 
@@ -373,7 +391,12 @@ def test_only_unused_images_of_the_project_are_removed(tree: Path, project: str,
     """Only the images of the project that no container uses are removed."""
     host, report = LocalHost(), Report()
     images = plan_images(
-        host, tree, Settings.model_validate({"LABELRIG_PROJECT": project}), report, choice="debootstrap"
+        host,
+        tree,
+        Settings.model_validate({"LABELRIG_PROJECT": project}),
+        report,
+        choice="debootstrap",
+        services=OF_PIP,
     )
     converge(images_role(host, images, report), report)
     container = output("docker", "create", images.sam2).strip()

@@ -78,7 +78,8 @@ class BaseThere(Operation):
 
     def plan(self) -> Sequence[Change]:
         base = self._images.base
-        needed = list(dict.fromkeys(base.of(service) for service in self._images.missing(self._host)))
+        missing = self._images.missing(self._host)
+        needed = list(dict.fromkeys(one for service in missing for one in base.needed_by(service)))
         with closing(engine_client(self._host)) as client:
             there = present(needed, client)
         return [self._change(reference) for reference in needed if reference not in there]

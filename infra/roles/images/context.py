@@ -18,7 +18,7 @@ from core.errors import FileAccessError
 from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.images.apt_settings import read_apt_settings
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
-from infra.roles.images.tags import BUILD_FILE, DB, REQUIREMENTS, Base, context_files
+from infra.roles.images.tags import BUILD_FILE, DB, PROXY, REQUIREMENTS, Base, context_files
 from infra.roles.images.wheels import Pin, fitting_names, matching_wheels, read_pins
 from infra.roles.images.work_folder import work_folder
 
@@ -27,7 +27,8 @@ BUILD_VARIABLES = "build.env"
 STAGED = "labelrig-build-"  # then our process number: what a killed run left can be told
 FORGOTTEN_SECONDS = 24 * 3600
 SEND_TIMEOUT = 600.0
-VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB"}
+VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB", PROXY: "PROXY"}
+FROM_DEBIAN = (DB, PROXY)  # built of its packages
 BUILD_NAMES = (
     *("BUILD_FOLDER", "PROJECT", "BASE_CHOICE"),
     *(f"{prefix}_{what}" for prefix in VARIABLE_PREFIX.values() for what in ("IMAGE", "BASE")),
@@ -59,7 +60,7 @@ def staged(
             _stage(host, repository, service, folder / service, settings)
         ca_bundle = f"{IN_BUILD}/ca.crt" if settings.ca_bundle is not None else None
         secrets = {"pip.conf": pip_conf(settings, ca_bundle=ca_bundle, wheels=f"{IN_BUILD}/wheels")}
-        if DB in services:
+        if any(service in FROM_DEBIAN for service in services):
             secrets |= read_apt_settings(host, ca_bundle)
         for name, text in secrets.items():
             secret = folder / name

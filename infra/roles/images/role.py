@@ -228,7 +228,7 @@ def _buildable(
     What an image can be built on without a question comes before what a registry must be asked for.
     """
     needed = {
-        name: list(dict.fromkeys(base.of(one) for one in services if one not in found[name]))
+        name: list(dict.fromkeys(need for one in services if one not in found[name] for need in base.needed_by(one)))
         for name, base in bases.items()
     }
     with closing(engine_client(host)) as client:

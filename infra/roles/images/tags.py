@@ -20,22 +20,26 @@ BaseChoice = Literal["official", "debootstrap"]
 LABEL_STUDIO = "label-studio"
 SAM2 = "sam2"
 DB = "db"
-SERVICES = (LABEL_STUDIO, SAM2)  # of every stack; a database server is wanted by some
+PROXY = "proxy"
+SERVICES = (LABEL_STUDIO, SAM2, PROXY)  # of every stack; a database server is wanted by some
 POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
+CADDY = "2.6"  # Debian bookworm's
 IMAGES = Path("infra/roles/images/dockerfiles")
 BUILD_FILE = IMAGES / "build.yaml"
 BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
 COMPANION = Path("companion")  # our script in Label Studio's pages
-FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres"}
+FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres", PROXY: "proxy"}
 SCRIPTS = {
     LABEL_STUDIO: ("pip-install.sh", "make-user.sh"),
     SAM2: ("pip-install.sh", "make-user.sh"),
     DB: ("apt-install.sh", "make-user.sh"),
+    PROXY: ("apt-install.sh", "make-user.sh"),
 }
 REQUIREMENTS = {
-    LABEL_STUDIO: ("label-studio.lock",),
+    LABEL_STUDIO: ("label-studio.lock", "gunicorn.lock"),
     SAM2: ("torch.in", "backend.lock", "sam2-build.lock", "sam2.lock"),
     DB: (),
+    PROXY: (),
 }
 JUNK = re.compile(r"^\.|~$|\.py[co]$|^__pycache__$")
 
@@ -61,6 +65,10 @@ class Base:
     def of(self, service: str) -> str:
         """The image that a service's image is built on."""
         return self.label_studio if service == LABEL_STUDIO else self.sam2
+
+    def needed_by(self, service: str) -> tuple[str, ...]:
+        """The images that must be there to build a service's image; Label Studio's server is fetched in another one."""
+        return (self.label_studio, self.sam2) if service == LABEL_STUDIO else (self.sam2,)
 
 
 def official_base(images: OfficialImages) -> Base:
@@ -96,8 +104,9 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
         modules.add(repository / COMPANION / "main.js")  # named as missing where all are
         files |= {path.relative_to(repository).as_posix(): path for path in modules}
         files |= {f"pages/{name}": folder / name for name in ("add_companion.py", "clicked_task.py")}
-    if service == DB:
-        files |= {path.name: path for path in _tree(folder)}
+        files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder / "server")}
+    if service in (DB, PROXY):
+        files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder)}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise SettingsError(
@@ -112,6 +121,7 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
         LABEL_STUDIO: pinned_version(repository / "requirements" / "label-studio.in", "label-studio"),
         SAM2: own_version(repository),
         DB: POSTGRES_MAJOR,
+        PROXY: CADDY,
     }
     return {
         service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"

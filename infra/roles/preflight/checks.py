@@ -145,7 +145,9 @@ def read_disk(host: Host, path: str, *, as_root: bool = False) -> Disk:
     return Disk(lines[0], device, int(free))
 
 
-def port_problems(listening: Collection[int], port: int, ours: bool, listen: str = "127.0.0.1") -> list[str]:
+def port_problems(
+    listening: Collection[int], port: int, ours: bool, listen: str = "127.0.0.1", setting: str = ""
+) -> list[str]:
     """Check that no other program listens on `port`.
 
     Args:
@@ -157,7 +159,7 @@ def port_problems(listening: Collection[int], port: int, ours: bool, listen: str
         return []
     return [
         f"port {port} of {listen} is taken by another program (`ss -ltnp` says which); "
-        "stop it, or set LABEL_STUDIO_PORT in .env (`port` in the inventory)"
+        f"stop it, or change {setting or 'LABEL_STUDIO_PORT in .env (`port` in the inventory)'}"
     ]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConnectFailed, ConnectionLost, HostError, PreflightError, SudoRefused
 from hosts.base import Host, read_text
 from hosts.looking import looks_as_root
+from infra.config.address import has_own_tls, https_port
 from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state, find_endpoint
 from infra.roles.docker.compose import find_compose
@@ -29,6 +30,7 @@ class EngineFacts:
     ready: bool = False
     root: str = DOCKER_ROOT
     holds_port: bool = False
+    holds_https_port: bool = False
     holds_network: bool = False
     images: frozenset[str] = frozenset()
     problem: str | None = None
@@ -63,7 +65,7 @@ def check_machine(
     """
     facts = engine_facts(host, settings)
     if stack_there and not facts.ready:
-        facts = replace(facts, holds_port=True, holds_network=True)
+        facts = replace(facts, holds_port=True, holds_https_port=True, holds_network=True)
     ready = facts.ready and find_compose(host) is not None
     has_images = any(names <= facts.images for names in images)
     builds = not any(names <= facts.images | frozenset(sent) for names in images)
@@ -76,9 +78,8 @@ def check_machine(
     checked = check_folder(host, folder, pattern) if folder is not None and may_look else FolderCheck(())
     as_root = looks_as_root(host) and may_look
     disks = {path: checks.read_disk(host, path, as_root=as_root) for path, _ in needs.values()}
-    listening = checks.listening_ports(
-        read_text(host, "/proc/net/tcp") or "", read_text(host, "/proc/net/tcp6") or "", settings.listen
-    )
+    tcp, tcp6 = (read_text(host, path) or "" for path in ("/proc/net/tcp", "/proc/net/tcp6"))
+    listening = {address: checks.listening_ports(tcp, tcp6, address) for address in _published_at(settings)}
     problems = [
         *checks.os_problems(read_text(host, "/etc/os-release"), host.run("uname", "-m").stdout.strip(), ready),
         *checks.kernel_problems(host.run("uname", "-r").stdout.strip()),
@@ -88,7 +89,7 @@ def check_machine(
         *checks.disk_problems(disks, needs),
         *checks.memory_problems(read_text(host, "/proc/meminfo") or ""),
         *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
-        *checks.port_problems(listening, settings.port, facts.holds_port, settings.listen),
+        *_port_problems(listening, settings, facts),
         *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
         *([] if ready and not builds else outbound_problems(host)),
         *checked.problems,
@@ -126,6 +127,7 @@ def engine_facts(host: Host, settings: Settings) -> EngineFacts:
                 ready=True,
                 root=str(client.info()["DockerRootDir"]),
                 holds_port=any(_publishes(container.ports, settings.port) for container in containers),
+                holds_https_port=any(_publishes(one.ports, https_port(settings)) for one in containers),
                 holds_network=bool(networks),
                 images=names,
             )
@@ -154,6 +156,20 @@ def _ways(host: Host, settings: Settings) -> list[str]:
     except HostError as error:
         return [str(error)]
     return []
+
+
+def _published_at(settings: Settings) -> tuple[str, ...]:
+    """The addresses at which http and, with TLS of the stack's own, https are published."""
+    return ("127.0.0.1", settings.listen) if has_own_tls(settings) else (settings.listen,)
+
+
+def _port_problems(listening: Mapping[str, Collection[int]], settings: Settings, facts: EngineFacts) -> list[str]:
+    http, *https = _published_at(settings)
+    problems = checks.port_problems(listening[http], settings.port, facts.holds_port, http)
+    for address in https:
+        port, setting = https_port(settings), "the port of `public_url`"
+        problems += checks.port_problems(listening[address], port, facts.holds_https_port, address, setting)
+    return problems
 
 
 def _publishes(ports: dict[str, list[dict[str, str]] | None], port: int) -> bool:

@@ -15,8 +15,8 @@ PHASES = {
     "Database and media directory": "loading",
     "Initializing database": "running database migrations",
     "Applying ": "running database migrations",
-    "Starting development server": "first health check",
-    "spawned uWSGI": "first health check",
+    "Label Studio serves with": "first health check",
+    "Starting development server": "first health check",  # of an older release
     # SAM2
     "weights /": "loading the model",
     "converting ": "converting the model for OpenVINO",

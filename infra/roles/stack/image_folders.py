@@ -1,4 +1,4 @@
-"""The image folders that are mounted read-only in both containers, under the same name.
+"""The image folders that are mounted read-only in the containers that read them, under the same name.
 
 A folder that was connected once stays mounted: the tasks made from it point at it. So switching from one
 `--data` to another never turns finished work into broken images.
@@ -19,7 +19,7 @@ from hosts.base import Host
 from labelstudio.projects_file import DEMO as DEMO
 
 FILES_ROOT = "/label-studio/files"
-SERVICES = ("label-studio", "sam2")
+SERVICES = ("label-studio", "sam2", "proxy")
 NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -32,7 +32,7 @@ class ImageFolder:
 
     @property
     def mount(self) -> str:
-        """Where the folder is inside both containers."""
+        """Where the folder is inside the containers."""
         return f"{FILES_ROOT}/{self.name}"
 
 
@@ -84,7 +84,8 @@ def render_folders(folders: Sequence[ImageFolder]) -> bytes:
 
 
 def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int], environment: Mapping[str, str]) -> bytes:
-    """Return the compose file with what is this machine's own: image folders for both services, settings for one.
+    """Return the compose file with what is this machine's own: image folders for all services that read them,
+    settings for one.
 
     One file for all: merged with a second override, compose 2.26 takes `group_add` for a map.
 

@@ -10,20 +10,22 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import SecretStr
 
+from infra.config.address import allowed_hosts, has_own_tls, https_port, site_host
 from infra.config.backend import backend_environment
 from infra.config.settings import Settings
 from infra.config.value_types import fits_env_file
 from infra.roles.stack.banned_subnets import banned_subnets
 from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
-from infra.roles.stack.sizes import MachineSize, container_limits, limit_values
+from infra.roles.stack.sizes import MachineSize, container_limits, limit_values, web_processes
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
-POSTGRES, GPU = "postgres.yaml", "gpu.yaml"
+POSTGRES, GPU, PROXY, TLS = "postgres.yaml", "gpu.yaml", "proxy.yaml", "tls.yaml"
 IMAGE_VARIABLES = {
     "label-studio": "LABELRIG_LABEL_STUDIO_IMAGE",
     "sam2": "LABELRIG_SAM2_IMAGE",
     "db": "LABELRIG_POSTGRES_IMAGE",
+    "proxy": "LABELRIG_PROXY_IMAGE",
 }
 
 
@@ -33,7 +35,8 @@ class StackFiles:
 
     Attributes:
         folder: the folder there.
-        overrides: compose files of this repository that are merged into the first: a database, a GPU.
+        overrides: compose files of this repository that are merged into the first: a database, a GPU, the proxy
+            (which releases from before it lack), https.
     """
 
     folder: str
@@ -52,12 +55,14 @@ class StackFiles:
     @property
     def unused(self) -> tuple[str, ...]:
         """The overrides that this stack lacks, where they would lie."""
-        return tuple(f"{self.folder}/{name}" for name in (POSTGRES, GPU) if name not in self.overrides)
+        return tuple(f"{self.folder}/{name}" for name in (POSTGRES, GPU, PROXY, TLS) if name not in self.overrides)
 
     @property
     def services(self) -> tuple[str, ...]:
         """The services of the stack, in the order in which they are waited for."""
-        return ("db", "sam2", "label-studio") if POSTGRES in self.overrides else ("sam2", "label-studio")
+        database = ("db",) if POSTGRES in self.overrides else ()
+        proxy = ("proxy",) if PROXY in self.overrides else ()
+        return (*database, "sam2", "label-studio", *proxy)
 
     @property
     def folders(self) -> str:
@@ -89,17 +94,27 @@ def stack_values(
     """
     if settings.password is None or settings.secret_key is None:
         raise ValueError("the secrets must be made before the stack is rendered")
-    limits = container_limits(machine or MachineSize(), settings.memory_gb)
+    machine = machine or MachineSize()
+    limits = container_limits(machine, settings.memory_gb)
+    processes, threads = web_processes(machine, limits["label-studio"])
     values = {
         "COMPOSE_PROJECT_NAME": settings.project,
-        **{IMAGE_VARIABLES[service]: images[service] for service in ("label-studio", "sam2")},
+        **{IMAGE_VARIABLES[service]: images[service] for service in ("label-studio", "sam2", "proxy")},
         "LABELRIG_SAM2_MODEL": model,
         "LABELRIG_SUBNET": settings.subnet,
         "LABELRIG_BANNED_SUBNETS": ",".join(banned_subnets(settings.subnet)),
         "LABELRIG_LISTEN": settings.listen,
+        "LABELRIG_HTTP_LISTEN": settings.own_address if has_own_tls(settings) else settings.listen,
+        "LABELRIG_PUBLIC_URL": settings.public_url or "",
+        "LABELRIG_ALLOWED_HOSTS": ",".join(allowed_hosts(settings)),
+        "LABELRIG_TLS": settings.tls,
+        "LABELRIG_SITE": f"[{site}]" if ":" in (site := site_host(settings)) else site,
+        "LABELRIG_HTTPS_PORT": str(https_port(settings)),
         "LABELRIG_COMPANION": "on" if settings.companion else "off",
         "LABELRIG_LOG_FILE_MB": str(settings.log_file_mb),
         **limit_values({service: limits[service] for service in limits if service in images}),
+        "LABELRIG_WEB_PROCESSES": str(processes),
+        "LABELRIG_WEB_THREADS": str(threads),
         "LABEL_STUDIO_PORT": str(settings.port),
         "LABEL_STUDIO_USERNAME": settings.username,
         "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),

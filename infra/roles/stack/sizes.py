@@ -18,13 +18,18 @@ MIB_OF_GIB = 1024
 SYSTEM_SHARE = 1 / 8
 # Of what is left, in 28ths; and what each needs even on a machine that has less.
 SHARES: Mapping[str, int] = {"sam2": 18, "label-studio": 7, "db": 3}
-LEAST_MB: Mapping[str, int] = {"sam2": 3072, "label-studio": 1024, "db": 512}
+LEAST_MB: Mapping[str, int] = {"sam2": 3072, "label-studio": 1024, "db": 512, "proxy": 256}
 WHOLE = sum(SHARES.values())
+# Out of Label Studio's share: the proxy keeps nothing, so a larger machine gives it no more.
+FIXED_MB: Mapping[str, int] = {"proxy": 256}
 # Processes and threads: as many as they were seen to have under load, several times; libraries add some for each core.
-PIDS: Mapping[str, int] = {"sam2": 512, "label-studio": 512, "db": 256}
+PIDS: Mapping[str, int] = {"sam2": 512, "label-studio": 512, "db": 256, "proxy": 256}
 PIDS_OF_CORE = 16
 CORES = re.compile(r"^Cpus_allowed_list:\s*([0-9]+(?:[-,][0-9]+)*)$", re.MULTILINE)
 WORK_SHARE, LARGEST_WORK_MB = 9, 4096
+# Label Studio's processes: what each takes when it has worked for a day, and how many are of use. Together they open no
+# more connections than the database server takes (100).
+WEB_PROCESS_MB, WEB_PROCESSES, WEB_THREADS, WEB_CONNECTIONS = 700, (2, 8), 16, 80
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,25 @@ def container_limits(machine: MachineSize, memory_gb: int | None = None) -> dict
     """
     whole = machine.memory_gb * MIB_OF_GIB
     shared = memory_gb * MIB_OF_GIB if memory_gb else whole - max(MIB_OF_GIB, round(whole * SYSTEM_SHARE))
+    memory = {service: shared * share // WHOLE for service, share in SHARES.items()} | dict(FIXED_MB)
+    memory["label-studio"] -= sum(FIXED_MB.values())
     # All cores for the model: its libraries start a thread for each, and would be held up for want of their turn.
-    cpus = {service: machine.cores if service == "sam2" else max(1, machine.cores // 2) for service in SHARES}
+    cpus = {service: machine.cores if service == "sam2" else max(1, machine.cores // 2) for service in PIDS}
     return {
         service: Limits(
-            max(LEAST_MB[service], shared * share // WHOLE),
+            max(LEAST_MB[service], megabytes),
             cpus[service],
             PIDS[service] + PIDS_OF_CORE * machine.cores,
         )
-        for service, share in SHARES.items()
+        for service, megabytes in memory.items()
     }
+
+
+def web_processes(machine: MachineSize, label_studio: Limits) -> tuple[int, int]:
+    """How many processes Label Studio is served by, and how many requests each works on at once."""
+    least, most = WEB_PROCESSES
+    processes = max(least, min(most, machine.cores + 1, label_studio.memory_mb // WEB_PROCESS_MB))
+    return processes, min(WEB_THREADS, WEB_CONNECTIONS // processes)
 
 
 def limit_values(limits: Mapping[str, Limits]) -> dict[str, str]:

@@ -66,12 +66,21 @@ SUGGESTION = f"""() => Array.from({SELECTED}.suggestions.values(), (one) => ({{
 
 
 @contextmanager
-def chromium(play: Playwright) -> Iterator[Browser]:
-    """The system's browser, without a window. Its sandbox does not work for root, and everything it loads is ours."""
+def chromium(play: Playwright, *options: str, home: Path | None = None) -> Iterator[Browser]:
+    """The system's browser, without a window. Its sandbox does not work for root, and everything it loads is ours.
+
+    Args:
+        options: further ones of its command line.
+        home: the folder of a person with certificates of their own.
+    """
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
         pytest.fail(f"there is none of {', '.join(CHROMIUM)}; as root, ./inv test installs chromium")
-    browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    browser = play.chromium.launch(
+        executable_path=program,
+        args=["--no-sandbox", *options],
+        env=None if home is None else {**os.environ, "HOME": str(home)},
+    )
     try:
         yield browser
     finally:

@@ -60,6 +60,10 @@ def test_example_of_env_holds_every_name_and_is_valid(tmp_path: Path) -> None:
         {
             "LABELRIG_DATA": "/NAS/home/me/RGB_T_SAR",
             "LABELRIG_CHECKPOINT_URL": "http://mirror.lab.example/sam2",
+            "LABELRIG_PUBLIC_URL": "https://label.lab.example",
+            "LABELRIG_TLS": "internal",
+            "LABELRIG_TLS_CERTIFICATE": "/etc/ssl/lab/label.crt",
+            "LABELRIG_TLS_KEY": "/etc/ssl/private/label.key",
             "backend": {name: one.default for name, one in BACKEND_SETTINGS.items() if one.default},
         }
     )

@@ -289,21 +289,29 @@ def test_by_hand_when_neither_serves_both_reasons_are_told(bench: Bench) -> None
 
 
 def test_release_keeps_its_own_database_and_gpu(tmp_path: Path) -> None:
-    """A release has its own database and gpu whatever the inventory says."""
+    """A release has its own database, gpu and proxy, whatever the inventory says; older ones have no proxy."""
     host = LabHost()
     one = deployment(tmp_path, host, database="sqlite", gpu="off")
     releases = Releases(host, one.base, lambda: datetime(2025, 3, 1, tzinfo=UTC))
     plain = releases.write(files(), FACTS)
-    more = [*files(), *(RenderedFile(f"/x/{name}", b"{}\n", 0o644) for name in ("postgres.yaml", "gpu.yaml"))]
+    more = [
+        *files(),
+        *(RenderedFile(f"/x/{name}", b"{}\n", 0o644) for name in ("postgres.yaml", "gpu.yaml", "proxy.yaml")),
+    ]
     full = releases.write(more, FACTS.model_copy(update={"database": "postgres"}))
     site = site_of_release(one.host, one.host_settings, plain)
     assert (site.settings.database, site.gpu, site.services) == ("sqlite", False, ("sam2", "label-studio"))
     site = site_of_release(one.host, one.host_settings, full)
-    assert (site.settings.database, site.gpu, site.services) == ("postgres", True, ("db", "sam2", "label-studio"))
+    assert (site.settings.database, site.gpu, site.services) == (
+        "postgres",
+        True,
+        ("db", "sam2", "label-studio", "proxy"),
+    )
     assert [Path(path).name for path in site.files.compose] == [
         "compose.yaml",
         "postgres.yaml",
         "gpu.yaml",
+        "proxy.yaml",
         "machine.yaml",
     ]
     assert {str(Path(path).parent) for path in site.files.compose} == {f"{tmp_path}/labelrig/current"}

@@ -37,8 +37,11 @@ from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeL
 
 FOLDER = ImageFolder("set", "/data/set")
 COMPOSE = ("docker", "compose", "--project-name", "labelrig", "--env-file", "/stack/stack.env")
-FILES = ("--file", "/stack/compose.yaml", "--file", "/stack/machine.yaml")
-LOOK = ("/stack/stack.env", "/stack/compose.yaml", "/stack/machine.yaml", "/stack/folders.json", "/.env")
+FILES = ("--file", "/stack/compose.yaml", "--file", "/stack/proxy.yaml", "--file", "/stack/machine.yaml")
+LOOK = (
+    *("/stack/stack.env", "/stack/compose.yaml", "/stack/proxy.yaml", "/stack/machine.yaml"),
+    *("/stack/folders.json", "/.env"),
+)
 SMI = smi_query((*FIELDS, CAPABILITY))
 SMI_INSIDE = smi_query(FIELDS)
 GPU_LINE = "0, NVIDIA H100, GPU-1, 81559, 580.65.06"
@@ -109,6 +112,7 @@ class FakeEngine:
                 "label-studio", ["PATH=/bin", "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/label-studio/files"]
             ),
             "sam2": FakeContainer("sam2", ["LABEL_STUDIO_URL=http://label-studio:8080"]),
+            "proxy": FakeContainer("proxy"),
         }
         self.facts: dict[str, Any] = {
             "DockerRootDir": "/var/lib/docker",
@@ -117,7 +121,7 @@ class FakeEngine:
         }
         self.error: Exception | None = None
         self.closed = False
-        self.tags = {"labelrig/label-studio:1", "labelrig/sam2:1"}
+        self.tags = {"labelrig/label-studio:1", "labelrig/sam2:1", "labelrig/proxy:1"}
         self.images = SimpleNamespace(get=self._image)
 
     def _image(self, tag: str) -> SimpleNamespace:
@@ -181,7 +185,7 @@ class DoctorBench:
         self.engine = FakeEngine()
         self.token: str | None = self.server.token()
         self.spec = load_project(REPOSITORY, "rgbt-sar")
-        self.execs = {service: FakeExec(service) for service in ("label-studio", "sam2")}
+        self.execs = {service: FakeExec(service) for service in ("label-studio", "sam2", "proxy")}
         self.settings = Settings.model_validate({"LABELRIG_DATA": FOLDER.path, "LABEL_STUDIO_PASSWORD": PASSWORD})
         self.gpu = False
         self.daemon: dict[str, object] = {}
@@ -195,7 +199,7 @@ class DoctorBench:
         host.files["/proc/meminfo"] = MEMINFO.format(available=8 * 1024**2).encode()
         host.files["/proc/meminfo"] = MEMINFO.format(available=8 * 1024**2).encode()
         host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
-        host.script(*COMPOSE, *FILES, "config", "--hash", "*", stdout="label-studio aaa\nsam2 aaa\n")
+        host.script(*COMPOSE, *FILES, "config", "--hash", "*", stdout="label-studio aaa\nsam2 aaa\nproxy aaa\n")
         host.script("sh", "-c", MISSING, "sh", *LOOK)
         host.script("stat", "-L", "-c", "%a", "--", "/.env", stdout="600\n")
         env = "".join(
@@ -257,13 +261,14 @@ class DoctorBench:
         picture = io.BytesIO()
         Image.new("RGB", (16, 12)).save(picture, "PNG")
         self.image = picture.getvalue()
+        server.overrides["GET /health"] = lambda _: httpx.Response(200)
         server.overrides["GET /data/local-files"] = lambda _: httpx.Response(200, content=self.image)
 
     def _fill_containers(self) -> None:
         label_studio, sam2 = (self.execs[name].answers for name in ("label-studio", "sam2"))
         label_studio[inside.REACH] = {"step": "done", "said": "172.31.250.3", "status": 200}
         sam2[inside.REACH] = {"step": "done", "said": "172.31.250.2", "status": 200}
-        for one in (label_studio, sam2):
+        for one in (label_studio, sam2, self.execs["proxy"].answers):
             one[inside.FIRST_IMAGE] = {"path": f"{FOLDER.mount}/a b.png", "bytes": 16}
         sam2[inside.DIGEST] = {"sha256": hashlib.sha256(self.image).hexdigest()}
         sam2["sha256sum"] = f"{hashlib.sha256((self.token or '').encode()).hexdigest()}  {KEY_FILE}\n"

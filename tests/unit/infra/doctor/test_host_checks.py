@@ -147,7 +147,7 @@ def without_compose(*argv: str, **_options: object) -> Result:
 
 def test_files(bench: DoctorBench) -> None:
     bench.host.script("sh", "-c", MISSING, "sh", *LOOK, stdout="/stack/compose.yaml\n")
-    assert bench.ask(check_files) == Finding(Verdict.BROKEN, "1 of 5 files are missing: /stack/compose.yaml", UP)
+    assert bench.ask(check_files) == Finding(Verdict.BROKEN, "1 of 6 files are missing: /stack/compose.yaml", UP)
 
 
 def test_secrets(bench: DoctorBench) -> None:

@@ -66,7 +66,7 @@ def test_a_time_that_is_none(bench: DoctorBench, since: str) -> None:
 
 
 def test_an_unknown_service_is_told_which_there_are(bench: DoctorBench) -> None:
-    with pytest.raises(SettingsError, match=r"^there is no service sam3 \(there are: sam2, label-studio\)$"):
+    with pytest.raises(SettingsError, match=r"^there is no service sam3 \(there are: sam2, label-studio, proxy\)$"):
         logs(bench.site(), ("sam2", "sam3"), out=lambda _line: None)
     assert bench.host.commands == []
 

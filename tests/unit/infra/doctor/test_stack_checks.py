@@ -26,7 +26,7 @@ def bench() -> DoctorBench:
 
 def test_an_image_that_was_removed(bench: DoctorBench) -> None:
     """Its container runs on, so nothing else tells until it must be made anew."""
-    assert bench.ask(check_images) == Finding(Verdict.OK, "2 images")
+    assert bench.ask(check_images) == Finding(Verdict.OK, "3 images")
     bench.engine.tags.remove("labelrig/sam2:1")
     assert bench.ask(check_images) == Finding(
         Verdict.WARNING,
@@ -71,7 +71,7 @@ def test_looks_into_containers_without_the_stack_s_files(bench: DoctorBench) -> 
             "label-studio is still starting",
             "wait a minute; `./inv logs` shows how far it is",
         ),
-        (container("sam2", restarts=3), "ok", "healthy: sam2, label-studio", ""),
+        (container("sam2", restarts=3), "ok", "healthy: sam2, label-studio, proxy", ""),
         (
             container("sam2", restarts=3, started="2026-11-26T07:01:00Z"),
             "warning",

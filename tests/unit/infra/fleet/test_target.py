@@ -43,6 +43,10 @@ STACK: dict[str, tuple[object, str]] = {
     "companion": (False, "companion"),
     "log_file_mb": (100, "log_file_mb"),
     "memory_gb": (16, "memory_gb"),
+    "public_url": ("https://label.lab.example", "public_url"),
+    "tls": ("internal", "tls"),
+    "tls_certificate": ("/etc/ssl/label.crt", "tls_certificate"),
+    "tls_key": ("/etc/ssl/label.key", "tls_key"),
 }
 # What the deployment itself looks at.
 DEPLOYMENT = {

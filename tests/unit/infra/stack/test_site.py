@@ -27,7 +27,10 @@ SECRETS = {
     "LABELRIG_POSTGRES_PASSWORD": "seven-eight-nine",
 }
 IMAGES = ImageSet(
-    {"label-studio": "ls:1", "sam2": "sam2:1", "db": "pg:1"}, Base("official", "a", "b"), REPOSITORY, "labelrig"
+    {"label-studio": "ls:1", "sam2": "sam2:1", "proxy": "px:1", "db": "pg:1"},
+    Base("official", "a", "b"),
+    REPOSITORY,
+    "labelrig",
 )
 
 
@@ -38,13 +41,19 @@ def site_on(host: LocalHost | FakeHost, folder: str, **settings: object) -> Site
 
 def test_the_files_follow_from_the_database_and_the_gpu() -> None:
     site = site_on(FakeHost(), "/srv/x")
-    assert site.files.compose == ("/srv/x/current/compose.yaml", "/srv/x/current/machine.yaml")
-    assert site.services == ("sam2", "label-studio")
+    assert site.files.compose == tuple(f"/srv/x/current/{name}.yaml" for name in ("compose", "proxy", "machine"))
+    assert site.services == ("sam2", "label-studio", "proxy")
     both = replace(site_on(FakeHost(), "/srv/x", LABELRIG_DATABASE="postgres"), gpu=True)
     assert both.files.compose == tuple(
-        f"/srv/x/current/{name}.yaml" for name in ("compose", "postgres", "gpu", "machine")
+        f"/srv/x/current/{name}.yaml" for name in ("compose", "postgres", "gpu", "proxy", "machine")
     )
-    assert both.services == ("db", "sam2", "label-studio")
+    assert both.services == ("db", "sam2", "label-studio", "proxy")
+    before = replace(site, proxy=False)  # of a version that published Label Studio itself
+    assert before.files.compose == ("/srv/x/current/compose.yaml", "/srv/x/current/machine.yaml")
+    assert before.files.unused == tuple(f"/srv/x/current/{name}.yaml" for name in ("postgres", "gpu", "proxy", "tls"))
+    https = {"LABELRIG_PUBLIC_URL": "https://a.lab", "LABELRIG_TLS": "internal"}
+    assert site_on(FakeHost(), "/srv/x", **https).files.overrides == ("proxy.yaml", "tls.yaml")
+    assert site_on(FakeHost(), "/srv/x", **https | {"LABELRIG_TLS": "proxy"}).files.overrides == ("proxy.yaml",)
 
 
 def test_local_stack_lies_in_the_clone() -> None:
@@ -56,13 +65,30 @@ def test_local_stack_lies_in_the_clone() -> None:
     assert not any(secret in repr(site) for secret in SECRETS.values())
 
 
+def test_local_stack_is_what_was_rendered_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack from before the proxy can be stopped and looked at with the files that it has."""
+    monkeypatch.setattr("infra.stack.site.state_folder", lambda _: tmp_path)
+    settings = with_secrets(Settings(), SECRETS)
+
+    def overrides() -> tuple[str, ...]:
+        return local_site(FakeHost(), settings, environment={}).files.overrides
+
+    assert overrides() == ("proxy.yaml",)  # nothing yet: as the next `up` renders it
+    (tmp_path / "compose.yaml").touch()
+    assert overrides() == ()
+    (tmp_path / "proxy.yaml").touch()
+    (tmp_path / "gpu.yaml").touch()
+    assert overrides() == ("gpu.yaml", "proxy.yaml")
+
+
 def test_commands_in_containers_go_through_compose() -> None:
     """A command in a container goes through compose with the files of the stack."""
     host = FakeHost()
     host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
     argv = (
         *("docker", "compose", "--project-name", "labelrig", "--env-file", "/srv/x/current/stack.env"),
-        *("--file", "/srv/x/current/compose.yaml", "--file", "/srv/x/current/machine.yaml"),
+        *("--file", "/srv/x/current/compose.yaml", "--file", "/srv/x/current/proxy.yaml"),
+        *("--file", "/srv/x/current/machine.yaml"),
         *("exec", "--no-TTY", "sam2", "false"),
     )
     host.script(*argv, exit_code=1)
@@ -157,7 +183,7 @@ def test_renders_all_but_folders_that_are_gone(tmp_path: Path) -> None:
     site = site_on(LocalHost(), str(tmp_path), LABELRIG_DATABASE="postgres", backend={"MASK_KEEP": "clicked"})
     files = {Path(one.path).name: one for one in rendered(site, IMAGES, "tiny", folders, report)}
 
-    assert list(files) == ["stack.env", "compose.yaml", "postgres.yaml", "machine.yaml", "folders.json"]
+    assert list(files) == ["stack.env", "compose.yaml", "postgres.yaml", "proxy.yaml", "machine.yaml", "folders.json"]
     assert {one.path for one in files.values()} == {f"{tmp_path}/current/{name}" for name in files}
     assert [name for name, one in files.items() if one.mode != 0o644] == ["stack.env"]
     assert files["stack.env"].mode == 0o600
@@ -171,7 +197,7 @@ def test_renders_all_but_folders_that_are_gone(tmp_path: Path) -> None:
     ):
         assert f"{line}\n" in env
     services = yaml.safe_load(files["machine.yaml"].content)["services"]
-    for service in ("label-studio", "sam2"):
+    for service in ("label-studio", "sam2", "proxy"):
         mounted = [mount["source"] for mount in services[service]["volumes"]]
         assert mounted == [str(tmp_path / "open"), str(tmp_path / "for our group")]
         assert services[service]["group_add"] == ["4242"]

@@ -34,7 +34,7 @@ from infra.roles.stack.render import COMPOSE_SOURCES
 from tests.fakes import FakeHost
 
 BASE = Base("debootstrap", "labelrig/base:b", "labelrig/base:b")
-ALL = ("label-studio", "sam2", "db")
+ALL = ("label-studio", "sam2", "proxy", "db")
 
 
 @pytest.fixture
@@ -80,15 +80,18 @@ def test_database_image_only_where_needed(tree: Path) -> None:
         ("requirements/torch.in", {"sam2"}),
         ("requirements/backend.lock", {"sam2"}),
         ("requirements/label-studio.lock", {"label-studio"}),
+        ("requirements/gunicorn.lock", {"label-studio"}),
+        ("infra/roles/images/dockerfiles/label-studio/server/labelrig_server.py", {"label-studio"}),
+        ("infra/roles/images/dockerfiles/proxy/sites/off.caddy", {"proxy"}),
         ("infra/roles/images/dockerfiles/label-studio/Dockerfile", {"label-studio"}),
         ("infra/roles/images/dockerfiles/label-studio/add_companion.py", {"label-studio"}),
         ("companion/main.js", {"label-studio"}),
         ("companion/types.d.ts", set()),
         ("infra/roles/images/dockerfiles/pip-install.sh", {"label-studio", "sam2"}),
-        ("infra/roles/images/dockerfiles/build.yaml", {"label-studio", "sam2", "db"}),
+        ("infra/roles/images/dockerfiles/build.yaml", {"label-studio", "sam2", "proxy", "db"}),
         ("infra/roles/images/dockerfiles/postgres/run.sh", {"db"}),
-        ("infra/roles/images/dockerfiles/apt-install.sh", {"db"}),
-        ("infra/roles/images/dockerfiles/make-user.sh", {"label-studio", "sam2", "db"}),
+        ("infra/roles/images/dockerfiles/apt-install.sh", {"proxy", "db"}),
+        ("infra/roles/images/dockerfiles/make-user.sh", {"label-studio", "sam2", "proxy", "db"}),
         ("requirements/dev.in", set()),
     ],
 )

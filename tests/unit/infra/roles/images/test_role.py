@@ -193,7 +193,7 @@ def test_up_builds_only_the_image_that_lacks(bench: Bench) -> None:
     """The same on this machine, whatever a registry says by now."""
     bench.registry = True
     bench.here = Machine("this machine", of("sam2"), local=True)
-    images = plan_images(bench.here, REPOSITORY, Settings(), quiet())
+    images = plan_images(bench.here, REPOSITORY, Settings(), quiet(), services=("label-studio", "sam2"))
     assert images.missing(bench.here) == ["label-studio"]
     assert bench.asked == []
 

@@ -25,10 +25,11 @@ from tests.fakes import FakeHost
 SETTINGS = Settings.model_validate(
     {"LABEL_STUDIO_PASSWORD": "pass$word-1234", "LABEL_STUDIO_SECRET_KEY": "key-key-key-key"}
 )
-FILES = StackFiles("/state")
+FILES = StackFiles("/state", ("proxy.yaml",))
 FOLDERS = [ImageFolder("demo", "/images")]
 
-IMAGES = {"label-studio": "ls:1", "sam2": "sam2:1"}
+SOURCES = ("compose.yaml", "postgres.yaml", "proxy.yaml")
+IMAGES = {"label-studio": "ls:1", "sam2": "sam2:1", "proxy": "proxy:1"}
 
 
 def values() -> dict[str, str]:
@@ -44,7 +45,8 @@ def test_compose_finds_every_variable_it_asks_for(database: str) -> None:
     rendered = render_stack(files, given, FOLDERS, FOLDERS, [], {})
     texts = {PurePosixPath(one.path).name: one.content.decode() for one in rendered if one.path in files.compose}
     assert list(texts) == [
-        *("compose.yaml", *(["postgres.yaml"] if database == "postgres" else []), "gpu.yaml", "machine.yaml")
+        *("compose.yaml", *(["postgres.yaml"] if database == "postgres" else [])),
+        *("gpu.yaml", "proxy.yaml", "machine.yaml"),
     ]
     asked = {name for text in texts.values() for name in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", text)}
     assert asked - set(given) == set()
@@ -74,6 +76,7 @@ def test_services_are_awaited_in_order_of_need() -> None:
     """The services are waited for in the order in which they need each other."""
     assert StackFiles("/state").services == ("sam2", "label-studio")
     assert StackFiles("/state", ("gpu.yaml",)).services == ("sam2", "label-studio")
+    assert StackFiles("/state", ("proxy.yaml",)).services == ("sam2", "label-studio", "proxy")
     assert StackFiles("/state", ("postgres.yaml",)).services == ("db", "sam2", "label-studio")
 
 
@@ -96,16 +99,19 @@ def test_without_secrets_nothing_is_rendered() -> None:
 def test_the_services_are_shut_in() -> None:
     document = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())
     database = yaml.safe_load((COMPOSE_SOURCES / "postgres.yaml").read_text())["services"]["db"]
-    for name, service in {**document["services"], "db": database}.items():
+    proxy = yaml.safe_load((COMPOSE_SOURCES / "proxy.yaml").read_text())["services"]["proxy"]
+    for name, service in {**document["services"], "db": database, "proxy": proxy}.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["user"] == "1001:1001", name
         assert service["init"] is True, name
         assert service["restart"] == "unless-stopped", name
         assert "healthcheck" in service, name
     assert "ports" not in document["services"]["sam2"]
+    assert "ports" not in document["services"]["label-studio"]
     assert "ports" not in database
-    assert document["services"]["label-studio"]["ports"] == ["${LABELRIG_LISTEN:?}:${LABEL_STUDIO_PORT:?}:8080"]
-    assert values()["LABELRIG_LISTEN"] == "127.0.0.1"  # unless somebody chose otherwise
+    assert proxy["ports"] == ["${LABELRIG_HTTP_LISTEN:?}:${LABEL_STUDIO_PORT:?}:8080"]
+    given = values()  # unless somebody chose otherwise
+    assert given["LABELRIG_HTTP_LISTEN"] == given["LABELRIG_LISTEN"] == "127.0.0.1"
 
 
 def test_files_are_written_once_and_diffs_hide_secrets() -> None:
@@ -116,6 +122,7 @@ def test_files_are_written_once_and_diffs_hide_secrets() -> None:
     assert [change.summary for change in changes] == [
         "write stack.env",
         "write compose.yaml",
+        "write proxy.yaml",
         "write machine.yaml",
         "write folders.json",
     ]
@@ -143,13 +150,13 @@ def test_backend_settings_reach_its_container_alone() -> None:
     """Settings of the backend reach its container without the prefix."""
     given = {"MASK_KEEP": "clicked", "CLICK_LIMIT": "8", "IMAGE_HOSTS_ALLOWED": "a$b"}
     rendered = {one.path: one.content for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], given)}
-    services = yaml.safe_load(rendered[FILES.compose[1]])["services"]
+    services = yaml.safe_load(rendered[FILES.compose[-1]])["services"]
     assert services["sam2"]["environment"] == {
         "IMAGE_HOSTS_ALLOWED": "a$$b", "MASK_KEEP": "clicked", "CLICK_LIMIT": "8",
     }  # fmt: skip
     assert "environment" not in services["label-studio"]
     nothing = {one.path: one.content for one in render_stack(FILES, values(), FOLDERS, FOLDERS, [], {})}
-    assert "environment" not in yaml.safe_load(nothing[FILES.compose[1]])["services"]["sam2"]
+    assert "environment" not in yaml.safe_load(nothing[FILES.compose[-1]])["services"]["sam2"]
 
 
 def test_backend_names_are_the_backends_own() -> None:
@@ -165,9 +172,9 @@ def test_backend_names_are_the_backends_own() -> None:
 
 
 def test_logs_of_all_services_have_the_chosen_size() -> None:
-    documents = [yaml.safe_load((COMPOSE_SOURCES / name).read_text()) for name in ("compose.yaml", "postgres.yaml")]
-    services = {**documents[1]["services"], **documents[0]["services"]}
+    documents = [yaml.safe_load((COMPOSE_SOURCES / name).read_text()) for name in SOURCES]
+    services = {name: one for document in documents[::-1] for name, one in document["services"].items()}
     sizes = {name: service["logging"]["options"]["max-size"] for name, service in services.items()}
-    assert sizes == dict.fromkeys(("db", "label-studio", "sam2"), "${LABELRIG_LOG_FILE_MB:?}m")
+    assert sizes == dict.fromkeys(("proxy", "db", "label-studio", "sam2"), "${LABELRIG_LOG_FILE_MB:?}m")
     larger = SETTINGS.model_copy(update={"log_file_mb": 25})
     assert stack_values(larger, IMAGES, "demo")["LABELRIG_LOG_FILE_MB"] == "25"

@@ -1,0 +1,82 @@
+"""What twenty people wait for, before and now, in one run: the table of docs/performance.md is printed by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from docker import DockerClient
+
+from core.operation import converge
+from core.report import Report
+from hosts.local import LocalHost
+from infra.roles.docker.compose import Compose
+from infra.roles.stack.containers import StackRunning
+from labelstudio.bulk import add_tasks
+from labelstudio.session import http_client
+from tests.e2e import clicks
+from tests.e2e.clicks import Round
+from tests.e2e.conftest import Stack
+from tests.e2e.people import Crowd, Figures
+from tests.e2e.workbench import IMAGE
+
+PEOPLE, ROUNDS = 20, 3
+BEFORE = ["label-studio", "start", "--no-browser", "--internal-host", "0.0.0.0", "--port", "8080"]
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "core.settings.label_studio", "PYTHONPATH": ""}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_twenty_people(
+    stack: Stack, round_: Round, engine: DockerClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody gets an error, and nobody waits longer than under the development server that ran here before."""
+    scenes = clicks.scenes(round_)
+    chosen = [scenes[number % len(scenes)] for number in range(PEOPLE)]
+    project = round_.client.create_project("Twenty people", "", round_.spec.labeling.text)
+    try:
+        add_tasks(round_.client, project, [{"image": scene.task.image} for scene in chosen])
+        mine = [one.id for one in round_.client.tasks(project, IMAGE)]
+        tasks = list(zip(mine, chosen, strict=True))
+        assert stack.settings.password is not None
+        password = stack.settings.password.get_secret_value()
+        crowd = Crowd(stack.settings.username, password, replace(round_, project_id=project), tasks, ROUNDS)
+        for scene in scenes:  # every image was looked at: what is measured is Label Studio, not the model
+            clicks.click(round_, scene, scene.objects[0])
+        now = crowd.work(stack.settings.url)
+        before = under_runserver(stack, engine, crowd, tmp_path)
+    finally:
+        round_.client.sdk.projects.delete(project)
+    with capsys.disabled():
+        print(f"\n{before.row('runserver')}\n{now.row('gunicorn behind Caddy')}")  # noqa: T201
+    assert now.errors == []
+    for step in ("open", "submit"):
+        assert now.percentile(step, 95) < before.percentile(step, 95), step
+
+
+def under_runserver(stack: Stack, engine: DockerClient, crowd: Crowd, folder: Path) -> Figures:
+    """A release from before, on the same image and database: no proxy, Label Studio published at its port.
+
+    So it is a rollback as well: what serves gives the port up first, and the way back is the usual one.
+    """
+    compose_file, *_, machine = stack.files.compose
+    override, without_proxy = folder / "before.yaml", folder / "machine.yaml"
+    service = {
+        "command": BEFORE, "environment": SETTINGS, "ports": [f"127.0.0.1:{stack.settings.port}:8080"],
+    }  # fmt: skip
+    override.write_text(yaml.safe_dump({"services": {"label-studio": service}}))
+    services = yaml.safe_load(Path(machine).read_text())["services"]
+    without_proxy.write_text(yaml.safe_dump({"services": {name: services[name] for name in ("label-studio", "sam2")}}))
+    files = (compose_file, str(override), str(without_proxy))
+    compose = Compose(LocalHost(), stack.settings.project, files, stack.files.env)
+    running = StackRunning(compose, stack.settings.project, lambda: engine, Report(), ("sam2", "label-studio"))
+    try:
+        converge([running], Report())
+        assert stack.running.container("proxy") is None
+        with http_client(stack.settings.url) as http:
+            assert http.get("/health").headers["Server"].startswith("WSGIServer")
+        return crowd.work(stack.settings.url)
+    finally:
+        converge([stack.running], Report())

@@ -87,9 +87,7 @@ class LocalHost(Host):
             # A daemon that the command started may keep the pipe open: what it says is not ours to wait for.
             thread.join(KILL_GRACE_SECONDS)
         if feeder.problem is not None:
-            raise FileAccessError(
-                f"{self.name}: cannot read the input of `{argv[0]}`: {feeder.problem.strerror}"
-            )
+            raise FileAccessError(f"{self.name}: cannot read the input of `{argv[0]}`: {feeder.problem.strerror}")
         return Result(argv, process.returncode, "".join(lines["stdout"]), "".join(lines["stderr"]))
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:

@@ -25,7 +25,7 @@ INTERRUPT_GRACE_SECONDS = 60.0
 LAST_LINES = 50
 # Names the lane to its commands, for what two lanes must not share.
 LANE_VARIABLE = "TEST_LANE"
-# A run starts a thousand Pythons: each would compile all that it imports, which is more than half of what `./inv` takes.
+# A run starts a thousand Pythons. Each would compile all that it imports: more than half of what `./inv` takes.
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # From here on pytest repeats itself: shown at the end, when all lanes are done.
 DETAILS = re.compile(r"=+ (FAILURES|ERRORS|warnings summary|short test summary info) =+$")

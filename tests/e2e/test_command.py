@@ -6,10 +6,9 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -22,19 +21,13 @@ from infra.stack.site import exec_in, state_folder
 from labelstudio.password_record import PasswordRecord
 from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 from tests.e2e.conftest import Stack
+from tests.warm_python import run_inv
 
 UP_TIMEOUT = 600
 
 
-def inv(stack: Stack, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments],
-        env=stack.environment | settings,
-        capture_output=True,
-        text=True,
-        timeout=UP_TIMEOUT,
-        check=False,
-    )
+def inv(stack: Stack, *arguments: str, **settings: str) -> CompletedProcess[str]:
+    return run_inv(REPOSITORY, *arguments, environment=stack.environment | settings, timeout=UP_TIMEOUT)
 
 
 def up(stack: Stack, **settings: str) -> dict[str, Any]:

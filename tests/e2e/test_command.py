@@ -137,6 +137,7 @@ def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], kept:
     assert changes(after) == [
         "recover LABEL_STUDIO_SECRET_KEY from the stack that is there and write them to .env, which lacks them",
         "update stack.env",
+        f"volumes for user {stack.settings.uid}: write label-studio-data/.env",
         "start containers (sam2: not there; label-studio: not there; proxy: not there)",
         f"set the password of {stack.settings.username} in Label Studio to the one in .env",
     ]
@@ -144,7 +145,9 @@ def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], kept:
     assert read_env_file(path) == {**kept, "LABEL_STUDIO_PASSWORD": ODD_PASSWORD}
     container = stack.running.container("label-studio")
     assert container is not None
-    assert f"LABEL_STUDIO_PASSWORD={ODD_PASSWORD}" in container.attrs["Config"]["Env"]
+    read = container.exec_run(["cat", "/label-studio/data/.env"]).output
+    assert f"LABEL_STUDIO_PASSWORD='{ODD_PASSWORD}'\n".encode() in read
+    assert ODD_PASSWORD not in json.dumps(container.attrs, ensure_ascii=False)
     with sign_in(stack.settings.url, stack.settings.username, ODD_PASSWORD):
         pass
     with (

@@ -29,9 +29,11 @@ from infra.roles.docker.compose import Compose
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.tags import DB, SERVICES
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
+from infra.roles.stack.volumes import VolumesReady, wanted_by
 from infra.stack.site import exec_in
 from labelstudio.session import sign_in, token_works
 from masks.rle import encode_rle
@@ -140,7 +142,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         f"LABEL_STUDIO_PORT={free_port()}\n"
     )
     env_path.chmod(0o600)
-    converge([SecretsMade(host, env_path, load_settings(env_path, {}, {}))], report)
+    given = load_settings(env_path, {}, {})
+    converge([SecretsMade(host, env_path, given), ContainerUserChosen(host, env_path, given, "/no/stack")], report)
     settings = load_settings(env_path, {}, {})
     images = plan_images(host, REPOSITORY, settings, report, services=(*SERVICES, DB))
     converge(images_role(host, images, report), report)
@@ -153,6 +156,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         composes[kind] = Compose(host, PROJECT, files.compose, files.env)
     made = Rig(settings, composes, report)
     try:
+        both = partial(wanted_by, host, composes["postgres"], str(folder / "postgres" / "stack.env"))
+        with closing(engine_client(host)) as engine:
+            converge([VolumesReady(host, PROJECT, str(folder), both, lambda: engine, report)], report)
         made.switch("sqlite")
         yield made
     finally:
@@ -256,6 +262,6 @@ def the_password_is_a_file_only(rig: Rig) -> None:
         (server,) = client.containers.list(filters={"label": [label["label"], "com.docker.compose.service=db"]})
         assert server.attrs["NetworkSettings"]["Ports"] == {"5432/tcp": None}, "it must not be published"
     for service, path in (("label-studio", "/run/labelrig-db/pgpass"), ("db", "/var/lib/postgresql/client/pgpass")):
-        assert rig.exec_in(service)("stat", "-c", "%a %u", path).stdout == "600 1001\n"
+        assert rig.exec_in(service)("stat", "-c", "%a %u", path).stdout == f"600 {rig.settings.uid}\n"
     environment = rig.exec_in("label-studio")("env").stdout
     assert password not in environment

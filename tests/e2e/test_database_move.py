@@ -31,7 +31,8 @@ from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.tags import DB, SERVICES
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.files import FilesWritten
-from infra.roles.stack.render import StackFiles, render_stack, stack_values
+from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.render import POSTGRES, PROXY, StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
 from infra.roles.stack.volumes import VolumesReady, wanted_by
 from infra.stack.site import exec_in
@@ -75,7 +76,7 @@ class Rig:
     def switch(self, kind: Kind) -> None:
         self.kind = kind
         flags = ("--detach", "--no-build", "--remove-orphans", "--wait", "--wait-timeout", str(UP_SECONDS))
-        self.compose.run("up", *flags, "label-studio", timeout=UP_SECONDS + 60)
+        self.compose.run("up", *flags, "proxy", timeout=UP_SECONDS + 60)
 
     def move(self, to: Kind) -> Moved:
         return move_database(
@@ -149,10 +150,17 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     converge(images_role(host, images, report), report)
     values = stack_values(settings, images.tags, "demo")
     composes: dict[Kind, Compose] = {}
-    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (("sqlite", ()), ("postgres", ("postgres.yaml",)))
+    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("sqlite", (PROXY,)),
+        ("postgres", (POSTGRES, PROXY)),
+    )
+    pictures = folder / "x"
+    pictures.mkdir(mode=0o755)
+    (pictures / "s.png").touch()
+    mounted = [ImageFolder("x", str(pictures))]
     for kind, overrides in kinds:
         files = StackFiles(str(folder / kind), overrides)
-        converge([FilesWritten(host, render_stack(files, values, [], [], [], {}))], report)
+        converge([FilesWritten(host, render_stack(files, values, mounted, mounted, [], {}))], report)
         composes[kind] = Compose(host, PROJECT, files.compose, files.env)
     made = Rig(settings, composes, report)
     try:
@@ -209,7 +217,6 @@ def fill(rig: Rig) -> int:
         draft = {"result": [brush], "lead_time": 1.5}
         api.post(f"/api/tasks/{task['id']}/drafts?project={project['id']}", json=draft).raise_for_status()
         other = {"project": project["id"], "data": tasks[0]["data"]}
-        rig.exec_in("label-studio")("sh", "-c", "mkdir -p /label-studio/files/x && touch /label-studio/files/x/s.png")
         folder = {"project": project["id"], "path": "/label-studio/files/x", "use_blob_urls": True, "title": "x"}
         storage = api.post("/api/storages/localfiles/", json=folder).raise_for_status().json()
         synced = api.post(f"/api/storages/localfiles/{storage['id']}/sync").raise_for_status().json()

@@ -10,6 +10,10 @@ import pytest
 # Helpers with assertions, imported by conftest files: their failures shall show values too.
 pytest.register_assert_rewrite("tests.e2e.clicks", "tests.e2e.project_cases")
 
+# One thread for torch, before it is imported: the workers and lanes fill all cores already, and OpenMP's threads wait
+# for each other by turning round (2.4 times the processor's time for the tests of the engine, beside other work).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Seconds, also for the first test that waits for images, containers, or a bare host's first deploy.
 LONG_TIMEOUT = 900
 

@@ -61,7 +61,7 @@ FIND_ACTS = re.compile(r"-(delete|exec|execdir|ok|okdir|fprint|fprint0|fprintf|f
 DOCKER_LOOKS = (("version",), ("info",), ("inspect",), ("image", "inspect"), ("ps",))
 COMPOSE_FILES = frozenset({"--project-name", "--env-file", "--file"})
 COMPOSE_LOOKS: Mapping[str, frozenset[str]] = {
-    "config": frozenset({"--hash", "*", "--quiet", "--services", "--format", "json"}),
+    "config": frozenset({"--hash", "*", "--quiet", "--services", "--format", "json", "--volumes"}),
     "ps": frozenset({"--all", "--quiet", "--format", "json", "db", "sam2", "label-studio"}),
 }
 

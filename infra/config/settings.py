@@ -21,13 +21,17 @@ from infra.config.address import address_problems, has_own_tls
 from infra.config.backend import PREFIX, backend_names, backend_problems
 from infra.config.dotenv import read_env_file
 from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
-from infra.config.value_types import CONTROL, fits_env_file, nearest
+from infra.config.value_types import CONTROL, Whole, fits_env_file, nearest
 
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
 EIGHT = "text, 8 characters or more"
 OURS = "LABELRIG_"
 ENV_FILE = "LABELRIG_ENV_FILE"
+UID = "LABELRIG_UID"
+# Above every account of a person, below those that systemd gives to services (61184 to 65519), and used by no
+# distribution; the images have a name for each of them (make-user.sh).
+FIRST_UID, LAST_UID = 61041, 61060
 # The one name that counts in the environment alone.
 ENV_FILE_SETTING: FieldInfo = about(
     "path of a file",
@@ -128,6 +132,19 @@ class Settings(StackSettings):
             "LABELRIG_POSTGRES_PASSWORD",
             EIGHT,
             "Password of the PostgreSQL database. Made on the first run that needs it; Label Studio alone uses it.",
+        ),
+    ] = None
+
+    uid: Annotated[
+        Whole | None,
+        about(
+            f"whole number, {FIRST_UID} to {LAST_UID}",
+            "Number of the user, and of the group, that the containers run as. The first run chooses one that no "
+            "account of the machine has, and keeps it; with another number the next run hands the volumes over.",
+            env=UID,
+            alias=UID,
+            ge=FIRST_UID,
+            le=LAST_UID,
         ),
     ] = None
 

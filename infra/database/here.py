@@ -18,6 +18,7 @@ from infra.roles.images.build import ImageSet
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.tags import DB, SERVICES
 from infra.roles.project.gate import backend_facts
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.env_choices import SettingsRemembered
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import read_folders
@@ -46,7 +47,11 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         raise SettingsError("the stack of this machine is of a version without the proxy; run `./inv up` first")
     with report.stage("prepare"):
         wanted = settings.model_copy(update={"database": "postgres"})
-        converge([SecretsMade(host, env_path, wanted, kept_secrets(site))], report)
+        operations: list[Operation] = [
+            SecretsMade(host, env_path, wanted, kept_secrets(site)),
+            ContainerUserChosen(host, env_path, settings, site.files.env),
+        ]
+        converge(operations, report)
         services = (DB, *SERVICES)
         images = plan_images(host, REPOSITORY, settings, report, services=services)
         converge(images_role(host, images, report), report)
@@ -54,11 +59,11 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
 
     def save_choice(on: Site, files: list[RenderedFile], _images: ImageSet, _model: str) -> None:
         chosen = {"LABELRIG_DATABASE": on.settings.database}
-        operations: list[Operation] = [
+        chosen_files: list[Operation] = [
             SettingsRemembered(host, env_path, chosen),
             FilesWritten(host, files, on.files.unused),
         ]
-        converge(operations, report)
+        converge(chosen_files, report)
 
     return move_work(
         MoveContext(site, images, read_folders(host, site.files.folders), save_choice, check_stack), to, report,

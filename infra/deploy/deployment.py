@@ -14,7 +14,7 @@ from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
-from infra.config.settings import Settings
+from infra.config.settings import UID, Settings
 from infra.database.state import database_state
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
@@ -41,13 +41,14 @@ from infra.roles.preflight.role import check_machine
 from infra.roles.project.gate import pass_gate
 from infra.roles.project.role import project_role
 from infra.roles.stack.certificate import certificate_problems
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder
 from infra.roles.stack.model import expected_model
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
-from infra.stack.site import Site, rendered, services_of, with_secrets
+from infra.stack.site import SECRETS_FILE, Site, read_secrets, rendered, services_of, with_secrets
 from infra.stack.stages import (
     Summary,
     certificate_operations,
@@ -59,6 +60,7 @@ from infra.stack.stages import (
     root_certificate,
     stack_project,
     stack_running,
+    volumes_ready,
 )
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
@@ -149,6 +151,7 @@ class Deployment:
                 images=images,
                 sent=sendable_images(self.here, machine, self.host_settings.images, images),
                 stack_there=self._was_deployed(),
+                uid=self._user_so_far(),
                 # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
                 also=[
                     *(
@@ -172,6 +175,13 @@ class Deployment:
             return self.host.run("test", "-e", f"{self.base}/current", ok=(0, 1), as_root=True).ok
         except SudoRefused:
             return False  # which is a problem of its own, reported with the others
+
+    def _user_so_far(self) -> int | None:
+        try:
+            text = read_secrets(self.host, f"{self.base}/{SECRETS_FILE}").get(UID, "")
+        except SudoRefused:
+            return None
+        return int(text) if text.isdigit() else None
 
     def _docker(self, run: Runner) -> None:
         with run.stage("docker"):
@@ -221,11 +231,13 @@ class Deployment:
     def _storage(self, run: Runner, site: Site) -> Site:
         with run.stage("secrets and data"):
             secrets = SecretsMade(self.host, Path(site.env_file), site.settings, kept_secrets(site))
+            user = ContainerUserChosen(self.host, site.env_file, site.settings, site.files.env)
             notice_of_another_key(site, run.report)
             operations: list[Operation] = [
                 FolderThere(self.host, self.host_settings.root, OPEN_MODE),
                 FolderThere(self.host, self.base, BASE_MODE),
                 secrets,
+                user,
                 *notes_role(self.host, self.base, site.settings.project),
             ]
             if site.settings.data is None:
@@ -235,7 +247,7 @@ class Deployment:
             if run.applies:
                 return replace(site, settings=site.reload())
             # Only to render what is shown, masked; a plan keeps nothing.
-            return replace(site, settings=with_secrets(site.settings, secrets.values()))
+            return replace(site, settings=with_secrets(site.settings, {**secrets.values(), UID: str(user.number())}))
 
     def _model(self, run: Runner, site: Site, origin: ImageOrigin | None, before: Release | None) -> str:
         with run.stage("model"):
@@ -289,7 +301,8 @@ class Deployment:
             running, root = stack_running(site, lambda: engine, run.report), root_certificate(site)
             if not run.pending:
                 with run.stage("stack"):
-                    run.run([*certificate_operations(site, run.report), running])
+                    ready = volumes_ready(site, lambda: engine, run.report, applies=run.applies)
+                    run.run([ready, *certificate_operations(site, run.report), running])
                     if run.applies and root is not None:
                         run.run([root])
             with reached(site) as url:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.errors import SettingsError
-from core.operation import converge
+from core.operation import Operation, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from core.results import HostResult, recap
@@ -26,6 +26,7 @@ from infra.releases.store import ReleaseActive
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import resolve_images, shipped_images_role
 from infra.roles.images.tags import DB, SERVICES
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.image_folders import read_folders
 from infra.roles.stack.render import RenderedFile
 from infra.roles.stack.secrets import SecretsMade
@@ -83,7 +84,11 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
         )
     with report.stage("prepare"):
         wanted = site.settings.model_copy(update={"database": "postgres"})
-        converge([SecretsMade(deployment.host, site.env_file, wanted, kept_secrets(site))], report)
+        operations: list[Operation] = [
+            SecretsMade(deployment.host, site.env_file, wanted, kept_secrets(site)),
+            ContainerUserChosen(deployment.host, site.env_file, site.settings, site.files.env),
+        ]
+        converge(operations, report)
         own = own_images(deployment.host_settings)
         origin = resolve_images(
             LocalHost(), deployment.host, REPOSITORY, site.settings, report,

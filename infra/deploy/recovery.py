@@ -21,7 +21,7 @@ from infra.roles.docker.client import engine_client
 from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
 from infra.stack.site import EXEC_TIMEOUT, Site
-from infra.stack.stages import reached, stack_running
+from infra.stack.stages import reached, stack_running, volumes_ready
 from labelstudio.session import token_works
 
 
@@ -94,7 +94,7 @@ def serve(deployment: Deployment, releases: Releases, target: Release, report: R
     releases.activate(target.id)
     site = site_of_release(deployment.host, deployment.host_settings, target)
     with closing(engine_client(deployment.host)) as engine:
-        converge([stack_running(site, lambda: engine, report)], report)
+        converge([volumes_ready(site, lambda: engine, report), stack_running(site, lambda: engine, report)], report)
     backend_facts(site.exec_in("sam2"))
     key = site.settings.api_key
     with reached(site) as url:

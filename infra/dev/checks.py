@@ -111,9 +111,9 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
             after=after,
         )
         for name, paths in (
+            ("deploy", ("tests/deploy",)),
             ("e2e", ("tests/e2e", f"--ignore={BROWSER}")),
             ("browser", (BROWSER,)),
-            ("deploy", ("tests/deploy",)),
             ("docker", WITH_DOCKER),
         )
     ]

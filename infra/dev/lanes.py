@@ -25,6 +25,8 @@ INTERRUPT_GRACE_SECONDS = 60.0
 LAST_LINES = 50
 # Names the lane to its commands, for what two lanes must not share.
 LANE_VARIABLE = "TEST_LANE"
+# A run starts a thousand Pythons. Each would compile all that it imports: more than half of what `./inv` takes.
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # From here on pytest repeats itself: shown at the end, when all lanes are done.
 DETAILS = re.compile(r"=+ (FAILURES|ERRORS|warnings summary|short test summary info) =+$")
 SHORT_SUMMARY = re.compile(r"=+ short test summary info =+$")
@@ -135,8 +137,7 @@ class Lanes:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                # Unbuffered: each result shows when it is known, not with the last one.
-                env=os.environ | {"PYTHONUNBUFFERED": "1", LANE_VARIABLE: name},
+                env=_environment(name),
                 start_new_session=True,
             )
             self._processes[name] = process
@@ -195,6 +196,12 @@ def _startable(
 
 def _blocked(lane: Lane, done: dict[str, Outcome]) -> bool:
     return any(done[name].state != "ok" for name in lane.after)
+
+
+def _environment(lane: str) -> dict[str, str]:
+    """The caller's; unbuffered, so that each result shows when it is known, and not with the last one."""
+    callers = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    return callers | {"PYTHONUNBUFFERED": "1", LANE_VARIABLE: lane}
 
 
 def _signal(processes: Sequence[subprocess.Popen[str]], number: signal.Signals) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import requests
+from docker.errors import DockerException
 
 from core.report import Report
 from infra.config.settings import missing_secrets, settings_secrets
@@ -14,7 +20,11 @@ from infra.roles.stack.secrets import SECRET_KEY
 from infra.stack.site import Site
 from infra.stack.stages import stack_running
 
-# What compose.yaml calls them in the container.
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+ENV_IN_CONTAINER = "/label-studio/data/.env"
+# What they are called in that file, and in the environment of containers of earlier versions.
 IN_CONTAINER = {"SECRET_KEY": SECRET_KEY, "LABEL_STUDIO_PASSWORD": "LABEL_STUDIO_PASSWORD"}
 
 
@@ -51,5 +61,18 @@ def _of_container(site: Site) -> dict[str, str]:
     with closing(engine_client(site.host)) as engine:
         container = stack_running(site, lambda: engine, Report()).container("label-studio")
         variables = [] if container is None else container.attrs["Config"].get("Env") or []
-    given = dict(str(one).partition("=")[::2] for one in variables)
+        given = dict(str(one).partition("=")[::2] for one in variables) | _in_volume(container)
     return {ours: given[theirs] for theirs, ours in IN_CONTAINER.items() if given.get(theirs)}
+
+
+def _in_volume(container: Container | None) -> dict[str, str]:
+    """The values of the file that a container of Label Studio reads, whether it runs or not; see `wanted_by`."""
+    try:
+        if container is None:
+            return {}
+        pieces, _ = container.get_archive(ENV_IN_CONTAINER)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+            file = archive.extractfile(archive.getmembers()[0])
+            return parse_stack_env(file.read()) if file is not None else {}
+    except (DockerException, requests.RequestException, tarfile.TarError):
+        return {}  # made by an earlier version: it has no such file

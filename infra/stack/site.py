@@ -17,7 +17,7 @@ from hosts.base import Exec, Host, Result, RunArguments
 from hosts.looking import is_folder
 from infra.config.address import has_own_tls
 from infra.config.dotenv import parse_env_bytes
-from infra.config.settings import Settings, env_file, load_settings, problems_of, settings_secrets
+from infra.config.settings import UID, Settings, env_file, load_settings, problems_of, settings_secrets
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.preflight.data_folder import group_of
@@ -27,7 +27,8 @@ from infra.roles.stack.sizes import machine_size
 
 EXEC_TIMEOUT = 120.0
 SECRETS_FILE = "secrets.env"
-WITH_LOGIN = "LABELRIG_CHECKPOINT_URL"  # the one setting beside the secrets that it may hold
+# What it may hold beside the secrets: an address that may carry a login, and what was chosen once on that machine.
+ALSO_THERE = ("LABELRIG_CHECKPOINT_URL", UID)
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:
     """
     try:
         found = Settings.model_validate({**settings.model_dump(by_alias=True), **secrets})
-        problems = [_elsewhere(name) for name in secrets if name not in (*settings_secrets(), WITH_LOGIN)]
+        problems = [_elsewhere(name) for name in secrets if name not in (*settings_secrets(), *ALSO_THERE)]
     except ValidationError as error:
         problems = problems_of(error)
     if problems:

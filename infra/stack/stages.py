@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import LabelrigError, PreflightError
-from core.operation import Operation, Runner
+from core.operation import Operation, Runner, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
 from infra.config.address import reached_by_itself_only, site_host
 from infra.config.settings import Settings
 from infra.config.stack_settings import Gpu
+from infra.roles.docker.client import engine_client
 from infra.roles.docker.role import restart_engine
 from infra.roles.images.tags import pinned_version
 from infra.roles.nvidia.choice import TORCH_BUILDS
@@ -28,8 +29,9 @@ from infra.roles.project.verify import SmokeTest
 from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.image_folders import ImageFolder
-from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
+from infra.roles.stack.model import MODELS, ModelChoice, choose_model, demo_notice
 from infra.roles.stack.root_certificate import RootCertificateKept
+from infra.roles.stack.volumes import VolumesReady, Wanted, wanted_by
 from infra.stack.site import Site
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec, demo_spec, load_project
@@ -94,6 +96,15 @@ def resolve_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
     Raises:
         LabelrigError: the checkpoint cannot be had.
     """
+    uid = site.settings.uid
+    if site.settings.model != "demo" and uid is not None:
+        with closing(engine_client(site.host)) as engine:
+            wanted = Wanted(uid, sam2_image, (MODELS,))
+            there = VolumesReady(
+                site.host, site.settings.project, site.state, lambda: wanted, lambda: engine, report,
+                name="volume for checkpoints there",
+            )  # fmt: skip
+            converge([there], report)
     choice = choose_model(site.host, site.settings, sam2_image, site.state, report)
     report.ok(f"model {choice.name}", [f"download the {choice.name} checkpoint"] if choice.downloaded else [])
     if choice.name == "demo":
@@ -124,6 +135,28 @@ def root_certificate(site: Site) -> RootCertificateKept | None:
         return None
     name = site.settings.project if site.host.is_local else f"{site.host.name}-{site.settings.project}"
     return RootCertificateKept(site.exec_in("proxy"), REPOSITORY / ".labelrig" / "roots" / f"{name}.crt")
+
+
+def volumes_ready(
+    site: Site, engine: Callable[[], DockerClient], report: Report, *, may_stop: bool = True, applies: bool = True
+) -> VolumesReady:
+    """The operation after which the volumes are those of the user that the site's files name.
+
+    Args:
+        may_stop: containers that run as another user are taken down; they are made anew by what comes next.
+        applies: False in a plan, which starts no container.
+    """
+    compose = site.compose
+    return VolumesReady(
+        site.host,
+        site.settings.project,
+        site.state,
+        lambda: wanted_by(site.host, compose, site.files.env),
+        engine,
+        report,
+        compose=compose if may_stop else None,
+        applies=applies,
+    )
 
 
 def project_context(

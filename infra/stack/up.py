@@ -21,6 +21,7 @@ from infra.roles.preflight.role import check_machine
 from infra.roles.project.role import project_role
 from infra.roles.project.verify import verify
 from infra.roles.stack.certificate import certificate_problems
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.env_choices import SettingsRemembered
 from infra.roles.stack.files import FilesWritten
@@ -39,6 +40,7 @@ from infra.stack.stages import (
     root_certificate,
     stack_project,
     stack_running,
+    volumes_ready,
 )
 from labelstudio.access import Access
 
@@ -77,6 +79,7 @@ def up(
             state=str(REPOSITORY),
             images=possible_images(REPOSITORY, site.services),
             stack_there=host.read(site.files.env) is not None,
+            uid=settings.uid,
             also=[
                 *gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
                 *certificate_problems(host, settings),
@@ -92,7 +95,10 @@ def up(
         with report.stage("gpu"):
             gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
         with report.stage("settings and data"):
-            operations: list[Operation] = [SecretsMade(host, Path(site.env_file), settings, kept_secrets(site))]
+            operations: list[Operation] = [
+                SecretsMade(host, Path(site.env_file), settings, kept_secrets(site)),
+                ContainerUserChosen(host, site.env_file, settings, site.files.env),
+            ]
             notice_of_another_key(site, report)
             if settings.data is None:
                 operations.append(DemoImagesDrawn(demo))
@@ -105,10 +111,14 @@ def up(
             choice = resolve_model(site, images.sam2, report)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
-            before = certificate_operations(site, report)
-            running = stack_running(site, lambda: engine, report)
+            operations = [
+                FilesWritten(host, files, site.files.unused),
+                volumes_ready(site, lambda: engine, report),
+                *certificate_operations(site, report),
+                stack_running(site, lambda: engine, report),
+            ]
+            converge(operations, report)
             root = root_certificate(site)
-            converge([FilesWritten(host, files, site.files.unused), *before, running], report)
             converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None
         context = project_context(site, folder, Access.of(site.settings), truth, report)

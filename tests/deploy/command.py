@@ -15,6 +15,7 @@ import yaml
 
 from core.repository import REPOSITORY
 from tests.labhost.host import DATA, LabHost
+from tests.warm_python import run_inv
 
 TIMEOUT = 1200
 
@@ -75,18 +76,27 @@ class Lab:
         path.write_text(yaml.safe_dump({"hosts": hosts}, allow_unicode=True))
         return path
 
-    def start(self, task: str, *arguments: str, inventory: Path | None = None) -> subprocess.Popen[str]:
-        """Start a task and return its process."""
+    def environment(self) -> dict[str, str]:
+        """Write the `.env`; the environment that names it, without settings of whoever runs the tests."""
         env_file = self.folder / ".env"
         env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.secrets.items()))
         env_file.chmod(0o600)
         theirs = {
             name: value for name, value in os.environ.items() if not name.startswith(("LABELRIG_", "LABEL_STUDIO_"))
         }
+        return theirs | {"LABELRIG_ENV_FILE": str(env_file), "HOME": str(self.folder), "SSH_AUTH_SOCK": ""}
+
+    def words(self, task: str, *arguments: str, inventory: Path | None = None) -> tuple[str, ...]:
+        """The task with its arguments, the inventory among them."""
         named = () if inventory is None and task == "docs" else ("--inventory", str(inventory or self.inventory()))
+        return task, *named, *arguments
+
+    def start(self, task: str, *arguments: str, inventory: Path | None = None) -> subprocess.Popen[str]:
+        """Start a task and return its process."""
+        words = self.words(task, *arguments, inventory=inventory)
         return subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), task, *named, *arguments],
-            env=theirs | {"LABELRIG_ENV_FILE": str(env_file), "HOME": str(self.folder), "SSH_AUTH_SOCK": ""},
+            [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *words],
+            env=self.environment(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -96,14 +106,9 @@ class Lab:
 
     def inv(self, task: str, *arguments: str, inventory: Path | None = None) -> Ended:
         """Run a task to its end."""
-        with self.start(task, *arguments, inventory=inventory) as process:
-            try:
-                out, err = process.communicate(timeout=TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                raise AssertionError(f"`{task}` did not end in {TIMEOUT} s:\n{out}{err}") from None
-        return Ended(process.returncode, out, err)
+        words = self.words(task, *arguments, inventory=inventory)
+        done = run_inv(REPOSITORY, *words, environment=self.environment(), folder=self.folder, timeout=TIMEOUT)
+        return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:

@@ -162,6 +162,31 @@ def test_no_secret_is_seen_anywhere(first: First, lab: Lab) -> None:
     assert found == []
 
 
+def test_whoever_logs_in_reads_nothing_of_the_stack(first: First, lab: Lab) -> None:
+    """guest has number 1001, which containers ran as; root finds no secret either where descriptions are shown."""
+    assert first.deploy.code == 0
+    host, secrets = lab.hosts["lab1"], secrets_on(lab.hosts["lab1"])
+    names = [f"labelrig-{service}-1" for service in SERVICES]
+    users = set(host.inside_engine("inspect", "--format", "{{.Config.User}}", *names).stdout.split())
+    (number,) = {part for user in users for part in user.split(":")}
+    for database in ("passwd", "group"):
+        assert host.exec("getent", database, number, check=False).returncode == 2
+    pids = host.exec("sh", "-c", 'ps -eo pid=,uid= | sed -n "s/ $1$//p"', "sh", number).stdout.split()
+    assert len(pids) > len(SERVICES)
+    shown = host.inside_engine("inspect", *names).stdout
+    for pid in pids:
+        shown += host.exec("cat", f"/proc/{pid}/environ", check=False).stdout  # one may have ended since
+    assert "LABEL_STUDIO_USERNAME=" in shown
+    assert [name for name, value in secrets.items() if value in shown] == []
+    guest = ("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", "--no-new-privs")
+    assert host.exec(*guest, "id", "-u").stdout == "1001\n"
+    look = (
+        'for pid; do cat "/proc/$pid/environ" || ls "/proc/$pid/root/" || kill -0 "$pid"; done 2>/dev/null && echo seen'
+    )
+    assert host.exec(*guest, "sh", "-c", look, "sh", *pids, check=False).stdout == ""
+    assert host.exec(*guest, "ls", "/var/lib/docker/volumes", check=False).returncode != 0
+
+
 def test_no_secret_is_in_the_layers_of_the_images(first: First, lab: Lab) -> None:
     assert first.deploy.code == 0
     host = lab.hosts["lab1"]

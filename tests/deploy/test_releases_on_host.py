@@ -105,8 +105,39 @@ def _psql(host: LabHost, statement: str) -> None:
     host.inside_engine("exec", "labelrig-db-1", "psql", "-U", "labelstudio", "-d", "labelstudio", "-c", statement)
 
 
+def owners(host: LabHost) -> tuple[str, ...]:
+    """Who owns what is in the volumes with work, by the host."""
+    volumes = [
+        f"/var/lib/docker/volumes/labelrig_{name}/_data" for name in ("label-studio-data", "db-data", "db-client")
+    ]
+    return tuple(sorted(set(host.exec("find", *volumes, "-printf", "%U:%G\n").stdout.split())))
+
+
+@contextmanager
+def number_taken(host: LabHost) -> Iterator[str]:
+    """Somebody gets an account with the number that the containers run as; afterwards it is theirs again."""
+    (one,) = host.exec("sed", "-n", "s/^LABELRIG_UID='\\(.*\\)'$/\\1/p", f"{BASE}/secrets.env").stdout.split()
+    host.exec("useradd", "--uid", one, "newcomer")
+    try:
+        yield one
+    finally:
+        host.exec("userdel", "newcomer")
+        host.exec("sed", "-i", f"s/^LABELRIG_UID=.*/LABELRIG_UID='{one}'/", f"{BASE}/secrets.env")
+
+
 def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost) -> None:
-    before, secrets = current(lab), secrets_on(host)
+    """The later release runs as another user: the volumes go with it, and come back with the one before."""
+    with number_taken(host) as number:
+        refused = lab.inv("plan", "--host", "lab1")
+        assert refused.code == 3, refused.said
+        assert f"the containers run as number {number}, which the account newcomer has by now" in refused.said
+        assert owners(host) == (f"{number}:{number}",)
+        go_back_and_forth(lab, host)
+        assert owners(host) == (f"{number}:{number}",)
+
+
+def go_back_and_forth(lab: Lab, host: LabHost) -> None:
+    before, secrets, own = current(lab), secrets_on(host), owners(host)
     host.exec("rm", f"{BASE}/secrets.env")  # on the way it is lost, and comes back from the release
     done = lab.inv(
         "deploy", "--host", "lab1", "--yes", inventory=lab.inventory("b.yaml", backend={"MASK_KEEP": "clicked"})
@@ -117,6 +148,8 @@ def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost
     assert changed == "LABEL_STUDIO_API_KEY"  # a token is shown once: another one is made
     after = current(lab)
     assert after != before
+    assert len(owners(host)) == 1
+    assert owners(host) != own
     assert "MASK_KEEP=clicked" in host.inside_engine("inspect", "labelrig-sam2-1").stdout
     assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
     assert current(lab) == before

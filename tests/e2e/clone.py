@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import yaml
 
 from core.repository import REPOSITORY
+from tests.warm_python import run_inv
 
 # What `./inv` reads of a clone. The stack's own state is the real one's.
 PARTS = (
@@ -23,7 +23,7 @@ STATE = ".labelrig"
 TIMEOUT = 300
 DEFAULT = {"title": "RGBT-SAR", "description": "Search and rescue scenes, segmented with SAM2", "config": "rgbt-sar"}
 
-Done = subprocess.CompletedProcess[str]
+Done = CompletedProcess[str]
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,7 @@ class Clone:
 
     def inv(self, *arguments: str) -> Done:
         """Run `./inv`, whatever comes of it."""
-        return subprocess.run(
-            [sys.executable, str(self.path / "tasks.py"), "--search-root", str(self.path), *arguments],
-            env=self.environment | {"PYTHONPATH": str(self.path)},
-            cwd=self.path,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        return run_inv(self.path, *arguments, environment=self.environment, folder=self.path, timeout=TIMEOUT)
 
     def result(self, *arguments: str) -> dict[str, Any]:
         """Run `./inv ... --json`, which must succeed; what it says."""

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from infra.roles.docker.compose import Compose, find_compose
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.project.role import ProjectContext, project_role
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.files import FilesWritten
@@ -36,6 +38,7 @@ from infra.roles.stack.image_folders import DEMO, with_folder
 from infra.roles.stack.render import PROXY, StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
 from infra.roles.stack.sizes import machine_size
+from infra.roles.stack.volumes import VolumesReady, wanted_by
 from infra.stack.site import exec_in, state_folder
 from labelstudio.access import Access
 from labelstudio.config import demo_spec, load_project
@@ -96,7 +99,9 @@ def settings(env_path: Path, environment: dict[str, str], report: Report) -> Set
         f"LABEL_STUDIO_PORT={free_port()}\n"
     )
     env_path.chmod(0o600)
-    converge([SecretsMade(LocalHost(), env_path, load_settings(env_path, environment, {}))], report)
+    given = load_settings(env_path, environment, {})
+    made = [SecretsMade(LocalHost(), env_path, given), ContainerUserChosen(LocalHost(), env_path, given, "/no/stack")]
+    converge(made, report)
     return load_settings(env_path, environment, {})
 
 
@@ -164,6 +169,9 @@ def stack(
 ) -> Iterator[Stack]:
     """The containers, healthy. Their logs are printed when they do not get there, and they are always removed."""
     try:
+        wanted = partial(wanted_by, LocalHost(), compose, stack_files.env)
+        state = str(state_folder(settings))
+        converge([VolumesReady(LocalHost(), settings.project, state, wanted, lambda: engine, report)], report)
         request.getfixturevalue("docker_services")
         running = StackRunning(compose, settings.project, lambda: engine, report, stack_files.services)
         running.wait_until_healthy()

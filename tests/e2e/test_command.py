@@ -6,10 +6,9 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -22,19 +21,13 @@ from infra.stack.site import exec_in, state_folder
 from labelstudio.password_record import PasswordRecord
 from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 from tests.e2e.conftest import Stack
+from tests.warm_python import run_inv
 
 UP_TIMEOUT = 600
 
 
-def inv(stack: Stack, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments],
-        env=stack.environment | settings,
-        capture_output=True,
-        text=True,
-        timeout=UP_TIMEOUT,
-        check=False,
-    )
+def inv(stack: Stack, *arguments: str, **settings: str) -> CompletedProcess[str]:
+    return run_inv(REPOSITORY, *arguments, environment=stack.environment | settings, timeout=UP_TIMEOUT)
 
 
 def up(stack: Stack, **settings: str) -> dict[str, Any]:
@@ -144,6 +137,7 @@ def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], kept:
     assert changes(after) == [
         "recover LABEL_STUDIO_SECRET_KEY from the stack that is there and write them to .env, which lacks them",
         "update stack.env",
+        f"volumes for user {stack.settings.uid}: write label-studio-data/.env",
         "start containers (sam2: not there; label-studio: not there; proxy: not there)",
         f"set the password of {stack.settings.username} in Label Studio to the one in .env",
     ]
@@ -151,7 +145,9 @@ def test_down_keeps_everything_and_env_is_made_good(first: dict[str, Any], kept:
     assert read_env_file(path) == {**kept, "LABEL_STUDIO_PASSWORD": ODD_PASSWORD}
     container = stack.running.container("label-studio")
     assert container is not None
-    assert f"LABEL_STUDIO_PASSWORD={ODD_PASSWORD}" in container.attrs["Config"]["Env"]
+    read = container.exec_run(["cat", "/label-studio/data/.env"]).output
+    assert f"LABEL_STUDIO_PASSWORD='{ODD_PASSWORD}'\n".encode() in read
+    assert ODD_PASSWORD not in json.dumps(container.attrs, ensure_ascii=False)
     with sign_in(stack.settings.url, stack.settings.username, ODD_PASSWORD):
         pass
     with (

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import grp
+import json
 import os
+import pwd
 import signal
+import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,12 +20,15 @@ from docker.models.containers import Container
 from core.errors import LabelStudioError
 from core.waiting import wait_for
 from hosts.local import LocalHost
+from infra.config.dotenv import read_env_file
+from infra.config.settings import settings_secrets
 from infra.roles.stack.banned_subnets import gateway_of
 from infra.roles.stack.containers import health_of
 from infra.roles.stack.sizes import container_limits, machine_size
 from labelstudio.prompts import click_regions
 from tests.e2e.clicks import Round, click, scenes
 from tests.e2e.conftest import Stack
+from tests.e2e.project_cases import Stage
 from tests.integration.backend.test_budgets import watched
 
 SERVICES = ("label-studio", "sam2", "proxy")
@@ -35,13 +43,18 @@ def container_of(stack: Stack, service: str) -> Container:
 @pytest.mark.parametrize("service", SERVICES)
 def test_nobody_is_root_and_the_images_cannot_be_written(stack: Stack, service: str) -> None:
     container = container_of(stack, service)
-    assert container.exec_run(["id", "-u"]).output == b"1001\n"
+    ours = f"{stack.settings.uid}\n".encode()
+    assert (container.exec_run(["id", "-u"]).output, container.exec_run(["id", "-g"]).output) == (ours, ours)
     folder = "/label-studio/files/demo"
     assert b"scene-01.png" in container.exec_run(["ls", folder]).output
     written = container.exec_run(["touch", f"{folder}/x"])
     assert written.exit_code != 0
     assert b"Read-only file system" in written.output
     config = container.attrs["HostConfig"]
+    assert config["ReadonlyRootfs"] is True
+    for place in ("/x", "/usr/x", "/var/tmp/x", "/label-studio/x", "/app/x"):
+        assert container.exec_run(["touch", place]).exit_code != 0, place
+    assert container.exec_run(["touch", "/tmp/x"]).exit_code == 0
     assert config["CapDrop"] == ["ALL"]
     assert config["RestartPolicy"]["Name"] == "unless-stopped"
     assert config["Init"] is True
@@ -49,6 +62,64 @@ def test_nobody_is_root_and_the_images_cannot_be_written(stack: Stack, service: 
     limits = container_limits(machine)[service]
     assert (config["Memory"], config["PidsLimit"]) == (limits.memory_mb << 20, limits.pids)
     assert config["NanoCpus"] == limits.cpus * 10**9 <= machine.cores * 10**9
+
+
+def as_person(uid: int, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of this machine as somebody who may log in and nothing else."""
+    who = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs")
+    return subprocess.run((*who, *argv), capture_output=True, text=True, timeout=30, check=False)
+
+
+SECRET_PLACES = {
+    "label-studio": ("/label-studio/data/.env", "/label-studio/data/label_studio.sqlite3"),
+    "sam2": ("/secrets/label_studio_api_key", "/cache"),
+    "proxy": ("/data", "/config"),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user: needs root")
+@pytest.mark.parametrize("service", SERVICES)
+def test_whoever_logs_in_reads_nothing(stack: Stack, stage: Stage, service: str) -> None:
+    """User 1001, which containers ran as, is a person on many servers: her processes were theirs."""
+    uid = stack.settings.uid
+    assert uid is not None
+    for look in (pwd.getpwuid, grp.getgrgid):
+        with pytest.raises(KeyError):
+            look(uid)
+    for pid in main_processes(container_of(stack, service)):
+        places = [f"/proc/{pid}/environ", *(f"/proc/{pid}/root{place}" for place in SECRET_PLACES[service])]
+        for place in places:
+            for person in (1000, 1001, 65534):
+                assert as_person(person, "head", "-c", "1", place).returncode != 0, place
+                assert as_person(person, "test", "-w", place).returncode != 0, place
+            assert as_person(uid, "test", "-r", place).returncode == 0, f"{place} is not what this test looks for"
+        assert as_person(1001, "kill", "-0", str(pid)).returncode != 0
+
+
+def test_no_secret_is_in_a_description_or_environment(stack: Stack, stage: Stage) -> None:
+    """`docker inspect` shows the one, `/proc/PID/environ` the other."""
+    kept = read_env_file(Path(stack.environment["LABELRIG_ENV_FILE"]))
+    secrets = {name: value for name, value in kept.items() if name in settings_secrets()}
+    assert {"LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY"} <= set(secrets)
+    for service in SERVICES:
+        container = container_of(stack, service)
+        shown = json.dumps(container.attrs) + json.dumps(container.top())
+        processes = [int(row[container.top()["Titles"].index("PID")]) for row in container.top()["Processes"]]
+        assert processes
+        environments = "".join(Path(f"/proc/{pid}/environ").read_text() for pid in processes)
+        assert "HOME=/" in environments
+        assert [name for name, value in secrets.items() if value in shown + environments] == [], service
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_has_no_tools_for_whoever_gets_in(stack: Stack, service: str) -> None:
+    container = container_of(stack, service)
+    look = (
+        "find / -xdev -perm /6000 2>/dev/null; for name in pip pip3 apt apt-get aptitude; do command -v $name; done; "
+        "for python in python python3; do $python -m pip --version; $python -m ensurepip --version; done 2>/dev/null"
+    )
+    assert container.exec_run(["sh", "-c", look], user="0:0").output == b""
+    assert container.exec_run(["dpkg-query", "--show", "libc6"]).exit_code == 0, "what is in it can be listed"
 
 
 def test_only_the_proxy_is_published_and_only_on_loopback(stack: Stack) -> None:

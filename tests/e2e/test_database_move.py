@@ -29,9 +29,12 @@ from infra.roles.docker.compose import Compose
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.tags import DB, SERVICES
+from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.files import FilesWritten
-from infra.roles.stack.render import StackFiles, render_stack, stack_values
+from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.render import POSTGRES, PROXY, StackFiles, render_stack, stack_values
 from infra.roles.stack.secrets import SecretsMade
+from infra.roles.stack.volumes import VolumesReady, wanted_by
 from infra.stack.site import exec_in
 from labelstudio.session import sign_in, token_works
 from masks.rle import encode_rle
@@ -73,7 +76,7 @@ class Rig:
     def switch(self, kind: Kind) -> None:
         self.kind = kind
         flags = ("--detach", "--no-build", "--remove-orphans", "--wait", "--wait-timeout", str(UP_SECONDS))
-        self.compose.run("up", *flags, "label-studio", timeout=UP_SECONDS + 60)
+        self.compose.run("up", *flags, "proxy", timeout=UP_SECONDS + 60)
 
     def move(self, to: Kind) -> Moved:
         return move_database(
@@ -140,19 +143,30 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         f"LABEL_STUDIO_PORT={free_port()}\n"
     )
     env_path.chmod(0o600)
-    converge([SecretsMade(host, env_path, load_settings(env_path, {}, {}))], report)
+    given = load_settings(env_path, {}, {})
+    converge([SecretsMade(host, env_path, given), ContainerUserChosen(host, env_path, given, "/no/stack")], report)
     settings = load_settings(env_path, {}, {})
     images = plan_images(host, REPOSITORY, settings, report, services=(*SERVICES, DB))
     converge(images_role(host, images, report), report)
     values = stack_values(settings, images.tags, "demo")
     composes: dict[Kind, Compose] = {}
-    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (("sqlite", ()), ("postgres", ("postgres.yaml",)))
+    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("sqlite", (PROXY,)),
+        ("postgres", (POSTGRES, PROXY)),
+    )
+    pictures = folder / "x"
+    pictures.mkdir(mode=0o755)
+    (pictures / "s.png").touch()
+    mounted = [ImageFolder("x", str(pictures))]
     for kind, overrides in kinds:
         files = StackFiles(str(folder / kind), overrides)
-        converge([FilesWritten(host, render_stack(files, values, [], [], [], {}))], report)
+        converge([FilesWritten(host, render_stack(files, values, mounted, mounted, [], {}))], report)
         composes[kind] = Compose(host, PROJECT, files.compose, files.env)
     made = Rig(settings, composes, report)
     try:
+        both = partial(wanted_by, host, composes["postgres"], str(folder / "postgres" / "stack.env"))
+        with closing(engine_client(host)) as engine:
+            converge([VolumesReady(host, PROJECT, str(folder), both, lambda: engine, report)], report)
         made.switch("sqlite")
         yield made
     finally:
@@ -203,7 +217,6 @@ def fill(rig: Rig) -> int:
         draft = {"result": [brush], "lead_time": 1.5}
         api.post(f"/api/tasks/{task['id']}/drafts?project={project['id']}", json=draft).raise_for_status()
         other = {"project": project["id"], "data": tasks[0]["data"]}
-        rig.exec_in("label-studio")("sh", "-c", "mkdir -p /label-studio/files/x && touch /label-studio/files/x/s.png")
         folder = {"project": project["id"], "path": "/label-studio/files/x", "use_blob_urls": True, "title": "x"}
         storage = api.post("/api/storages/localfiles/", json=folder).raise_for_status().json()
         synced = api.post(f"/api/storages/localfiles/{storage['id']}/sync").raise_for_status().json()
@@ -256,6 +269,6 @@ def the_password_is_a_file_only(rig: Rig) -> None:
         (server,) = client.containers.list(filters={"label": [label["label"], "com.docker.compose.service=db"]})
         assert server.attrs["NetworkSettings"]["Ports"] == {"5432/tcp": None}, "it must not be published"
     for service, path in (("label-studio", "/run/labelrig-db/pgpass"), ("db", "/var/lib/postgresql/client/pgpass")):
-        assert rig.exec_in(service)("stat", "-c", "%a %u", path).stdout == "600 1001\n"
+        assert rig.exec_in(service)("stat", "-c", "%a %u", path).stdout == f"600 {rig.settings.uid}\n"
     environment = rig.exec_in("label-studio")("env").stdout
     assert password not in environment

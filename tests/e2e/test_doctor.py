@@ -147,7 +147,7 @@ def test_a_folder_that_the_containers_may_not_read(site: Site, stage: Stage) -> 
     with mode(Path(stage.ctx.folder.path), 0o700):
         assert first_broken(site, stage) == (
             "storage",
-            f"the user of label-studio (uid 1001) may not read {stage.ctx.folder.path}",
+            f"the user of label-studio (uid {stage.settings.uid}) may not read {stage.ctx.folder.path}",
         )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from infra.stack.site import state_folder
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.sshd import Sshd
+from tests.warm_python import run_inv
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the folders on a host are root's")
 SECRETS = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY")
@@ -35,12 +35,9 @@ class Lab:
     base: Path
     environment: dict[str, str]
 
-    def inv(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments]
-        where = ["--host", "lab", "--inventory", str(self.inventory)]
-        return subprocess.run(
-            [*command, *where], env=self.environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
+    def inv(self, *arguments: str) -> CompletedProcess[str]:
+        where = ("--host", "lab", "--inventory", str(self.inventory))
+        return run_inv(REPOSITORY, *arguments, *where, environment=self.environment, timeout=TIMEOUT)
 
     def result(self, *arguments: str) -> dict[str, Any]:
         done = self.inv(*arguments, "--json")

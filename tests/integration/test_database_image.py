@@ -37,7 +37,7 @@ pytestmark = pytest.mark.docker
 PROXY_LOGIN = "walker:proxy-secret-0815"
 MIRROR_PASSWORD = "mirror-secret-4711"
 READY_SECONDS = 90
-DATA = "/var/lib/postgresql/data"
+DATA, CLIENT = "/var/lib/postgresql/data", "/var/lib/postgresql/client"
 
 
 @dataclass
@@ -190,9 +190,11 @@ class Server:
         name = f"{self.volume}-{file.name}"
         output(
             *("docker", "run", "--detach", "--init", "--name", name, "--network", "none"),
-            *("--user", "1001:1001", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+            *("--user", "61050:61050", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+            *("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/run/postgresql:uid=61050,gid=61050,mode=0700"),
+            *("--tmpfs", f"{CLIENT}:uid=61050,gid=61050,mode=0700"),
             *("--volume", f"{self.volume}:{DATA}"),
-            *("--volume", f"{file}:/run/secrets/postgres_password:ro"),
+            *("--volume", f"{file}:{CLIENT}/postgres_password:ro"),
             *("--label", f"org.labelrig.test={self.volume}", self.image),
         )
         return name
@@ -220,7 +222,7 @@ class Server:
 
     def on_volume(self, script: str) -> str:
         """Run a script in the volume."""
-        mount = ("--volume", f"{self.volume}:{DATA}", "--workdir", DATA)
+        mount = ("--user", "61050:61050", "--volume", f"{self.volume}:{DATA}", "--workdir", DATA)
         return output("docker", "run", "--rm", "--network", "none", *mount, self.image, "sh", "-c", script)
 
 
@@ -289,4 +291,4 @@ def test_a_password_that_cannot_be_used_is_said_and_not_shown(server: Server, pa
 
 
 def _where(password: str) -> str:
-    return "in /run/secrets/postgres_password" if password else "file /run/secrets/postgres_password"
+    return f"{'in' if password else 'file'} {CLIENT}/postgres_password"

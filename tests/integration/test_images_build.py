@@ -205,6 +205,18 @@ def run(image: str, *argv: str) -> str:
     return output("docker", "run", "--rm", "--network", "none", image, *argv).strip()
 
 
+def left_behind(image: str) -> str:
+    """Programs with rights of their file's owner, and what installs more, in a container of an image."""
+    look = (
+        "find / -xdev -perm /6000; for name in pip pip3 apt apt-get aptitude; do command -v $name; done; "
+        "find / -xdev -name 'pip-*' -path '*-packages/*'; find / -xdev -type d -name ensurepip; "
+        "for python in /opt/venv/bin/python python3; do $python -c 'import pip' 2>/dev/null && echo pip; done; "
+        "dpkg-query --show --showformat '${binary:Package} ${db:Status-Status}\\n' apt 'libapt-pkg*' 2>/dev/null "
+        "| grep ' installed$'; dpkg-query --show libc6 >/dev/null || echo no dpkg"
+    )
+    return run("--user=0:0", "--entrypoint=sh", image, "-c", look)
+
+
 def everything_in(image: str, folder: Path) -> Iterator[tuple[str, bytes]]:
     """Each file of each layer, and each description, of an image as `docker save` writes it."""
     saved = folder / "image.tar"
@@ -262,8 +274,10 @@ def test_the_settings_of_the_machine_are_used_and_none_stays(
     # Both run as the same user, may write what they must, and have their command on the path.
     for image, folders in ((images.label_studio, "/label-studio/data"), (images.sam2, "/models /cache")):
         assert run(image, "sh", "-c", 'id -u; id -g; id -un; cd "$HOME" && touch x && echo home') == (
-            "1001\n1001\nlabelrig\nhome"
+            "61041\n61041\nlabelrig\nhome"
         )
+        assert run("--user=61060:61060", image, "id", "-un") == "labelrig"
+        assert left_behind(image) == ""
         assert run(image, "sh", "-c", f"for f in {folders}; do touch $f/x || exit 1; done; echo all") == "all"
     assert run(images.label_studio, "label-studio") == "stand-in"
     assert run(images.sam2).startswith("backend of ")
@@ -358,7 +372,8 @@ def test_published_images_are_used_where_a_registry_answers(
     (stand_in / "Dockerfile").write_text(
         f"FROM {base}\n"
         "RUN echo '#!/bin/sh\\necho official' >/usr/local/bin/label-studio && chmod 755 /usr/local/bin/label-studio\n"
-        "RUN mkdir -p /label-studio/data && chown 1001:0 /label-studio/data\n"
+        "RUN mkdir -p /label-studio/data && chown 1001:0 /label-studio/data && cp /bin/true /usr/bin/as-root "
+        "&& chmod 4755 /usr/bin/as-root\n"
         'USER 1001\nENTRYPOINT ["/no/such/entrypoint"]\nCMD ["label-studio"]\n'
     )
     with registry(tmp_path) as port:
@@ -379,6 +394,7 @@ def test_published_images_are_used_where_a_registry_answers(
     assert "/simple/label-studio/" not in lab.served
     assert run(images.label_studio, "label-studio") == "official"
     assert run(images.label_studio, "sh", "-c", "id -un; touch /label-studio/data/x && echo ok") == "labelrig\nok"
+    assert left_behind(images.label_studio) == ""
     assert run(images.sam2).startswith("backend of ")
 
     # The registry is gone by now: what is there already decides, and nothing is built again.

@@ -177,8 +177,9 @@ def test_settings_against_the_command_line_are_undone(engine: Engine) -> None:
 
 
 def test_gpu_yaml_merges_with_what_is_rendered(tmp_path: Path) -> None:
-    secrets = {"LABEL_STUDIO_PASSWORD": "a-password", "LABEL_STUDIO_SECRET_KEY": "a-secret-key"}
-    values = stack_values(Settings.model_validate(secrets), {"label-studio": "a:1", "sam2": "b:1"}, "demo")
+    chosen = {"LABEL_STUDIO_PASSWORD": "a-password", "LABEL_STUDIO_SECRET_KEY": "a-secret-key", "LABELRIG_UID": 61041}
+    images = {"label-studio": "a:1", "sam2": "b:1", "proxy": "c:1"}
+    values = stack_values(Settings.model_validate(chosen), images, "demo")
     folders = [ImageFolder("set", str(tmp_path)), ImageFolder("more", str(tmp_path))]
 
     def sam2(**backend: str) -> dict[str, Any]:

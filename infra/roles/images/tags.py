@@ -30,10 +30,10 @@ BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
 COMPANION = Path("companion")  # our script in Label Studio's pages
 FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres", PROXY: "proxy"}
 SCRIPTS = {
-    LABEL_STUDIO: ("pip-install.sh", "make-user.sh"),
-    SAM2: ("pip-install.sh", "make-user.sh"),
-    DB: ("apt-install.sh", "make-user.sh"),
-    PROXY: ("apt-install.sh", "make-user.sh"),
+    LABEL_STUDIO: ("pip-install.sh", "make-user.sh", "harden.sh"),
+    SAM2: ("pip-install.sh", "make-user.sh", "harden.sh"),
+    DB: ("apt-install.sh", "make-user.sh", "harden.sh"),
+    PROXY: ("apt-install.sh", "make-user.sh", "harden.sh"),
 }
 REQUIREMENTS = {
     LABEL_STUDIO: ("label-studio.lock", "gunicorn.lock"),

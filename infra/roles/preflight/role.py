@@ -16,6 +16,7 @@ from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state, find_endpoint
 from infra.roles.docker.compose import find_compose
 from infra.roles.preflight import checks
+from infra.roles.preflight.container_user import container_user_problems
 from infra.roles.preflight.data_folder import FolderCheck, check_folder
 from infra.roles.preflight.outbound import outbound_problems
 
@@ -47,6 +48,7 @@ def check_machine(
     sent: Collection[str] = (),
     also: Sequence[str] = (),
     stack_there: bool = False,
+    uid: int | None = None,
 ) -> None:
     """Check everything.
 
@@ -59,6 +61,7 @@ def check_machine(
         also: problems that others have found.
         stack_there: this stack was made before. While its engine is down (a run was killed in the middle of a restart),
             the port and the network that a dead engine leaves behind count as ours.
+        uid: the number that its containers run as, once it was chosen.
 
     Raises:
         PreflightError: lists every problem. Nothing was changed.
@@ -91,6 +94,7 @@ def check_machine(
         *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
         *_port_problems(listening, settings, facts),
         *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
+        *container_user_problems(host, uid),
         *([] if ready and not builds else outbound_problems(host)),
         *checked.problems,
         *also,

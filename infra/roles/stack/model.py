@@ -13,7 +13,7 @@ from pathlib import Path
 from core.errors import LabelrigError
 from core.report import Report
 from hosts.base import ANY_EXIT_CODE, Host, environment_of
-from infra.config.settings import Settings
+from infra.config.settings import UID, Settings
 from infra.roles.docker.compose import Compose
 
 FETCH_FILE = Path(__file__).parent / "compose" / "fetch.yaml"
@@ -23,6 +23,7 @@ CA_BUNDLES = (
 )
 CA_IN_CONTAINER = "/etc/labelrig-ca.crt"
 FETCH_TIMEOUT = 3600.0
+MODELS = "models"  # the volume in fetch.yaml
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def choose_model(host: Host, settings: Settings, sam2_image: str, state_folder: 
     bundle = _ca_bundle(host)
     values = {
         "LABELRIG_SAM2_IMAGE": sam2_image,
+        UID: str(settings.uid),
         "LABELRIG_CA_IN_CONTAINER": CA_IN_CONTAINER if bundle else "",
     }
     env_file, fetch_file = f"{state_folder}/fetch.env", f"{state_folder}/{FETCH_FILE.name}"

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from infra.config.address import allowed_hosts, has_own_tls, https_port, site_host
 from infra.config.backend import backend_environment
-from infra.config.settings import Settings
+from infra.config.settings import UID, Settings
 from infra.config.value_types import fits_env_file
 from infra.roles.stack.banned_subnets import banned_subnets
 from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
@@ -21,6 +21,7 @@ from infra.roles.stack.sizes import MachineSize, container_limits, limit_values,
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU, PROXY, TLS = "postgres.yaml", "gpu.yaml", "proxy.yaml", "tls.yaml"
+SECRETS_ID, POSTGRES_PASSWORD_ID = "LABELRIG_SECRETS_ID", "LABELRIG_POSTGRES_PASSWORD_ID"
 IMAGE_VARIABLES = {
     "label-studio": "LABELRIG_LABEL_STUDIO_IMAGE",
     "sam2": "LABELRIG_SAM2_IMAGE",
@@ -90,15 +91,16 @@ def stack_values(
         machine: where the containers run; None is the smallest that is supported.
 
     Raises:
-        ValueError: the secrets were not made yet.
+        ValueError: the secrets were not made yet, or the containers' user was not chosen.
     """
-    if settings.password is None or settings.secret_key is None:
-        raise ValueError("the secrets must be made before the stack is rendered")
+    if settings.password is None or settings.secret_key is None or settings.uid is None:
+        raise ValueError("the secrets must be made, and the containers' user chosen, before the stack is rendered")
     machine = machine or MachineSize()
     limits = container_limits(machine, settings.memory_gb)
     processes, threads = web_processes(machine, limits["label-studio"])
     values = {
         "COMPOSE_PROJECT_NAME": settings.project,
+        UID: str(settings.uid),
         **{IMAGE_VARIABLES[service]: images[service] for service in ("label-studio", "sam2", "proxy")},
         "LABELRIG_SAM2_MODEL": model,
         "LABELRIG_SUBNET": settings.subnet,
@@ -119,6 +121,7 @@ def stack_values(
         "LABEL_STUDIO_USERNAME": settings.username,
         "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),
         "LABEL_STUDIO_SECRET_KEY": settings.secret_key.get_secret_value(),
+        SECRETS_ID: _id_of(settings.password, settings.secret_key),
     }
     if "db" in images:
         if settings.postgres_password is None:
@@ -126,7 +129,7 @@ def stack_values(
         values |= {
             IMAGE_VARIABLES["db"]: images["db"],
             "LABELRIG_POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
-            "LABELRIG_POSTGRES_PASSWORD_ID": _id_of(settings.postgres_password, settings.secret_key),
+            POSTGRES_PASSWORD_ID: _id_of(settings.postgres_password, settings.secret_key),
         }
     return values
 
@@ -137,7 +140,7 @@ def images_of(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _id_of(password: SecretStr, key: SecretStr) -> str:
-    """Stands for a password where it must not stand itself: another password has another id."""
+    """Stands for a password where it must not stand itself: another password, or key, has another id."""
     return hmac.new(key.get_secret_value().encode(), password.get_secret_value().encode(), "sha256").hexdigest()[:16]
 
 

@@ -18,7 +18,7 @@ from infra.dev.lanes import Lane
 
 NO_DOCKER = ["environment", "static", "unit"]
 
-WITH_DOCKER = ["images", "environment", "static", "e2e", "browser", "deploy", "unit", "docker"]
+WITH_DOCKER = ["images", "environment", "static", "deploy", "e2e", "browser", "unit", "docker"]
 
 
 def names(lanes: Sequence[Lane]) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from core.report import Report
 from core.repository import REPOSITORY
 from core.waiting import wait_for
-from infra.dev.lanes import LANE_VARIABLE, Lane, Lanes, Outcome
+from infra.dev.lanes import LANE_VARIABLE, NO_BYTECODE, Lane, Lanes, Outcome
 
 PYTEST_LIKE = """
 print("tests/test_x.py .F [100%]")
@@ -172,3 +172,10 @@ def test_a_lane_knows_its_name(tmp_path: Path) -> None:
     say = python(f"import os; print(os.environ[{LANE_VARIABLE!r}])")
     outcomes, _ = run(tmp_path, Lane("left", (say,)), Lane("right", (say,)))
     assert [outcomes[name].last_line for name in ("left", "right")] == ["left", "right"]
+
+
+def test_a_lane_keeps_its_bytecode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some CI images switch that off, for one process; here a thousand follow."""
+    monkeypatch.setenv(NO_BYTECODE, "1")
+    outcomes, _ = run(tmp_path, Lane("lane", (python("import sys; print(sys.dont_write_bytecode)"),)))
+    assert outcomes["lane"].last_line == "False"

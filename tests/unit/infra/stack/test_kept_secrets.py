@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from core.operation import converge
 from infra.config.dotenv import read_env_file
@@ -74,9 +79,38 @@ def test_a_lost_key_is_recovered_and_a_deleted_password_made_anew(release: Path)
     assert after["LABEL_STUDIO_PASSWORD"] == made.values()["LABEL_STUDIO_PASSWORD"]
 
 
+def _no_such_file(path: str) -> Any:
+    assert path == "/label-studio/data/.env"
+    raise NotFound("no such file")
+
+
+def archive_of(text: str) -> Callable[[str], Any]:
+    """Answers as the engine does: a file of a container, as pieces of a tar archive."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(".env")
+        entry.size = len(text.encode())
+        archive.addfile(entry, io.BytesIO(text.encode()))
+    pieces = [packed.getvalue()[:700], packed.getvalue()[700:]]
+    return lambda _path: (iter(pieces), {"name": ".env"})
+
+
+def test_without_files_the_container_s_volume_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "SECRET_KEY='the-key $of \"the\" volume'\nLABEL_STUDIO_PASSWORD='one=two three'\n"
+    container = SimpleNamespace(attrs={"Config": {"Env": ["PATH=/bin"]}}, get_archive=archive_of(text))
+    engine = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: [container]), close=lambda: None)
+    monkeypatch.setattr(module, "engine_state", lambda _: EngineState.ANSWERS)
+    monkeypatch.setattr(module, "engine_client", lambda _: engine)
+    assert kept_secrets(site(tmp_path)) == {
+        "LABEL_STUDIO_SECRET_KEY": 'the-key $of "the" volume',
+        "LABEL_STUDIO_PASSWORD": "one=two three",
+    }
+
+
 def test_without_files_the_container_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container of an earlier version has them in its environment."""
     variables = ["SECRET_KEY=the-key-of-the-container", "LABEL_STUDIO_PASSWORD=one=two three", "PATH=/bin"]
-    container = SimpleNamespace(attrs={"Config": {"Env": variables}})
+    container = SimpleNamespace(attrs={"Config": {"Env": variables}}, get_archive=_no_such_file)
     engine = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: [container]), close=lambda: None)
     monkeypatch.setattr(module, "engine_state", lambda _: EngineState.ANSWERS)
     monkeypatch.setattr(module, "engine_client", lambda _: engine)

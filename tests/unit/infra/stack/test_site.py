@@ -35,7 +35,7 @@ IMAGES = ImageSet(
 
 
 def site_on(host: LocalHost | FakeHost, folder: str, **settings: object) -> Site:
-    chosen = with_secrets(Settings.model_validate(settings), SECRETS)
+    chosen = with_secrets(Settings.model_validate(settings), {**SECRETS, "LABELRIG_UID": "61050"})
     return Site(host, chosen, folder, f"{folder}/current", f"{folder}/secrets.env", lambda: chosen)
 
 

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Run PostgreSQL: make the database on the first start, set the password that the file says, then serve.
 #
-# Read: /run/secrets/postgres_password. Written: /var/lib/postgresql/data (volume), /var/lib/postgresql/client (volume:
-# the password in the form that libpq reads, for Label Studio, which shares it).
+# Read: postgres_password in /var/lib/postgresql/client (volume). Written: /var/lib/postgresql/data (volume), and beside
+# the password the same in the form that libpq reads, for Label Studio, which shares that volume.
 set -eu
 umask 077
 major=15
 here=/usr/local/lib/labelrig-postgres
 data=/var/lib/postgresql/data
-secret=/run/secrets/postgres_password
+secret=/var/lib/postgresql/client/postgres_password
 
 die() {
     echo "postgres: $*" >&2

@@ -211,6 +211,7 @@ def test_build_context_holds_files_and_a_secret(tree: Path, tmp_path: Path) -> N
             "sam2/backend/app.py",
             "sam2/backend/models/demo.pt",
             "sam2/build/ca.crt",
+            "sam2/build/harden.sh",
             "sam2/build/make-user.sh",
             "sam2/build/pip-install.sh",
             "sam2/build/wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",

@@ -14,7 +14,7 @@ from core.diff import masked_diff
 from core.operation import converge
 from core.report import Report
 from infra.config.backend import BACKEND_SETTINGS
-from infra.config.settings import Settings
+from infra.config.settings import Settings, settings_secrets
 from infra.roles.docker.compose import ENV_FILE_NAMES
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import ImageFolder
@@ -23,7 +23,7 @@ from infra.stack.site import Site
 from tests.fakes import FakeHost
 
 SETTINGS = Settings.model_validate(
-    {"LABEL_STUDIO_PASSWORD": "pass$word-1234", "LABEL_STUDIO_SECRET_KEY": "key-key-key-key"}
+    {"LABEL_STUDIO_PASSWORD": "pass$word-1234", "LABEL_STUDIO_SECRET_KEY": "key-key-key-key", "LABELRIG_UID": 61041}
 )
 FILES = StackFiles("/state", ("proxy.yaml",))
 FOLDERS = [ImageFolder("demo", "/images")]
@@ -94,15 +94,42 @@ def test_a_value_that_an_env_file_cannot_carry_is_refused() -> None:
 def test_without_secrets_nothing_is_rendered() -> None:
     with pytest.raises(ValueError, match="secrets must be made"):
         stack_values(Settings(), IMAGES, "demo")
+    with pytest.raises(ValueError, match="the containers' user chosen"):
+        stack_values(SETTINGS.model_copy(update={"uid": None}), IMAGES, "demo")
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "postgres.yaml"])
+def test_no_secret_reaches_a_description(file: str) -> None:
+    """What stands in a compose file shows in `docker inspect`, and an environment in the process's own."""
+    text = (COMPOSE_SOURCES / file).read_text()
+    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    assert asked.isdisjoint(settings_secrets())
+    assert "secrets:" not in re.sub(r"^ +- secrets:/.*$|^  secrets:.*$", "", text, flags=re.MULTILINE)
+
+
+def test_a_changed_secret_makes_its_reader_anew() -> None:
+    """Label Studio reads the file with its secrets when it starts."""
+
+    def identity(**changes: str) -> str:
+        chosen = SETTINGS.model_copy(update={name: SecretStr(value) for name, value in changes.items()})
+        return stack_values(chosen, IMAGES, "demo")["LABELRIG_SECRETS_ID"]
+
+    assert len({identity(), identity(password="another-one-1"), identity(secret_key="another-key-1")}) == 3
+    assert identity() == identity()
 
 
 def test_the_services_are_shut_in() -> None:
     document = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())
     database = yaml.safe_load((COMPOSE_SOURCES / "postgres.yaml").read_text())["services"]["db"]
     proxy = yaml.safe_load((COMPOSE_SOURCES / "proxy.yaml").read_text())["services"]["proxy"]
+    fetch = yaml.safe_load((COMPOSE_SOURCES / "fetch.yaml").read_text())["services"]["fetch"]
+    assert (fetch["user"], fetch["read_only"], fetch["cap_drop"]) == (database["user"], True, ["ALL"])
     for name, service in {**document["services"], "db": database, "proxy": proxy}.items():
         assert service["cap_drop"] == ["ALL"], name
-        assert service["user"] == "1001:1001", name
+        assert service["user"] == "${LABELRIG_UID:?}:${LABELRIG_UID:?}", name
+        assert service["read_only"] is True, name
+        volumes = [one for one in service["volumes"] if not one.startswith("/")]
+        assert [one for one in volumes if not one.endswith("nocopy")] == [], "or a new one takes the image's owner"
         assert service["init"] is True, name
         assert service["restart"] == "unless-stopped", name
         assert "healthcheck" in service, name

@@ -75,6 +75,7 @@ def test_every_container_has_its_limits() -> None:
 
 def test_limits_reach_the_stack() -> None:
     secrets = {"LABEL_STUDIO_PASSWORD": "pass-word-1234", "LABEL_STUDIO_SECRET_KEY": "key-key-key-key"}
+    secrets |= {"LABELRIG_UID": "61041"}
     images = {"label-studio": "a:1", "sam2": "b:1", "proxy": "c:1"}
     chosen = Settings.model_validate(secrets).model_copy(update={"memory_gb": 28})
     assert stack_values(chosen, images, "demo")["LABELRIG_SAM2_MEMORY_MB"] == "18432"
@@ -96,7 +97,11 @@ def test_processes_fit_the_machine(machine: MachineSize, wanted: tuple[int, int]
     assert web_processes(machine, limits) == wanted
     values = stack_values(
         Settings.model_validate(
-            {"LABEL_STUDIO_PASSWORD": "pass-word-1234", "LABEL_STUDIO_SECRET_KEY": "key-key-key-key"}
+            {
+                "LABEL_STUDIO_PASSWORD": "pass-word-1234",
+                "LABEL_STUDIO_SECRET_KEY": "key-key-key-key",
+                "LABELRIG_UID": "61041",
+            }
         ),
         {"label-studio": "a:1", "sam2": "b:1", "proxy": "c:1"},
         "demo",

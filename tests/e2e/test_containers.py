@@ -51,6 +51,12 @@ def test_nobody_is_root_and_the_images_cannot_be_written(stack: Stack, service: 
     assert config["NanoCpus"] == limits.cpus * 10**9 <= machine.cores * 10**9
 
 
+def test_a_fresh_stack_migrates_nothing(stack: Stack) -> None:
+    """Its database came with the image, and Label Studio found nothing that it lacks."""
+    assert "The database begins as a copy of " in stack.began
+    assert "Initializing database" not in stack.began
+
+
 def test_only_the_proxy_is_published_and_only_on_loopback(stack: Stack) -> None:
     for service in ("sam2", "label-studio"):
         assert set(container_of(stack, service).ports.values()) <= {None}

@@ -59,13 +59,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack. `environment` makes `./inv` work on it and on nothing else."""
+    """A running stack. `environment` makes `./inv` work on it and on nothing else; `began` is what its start logged."""
 
     settings: Settings
     files: StackFiles
     compose: Compose
     running: StackRunning
     environment: dict[str, str]
+    began: str
 
 
 @pytest.fixture(scope="session")
@@ -175,7 +176,10 @@ def stack(
         request.getfixturevalue("docker_services")
         running = StackRunning(compose, settings.project, lambda: engine, report, stack_files.services)
         running.wait_until_healthy()
-        yield Stack(settings, stack_files, compose, running, environment)
+        container = running.container("label-studio")
+        assert container is not None
+        began = container.logs().decode("utf-8", "replace")
+        yield Stack(settings, stack_files, compose, running, environment, began)
     finally:
         compose.run("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=180)
         shutil.rmtree(state_folder(settings), ignore_errors=True)

@@ -199,7 +199,7 @@ def _save_until(stage: Stage, task_id: int, stop: threading.Event) -> int:
     access = Access(ours.base_url, ours.username, ours.password, ours.api_key)
     count = 0
     try:
-        while not stop.is_set():
+        while not stop.wait(0.1):
             access.client().sdk.annotations.create(task_id, result=[])
             count += 1
     finally:

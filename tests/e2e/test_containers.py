@@ -122,6 +122,12 @@ def test_an_image_has_no_tools_for_whoever_gets_in(stack: Stack, service: str) -
     assert container.exec_run(["dpkg-query", "--show", "libc6"]).exit_code == 0, "what is in it can be listed"
 
 
+def test_a_fresh_stack_migrates_nothing(stack: Stack) -> None:
+    """Its database came with the image, and Label Studio found nothing that it lacks."""
+    assert "The database begins as a copy of " in stack.began
+    assert "Initializing database" not in stack.began
+
+
 def test_only_the_proxy_is_published_and_only_on_loopback(stack: Stack) -> None:
     for service in ("sam2", "label-studio"):
         assert set(container_of(stack, service).ports.values()) <= {None}

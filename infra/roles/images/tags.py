@@ -104,6 +104,7 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
         modules.add(repository / COMPANION / "main.js")  # named as missing where all are
         files |= {path.relative_to(repository).as_posix(): path for path in modules}
         files |= {f"pages/{name}": folder / name for name in ("add_companion.py", "clicked_task.py")}
+        files |= {"database/fresh_database.py": folder / "fresh_database.py"}
         files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder / "server")}
     if service in (DB, PROXY):
         files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder)}

@@ -11,7 +11,7 @@ LOG_LINES = 30
 STATES = {"created": "being created", "restarting": "restarting", "exited": "stopped", "paused": "paused"}
 # A part of a log line, and what goes on from then. The newest line with any of them counts.
 PHASES = {
-    # Label Studio: the first start applies some 400 migrations, which takes most of the time.
+    # Label Studio: the first start on PostgreSQL applies some 400 migrations, which takes most of the time.
     "Database and media directory": "loading",
     "Initializing database": "running database migrations",
     "Applying ": "running database migrations",

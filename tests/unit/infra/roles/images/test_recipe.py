@@ -85,6 +85,7 @@ def test_database_image_only_where_needed(tree: Path) -> None:
         ("infra/roles/images/dockerfiles/proxy/sites/off.caddy", {"proxy"}),
         ("infra/roles/images/dockerfiles/label-studio/Dockerfile", {"label-studio"}),
         ("infra/roles/images/dockerfiles/label-studio/add_companion.py", {"label-studio"}),
+        ("infra/roles/images/dockerfiles/label-studio/fresh_database.py", {"label-studio"}),
         ("companion/main.js", {"label-studio"}),
         ("companion/types.d.ts", set()),
         ("infra/roles/images/dockerfiles/pip-install.sh", {"label-studio", "sam2"}),

@@ -210,7 +210,7 @@ def test_a_published_fix_is_in_the_next_plan(bench: Bench, monkeypatch: pytest.M
         after, changes = planned()
     assert after.tags.keys() == images.tags.keys()
     assert changes == [
-        f"build {after.label_studio} and {after.sam2}, since packages moved: "
+        f"build {' and '.join(after.tags.values())}, since packages moved: "
         f"openssl {RELEASE['openssl']} -> {FIX['openssl']}"
     ]
 

@@ -32,7 +32,7 @@ def bench() -> DoctorBench:
 
 def test_up_to_date_images_say_their_age(bench: DoctorBench) -> None:
     assert bench.ask(check_updates) == Finding(Verdict.OK, "images of 3 days ago; no package has a newer version")
-    assert bench.suites.asked == [b"Package: openssl\n"] * 2
+    assert bench.suites.asked == [b"Package: openssl\n"] * len(bench.engine.there)
     bench.engine.made = made(0)
     assert bench.ask(check_updates).seen.startswith("images of today;")
 
@@ -100,7 +100,7 @@ def test_another_release_is_not_taken_for_this_one(bench: DoctorBench, release: 
     bench.engine.there["label-studio"].inside["/usr/lib/os-release"] = release
     found = bench.ask(check_updates)
     assert found.seen.endswith(f"label-studio is {named}, of which nothing is known")
-    assert len(bench.suites.asked) == 1
+    assert len(bench.suites.asked) == len(bench.engine.there) - 1
 
 
 def test_an_image_that_was_removed_has_its_container_s_age(bench: DoctorBench) -> None:

@@ -160,6 +160,7 @@ def test_build_gets_logins_as_secrets_and_every_file(tree: Path) -> None:
             assert stat.S_IMODE(seen[name].stat().st_mode) == 0o600
         assert {name.removeprefix("db/") for name in seen if name.startswith("db/")} == {
             *context_files(tree, DB),
+            "build/wheels/index.html",
         }
         variables = seen["build.env"].read_text()
         assert "DB_BASE='labelrig/base:b'\n" in variables

@@ -30,6 +30,7 @@ namespace = Collection(
     looking.doctor,
     looking.logs,
     looking.tunnel,
+    looking.sbom,
     checking.fix,
     checking.test,
     checking.test_e2e,

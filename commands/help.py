@@ -34,6 +34,7 @@ EXAMPLES = {
     "doctor": ("doctor --host gpu01",),
     "logs": ("logs", "logs sam2 --since 2h", "logs --host gpu01 --follow"),
     "tunnel": ("tunnel --host gpu01",),
+    "sbom": ("sbom --out sbom", "sbom --host gpu01 --out sbom"),
     "project.plan": ("project.plan --project rgbt-sar",),
     "project.apply": ("project.apply --project rgbt-sar --rename Car=Vehicle",),
     "preannotate": ("preannotate --boxes annotations", "preannotate --boxes boxes.json --label person=Civilian"),

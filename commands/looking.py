@@ -1,4 +1,4 @@
-"""Tasks that only look: status, logs, tunnel, doctor. Without a host they look at this machine."""
+"""Tasks that only look: status, logs, tunnel, doctor, sbom. Without a host they look at this machine."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ def doctor(choice: Choice) -> Outcome:
     from infra.doctor.command import run_doctor
 
     return run_doctor(choice, run_options("doctor"))
+
+
+@host_task(
+    {"out": "a folder that gets SERVICE.cdx.json for each image (with --host, below a folder of its own)"}, here=True
+)
+def sbom(choice: Choice, *, out: str | None = None) -> Outcome:
+    """List what is in each image of a stack, Debian and Python packages with licences and hashes, as CycloneDX 1.6."""
+    from pathlib import Path
+
+    from infra.doctor.sbom_command import run_sbom
+
+    return run_sbom(choice, run_options("sbom"), Path(out).expanduser().absolute() if out is not None else None)
 
 
 @host_task(

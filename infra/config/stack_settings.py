@@ -34,6 +34,7 @@ Model = Literal["auto", "demo", "tiny", "small", "base-plus", "large"]
 Database = Literal["sqlite", "postgres"]
 Gpu = Literal["auto", "require", "off"]
 Tls = Literal["off", "internal", "files", "acme", "proxy"]
+Updates = Literal["auto", "keep"]
 
 
 def about(kind: str, text: str, *examples: object, env: str | None = None, **more: Any) -> Any:
@@ -130,6 +131,15 @@ class StackSettings(BaseModel):
             le=4096,
         ),
     ] = None
+    image_updates: Annotated[
+        Updates,
+        about(
+            one_of(Updates),
+            "Whether images are built again when Debian has published fixes of their packages. `keep` uses those that "
+            "are there, and `./inv doctor` names what they lack.",
+            env="LABELRIG_IMAGE_UPDATES",
+        ),
+    ] = "auto"
     log_file_mb: Annotated[
         Whole,
         about(

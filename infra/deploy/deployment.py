@@ -141,7 +141,7 @@ class Deployment:
         services = [one for one in services_of(settings) if one not in own_images(self.host_settings)]
         with run.stage("preflight"):
             machine = self.host.run("uname", "-m").stdout.strip()
-            images = possible_images(REPOSITORY, services, machine)
+            images = possible_images(self.here, REPOSITORY, settings, run.report, services, machine)
             check_machine(
                 self.host,
                 settings,

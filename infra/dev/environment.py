@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from core.errors import LabelrigError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
+from infra.roles.images.pip_settings import read_pip_settings
+from infra.roles.images.wheels import LINKS_PAGE, links_page, read_pins, sha256_of
 
 PIP = (
     "-m",
@@ -23,7 +27,15 @@ PIP = (
     "--progress-bar",
     "off",
 )
-LOCKS = ("backend.lock", "dev.lock", "torch.in", "sam2-build.lock", "sam2.lock", "reference.in")
+LOCKS = (
+    *("backend.lock", "dev.lock", "torch.lock", "torch-cuda.lock"),
+    *("sam2-build.lock", "sam2.lock", "reference.in"),
+)
+# Ends with 0 where the torch that is installed is a CUDA build, which wants packages beside it.
+WANTS_CUDA = (
+    "import importlib.metadata, sys; needs = importlib.metadata.requires('torch') or (); "
+    "sys.exit(not any(need.startswith(('cuda-', 'nvidia-', 'triton')) for need in needs))"
+)
 INSTALL_TIMEOUT = 1800.0
 
 
@@ -47,15 +59,37 @@ def install_test_environment(host: Host, report: Report) -> None:
     stamp = Path(sys.prefix) / ".test-digest"
     if stamp.exists() and stamp.read_text() == digest:
         return
-    backend, dev, torch, build, sam2, reference = (str(lock) for lock in locks)
+    backend, dev, torch, cuda, build, sam2, reference = (str(lock) for lock in locks)
     hashed = ("--no-deps", "--require-hashes")
-    steps: Sequence[tuple[str, ...]] = (
-        (*hashed, "-r", backend, "-r", dev, "-r", build),
-        ("-r", torch),
+    first: Sequence[tuple[str, ...]] = ((*hashed, "-r", backend, "-r", dev, "-r", build),)
+    then: Sequence[tuple[str, ...]] = (
         # sam2 names torch as a build requirement: isolated, its build would fetch a second one.
         (*hashed, "--no-build-isolation", "-r", sam2),
         ("--no-deps", "-r", reference),
     )
+    _install(host, report, first)
+    with _wheels_here(host, Path(torch)) as page:
+        _install(host, report, [(*hashed, "--find-links", page, "-r", torch)])
+    if host.run(sys.executable, "-c", WANTS_CUDA, ok=(0, 1)).ok:
+        _install(host, report, [(*hashed, "-r", cuda)])
+    _install(host, report, then)
+    stamp.write_text(digest)
+
+
+@contextmanager
+def _wheels_here(host: Host, lock: Path) -> Iterator[str]:
+    """A page with the wheels of a lock of one package that lie where pip's settings look; see `links_page`."""
+    (pin,) = read_pins(lock.read_text("utf-8"))
+    there = [path for folder in read_pip_settings(host).link_folders for path in Path(folder).glob("*.whl")]
+    named = [path for path in there if path.name.startswith(f"{pin.requirement.name}-")]
+    found = {path.resolve().as_uri(): sha256_of(path) for path in named}
+    with TemporaryDirectory() as folder:
+        page = Path(folder) / LINKS_PAGE
+        page.write_text(links_page({uri: digest for uri, digest in found.items() if digest in pin.hashes}), "utf-8")
+        yield str(page)
+
+
+def _install(host: Host, report: Report, steps: Sequence[tuple[str, ...]]) -> None:
     for step in steps:
         report.changing(f"pip install {Path(step[-1]).name}")
         host.run(
@@ -67,7 +101,6 @@ def install_test_environment(host: Host, report: Report) -> None:
             timeout=INSTALL_TIMEOUT,
             on_line=report.progress,
         )
-    stamp.write_text(digest)
 
 
 if __name__ == "__main__":

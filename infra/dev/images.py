@@ -14,7 +14,11 @@ from hosts.local import LocalHost
 from infra.config.settings import load_settings
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.suites import DAY
 from infra.roles.images.tags import DB, SERVICES
+
+# Half a day, so that what the suites offer holds for all lanes of a run: in the middle of it nothing is built again.
+MAX_AGE = DAY / 2
 
 
 def main() -> int:
@@ -25,9 +29,8 @@ def main() -> int:
             converge(docker_role(host, report), report)
         with report.stage("images"):
             # The defaults, whatever the `.env` of this clone says.
-            images = plan_images(
-                host, REPOSITORY, load_settings(Path(os.devnull), {}, {}), report, services=(DB, *SERVICES)
-            )
+            settings = load_settings(Path(os.devnull), {}, {})
+            images = plan_images(host, REPOSITORY, settings, report, services=(DB, *SERVICES), max_age=MAX_AGE)
             converge(images_role(host, images, report), report)
     except LabelrigError as error:
         report.info(f"error: {error}")

@@ -36,11 +36,13 @@ from infra.doctor.stack_checks import (
     check_no_localhost,
     check_sam2_to_ls,
 )
+from infra.doctor.update_checks import check_updates
 from infra.stack.site import Site
 from labelstudio.config import ProjectSpec
 
 LIMIT = 10.0
 SSH_LIMIT = 30.0  # several logins, where a server allows few sessions on each
+UPDATES_LIMIT = 150.0  # once a day the package lists are fetched
 CLICK_LIMIT = 100.0  # the first click of an image encodes it: on a CPU with a large model that takes a minute
 LS, SAM2 = "label-studio", "sam2"
 
@@ -76,6 +78,7 @@ CHAIN = (
     Link("release", "they are those of the release", check_release, ("ssh",)),
     Link("secrets", "the secrets can be read, by their owner only", check_secrets, ("ssh",)),
     Link("images", "the images are there", check_images, ("engine",)),
+    Link("updates", "the images have Debian's fixes", check_updates, ("images",), limit=UPDATES_LIMIT),
     Link("containers", "the containers are healthy", check_containers, ("engine",)),
     Link("disk", "there is room on the disk", check_disk, ("engine",)),
     Link("memory", "there is memory left", check_memory, ("ssh",)),

@@ -14,7 +14,9 @@ from docker.errors import DockerException
 from core.errors import HostError, LabelrigError
 from core.report import Report
 from hosts.base import DEFAULT_TIMEOUT, Exec, Host, Result
+from hosts.local import LocalHost
 from infra.roles.docker.client import engine_client
+from infra.roles.images.suites import Suites
 from infra.roles.project.project import find_project
 from infra.roles.stack.containers import StackRunning, health_of
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders
@@ -41,6 +43,7 @@ class Inspection:
         report: shows progress.
         truth: the folder here with the demo images' truth, None where there is none.
         daemon: what the engine's daemon.json must hold; nothing where it is not ours to keep.
+        suites: what the Debian suites offer for a kind of processor, as this machine sees them.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Inspection:
         engine: Callable[[Host, int], Any] = engine_client,
         access: Access | None = None,
         execs: Mapping[str, Exec] | None = None,
+        suites: Callable[[str], Suites] = lambda machine: Suites(LocalHost(), machine),
     ) -> None:
         """Keep what is needed; nothing is asked yet. What comes after the `*` is for tests.
 
@@ -61,7 +65,9 @@ class Inspection:
             engine: opens the client of a host's Docker engine.
             access: the way to Label Studio, in place of one that is made from the settings.
             execs: service -> what runs a command in it.
+            suites: what the Debian suites offer for a kind of processor.
         """
+        self.suites = suites
         self.site = site
         self.spec = spec
         self.report = report

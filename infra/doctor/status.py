@@ -178,6 +178,7 @@ def read_container(service: str, container: Any) -> ContainerStatus:
         since=f"{at[:10]} {at[11:19]} UTC",
         restarts=restarts_of(container),
         image=str(container.attrs["Config"]["Image"]),
+        image_id=str(container.attrs["Image"]),
     )
 
 

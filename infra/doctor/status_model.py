@@ -23,7 +23,10 @@ class Unknown:
 
 @dataclass(frozen=True)
 class ContainerStatus:
-    """One service. `since` is when it was started, or ended, in UTC; empty where it has no container."""
+    """One service. `since` is when it was started, or ended, in UTC; empty where it has no container.
+
+    `image_id` is the digest of the image that the container was made of, whatever its tag means by now.
+    """
 
     service: str
     state: str
@@ -31,6 +34,7 @@ class ContainerStatus:
     since: str
     restarts: int
     image: str
+    image_id: str = ""
 
     @property
     def ok(self) -> bool:

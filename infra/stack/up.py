@@ -14,6 +14,7 @@ from hosts.base import Host
 from infra.config.settings import Settings
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.role import docker_role
+from infra.roles.images.remove import remove_replaced
 from infra.roles.images.role import images_role, plan_images, possible_images
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
@@ -77,7 +78,7 @@ def up(
             folder=settings.data,
             pattern=spec.images_filter,
             state=str(REPOSITORY),
-            images=possible_images(REPOSITORY, site.services),
+            images=possible_images(host, REPOSITORY, settings, report, site.services),
             stack_there=host.read(site.files.env) is not None,
             uid=settings.uid,
             also=[
@@ -129,6 +130,8 @@ def up(
             report.ok(proof.sentence(), [])
             # Only now: a choice that does not work must not become what the next run does by itself.
             converge([SettingsRemembered(host, Path(site.env_file), remember)], report)
+            if replaced := remove_replaced(host, images):
+                report.ok("replaced images removed", [f"removed {tag}" for tag in replaced])
         context.access.close()
     summary = Summary(site, folder, choice.name, proof, first_login, site.settings.address_for_people, root)
     report.facts |= summary.facts()

@@ -13,14 +13,19 @@ from typing import Any
 
 import pytest
 
+from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.dotenv import read_env_file, update_env_file
 from infra.config.settings import load_settings
+from infra.roles.images.packages import Offered, package_names
+from infra.roles.images.role import read_offered
+from infra.roles.images.tags import FOLDERS
 from infra.stack.site import exec_in, state_folder
 from labelstudio.password_record import PasswordRecord
 from labelstudio.session import SignInRefused, reset_password, sign_in, token_works
 from tests.e2e.conftest import Stack
+from tests.unit.infra.doctor.test_sbom import problems
 from tests.warm_python import run_inv
 
 UP_TIMEOUT = 600
@@ -178,6 +183,40 @@ def test_embedding_an_unknown_project_is_refused(stack: Stack) -> None:
     done = inv(stack, "embed", "--project", "No such thing")
     assert done.returncode == 2
     assert "error: Label Studio has no project called 'No such thing'" in done.stderr
+
+
+@pytest.mark.usefixtures("first")
+def test_bills_of_materials_name_what_is_in_the_images(stack: Stack, tmp_path: Path) -> None:
+    """Read from the images that run, without their help: what the images keep of apt and pip does not matter."""
+    done = inv(stack, "sbom", "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)["sbom"]
+    assert set(record) == {"label-studio", "sam2", "proxy"}
+    for service, document in record.items():
+        assert json.loads((tmp_path / f"{service}.cdx.json").read_text()) == document
+        assert problems(document) == []
+        container = stack.running.container(service)
+        assert container is not None
+        assert document["metadata"]["component"]["bom-ref"] == container.attrs["Image"]
+        parts = {one["name"].lower(): one for one in document["components"]}
+        assert parts["openssl"]["purl"].startswith("pkg:deb/debian/openssl@3.0.")
+        assert parts["openssl"]["licenses"]
+        debian = [one for one in document["components"] if one["purl"].startswith("pkg:deb/")]
+        # What an image has and its list has not could get a fix and no new image.
+        assert {one["name"] for one in debian} <= package_names(REPOSITORY, FOLDERS[service])
+        # The hash of each that the mirror still has: all of them, where the images are up to date.
+        assert all("hashes" in one for one in debian) or not offered_now().known
+    names = {service: {one["name"].lower() for one in found["components"]} for service, found in record.items()}
+    assert {"label-studio", "django"} <= names["label-studio"]
+    assert {"torch", "sam2"} <= names["sam2"]
+    assert "caddy" in names["proxy"]
+    (numpy,) = [one for one in record["sam2"]["components"] if one["name"] == "numpy"]
+    lock = (REPOSITORY / "requirements" / "backend.lock").read_text()
+    assert all(one["value"] in lock for one in numpy["properties"])
+
+
+def offered_now() -> Offered:
+    return read_offered(LocalHost(), REPOSITORY, None, Report())
 
 
 @pytest.mark.usefixtures("first")

@@ -28,10 +28,11 @@ from hosts.local import LocalHost
 from infra.config.settings import Settings
 from infra.roles.docker.apt import read_sources
 from infra.roles.images.mirror import AUTH_FILES
+from infra.roles.images.packages import package_names
 from infra.roles.images.remove import remove_images
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import DB, IMAGES
-from tests.integration.test_images_build import everything_in, output
+from infra.roles.images.tags import DB, FOLDERS, IMAGES
+from tests.integration.test_images_build import assert_packages, everything_in, output
 
 pytestmark = pytest.mark.docker
 PROXY_LOGIN = "walker:proxy-secret-0815"
@@ -172,6 +173,10 @@ def image() -> str:
     images = plan_images(host, REPOSITORY, Settings(), report, services=[DB])
     converge(images_role(host, images, report), report)
     return images.tags[DB]
+
+
+def test_its_image_has_its_listed_packages_and_all_fixes(image: str) -> None:
+    assert_packages(image, package_names(REPOSITORY, FOLDERS[DB]))
 
 
 @dataclass

@@ -8,13 +8,15 @@ import hashlib
 import http.client
 import io
 import os
+import platform
+import re
 import shutil
 import socket
 import subprocess
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,11 +32,12 @@ from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.settings import Settings
 from infra.roles.docker.client import engine_client
-from infra.roles.images.debootstrap import BaseBuilder
-from infra.roles.images.registry import present
+from infra.roles.images.packages import package_names
 from infra.roles.images.remove import remove_images
 from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.suites import Suites
 from infra.roles.images.tags import BACKEND, IMAGES, LABEL_STUDIO, SAM2, OfficialImages
+from tests.base_image import base_image
 
 pytestmark = pytest.mark.docker
 DIRECT = dict(os.environ)  # before a test names the lab's proxy
@@ -80,8 +83,9 @@ class Lab:
         """Publish a package; returns its line in a lock file."""
         file, content = wheel(name, version, script)
         self.files[f"/simple/{name}/{file}"] = content
-        self.files[f"/simple/{name}/"] = f'<a href="{file}">{file}</a>'.encode()
-        return f"{name}=={version} --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+        digest = hashlib.sha256(content).hexdigest()
+        self.files[f"/simple/{name}/"] = f'<a href="{file}#sha256={digest}">{file}</a>'.encode()
+        return f"{name}=={version} --hash=sha256:{digest}\n"
 
 
 def serve(lab: Lab) -> ThreadingHTTPServer:
@@ -152,11 +156,14 @@ def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tree / name).mkdir()
         (tree / name / "__init__.py").touch()
     (tree / "backend" / "__main__.py").write_text(f"print('backend of {uuid4().hex}')\n")
+    file, content = wheel("torch", "2.13.0+cpu")
     requirements = {
         "label-studio.in": "label-studio==1.23.2\n",
         "label-studio.lock": lab.add("label-studio", "1.23.2", script="label-studio"),
         "gunicorn.lock": lab.add("gunicorn", "27.0.1"),
-        "torch.in": "torch==2.13.0\n",
+        # Both may be installed: that of the index, and the CPU build on the disk.
+        "torch.lock": f"{lab.add('torch', '2.13.0').strip()} --hash=sha256:{hashlib.sha256(content).hexdigest()}\n",
+        "torch-cuda.lock": "",
         "backend.lock": lab.add("small-thing", "1.0"),
         "sam2-build.lock": lab.add("builder-thing", "1.0"),
         "sam2.lock": lab.add("sam2", "1.1.0"),
@@ -165,7 +172,6 @@ def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in requirements.items():
         (tree / "requirements" / name).write_text(text)
     links.mkdir()
-    file, content = wheel("torch", "2.13.0+cpu")
     (links / file).write_bytes(content)
     bundle = tmp_path / "ca.pem"
     bundle.write_text(f"{BUNDLE_TEXT}\n")
@@ -183,18 +189,8 @@ def tree(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def base() -> str:
-    """The base image of this tree, made once if the machine has not got it.
-
-    The role makes it only for an image that is missing, and this tree's own may all be there, so the builder is
-    asked for it: with this machine's settings, before a test sets the lab's.
-    """
-    host, report = LocalHost(), Report()
-    images = plan_images(host, REPOSITORY, Settings(), report, choice="debootstrap")
-    with closing(engine_client(LocalHost())) as client:
-        there = present([images.base.sam2], client)
-    if not there:
-        BaseBuilder(host, report, REPOSITORY, images.project).build(images.base.sam2)
-    return images.base.sam2
+    """The base image of this tree, with this machine's settings, before a test sets the lab's."""
+    return base_image(Report())
 
 
 def output(*argv: str) -> str:
@@ -236,6 +232,26 @@ def everything_in(image: str, folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield member.name, content.read()
 
 
+def test_base_image_has_its_listed_packages_and_all_fixes(base: str) -> None:
+    """The list names the image, so a package that it lacks could get a fix and no new image."""
+    assert_packages(base, package_names(REPOSITORY))
+    left = run(
+        base, "sh", "-c", "ls -A /run/secrets /run/build /etc/apt/sources.list /etc/apt/auth.conf 2>/dev/null || :"
+    )
+    assert left == ""
+
+
+def assert_packages(image: str, names: Collection[str]) -> None:
+    """An image has no other Debian packages than these, none of them older than what the suites offer."""
+    status = run(image, "cat", "/var/lib/dpkg/status")
+    found = set(re.findall(r"^Package: (\S+)$", status, re.MULTILINE))
+    assert "openssl" in found
+    assert found <= set(names)
+    suites = Suites(LocalHost(), platform.machine())
+    if suites.offered(names, Report()).known:
+        assert [str(one) for one in suites.behind(status.encode())] == []
+
+
 def test_the_settings_of_the_machine_are_used_and_none_stays(
     tree: Path, lab: Lab, project: str, base: str, tmp_path: Path
 ) -> None:
@@ -249,13 +265,8 @@ def test_the_settings_of_the_machine_are_used_and_none_stays(
         services=OF_PIP,
     )
     assert converge(images_role(host, images, report), report) == 1
-    assert {path.split("/")[2] for path in lab.served} == {
-        "label-studio",
-        "gunicorn",
-        "small-thing",
-        "builder-thing",
-        "sam2",
-    }
+    fetched = {path.split("/")[2] for path in lab.served if path.endswith(".whl")}
+    assert fetched == {"label-studio", "gunicorn", "small-thing", "builder-thing", "sam2"}
     assert converge(images_role(host, images, report), report) == 0
 
     secrets = [INDEX_LOGIN, "index-secret-4711", "proxy-secret-0815", BUNDLE_TEXT, "index.lab.test", f":{lab.port}"]
@@ -281,7 +292,8 @@ def test_the_settings_of_the_machine_are_used_and_none_stays(
         assert run(image, "sh", "-c", f"for f in {folders}; do touch $f/x || exit 1; done; echo all") == "all"
     assert run(images.label_studio, "label-studio") == "stand-in"
     assert run(images.sam2).startswith("backend of ")
-    assert run(images.sam2, "python", "-c", "import sam2, torch; print(torch.__name__)") == "torch"
+    version = "import sam2, torch, importlib.metadata; print(importlib.metadata.version('torch'))"
+    assert run(images.sam2, "python", "-c", version) == "2.13.0+cpu", "the build on the disk, not that of the index"
     with closing(engine_client(LocalHost())) as client:
         labels = {image.labels["org.labelrig.base"] for image in map(client.images.get, images.tags.values())}
     assert labels == {"debootstrap"}

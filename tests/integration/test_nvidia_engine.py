@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,13 @@ import yaml
 from core.errors import HostError
 from core.operation import converge
 from core.report import Report
-from core.repository import REPOSITORY
 from core.waiting import wait_for
 from hosts.local import LocalHost
 from infra.config.settings import Settings
-from infra.roles.docker.client import EngineState, engine_client, engine_state
+from infra.roles.docker.client import EngineState, engine_state
 from infra.roles.docker.compose import Compose
 from infra.roles.docker.daemon_json import DaemonConfigured
 from infra.roles.docker.service import Daemon, EngineRunning
-from infra.roles.images.debootstrap import BaseBuilder
-from infra.roles.images.registry import present
-from infra.roles.images.tags import debootstrap_base
 from infra.roles.nvidia.choice import GpuState, judge
 from infra.roles.nvidia.container_check import GpuSeenInContainer
 from infra.roles.nvidia.facts import parse_gpus, read_gpu
@@ -38,6 +33,7 @@ from infra.roles.nvidia.role import RUNTIME
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import GPU as GPU_OVERRIDE
 from infra.roles.stack.render import StackFiles, render_stack, stack_values
+from tests.base_image import base_image
 from tests.nvidia_shim.programs import GPU, hook, install, runtime, working_smi
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -99,12 +95,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def base() -> str:
-    host, tag = LocalHost(), debootstrap_base(REPOSITORY).sam2
-    with closing(engine_client(host)) as client:
-        there = present([tag], client)
-    if not there:
-        BaseBuilder(host, Report(), REPOSITORY, "labelrig").build(tag)
-    return tag
+    return base_image(Report())
 
 
 @pytest.fixture

@@ -23,19 +23,14 @@ import pytest
 from core.errors import HostError, PreflightError
 from core.operation import Operation, Previewer, converge
 from core.report import Report
-from core.repository import REPOSITORY
-from hosts.local import LocalHost
 from infra.roles.docker import apt as engine_apt
-from infra.roles.docker.client import engine_client
 from infra.roles.docker.daemon_json import DAEMON_FILE, owed_file
-from infra.roles.images.debootstrap import BaseBuilder
-from infra.roles.images.registry import present
-from infra.roles.images.tags import debootstrap_base
 from infra.roles.nvidia.choice import GpuState, judge
 from infra.roles.nvidia.devices import RULE_FILE
 from infra.roles.nvidia.facts import PROC_VERSION, read_gpu
 from infra.roles.nvidia.role import RUNTIME, choose_gpu, nvidia_role
 from infra.roles.nvidia.toolkit import KEYRING_FILE, SOURCE_FILE, ToolkitSource
+from tests.base_image import base_image
 from tests.nvidia_shim.container_host import ContainerHost
 from tests.nvidia_shim.programs import SMI_PATH, library, smi, working_smi
 from tests.nvidia_shim.repository import Signer, publish
@@ -51,12 +46,7 @@ MISMATCH = "Failed to initialize NVML: Driver/library version mismatch"
 
 @pytest.fixture(scope="module")
 def base() -> str:
-    host, tag = LocalHost(), debootstrap_base(REPOSITORY).sam2
-    with closing(engine_client(host)) as client:
-        there = present([tag], client)
-    if not there:
-        BaseBuilder(host, Report(), REPOSITORY, "labelrig").build(tag)
-    return tag
+    return base_image(Report())
 
 
 @pytest.fixture(scope="module")

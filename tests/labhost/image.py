@@ -13,8 +13,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.roles.docker.compose import Compose
-from infra.roles.images.debootstrap import BaseBuilder
-from infra.roles.images.tags import debootstrap_base
+from tests.base_image import base_image, own_base
 from tests.labhost.machine_settings import MachineSettings
 
 HERE = Path(__file__).parent
@@ -29,14 +28,13 @@ BUILD_TIMEOUT = 900.0
 def lab_image(settings: MachineSettings, report: Report) -> str:
     """The tag of the image, which is built where the engine has not got it; older ones of this clone are removed."""
     host = LocalHost()
-    base = debootstrap_base(REPOSITORY).sam2
+    base = own_base(report).sam2
     digest = hashlib.sha256(base.encode())
     for name in FILES:
         digest.update((HERE / name).read_bytes())
     tag = f"{REPOSITORY_NAME}:{digest.hexdigest()[:12]}"
     if not _has(host, tag):
-        if not _has(host, base):
-            BaseBuilder(host, report, REPOSITORY, f"labelrig-labhost-{CLONE}").build(base)
+        base_image(report, f"labelrig-labhost-{CLONE}")
         _build(host, tag, base, settings, report)
     _remove_others(host, tag)
     return tag

@@ -1,25 +1,33 @@
-"""How this machine's apt reaches its Debian mirror, written for the apt of a build; it stays in no image."""
+"""How this machine's apt reaches its Debian mirror, written for the apt of a build; it stays in no image.
+
+All suites of our images: the release, its updates, its security fixes.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from core.errors import CommandFailed
 from hosts.base import Host
 from infra.roles.docker.apt import AptSource, read_sources
-from infra.roles.images.debootstrap import SUITE
 from infra.roles.images.mirror import Mirror, find_mirror, read_proxies, with_login
+from infra.roles.images.packages import SUITE
 
-SECRETS = "/run/secrets"
+SECRETS = PurePosixPath("/run/secrets")
+# The files of a build as they are named in `SECRETS`; in the folder of a build they are the keys of `AptFiles`.
+MOUNTED = {"apt.conf": "apt_conf", "sources.list": "apt_sources", "auth.conf": "apt_auth"}
 DEBOOTSTRAP_SCRIPT = f"/usr/share/debootstrap/scripts/{SUITE}"
 DEFAULT_MIRROR = re.compile(r"^default_mirror (\S+)$", re.MULTILINE)
 SECURITY_SUFFIX = "-security"  # of the same server's other archive
 REACHABLE = ("http", "https")  # a mirror in a folder of the machine is not in the build
 
 
-def read_apt_settings(host: Host, ca_bundle: str | None) -> dict[str, str]:
+def read_apt_settings(
+    host: Host, ca_bundle: str | None, *, folder: PurePosixPath = SECRETS, otherwise: str | None = None
+) -> dict[str, str]:
     """Read the machine's mirror, login, proxies: the files of a build by name, `apt.conf` first of all.
 
     Where the machine has no Debian mirror of its own it is debootstrap's, from which our base image came; and where
@@ -28,36 +36,45 @@ def read_apt_settings(host: Host, ca_bundle: str | None) -> dict[str, str]:
 
     Args:
         ca_bundle: where the machine's CA bundle lies in the build.
+        folder: where the files will lie, under the names of `MOUNTED`.
+        otherwise: the mirror of a machine that has none and no debootstrap.
     """
     try:
         sources = read_sources(host)
     except CommandFailed:
         sources = []
     own = find_mirror(sources)
-    usual = None if _reachable(own.url) else _default_mirror(host)
+    usual = None if _reachable(own.url) else _default_mirror(host) or otherwise
     if not _reachable(own.url) and usual is None:
-        return _files([], [], read_proxies(host, own) if sources else {}, ca_bundle)
+        return _files([], [], read_proxies(host, own) if sources else {}, ca_bundle, folder)
     mirror = Mirror(usual) if usual is not None else with_login(host, own)
     security = next((source.uri for source in sources if source.label == "Debian-Security"), None)
-    lines = [f"deb {mirror.url} {suite} main" for suite in _suites(sources)]
+    lines = [f"deb {mirror.url} {suite} main" for suite in _suites(sources, usual)]
     mirrors = [mirror]
     if security is not None and _reachable(security):
         mirrors.append(with_login(host, _without_login(security)))
     elif usual is not None:
         mirrors.append(Mirror(usual + SECURITY_SUFFIX))
     lines += [f"deb {one.url} {SUITE}-security main" for one in mirrors[1:]]
-    return _files(lines, mirrors, read_proxies(host, mirror) if sources else {}, ca_bundle)
+    return _files(lines, mirrors, read_proxies(host, mirror) if sources else {}, ca_bundle, folder)
 
 
-def apt_conf(proxies: Mapping[str, str], ca_bundle: str | None, *, own_sources: bool = True) -> str:
+def apt_conf(
+    proxies: Mapping[str, str],
+    ca_bundle: str | None,
+    *,
+    own_sources: bool = True,
+    folder: PurePosixPath = SECRETS,
+) -> str:
     """Write the `apt.conf` of a build.
 
     Args:
         own_sources: the machine's sources count; the image's own otherwise.
+        folder: see `read_apt_settings`.
     """
-    options = {"Dir::Etc::SourceList": f"{SECRETS}/apt_sources", "Dir::Etc::SourceParts": "-"} if own_sources else {}
+    options = {"Dir::Etc::SourceList": f"{folder}/apt_sources", "Dir::Etc::SourceParts": "-"} if own_sources else {}
     options |= {
-        "Dir::Etc::Netrc": f"{SECRETS}/apt_auth",
+        "Dir::Etc::Netrc": f"{folder}/apt_auth",
         "Dir::Etc::NetrcParts": "-",
         "APT::Sandbox::User": "root",  # the files above are root's alone
         "APT::Install-Recommends": "false",
@@ -77,12 +94,16 @@ def apt_conf(proxies: Mapping[str, str], ca_bundle: str | None, *, own_sources: 
 
 
 def _files(
-    lines: Sequence[str], mirrors: Sequence[Mirror], proxies: Mapping[str, str], ca_bundle: str | None
+    lines: Sequence[str],
+    mirrors: Sequence[Mirror],
+    proxies: Mapping[str, str],
+    ca_bundle: str | None,
+    folder: PurePosixPath,
 ) -> dict[str, str]:
     # With its scheme: without one apt sends a login over https only.
     auth = [f"machine {one.url} login {one.user} password {one.password}\n" for one in mirrors if one.user]
     return {
-        "apt.conf": apt_conf(proxies, ca_bundle, own_sources=bool(lines)),
+        "apt.conf": apt_conf(proxies, ca_bundle, own_sources=bool(lines), folder=folder),
         "sources.list": "\n".join([*lines, ""]),
         "auth.conf": "".join(auth),
     }
@@ -93,10 +114,10 @@ def _default_mirror(host: Host) -> str | None:
     return found[1].rstrip("/") if found else None
 
 
-def _suites(sources: Sequence[AptSource]) -> list[str]:
-    """The release, and its updates where the machine's mirror is known to carry them."""
-    updates = f"{SUITE}-updates"
-    return [SUITE, *([updates] if any(source.codename == updates for source in sources) else [])]
+def _suites(sources: Sequence[AptSource], usual: str | None) -> list[str]:
+    """The release, and its updates where the mirror is known to carry them: a mirror that does so does for all."""
+    carried = usual is not None or any(source.codename.endswith("-updates") for source in sources)
+    return [SUITE, *([f"{SUITE}-updates"] if carried else [])]
 
 
 def _reachable(url: str | None) -> bool:

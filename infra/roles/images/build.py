@@ -16,8 +16,9 @@ from infra.roles.docker.client import engine_client
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.context import BUILD_NAMES, BUILD_VARIABLES, staged
 from infra.roles.images.debootstrap import BaseBuilder
-from infra.roles.images.registry import present
-from infra.roles.images.tags import BUILD_FILE, LABEL_STUDIO, SAM2, Base
+from infra.roles.images.packages import few, moved, package_names
+from infra.roles.images.registry import builds_of_recipe, packages_of, present
+from infra.roles.images.tags import BUILD_FILE, FOLDERS, LABEL_STUDIO, SAM2, Base
 
 PULL_TIMEOUT = 1800.0
 BUILD_TIMEOUT = 3600.0
@@ -54,6 +55,10 @@ class ImageSet:
     def sam2(self) -> str:
         """The tag of the SAM2 backend's image."""
         return self.tags[SAM2]
+
+    def packages(self, service: str) -> dict[str, str]:
+        """The versions that the suites offer of the Debian packages of an image."""
+        return self.base.offered.of(package_names(self.repository, FOLDERS[service]))
 
     def only(self, services: Collection[str]) -> ImageSet:
         """The images of some of the services."""
@@ -105,7 +110,8 @@ class BaseThere(Operation):
             ) from error
 
     def _bootstrap(self, tag: str) -> None:
-        BaseBuilder(self._host, self._report, self._images.repository, self._images.project).build(tag)
+        images = self._images
+        BaseBuilder(self._host, self._report, images.repository, images.project, images.base.offered).build(tag)
 
 
 class ImagesBuilt(Operation):
@@ -123,7 +129,16 @@ class ImagesBuilt(Operation):
         if not missing:
             return []
         names = " and ".join(self._images.tags[service] for service in missing)
-        return [Change(f"build {names}", lambda: self._build(missing))]
+        return [Change(f"build {names}{self._why(missing)}", lambda: self._build(missing))]
+
+    def _why(self, services: Sequence[str]) -> str:
+        """The packages that moved since, where there are builds of the same files."""
+        lines: set[str] = set()
+        with closing(engine_client(self._host)) as client:
+            before = builds_of_recipe(self._images.only(services).tags, client)
+            for service, tag in before.items():
+                lines |= set(moved(packages_of(tag, client), self._images.packages(service)))
+        return f", since packages moved: {few(sorted(lines))}" if lines else ""
 
     def _build(self, services: Sequence[str]) -> None:
         images = self._images

@@ -13,13 +13,24 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from core.errors import FileAccessError
 from hosts.base import ANY_EXIT_CODE, Host
-from infra.roles.images.apt_settings import read_apt_settings
+from infra.roles.images.apt_settings import MOUNTED, read_apt_settings
+from infra.roles.images.packages import as_text, package_names
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
-from infra.roles.images.tags import BUILD_FILE, DB, PROXY, REQUIREMENTS, Base, context_files
-from infra.roles.images.wheels import Pin, fitting_names, matching_wheels, read_pins
+from infra.roles.images.tags import BUILD_FILE, DB, FOLDERS, PROXY, REQUIREMENTS, Base, context_files
+from infra.roles.images.wheels import (
+    LINKS_PAGE,
+    Pin,
+    allowed,
+    fitting_names,
+    links_page,
+    matching_wheels,
+    read_pins,
+    sha256_of,
+)
 from infra.roles.images.work_folder import work_folder
 
 IN_BUILD = "/run/build"
@@ -31,7 +42,7 @@ VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB", PRO
 FROM_DEBIAN = (DB, PROXY)  # built of its packages
 BUILD_NAMES = (
     *("BUILD_FOLDER", "PROJECT", "BASE_CHOICE"),
-    *(f"{prefix}_{what}" for prefix in VARIABLE_PREFIX.values() for what in ("IMAGE", "BASE")),
+    *(f"{prefix}_{what}" for prefix in VARIABLE_PREFIX.values() for what in ("IMAGE", "BASE", "PACKAGES", "DIGEST")),
 )
 NOT_WANTED = "not-wanted"  # compose asks for every variable of the file, whatever is built
 
@@ -59,9 +70,9 @@ def staged(
         for service in services:
             _stage(host, repository, service, folder / service, settings)
         ca_bundle = f"{IN_BUILD}/ca.crt" if settings.ca_bundle is not None else None
-        secrets = {"pip.conf": pip_conf(settings, ca_bundle=ca_bundle, wheels=f"{IN_BUILD}/wheels")}
-        if any(service in FROM_DEBIAN for service in services):
-            secrets |= read_apt_settings(host, ca_bundle)
+        secrets = {"pip.conf": pip_conf(settings, ca_bundle=ca_bundle, wheels=f"{IN_BUILD}/wheels/{LINKS_PAGE}")}
+        needs_apt = any(service in FROM_DEBIAN for service in services) or base.choice == "official"
+        secrets |= read_apt_settings(host, ca_bundle) if needs_apt else dict.fromkeys(MOUNTED, "")
         for name, text in secrets.items():
             secret = folder / name
             secret.touch(mode=0o600)
@@ -71,7 +82,9 @@ def staged(
             target = there.enter_context(work_folder(host, "build", project))
         values = [target, project, base.choice]
         for service in VARIABLE_PREFIX:
+            names = package_names(repository, FOLDERS[service])
             values += [tags.get(service, NOT_WANTED), base.of(service)]
+            values += [as_text(base.offered.of(names)), base.offered.digest(names)]
         lines = [f"{name}='{value}'\n" for name, value in zip(BUILD_NAMES, values, strict=True)]
         (folder / BUILD_VARIABLES).write_text("".join(lines))
         if not host.is_local:
@@ -119,9 +132,15 @@ def _copy_wheels_there(host: Host, repository: Path, service: str, context: str,
         return
     listed = host.run("find", *settings.link_folders, "-maxdepth", "1", "-name", "*.whl", "-print0", ok=ANY_EXIT_CODE)
     paths = {path.rpartition("/")[2]: path for path in listed.stdout.split("\0") if path}
-    wanted = [paths[name] for name in fitting_names(paths, _pins(repository, service))]
+    pins = _pins(repository, service)
+    fitting = [paths[name] for name in fitting_names(paths, pins)]
+    summed = host.run("sha256sum", "--", *fitting, ok=ANY_EXIT_CODE, timeout=SEND_TIMEOUT) if fitting else None
+    sums = dict(line.split("  ", 1)[::-1] for line in summed.stdout.splitlines()) if summed is not None else {}
+    wanted = [path for path in fitting if path in sums and allowed(path.rpartition("/")[2], sums[path], pins)]
     if wanted:
         host.run("cp", "-L", "--", *wanted, f"{context}/build/wheels/", as_root=True, timeout=SEND_TIMEOUT)
+        page = links_page({quote(path.rpartition("/")[2]): sums[path] for path in wanted})
+        host.write(f"{context}/build/wheels/{LINKS_PAGE}", page.encode(), as_root=True)
 
 
 def _stage(host: Host, repository: Path, service: str, context: Path, settings: PipSettings) -> None:
@@ -131,9 +150,12 @@ def _stage(host: Host, repository: Path, service: str, context: Path, settings: 
         shutil.copyfile(source, target)
     wheels = context / "build" / "wheels"
     wheels.mkdir(parents=True)
+    (wheels / LINKS_PAGE).write_text(links_page({}))
     if host.is_local:
-        for wheel in matching_wheels(settings.link_folders, _pins(repository, service)):
+        found = matching_wheels(settings.link_folders, _pins(repository, service))
+        for wheel in found:
             _link_or_copy(wheel, wheels / wheel.name)
+        (wheels / LINKS_PAGE).write_text(links_page({quote(wheel.name): sha256_of(wheel) for wheel in found}), "utf-8")
     if settings.ca_bundle is not None:
         (context / "build" / "ca.crt").write_bytes(host.read(settings.ca_bundle) or b"")
     _open_to_all(context)

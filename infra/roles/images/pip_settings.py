@@ -123,7 +123,7 @@ def pip_conf(settings: PipSettings, *, ca_bundle: str | None, wheels: str) -> st
     Args:
         settings: the machine's.
         ca_bundle: where the CA bundle lies in the build; None: pip's own.
-        wheels: the folder in the build with the wheels from the machine's disk.
+        wheels: where in the build the page with the wheels from the machine's disk lies.
     """
     options = dict(settings.options)
     links = [wheels, *options.pop("find-links", "").split()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 
 import requests
 from docker.errors import DockerException
@@ -10,6 +10,8 @@ from docker.errors import DockerException
 from core.errors import HostError
 from hosts.base import Host
 from infra.roles.docker.client import engine_client
+from infra.roles.images.build import ImageSet
+from infra.roles.images.packages import recipe_of
 
 LABEL = "org.labelrig.project"
 
@@ -45,4 +47,25 @@ def remove_images(host: Host, project: str) -> list[str]:
             except (DockerException, requests.RequestException) as error:
                 raise HostError(f"the image {name} cannot be removed: {error}") from error
             removed.append(name)
+    return removed
+
+
+def remove_replaced(host: Host, images: ImageSet) -> list[str]:
+    """Remove the builds of these images that a newer one of the same files replaced, and that no container uses.
+
+    An update of Debian's packages makes all images anew, which is gigabytes each time. What the engine does not let go
+    stays, and harms nothing.
+
+    Returns:
+        What was removed, by tag.
+    """
+    current = {*images.tags.values(), *(images.base.of(service) for service in images.tags)}
+    recipes = set(filter(None, map(recipe_of, current)))
+    found = [tag for tag in removable_images(host, images.project) if recipe_of(tag) in recipes and tag not in current]
+    removed: list[str] = []
+    with closing(engine_client(host)) as client:
+        for tag in found:
+            with suppress(DockerException, requests.RequestException):
+                client.images.remove(tag)
+                removed.append(tag)
     return removed

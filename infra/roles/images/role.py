@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import CannotKnow, HostError
 from core.operation import Operation
@@ -15,9 +16,12 @@ from hosts.base import Host
 from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.images.build import BaseThere, ImagesBuilt, ImageSet
-from infra.roles.images.registry import present, registry_answers
+from infra.roles.images.packages import Offered, package_names, recipe_of
+from infra.roles.images.registry import builds_of_recipe, present, registry_answers
 from infra.roles.images.ship import ImagesShipped
+from infra.roles.images.suites import DAY, Suites
 from infra.roles.images.tags import (
+    FOLDERS,
     SERVICES,
     Base,
     OfficialImages,
@@ -49,6 +53,7 @@ def plan_images(
     own: Mapping[str, str] | None = None,
     official: OfficialImages | None = None,
     choice: Literal["auto", "official", "debootstrap"] = "auto",
+    max_age: float = DAY,
 ) -> ImageSet:
     """Say which images this tree needs. Needs a running engine; changes nothing.
 
@@ -63,15 +68,16 @@ def plan_images(
         choice: build on them, on our own base, or (`auto`) on what most of the images that are there already are built
             on, and else on the published ones if a registry answers within seconds. It is not asked when the answer
             would not matter.
+        max_age: seconds for which what the Debian suites offered counts.
     """
-    bases = _bases(host, repository, official)
-    if choice == "auto":
-        built = [service for service in services if service not in (own or {})]
-        there = _images_of(host, repository, bases, built)
-        base = bases[_complete(there, built) or _buildable(host, bases, built, there, report)]
-    else:
-        base = bases[choice]
-    return _image_set(repository, settings, base, services, own or {})
+    offered = read_offered(host, repository, None, report, max_age=max_age)
+    bases = _bases(host, repository, offered, official)
+    if choice != "auto":
+        return _image_set(repository, settings, bases[choice], services, own or {})
+    built = [service for service in services if service not in (own or {})]
+    there = _images_of(host, repository, bases, built, keep=_keeps(settings, offered))
+    name = _complete(there, built) or _buildable(host, repository, bases, built, there, report)
+    return _image_set(repository, settings, bases[name], services, own or {}, there[name])
 
 
 def resolve_images(
@@ -102,18 +108,20 @@ def resolve_images(
     if way == "ship":
         images = plan_images(here, repository, settings, report, services=services, own=own)
         return ImageOrigin(images, frozenset(built))
-    bases = _bases(host, repository)
+    offered = read_offered(here, repository, _processor(host), report)
+    bases = _bases(host, repository, offered)
+    keep = _keeps(settings, offered)
     ready = engine_state(host) is EngineState.ANSWERS
-    there = _images_of(host, repository, bases, built) if ready else {}
-    ours = _images_of(here, repository, bases, built) if sends else {}
-    at_hand = {name: there.get(name, frozenset()) | ours.get(name, frozenset()) for name in bases}
+    there = _images_of(host, repository, bases, built, keep=keep) if ready else {}
+    ours = _images_of(here, repository, bases, built, keep=keep) if sends else {}
+    at_hand = {name: ours.get(name, {}) | there.get(name, {}) for name in bases}
     chosen = _complete(there, built) or _complete(at_hand, built)
     if chosen is None:
         if not ready:
             raise CannotKnow("which images are built on the host is decided by what its engine can pull")
-        chosen = _buildable(host, bases, built, at_hand, report)
-    sent = ours.get(chosen, frozenset()) - there.get(chosen, frozenset())
-    return ImageOrigin(_image_set(repository, settings, bases[chosen], services, own), sent)
+        chosen = _buildable(host, repository, bases, built, at_hand, report)
+    sent = frozenset(ours.get(chosen, {})) - frozenset(there.get(chosen, {}))
+    return ImageOrigin(_image_set(repository, settings, bases[chosen], services, own, at_hand[chosen]), sent)
 
 
 def images_role(host: Host, images: ImageSet, report: Report) -> list[Operation]:
@@ -140,12 +148,40 @@ def _built(host: Host, images: ImageSet, report: Report) -> list[Operation]:
     return [BaseThere(host, images, report), ImagesBuilt(host, images, report)]
 
 
+def read_offered(here: Host, repository: Path, machine: str | None, report: Report, *, max_age: float = DAY) -> Offered:
+    """The versions of our images' Debian packages that the suites have, for one kind of processor.
+
+    Args:
+        here: this machine, which reads them for all hosts, so that the same tree has the same names on all of them.
+        machine: the processor, as `uname -m` prints it; by default this machine's.
+        max_age: seconds for which what was read before counts.
+    """
+    suites = Suites(here, machine or platform.machine())
+    return suites.offered(package_names(repository, *FOLDERS.values()), report, max_age=max_age)
+
+
 def possible_images(
-    repository: Path, services: Sequence[str] = SERVICES, machine: str | None = None
+    here: Host,
+    repository: Path,
+    settings: Settings,
+    report: Report,
+    services: Sequence[str] = SERVICES,
+    machine: str | None = None,
 ) -> list[frozenset[str]]:
-    """The tags of this tree for each base it may be built on. Needs no engine."""
-    bases = (official_base(OfficialImages()), debootstrap_base(repository, machine))
-    return [frozenset(image_tags(repository, base, services).values()) for base in bases]
+    """The tags of this tree for each base it may be built on. Needs no engine.
+
+    Where images are kept whatever the Debian suites offer, the tags without the digest of their packages.
+    """
+    offered = read_offered(here, repository, machine, report)
+    bases = (official_base(OfficialImages(), offered), debootstrap_base(repository, machine, offered))
+    tags = [image_tags(repository, base, services).values() for base in bases]
+    return [frozenset(map(recipe_of, some) if _keeps(settings, offered) else some) for some in tags]
+
+
+def names_there(client: Any) -> frozenset[str]:
+    """The tags that an engine has, each also without the digest of its packages."""
+    tags = {tag for image in client.images.list() for tag in image.tags}
+    return frozenset(tags | {recipe_of(tag) for tag in tags if recipe_of(tag)})
 
 
 def sendable_images(here: Host, machine: str, way: Way, possible: Collection[frozenset[str]]) -> frozenset[str]:
@@ -160,15 +196,20 @@ def sendable_images(here: Host, machine: str, way: Way, possible: Collection[fro
     if engine_state(here) is not EngineState.ANSWERS or _processor(here) != machine:
         return frozenset()
     with closing(engine_client(here)) as client:
-        return frozenset(present(sorted(tags), client))
+        return tags & names_there(client)
 
 
-def _bases(host: Host, repository: Path, official: OfficialImages | None = None) -> dict[str, Base]:
+def _bases(host: Host, repository: Path, offered: Offered, official: OfficialImages | None = None) -> dict[str, Base]:
     machine = None if host.is_local else _processor(host)
     return {
-        "official": official_base(official or OfficialImages()),
-        OWN_BASE: debootstrap_base(repository, machine),
+        "official": official_base(official or OfficialImages(), offered),
+        OWN_BASE: debootstrap_base(repository, machine, offered),
     }
+
+
+def _keeps(settings: Settings, offered: Offered) -> bool:
+    """Whether an image is used that was built with other versions of its Debian packages."""
+    return settings.image_updates == "keep" or not offered.known
 
 
 def _processor(host: Host) -> str:
@@ -176,11 +217,15 @@ def _processor(host: Host) -> str:
 
 
 def _image_set(
-    repository: Path, settings: Settings, base: Base, services: Sequence[str], own: Mapping[str, str]
+    repository: Path,
+    settings: Settings,
+    base: Base,
+    services: Sequence[str],
+    own: Mapping[str, str],
+    there: Mapping[str, str] | None = None,
 ) -> ImageSet:
-    return ImageSet(
-        image_tags(repository, base, services) | dict(own), base, repository, settings.project, frozenset(own)
-    )
+    tags = image_tags(repository, base, services) | dict(there or {}) | dict(own)
+    return ImageSet(tags, base, repository, settings.project, frozenset(own))
 
 
 def _may_send(here: Host, host: Host, *, required: bool) -> bool:
@@ -203,29 +248,41 @@ def _may_send(here: Host, host: Host, *, required: bool) -> bool:
 
 
 def _images_of(
-    host: Host, repository: Path, bases: Mapping[str, Base], services: Sequence[str]
-) -> dict[str, frozenset[str]]:
-    """For each base the services whose image, built on it, an engine has."""
-    found: dict[str, frozenset[str]] = {}
+    host: Host, repository: Path, bases: Mapping[str, Base], services: Sequence[str], *, keep: bool
+) -> dict[str, dict[str, str]]:
+    """For each base the services whose image, built on it, an engine has, and the image's tag.
+
+    Args:
+        keep: one of the same files with other versions of Debian packages will do.
+    """
+    found: dict[str, dict[str, str]] = {}
     with closing(engine_client(host)) as client:
         for name, base in bases.items():
             tags = image_tags(repository, base, services)
             there = set(present(list(tags.values()), client))
-            found[name] = frozenset(service for service, tag in tags.items() if tag in there)
+            found[name] = {service: tag for service, tag in tags.items() if tag in there}
+            if keep and len(found[name]) < len(tags):
+                found[name] = builds_of_recipe(tags, client) | found[name]
     return found
 
 
-def _complete(found: Mapping[str, frozenset[str]], services: Sequence[str]) -> str | None:
+def _complete(found: Mapping[str, Mapping[str, str]], services: Sequence[str]) -> str | None:
     """The base for which no image is missing."""
-    return next((name for name, there in found.items() if there.issuperset(services)), None)
+    return next((name for name, there in found.items() if set(services) <= set(there)), None)
 
 
 def _buildable(
-    host: Host, bases: Mapping[str, Base], services: Sequence[str], found: Mapping[str, frozenset[str]], report: Report
+    host: Host,
+    repository: Path,
+    bases: Mapping[str, Base],
+    services: Sequence[str],
+    found: Mapping[str, Mapping[str, str]],
+    report: Report,
 ) -> str:
     """The base to build the missing images on: that of most images at hand, where it can be had.
 
-    What an image can be built on without a question comes before what a registry must be asked for.
+    Images of the same files with other packages come next: a fix that is out is no reason for another base. Then what
+    an image can be built on without a question, before what a registry must be asked for.
     """
     needed = {
         name: list(dict.fromkeys(need for one in services if one not in found[name] for need in base.needed_by(one)))
@@ -233,7 +290,10 @@ def _buildable(
     }
     with closing(engine_client(host)) as client:
         at_once = {name for name, references in needed.items() if present(references, client) == references}
-    for name in sorted(bases, key=lambda name: (-len(found[name]), name not in at_once)):
+        before = {
+            name: len(builds_of_recipe(image_tags(repository, base, services), client)) for name, base in bases.items()
+        }
+    for name in sorted(bases, key=lambda name: (-len(found[name]), -before[name], name not in at_once)):
         if name in at_once or name == OWN_BASE:
             return name
         report.progress(f"asking the registry for {', '.join(needed[name])}")

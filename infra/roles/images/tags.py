@@ -6,7 +6,7 @@ import hashlib
 import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from core.errors import SettingsError
 from core.repository import own_version
 from infra.roles.images.debootstrap import base_tag
+from infra.roles.images.packages import Offered, package_names, recipe_of
 
 BaseChoice = Literal["official", "debootstrap"]
 LABEL_STUDIO = "label-studio"
@@ -30,14 +31,14 @@ BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
 COMPANION = Path("companion")  # our script in Label Studio's pages
 FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres", PROXY: "proxy"}
 SCRIPTS = {
-    LABEL_STUDIO: ("pip-install.sh", "make-user.sh", "harden.sh"),
-    SAM2: ("pip-install.sh", "make-user.sh", "harden.sh"),
+    LABEL_STUDIO: ("apt-install.sh", "pip-install.sh", "make-user.sh", "harden.sh"),
+    SAM2: ("apt-install.sh", "pip-install.sh", "torch-install.sh", "make-user.sh", "harden.sh"),
     DB: ("apt-install.sh", "make-user.sh", "harden.sh"),
     PROXY: ("apt-install.sh", "make-user.sh", "harden.sh"),
 }
 REQUIREMENTS = {
     LABEL_STUDIO: ("label-studio.lock", "gunicorn.lock"),
-    SAM2: ("torch.in", "backend.lock", "sam2-build.lock", "sam2.lock"),
+    SAM2: ("torch.lock", "torch-cuda.lock", "backend.lock", "sam2-build.lock", "sam2.lock"),
     DB: (),
     PROXY: (),
 }
@@ -56,11 +57,12 @@ class OfficialImages:
 
 @dataclass(frozen=True)
 class Base:
-    """What the images are built on: image references, and which of the two ways they come."""
+    """What the images are built on: image references, which of the two ways they come, and the packages to be had."""
 
     choice: BaseChoice
     label_studio: str
     sam2: str
+    offered: Offered = field(default_factory=Offered)
 
     def of(self, service: str) -> str:
         """The image that a service's image is built on."""
@@ -70,20 +72,26 @@ class Base:
         """The images that must be there to build a service's image; Label Studio's server is fetched in another one."""
         return (self.label_studio, self.sam2) if service == LABEL_STUDIO else (self.sam2,)
 
+    def recipe(self, service: str) -> str:
+        """The same without the versions of Debian packages, which are in an image's name already."""
+        return recipe_of(self.of(service)) if self.choice == "debootstrap" else self.of(service)
 
-def official_base(images: OfficialImages) -> Base:
+
+def official_base(images: OfficialImages, offered: Offered | None = None) -> Base:
     """Build on published images."""
-    return Base("official", images.label_studio, images.python)
+    return Base("official", images.label_studio, images.python, offered or Offered())
 
 
-def debootstrap_base(repository: Path, machine: str | None = None) -> Base:
+def debootstrap_base(repository: Path, machine: str | None = None, offered: Offered | None = None) -> Base:
     """Build on our own base image, made from the Debian mirror.
 
     Args:
         machine: the processor, as `uname -m` prints it, of the machine whose engine it is for; by default this one's.
+        offered: the versions of packages that the suites have.
     """
-    tag = base_tag(repository, machine or platform.machine())
-    return Base("debootstrap", tag, tag)
+    known = offered or Offered()
+    tag = base_tag(repository, machine or platform.machine(), known)
+    return Base("debootstrap", tag, tag, known)
 
 
 def context_files(repository: Path, service: str) -> dict[str, Path]:
@@ -117,7 +125,10 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
 
 
 def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES) -> dict[str, str]:
-    """The tag of the image of each of `services` when built on `base`."""
+    """The tag of the image of each of `services` when built on `base`.
+
+    It ends with the digest of the versions of its Debian packages: see `infra.roles.images.packages.recipe_of`.
+    """
     versions = {
         LABEL_STUDIO: pinned_version(repository / "requirements" / "label-studio.in", "label-studio"),
         SAM2: own_version(repository),
@@ -127,6 +138,7 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
     return {
         service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"
         + _digest(context_files(repository, service), repository / BUILD_FILE, base, service)
+        + f"-{base.offered.digest(package_names(repository, FOLDERS[service]))}"
         for service in services
     }
 
@@ -151,7 +163,7 @@ def pinned_version(path: Path, name: str) -> str:
 
 
 def _digest(files: Mapping[str, Path], build_file: Path, base: Base, service: str) -> str:
-    digest = hashlib.sha256(f"{base.choice}\0{base.of(service)}\0".encode())
+    digest = hashlib.sha256(f"{base.choice}\0{base.recipe(service)}\0".encode())
     digest.update(hashlib.sha256(build_file.read_bytes()).digest())
     for name, path in sorted(files.items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

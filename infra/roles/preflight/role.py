@@ -15,6 +15,7 @@ from infra.config.address import has_own_tls, https_port
 from infra.config.settings import Settings
 from infra.roles.docker.client import EngineState, engine_client, engine_state, find_endpoint
 from infra.roles.docker.compose import find_compose
+from infra.roles.images.role import names_there
 from infra.roles.preflight import checks
 from infra.roles.preflight.container_user import container_user_problems
 from infra.roles.preflight.data_folder import FolderCheck, check_folder
@@ -126,7 +127,7 @@ def engine_facts(host: Host, settings: Settings) -> EngineFacts:
             ours = {"label": [f"{LABEL_PROJECT}={settings.project}"]}
             containers = client.containers.list(filters=ours, ignore_removed=True)
             networks = client.networks.list(filters=ours)
-            names = frozenset(tag for image in client.images.list() for tag in image.tags)
+            names = names_there(client)
             return EngineFacts(
                 ready=True,
                 root=str(client.info()["DockerRootDir"]),

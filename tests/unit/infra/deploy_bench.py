@@ -82,10 +82,19 @@ def shown(report: Report) -> str:
 
 
 class Engine:
-    """The part of the Docker SDK's client that is used on images: tags by image id, and containers' image ids."""
+    """The part of the Docker SDK's client that is used on images: tags by image id, and containers' image ids.
 
-    def __init__(self, images: Mapping[str, list[str]], used: Collection[str] = ()) -> None:
+    `labels` are those of each image; the later in `images`, the newer.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[str, list[str]],
+        used: Collection[str] = (),
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.tags = {identity: list(tags) for identity, tags in images.items()}
+        self.labels = labels or {}
         self.used = list(used)
         self.removed: list[str] = []
         self.closed = 0
@@ -101,11 +110,16 @@ class Engine:
     def _get(self, reference: str) -> SimpleNamespace:
         for identity, tags in self.tags.items():
             if reference == identity or reference in tags:
-                return SimpleNamespace(id=identity, tags=tags)
+                return self._image(identity)
         raise ImageNotFound(f"no such image: {reference}")
 
-    def _list(self) -> list[SimpleNamespace]:
-        return [SimpleNamespace(id=identity, tags=list(tags)) for identity, tags in self.tags.items()]
+    def _list(self, **_filters: object) -> list[SimpleNamespace]:
+        return [self._image(identity) for identity in self.tags]
+
+    def _image(self, identity: str) -> SimpleNamespace:
+        created = f"2026-11-{list(self.tags).index(identity) + 1:02d}T10:00:00Z"
+        labels = dict(self.labels.get(identity, {}))
+        return SimpleNamespace(id=identity, tags=list(self.tags[identity]), labels=labels, attrs={"Created": created})
 
     def _remove(self, tag: str) -> None:
         self.removed.append(tag)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tarfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from docker.errors import ImageNotFound
+from docker.errors import ImageNotFound, NotFound
 from PIL import Image
 
 from core.report import Report
@@ -22,6 +23,8 @@ from infra.doctor import inside
 from infra.doctor.diagnosis import Finding
 from infra.doctor.host_checks import MISSING
 from infra.doctor.inspection import Inspection
+from infra.roles.images.packages import Offered
+from infra.roles.images.suites import Behind
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCRIPT, smi_query
 from infra.roles.project.ask_backend import ASK_BACKEND
@@ -72,6 +75,12 @@ class FakeContainer:
     started: str = "2026-11-26T06:00:00.123456789Z"
     hash: str = "aaa"
     log: bytes = b"one\nboom\n"
+    inside: dict[str, bytes] = field(
+        default_factory=lambda: {
+            "/usr/lib/os-release": b"ID=debian\nVERSION_CODENAME=bookworm\n",
+            "/var/lib/dpkg/status": b"Package: openssl\n",
+        }
+    )
 
     @property
     def name(self) -> str:
@@ -95,12 +104,24 @@ class FakeContainer:
             },
             "RestartCount": self.restarts,
             "Config": {"Env": self.env, "Image": f"labelrig/{self.service}:1"},
+            "Image": f"sha256:{self.service}",
+            "Created": "2026-11-26T05:59:00.5Z",
             "HostConfig": {"DeviceRequests": requests},
             "Mounts": [{"Destination": one} for one in self.mounts],
         }
 
     def logs(self, tail: int) -> bytes:
         return self.log
+
+    def get_archive(self, path: str) -> tuple[list[bytes], dict[str, Any]]:
+        if path not in self.inside:
+            raise NotFound(f"Could not find the file {path} in container")
+        packed, content = io.BytesIO(), self.inside[path]
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            entry = tarfile.TarInfo(path.rpartition("/")[2])
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+        return [packed.getvalue()[:700], packed.getvalue()[700:]], {}
 
 
 class FakeEngine:
@@ -122,12 +143,14 @@ class FakeEngine:
         self.error: Exception | None = None
         self.closed = False
         self.tags = {"labelrig/label-studio:1", "labelrig/sam2:1", "labelrig/proxy:1"}
+        self.made = "2026-11-24T10:00:00.123456789Z"
         self.images = SimpleNamespace(get=self._image)
 
     def _image(self, tag: str) -> SimpleNamespace:
-        if tag not in self.tags:
+        by_id = {f"sha256:{name.partition('/')[2].partition(':')[0]}": name for name in self.tags}
+        if by_id.get(tag, tag) not in self.tags:
             raise ImageNotFound(f"no such image: {tag}")
-        return SimpleNamespace(tags=[tag])
+        return SimpleNamespace(tags=[by_id.get(tag, tag)], attrs={"Created": self.made})
 
     @property
     def containers(self) -> FakeEngine:
@@ -177,6 +200,22 @@ class FakeExec:
         return check_exit_code(self.service, Result(argv, self.exit_codes.get(key, 0), said, ""), ok)
 
 
+class FakeSuites:
+    """What the Debian suites offer: `behind` is what each container lacks."""
+
+    def __init__(self) -> None:
+        self.now = Offered({"openssl": "3.0.22-1"}, checked=1.8e9)
+        self.lacking: list[Behind] = []
+        self.asked: list[bytes] = []
+
+    def offered(self, _names: Collection[str], _report: Report) -> Offered:
+        return self.now
+
+    def behind(self, status: bytes) -> list[Behind]:
+        self.asked.append(status)
+        return self.lacking
+
+
 class DoctorBench:
     """Everything that an inspection looks at."""
 
@@ -189,6 +228,7 @@ class DoctorBench:
         self.settings = Settings.model_validate({"LABELRIG_DATA": FOLDER.path, "LABEL_STUDIO_PASSWORD": PASSWORD})
         self.gpu = False
         self.daemon: dict[str, object] = {}
+        self.suites = FakeSuites()
         self.host = self._machine()
         self._fill_label_studio()
         self._fill_containers()
@@ -199,6 +239,7 @@ class DoctorBench:
         host.files["/proc/meminfo"] = MEMINFO.format(available=8 * 1024**2).encode()
         host.files["/proc/meminfo"] = MEMINFO.format(available=8 * 1024**2).encode()
         host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
+        host.script("uname", "-m", stdout="x86_64\n")
         host.script(*COMPOSE, *FILES, "config", "--hash", "*", stdout="label-studio aaa\nsam2 aaa\nproxy aaa\n")
         host.script("sh", "-c", MISSING, "sh", *LOOK)
         host.script("stat", "-L", "-c", "%a", "--", "/.env", stdout="600\n")
@@ -290,7 +331,12 @@ class DoctorBench:
             engine=lambda _host, _timeout: self.engine,
             access=access,
             execs=self.execs,
+            suites=self._suites,
         )
+
+    def _suites(self, machine: str) -> Any:
+        assert machine == "x86_64"
+        return self.suites
 
     def ask(self, check: Callable[[Inspection], Finding]) -> Finding:
         """What one check finds on its own."""

@@ -53,7 +53,7 @@ BACKEND = BackendStatus(
     "ready", "demo", "demo@1", "cpu", "torch-bfloat16", None, 4, 125.0, None,
     (CacheStatus("disk", None, 0, None, 0, 0), CacheStatus("memory", 1, 1 << 20, 1 << 30, 3, 1)),
 )  # fmt: skip
-RUNNING = ContainerStatus("sam2", "running", "healthy", "2026-11-26 06:00:00 UTC", 0, "labelrig/sam2:1")
+RUNNING = ContainerStatus("sam2", "running", "healthy", "2026-11-26 06:00:00 UTC", 0, "labelrig/sam2:1", "sha256:sam2")
 WHOLE = StackStatus(
     host="gpu01",
     project="labelrig",

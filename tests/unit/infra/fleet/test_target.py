@@ -47,6 +47,7 @@ STACK: dict[str, tuple[object, str]] = {
     "tls": ("internal", "tls"),
     "tls_certificate": ("/etc/ssl/label.crt", "tls_certificate"),
     "tls_key": ("/etc/ssl/label.key", "tls_key"),
+    "image_updates": ("keep", "image_updates"),
 }
 # What the deployment itself looks at.
 DEPLOYMENT = {

@@ -66,10 +66,15 @@ def test_the_machines_mirror_login_and_proxy_come_to_the_build() -> None:
     assert "word-" not in files["apt.conf"] + files["sources.list"]
 
 
-def test_requests_only_what_another_releases_mirror_has() -> None:
-    """A mirror of another release is asked for nothing that it may not have."""
+def test_a_mirror_with_updates_has_them_for_each_release() -> None:
+    """A machine of another release has a mirror of Debian's; its security archive is asked for where apt names one."""
     sources = "https://mirror.lab/debian/|trixie|main|Debian\nhttps://mirror.lab/debian/|trixie-updates|main|Debian\n"
-    assert read_apt_settings(machine(sources), None)["sources.list"] == "deb https://mirror.lab/debian/ bookworm main\n"
+    assert read_apt_settings(machine(sources), None)["sources.list"] == (
+        "deb https://mirror.lab/debian/ bookworm main\ndeb https://mirror.lab/debian/ bookworm-updates main\n"
+    )
+    assert read_apt_settings(machine(NO_SECURITY), None)["sources.list"] == (
+        "deb https://mirror.lab/debian/ bookworm main\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,9 @@ def test_without_a_mirror_that_fits_it_is_that_of_debootstrap(sources: str) -> N
     )
     files = read_apt_settings(host, None)
     assert files["sources.list"] == (
-        "deb http://usual.mirror/debian bookworm main\ndeb http://usual.mirror/debian-security bookworm-security main\n"
+        "deb http://usual.mirror/debian bookworm main\n"
+        "deb http://usual.mirror/debian bookworm-updates main\n"
+        "deb http://usual.mirror/debian-security bookworm-security main\n"
     )
     assert "CaInfo" not in files["apt.conf"]
 
@@ -153,6 +160,7 @@ def test_build_gets_logins_as_secrets_and_every_file(tree: Path) -> None:
             assert stat.S_IMODE(seen[name].stat().st_mode) == 0o600
         assert {name.removeprefix("db/") for name in seen if name.startswith("db/")} == {
             *context_files(tree, DB),
+            "build/wheels/index.html",
         }
         variables = seen["build.env"].read_text()
         assert "DB_BASE='labelrig/base:b'\n" in variables

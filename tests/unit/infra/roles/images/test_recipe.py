@@ -19,6 +19,7 @@ from infra.roles.docker.compose import ENV_FILE_NAMES
 from infra.roles.images.build import BuildProgress, ImagesBuilt, ImageSet
 from infra.roles.images.context import BUILD_NAMES, staged
 from infra.roles.images.debootstrap import base_tag
+from infra.roles.images.packages import Offered, recipe_of
 from infra.roles.images.tags import (
     BUILD_FILE,
     IMAGES,
@@ -77,7 +78,9 @@ def test_database_image_only_where_needed(tree: Path) -> None:
         ("backend/models/demo.pt", {"sam2"}),
         ("labeling/config.py", {"sam2"}),
         ("masks/rle.py", {"sam2"}),
-        ("requirements/torch.in", {"sam2"}),
+        ("requirements/torch.lock", {"sam2"}),
+        ("requirements/torch-cuda.lock", {"sam2"}),
+        ("infra/roles/images/dockerfiles/torch-install.sh", {"sam2"}),
         ("requirements/backend.lock", {"sam2"}),
         ("requirements/label-studio.lock", {"label-studio"}),
         ("requirements/gunicorn.lock", {"label-studio"}),
@@ -91,7 +94,7 @@ def test_database_image_only_where_needed(tree: Path) -> None:
         ("infra/roles/images/dockerfiles/pip-install.sh", {"label-studio", "sam2"}),
         ("infra/roles/images/dockerfiles/build.yaml", {"label-studio", "sam2", "proxy", "db"}),
         ("infra/roles/images/dockerfiles/postgres/run.sh", {"db"}),
-        ("infra/roles/images/dockerfiles/apt-install.sh", {"proxy", "db"}),
+        ("infra/roles/images/dockerfiles/apt-install.sh", {"label-studio", "sam2", "proxy", "db"}),
         ("infra/roles/images/dockerfiles/make-user.sh", {"label-studio", "sam2", "proxy", "db"}),
         ("requirements/dev.in", set()),
     ],
@@ -122,11 +125,21 @@ def test_the_base_counts(tree: Path) -> None:
 
 
 def test_base_image_follows_recipe_and_architecture(tree: Path) -> None:
-    tag = base_tag(tree, "x86_64")
+    tag = base_tag(tree, "x86_64", Offered())
     assert tag.startswith("labelrig/base:bookworm-")
-    assert base_tag(tree, "aarch64") != tag
-    (tree / IMAGES / "base" / "finish.sh").write_text("true\n")
-    assert base_tag(tree, "x86_64") != tag
+    assert base_tag(tree, "aarch64", Offered()) != tag
+    for recipe in ("base/finish.sh", "apt-install.sh"):
+        (tree / IMAGES / recipe).write_text("true\n")
+        assert base_tag(tree, "x86_64", Offered()) != tag
+        tag = base_tag(tree, "x86_64", Offered())
+
+
+def test_versions_of_its_packages_name_the_base_image(tree: Path) -> None:
+    before = base_tag(tree, "x86_64", Offered({"openssl": "1", "of-no-image": "1"}))
+    assert base_tag(tree, "x86_64", Offered({"openssl": "1", "of-no-image": "2"})) == before
+    after = base_tag(tree, "x86_64", Offered({"openssl": "2"}))
+    assert after != before
+    assert recipe_of(after) == recipe_of(before)
 
 
 def test_a_tree_that_lacks_a_file_says_which(tree: Path) -> None:
@@ -200,30 +213,44 @@ def machine(tmp_path: Path) -> FakeHost:
 def test_build_context_holds_files_and_a_secret(tree: Path, tmp_path: Path) -> None:
     """A build sees its own files, and pip settings only as a secret."""
     (tree / "backend" / "app.py").chmod(0o600)
+    digest = hashlib.sha256(b"torch").hexdigest()
+    (tree / "requirements" / "torch.lock").write_text(f"torch==2.13.0 --hash=sha256:{digest}\n")
     tags = image_tags(tree, BASE)
     with staged(machine(tmp_path), tree, BASE, tags, ["sam2"], "mine") as target:
         folder = Path(target)
         seen = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         assert sorted(seen) == [
+            "apt.conf",
+            "auth.conf",
             "build.env",
             "build.yaml",
             "pip.conf",
             "sam2/Dockerfile",
             "sam2/backend/app.py",
             "sam2/backend/models/demo.pt",
+            "sam2/build/apt-install.sh",
             "sam2/build/ca.crt",
             "sam2/build/harden.sh",
             "sam2/build/make-user.sh",
             "sam2/build/pip-install.sh",
+            "sam2/build/torch-install.sh",
+            "sam2/build/wheels/index.html",
             "sam2/build/wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
             "sam2/labeling/config.py",
             "sam2/masks/rle.py",
             "sam2/requirements/backend.lock",
             "sam2/requirements/sam2-build.lock",
             "sam2/requirements/sam2.lock",
-            "sam2/requirements/torch.in",
+            "sam2/requirements/torch-cuda.lock",
+            "sam2/requirements/torch.lock",
+            "sources.list",
         ]
         assert [name for name, path in seen.items() if b"secret@" in path.read_bytes()] == ["pip.conf"]
+        assert seen["sam2/build/wheels/index.html"].read_text() == (
+            "<!DOCTYPE html>\n"
+            f'<a href="torch-2.13.0%2Bcpu-cp311-cp311-manylinux_2_28_x86_64.whl#sha256={digest}">wheel</a>\n'
+        )
+        assert "find-links = /run/build/wheels/index.html\n" in seen["pip.conf"].read_text()
         assert stat.S_IMODE(seen["pip.conf"].stat().st_mode) == 0o600
         assert stat.S_IMODE(seen["sam2/backend/app.py"].stat().st_mode) == 0o644
         assert f"SAM2_IMAGE='{tags['sam2']}'\nSAM2_BASE='labelrig/base:b'\n" in seen["build.env"].read_text()

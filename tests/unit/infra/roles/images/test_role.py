@@ -17,10 +17,12 @@ from infra.roles.images import build as image_build
 from infra.roles.images import role as module
 from infra.roles.images import ship as image_ship
 from infra.roles.images.build import BaseThere, ImagesBuilt
+from infra.roles.images.packages import PACKAGES_LABEL, Offered, recipe_of
 from infra.roles.images.role import (
     ImageOrigin,
     Way,
     plan_images,
+    possible_images,
     resolve_images,
     sendable_images,
     shipped_images_role,
@@ -33,8 +35,9 @@ from tests.unit.infra.deploy_bench import Engine, quiet
 
 SERVICES = ("db", "sam2", "label-studio")
 HERE, THERE = "x86_64", "x86_64"
-OFFICIAL = official_base(OfficialImages())
-OWN_BASE = debootstrap_base(REPOSITORY, THERE)
+OFFERED = Offered({"openssl": "3.0.22-1", "postgresql-15": "15.14-1", "bash": "5.2-2"}, checked=1.8e9)
+OFFICIAL = official_base(OfficialImages(), OFFERED)
+OWN_BASE = debootstrap_base(REPOSITORY, THERE, OFFERED)
 PUBLISHED = image_tags(REPOSITORY, OFFICIAL, SERVICES)
 OURS = image_tags(REPOSITORY, OWN_BASE, SERVICES)
 
@@ -57,11 +60,16 @@ class Bench:
     there: Machine = field(default_factory=lambda: Machine("gpu01", [], local=False))
     registry: bool = False
     asked: list[str] = field(default_factory=list)
+    offered: Offered = OFFERED
+    settings: Settings = field(default_factory=Settings)
 
     def settle(self, way: Way, own: dict[str, str] | None = None) -> ImageOrigin:
         return resolve_images(
-            self.here, self.there, REPOSITORY, Settings(), quiet(), way=way, services=SERVICES, own=own or {}
+            self.here, self.there, REPOSITORY, self.settings, quiet(), way=way, services=SERVICES, own=own or {}
         )
+
+    def reads(self, *_arguments: object, **_options: object) -> Offered:
+        return self.offered
 
     def answers(self, host: Machine, _references: list[str]) -> bool:
         self.asked.append(host.name)
@@ -84,6 +92,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     for each in (module, image_ship):
         monkeypatch.setattr(each, "engine_state", state)
     monkeypatch.setattr(module, "registry_answers", one.answers)
+    monkeypatch.setattr(module, "read_offered", one.reads)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     return one
 
@@ -247,7 +256,7 @@ def test_the_registry_is_asked_through_the_engine_that_builds(bench: Bench, regi
 
 def test_what_is_built_on_follows_the_other_machine_s_processor(bench: Bench) -> None:
     bench.there = Machine("gpu01", [], local=False, processor="aarch64")
-    assert bench.settle("auto").images.base == debootstrap_base(REPOSITORY, "aarch64")
+    assert bench.settle("auto").images.base == debootstrap_base(REPOSITORY, "aarch64", OFFERED)
 
 
 def test_own_image_is_never_built_nor_missed(bench: Bench) -> None:
@@ -313,3 +322,76 @@ def test_own_image_may_be_missing_where_all_else_is_there(bench: Bench) -> None:
     *built, shipped = shipped_images_role(bench.here, bench.there, origin, quiet())
     assert [list(one.plan()) for one in built] == [[], [], []]
     assert [change.summary for change in shipped.plan()] == ["send lab/sam2:1 to the host"]
+
+
+def built_before(offered: Offered, service: str = "") -> dict[str, str]:
+    """Service -> image of this tree, built when the suites offered something else."""
+    tags = image_tags(REPOSITORY, debootstrap_base(REPOSITORY, THERE, offered), SERVICES)
+    return {one: tag for one, tag in tags.items() if one == service or not service}
+
+
+EARLIER = Offered({**OFFERED.versions, "openssl": "3.0.20-1"}, checked=1.7e9)
+
+
+def test_a_fix_builds_again_and_says_which_package(bench: Bench) -> None:
+    bench.here = Machine("this machine", [OWN_BASE.sam2], local=True)
+    before = built_before(EARLIER)
+    packages = {"sha256:old": {PACKAGES_LABEL: "bash=5.2-2 openssl=3.0.20-1"}}
+    bench.here.engine = Engine({"sha256:old": list(before.values()), "sha256:base": [OWN_BASE.sam2]}, labels=packages)
+    images = plan_images(bench.here, REPOSITORY, Settings(), quiet(), services=("label-studio", "sam2"))
+    assert images.tags == {service: OURS[service] for service in ("label-studio", "sam2")}
+    assert images.base == OWN_BASE, "what was built on our own base stays on it"
+    planned = [change.summary for change in ImagesBuilt(bench.here, images, quiet()).plan()]
+    assert planned == [
+        f"build {OURS['label-studio']} and {OURS['sam2']}, since packages moved: openssl 3.0.20-1 -> 3.0.22-1"
+    ]
+
+
+def test_a_fix_of_the_database_builds_its_image_alone(bench: Bench) -> None:
+    before = built_before(Offered({**OFFERED.versions, "postgresql-15": "15.13-1"}))
+    assert {service for service, tag in before.items() if tag != OURS[service]} == {"db"}
+    assert recipe_of(before["db"]) == recipe_of(OURS["db"])
+
+
+@pytest.mark.parametrize("why", ["keep", "no mirror"])
+def test_images_there_are_kept(bench: Bench, why: str) -> None:
+    """Where `image_updates` says so, or where nothing is known of what Debian offers: the newest that is there."""
+    if why == "keep":
+        bench.settings = Settings.model_validate({"LABELRIG_IMAGE_UPDATES": "keep"})
+    else:
+        bench.offered = Offered(problem="the mirror does not answer")
+    oldest = built_before(Offered({"openssl": "3.0.19-1"}))
+    before = built_before(EARLIER)
+    bench.here = Machine("this machine", [*oldest.values(), *before.values()], local=True)
+    images = plan_images(bench.here, REPOSITORY, bench.settings, quiet(), services=SERVICES)
+    assert images.tags == before
+    assert images.missing(bench.here) == []
+    bench.there = Machine("gpu01", [before["db"]], local=False)
+    origin = bench.settle("auto")
+    assert origin.images.tags == before
+    assert origin.sent == {"label-studio", "sam2"}
+    (kept,) = {frozenset(map(recipe_of, before.values()))} & set(
+        possible_images(bench.here, REPOSITORY, bench.settings, quiet(), SERVICES)
+    )
+    assert sendable_images(bench.here, THERE, "auto", [kept]) == kept
+
+
+def test_a_kept_stack_that_lacks_an_image_builds_that_one(bench: Bench) -> None:
+    bench.settings = Settings.model_validate({"LABELRIG_IMAGE_UPDATES": "keep"})
+    before = built_before(EARLIER, "sam2")
+    bench.here = Machine("this machine", [*before.values(), OWN_BASE.sam2], local=True)
+    images = plan_images(bench.here, REPOSITORY, bench.settings, quiet(), services=("label-studio", "sam2"))
+    assert images.tags == {"label-studio": OURS["label-studio"], **before}
+    assert images.missing(bench.here) == ["label-studio"]
+
+
+def test_known_updates_rename_what_an_unread_mirror_named(bench: Bench) -> None:
+    """The names of a tree have one part for its files and one for its packages."""
+    unread = built_before(Offered())
+    assert {tag.rpartition("-")[2] for tag in unread.values()} == {"unknown"}
+    assert {service: recipe_of(tag) for service, tag in unread.items()} == {
+        service: recipe_of(tag) for service, tag in OURS.items()
+    }
+    bench.here = Machine("this machine", [*unread.values(), OWN_BASE.sam2], local=True)
+    images = plan_images(bench.here, REPOSITORY, Settings(), quiet(), services=SERVICES)
+    assert images.missing(bench.here) == list(SERVICES)

@@ -147,8 +147,21 @@ def test_the_backends_token_is_of_a_plain_account(stage: Stage) -> None:
     superuser, staff, active, password = row
     assert (superuser, staff, active) == (0, 0, 1)
     assert password.startswith("!")  # Django's mark of one that nothing opens
+    project = stage.project_id
     with api(stage, held) as http:
-        assert "SECRET_KEY" not in http.get("/version/").text
+        for method, path in (
+            *(
+                ("GET", one)
+                for one in ("/api/projects/", f"/api/projects/{project}/export", "/api/users/", "/version/")
+            ),
+            *(("POST", one) for one in ("/api/projects/", f"/api/projects/{project}/import", "/api/ml/")),
+            *((one, f"/api/projects/{project}/") for one in ("PATCH", "DELETE")),
+        ):
+            answer = http.request(method, path)
+            assert answer.status_code == 403, (method, path)
+            assert f"{ACCOUNT} may read images and nothing else" in answer.text, (method, path)
+        image = next(stage.client.tasks(project, stage.spec.labeling.images[0])).image
+        assert http.get(image).status_code == 200
 
 
 def test_a_changed_password_reaches_both_sides(stage: Stage, round_: Round, door: httpx.Client) -> None:

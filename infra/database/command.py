@@ -29,7 +29,7 @@ from infra.roles.stack.render import (
 from infra.roles.stack.sizes import machine_size
 from infra.roles.stack.volumes import BEFORE, VolumesReady, wanted_by
 from infra.stack.site import Site, rendered
-from infra.stack.stages import stack_running
+from infra.stack.stages import stack_operations
 
 MODEL = "LABELRIG_SAM2_MODEL"
 BOTH = "move"
@@ -77,7 +77,7 @@ def move_work(context: MoveContext, to: Database, report: Report, *, replace_tar
         images = replace(context.images, tags={name: tag for name, tag in services.items() if name in on.services})
         context.save_choice(on, rendered(on, images, model, context.folders, report), images, model)
         with closing(engine_client(site.host)) as engine:
-            converge([stack_running(on, lambda: engine, report)], report)
+            converge(stack_operations(on, lambda: engine, report), report)
 
     return move_database(
         site.host,

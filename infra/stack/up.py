@@ -33,15 +33,13 @@ from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
-    certificate_operations,
     newest_torch_cuda,
     project_context,
     resolve_gpu,
     resolve_model,
     root_certificate,
+    stack_operations,
     stack_project,
-    stack_running,
-    volumes_ready,
 )
 from labelstudio.access import Access
 
@@ -112,13 +110,8 @@ def up(
             choice = resolve_model(site, images.sam2, report)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
-            operations = [
-                FilesWritten(host, files, site.files.unused),
-                volumes_ready(site, lambda: engine, report),
-                *certificate_operations(site, report),
-                stack_running(site, lambda: engine, report),
-            ]
-            converge(operations, report)
+            written = FilesWritten(host, files, site.files.unused)
+            converge([written, *stack_operations(site, lambda: engine, report)], report)
             root = root_certificate(site)
             converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import posixpath
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,9 @@ GetResponse = Callable[[Any], Any]
 BRAKE_FILE = "/dev/shm/labelrig-sign-ins"  # noqa: S108 - memory of this container, which all its processes see
 SIGN_IN = ("/user/login", "/admin/login")
 READS = ("GET", "HEAD", "OPTIONS", "TRACE")
+PROGRAMS = "@labelrig.invalid"  # where their addresses end; no mail gets there
+WHO_AM_I = "/api/current-user/whoami"
+IMAGES = re.compile(r"/(?:data/(?:upload|local-files)|storage-data|(?:tasks|projects)/\d+/(?:resolve|presign))(?:/|$)")
 LOCAL_FILES = "/data/local-files"
 FOUND, OK, NOT_MODIFIED = 302, 200, 304
 
@@ -112,6 +116,25 @@ def _too_many(seconds: int) -> Any:
     response = HttpResponse(page, status=429)
     response["Retry-After"] = str(seconds)
     return response
+
+
+class FilesForPrograms:
+    """Accounts of programs read images and nothing else, whatever this edition lets every member of it do.
+
+    The SAM2 backend has one: it decodes pictures of anybody, and what breaks into it must not find more.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        # Such an account has no password, and so no session: only a token brings it here.
+        if getattr(request, "is_jwt", False) and request.user.email.endswith(PROGRAMS):
+            may = request.path_info.rstrip("/") == WHO_AM_I or IMAGES.match(request.path_info)
+            if request.method not in ("GET", "HEAD") or not may:
+                detail = f"{request.user.email} may read images and nothing else"
+                return JsonResponse({"status_code": 403, "detail": detail}, status=403)
+        return self._get_response(request)
 
 
 class FilesByProxy:

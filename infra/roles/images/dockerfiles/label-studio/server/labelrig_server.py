@@ -27,6 +27,7 @@ MIDDLEWARE = [
     "labelrig_middleware.OwnPagesOnly",
     "labelrig_middleware.SignInBrake",
     *MIDDLEWARE,
+    "labelrig_middleware.FilesForPrograms",  # after Label Studio's own, which find out whose token it is
     "labelrig_middleware.FilesByProxy",
 ]
 

@@ -26,6 +26,7 @@ namespace = Collection(
     deploying.docs,
     data.export,
     data.import_,
+    data.agreement,
     looking.status,
     looking.doctor,
     looking.logs,

@@ -1,4 +1,4 @@
-"""Tasks on what people have made: export, import, config.check, database.move."""
+"""Tasks on what people have made: export, import, agreement, config.check, database.move."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from commands.base import (
     host_task,
     local_settings,
     number,
+    result_file,
     run_options,
 )
 from commands.base import out as show
+from dataset.agreement.command import HELP as AGREEMENT_HELP
 from dataset.export.command import HELP as EXPORT_HELP
 from dataset.importing.command import HELP as IMPORT_HELP
 
@@ -162,6 +164,43 @@ def import_(
     with one_session(choose(host, [], None, inventory), run_options("import"), report) as one:
         summary = import_into_project(one.access.client(), one.project(project), report, request)
     show(report.as_json() if json else summary.sentence())
+
+
+@task(
+    positional=["a", "b"],
+    iterable=["host"],
+    help={**ONE_HOST, **AGREEMENT_HELP, "json": RESULT_HELP["json"]},
+)
+@expected_errors_in_words
+def agreement(
+    _context: Context,
+    a: str,
+    b: str,
+    host: list[str],
+    classes: str | None = None,
+    csv: str | None = None,
+    html: str = "agreement.html",
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Compare two sets of masks: IoU, Dice, kappa by class and image; annotators, projects, files or the model."""
+    from core.report import Report
+    from dataset.agreement.choice import chosen
+    from dataset.agreement.command import AgreementRequest, run_agreement
+    from infra.fleet.on_hosts import one_session
+
+    html_page = None if html == "-" else Path(html).expanduser().absolute()
+    files = [None if path is None else Path(path).expanduser() for path in (classes, csv)]
+    request = AgreementRequest(chosen(a), chosen(b), files[0], html_page, files[1])
+    for option, path in (("--html", html_page), ("--csv", files[1])):
+        result_file(option, None if path is None else str(path))
+    report = Report()
+    if request.needs_server:
+        with one_session(choose(host, [], None, inventory), run_options("agreement"), report) as one:
+            text = run_agreement(request, report, lambda called: (one.access.client(), one.project(called)))
+    else:
+        text = run_agreement(request, report)
+    show(report.as_json() if json else text)
 
 
 @task(

@@ -44,7 +44,9 @@ class CocoSide:
     def read(self, image: str) -> ImageMasks:
         size_wh = self._sizes[image]
         drawn, unreadable = [], 0
-        for number in self._of_image.get(image, ()) if size_wh else ():
+        for number in self._of_image.get(image, ()):
+            if size_wh is None:  # then there are none
+                break
             label, row = self._spool.get(number)
             try:
                 mask = mask_of(row, size_wh)

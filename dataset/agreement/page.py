@@ -128,7 +128,7 @@ def _figure(one: Picture) -> str:
 
 def _painted(pixels: ClassMap, colours: Mapping[int, Rgb]) -> NDArray[np.uint8]:
     table = np.array([colours[number] for number in range(max(colours) + 1)], dtype=np.uint8)
-    return table[pixels]
+    return np.asarray(table[pixels])
 
 
 def _difference(a: ClassMap, b: ClassMap) -> NDArray[np.uint8]:
@@ -137,7 +137,8 @@ def _difference(a: ClassMap, b: ClassMap) -> NDArray[np.uint8]:
         [0, 1, 2, 3],
         default=4,
     )
-    return np.array([_rgb(one) for one in (EMPTY, SAME, ONLY_A, ONLY_B, OTHER)], dtype=np.uint8)[kinds]
+    colours = np.array([_rgb(one) for one in (EMPTY, SAME, ONLY_A, ONLY_B, OTHER)], dtype=np.uint8)
+    return np.asarray(colours[kinds])
 
 
 def _url(pixels: NDArray[np.uint8]) -> str:

@@ -38,6 +38,7 @@ namespace = Collection(
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
+    Collection("pairs", data.register),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )
 

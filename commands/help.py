@@ -43,6 +43,7 @@ EXAMPLES = {
         "agreement rgbt-sar:ana@lab.example rgbt-sar:luis@lab.example",
         "agreement exports/march exports/april --csv agreement.csv",
     ),
+    "pairs.register": ("pairs.register --rgb pictures/rgb --thermal pictures/thermal --html registration.html",),
     "config.check": ("config.check labeling_configs/rgbt-sar",),
     "database.move": ("database.move --to postgres",),
     "test": ("test --fast", "test --only tests/unit/core"),

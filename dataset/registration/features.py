@@ -14,15 +14,29 @@ from numpy.typing import NDArray
 
 Grey = NDArray[np.float32]  # (H, W)
 Field = NDArray[np.float32]  # (H, W, 2)
+Mask = NDArray[np.bool_]  # (H, W)
 
 SMOOTHING = 1.5  # pixels of the level
 AROUND = 12.0  # pixels of the level, within which gradients are compared
 LARGEST = 3.0  # times the mean around it
-BORDER = 6  # pixels at the edge of a picture are no edges of a scene
+BORDER = 6  # pixels of the level at the edge of a picture are no edges of a scene
 
 
-def field_of(grey: Grey, step: int) -> Field:
-    """The vectors of a picture at 1/`step` of its size."""
+def blank_frame(grey: Grey) -> Mask:
+    """The pixels at the edge that a picture does not fill, as one that was undistorted or turned: ``(H, W)`` bool.
+
+    They have one value, that of a corner, and hang together with it.
+    """
+    height, width = grey.shape
+    found = np.zeros((height, width), bool)
+    for row, column in ((0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)):
+        _, parts = cv2.connectedComponents((grey == grey[row, column]).astype(np.uint8), connectivity=4)
+        found |= parts == parts[row, column]
+    return found
+
+
+def field_of(grey: Grey, step: int, blank: Mask | None = None) -> Field:
+    """The vectors of a picture at 1/`step` of its size; none at its border and beside pixels that are `blank`."""
     if step > 1:
         height, width = grey.shape
         smooth = cv2.GaussianBlur(grey, (0, 0), 0.5 * step)
@@ -34,9 +48,19 @@ def field_of(grey: Grey, step: int) -> Field:
     around = cv2.GaussianBlur(length, (0, 0), AROUND) + 0.1 * float(length.mean()) + 1e-9
     weight = np.minimum(length / around, LARGEST) / np.maximum(length * length, 1e-12)
     found = np.dstack([weight * (x * x - y * y), weight * 2 * x * y]).astype(np.float32)
-    for edge in (found[:BORDER], found[-BORDER:], found[:, :BORDER], found[:, -BORDER:]):
-        edge[:] = 0
+    found[~filled(blank, step, (found.shape[1], found.shape[0]))] = 0
     return found
+
+
+def filled(blank: Mask | None, step: int, size_wh: tuple[int, int]) -> Mask:
+    """Where a level shows the scene: not at its border, and not beside pixels that are blank."""
+    inside = np.zeros((size_wh[1], size_wh[0]), np.uint8)
+    inside[BORDER:-BORDER, BORDER:-BORDER] = 1
+    if blank is not None and blank.any():
+        side = 2 * BORDER * step + 1
+        near = cv2.dilate(blank.astype(np.uint8), np.ones((side, side), np.uint8))
+        inside &= 1 - cv2.resize(near, size_wh, interpolation=cv2.INTER_NEAREST)
+    return inside.astype(bool)
 
 
 def warped(field: Field, matrix: NDArray[np.float64], size_wh: tuple[int, int]) -> Field:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.errors import SettingsError
 from core.text import some
 from dataset.export.image_name import IMAGE_SUFFIXES
-from dataset.registration.features import Grey
+from dataset.registration.features import Grey, Mask, blank_frame
 from dataset.registration.transforms import Matrix
 from masks.pictures import PictureError, opened, upright
 
@@ -32,10 +32,11 @@ class PicturePair:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture made grey and small: `to_work` takes its own pixels to those of `grey`."""
+    """A picture made grey and small: `to_work` takes its own pixels to those of `grey`; see `blank_frame`."""
 
     grey: Grey
     size_wh: tuple[int, int]
+    blank: Mask
 
     @property
     def to_work(self) -> Matrix:
@@ -97,11 +98,13 @@ def _values(path: Path) -> Grey:
 
 def _picture(values: Grey, work_width: int) -> Picture:
     height, width = values.shape
+    blank = blank_frame(values)
     if width == work_width:
-        return Picture(values, (width, height))
+        return Picture(values, (width, height), blank)
     size = (work_width, max(1, round(height * work_width / width)))
     way = cv2.INTER_AREA if width > work_width else cv2.INTER_LINEAR
-    return Picture(np.asarray(cv2.resize(values, size, interpolation=way), dtype=np.float32), (width, height))
+    small = cv2.resize(blank.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return Picture(np.asarray(cv2.resize(values, size, interpolation=way), dtype=np.float32), (width, height), small)
 
 
 def spread(pairs: Sequence[PicturePair], most: int) -> list[PicturePair]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.registration.features import Field, correlation, turned, warped
-from dataset.registration.transforms import COUNTS, Frame, Model, Numbers, rotation_of
+from dataset.registration.transforms import COUNTS, Frame, Matrix, Model, Numbers, rotation_of
 
 MOST_STEPS = 20
 TRIES = 6
@@ -25,10 +25,16 @@ LEAST_CORRELATION = 0.05
 
 @dataclass(frozen=True)
 class PairFields:
-    """A pair at one level. `weight` is ``(H, W)``, 0 where pixels of the first picture do not count."""
+    """A pair at one level.
+
+    Attributes:
+        shown: ``(H, W)``, 1 where the second picture shows the scene: only there the first one counts.
+        weight: ``(H, W)``, 0 where pixels of the first picture do not count.
+    """
 
     a: Field
     b: Field
+    shown: NDArray[np.float32]
     weight: NDArray[np.float32] | None = None
 
     @property
@@ -41,10 +47,12 @@ class PairFields:
         frame = self.frame
         matrix = frame.matrix(numbers, model)
         seen = turned(warped(self.b, matrix, frame.first), rotation_of(matrix))
-        return correlation(self._weighted(self.a), self._weighted(seen))
+        weight = self._weight(matrix)
+        return correlation(self.a * weight, seen * weight)
 
-    def _weighted(self, field: Field) -> Field:
-        return field if self.weight is None else field * self.weight[..., None]
+    def _weight(self, matrix: Matrix) -> NDArray[np.float32]:
+        shown = warped(self.shown, matrix, self.frame.first)
+        return np.asarray(shown if self.weight is None else shown * self.weight)[..., None]
 
     def slope(self, numbers: Numbers, model: Model) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The gradient ``(K,)`` of the correlation, and the matrix ``(K, K)`` of the least squares."""
@@ -52,16 +60,15 @@ class PairFields:
         matrix, count = frame.matrix(numbers, model), COUNTS[model]
         turn = rotation_of(matrix)
         of_x, of_y = frame.derivatives(numbers, model)
-        fields = [
-            self._weighted(turned(warped(one, matrix, frame.first), turn)) for one in (self.b, *_differences(self.b))
-        ]
+        weight = self._weight(matrix)
+        fields = [turned(warped(one, matrix, frame.first), turn) * weight for one in (self.b, *_differences(self.b))]
         seen, by_x, by_y = (np.concatenate([one[..., 0].ravel(), one[..., 1].ravel()]) for one in fields)
         derivative = np.concatenate([of_x.reshape(-1, count)] * 2) * by_x[:, None]
         derivative += np.concatenate([of_y.reshape(-1, count)] * 2) * by_y[:, None]
         norm = float(np.sqrt(np.sum(seen * seen, dtype=np.float64))) or 1.0
         seen, derivative = seen / np.float32(norm), derivative / np.float32(norm)
         derivative -= seen[:, None] * (seen @ derivative)
-        wanted = self._weighted(self.a)
+        wanted = self.a * weight
         wanted = np.concatenate([wanted[..., 0].ravel(), wanted[..., 1].ravel()])
         wanted = wanted / np.float32(float(np.sqrt(np.sum(wanted * wanted, dtype=np.float64))) or 1.0)
         return (derivative.T @ wanted).astype(np.float64), (derivative.T @ derivative).astype(np.float64)

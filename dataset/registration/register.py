@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import LabelrigError
-from dataset.registration.features import field_of
+from dataset.registration.features import field_of, filled
 from dataset.registration.pictures import Picture, PicturePair, read_pair, spread
 from dataset.registration.refine import PairFields, mean_score, refined
 from dataset.registration.search import Ranges, best_guess
@@ -27,6 +27,7 @@ MODEL_GAIN = 0.01  # by how much of itself the score of held-out pairs must rise
 FOLDS = 2
 TILES = 8
 NO_NUMBERS = np.zeros(4)
+NEAR = Ranges(degrees=1.5, scale=1.03, shift=0.1)  # of a pair's own transform around the rig's
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class Loaded:
 
     def at(self, step: int) -> PairFields:
         """Its fields at 1/step of the working size."""
-        return PairFields(field_of(self.rgb.grey, step), field_of(self.thermal.grey, step))
+        rgb, thermal = self.rgb, self.thermal
+        a, b = field_of(rgb.grey, step, rgb.blank), field_of(thermal.grey, step, thermal.blank)
+        return PairFields(a, b, filled(thermal.blank, step, (b.shape[1], b.shape[0])).astype(np.float32))
 
 
 def register(
@@ -182,7 +185,10 @@ def _folds(pairs: Sequence[PairFields]) -> list[tuple[list[PairFields], list[Pai
     if len(pairs) >= 2 * FOLDS:
         sides = [list(pairs[0::2]), list(pairs[1::2])]
     else:
-        sides = [[PairFields(one.a, one.b, _tiles(one.a.shape[:2], odd)) for one in pairs] for odd in (False, True)]
+        sides = [
+            [PairFields(one.a, one.b, one.shown, _tiles(one.a.shape[:2], odd)) for one in pairs]
+            for odd in (False, True)
+        ]
     return [(sides[0], sides[1]), (sides[1], sides[0])]
 
 
@@ -234,7 +240,9 @@ def _judged(one: Loaded, model: Model, numbers: Numbers) -> PairResult:
     frame = fields.frame
     score = fields.score(numbers, model)
     begin = frame.numbers(frame.matrix(numbers, model), "similarity")
-    mine, own_score = refined([fields], begin, "similarity")
+    mine, own_score = max(
+        (_refined_again(one, fields, near) for near in (begin, _guess_near(one, begin))), key=_score_of
+    )
     rig, own = _whole(one, frame, numbers, model), _whole(one, frame, mine, "similarity")
     best = max(score, own_score)
     if best < LEAST_SCORE:
@@ -245,6 +253,20 @@ def _judged(one: Loaded, model: Model, numbers: Numbers) -> PairResult:
     residual = float(np.median(distances(rig, own, one.rgb.size_wh)))
     is_own = own_score > score + OWN_GAIN
     return PairResult(one.pair.name, True, own_score if is_own else score, residual, own if is_own else None)
+
+
+def _guess_near(one: Loaded, begin: Numbers) -> Numbers:
+    """Cameras that do not release at once see a turning scene many pixels apart: farther than a step finds."""
+    rough = one.at(GUESS)
+    return best_guess([rough.a], [rough.b], begin, NEAR, lambda _text: None)[0]
+
+
+def _refined_again(one: Loaded, fine: PairFields, begin: Numbers) -> tuple[Numbers, float]:
+    return refined([fine], refined([one.at(COARSE)], begin, "similarity")[0], "similarity")
+
+
+def _score_of(found: tuple[Numbers, float]) -> float:
+    return found[1]
 
 
 def _size(picture: Picture) -> Size:

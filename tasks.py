@@ -26,6 +26,7 @@ namespace = Collection(
     deploying.docs,
     data.export,
     data.import_,
+    data.agreement,
     looking.status,
     looking.doctor,
     looking.logs,
@@ -38,6 +39,7 @@ namespace = Collection(
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
+    Collection("pairs", data.register),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )
 

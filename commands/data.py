@@ -1,4 +1,4 @@
-"""Tasks on what people have made: export, import, config.check, database.move."""
+"""Tasks on what people have made: export, import, agreement, pairs.register, config.check, database.move."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from commands.base import (
     host_task,
     local_settings,
     number,
+    result_file,
     run_options,
 )
 from commands.base import out as show
+from dataset.agreement.command import HELP as AGREEMENT_HELP
 from dataset.export.command import HELP as EXPORT_HELP
 from dataset.importing.command import HELP as IMPORT_HELP
+from dataset.registration.command import HELP as REGISTER_HELP
 
 if TYPE_CHECKING:
     from infra.config.stack_settings import Database
@@ -162,6 +165,71 @@ def import_(
     with one_session(choose(host, [], None, inventory), run_options("import"), report) as one:
         summary = import_into_project(one.access.client(), one.project(project), report, request)
     show(report.as_json() if json else summary.sentence())
+
+
+@task(
+    positional=["a", "b"],
+    iterable=["host"],
+    help={**ONE_HOST, **AGREEMENT_HELP, "json": RESULT_HELP["json"]},
+)
+@expected_errors_in_words
+def agreement(
+    _context: Context,
+    a: str,
+    b: str,
+    host: list[str],
+    classes: str | None = None,
+    csv: str | None = None,
+    html: str = "agreement.html",
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Compare two sets of masks: IoU, Dice, kappa by class and image; annotators, projects, files or the model."""
+    from core.report import Report
+    from dataset.agreement.choice import chosen
+    from dataset.agreement.command import AgreementRequest, run_agreement
+    from infra.fleet.on_hosts import one_session
+
+    html_page = None if html == "-" else Path(html).expanduser().absolute()
+    files = [None if path is None else Path(path).expanduser() for path in (classes, csv)]
+    request = AgreementRequest(chosen(a), chosen(b), files[0], html_page, files[1])
+    for option, path in (("--html", html_page), ("--csv", files[1])):
+        result_file(option, None if path is None else str(path))
+    report = Report()
+    if request.needs_server:
+        with one_session(choose(host, [], None, inventory), run_options("agreement"), report) as one:
+            text = run_agreement(request, report, lambda called: (one.access.client(), one.project(called)))
+    else:
+        text = run_agreement(request, report)
+    show(report.as_json() if json else text)
+
+
+@task(help={**REGISTER_HELP, "json": RESULT_HELP["json"]})
+@expected_errors_in_words
+def register(
+    _context: Context,
+    rgb: str,
+    thermal: str,
+    out: str = "alignment.yaml",
+    model: str | None = None,
+    points: str | None = None,
+    html: str | None = None,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Register RGB pictures to their thermal twins: the transform of the rig, how good it is, which pairs fail."""
+    from core.report import Report
+    from dataset.registration.command import RegisterRequest, run_register, sentences
+
+    files = [None if path in (None, "-") else Path(str(path)).expanduser() for path in (out, points, html)]
+    request = RegisterRequest(
+        Path(rgb).expanduser(), Path(thermal).expanduser(), files[0], model, files[1], files[2], force
+    )
+    report = Report()
+    found = run_register(request, report)
+    show(report.as_json() if json else sentences(found, request))
+    if found.matrix is None:
+        raise Exit("", code=1)
 
 
 @task(

@@ -40,6 +40,11 @@ EXAMPLES = {
     "preannotate": ("preannotate --boxes annotations", "preannotate --boxes boxes.json --label person=Civilian"),
     "export": ("export --format coco --out exports/march", "export --format yolo-seg --since 2026-03-01"),
     "import": ("import exports/march --project RGBT-SAR",),
+    "agreement": (
+        "agreement rgbt-sar:ana@lab.example rgbt-sar:luis@lab.example",
+        "agreement exports/march exports/april --csv agreement.csv",
+    ),
+    "pairs.register": ("pairs.register --rgb pictures/rgb --thermal pictures/thermal --html registration.html",),
     "config.check": ("config.check labeling_configs/rgbt-sar",),
     "database.move": ("database.move --to postgres",),
     "test": ("test --fast", "test --only tests/unit/core"),

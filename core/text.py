@@ -62,6 +62,12 @@ def bulleted(lines: Sequence[str], shown: int | None = None) -> str:
     return f"{listed}\n  and {more} more" if more else listed
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]).rstrip() for first, *rest in rows]
+
+
 def between_markers(text: str, begin: str, end: str, content: str) -> str:
     """Return a document with other content between its two markers.
 

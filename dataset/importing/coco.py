@@ -137,17 +137,29 @@ def _check(kind: str, one: Row, size_wh: tuple[int, int]) -> None:
 
 
 def _shape(one: Row, labels: tuple[str, ...], size_wh: tuple[int, int], placed: Placed) -> Shape:
-    kind, segmentation = _kind_of(one) or "brush", _segmentation(one)
+    kind = _kind_of(one) or "brush"
     mask: Mask | None = None
     value: Mapping[str, Any] = {}
-    if kind not in ("brush", "bitmask"):
-        value = _value(kind, one, size_wh)
-    elif isinstance(segmentation, Mapping):
-        mask = coco_rle.decoded(segmentation, size_wh)
+    if kind in ("brush", "bitmask"):
+        mask = mask_of(one, size_wh)
     else:
-        mask = coco_rle.from_polygons([np.ravel(ring).tolist() for ring in _rings(segmentation, size_wh)], size_wh)
+        value = _value(kind, one, size_wh)
     region = str(one.get("region") or "")
     return Shape(region, kind, labels, placed.to_name, placed.item_index, size_wh, mask, value)
+
+
+def mask_of(one: Row, size_wh: tuple[int, int]) -> Mask | None:
+    """The mask of an annotation, ``(H, W)`` bool; None of one that is a box alone.
+
+    Raises:
+        ValueError: its run lengths or polygons cannot be read.
+    """
+    segmentation = _segmentation(one)
+    if segmentation is None:
+        return None
+    if isinstance(segmentation, Mapping):
+        return coco_rle.decoded(segmentation, size_wh)
+    return coco_rle.from_polygons([np.ravel(ring).tolist() for ring in _rings(segmentation, size_wh)], size_wh)
 
 
 def _rings(given: object, size_wh: tuple[int, int]) -> list[Any]:

@@ -84,7 +84,7 @@ class LabelStudioSource(Source):
             self._problems.unusable(f"entry {number} has no image under {keys}, which the project shows, nor elsewhere")
             return
         there = {str(r.get("to_name", "")) for one in annotations for r in one["result"] if "original_width" in r}
-        names = _names(there, images)
+        names = names_of_tags(there, images)
         if names is None:
             what = f"shows {len(images)} images and has regions on {', '.join(map(shown, sorted(there)))}"
             self._problems.unusable(f"entry {number} {what}: which of them is which is unknown")
@@ -184,9 +184,11 @@ class LabelStudioSource(Source):
 
 def _images_of(data: Mapping[str, Any], config: UsedConfig) -> list[TaskImage]:
     """The images of a task: those that the project shows, else every one that its data seems to name, by its key."""
-    shown_here = config.images_of(data)
-    if shown_here:
-        return shown_here
+    return config.images_of(data) or images_in(data)
+
+
+def images_in(data: Mapping[str, Any]) -> list[TaskImage]:
+    """Every image that the data of a task seems to name, by its key: without a labeling configuration."""
     return [TaskImage(key, url, None) for key, url in data.items() if isinstance(url, str) and _is_image(url)]
 
 
@@ -194,7 +196,7 @@ def _is_image(url: str) -> bool:
     return url.startswith("data:image/") or any(without_suffix(parts) for parts in spellings(url))
 
 
-def _names(there: set[str], images: Sequence[TaskImage]) -> dict[str, str] | None:
+def names_of_tags(there: set[str], images: Sequence[TaskImage]) -> dict[str, str] | None:
     """What the image tags of the file's results are called in `images`; None where that cannot be known."""
     names = {image.name for image in images}
     if there <= names:

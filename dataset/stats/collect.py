@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from core.text import inline
+from core.text import aligned, inline
 from dataset.stats.shapes import ImagePlace, Shape, shapes_in
 
 if TYPE_CHECKING:
@@ -166,17 +166,10 @@ def table(stats: Stats) -> str:
         area = f"{median(one.areas):.2f} %" if one.areas else ""
         seconds = f"{median(one.seconds):.1f} s" if one.seconds else ""
         rows.append((inline(label), str(one.masks), str(one.images), area, seconds))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [
-        "  ".join(
-            text.ljust(widths[column]) if column == 0 else text.rjust(widths[column]) for column, text in enumerate(row)
-        ).rstrip()
-        for row in rows
-    ]
     share = f"{100 * stats.annotated / stats.images:.0f} %" if stats.images else "none"
     head = f"{inline(stats.title)}: {stats.images} images, {stats.annotated} annotated ({share}), {stats.masks} masks"
     remarks = [UNREADABLE.format(stats.unreadable)] if stats.unreadable else []
-    return "\n".join([head, "", *lines, *remarks])
+    return "\n".join([head, "", *aligned(rows), *remarks])
 
 
 def as_facts(stats: Stats) -> dict[str, object]:

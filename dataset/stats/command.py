@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from core.errors import FileAccessError, LabelStudioError
+from core.errors import LabelStudioError
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import read_labeling
+from dataset.html_page import write_page
 from dataset.stats.collect import Collector, Stats, as_facts, table
 from dataset.stats.page import Picture, render
 from dataset.stats.shapes import ImagePlace
@@ -63,7 +64,7 @@ def stats(
         if out is None:
             return text
         pictures = _pictures(session.report, client, found, urls, colours)
-        _write(out, render(found, colours, pictures, now()))
+        write_page(out, render(found, colours, pictures, now()))
         return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
 
 
@@ -89,11 +90,3 @@ def _pictures(
             continue
         pictures.append(Picture(url, example.task, example.image, sorted(example.labels)))
     return pictures
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileAccessError(f"{path}: cannot be written: {error.strerror}") from None

@@ -8,8 +8,8 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 from statistics import median
-from string import Template
 
+from dataset.html_page import filled_page
 from dataset.stats.collect import BINS, UNREADABLE, ClassStats, Stats
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -38,7 +38,8 @@ def render(stats: Stats, colours: Mapping[str, str], pictures: Sequence[Picture]
     known = {label: one for label, one in stats.by_class.items() if one.masks}
     empty = {label: one for label, one in stats.by_class.items() if not one.masks}
     total = [sum(column) for column in zip(*(one.histogram for one in known.values()), strict=True)] or [0] * len(BINS)
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    return filled_page(
+        TEMPLATE,
         title=escape(stats.title),
         when=escape(when.strftime("%Y-%m-%d %H:%M %Z")),
         tiles=_tiles(stats),

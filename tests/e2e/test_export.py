@@ -139,6 +139,21 @@ def drawn(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dr
         yield one
 
 
+def test_a_project_agrees_with_its_own_exports(drawn: Drawn, stack: Stack) -> None:
+    """Prompts and ghosts beside the masks are none on either side; what is drawn later lies above on both."""
+    title = drawn.project.title
+    for format_name in ("coco", "png"):
+        folder = drawn.export(format_name, f"agreed {format_name}")
+        done = inv(stack, "agreement", title, str(folder), "--html", "-", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["images"], found["problems"]) == (IMAGES, [])
+        assert (found["mean_iou"], found["pixel_agreement"], found["kappa"]) == (1.0, 1.0, pytest.approx(1.0))
+    nobody = inv(stack, "agreement", f"{title}:nobody@lab.example", str(folder), "--html", "-")
+    assert nobody.returncode == 2
+    assert "has no annotation of nobody@lab.example; there are annotations of" in nobody.stderr
+
+
 def test_coco_has_the_truth_to_the_pixel(drawn: Drawn) -> None:
     folder = drawn.export("coco", "coco")
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,0 +1,119 @@
+"""Pairs of pictures by file name, and a picture as registration sees it: grey, of a size that it works in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import SettingsError
+from core.text import some
+from dataset.export.image_name import IMAGE_SUFFIXES
+from dataset.registration.features import Grey, Mask, blank_frame
+from dataset.registration.transforms import Matrix
+from masks.pictures import PictureError, opened, upright
+
+WIDEST = 640  # both pictures are worked on in this width, or in that of the RGB picture where that is smaller
+PERCENT = (0.5, 99.5)  # of the values are stretched to 0 and 1; what lies beyond is cut off
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """Two files of one name without its suffix."""
+
+    name: str
+    rgb: Path
+    thermal: Path
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture made grey and small: `to_work` takes its own pixels to those of `grey`; see `blank_frame`."""
+
+    grey: Grey
+    size_wh: tuple[int, int]
+    blank: Mask
+
+    @property
+    def to_work(self) -> Matrix:
+        """The centre of a pixel is a whole number."""
+        x, y = (self.grey.shape[axis] / side for axis, side in ((1, self.size_wh[0]), (0, self.size_wh[1])))
+        return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+
+
+def pairs_in(rgb: Path, thermal: Path) -> list[PicturePair]:
+    """The pairs of two folders, with their subfolders: by path without suffix, in the order of the names.
+
+    Raises:
+        SettingsError: a folder is not there, or no names are the same.
+    """
+    sides = []
+    for option, folder in (("--rgb", rgb), ("--thermal", thermal)):
+        if not folder.is_dir():
+            raise SettingsError(f"{option} {folder}: there is no such folder")
+        paths = sorted(one for one in folder.rglob("*") if one.suffix[1:].lower() in IMAGE_SUFFIXES and one.is_file())
+        found: dict[str, Path] = {}
+        for path in paths:
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise SettingsError(
+                    f"{option} {folder}: {found[name].name} and {path.name} have one name; take one away"
+                )
+            found[name] = path
+        sides.append(found)
+    names = [name for name in sides[0] if name in sides[1]]
+    if not names:
+        ours, theirs = (some(sorted(side)) or "no images" for side in sides)
+        raise SettingsError(f"no picture of {rgb} has the name of one of {thermal}: {ours}; {theirs}")
+    return [PicturePair(name, sides[0][name], sides[1][name]) for name in names]
+
+
+def read_pair(pair: PicturePair) -> tuple[Picture, Picture]:
+    """Both pictures, of one width.
+
+    Raises:
+        PictureError: one of them cannot be read.
+    """
+    rgb = _values(pair.rgb)
+    width = min(WIDEST, rgb.shape[1])
+    return _picture(rgb, width), _picture(_values(pair.thermal), width)
+
+
+def _values(path: Path) -> Grey:
+    """A file as a browser turns it; of 16-bit and float pictures the whole range, stretched to ``[0, 1]``."""
+    with opened(path) as stored:
+        shown = upright(stored)
+        if shown.mode not in ("L", "I", "F", "I;16", "I;16B", "I;16L"):
+            shown = shown.convert("L")
+        values = np.asarray(shown, dtype=np.float32)
+    low, high = np.percentile(values, PERCENT)
+    if not high > low:
+        raise PictureError("all its pixels are alike")
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1), dtype=np.float32)
+
+
+def _picture(values: Grey, work_width: int) -> Picture:
+    height, width = values.shape
+    blank = blank_frame(values)
+    if width == work_width:
+        return Picture(values, (width, height), blank)
+    size = (work_width, max(1, round(height * work_width / width)))
+    way = cv2.INTER_AREA if width > work_width else cv2.INTER_LINEAR
+    small = cv2.resize(blank.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return Picture(np.asarray(cv2.resize(values, size, interpolation=way), dtype=np.float32), (width, height), small)
+
+
+def spread(pairs: Sequence[PicturePair], most: int) -> list[PicturePair]:
+    """At most so many pairs, evenly from all."""
+    if len(pairs) <= most:
+        return list(pairs)
+    return [pairs[round(number)] for number in np.linspace(0, len(pairs) - 1, most)]
+
+
+def eight_bit(grey: Grey) -> NDArray[np.uint8]:
+    """For people to look at."""
+    return np.asarray(np.round(grey * 255), dtype=np.uint8)

@@ -48,15 +48,19 @@ class CertificateInPlace(Operation):
 
     def _write(self, pem: bytes) -> None:
         self._in_proxy("sh", "-c", WRITE, "sh", PEM_FILE, stdin=pem)
-        # It reads the file when it starts; a stack that does not run yet has no proxy to restart.
-        if self._compose.run("ps", "--quiet", "proxy").stdout.strip():
+        if self._runs():  # it reads the file when it starts
             self._compose.run("restart", "proxy", timeout=ONE_SHOT_TIMEOUT)
 
+    def _runs(self) -> bool:
+        return bool(self._compose.run("ps", "--quiet", "--status", "running", "proxy").stdout.strip())
+
     def _in_proxy(self, program: str, *argv: str, ok: Sequence[int] = (0,), stdin: bytes | None = None) -> str:
-        """Run a command in a container of its own with the proxy's volumes: the proxy does not start without a file."""
-        flags = ("--rm", "--no-TTY", "--no-deps", "--entrypoint", program)
-        done = self._compose.run("run", *flags, "proxy", *argv, ok=ok, stdin=stdin, timeout=ONE_SHOT_TIMEOUT)
-        return done.stdout
+        """Run a command in the proxy, or where it does not run in a container of its own with its volumes."""
+        if self._runs():
+            command = ("exec", "--no-TTY", "proxy", program, *argv)
+        else:
+            command = ("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, "proxy", *argv)
+        return self._compose.run(*command, ok=ok, stdin=stdin, timeout=ONE_SHOT_TIMEOUT).stdout
 
 
 def read_certificate(host: Host, settings: Settings) -> bytes:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
+import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from docker import DockerClient
 from playwright.sync_api import Error, sync_playwright
@@ -23,6 +26,7 @@ from infra.config.address import has_own_tls
 from infra.config.dotenv import read_env_file
 from infra.config.settings import Settings
 from infra.roles.docker.compose import Compose
+from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import DEMO, with_folder
@@ -58,7 +62,8 @@ def served(stack: Stack, demo_folder: Path, engine: DockerClient, settings: Sett
     running = StackRunning(compose, settings.project, lambda: engine, Report(), files.services)
     try:
         rendered = render_stack(files, values, folders, folders, [], settings.backend)
-        converge([FilesWritten(host, rendered), running], Report())
+        lab = [CertificateInPlace(host, settings, compose)] if settings.tls == "files" else []
+        converge([FilesWritten(host, rendered), *lab, running], Report())
         yield compose
     finally:
         for path, content in before.items():
@@ -134,6 +139,52 @@ def test_own_ca(
         with sign_in(settings.url, settings.username, settings.password.get_secret_value()) as session:
             assert session.http.get("/api/current-user/whoami").status_code == 200
             assert "Strict-Transport-Security" not in session.http.get("/user/login/").headers
+
+
+@pytest.mark.slow
+def test_certificate_of_the_lab(stack: Stack, demo_folder: Path, engine: DockerClient, tmp_path: Path) -> None:
+    """`tls: files`: it is served as it is, and a renewed one by the next run."""
+    port, root = free_port(), authority()
+    files = {"tls_certificate": tmp_path / "label.crt", "tls_key": tmp_path / "label.key"}
+    address = {"public_url": f"https://{NAME}:{port}", "tls": "files"}
+    settings = stack.settings.model_copy(update={**address, **files})
+    trust = ssl.create_default_context(cadata=root.pem.decode())
+
+    def renew() -> None:
+        for path, content in zip(files.values(), root.sign(NAME), strict=True):
+            path.write_bytes(content)
+
+    def served_now() -> httpx.Response:
+        with httpx.Client(verify=trust, trust_env=False, timeout=30) as client:
+            url, host = f"https://127.0.0.1:{port}/user/login/", {"Host": f"{NAME}:{port}"}
+            return client.get(url, headers=host, extensions={"sni_hostname": NAME})
+
+    def shown() -> bytes:
+        with (
+            socket.create_connection(("127.0.0.1", port), 10) as plain,
+            trust.wrap_socket(plain, server_hostname=NAME) as one,
+        ):
+            return one.getpeercert(binary_form=True) or b""
+
+    renew()
+    with served(stack, demo_folder, engine, settings) as compose:
+        page = served_now()
+        assert page.status_code == 200
+        assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert all("Secure" in cookie for cookie in page.headers.get_list("Set-Cookie"))
+        before = shown()
+        renew()
+        assert converge([CertificateInPlace(LocalHost(), settings, compose)], Report()) == 1
+        assert wait_for("the renewed certificate", lambda: _other(shown, before), timeout=60) != before
+        assert converge([CertificateInPlace(LocalHost(), settings, compose)], Report()) == 0
+
+
+def _other(shown: Callable[[], bytes], before: bytes) -> bytes | None:
+    try:
+        now = shown()
+    except OSError:  # the proxy restarts
+        return None
+    return now if now != before else None
 
 
 @contextmanager

@@ -28,8 +28,8 @@ LOOPBACK = re.compile(
     r"^(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(?P<host>localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)(?::\d+)?(?:[/?#].*)?$",
     re.IGNORECASE,
 )
-# What tasks may call Label Studio, not where a container finds it; the backend translates it.
-FOR_PEOPLE = {"LABEL_STUDIO_PUBLIC_URL"}
+# What people, and tasks, may call Label Studio, not where a container finds it.
+FOR_PEOPLE = {"LABEL_STUDIO_PUBLIC_URL", "LABELRIG_PUBLIC_URL"}
 
 
 def check_containers(look: Inspection) -> Finding:

@@ -128,6 +128,8 @@ def test_a_way_that_ends_early(bench: DoctorBench, answer: dict[str, object], se
         ("HTTP_PROXY=http://[::1]:3128", "[::1]"),
         ("POSTGRES_HOST=LocalHost", "LocalHost"),
         ("LABEL_STUDIO_PUBLIC_URL=http://localhost:8080", None),
+        ("LABELRIG_PUBLIC_URL=https://localhost:8443", None),
+        ("LABEL_STUDIO_ALLOWED_HOSTS=localhost,127.0.0.1,[::1],label-studio", None),
         ("HOST=0.0.0.0", None),
         ("LABEL_STUDIO_URL=http://localhost.lab.example:8080", None),
         ("LABEL_STUDIO_USERNAME=me@localhost.example", None),

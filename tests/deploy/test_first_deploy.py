@@ -185,10 +185,11 @@ def test_the_secrets_lie_in_files_of_root_alone(first: First, lab: Lab) -> None:
     ]
 
 
-def test_label_studio_is_published_on_the_host_itself_only(first: First, lab: Lab) -> None:
+def test_the_proxy_is_published_on_the_host_itself_only(first: First, lab: Lab) -> None:
     assert first.deploy.code == 0
-    ports = lab.hosts["lab1"].inside_engine("ps", "--format", "{{.Ports}}").stdout.split()
-    assert [port for port in ports if "->" in port] == ["127.0.0.1:8080->8080/tcp"]
+    ports = lab.hosts["lab1"].inside_engine("ps", "--format", "{{.Names}} {{.Ports}}").stdout.splitlines()
+    published = [(line.split()[0], part) for line in ports for part in line.replace(",", " ").split() if "->" in part]
+    assert published == [("labelrig-proxy-1", "127.0.0.1:8080->8080/tcp")]
 
 
 def test_what_was_done_is_on_record(first: First, lab: Lab) -> None:

@@ -54,7 +54,7 @@ def wait_until_healthy(host: LabHost) -> None:
     def all_healthy() -> bool | None:
         shown = host.inside_engine("ps", "--all", "--format", "{{.Status}}", check=False)
         states = shown.stdout.splitlines()
-        return True if len(states) == 3 and all("(healthy)" in state for state in states) else None
+        return True if len(states) == 4 and all("(healthy)" in state for state in states) else None
 
     try:
         wait_for("the stack to come back", all_healthy, timeout=HEALTHY_TIMEOUT)

@@ -44,6 +44,10 @@ def main() -> int:
     # Pillow's own limit only warns; ours (IMAGE_PIXEL_LIMIT) refuses.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     logger.info("model %s, weights %s", model.version, model.checkpoint)
+    if settings.backend_password_file is None:
+        logger.warning(
+            "no BACKEND_PASSWORD_FILE: every program on this machine may use the backend at %s", settings.address
+        )
     try:
         app = create_app(lambda: load_model(settings, model), settings, model)
     except SettingsError as error:
@@ -53,7 +57,7 @@ def main() -> int:
         uvicorn.run(
             app,
             http=ReasonProtocol,
-            host=settings.host,
+            host=settings.address,
             port=settings.port,
             log_config=None,
             access_log=False,

@@ -2,7 +2,8 @@
 
 `python -m backend.ask METHOD PATH` sends standard input as the body of a POST, PUT or PATCH and prints the body of the
 response. Exit code 0 for a 2xx response, 1 for any other, 2 without a response. The container's health check is
-`GET /ready`: standard library only, no proxy, `PORT` from the environment.
+`GET /ready`: standard library only, no proxy, `PORT` from the environment, and the password from the file that
+`BACKEND_PASSWORD_FILE` names.
 
 `python -m backend.ask --lines METHOD PATH` sends each line of standard input as one request. Each line of the output is
 `{"status": ..., "body": ...}`, in the same order, with status 0 where there was no response. Several requests are under
@@ -12,15 +13,19 @@ way at once, so that an image is read while the model works.
 from __future__ import annotations
 
 import argparse
+import base64
 import http.client
 import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 AT_ONCE = 3
 TIMEOUT_SECONDS = 30.0
 LINE_TIMEOUT_SECONDS = 330.0
+PASSWORD_FILE = "BACKEND_PASSWORD_FILE"  # noqa: S105 - its name
+USER = "backend.ask"  # nobody looks at it
 WITH_BODY = ("POST", "PUT", "PATCH")
 
 
@@ -64,11 +69,23 @@ def _each_line(port: int, method: str, path: str) -> int:
 def _request(port: int, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json", **_credential()})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def _credential() -> dict[str, str]:
+    """Nothing where the backend asks for no password, and where its file is not there yet: `/health` is open."""
+    path = os.environ.get(PASSWORD_FILE)
+    if not path:
+        return {}
+    try:
+        password = Path(path).read_bytes().strip()
+    except FileNotFoundError:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(USER.encode() + b":" + password).decode("ascii")}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import SettingsError
 
+LOOPBACK = "127.0.0.1"
 PIL_HARD_LIMIT = 178_956_970  # Pillow itself refuses images above this many pixels
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _existing_folder(path: Path) -> Path:
@@ -27,7 +36,10 @@ class Settings(BaseSettings):
         frozen=True, hide_input_in_errors=True, env_ignore_empty=True, extra="ignore", validate_default=True
     )
 
-    host: Annotated[str, Field(description="address to listen on")] = "0.0.0.0"  # noqa: S104 - a container's only way
+    host: Annotated[
+        str | None,
+        Field(description="address to listen on; default 0.0.0.0 with a password, and without one 127.0.0.1 alone"),
+    ] = None
     port: Annotated[int, Field(ge=0, le=65535, description="TCP port; 0 takes a free one")] = 9090
     sam2_model: Annotated[
         Literal["auto", "demo", "tiny", "small", "base-plus", "large", "custom"],
@@ -60,6 +72,12 @@ class Settings(BaseSettings):
     ] = None
     label_studio_api_key_file: Annotated[
         Path | None, Field(description="a file with the token instead; it may come later, and change")
+    ] = None
+    backend_password_file: Annotated[
+        Path | None,
+        Field(
+            description="a file with the password that all but `GET /health` asks for; it may come later, and change"
+        ),
     ] = None
     image_hosts_allowed: Annotated[
         str, Field(description="`host` or `host:port`, by commas: private addresses that images may come from")
@@ -127,6 +145,23 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=99, description="how long a click may take in all (Label Studio: 100 s)")
     ] = 90.0
     click_limit: Annotated[int, Field(ge=1, le=1000, description="clicks worked on or waiting; more are refused")] = 64
+
+    @property
+    def address(self) -> str:
+        """Where to listen."""
+        everywhere = "0.0.0.0"  # noqa: S104 - a container's only way
+        return self.host or (LOOPBACK if self.backend_password_file is None else everywhere)
+
+    @field_validator("backend_password_file")
+    @classmethod
+    def _closed_where_others_get_in(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        host = info.data.get("host")
+        if path is None and host is not None and not _is_loopback(host):
+            raise ValueError(
+                f"HOST is {host}, which others can reach, and no password is set: name a file that holds one, or "
+                f"listen on {LOOPBACK}"
+            )
+        return path
 
     @field_validator("sam2_checkpoint")
     @classmethod

@@ -13,9 +13,10 @@ from labeling.images import ImageTag, image_urls
 from labelstudio.answers import refusal
 from labelstudio.connection import Connection
 from labelstudio.image_files import AS_IMPORTED
-from labelstudio.models import Backend, ClickAnswer, Project, Storage, TaskRef
+from labelstudio.models import Backend, BasicAuth, ClickAnswer, Project, Storage, TaskRef
 
 CLICK_TIMEOUT = 130.0  # Label Studio itself gives the backend 100 s
+BASIC_AUTH = "BASIC_AUTH"
 PAGE = 500
 DRAWN_PAGE = 50  # each task may hold megabytes of masks
 # `include` counts for what is in a task too: an annotation comes without its results unless they are named.
@@ -169,10 +170,11 @@ class Client(Connection):
         options: Mapping[str, object] | None = None,
         *,
         interactive: bool = True,
+        login: BasicAuth | None = None,
     ) -> int:
         """Register an ML backend; return its id. Label Studio calls its health and setup first."""
         with self._doing(f"connect the ML backend {url}"):
-            given = {"extra_params": dict(options)} if options else {}
+            given = _given(options, login)
             made = self.sdk.ml.create(project=project_id, url=url, title=title, is_interactive=interactive, **given)
         return _id_of(made.id)
 
@@ -185,10 +187,14 @@ class Client(Connection):
         options: Mapping[str, object] | None = None,
         *,
         interactive: bool = True,
+        login: BasicAuth | None = None,
     ) -> None:
-        """Set title, interactivity and, unless empty, options. Label Studio needs url and project each time."""
+        """Set title, interactivity, the login and, unless empty, options.
+
+        Label Studio needs url and project each time, and calls the backend with the login that comes with them.
+        """
         with self._doing(f"update the ML backend {url}"):
-            given = {"extra_params": dict(options)} if options else {}
+            given = _given(options, login)
             self.sdk.ml.update(
                 backend_id, project=project_id, url=url, title=title, is_interactive=interactive, **given
             )
@@ -236,6 +242,14 @@ def _id_of(given: int | None) -> int:
     return int(given)
 
 
+def _given(options: Mapping[str, object] | None, login: BasicAuth | None) -> dict[str, Any]:
+    """The fields of an ML backend that are only sometimes sent."""
+    given: dict[str, Any] = {"extra_params": dict(options)} if options else {}
+    if login is not None:
+        given |= {"auth_method": BASIC_AUTH, "basic_auth_user": login.user, "basic_auth_pass": login.password}
+    return given
+
+
 def _chosen(storage: Storage) -> dict[str, Any]:
     """The fields of a storage that we choose."""
     return {name: getattr(storage, name) for name in STORAGE_FIELDS}
@@ -264,4 +278,5 @@ def _backend(one: Mapping[str, Any]) -> Backend:
         error=one.get("error_message") or "",
         model_version=one.get("model_version") or "",
         options=one.get("extra_params"),
+        user=str(one.get("basic_auth_user") or "") if one.get("auth_method") == BASIC_AUTH else "",
     )

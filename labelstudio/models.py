@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.text import inline
 
@@ -55,6 +55,18 @@ class TaskRef:
 
 
 @dataclass(frozen=True)
+class BasicAuth:
+    """With what Label Studio opens an ML backend.
+
+    It never shows the password again, and it does show the name: with another password goes another name, so that the
+    name tells which one it holds. To our backend the name means nothing.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Backend:
     """An ML backend of a project, with the state that Label Studio found when it was asked."""
 
@@ -66,6 +78,7 @@ class Backend:
     error: str
     model_version: str
     options: object = None  # `extra_params` as Label Studio has it
+    user: str = ""  # of its basic authentication; empty where it has none
 
     @property
     def shown(self) -> str:

@@ -110,7 +110,15 @@ def sign_in(
 
 
 def token_works(base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> bool:
-    """Whether Label Studio accepts a stored token (personal, or legacy where those are switched on).
+    """Whether Label Studio accepts a stored token; see `token_owner`."""
+    return token_owner(base_url, token, transport) is not None
+
+
+def token_owner(base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> str | None:
+    """The e-mail address of the account that a token belongs to (personal, or legacy where those are switched on).
+
+    Returns:
+        None where Label Studio does not accept the token.
 
     Raises:
         LabelStudioError: it gave no clear answer.
@@ -121,10 +129,26 @@ def token_works(base_url: str, token: str, transport: httpx.BaseTransport | None
         try:
             answer = http.get("/api/current-user/whoami", auth=auth)
         except TokenRefused:
-            return False
-        if answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED):
-            return answer.status_code == httpx.codes.OK
+            return None
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            return None
+        if answer.status_code == httpx.codes.OK:
+            return str(answer.json()["email"])
     raise refusal(base_url, doing, answer.status_code, answer.text)
+
+
+def rotate_token(base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> str:
+    """Make another personal token for the account of this one, which is void from then on.
+
+    Raises:
+        LabelStudioError: Label Studio did not make one.
+    """
+    doing = "replace the personal access token"
+    with http_client(base_url, transport) as http, reaching(base_url, doing):
+        answer = http.post("/api/token/rotate/", json={"refresh": token}, auth=TokenAuth(base_url, token))
+    if answer.status_code != httpx.codes.OK:
+        raise refusal(base_url, doing, answer.status_code, answer.text)
+    return str(answer.json()["refresh"])
 
 
 def reset_password(run: Exec, username: str, password: str) -> None:

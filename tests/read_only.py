@@ -20,8 +20,8 @@ from infra.roles.nvidia import facts as nvidia_facts
 from infra.roles.preflight import checks as preflight
 from infra.roles.preflight import data_folder
 from infra.roles.project.ask_backend import ASK_BACKEND
-from infra.roles.project.backend_token import KEY_FILE
 from infra.roles.stack import folders_on_host as folders_there
+from infra.roles.stack.backend_secrets import KEY_FILE, PASSWORD_FILE
 
 ENGINE_QUESTIONS = re.compile(r"(GET|HEAD) /\S*")
 # What changes nothing although it is sent with POST: an access token that lives five minutes is worked out.
@@ -182,7 +182,7 @@ def _compose_looks(arguments: tuple[str, ...], stdin: bytes | None) -> bool:
 
 def _in_container(service: str, command: tuple[str, ...], stdin: bytes | None) -> bool:
     if service == "sam2" and stdin == b"":
-        known = command in {(*ASK_BACKEND, "GET", "/health"), ("sha256sum", KEY_FILE)}
+        known = command in {(*ASK_BACKEND, "GET", "/health"), ("cat", KEY_FILE), ("sha256sum", PASSWORD_FILE)}
         return known or (command[:1] == ("nvidia-smi",) and _nvidia_smi(command[1:]))
     return (service, command, stdin) in (_state_question("sqlite"), _state_question("postgres"))
 

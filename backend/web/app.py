@@ -33,6 +33,7 @@ from backend.settings import Settings
 from backend.stages import Stages
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.box_routes import add_box_routes
+from backend.web.credential import CredentialMiddleware, PasswordFile
 from backend.web.embed_routes import add_embed_routes
 from backend.web.middleware import (
     error_response,
@@ -71,6 +72,8 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     app = FastAPI(
         title="labelrig SAM2 backend", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
     )  # fmt: skip
+    if settings.backend_password_file is not None:  # first, so that what it refuses is counted and has an id
+        app.add_middleware(CredentialMiddleware, password=PasswordFile(settings.backend_password_file))
     install_error_handlers(app, service.failed, service.metrics.count_request)
 
     @app.get("/")

@@ -46,6 +46,8 @@ ERRORS: dict[str, dict[str, str]] = {
     "/": {"503": "the model could not be loaded"},
     "/ready": {"503": "no click would be answered now"},
 }
+OPEN = "/health"
+UNAUTHORIZED = {"401": "the password is missing or wrong, where the backend asks for one"}
 GOOD = {"/webhook": "201", "/embed": "202"}
 TEXTS = {"/status": "text/html", "/metrics": "text/plain"}
 
@@ -90,7 +92,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     if path in TEXTS:
         kept["content"] = {TEXTS[path]: {"schema": {"type": "string"}}}
     error = _json(REFERENCE.format(model="Error"))
-    described = {**COMMON, **(WITH_BODY if path in BODIES else {}), **ERRORS.get(path, {})}
+    closed = {} if path == OPEN else UNAUTHORIZED
+    described = {**COMMON, **closed, **(WITH_BODY if path in BODIES else {}), **ERRORS.get(path, {})}
     operation["responses"] = {
         good: kept,
         **{status: {"description": text, "content": error} for status, text in sorted(described.items())},

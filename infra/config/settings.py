@@ -131,6 +131,17 @@ class Settings(StackSettings):
         ),
     ] = None
 
+    backend_password: Annotated[
+        Secret,
+        AfterValidator(_plain_characters),
+        _secret(
+            "LABELRIG_BACKEND_PASSWORD",
+            EIGHT,
+            "Password that the SAM2 backend asks Label Studio and labelrig for. Made on the first run when missing; "
+            "one that is changed here is given to both sides by the next run.",
+        ),
+    ] = None
+
     @property
     def url(self) -> str:
         """Where labelrig, and people on the machine itself, find Label Studio: always http."""
@@ -278,4 +289,6 @@ def missing_secrets(settings: Settings) -> dict[str, str]:
         made["LABEL_STUDIO_SECRET_KEY"] = secrets.token_urlsafe(48)
     if settings.postgres_password is None and settings.database == "postgres":
         made["LABELRIG_POSTGRES_PASSWORD"] = secrets.token_urlsafe(24)
+    if settings.backend_password is None:
+        made["LABELRIG_BACKEND_PASSWORD"] = secrets.token_urlsafe(24)
     return made

@@ -19,7 +19,7 @@ from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import POSTGRES, RenderedFile, StackFiles, render_stack, stack_values
 from infra.roles.stack.sizes import machine_size
 from infra.stack.site import Site, rendered
-from infra.stack.stages import stack_running
+from infra.stack.stages import stack_operations
 
 MODEL = "LABELRIG_SAM2_MODEL"
 BOTH = "move"
@@ -57,7 +57,7 @@ def move_work(context: MoveContext, to: Database, report: Report, *, replace_tar
         images = replace(context.images, tags={name: tag for name, tag in services.items() if name in on.services})
         context.save_choice(on, rendered(on, images, model, context.folders, report), images, model)
         with closing(engine_client(site.host)) as engine:
-            converge([stack_running(on, lambda: engine, report)], report)
+            converge(stack_operations(on, lambda: engine, report), report)
 
     return move_database(
         site.host,

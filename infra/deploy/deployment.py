@@ -50,13 +50,13 @@ from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import Site, rendered, services_of, with_secrets
 from infra.stack.stages import (
     Summary,
-    certificate_operations,
     newest_torch_cuda,
     project_context,
     reached,
     resolve_gpu,
     resolve_model,
     root_certificate,
+    stack_operations,
     stack_project,
     stack_running,
 )
@@ -289,7 +289,7 @@ class Deployment:
             running, root = stack_running(site, lambda: engine, run.report), root_certificate(site)
             if not run.pending:
                 with run.stage("stack"):
-                    run.run([*certificate_operations(site, run.report), running])
+                    run.run(stack_operations(site, lambda: engine, run.report))
                     if run.applies and root is not None:
                         run.run([root])
             with reached(site) as url:

@@ -7,11 +7,14 @@ import io
 from core.errors import LabelrigError
 from core.report import Report
 from core.text import inline
+from infra.config.backend_login import backend_login
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inspection import Inspection
+from infra.roles.project.backend_logins import REFUSED
 from infra.roles.project.ml_backend import same_url
 from infra.roles.project.role import BACKEND_URL, ProjectContext
 from infra.roles.project.verify import verify
+from infra.roles.stack.backend_secrets import secret_writer
 from labeling.config import read_config
 from labelstudio.answers import PRIVATE_ADDRESS
 from labelstudio.labeling_checks import problems_in
@@ -28,7 +31,9 @@ def check_backend(look: Inspection) -> Finding:
         said = " ".join(ours[0].error.split()) or "it gives no reason"
         fix = f"{look.inv('logs')} shows what the backend answered"
         if PRIVATE_ADDRESS in said:
-            fix = f"{look.again} makes the container anew, with the settings that open the stack's own network"
+            fix = f"{look.again} makes the container anew, with the settings that open the backend's address"
+        elif REFUSED in said:
+            fix = f"{look.again} gives the backend and Label Studio the same password"
         return broken(f"Label Studio's state of {BACKEND_URL} is {ours[0].state}: {said}", fix)
     if len(ours) > 1:
         return warning(f"{BACKEND_URL} is registered {len(ours)} times", f"{look.again} keeps one")
@@ -63,18 +68,20 @@ def check_interactive(look: Inspection) -> Finding:
 def check_click(look: Inspection) -> Finding:
     """One click as the editor sends it comes back as a mask."""
     scratch = Report(io.StringIO())
-    context = ProjectContext(
-        host=look.host,
-        env_file=look.site.env_file,
-        state=look.site.state,
-        folder=look.folder(),
-        access=look.access,
-        exec_in_label_studio=look.exec_in("label-studio"),
-        exec_in_backend=look.exec_in("sam2"),
-        report=scratch,
-        truth=look.truth,
-    )
     try:
+        context = ProjectContext(
+            host=look.host,
+            env_file=look.site.env_file,
+            state=look.site.state,
+            folder=look.folder(),
+            access=look.access,
+            exec_in_label_studio=look.exec_in("label-studio"),
+            exec_in_backend=look.exec_in("sam2"),
+            write_secret=secret_writer(look.site.compose),
+            backend_login=backend_login(look.site.settings),
+            report=scratch,
+            truth=look.truth,
+        )
         proof = verify(look.spec, context, scratch)
     except LabelrigError as error:
         return broken(str(error), f"{look.inv('logs')} shows what the backend did")

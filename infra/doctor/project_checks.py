@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from core.errors import LabelrigError
 from hosts.looking import is_file, is_folder
 from infra.doctor.diagnosis import Finding, broken, ok, warning
-from infra.doctor.inside import ASK_TIMEOUT, FileSeen, digest, first_image
+from infra.doctor.inside import FileSeen, digest, first_image
 from infra.doctor.inspection import Inspection
-from infra.roles.project.backend_token import KEY_FILE
+from infra.roles.project.backend_token import ACCOUNT, held_token
 from infra.roles.stack.image_folders import FILES_ROOT, SERVICES, ImageFolder
 from labelstudio.image_files import path_in, split_url
 from labelstudio.models import TaskRef
-from labelstudio.session import token_works
+from labelstudio.session import token_owner, token_works
 from labelstudio.wanted_tasks import is_our_filter
 
 if TYPE_CHECKING:
@@ -25,25 +25,26 @@ if TYPE_CHECKING:
 
 LOOK_TIMEOUT = 8.0
 TASKS_TRIED = 20
-NO_FILE = 1
 
 
 def check_token(look: Inspection) -> Finding:
-    """A token is kept, Label Studio takes it, and the backend has the same."""
+    """A token is kept and Label Studio takes it, and the backend has one of its own account."""
     access = look.access
     if access.api_key is None:
         return broken(f"{look.site.env_file} holds no LABEL_STUDIO_API_KEY", f"{look.again} makes one")
     if not token_works(access.base_url, access.api_key, access.transport):
         return broken("Label Studio does not accept the stored token", f"{look.again} makes another one")
     if not look.healthy("sam2"):
-        return ok("Label Studio accepts it; the backend's copy was not looked at (sam2 does not run)")
-    # Only digests travel: the token itself stands in no output.
-    copy = look.exec_in("sam2")("sha256sum", KEY_FILE, ok=(0, NO_FILE), timeout=ASK_TIMEOUT)
-    if not copy.ok:
-        return broken("the backend has no readable copy of the token", f"{look.again} hands it over")
-    if copy.stdout.split()[:1] != [hashlib.sha256(access.api_key.encode()).hexdigest()]:
-        return broken("the backend's copy of the token is another one", f"{look.again} hands it over")
-    return ok("Label Studio accepts it, and the backend has the same")
+        return ok("Label Studio accepts it; the backend's own was not looked at (sam2 does not run)")
+    held = held_token(look.exec_in("sam2"))
+    if held is None:
+        return broken("the backend has no readable token of its own", f"{look.again} makes one and hands it over")
+    owner = token_owner(access.base_url, held, access.transport)
+    if owner is None:
+        return broken("Label Studio does not accept the backend's token", f"{look.again} makes another one")
+    if owner != ACCOUNT:
+        return broken(f"the backend has the token of {owner}", f"{look.again} gives it one of an account of its own")
+    return ok(f"Label Studio accepts it, and the backend's own, of {ACCOUNT}")
 
 
 def check_project(look: Inspection) -> Finding:

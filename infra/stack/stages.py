@@ -15,6 +15,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
 from infra.config.address import reached_by_itself_only, site_host
+from infra.config.backend_login import backend_login
 from infra.config.settings import Settings
 from infra.config.stack_settings import Gpu
 from infra.roles.docker.role import restart_engine
@@ -25,10 +26,12 @@ from infra.roles.nvidia.facts import read_gpu
 from infra.roles.nvidia.role import choose_gpu, nvidia_role
 from infra.roles.project.role import ProjectContext
 from infra.roles.project.verify import SmokeTest
+from infra.roles.stack.backend_secrets import BackendPasswordPresent, secret_writer
 from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
+from infra.roles.stack.network import NetworkPresent
 from infra.roles.stack.root_certificate import RootCertificateKept
 from infra.stack.site import Site
 from labelstudio.access import Access
@@ -106,6 +109,17 @@ def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report
     return StackRunning(site.compose, site.settings.project, engine, report, site.services)
 
 
+def stack_operations(site: Site, engine: Callable[[], DockerClient], report: Report) -> list[Operation]:
+    """From rendered files to healthy containers, on the network that the files say, with what they need to know."""
+    project, login = site.settings.project, backend_login(site.settings)
+    return [
+        NetworkPresent(site.compose, project, engine, report),
+        *certificate_operations(site, report),
+        BackendPasswordPresent(login.password, site.exec_in("sam2"), secret_writer(site.compose)),
+        stack_running(site, engine, report),
+    ]
+
+
 def certificate_operations(site: Site, report: Report) -> list[Operation]:
     """What must be there before the proxy starts: the lab's certificate, where the lab has one."""
     if reached_by_itself_only(site.settings):
@@ -144,6 +158,8 @@ def project_context(
         access=access,
         exec_in_label_studio=site.exec_in("label-studio"),
         exec_in_backend=site.exec_in("sam2"),
+        write_secret=secret_writer(site.compose),
+        backend_login=backend_login(site.settings),
         report=report,
         truth=truth,
     )

@@ -31,14 +31,13 @@ from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.site import local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
-    certificate_operations,
     newest_torch_cuda,
     project_context,
     resolve_gpu,
     resolve_model,
     root_certificate,
+    stack_operations,
     stack_project,
-    stack_running,
 )
 from labelstudio.access import Access
 
@@ -105,10 +104,8 @@ def up(
             choice = resolve_model(site, images.sam2, report)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
-            before = certificate_operations(site, report)
-            running = stack_running(site, lambda: engine, report)
-            root = root_certificate(site)
-            converge([FilesWritten(host, files, site.files.unused), *before, running], report)
+            written, root = FilesWritten(host, files, site.files.unused), root_certificate(site)
+            converge([written, *stack_operations(site, lambda: engine, report)], report)
             converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None
         context = project_context(site, folder, Access.of(site.settings), truth, report)

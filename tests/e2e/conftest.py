@@ -22,6 +22,7 @@ from core.operation import converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
+from infra.config.backend_login import backend_login
 from infra.config.settings import Settings, load_settings
 from infra.dev.lanes import LANE_VARIABLE
 from infra.roles.docker.client import engine_client
@@ -29,6 +30,7 @@ from infra.roles.docker.compose import Compose, find_compose
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.project.role import ProjectContext, project_role
+from infra.roles.stack.backend_secrets import BackendPasswordPresent, secret_writer
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.demo_images import DemoImagesDrawn
 from infra.roles.stack.files import FilesWritten
@@ -164,6 +166,10 @@ def stack(
 ) -> Iterator[Stack]:
     """The containers, healthy. Their logs are printed when they do not get there, and they are always removed."""
     try:
+        password = BackendPasswordPresent(
+            backend_login(settings).password, exec_in(compose, "sam2"), secret_writer(compose)
+        )
+        converge([password], report)
         request.getfixturevalue("docker_services")
         running = StackRunning(compose, settings.project, lambda: engine, report, stack_files.services)
         running.wait_until_healthy()
@@ -188,6 +194,8 @@ def stage(stack: Stack, demo_folder: Path, report: Report) -> Iterator[Stage]:
         access=Access.of(settings),
         exec_in_label_studio=exec_in(stack.compose, "label-studio"),
         exec_in_backend=exec_in(stack.compose, "sam2"),
+        write_secret=secret_writer(stack.compose),
+        backend_login=backend_login(settings),
         report=report,
         truth=demo_folder / "truth",
     )

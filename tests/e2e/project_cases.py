@@ -245,8 +245,9 @@ def test_a_doubled_backend_is_removed_the_other_interactive(own: Stage) -> None:
     """A doubled backend is removed and the other made interactive."""
     url = own.ctx.backend_url
     kept = own.client.backends(own.project_id)[0]
-    second = own.client.add_backend(own.project_id, f"{url}/", "by hand")
-    own.client.sdk.ml.update(kept.id, project=own.project_id, url=url, title="renamed", is_interactive=False)
+    login = own.ctx.backend_login
+    second = own.client.add_backend(own.project_id, f"{url}/", "by hand", login=login)
+    own.client.update_backend(own.project_id, kept.id, url, "renamed", interactive=False, login=login)
 
     assert own.apply() == [
         f"remove ML backend {second}, a second one at {url}/",

@@ -16,6 +16,7 @@ import pytest
 from label_studio_sdk.core.api_error import ApiError
 from PIL import Image
 
+from infra.roles.project.ask_backend import ask_backend
 from labelstudio.masks import masks_in
 from labelstudio.truth import TruthObject
 from masks.measure import intersection_over_union
@@ -74,7 +75,7 @@ def make(stage: Stage) -> object:
     def made(xml: str, extra_params: object = None) -> AbstractContextManager[Bench]:
         key = stage.ctx.access.api_key
         assert key is not None
-        return project(stage.client, key, stage.ctx.backend_url, xml, extra_params)
+        return project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, xml, extra_params)
 
     return made
 
@@ -400,11 +401,7 @@ def test_annotators_at_the_same_time_get_their_own_masks(bench: Bench, subjects:
 def test_status_and_metrics_tell_what_happened(stage: Stage, bench: Bench, subjects: list[Subject]) -> None:
     task = bench.task(image=subjects[0].url)
     bench.mask(task, point(subjects[0].one.click_xy, subjects[0].size_wh))
-    read = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=10).read().decode())"
-    page, numbers = (
-        stage.ctx.exec_in_backend("python", "-c", read, f"http://127.0.0.1:9090/{path}").stdout
-        for path in ("status", "metrics")
-    )
+    page, numbers = (ask_backend(stage.ctx.exec_in_backend, "GET", path).stdout for path in ("/status", "/metrics"))
     assert "<html" in page
     assert "demo" in page
     assert str(task) in page

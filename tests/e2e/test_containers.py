@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from core.errors import LabelStudioError
 from core.waiting import wait_for
 from hosts.local import LocalHost
-from infra.roles.stack.banned_subnets import gateway_of
+from infra.roles.stack.addresses import gateway_of
 from infra.roles.stack.containers import health_of
 from infra.roles.stack.sizes import container_limits, machine_size
 from labelstudio.prompts import click_regions
@@ -97,8 +97,9 @@ def test_strangers_cannot_sign_up(stack: Stack) -> None:
 
 
 def test_the_guard_on_backends_is_open_for_ours_only(stack: Stack, round_: Round) -> None:
-    """Label Studio still refuses the metadata address, the server itself, and the lab's network."""
-    for address in ("169.254.169.254", gateway_of(stack.settings.subnet), "10.0.0.1", "127.0.0.1"):
+    """Label Studio still refuses the metadata address, the server, the lab's network and our other containers."""
+    others = ("169.254.169.254", gateway_of(stack.settings.subnet), "10.0.0.1", "127.0.0.1", "label-studio")
+    for address in others:
         with pytest.raises(LabelStudioError, match="reserved network address"):
             round_.client.add_backend(round_.project_id, f"http://{address}:9090", "elsewhere")
     for backend in round_.client.backends(round_.project_id):

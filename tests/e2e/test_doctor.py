@@ -17,7 +17,8 @@ from infra.doctor.diagnosis import Diagnosis, Verdict
 from infra.doctor.logs import logs
 from infra.doctor.status import status
 from infra.doctor.status_model import BackendStatus
-from infra.roles.project.backend_token import KEY_FILE, WRITE
+from infra.roles.project.backend_token import held_token
+from infra.roles.stack.backend_secrets import KEY_FILE
 from infra.roles.stack.containers import restarts_of
 from infra.stack.site import Site, local_site
 from tests.e2e.conftest import Stack
@@ -94,22 +95,27 @@ def test_a_stopped_backend(site: Site, stage: Stage, stack: Stack) -> None:
 
 
 def test_another_token_in_the_backend(site: Site, stage: Stage) -> None:
-    run, key = stage.ctx.exec_in_backend, stage.ctx.access.api_key
-    assert key is not None
-    run("sh", "-c", WRITE, "sh", KEY_FILE, stdin=b"another")
+    own, admins = held_token(stage.ctx.exec_in_backend), stage.ctx.access.api_key
+    assert own is not None
+    assert admins is not None
     try:
-        assert first_broken(site, stage) == ("token", "the backend's copy of the token is another one")
+        stage.ctx.write_secret(KEY_FILE, b"another")
+        assert first_broken(site, stage) == ("token", "Label Studio does not accept the backend's token")
+        stage.ctx.write_secret(KEY_FILE, admins.encode())
+        user = stage.ctx.access.username
+        assert first_broken(site, stage) == ("token", f"the backend has the token of {user}")
     finally:
-        run("sh", "-c", WRITE, "sh", KEY_FILE, stdin=key.encode())
+        stage.ctx.write_secret(KEY_FILE, own.encode())
 
 
 def test_a_backend_that_is_not_interactive(site: Site, stage: Stage) -> None:
     (kept,) = stage.client.backends(stage.project_id)
-    stage.client.sdk.ml.update(kept.id, project=stage.project_id, url=kept.url, title=kept.title, is_interactive=False)
+    ours, login = (stage.project_id, kept.id, kept.url, kept.title), stage.ctx.backend_login
+    stage.client.update_backend(*ours, interactive=False, login=login)
     try:
         assert first_broken(site, stage)[0] == "interactive"
     finally:
-        stage.client.update_backend(stage.project_id, kept.id, kept.url, kept.title)
+        stage.client.update_backend(*ours, login=login)
 
 
 def test_a_backend_at_localhost(site: Site, stage: Stage) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from labeling.images import ImageTag
 from labelstudio.client import Client
 from labelstudio.masks import masks_in
+from labelstudio.models import BasicAuth
 from labelstudio.token_auth import TokenAuth
 
 Mask = NDArray[np.bool_]
@@ -98,13 +99,25 @@ def without_age(found: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def project(
-    client: Client, api_key: str, backend_url: str, config: str, extra_params: object = None
+    client: Client,
+    api_key: str,
+    backend_url: str,
+    login: BasicAuth,
+    config: str,
+    extra_params: object = None,
 ) -> Iterator[Bench]:
     """A project with this labeling configuration and our backend; removed afterwards."""
     project_id = client.create_project(f"Bench {uuid.uuid4().hex[:12]}", "", config)
     try:
         made = client.sdk.ml.create(
-            project=project_id, url=backend_url, title="SAM2", is_interactive=True, extra_params=extra_params
+            project=project_id,
+            url=backend_url,
+            title="SAM2",
+            is_interactive=True,
+            extra_params=extra_params,
+            auth_method="BASIC_AUTH",
+            basic_auth_user=login.user,
+            basic_auth_pass=login.password,
         )
         assert made.id is not None
         yield Bench(client, api_key, backend_url, project_id, made.id)

@@ -1,48 +1,75 @@
-"""The SAM2 backend's copy of the token: for images that are not in the mounted folder (uploads, cloud storage)."""
+"""The SAM2 backend's own token: for images that are not in the mounted folder (uploads, cloud storage)."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from core.errors import LabelStudioError
 from core.operation import Change, Operation
-from hosts.base import Exec
+from hosts.base import Exec, Host
+from infra.config.dotenv import update_env_file
+from infra.roles.project.token import KEY
+from infra.roles.stack.backend_secrets import KEY_FILE, SecretWriter
 from labelstudio.access import Access
+from labelstudio.asking import ask_inside
+from labelstudio.session import rotate_token, token_owner
 
-KEY_FILE = "/secrets/label_studio_api_key"
-# Read from standard input: the key stands in no argument list, and in a file that is private from its first byte.
-WRITE = 'umask 077 && cat >"$1.new" && mv -f "$1.new" "$1"'
+ACCOUNT = "sam2-backend@labelrig.invalid"  # no mail gets there (RFC 2606), and no password opens it
+NO_FILE = 1
+LOOK_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
-class BackendKeyPresent(Operation):
-    """The backend has the token that stands in `.env`.
+class BackendTokenPresent(Operation):
+    """The backend has a token of an account of its own, which Label Studio accepts.
+
+    The account is a plain member of the organisation: it sees the images, is no administrator, and cannot sign in. An
+    earlier labelrig handed the first user's token over; that one is made void.
 
     It is a file in a volume of its own and no variable of the container: the token is made when the containers run
     already, and a variable would mean to make the container, which has the model loaded, anew.
     """
 
     access: Access
+    host: Host
+    env_file: str
+    exec_in_label_studio: Exec
     exec_in_backend: Exec
+    write: SecretWriter
     key_file: str = KEY_FILE
 
     @property
     def name(self) -> str:
-        return "token known to the SAM2 backend"
+        return "token of the SAM2 backend's own account"
 
     def plan(self) -> Sequence[Change]:
-        # Exit code 1: there is no such file yet.
-        there = self.exec_in_backend("sha256sum", self.key_file, ok=(0, 1))
-        if there.ok and there.stdout.split()[:1] == [hashlib.sha256(self._key()).hexdigest()]:
+        held = held_token(self.exec_in_backend, self.key_file)
+        if held is not None and token_owner(self.access.base_url, held, self.access.transport) == ACCOUNT:
             return []
-        return [Change("hand the personal access token to the SAM2 backend", self._write)]
+        changes = [Change(f"make a token for {ACCOUNT} and hand it over to the SAM2 backend", self._make)]
+        if held is not None and held == self.access.api_key:
+            # First: where this breaks off, the next run finds a token that is void, and makes the account's.
+            user, file = self.access.username, PurePosixPath(self.env_file).name
+            void = f"make the token of {user} void, which the SAM2 backend holds, and write another to {file}"
+            changes.insert(0, Change(void, self._renew))
+        return changes
 
-    def _key(self) -> bytes:
-        if self.access.api_key is None:
-            raise LabelStudioError("there is no personal access token yet; `./inv up` makes one and writes it to .env")
-        return self.access.api_key.encode()
+    def _renew(self) -> None:
+        access = self.access
+        if access.api_key is None:
+            raise LabelStudioError("there is no personal access token to renew; run the same command again")
+        token = rotate_token(access.base_url, access.api_key, access.transport)
+        update_env_file(self.host, self.env_file, {KEY: token})
+        access.use(token)
 
-    def _write(self) -> None:
-        self.exec_in_backend("sh", "-c", WRITE, "sh", self.key_file, stdin=self._key())
+    def _make(self) -> None:
+        (told,) = ask_inside(self.exec_in_label_studio, "service_account", {"email": ACCOUNT})
+        self.write(self.key_file, str(told["token"]).encode())
+
+
+def held_token(exec_in_backend: Exec, key_file: str = KEY_FILE) -> str | None:
+    """The token that the backend has; None without one."""
+    held = exec_in_backend("cat", key_file, ok=(0, NO_FILE), timeout=LOOK_TIMEOUT)
+    return held.stdout.strip() or None if held.ok else None

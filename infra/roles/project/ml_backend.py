@@ -15,7 +15,7 @@ from infra.roles.project.project import find_project, get_project
 from labelstudio.access import Access
 from labelstudio.answers import PRIVATE_ADDRESS
 from labelstudio.config import ProjectSpec
-from labelstudio.models import Backend
+from labelstudio.models import Backend, BasicAuth
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -28,14 +28,15 @@ class BackendRegistered(Operation):
     """The project has our backend exactly once, interactive, and Label Studio gets good answers from it.
 
     Nothing is unique in Label Studio's list, and a refused registration can leave its row behind, so that rows with
-    our URL are counted and all but the first removed. `patience` is how long a backend may need to get connected, in
-    seconds.
+    our URL are counted and all but the first removed. `login` opens the backend; None where it is open. `patience` is
+    how long a backend may need to get connected, in seconds.
     """
 
     access: Access
     spec: ProjectSpec
     url: str
     report: Report
+    login: BasicAuth | None = None
     patience: float = CONNECT_TIMEOUT
 
     @property
@@ -87,6 +88,7 @@ class BackendRegistered(Operation):
                 self.spec.backend_title,
                 self.spec.backend_options,
                 interactive=self.spec.interactive,
+                login=self.login,
             )
         except LabelStudioError:
             # Label Studio keeps the row of some registrations that it refuses.
@@ -103,6 +105,7 @@ class BackendRegistered(Operation):
             self.spec.backend_title,
             self.spec.backend_options,
             interactive=self.spec.interactive,
+            login=self.login,
         )
 
     def _wait_connected(self, client: Client, project_id: int, kept: Backend) -> None:
@@ -144,7 +147,7 @@ def _cause(backend: Backend) -> str:
     said = " ".join(backend.error.split()) or "Label Studio gave no reason"
     if PRIVATE_ADDRESS in said:
         step = (
-            "Label Studio's container was not started with the settings that open labelrig's own subnet; "
+            "Label Studio's container was not started with the settings that open the backend's address; "
             "run `./inv up` to make it anew"
         )
     elif "resolve" in said:

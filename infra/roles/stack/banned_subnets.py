@@ -1,14 +1,16 @@
-"""Which addresses Label Studio may not call, with our own compose network cut out.
+"""Which addresses Label Studio may not call: all private ones but the SAM2 backend's.
 
 Label Studio refuses ML backends on private addresses (`ML_BLOCK_LOCAL_IP`, on since 1.23.1). Turning the
 guard off would also open the metadata service and the lab's network to anyone who may add a backend. Instead
-its default list is replaced by the same list without our subnet; the subnet's gateway, which is the server
-itself, stays shut.
+its default list is replaced by the same list without one address. The guard is also that of imports by URL and of
+webhooks: the database, Label Studio itself and the server (the subnet's gateway) stay shut to those.
 """
 
 from __future__ import annotations
 
 import ipaddress
+
+from infra.roles.stack.addresses import address_of
 
 # The IANA special-purpose address registries (RFC 6890 and its updates), as Label Studio 1.23.2 blocks them.
 RESERVED = (
@@ -46,26 +48,21 @@ RESERVED = (
 )
 
 
-def gateway_of(subnet: str) -> str:
-    """Return the address that Docker gives the server itself in `subnet`: the first one."""
-    return str(next(ipaddress.IPv4Network(subnet).hosts()))
-
-
 def banned_subnets(subnet: str) -> list[str]:
-    """Return every reserved network except `subnet`, whose gateway is added again as a /32.
+    """Return every reserved network without the address of the SAM2 backend.
 
     Args:
         subnet: our compose network, a private IPv4 network.
 
     Returns:
-        Networks in CIDR form; together they cover exactly the reserved ranges minus `subnet`'s containers.
+        Networks in CIDR form; together they cover exactly the reserved ranges minus that address.
     """
-    ours = ipaddress.IPv4Network(subnet)
+    backend = ipaddress.IPv4Network(address_of(subnet, "sam2"))
     networks: list[str] = []
     for text in RESERVED:
         network = ipaddress.ip_network(text)
-        if isinstance(network, ipaddress.IPv4Network) and ours.subnet_of(network):
-            networks += sorted(str(part) for part in network.address_exclude(ours))
+        if isinstance(network, ipaddress.IPv4Network) and backend.subnet_of(network):
+            networks += sorted(str(part) for part in network.address_exclude(backend))
         else:
             networks.append(text)
-    return [*networks, f"{gateway_of(subnet)}/32"]
+    return networks

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pydantic import SecretStr
-
 from infra.config.address import allowed_hosts, has_own_tls, https_port, site_host
 from infra.config.backend import backend_environment
+from infra.config.backend_login import password_id
 from infra.config.settings import Settings
 from infra.config.value_types import fits_env_file
+from infra.roles.stack.addresses import address_of, dynamic_range
 from infra.roles.stack.banned_subnets import banned_subnets
 from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
 from infra.roles.stack.sizes import MachineSize, container_limits, limit_values, web_processes
@@ -102,6 +101,8 @@ def stack_values(
         **{IMAGE_VARIABLES[service]: images[service] for service in ("label-studio", "sam2", "proxy")},
         "LABELRIG_SAM2_MODEL": model,
         "LABELRIG_SUBNET": settings.subnet,
+        "LABELRIG_IP_RANGE": dynamic_range(settings.subnet),
+        "LABELRIG_SAM2_ADDRESS": address_of(settings.subnet, "sam2"),
         "LABELRIG_BANNED_SUBNETS": ",".join(banned_subnets(settings.subnet)),
         "LABELRIG_LISTEN": settings.listen,
         "LABELRIG_HTTP_LISTEN": settings.own_address if has_own_tls(settings) else settings.listen,
@@ -126,7 +127,7 @@ def stack_values(
         values |= {
             IMAGE_VARIABLES["db"]: images["db"],
             "LABELRIG_POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
-            "LABELRIG_POSTGRES_PASSWORD_ID": _id_of(settings.postgres_password, settings.secret_key),
+            "LABELRIG_POSTGRES_PASSWORD_ID": password_id(settings.postgres_password, settings.secret_key),
         }
     return values
 
@@ -134,11 +135,6 @@ def stack_values(
 def images_of(values: Mapping[str, str]) -> dict[str, str]:
     """Service -> tag, as the values of a stack name them; see `stack_values`."""
     return {service: values[name] for service, name in IMAGE_VARIABLES.items() if name in values}
-
-
-def _id_of(password: SecretStr, key: SecretStr) -> str:
-    """Stands for a password where it must not stand itself: another password has another id."""
-    return hmac.new(key.get_secret_value().encode(), password.get_secret_value().encode(), "sha256").hexdigest()[:16]
 
 
 def render_stack_env(values: Mapping[str, str]) -> bytes:

@@ -39,7 +39,7 @@ def bench(stage: Stage) -> Iterator[Bench]:
     """A project of the module's own, with the recommended labels."""
     key = stage.ctx.access.api_key
     assert key is not None
-    with project(stage.client, key, stage.ctx.backend_url, CONFIG) as one:
+    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, CONFIG) as one:
         yield one
 
 

@@ -236,7 +236,7 @@ def test_the_guides_own_template_leaves_no_second_result(
     key, scene = stage.ctx.access.api_key, scenes[0]
     assert key is not None
     config = (REPOSITORY / "labeling_configs" / "rgbt-sar" / "v1.xml").read_text("utf-8")
-    with project(stage.client, key, stage.ctx.backend_url, config) as own:
+    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, config) as own:
         desk = make_desk(config)
         opened(desk, own, scene)
         desk.page.evaluate("() => Htx.settings.continuousLabeling || Htx.settings.toggleContinuousLabeling()")

@@ -61,7 +61,7 @@ def test_another_task_begins_clean_and_the_first_keeps_no_point(desk: Desk, stag
     """The draft that Label Studio saves on leaving holds the point that waited."""
     key = stage.ctx.access.api_key
     assert key is not None
-    with project(stage.client, key, stage.ctx.backend_url, CONFIG) as own:
+    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, CONFIG) as own:
         first, second = (own.task(image=scene.task.image) for scene in scenes[:2])
         desk.open(own.project_id, first, scenes[0].size_wh)
         desk.says(": ready")

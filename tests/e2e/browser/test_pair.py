@@ -19,7 +19,7 @@ def test_a_click_in_the_other_image_keeps_the_mask_that_waited(
     key, scene = stage.ctx.access.api_key, scenes[0]
     assert key is not None
     config = (REPOSITORY / "labeling_configs" / "rgbt-pair" / "v1.xml").read_text("utf-8")
-    with project(stage.client, key, stage.ctx.backend_url, config) as own:
+    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, config) as own:
         task = own.task(rgb=scene.task.image, thermal=scene.task.image)
         desk = make_desk(config)
         desk.turn_to("rgb")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.roles.project.backend_token import KEY_FILE, WRITE
+from infra.roles.project.backend_token import held_token
+from infra.roles.stack.backend_secrets import KEY_FILE
 from tests.e2e.browser.desk import Desk
 from tests.e2e.clicks import Scene
 from tests.e2e.conftest import Stack
@@ -58,24 +59,23 @@ def test_an_image_that_cannot_be_read(desk: Desk, bench: Bench, scenes: list[Sce
 
 def test_a_wrong_token(desk: Desk, bench: Bench, scenes: list[Scene], stage: Stage) -> None:
     """An uploaded image is fetched with the backend's token."""
-    key = stage.ctx.access.api_key
+    key = held_token(stage.ctx.exec_in_backend)
     assert key is not None
     file = Path(stage.ctx.folder.path) / scenes[1].image
-    write = ("sh", "-c", WRITE, "sh", KEY_FILE)
-    stage.ctx.exec_in_backend(*write, stdin=b"0123456789abcdef0123456789abcdef01234567")
+    stage.ctx.write_secret(KEY_FILE, b"0123456789abcdef0123456789abcdef01234567")
     try:
         task = bench.upload(file)
         desk.open(bench.project_id, task, scenes[1].size_wh)
         click_and_read(desk, "Sky", scenes[1], "token")
     finally:
-        stage.ctx.exec_in_backend(*write, stdin=key.encode())
+        stage.ctx.write_secret(KEY_FILE, key.encode())
 
 
 def test_a_configuration_without_a_tag_for_masks(desk: Desk, bench: Bench, scenes: list[Scene], stage: Stage) -> None:
     """It was changed after the backend was connected, so nobody was told."""
     key = stage.ctx.access.api_key
     assert key is not None
-    with project(stage.client, key, stage.ctx.backend_url, bench_config(bench)) as own:
+    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, bench_config(bench)) as own:
         task = own.task(image=scenes[0].task.image)
         own.client.sdk.projects.update(own.project_id, label_config=WITHOUT_OUTPUT)
         desk.open(own.project_id, task, scenes[0].size_wh)

@@ -117,6 +117,16 @@ class Mutator:
         kind = "application/json" if chance < 0.9 else self._random.choice(CONTENT_TYPES)
         return Sent("POST", path, text, kind)
 
+    def context(self) -> Any:
+        """What an annotator's page sends of a click, broken; the rest of such a request is Label Studio's."""
+        clicks = [body["params"]["context"] for path, body in self._recorded if path == "/predict"]
+        holder = {"context": copy.deepcopy(self._random.choice(clicks))}
+        for _ in range(self._random.choice((0, 1, 1, 1, 2, 3, 8))):
+            holder = self._changed(holder)
+            if not isinstance(holder, dict):
+                return holder
+        return holder.get("context")
+
     def _changed(self, body: Any) -> Any:
         """One change somewhere in the tree; each depth is as likely as another."""
         places = list(_places(body))

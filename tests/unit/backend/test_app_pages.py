@@ -104,7 +104,7 @@ def test_the_schema_names_bodies_answers_and_errors(client: TestClient) -> None:
     predict = schema["paths"]["/predict"]["post"]
     reference = predict["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert reference == "#/components/schemas/PredictRequest"
-    assert set(predict["responses"]) == {"200", "400", "409", "413", "422", "500", "502", "503", "504"}
+    assert set(predict["responses"]) == {"200", "400", "401", "409", "413", "422", "500", "502", "503", "504"}
     seen = set(re.findall(r'"#/components/schemas/(\w+)"', client.get("/openapi.json").text))
     assert seen <= set(schema["components"]["schemas"])
     assert set(schema["paths"]) == {

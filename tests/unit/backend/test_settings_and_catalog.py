@@ -31,6 +31,21 @@ def test_defaults() -> None:
     assert (settings.port, settings.sam2_model, settings.sam2_device) == (9090, "auto", "auto")
 
 
+def test_without_a_password_only_this_machine_gets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load_settings().address == "127.0.0.1"
+    for host in ("127.0.0.1", "::1", "localhost"):
+        monkeypatch.setenv("HOST", host)
+        assert load_settings().address == host
+    for host in ("0.0.0.0", "::", "192.168.1.2", "gpu01"):
+        monkeypatch.setenv("HOST", host)
+        with pytest.raises(SettingsError, match=f"BACKEND_PASSWORD_FILE: HOST is {host}, which others can reach"):
+            load_settings()
+    monkeypatch.setenv("BACKEND_PASSWORD_FILE", str(tmp_path / "later"))
+    assert load_settings().address == "gpu01"
+    monkeypatch.delenv("HOST")
+    assert load_settings().address == "0.0.0.0"
+
+
 def test_empty_variables_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PORT", "SAM2_MODEL", "SAM2_CHECKPOINT", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
         monkeypatch.setenv(name, "")

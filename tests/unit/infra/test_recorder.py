@@ -29,8 +29,8 @@ from infra.roles.preflight import data_folder
 from infra.roles.preflight.checks import read_disk
 from infra.roles.preflight.data_folder import check_folder
 from infra.roles.project.ask_backend import ASK_BACKEND
-from infra.roles.project.backend_token import KEY_FILE, WRITE
 from infra.roles.stack import folders_on_host as folders_there
+from infra.roles.stack.backend_secrets import KEY_FILE, PASSWORD_FILE, WRITE, WRITER
 from infra.roles.stack.folders_on_host import FolderThere
 from tests.read_only import is_read_only, is_reading_request
 from tests.recorder import Call, RecordingHost, changes_in
@@ -74,7 +74,8 @@ LOOKS: list[tuple[str, ...]] = [
     (*COMPOSE, "config", "--hash", "*"),
     (*COMPOSE, "ps", "--all", "--format", "json"),
     (*COMPOSE, "exec", "--no-TTY", "sam2", *ASK_BACKEND, "GET", "/health"),
-    (*COMPOSE, "exec", "--no-TTY", "sam2", "sha256sum", KEY_FILE),
+    (*COMPOSE, "exec", "--no-TTY", "sam2", "cat", KEY_FILE),
+    (*COMPOSE, "exec", "--no-TTY", "sam2", "sha256sum", PASSWORD_FILE),
 ]
 ACTS: list[tuple[str, ...]] = [
     (),
@@ -167,6 +168,9 @@ ACTS: list[tuple[str, ...]] = [
     (*COMPOSE, "exec", "--no-TTY", "--user=0", "sam2", *ASK_BACKEND, "GET", "/health"),
     (*COMPOSE, "exec", "--no-TTY", "sam2", *ASK_BACKEND, "POST", "/webhook"),
     (*COMPOSE, "exec", "--no-TTY", "sam2", "sh", "-c", WRITE, "sh", KEY_FILE),
+    (*COMPOSE, "run", "--rm", "--no-TTY", "--no-deps", "--quiet-pull", WRITER, "sh", "-c", WRITE, "sh", KEY_FILE),
+    (*COMPOSE, "exec", "--no-TTY", "label-studio", "cat", KEY_FILE),
+    (*COMPOSE, "exec", "--no-TTY", "sam2", "cat", PASSWORD_FILE),
     (*COMPOSE, "exec", "--no-TTY", "label-studio", *ASK_BACKEND, "GET", "/health"),
     (*COMPOSE, "exec", "--no-TTY", "db", *PSQL),
     (*COMPOSE, "exec", "--no-TTY", "sam2"),

@@ -27,6 +27,7 @@ LOGIN_AGAIN = '<html><p class="error">\n            The email and password you e
 NOT_FOUND_PAGE = "<html><head><title>404 | Label Studio</title><style>a{}</style></head><body>404</body></html>"
 BANNED = "URL resolves to a reserved network address (block: 10.0.0.0/8)"
 UNRESOLVED = "Can't resolve hostname sam2"
+REFUSED = "401 Client Error: this backend asks for a password for url: http://sam2:9090/setup"
 HEALTH_FAILED = (
     "Can't connect to ML backend http://sam2:9090, health check failed. Make sure it is up and your firewall is "
     'properly configured. <a href="https://labelstud.io/guide/ml.html">Learn more</a> about how to set up an ML '
@@ -56,6 +57,8 @@ class FakeLabelStudio:
         self.transport = httpx.MockTransport(self._answer)
         self.password = PASSWORD
         self.tokens: list[str] = []
+        self.owners: dict[str, str] = {}
+        self.backend_password: str | None = None  # what the backends ask for, where they ask
         self.projects: dict[int, dict[str, Any]] = {}
         self.storages: dict[int, dict[str, Any]] = {}
         self.tasks: dict[int, dict[str, Any]] = {}
@@ -71,8 +74,9 @@ class FakeLabelStudio:
         self._next += 1
         return self._next
 
-    def token(self) -> str:
+    def token(self, owner: str = EMAIL) -> str:
         self.tokens.append(jwt(self.new_id()))
+        self.owners[self.tokens[-1]] = owner
         return self.tokens[-1]
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -103,7 +107,8 @@ class FakeLabelStudio:
             ("GET", "/api/token", self._list_tokens),
             ("POST", "/api/token", self._make_token),
             ("POST", "/api/token/blacklist", self._blacklist),
-            ("GET", "/api/current-user/whoami", lambda _: httpx.Response(200, json={"id": 1, "email": EMAIL})),
+            ("POST", "/api/token/rotate", self._rotate),
+            ("GET", "/api/current-user/whoami", self._who),
             ("GET", "/api/projects", self._list_projects),
             ("POST", "/api/projects", self._create(self.projects, sampling="Sequential sampling")),
             ("GET", "/api/users", lambda _: httpx.Response(200, json=[{"id": 1, "email": EMAIL}])),
@@ -118,9 +123,9 @@ class FakeLabelStudio:
             ("GET", "/api/tasks", self._list_tasks),
             ("DELETE", r"/api/tasks/(\d+)", self._delete(self.tasks)),
             ("GET", r"/api/tasks/(\d+)/drafts", self._list_drafts),
-            ("GET", "/api/ml", self._list(self.backends)),
+            ("GET", "/api/ml", self._list_backends),
             ("POST", "/api/ml", self._add_backend),
-            ("PATCH", r"/api/ml/(\d+)", self._patch(self.backends)),
+            ("PATCH", r"/api/ml/(\d+)", self._update_backend),
             ("DELETE", r"/api/ml/(\d+)", self._delete(self.backends)),
         ]  # fmt: skip
 
@@ -161,6 +166,15 @@ class FakeLabelStudio:
         cut = json.loads(request.content)["refresh"]
         self.tokens = [token for token in self.tokens if not token.startswith(cut)]
         return httpx.Response(204)
+
+    def _rotate(self, request: httpx.Request) -> httpx.Response:
+        old = json.loads(request.content)["refresh"]
+        self.tokens.remove(old)
+        return httpx.Response(200, json={"refresh": self.token(self.owners[old])})
+
+    def _who(self, request: httpx.Request) -> httpx.Response:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer access-")
+        return httpx.Response(200, json={"id": 1, "email": self.owners.get(token, EMAIL)})
 
     def _list_projects(self, _request: httpx.Request) -> httpx.Response:
         return httpx.Response(
@@ -225,7 +239,28 @@ class FakeLabelStudio:
         }
         return key
 
+    def _list_backends(self, request: httpx.Request) -> httpx.Response:
+        """Each is asked on the way; the password is never told."""
+        rows = json.loads(self._list(self.backends)(request).content)
+        for row in rows:
+            if row.pop("basic_auth_pass", None) != self.backend_password is not None:
+                row |= {"state": "ER", "error_message": REFUSED}
+        return httpx.Response(200, json=rows)
+
+    def _update_backend(self, request: httpx.Request, key: int) -> httpx.Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        return self._patch(self.backends)(request, key)
+
+    def _refused(self, request: httpx.Request) -> httpx.Response | None:
+        """With what comes in the request, not with what is kept of before."""
+        if json.loads(request.content).get("basic_auth_pass") == self.backend_password or self.backend_password is None:
+            return None
+        return problem(400, "Validation error", {"non_field_errors": [REFUSED]})
+
     def _add_backend(self, request: httpx.Request) -> httpx.Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
         made = self._create(self.backends, state="CO", error_message=None, model_version="demo")(request)
         return self.refuse_backend or made
 

@@ -143,7 +143,7 @@ def test_a_legacy_token_is_sent_as_it_is(server: FakeLabelStudio) -> None:
 
     def whoami(request: httpx.Request) -> httpx.Response:
         seen.append(request.headers["Authorization"])
-        return httpx.Response(200, json={})
+        return httpx.Response(200, json={"email": EMAIL})
 
     server.overrides["GET /api/current-user/whoami"] = whoami
     assert token_works(BASE, "9128fab0ec30016774d8ae41fb84f541a7955817", server.transport)

@@ -181,7 +181,7 @@ def test_a_name_is_written_small_as_the_form_does(env_file: Path) -> None:
 def test_only_missing_secrets_are_made() -> None:
     """Secrets are made only where missing and never twice the same."""
     first, second = missing_secrets(Settings()), missing_secrets(Settings())
-    assert set(first) == {"LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY"}
+    assert set(first) == {"LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_BACKEND_PASSWORD"}
     assert all(len(value) >= 20 for value in first.values())
     assert not set(first.values()) & set(second.values())
     complete = Settings.model_validate(first)

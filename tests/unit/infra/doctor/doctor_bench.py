@@ -25,7 +25,7 @@ from infra.doctor.inspection import Inspection
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCRIPT, smi_query
 from infra.roles.project.ask_backend import ASK_BACKEND
-from infra.roles.project.backend_token import KEY_FILE
+from infra.roles.project.backend_token import ACCOUNT
 from infra.roles.stack.image_folders import ImageFolder, render_folders
 from infra.roles.stack.render import IMAGE_VARIABLES
 from infra.stack.site import Site
@@ -46,6 +46,11 @@ SMI = smi_query((*FIELDS, CAPABILITY))
 SMI_INSIDE = smi_query(FIELDS)
 GPU_LINE = "0, NVIDIA H100, GPU-1, 81559, 580.65.06"
 MODULE = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Mon\n"
+SECRETS = {
+    "LABEL_STUDIO_PASSWORD": PASSWORD,
+    "LABEL_STUDIO_SECRET_KEY": "the-key-of-the-stack",
+    "LABELRIG_BACKEND_PASSWORD": "of-the-backend",
+}
 MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   {available} kB\n"
 MEMINFO = "MemTotal:       16777216 kB\nMemFree:  1 kB\nMemAvailable:   {available} kB\n"
 HEALTH = {
@@ -186,7 +191,7 @@ class DoctorBench:
         self.token: str | None = self.server.token()
         self.spec = load_project(REPOSITORY, "rgbt-sar")
         self.execs = {service: FakeExec(service) for service in ("label-studio", "sam2", "proxy")}
-        self.settings = Settings.model_validate({"LABELRIG_DATA": FOLDER.path, "LABEL_STUDIO_PASSWORD": PASSWORD})
+        self.settings = Settings.model_validate({"LABELRIG_DATA": FOLDER.path, **SECRETS})
         self.gpu = False
         self.daemon: dict[str, object] = {}
         self.host = self._machine()
@@ -271,7 +276,7 @@ class DoctorBench:
         for one in (label_studio, sam2, self.execs["proxy"].answers):
             one[inside.FIRST_IMAGE] = {"path": f"{FOLDER.mount}/a b.png", "bytes": 16}
         sam2[inside.DIGEST] = {"sha256": hashlib.sha256(self.image).hexdigest()}
-        sam2["sha256sum"] = f"{hashlib.sha256((self.token or '').encode()).hexdigest()}  {KEY_FILE}\n"
+        sam2["cat"] = self.server.token(ACCOUNT)
         sam2 |= {"GET /health": HEALTH, "GET /metrics": ""}
         sam2[TORCH_CUDA] = "'13.0'\n"
 

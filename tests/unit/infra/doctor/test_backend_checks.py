@@ -54,7 +54,13 @@ def another(url: str, **changes: object) -> Spoil:
             "broken",
             "Label Studio's state of http://sam2:9090 is DI: URL resolves to a reserved network address "
             "(block: 10.0.0.0/8)",
-            "`./inv up` makes the container anew, with the settings that open the stack's own network",
+            "`./inv up` makes the container anew, with the settings that open the backend's address",
+        ),
+        (
+            backend(state="ER", error_message="401 Client Error: this backend asks for a password"),
+            "broken",
+            "Label Studio's state of http://sam2:9090 is ER: 401 Client Error: this backend asks for a password",
+            "`./inv up` gives the backend and Label Studio the same password",
         ),
         (
             another("http://sam2:9090/"),

@@ -14,6 +14,7 @@ from infra.doctor.host_checks import check_clock, check_engine, check_files, che
 from infra.doctor.inspection import Inspection
 from infra.doctor.project_checks import check_image, check_project, check_storage, check_token
 from infra.doctor.stack_checks import check_containers, check_ls_to_sam2, check_no_localhost, check_sam2_to_ls
+from infra.roles.project.backend_token import ACCOUNT
 from tests.unit.infra.doctor.doctor_bench import (
     COMPOSE,
     FILES,
@@ -40,7 +41,7 @@ def bench() -> DoctorBench:
         (check_ls_to_sam2, "sam2 is 172.31.250.3, port 9090 is open, /health answers 200"),
         (check_sam2_to_ls, "label-studio is 172.31.250.2, port 8080 is open, /health answers 200"),
         (check_no_localhost, "no setting and none of 1 registered backends does"),
-        (check_token, "Label Studio accepts it, and the backend has the same"),
+        (check_token, f"Label Studio accepts it, and the backend's own, of {ACCOUNT}"),
         (check_project, "project 2 'RGBT-SAR', 1 tasks, rgbt-sar/v2"),
         (check_storage, "/data/set is /label-studio/files/set in every container that reads it, and readable"),
         (check_backend, "http://sam2:9090 is connected, model demo@1"),

@@ -17,6 +17,7 @@ from tests.unit.infra.doctor.doctor_bench import (
     container,
     project,
 )
+from tests.unit.labelstudio.labelstudio_fake import EMAIL
 
 Spoil = Callable[[DoctorBench], object]
 UP = "`./inv up`"
@@ -31,8 +32,17 @@ def no_token(bench: DoctorBench) -> None:
     bench.token = None
 
 
-def no_copy(bench: DoctorBench) -> None:
-    bench.execs["sam2"].exit_codes["sha256sum"] = 1
+def no_own(bench: DoctorBench) -> None:
+    bench.execs["sam2"].exit_codes["cat"] = 1
+
+
+def held(token: str | None) -> Spoil:
+    """The backend has this token; None is the administrator's."""
+
+    def spoil(bench: DoctorBench) -> None:
+        bench.execs["sam2"].answers["cat"] = f"{bench.token if token is None else token}\n"
+
+    return spoil
 
 
 @pytest.mark.parametrize(
@@ -40,16 +50,14 @@ def no_copy(bench: DoctorBench) -> None:
     [
         (no_token, "broken", "/.env holds no LABEL_STUDIO_API_KEY"),
         (lambda b: b.server.tokens.clear(), "broken", "Label Studio does not accept the stored token"),
-        (no_copy, "broken", "the backend has no readable copy of the token"),
-        (
-            lambda b: b.execs["sam2"].answers.update({"sha256sum": "abc  file\n"}),
-            "broken",
-            "the backend's copy of the token is another one",
-        ),
+        (no_own, "broken", "the backend has no readable token of its own"),
+        (held(""), "broken", "the backend has no readable token of its own"),
+        (held("abc"), "broken", "Label Studio does not accept the backend's token"),
+        (held(None), "broken", f"the backend has the token of {EMAIL}"),
         (
             container("sam2", status="exited"),
             "ok",
-            "Label Studio accepts it; the backend's copy was not looked at (sam2 does not run)",
+            "Label Studio accepts it; the backend's own was not looked at (sam2 does not run)",
         ),
     ],
 )

@@ -53,7 +53,8 @@ def on_stack(data: str | None = "/nas/flight") -> Session:
     host.files["/stack/folders.json"] = render_folders([FLIGHT])
     host.script("test", "-d", "/nas/flight/RGB ñ")
     host.script("test", "-d", "/nas/flight/none", exit_code=1)
-    settings = Settings.model_validate({"LABELRIG_DATA": data} if data else {})
+    secrets = {"LABEL_STUDIO_SECRET_KEY": "key-of-the-stack", "LABELRIG_BACKEND_PASSWORD": "of-the-backend"}
+    settings = Settings.model_validate(secrets | ({"LABELRIG_DATA": data} if data else {}))
     site = Site(host, settings, "/state", "/stack", "/.env", lambda: settings)
     one = Session(options(), host, Report(io.StringIO()), options().owner())
     one.site = site

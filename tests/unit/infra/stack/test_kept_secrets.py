@@ -23,6 +23,7 @@ SECRETS = {
     "LABEL_STUDIO_SECRET_KEY": "the-key-of-the-release",
     "LABELRIG_POSTGRES_PASSWORD": "of_postgres",
 }
+BACKENDS = "LABELRIG_BACKEND_PASSWORD"  # in no file of the stack: a new one costs nobody anything
 MADE = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_POSTGRES_PASSWORD")
 
 
@@ -51,14 +52,16 @@ def operation(one: Site) -> SecretsMade:
 
 def test_a_lost_file_is_recovered_from_the_release(release: Path) -> None:
     made = operation(site(release))
-    (change,) = made.plan()
-    assert change.summary == (
-        f"recover {', '.join(MADE)} from the stack that is there and write them to secrets.env, which lacks them"
-    )
-    assert made.values() == SECRETS
+    assert [change.summary for change in made.plan()] == [
+        f"recover {', '.join(MADE)} from the stack that is there and write them to secrets.env, which lacks them",
+        f"make {BACKENDS} and write them to secrets.env",
+    ]
+    values = made.values()
+    assert values.items() > SECRETS.items()
+    assert set(values) - set(SECRETS) == {BACKENDS}
     assert not (release / "secrets.env").exists()
-    assert converge([made], quiet()) == 1
-    assert read_env_file(release / "secrets.env") == SECRETS
+    assert converge([made], quiet()) == 2
+    assert read_env_file(release / "secrets.env") == values
 
 
 def test_a_lost_key_is_recovered_and_a_deleted_password_made_anew(release: Path) -> None:
@@ -66,7 +69,7 @@ def test_a_lost_key_is_recovered_and_a_deleted_password_made_anew(release: Path)
     made = operation(site(release, "LABELRIG_POSTGRES_PASSWORD"))
     assert [change.summary.partition(" and write")[0] for change in made.plan()] == [
         "recover LABEL_STUDIO_SECRET_KEY from the stack that is there",
-        "make LABEL_STUDIO_PASSWORD",
+        f"make LABEL_STUDIO_PASSWORD, {BACKENDS}",
     ]
     assert converge([made], quiet()) == 2
     after = read_env_file(release / "secrets.env")
@@ -91,8 +94,10 @@ def test_a_first_run_recovers_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     one = site(tmp_path)
     assert kept_secrets(one) == {}
     (change,) = operation(one).plan()
-    assert change.summary == f"make {', '.join(MADE)} and write them to secrets.env"
-    assert kept_secrets(site(tmp_path, *MADE)) == {}  # and none is missing: nothing is looked for
+    assert change.summary == f"make {', '.join(MADE)}, {BACKENDS} and write them to secrets.env"
+    complete = {**SECRETS, BACKENDS: "of-the-backend"}
+    monkeypatch.setattr("tests.unit.infra.stack.test_kept_secrets.SECRETS", complete)
+    assert kept_secrets(site(tmp_path, *complete)) == {}  # and none is missing: nothing is looked for
 
 
 def test_another_key_is_announced(release: Path) -> None:

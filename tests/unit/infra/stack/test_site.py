@@ -25,6 +25,7 @@ SECRETS = {
     "LABEL_STUDIO_PASSWORD": "one-two-three",
     "LABEL_STUDIO_SECRET_KEY": "four-five-six",
     "LABELRIG_POSTGRES_PASSWORD": "seven-eight-nine",
+    "LABELRIG_BACKEND_PASSWORD": "ten-eleven-twelve",
 }
 IMAGES = ImageSet(
     {"label-studio": "ls:1", "sam2": "sam2:1", "proxy": "px:1", "db": "pg:1"},
@@ -137,7 +138,7 @@ def test_secrets_are_added_and_everything_else_stays() -> None:
     assert full.password is not None
     assert full.password.get_secret_value() == "one-two-three"
     assert full.api_key == plain.api_key
-    secret = {"password", "secret_key", "postgres_password"}
+    secret = {"password", "secret_key", "postgres_password", "backend_password"}
     for name in set(Settings.model_fields) - secret:
         assert getattr(full, name) == getattr(plain, name), name
     assert with_secrets(full, {}) == full

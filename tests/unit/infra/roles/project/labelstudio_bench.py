@@ -8,6 +8,7 @@ from pathlib import Path
 from core.operation import Operation, converge
 from core.report import Report
 from core.repository import REPOSITORY
+from infra.roles.project.backend_logins import BackendLoginsKnown
 from infra.roles.project.labeling import Migration
 from infra.roles.project.ml_backend import BackendRegistered
 from infra.roles.project.project import ProjectPresent
@@ -16,6 +17,7 @@ from labeling.image_names import skipped_folders_in_find
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec, load_project
 from labelstudio.filling import Pace
+from labelstudio.models import BasicAuth
 from tests.fakes import FakeHost
 from tests.unit.labelstudio.inside_fake import InsideFake
 from tests.unit.labelstudio.labelstudio_fake import (
@@ -28,11 +30,17 @@ from tests.unit.labelstudio.labelstudio_fake import (
 
 FOLDER = "/data/set"
 BACKEND = "http://sam2:9090"
+LOGIN = BasicAuth("labelrig-0123456789abcdef", "password-of-the-backend")
 SKIPPED = (*skipped_folders_in_find(), "-printf", r"dd%P\0", "-prune")
 FIND = (
     *("find", "-H", FOLDER, "-mindepth", "1", *SKIPPED),
     *("-o", "(", "-type", "f", "-o", "-type", "l", ")", "-printf", r"%y%Y%P\0"),
 )
+
+
+def no_secret(path: str, _content: bytes) -> None:
+    """Where no secret may be written."""
+    raise AssertionError(f"wrote {path}")
 
 
 class Clock:
@@ -76,7 +84,8 @@ class Bench:
             ProjectPresent(self.access, self.spec, self.inside, self.report, self.migration, self.keep),
             storage,
             ImagesSynced(self.access, self.spec, self.host, FOLDER, storage, self.inside, self.report, pace),
-            BackendRegistered(self.access, self.spec, BACKEND, self.report, patience=0.0),
+            BackendLoginsKnown(self.access, BACKEND, LOGIN),
+            BackendRegistered(self.access, self.spec, BACKEND, self.report, LOGIN, patience=0.0),
         ]
 
     def apply(self) -> list[str]:

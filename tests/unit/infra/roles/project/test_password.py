@@ -10,13 +10,14 @@ import pytest
 from core.operation import converge
 from core.report import Report
 from core.repository import REPOSITORY
-from infra.roles.project.backend_token import BackendKeyPresent
+from infra.roles.project.backend_token import BackendTokenPresent
 from infra.roles.project.role import ProjectContext, project_role
 from infra.roles.stack.image_folders import ImageFolder
 from labelstudio.access import Access
 from labelstudio.config import load_project
 from labelstudio.password_record import PasswordRecord
 from tests.fakes import FakeHost
+from tests.unit.infra.roles.project.labelstudio_bench import LOGIN, no_secret
 from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio
 from tests.unit.labelstudio.test_session import Container
 
@@ -47,11 +48,13 @@ class Bench:
             access=access,
             exec_in_label_studio=container,
             exec_in_backend=container,
+            write_secret=no_secret,
+            backend_login=LOGIN,
             report=report,
         )
         role = project_role(load_project(REPOSITORY), context)
-        # What comes before the backend's copy of the token: the login.
-        operations = list(itertools.takewhile(lambda one: not isinstance(one, BackendKeyPresent), role))
+        # What comes before the backend's own token: the login.
+        operations = list(itertools.takewhile(lambda one: not isinstance(one, BackendTokenPresent), role))
         if planned:
             return [change.summary for operation in operations for change in operation.plan()]
         with report.stage("project"):

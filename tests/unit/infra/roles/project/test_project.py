@@ -180,7 +180,7 @@ def test_another_interactive_backend_before_ours_is_mentioned(bench: Bench) -> N
 @pytest.mark.parametrize(
     ("said", "step"),
     [
-        (BANNED, "Label Studio's container was not started with the settings that open labelrig's own subnet; "
+        (BANNED, "Label Studio's container was not started with the settings that open the backend's address; "
                  "run `./inv up` to make it anew"),
         (UNRESOLVED, "the two containers are not on one network; run `./inv up` to start both anew"),
         ("Connection refused", "see the log of the sam2 container (`docker logs`)"),

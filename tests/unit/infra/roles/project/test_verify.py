@@ -28,6 +28,7 @@ from labelstudio.masks import MaskResult
 from labelstudio.models import TaskRef
 from labelstudio.proof import Reply, Target
 from tests.fakes import FakeHost
+from tests.unit.infra.roles.project.labelstudio_bench import LOGIN, no_secret
 from tests.unit.labelstudio.labelstudio_fake import BASE, EMAIL, PASSWORD, FakeLabelStudio
 from tests.unit.labelstudio.test_session import Container
 
@@ -127,6 +128,8 @@ class Bench:
             access=self.access,
             exec_in_label_studio=Container(self.server),
             exec_in_backend=Container(self.server),
+            write_secret=no_secret,
+            backend_login=LOGIN,
             report=self.report,
             truth=self.truth,
         )

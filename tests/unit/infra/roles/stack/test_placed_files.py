@@ -16,6 +16,9 @@ from infra.roles.stack.secrets import SecretsMade
 from tests.recorder import RecordingHost
 from tests.unit.infra.deploy_bench import LabHost, quiet
 
+MADE = (
+    *("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_POSTGRES_PASSWORD", "LABELRIG_BACKEND_PASSWORD"),
+)
 POSTGRES = Settings.model_validate({"LABELRIG_DATABASE": "postgres"})
 
 
@@ -50,14 +53,12 @@ def test_secrets_are_made_once_and_are_in_no_argument(host: Noting, tmp_path: Pa
     path = tmp_path / "labelrig" / "secrets.env"
     operation = SecretsMade(host, path, POSTGRES)
     (change,) = operation.plan()
-    assert change.summary == (
-        "make LABEL_STUDIO_PASSWORD, LABEL_STUDIO_SECRET_KEY, LABELRIG_POSTGRES_PASSWORD and write them to secrets.env"
-    )
+    assert change.summary == (f"make {', '.join(MADE)} and write them to secrets.env")
     assert not path.exists()
     assert converge([operation], quiet()) == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     made = parse_env_text(path.read_text(), "")
-    assert sorted(made) == ["LABELRIG_POSTGRES_PASSWORD", "LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY"]
+    assert tuple(made) == MADE
     assert min(map(len, made.values())) >= 20
     assert not any(value in word for value in made.values() for argv, _ in host.commands for word in argv)
     known = Settings.model_validate({"LABELRIG_DATABASE": "postgres", **made})

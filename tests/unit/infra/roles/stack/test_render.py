@@ -100,10 +100,13 @@ def test_the_services_are_shut_in() -> None:
     document = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())
     database = yaml.safe_load((COMPOSE_SOURCES / "postgres.yaml").read_text())["services"]["db"]
     proxy = yaml.safe_load((COMPOSE_SOURCES / "proxy.yaml").read_text())["services"]["proxy"]
-    for name, service in {**document["services"], "db": database, "proxy": proxy}.items():
+    writer = document["services"].pop("secrets-writer")
+    for name, service in {**document["services"], "db": database, "proxy": proxy, "writer": writer}.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["user"] == "1001:1001", name
         assert service["init"] is True, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    for name, service in {**document["services"], "db": database, "proxy": proxy}.items():
         assert service["restart"] == "unless-stopped", name
         assert "healthcheck" in service, name
     assert "ports" not in document["services"]["sam2"]
@@ -112,6 +115,27 @@ def test_the_services_are_shut_in() -> None:
     assert proxy["ports"] == ["${LABELRIG_HTTP_LISTEN:?}:${LABEL_STUDIO_PORT:?}:8080"]
     given = values()  # unless somebody chose otherwise
     assert given["LABELRIG_HTTP_LISTEN"] == given["LABELRIG_LISTEN"] == "127.0.0.1"
+
+
+def test_only_the_writer_writes_the_backends_secrets() -> None:
+    """It is up for a moment and on no network; the backend, which reads images of anybody, only reads."""
+    services = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]
+    mounts = {
+        name: [one for one in service["volumes"] if one.startswith("secrets:")] for name, service in services.items()
+    }
+    assert mounts == {"label-studio": [], "sam2": ["secrets:/secrets:ro"], "secrets-writer": ["secrets:/secrets"]}
+    writer = services["secrets-writer"]
+    assert writer["profiles"] == ["by-hand"]
+    assert writer["network_mode"] == "none"
+    assert writer["read_only"] is True
+    assert "networks" not in writer
+
+
+def test_the_backends_password_is_in_no_rendered_file() -> None:
+    chosen = SETTINGS.model_copy(update={"backend_password": SecretStr("of-the-backend")})
+    given = stack_values(chosen, IMAGES, "demo")
+    for one in render_stack(FILES, given, FOLDERS, FOLDERS, [], {}):
+        assert b"of-the-backend" not in one.content, one.path
 
 
 def test_files_are_written_once_and_diffs_hide_secrets() -> None:
@@ -163,8 +187,8 @@ def test_backend_names_are_the_backends_own() -> None:
     """The names are those of the backend but for what the stack decides."""
     decided = {
         "HOST", "PORT", "SAM2_MODEL", "SAM2_MODEL_DIR", "SAM2_CHECKPOINT", "SAM2_CONFIG", "LOCAL_FILES_DOCUMENT_ROOT",
-        "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "EMBEDDING_CACHE_DIR",
-        "IMAGE_CACHE_DIR",
+        "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "BACKEND_PASSWORD_FILE",
+        "EMBEDDING_CACHE_DIR", "IMAGE_CACHE_DIR",
     }  # fmt: skip
     assert {*BACKEND_SETTINGS, *decided} == {name.upper() for name in BackendSettings.model_fields}
     environment = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]["sam2"]["environment"]
@@ -174,6 +198,7 @@ def test_backend_names_are_the_backends_own() -> None:
 def test_logs_of_all_services_have_the_chosen_size() -> None:
     documents = [yaml.safe_load((COMPOSE_SOURCES / name).read_text()) for name in SOURCES]
     services = {name: one for document in documents[::-1] for name, one in document["services"].items()}
+    del services["secrets-writer"]  # which says nothing, and is gone when it is done
     sizes = {name: service["logging"]["options"]["max-size"] for name, service in services.items()}
     assert sizes == dict.fromkeys(("proxy", "db", "label-studio", "sam2"), "${LABELRIG_LOG_FILE_MB:?}m")
     larger = SETTINGS.model_copy(update={"log_file_mb": 25})

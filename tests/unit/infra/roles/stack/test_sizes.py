@@ -64,13 +64,15 @@ def test_every_container_has_its_limits() -> None:
         yaml.safe_load((COMPOSE_SOURCES / name).read_text()) for name in ("compose.yaml", "postgres.yaml", "proxy.yaml")
     ]
     services = {name: one for document in documents[::-1] for name, one in document["services"].items()}
+    writer = services.pop("secrets-writer")
     for name, service in services.items():
         variable = f"LABELRIG_{name.upper().replace('-', '_')}"
         assert service["mem_limit"] == f"${{{variable}_MEMORY_MB:?}}m"
         assert service["cpus"] == f"${{{variable}_CPUS:?}}"
         assert service["pids_limit"] == f"${{{variable}_PIDS:?}}"
     once = yaml.safe_load((COMPOSE_SOURCES / "fetch.yaml").read_text())["services"]["fetch"]
-    assert {"mem_limit", "cpus", "pids_limit"} <= set(once)
+    for one in (once, writer):
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(one)
 
 
 def test_limits_reach_the_stack() -> None:

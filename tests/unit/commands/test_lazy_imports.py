@@ -71,6 +71,7 @@ class Stage:
         self.env = folder / ".env"
         self.env.write_text(
             f"LABEL_STUDIO_PASSWORD={PASSWORD}\nLABEL_STUDIO_SECRET_KEY={'k' * 50}\n"
+            "LABELRIG_BACKEND_PASSWORD=of-the-backend\n"
             f"LABEL_STUDIO_API_KEY={self.token}\nLABEL_STUDIO_PORT={self.port}\nLABELRIG_PROJECT=lazy-imports\n"
         )
         self.env.chmod(0o600)

@@ -167,6 +167,15 @@ def test_how_to_open_it(local: bool, listen: str, shown: str) -> None:
     assert how_to_open(bench.site()) == shown
 
 
+def test_public_address_is_how_to_open_it() -> None:
+    """Here and on a host, whatever `listen` says: the way may lead over another proxy."""
+    for local in (True, False):
+        bench = DoctorBench()
+        bench.settings = bench.settings.model_copy(update={"public_url": "https://label.lab.example", "tls": "proxy"})
+        bench.host.is_local = local
+        assert how_to_open(bench.site()) == "https://label.lab.example"
+
+
 def status_of(bench: DoctorBench, monkeypatch: pytest.MonkeyPatch) -> StackStatus:
     answer = httpx.MockTransport(lambda _request: httpx.Response(200, json={"release": "1.23.2"}))
     monkeypatch.setattr("infra.doctor.status.engine_client", lambda _host, _timeout: bench.engine)

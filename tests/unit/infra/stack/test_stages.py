@@ -1,9 +1,10 @@
-"""How many stages there are, and who sees a password."""
+"""How many stages there are, who sees a password, and what is said of an address with TLS."""
 
 from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -15,9 +16,12 @@ from hosts.local import LocalHost
 from infra.config.settings import Settings
 from infra.deploy import deployment
 from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.root_certificate import RootCertificateKept
 from infra.stack import up
 from infra.stack.site import Site
-from infra.stack.stages import Summary
+from infra.stack.stages import Summary, certificate_operations, root_certificate
+from tests.certificates import authority
+from tests.fakes import FakeHost
 
 
 class FakeSmokeTest:
@@ -51,3 +55,41 @@ def test_the_first_password_is_shown_on_a_terminal_only(first_login: bool, termi
     text = one.text(Report(io.StringIO()), show_password=terminal)
     assert f"  login    {settings.username}, {shown}\n" in text
     assert ("hunter2hunter2" in text) is (first_login and terminal)
+
+
+LAB = {"LABELRIG_PUBLIC_URL": "https://label.lab.example"}
+
+
+def site_with(**settings: str) -> Site:
+    chosen = Settings.model_validate({"LABEL_STUDIO_PASSWORD": "hunter2hunter2", **settings})
+    return Site(FakeHost(), chosen, "/state", "/state", "/home/me/.env", lambda: chosen)
+
+
+def test_root_to_trust_is_told_with_the_address(tmp_path: Path) -> None:
+    path = tmp_path / "labelrig.crt"
+    path.write_bytes(authority().pem)
+    root = RootCertificateKept(lambda *_argv, **_more: pytest.fail("nothing is asked"), path)
+    site = site_with(**LAB, LABELRIG_TLS="internal")
+    proof = cast(Any, FakeSmokeTest())
+    one = Summary(site, ImageFolder("demo", "/images"), "demo", proof, False, site.settings.address_for_people, root)
+    text = one.text(Report(io.StringIO()), show_password=False)
+    assert "  open     https://label.lab.example\n" in text
+    assert f"  trust    {path}\n           SHA-256 " in text
+
+
+@pytest.mark.parametrize(
+    ("tls", "listen", "operations", "root", "notice"),
+    [
+        ("internal", "0.0.0.0", [], True, False),
+        ("internal", "127.0.0.1", [], True, True),
+        ("files", "0.0.0.0", ["certificate in place"], False, False),
+        ("proxy", "127.0.0.1", [], False, False),
+    ],
+)
+def test_what_each_kind_of_tls_needs(tls: str, listen: str, operations: list[str], root: bool, notice: bool) -> None:
+    """A certificate of the lab before the start, a root to trust after it; https for this machine alone is noticed."""
+    files = {"LABELRIG_TLS_CERTIFICATE": "/lab/label.crt", "LABELRIG_TLS_KEY": "/lab/label.key"}
+    site, report = site_with(**LAB, **files, LABELRIG_TLS=tls, LABELRIG_LISTEN=listen), Report(io.StringIO())
+    assert [one.name for one in certificate_operations(site, report)] == operations
+    assert (root_certificate(site) is not None) is root
+    assert bool(report.notices) is notice

@@ -54,13 +54,13 @@ def field_of(grey: Grey, step: int, blank: Mask | None = None) -> Field:
 
 def filled(blank: Mask | None, step: int, size_wh: tuple[int, int]) -> Mask:
     """Where a level shows the scene: not at its border, and not beside pixels that are blank."""
-    inside = np.zeros((size_wh[1], size_wh[0]), np.uint8)
-    inside[BORDER:-BORDER, BORDER:-BORDER] = 1
+    inside = np.zeros((size_wh[1], size_wh[0]), bool)
+    inside[BORDER:-BORDER, BORDER:-BORDER] = True
     if blank is not None and blank.any():
         side = 2 * BORDER * step + 1
         near = cv2.dilate(blank.astype(np.uint8), np.ones((side, side), np.uint8))
-        inside &= 1 - cv2.resize(near, size_wh, interpolation=cv2.INTER_NEAREST)
-    return inside.astype(bool)
+        inside &= cv2.resize(near, size_wh, interpolation=cv2.INTER_NEAREST) == 0
+    return inside
 
 
 def warped(field: Field, matrix: NDArray[np.float64], size_wh: tuple[int, int]) -> Field:

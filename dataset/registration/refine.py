@@ -21,6 +21,7 @@ MOST_STEPS = 20
 TRIES = 6
 SMALLEST_MOVE = 0.02  # pixels of the level
 LEAST_CORRELATION = 0.05
+LEAST_OVERLAP = 0.3  # of the first picture; a few pixels agree by chance
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class PairFields:
         matrix = frame.matrix(numbers, model)
         seen = turned(warped(self.b, matrix, frame.first), rotation_of(matrix))
         weight = self._weight(matrix)
+        if float(weight.mean()) < LEAST_OVERLAP:
+            return 0.0
         return correlation(self.a * weight, seen * weight)
 
     def _weight(self, matrix: Matrix) -> NDArray[np.float32]:

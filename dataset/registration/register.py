@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.errors import LabelrigError
 from dataset.registration.features import field_of, filled
-from dataset.registration.pictures import Picture, PicturePair, read_pair, spread
+from dataset.registration.pictures import WIDEST, Picture, PicturePair, read_pair, spread
 from dataset.registration.refine import PairFields, mean_score, refined
 from dataset.registration.search import Ranges, best_guess
 from dataset.registration.transforms import MODELS, Frame, Matrix, Model, Numbers, Size, distances
@@ -18,7 +18,7 @@ from masks.pictures import PictureError
 
 POOLED = 24  # pairs that the rig's transform is made from, at most
 SEARCHED = 10  # of them, for the first guess
-GUESS, COARSE, FINE = 8, 4, 2  # the picture's size is divided by these
+GUESS, COARSE, FINE = 8, 4, 2  # of a picture in the whole working width: its size is divided by these
 # Of twelve real pairs the lowest score of a right one is 0.16 with a transform of its own and 0.18 with the rig's, the
 # highest of a wrong one 0.13 and 0.09: docs/pairs.md.
 LEAST_SCORE = 0.13
@@ -77,8 +77,9 @@ class Loaded:
     thermal: Picture
 
     def at(self, step: int) -> PairFields:
-        """Its fields at 1/step of the working size."""
+        """Its fields at 1/step of the working size; of smaller pictures, as many pixels as far as there are."""
         rgb, thermal = self.rgb, self.thermal
+        step = max(1, round(step * rgb.grey.shape[1] / WIDEST))
         a, b = field_of(rgb.grey, step, rgb.blank), field_of(thermal.grey, step, thermal.blank)
         return PairFields(a, b, filled(thermal.blank, step, (b.shape[1], b.shape[0])).astype(np.float32))
 

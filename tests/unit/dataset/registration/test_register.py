@@ -34,9 +34,9 @@ def away(found: Any, known: Any) -> float:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four right pairs, and one whose thermal picture is of another place."""
+    """Three right pairs, and one whose thermal picture is of another place."""
     folder = tmp_path_factory.mktemp("pairs")
-    for number in range(4):
+    for number in range(3):
         draw_pair(folder, f"scene-{number}", number, KNOWN)
     draw_pair(folder, "wrong", 40, KNOWN)
     draw_pair(folder / "other", "wrong", 41, KNOWN)
@@ -47,7 +47,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
     out = tmp_path_factory.mktemp("out")
-    request = RegisterRequest(drawn / "rgb", drawn / "thermal", out / "alignment.yaml", html=out / "page.html")
+    request = RegisterRequest(
+        drawn / "rgb", drawn / "thermal", out / "alignment.yaml", "similarity", html=out / "page.html"
+    )
     report = Report()
     result = run_register(request, report)
     return json.loads(report.as_json()), sentences(result, request), out
@@ -58,7 +60,7 @@ def test_the_transform_of_a_rig_is_found_again(found: tuple[dict[str, Any], str,
     assert facts["model"] == "similarity"
     assert away(facts["matrix"], KNOWN) < 0.5
     assert facts["residual_px"] < 1
-    assert "4 of 5 pairs accepted: similarity" in text
+    assert "3 of 4 pairs accepted: similarity" in text
 
 
 def test_a_pair_of_two_places_is_refused(found: tuple[dict[str, Any], str, Path]) -> None:
@@ -67,7 +69,6 @@ def test_a_pair_of_two_places_is_refused(found: tuple[dict[str, Any], str, Path]
         "scene-0": True,
         "scene-1": True,
         "scene-2": True,
-        "scene-3": True,
         "wrong": False,
     }
     assert all(one["residual_px"] < 1 for one in facts["pairs"] if one["accepted"])
@@ -79,12 +80,13 @@ def test_what_is_written(found: tuple[dict[str, Any], str, Path]) -> None:
     written = yaml.safe_load((out / "alignment.yaml").read_text())
     assert away(written["matrix"], np.asarray(facts["matrix"])) < 1e-3
     assert (written["rgb"], written["refused"]) == ({"width": SIZE[0], "height": SIZE[1]}, ["wrong"])
-    assert written["inputs"]["pairs"] == 5
+    assert written["inputs"]["pairs"] == 4
     page = (out / "page.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 12
+    assert page.count("data:image/jpeg;base64,") == 9
     assert "<script" not in page
 
 
+@pytest.mark.slow
 def test_a_homography_is_chosen_where_pairs_say_so(tmp_path: Path) -> None:
     known = similarity(-1.0, 0.97, (5.0, 4.0))
     known[2, :2] = [2e-4, -1.5e-4]
@@ -96,6 +98,7 @@ def test_a_homography_is_chosen_where_pairs_say_so(tmp_path: Path) -> None:
     assert away(result.matrix, known) < 1
 
 
+@pytest.mark.slow
 def test_sizes_may_differ_and_a_calibration_begins(tmp_path: Path) -> None:
     """A colour camera of twice the pixels; with two points that a person found it begins where they say."""
     wide = similarity(1.0, 1.0, (6.0, 3.0))

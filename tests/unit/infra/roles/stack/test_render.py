@@ -150,7 +150,11 @@ def test_only_the_writer_writes_the_backends_secrets() -> None:
     mounts = {
         name: [one for one in service["volumes"] if one.startswith("secrets:")] for name, service in services.items()
     }
-    assert mounts == {"label-studio": [], "sam2": ["secrets:/secrets:ro"], "secrets-writer": ["secrets:/secrets"]}
+    assert mounts == {
+        "label-studio": [],
+        "sam2": ["secrets:/secrets:ro,nocopy"],
+        "secrets-writer": ["secrets:/secrets:nocopy"],
+    }
     writer = services["secrets-writer"]
     assert writer["profiles"] == ["by-hand"]
     assert writer["network_mode"] == "none"

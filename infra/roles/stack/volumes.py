@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 import yaml
@@ -19,6 +19,7 @@ from docker.errors import DockerException
 from core.errors import CannotKnow, HostError, LabelrigError
 from core.operation import Change
 from core.report import Report
+from core.strict_yaml import parse_yaml
 from hosts.base import Host
 from infra.config.settings import UID
 from infra.roles.docker.compose import Compose
@@ -188,7 +189,7 @@ class VolumesReady:
 
 def volumes_file(names: Sequence[str], mounted: Sequence[str]) -> bytes:
     """The compose file of the container that works on the volumes, with those of them that it sees."""
-    document = yaml.safe_load(VOLUMES_FILE.read_text("utf-8"))
+    document = cast(dict[str, Any], parse_yaml(VOLUMES_FILE.read_text("utf-8"), VOLUMES_FILE.name))
     document["services"][SERVICE]["volumes"] = [
         {"type": "volume", "source": name, "target": f"{MOUNTED}/{name}", "volume": {"nocopy": True}}
         for name in mounted

@@ -27,7 +27,7 @@ from infra.roles.nvidia.facts import read_gpu
 from infra.roles.nvidia.role import choose_gpu, nvidia_role
 from infra.roles.project.role import ProjectContext
 from infra.roles.project.verify import SmokeTest
-from infra.roles.stack.backend_secrets import BackendPasswordPresent, secret_writer
+from infra.roles.stack.backend_secrets import BackendPasswordPresent, in_writer, not_in_a_plan, secret_writer
 from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.image_folders import ImageFolder
@@ -129,11 +129,12 @@ def stack_operations(
         applies: False in a plan, which starts no container.
     """
     project, login = site.settings.project, backend_login(site.settings)
+    looks = (site.exec_in("sam2"), in_writer(site.compose) if applies else not_in_a_plan)
     return [
         NetworkPresent(site.compose, project, engine, report),
         volumes_ready(site, engine, report, applies=applies),
         *certificate_operations(site, report),
-        BackendPasswordPresent(login.password, site.exec_in("sam2"), secret_writer(site.compose)),
+        BackendPasswordPresent(login.password, looks, secret_writer(site.compose)),
         stack_running(site, engine, report),
     ]
 

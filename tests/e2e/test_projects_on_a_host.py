@@ -23,7 +23,7 @@ from tests.sshd import Sshd
 from tests.warm_python import run_inv
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the folders on a host are root's")
-SECRETS = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY")
+SECRETS = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY", "LABELRIG_BACKEND_PASSWORD")
 TIMEOUT = 300
 
 
@@ -58,10 +58,10 @@ def lab(stack: Stack, stage: Stage, tmp_path: Path) -> Iterator[Lab]:
         (release / path.name).write_bytes(path.read_bytes())
     (base / "current").symlink_to("releases/one")
     kept = load_settings(Path(stack.environment["LABELRIG_ENV_FILE"]), {}, {})
-    values = {"password": kept.password, "secret_key": kept.secret_key, "api_key": kept.api_key}
+    values = (kept.password, kept.secret_key, kept.api_key, kept.backend_password)
     lines = [
         f"{name}={secret.get_secret_value()}\n"
-        for name, secret in zip(SECRETS, values.values(), strict=True)
+        for name, secret in zip(SECRETS, values, strict=True)
         if secret is not None
     ]
     (base / "secrets.env").write_text("".join(lines))

@@ -54,7 +54,7 @@ def first_broken(site: Site, stage: Stage) -> tuple[str, str]:
 @pytest.fixture
 def fresh_containers(stack: Stack) -> None:
     """Containers that no other test's kill has restarted; a recent restart is a warning of the doctor's."""
-    found = {service: stack.running.container(service) for service in ("label-studio", "sam2")}
+    found = {service: stack.running.container(service) for service in stack.files.services}
     killed = [service for service, container in found.items() if container is not None and restarts_of(container)]
     if killed:
         stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", *killed, timeout=180)

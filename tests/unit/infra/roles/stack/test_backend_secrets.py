@@ -76,7 +76,7 @@ def test_a_backend_that_does_not_run_is_looked_at_aside(tmp_path: Path) -> None:
     gone.script("sha256sum", str(tmp_path / "password"), exit_code=1, stderr="service sam2 is not running")
 
     def apply(password: str, aside: Exec | None = None) -> int:
-        looks = [gone.run, aside or LocalHost().run]
+        looks: list[Exec] = [gone.run, aside or LocalHost().run]
         one = BackendPasswordPresent(password, looks, writer(), str(tmp_path / "password"))
         return converge([one], Report(io.StringIO()))
 

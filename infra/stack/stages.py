@@ -13,7 +13,7 @@ from core.errors import LabelrigError, PreflightError
 from core.operation import Operation, Runner, converge
 from core.report import Report
 from core.repository import REPOSITORY
-from hosts.base import Host
+from hosts.base import Exec, Host
 from infra.config.address import reached_by_itself_only, site_host
 from infra.config.backend_login import backend_login
 from infra.config.settings import Settings
@@ -27,7 +27,7 @@ from infra.roles.nvidia.facts import read_gpu
 from infra.roles.nvidia.role import choose_gpu, nvidia_role
 from infra.roles.project.role import ProjectContext
 from infra.roles.project.verify import SmokeTest
-from infra.roles.stack.backend_secrets import BackendPasswordPresent, secret_writer
+from infra.roles.stack.backend_secrets import BackendPasswordPresent, in_writer, not_in_a_plan, secret_writer
 from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.image_folders import ImageFolder
@@ -129,11 +129,12 @@ def stack_operations(
         applies: False in a plan, which starts no container.
     """
     project, login = site.settings.project, backend_login(site.settings)
+    aside: Exec = in_writer(site.compose) if applies else not_in_a_plan
     return [
         NetworkPresent(site.compose, project, engine, report),
         volumes_ready(site, engine, report, applies=applies),
         *certificate_operations(site, report),
-        BackendPasswordPresent(login.password, site.exec_in("sam2"), secret_writer(site.compose)),
+        BackendPasswordPresent(login.password, [site.exec_in("sam2"), aside], secret_writer(site.compose)),
         stack_running(site, engine, report),
     ]
 

@@ -31,7 +31,7 @@ from infra.roles.docker.compose import Compose, find_compose
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.project.role import ProjectContext, project_role
-from infra.roles.stack.backend_secrets import BackendPasswordPresent, secret_writer
+from infra.roles.stack.backend_secrets import BackendPasswordPresent, in_writer, secret_writer
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.containers import StackRunning
 from infra.roles.stack.demo_images import DemoImagesDrawn
@@ -175,10 +175,8 @@ def stack(
         wanted = partial(wanted_by, LocalHost(), compose, stack_files.env)
         state = str(state_folder(settings))
         converge([VolumesReady(LocalHost(), settings.project, state, wanted, lambda: engine, report)], report)
-        password = BackendPasswordPresent(
-            backend_login(settings).password, exec_in(compose, "sam2"), secret_writer(compose)
-        )
-        converge([password], report)
+        password = backend_login(settings).password
+        converge([BackendPasswordPresent(password, [in_writer(compose)], secret_writer(compose))], report)
         request.getfixturevalue("docker_services")
         running = StackRunning(compose, settings.project, lambda: engine, report, stack_files.services)
         running.wait_until_healthy()

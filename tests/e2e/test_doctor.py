@@ -23,7 +23,6 @@ from infra.roles.stack.containers import restarts_of
 from infra.stack.site import Site, local_site
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
-from tests.e2e.test_containers import SERVICES
 
 SET_URL = """
 import contextlib, sqlite3, sys
@@ -55,7 +54,7 @@ def first_broken(site: Site, stage: Stage) -> tuple[str, str]:
 @pytest.fixture
 def fresh_containers(stack: Stack) -> None:
     """Containers that no other test's kill has restarted; a recent restart is a warning of the doctor's."""
-    found = {service: stack.running.container(service) for service in SERVICES}
+    found = {service: stack.running.container(service) for service in stack.files.services}
     killed = [service for service, container in found.items() if container is not None and restarts_of(container)]
     if killed:
         stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", *killed, timeout=180)

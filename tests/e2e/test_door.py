@@ -171,7 +171,7 @@ def test_a_changed_password_reaches_both_sides(stage: Stage, round_: Round, door
     changed = dataclasses.replace(stage, ctx=dataclasses.replace(ctx, backend_login=backend_login(settings)))
 
     def hand_over(one: Stage) -> int:
-        password = BackendPasswordPresent(one.ctx.backend_login.password, ctx.exec_in_backend, ctx.write_secret)
+        password = BackendPasswordPresent(one.ctx.backend_login.password, [ctx.exec_in_backend], ctx.write_secret)
         return converge([password], Report(io.StringIO()))
 
     give = f"give Label Studio the password of the ML backend {ctx.backend_url} for {stage.spec.title}"

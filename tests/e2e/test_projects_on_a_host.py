@@ -23,10 +23,7 @@ from tests.sshd import Sshd
 from tests.warm_python import run_inv
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the folders on a host are root's")
-SECRETS = (
-    *("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY"),
-    "LABELRIG_BACKEND_PASSWORD",
-)
+SECRETS = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY", "LABELRIG_BACKEND_PASSWORD")
 TIMEOUT = 300
 
 

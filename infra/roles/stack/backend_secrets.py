@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
+from core.errors import CannotKnow
 from core.operation import Change
-from hosts.base import ANY_EXIT_CODE, Exec
+from hosts.base import ANY_EXIT_CODE, Exec, Result, RunArguments
 from infra.roles.docker.compose import Compose
 
 FOLDER = "/secrets"
@@ -20,15 +22,31 @@ WRITE_TIMEOUT = 120.0
 SecretWriter = Callable[[str, bytes], None]
 
 
+def in_writer(compose: Compose) -> Exec:
+    """Return what runs a command in a container of its own that has the backend's secrets: the backend need not run."""
+
+    def run(*argv: str, **arguments: Unpack[RunArguments]) -> Result:
+        arguments.setdefault("timeout", WRITE_TIMEOUT)
+        return compose.run("run", "--rm", "--no-TTY", "--no-deps", "--quiet-pull", WRITER, *argv, **arguments)
+
+    return run
+
+
+def not_in_a_plan(*_argv: str, **_arguments: Unpack[RunArguments]) -> Result:
+    """In the place of `in_writer` where no container may be started.
+
+    Raises:
+        CannotKnow: always.
+    """
+    raise CannotKnow("the SAM2 backend does not run, and a plan starts no container to look")
+
+
 def secret_writer(compose: Compose) -> SecretWriter:
     """Return what writes a secret: called with the path in the volume and the content."""
+    run = in_writer(compose)
 
     def write(path: str, content: bytes) -> None:
-        compose.run(
-            *("run", "--rm", "--no-TTY", "--no-deps", "--quiet-pull", WRITER, "sh", "-c", WRITE, "sh", path),
-            stdin=content,
-            timeout=WRITE_TIMEOUT,
-        )
+        run("sh", "-c", WRITE, "sh", path, stdin=content)
 
     return write
 
@@ -39,21 +57,30 @@ class BackendPasswordPresent:
     name = "password known to the SAM2 backend"
 
     def __init__(
-        self, password: str, exec_in_backend: Exec, write: SecretWriter, password_file: str = PASSWORD_FILE
+        self, password: str, looks: Sequence[Exec], write: SecretWriter, password_file: str = PASSWORD_FILE
     ) -> None:
+        """
+        Args:
+            looks: what runs a command where the file can be seen: in the backend, then where that does not run.
+            write: see `secret_writer`.
+        """
         self._password = password.encode()
-        self._exec = exec_in_backend
+        self._looks = tuple(looks)
         self._write_secret = write
         self._file = password_file
         self._written = False
 
     def plan(self) -> list[Change]:
-        """One change where the running backend has another one, or none; also where it does not run to be asked."""
+        """One change where the file holds another password, or is not there."""
         if self._written:
             return []
-        there = self._exec("sha256sum", self._file, ok=ANY_EXIT_CODE)
-        if there.ok and there.stdout.split()[:1] == [hashlib.sha256(self._password).hexdigest()]:
-            return []
+        for look in self._looks:
+            # Not ok: there is no such file, or no such container.
+            there = look("sha256sum", self._file, ok=ANY_EXIT_CODE)
+            if there.ok and there.stdout.split()[:1] == [hashlib.sha256(self._password).hexdigest()]:
+                return []
+            if there.ok:
+                break
         return [Change("hand the password over to the SAM2 backend", self._write)]
 
     def _write(self) -> None:

@@ -220,6 +220,7 @@ def test_mutated_requests_at_the_real_process(root: Path, tmp_path: Path) -> Non
             base_url=backend.until(r"Uvicorn running on (http://\S+)").group(1),
             timeout=PATIENCE_SECONDS,
             trust_env=False,
+            follow_redirects=True,  # as the test client does: `/predict/` leads to `/predict`
         ) as client,
     ):
         backend.until("model ready on")

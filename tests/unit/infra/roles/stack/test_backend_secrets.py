@@ -8,15 +8,21 @@ from typing import IO, Any
 
 import pytest
 
-from core.errors import SettingsError
+from core.errors import CannotKnow, SettingsError
 from core.operation import converge
 from core.report import Report
-from hosts.base import Result
+from hosts.base import Exec, Result
 from hosts.local import LocalHost
 from infra.config.backend_login import backend_login
 from infra.config.settings import Settings
 from infra.roles.docker.compose import Compose
-from infra.roles.stack.backend_secrets import WRITE, BackendPasswordPresent, SecretWriter, secret_writer
+from infra.roles.stack.backend_secrets import (
+    WRITE,
+    BackendPasswordPresent,
+    SecretWriter,
+    not_in_a_plan,
+    secret_writer,
+)
 from tests.fakes import FakeHost
 
 SECRETS = {"LABELRIG_BACKEND_PASSWORD": "of-the-backend-1", "LABEL_STUDIO_SECRET_KEY": "the-key-of-the-stack"}
@@ -44,7 +50,7 @@ def writer() -> SecretWriter:
 
 
 def operation(folder: Path, password: str) -> BackendPasswordPresent:
-    return BackendPasswordPresent(password, LocalHost().run, writer(), str(folder / "password"))
+    return BackendPasswordPresent(password, [LocalHost().run], writer(), str(folder / "password"))
 
 
 def test_the_password_is_handed_over_once(tmp_path: Path) -> None:
@@ -64,14 +70,21 @@ def test_what_will_be_done_does_not_hold_the_password(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_backend_that_does_not_run_gets_it_all_the_same(tmp_path: Path) -> None:
-    """Before the first start nobody can be asked what it has: its health check needs the password."""
-    host = FakeHost()
-    host.script("sha256sum", "/secrets/backend_password", exit_code=1)
-    written: list[tuple[str, bytes]] = []
-    one = BackendPasswordPresent("a-password", host.run, lambda *one: written.append(one))
-    assert converge([one], Report(io.StringIO())) == 1
-    assert written == [("/secrets/backend_password", b"a-password")]
+def test_a_backend_that_does_not_run_is_looked_at_aside(tmp_path: Path) -> None:
+    """Before its start nobody can be asked what it has: its health check needs the password."""
+    gone = FakeHost()
+    gone.script("sha256sum", str(tmp_path / "password"), exit_code=1, stderr="service sam2 is not running")
+
+    def apply(password: str, aside: Exec | None = None) -> int:
+        looks: list[Exec] = [gone.run, aside or LocalHost().run]
+        one = BackendPasswordPresent(password, looks, writer(), str(tmp_path / "password"))
+        return converge([one], Report(io.StringIO()))
+
+    assert apply("first-password") == 1
+    assert apply("first-password") == 0
+    assert apply("second-password") == 1
+    with pytest.raises(CannotKnow, match="a plan starts no container"):
+        apply("second-password", not_in_a_plan)
 
 
 def test_a_secret_travels_on_standard_input() -> None:

@@ -38,7 +38,8 @@ def test_twenty_people(
     chosen = [scenes[number % len(scenes)] for number in range(PEOPLE)]
     key = stage.ctx.access.api_key
     assert key is not None
-    with project(stage.client, key, stage.ctx.backend_url, stage.spec.labeling.text) as bench:
+    config = stage.spec.labeling.text
+    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, config) as bench:
         add_tasks(stage.client, bench.project_id, [{"image": scene.task.image} for scene in chosen])
         mine = [one.id for one in stage.client.tasks(bench.project_id, IMAGE)]
         tasks = list(zip(mine, chosen, strict=True))

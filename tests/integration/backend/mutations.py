@@ -119,7 +119,8 @@ class Mutator:
 
     def context(self) -> Any:
         """What an annotator's page sends of a click, broken; the rest of such a request is Label Studio's."""
-        clicks = [body["params"]["context"] for path, body in self._recorded if path == "/predict"]
+        sent = [body.get("params", {}).get("context") for path, body in self._recorded if path == "/predict"]
+        clicks = [context for context in sent if context is not None]
         holder = {"context": copy.deepcopy(self._random.choice(clicks))}
         for _ in range(self._random.choice((0, 1, 1, 1, 2, 3, 8))):
             holder = self._changed(holder)

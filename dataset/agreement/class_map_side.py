@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import SettingsError
+from core.text_file import read_text
 from dataset.agreement.side import Drawn, ImageMasks, SideNotes
 from masks.pictures import PictureError, opened
 
@@ -86,7 +87,7 @@ def _pairs(folder: Path) -> dict[str, Path]:
     if not file.is_file():
         return {}
     found: dict[str, Path] = {}
-    for number, line in enumerate(_text(file).splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         try:
             row = json.loads(line)
             found[str(row["image"])] = folder / str(row["mask"])
@@ -97,7 +98,7 @@ def _pairs(folder: Path) -> dict[str, Path]:
 
 def _names_in(path: Path) -> Mapping[int, str]:
     try:
-        content = json.loads(_text(path))
+        content = json.loads(read_text(path))
         if isinstance(content.get("classes"), list):
             return {int(one["id"]): str(one["name"]).strip() for one in content["classes"]}
         return {int(number): str(name).strip() for number, name in content.items()}
@@ -105,10 +106,3 @@ def _names_in(path: Path) -> Mapping[int, str]:
         raise SettingsError(
             f'{path}: expected the names of class numbers: {{"1": "car"}}, or as classes.lock'
         ) from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from None

@@ -53,9 +53,9 @@ def table(found: Agreement) -> str:
         one, objects = overlaps.get(number), (found.objects or {}).get(label)
         if one is None:  # it lies under others everywhere
             continue
-        shares = (_percent(one.in_a / total.pixels), _percent(one.in_b / total.pixels))
+        shares = (percent(one.in_a / total.pixels), percent(one.in_b / total.pixels))
         matched = ("", "", "", "") if objects is None else _matched(objects)
-        rows.append((inline(label), _decimal(one.iou), _decimal(one.dice), *shares, *matched))
+        rows.append((inline(label), decimal(one.iou), decimal(one.dice), *shares, *matched))
     if found.objects is None:
         rows = [row[:5] for row in rows]
     return "\n".join([*_head(found), "", *aligned(rows), "", *_confused(found), *_worst(found), *_remarks(found)])
@@ -89,12 +89,12 @@ def confusions(found: Agreement) -> list[tuple[str, str, int]]:
 
 def _head(found: Agreement) -> list[str]:
     total = found.total
-    in_a, in_b = (_percent(share or 0) for share in total.unlabelled)
+    in_a, in_b = map(percent, total.unlabelled)
     return [
         f"A: {inline(found.a)}",
         f"B: {inline(found.b)}",
-        f"{len(found.images)} images annotated in both; pixel agreement {_percent(total.pixel_agreement or 0)}, kappa "
-        f"{_decimal(total.kappa)}, mean IoU {_decimal(total.mean_iou)}, per image {_decimal(found.mean_iou_per_image)}",
+        f"{len(found.images)} images annotated in both; pixel agreement {percent(total.pixel_agreement)}, kappa "
+        f"{decimal(total.kappa)}, mean IoU {decimal(total.mean_iou)}, per image {decimal(found.mean_iou_per_image)}",
         f"unlabelled pixels: {in_a} in A, {in_b} in B",
     ]
 
@@ -103,7 +103,7 @@ def _confused(found: Agreement) -> list[str]:
     most = confusions(found)[:SHOWN_CONFUSIONS]
     if not most:
         return []
-    lines = [f"  {_percent(n / found.total.pixels)}  {inline(a)} in A, {inline(b)} in B" for a, b, n in most]
+    lines = [f"  {percent(n / found.total.pixels)}  {inline(a)} in A, {inline(b)} in B" for a, b, n in most]
     return ["where they differ most, of all pixels:", *lines]
 
 
@@ -113,7 +113,7 @@ def _worst(found: Agreement) -> list[str]:
         return []
     return [
         "worst images, by mean IoU:",
-        *(f"  {_decimal(w.confusion.mean_iou)}  {inline(w.pair.in_a)}" for w in worst),
+        *(f"  {decimal(w.confusion.mean_iou)}  {inline(w.pair.in_a)}" for w in worst),
     ]
 
 
@@ -168,12 +168,14 @@ def _square(found: Agreement) -> Counts:
 
 def _matched(one: Matches) -> tuple[str, ...]:
     counts = f"{len(one.ious)} of {one.in_a}, {one.in_b}"
-    return (counts, *map(_decimal, (one.precision, one.recall, one.mean_iou)))
+    return (counts, *map(decimal, (one.precision, one.recall, one.mean_iou)))
 
 
-def _decimal(value: float | None) -> str:
+def decimal(value: float | None) -> str:
+    """A figure for people; a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float | None) -> str:
+    """A share for people; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dataset.agreement.compare import Agreement, ImageAgreement, maps_of
 from dataset.agreement.confusion import ClassMap
-from dataset.agreement.figures import confusions
+from dataset.agreement.figures import confusions, decimal, percent
 from dataset.agreement.side import Side
 from dataset.export.classes import Classes
 from dataset.export.writers.png import palette
@@ -86,11 +86,11 @@ def _tiles(found: Agreement) -> str:
     in_a, in_b = total.unlabelled
     tiles = [
         (f"{len(found.images):,}", "images annotated in both"),
-        (_share(total.pixel_agreement), "pixel agreement"),
-        (_decimal(total.kappa), "Cohen's kappa"),
-        (_decimal(total.mean_iou), "mean IoU of classes"),
-        (_decimal(found.mean_iou_per_image), "mean IoU per image"),
-        (f"{_share(in_a)} / {_share(in_b)}", "unlabelled in A / B"),
+        (percent(total.pixel_agreement), "pixel agreement"),
+        (decimal(total.kappa), "Cohen's kappa"),
+        (decimal(total.mean_iou), "mean IoU of classes"),
+        (decimal(found.mean_iou_per_image), "mean IoU per image"),
+        (f"{percent(in_a)} / {percent(in_b)}", "unlabelled in A / B"),
     ]
     return "".join(f'<div class="tile"><b>{value}</b><span>{escape(what)}</span></div>' for value, what in tiles)
 
@@ -108,10 +108,10 @@ def _rows(found: Agreement) -> list[str]:
             if objects is None
             else (
                 f"{len(objects.ious)} of {objects.in_a}, {objects.in_b}",
-                _decimal(objects.mean_iou),
+                decimal(objects.mean_iou),
             )
         )
-        cells = (_decimal(one.iou), _decimal(one.dice), f"{one.in_a:,}", f"{one.in_b:,}", *matched)
+        cells = (decimal(one.iou), decimal(one.dice), f"{one.in_a:,}", f"{one.in_b:,}", *matched)
         swatch = '<span class="swatch" style="background:#{:02X}{:02X}{:02X}"></span>'.format(*colours[number])
         rows.append(f"<tr><td>{swatch}{escape(label)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return rows
@@ -120,7 +120,7 @@ def _rows(found: Agreement) -> list[str]:
 def _figure(one: Picture) -> str:
     images = "".join(f'<img src="{url}" alt="" loading="lazy">' for url in one.urls)
     confusion = one.image.confusion
-    figures = f"mean IoU {_decimal(confusion.mean_iou)}, pixel agreement {_share(confusion.pixel_agreement)}"
+    figures = f"mean IoU {decimal(confusion.mean_iou)}, pixel agreement {percent(confusion.pixel_agreement)}"
     caption = f"{escape(one.image.pair.in_a)}<br>{figures}"
     inside = f'<div class="three">{images}</div><figcaption>{caption}</figcaption>'
     return f'<figure class="card" style="padding:0">{inside}</figure>'
@@ -150,11 +150,3 @@ def _url(pixels: NDArray[np.uint8]) -> str:
 def _rgb(colour: str) -> Rgb:
     red, green, blue = bytes.fromhex(colour[1:])
     return red, green, blue
-
-
-def _decimal(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import SettingsError
+from core.text_file import read_text
 from dataset.registration.transforms import Matrix
 
 COLUMNS = ("rgb_x", "rgb_y", "thermal_x", "thermal_y")
@@ -20,13 +21,11 @@ def start_of(path: Path) -> Matrix:
     Raises:
         SettingsError: the file cannot be read, lacks a column, or has fewer than two different points.
     """
+    lines = read_text(path, f"--points {path}").splitlines()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
+        rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(lines)]
     except (KeyError, TypeError, ValueError):
         raise SettingsError(f"--points {path}: expected the columns {','.join(COLUMNS)} with numbers") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--points {path}: cannot be read: {error}") from None
     points = np.array(rows).reshape(-1, len(COLUMNS))
     rgb, thermal = points[:, 0] + 1j * points[:, 1], points[:, 2] + 1j * points[:, 3]
     if len(set(rgb.tolist())) < FEWEST or len(set(thermal.tolist())) < FEWEST:

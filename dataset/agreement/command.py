@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
-from dataset.html_page import write_page
+from dataset.out_file import write_file
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -73,10 +73,10 @@ def run_agreement(
         lines = [table(found)]
         if request.html is not None:
             report.progress("pictures of the worst images")
-            write_page(request.html, render(found, pictures_of(found, a, b), now()))
+            write_file(request.html, render(found, pictures_of(found, a, b), now()))
             lines.append(f"\n{request.html} shows the worst images first")
         if request.csv is not None:
-            write_page(request.csv, as_csv(found))
+            write_file(request.csv, as_csv(found))
             lines.append(f"{request.csv} has a line for each class of each image")
     return "\n".join(lines)
 

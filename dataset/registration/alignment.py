@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from core.errors import FileAccessError
 from dataset.registration.pictures import PicturePair
 from dataset.registration.register import Registration
 from dataset.registration.transforms import Matrix
@@ -45,21 +43,6 @@ def alignment_text(found: Registration, pairs: Sequence[PicturePair], when: date
         "refused": [one.name for one in found.pairs if not one.accepted],
     }
     return HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-
-
-def write_alignment(path: Path, text: str) -> None:
-    """Write the file in one step.
-
-    Raises:
-        FileAccessError: it cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise FileAccessError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def rows_of(matrix: Matrix) -> list[list[float]]:

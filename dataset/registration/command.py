@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import SettingsError
 from core.text import inline
-from dataset.html_page import write_page
+from dataset.out_file import write_file
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -56,7 +56,7 @@ def run_register(
         raise SettingsError(f"--model {request.model}: must be {', '.join(MODELS[:-1])} or {MODELS[-1]}")
     if request.out is not None and request.out.exists() and not request.force:
         raise SettingsError(f"--out {request.out}: is there already; --force replaces it")
-    from dataset.registration.alignment import alignment_text, write_alignment
+    from dataset.registration.alignment import alignment_text
     from dataset.registration.page import render, worst_pairs
     from dataset.registration.pictures import pairs_in
     from dataset.registration.points import start_of
@@ -68,10 +68,10 @@ def run_register(
         found = register(pairs, report.progress, start, request.model)  # type: ignore[arg-type]  # checked above
         report.facts.update(as_facts(found))
         if request.out is not None and found.matrix is not None:
-            write_alignment(request.out, alignment_text(found, pairs, now()))
+            write_file(request.out, alignment_text(found, pairs, now()))
         if request.html is not None:
             shown = worst_pairs(found, pairs, report.progress)
-            write_page(request.html, render(found, request.rgb, request.thermal, shown, now()))
+            write_file(request.html, render(found, request.rgb, request.thermal, shown, now()))
     return found
 
 

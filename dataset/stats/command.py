@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import LabelStudioError
 from dataset.export.image_name import file_name_of
 from dataset.export.labeling import read_labeling
-from dataset.html_page import write_page
+from dataset.out_file import write_file
 from dataset.stats.collect import Collector, Stats, as_facts, table
 from dataset.stats.page import Picture, render
 from dataset.stats.shapes import ImagePlace
@@ -64,7 +64,7 @@ def stats(
         if out is None:
             return text
         pictures = _pictures(session.report, client, found, urls, colours)
-        write_page(out, render(found, colours, pictures, now()))
+        write_file(out, render(found, colours, pictures, now()))
         return f"{text}\n\n{out} shows it, with {len(pictures)} pictures"
 
 

@@ -393,16 +393,17 @@ def test_published_images_are_used_where_a_registry_answers(
         with closing(engine_client(LocalHost(), 120)) as client:
             client.images.build(path=str(stand_in), tag=studio, rm=True, forcerm=True)
         output("docker", "tag", base, python)
-        pushed = {name: output("docker", "push", name) for name in (studio, python)}
-        digest = pushed[python].rpartition("digest: ")[2].split()[0]
+        said = {name: output("docker", "push", name) for name in (studio, python)}
+        official = OfficialImages(
+            *(f"{name}@{said[name].rpartition('digest: ')[2].split()[0]}" for name in (studio, python))
+        )
         output("docker", "rmi", studio, python)
-        official = OfficialImages(studio, f"{python}@{digest}")
         images = plan_images(host, with_another_base(tree), settings, report, official=official, services=OF_PIP)
         assert images.base.choice == "official"
         try:
             assert converge(images_role(host, images, report), report) == 3
         finally:
-            output("docker", "rmi", "--force", studio, official.python)
+            output("docker", "rmi", "--force", official.label_studio, official.python)
     assert "/simple/label-studio/" not in lab.served
     assert run(images.label_studio, "label-studio") == "official"
     assert run(images.label_studio, "sh", "-c", "id -un; touch /label-studio/data/x && echo ok") == "labelrig\nok"

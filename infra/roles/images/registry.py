@@ -18,14 +18,21 @@ QUESTION_TIMEOUT = 5
 
 
 def registry_answers(host: Host, references: Sequence[str]) -> bool:
-    """Whether each of the images can be pulled. The first "no", or five seconds of silence, ends the asking."""
+    """Whether each of the images can be pulled, for the engine's processor.
+
+    A digest may be that of one processor's image alone. The first "no", or five seconds of silence, ends the asking.
+    """
     with closing(engine_client(host, QUESTION_TIMEOUT)) as client:
         try:
-            for reference in references:
-                client.images.get_registry_data(reference)
+            architecture = client.version()["Arch"]
+            return all(architecture in _architectures(client, reference) for reference in references)
         except (DockerException, requests.RequestException):
             return False
-    return True
+
+
+def _architectures(client: Any, reference: str) -> set[str]:
+    platforms = client.images.get_registry_data(reference).attrs["Platforms"]
+    return {str(one["architecture"]) for one in platforms if one["os"] == "linux"}
 
 
 def present(references: Sequence[str], client: Any) -> list[str]:

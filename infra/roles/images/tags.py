@@ -49,8 +49,10 @@ JUNK = re.compile(r"^\.|~$|\.py[co]$|^__pycache__$")
 class OfficialImages:
     """The published images to build on. Tests name those of a registry of their own."""
 
-    # By its tag: releases are not pushed again, and no digest of it has been confirmed by several independent sources.
-    label_studio: str = "heartexlabs/label-studio:1.23.2"
+    # As one other project recorded it. Where the registry does not have it for the processor, the package is installed.
+    label_studio: str = (
+        "heartexlabs/label-studio:1.23.2@sha256:afcc516a22775a39d0d66f4c2ddc95d01be3e3d3862b21fcf4f9de34b4ad4e12"
+    )
     # Python 3.11.16, as many independent projects recorded it.
     python: str = "python:3.11-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84"
 

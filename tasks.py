@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, data, deploying, locking, looking, machine, projects
+from commands import checking, data, deploying, locking, looking, machine, projects, running
 from commands.program import Front
 from core.deferred import defer, leave_out
 
 namespace = Collection(
     machine.up,
-    machine.down,
+    running.down,
+    running.restart,
+    running.exec_,
     projects.embed,
     projects.preannotate,
     projects.stats,

@@ -67,13 +67,14 @@ def out(text: str) -> None:
     sys.stdout.flush()
 
 
-def confirm(what: str) -> None:
-    """Ask before something is done."""
+def confirm(what: str, word: str | None = None) -> None:
+    """Ask before something is done. `word` is what must be typed; None where `yes` will do."""
     if not sys.stdin.isatty():
         raise Exit(f"{what} Nothing was done: there is no terminal to ask; add --yes to do it.", code=2)
-    sys.stderr.write(f"{what}\nType `yes` to go on: ")
+    wanted = word or "yes"
+    sys.stderr.write(f"{what}\nType `{wanted}` to go on: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != "yes":
+    if sys.stdin.readline().strip() != wanted:
         raise Exit("Nothing was done.", code=2)
 
 

@@ -16,6 +16,7 @@ from invoke.parser.context import ParserContext
 THEMES = {
     "machine": "This machine",
     "deploying": "Lab servers",
+    "running": "Stacks that run",
     "locking": "The lock of a lab server",
     "looking": "State, faults and logs",
     "projects": "Projects",
@@ -29,6 +30,9 @@ EXAMPLES = {
     "deploy": ("deploy --host admin@gpu01 --data /NAS/home/me/RGB_T_SAR", "deploy --group gpu --yes --lock-wait 30m"),
     "rollback": ("rollback --host gpu01", "rollback 20260301T100000Z-607e07e --host gpu01"),
     "docs": ("docs model",),
+    "down": ("down", "down --host gpu01 --purge"),
+    "restart": ("restart sam2", "restart --host gpu01"),
+    "exec": ("exec sam2 -- nvidia-smi", "exec db --host gpu01 -- psql -c 'SELECT count(*) FROM task'"),
     "lock.take": ('lock.take --host gpu01 --message "moving the racks"',),
     "status": ("status --host gpu01",),
     "doctor": ("doctor --host gpu01",),
@@ -49,6 +53,8 @@ EXAMPLES = {
     "database.move": ("database.move --to postgres",),
     "test": ("test --fast", "test --only tests/unit/core"),
 }
+# Of some tasks, what stands behind all options in the line of usage.
+BEHIND = {"exec": "-- COMMAND..."}
 WIDEST = 120
 OVERVIEW = """\
 usage: ./inv TASK [options]
@@ -79,8 +85,9 @@ def task_page(name: str, tasks: Collection, context: ParserContext, by_position:
     """
     options = sorted(dict.fromkeys(context.args.values()), key=lambda one: not _required(one))
     words = [_usage(one, by_position.get(name)) for one in options]
+    last = [*(["[options]"] if "" in words else []), *([BEHIND[name]] if name in BEHIND else [])]
     parts = [
-        " ".join(["usage: ./inv", name, *filter(None, words), *(["[options]"] if "" in words else [])]),
+        " ".join(["usage: ./inv", name, *filter(None, words), *last]),
         _wrapped(inspect.getdoc(tasks[name].body) or ""),
     ]
     if options:

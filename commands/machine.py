@@ -1,4 +1,4 @@
-"""Tasks for this machine: up, down."""
+"""Tasks for this machine: up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.base import confirm, expected_errors_in_words, local_settings, out
+from commands.base import expected_errors_in_words, local_settings, out
 from core.terminal import is_live
 
 
@@ -37,25 +37,3 @@ def up(_context: Context, data: str | None = None, model: str | None = None, jso
     with report.steps(STAGES):
         summary = bring_up(settings, LocalHost(), report, remember, show_password=is_live(sys.stdout, os.environ))
     out(report.as_json() if json else summary)
-
-
-@task(
-    help={
-        "purge": "also remove the volumes (projects, annotations, models) and images of this project",
-        "yes": "do not ask before --purge",
-        "json": "print the result as JSON on stdout",
-    }
-)
-@expected_errors_in_words
-def down(_context: Context, purge: bool = False, yes: bool = False, json: bool = False) -> None:
-    """Stop the containers and keep everything; with --purge remove this project's volumes and images."""
-    from core.report import Report
-    from hosts.local import LocalHost
-    from infra.stack.down import down as bring_down
-
-    settings = local_settings()
-    if purge and not yes:
-        confirm(f"This removes every project, annotation and image of `{settings.project}` on this machine.")
-    report = Report()
-    bring_down(settings, LocalHost(), report, purge=purge)
-    out(report.as_json() if json else report.recap())

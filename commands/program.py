@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from invoke.program import Program
 
 from commands.base import out
 from commands.help import meant, overview, task_page
+from commands.running import BEHIND
 from core.repository import REPOSITORY, own_version
 from core.terminal import shared_terminal
 
@@ -23,7 +25,10 @@ BY_POSITION = {
     "logs": "--service",
     "config.check": "--path",
     "import": "--path",
+    "restart": "--service",
+    "exec": "--service",
 }
+TAKES_WORDS = "exec"  # the one task that takes words behind `--`
 
 
 class Front(Program):
@@ -31,6 +36,7 @@ class Front(Program):
 
     def __init__(self) -> None:
         super().__init__(name="labelrig", binary="inv", version=own_version())
+        self.behind: list[str] | None = None
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """See Invoke. Whoever writes to stdout or stderr erases the open progress line first."""
@@ -43,9 +49,15 @@ class Front(Program):
                 raise SystemExit(1) from None
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """See Invoke. The tasks are those of this repository, from whichever folder they are called."""
+        """See Invoke. The tasks are those of this repository, from whichever folder they are called.
+
+        Invoke joins the words behind `--` to one text: here they stay what they were.
+        """
+        words = list(sys.argv if argv is None else argv)
+        at = words.index("--") if "--" in words else len(words)
+        self.behind = words[at + 1 :] if at < len(words) else None
         with _usage_errors():
-            super().parse_core(argv)
+            super().parse_core(words[:at])
         search_root = self.args["search-root"]
         search_root.value = search_root.value or str(REPOSITORY)
 
@@ -58,9 +70,16 @@ class Front(Program):
         self.core.unparsed = named(words)
         with _usage_errors(self._problem):
             super().parse_tasks()
+            if self.behind is not None and [one.name for one in self.tasks] != [TAKES_WORDS]:
+                raise ParseError(f"only `{TAKES_WORDS}` takes words behind `--`")
             page = self.args.help.value
             if isinstance(page, str) and page not in self.parser.contexts:
                 raise ParseError(self._no_task(page))
+
+    def update_config(self, merge: bool = True) -> None:
+        """See Invoke. The task finds the words behind `--` in the configuration."""
+        super().update_config(merge)
+        self.config.update({BEHIND: self.behind or []})
 
     def print_help(self) -> None:
         """Show all tasks by theme, in place of Invoke's own options."""

@@ -68,6 +68,19 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]).rstrip() for first, *rest in rows]
 
 
+def size_text(count: int) -> str:
+    """A number of bytes for people.
+
+    >>> [size_text(0), size_text(2048), size_text(35 << 20), size_text(3 << 29)]
+    ['0 KiB', '2 KiB', '35 MiB', '1.5 GiB']
+    """
+    if count < 1 << 20:
+        return f"{count / (1 << 10):.0f} KiB"
+    if count < 1 << 30:
+        return f"{count / (1 << 20):.0f} MiB"
+    return f"{count / (1 << 30):.1f} GiB"
+
+
 def between_markers(text: str, begin: str, end: str, content: str) -> str:
     """Return a document with other content between its two markers.
 

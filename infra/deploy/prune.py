@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import requests
 from docker.errors import DockerException
 
 from core.errors import HostError
 from core.report import Report
+from hosts.base import Host
 from infra.deploy.deployment import Deployment
 from infra.roles.docker.client import engine_client
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.images import Image
 
 OURS = "labelrig/"
 BASE = "labelrig/base:"
@@ -26,32 +33,46 @@ def prune(deployment: Deployment, keep: int, report: Report) -> None:
         gone = deployment.releases.prune(keep)
         removed: list[str] = []
         try:
-            removed = _remove_images(deployment) if gone else []
+            removed = remove_unneeded_images(deployment.host, deployment.host_settings.root) if gone else []
         except HostError as error:  # the release serves: room on the disk is no reason to call it failed
             report.notice(str(error))
         changes = [f"remove release {one}" for one in gone] + [f"remove image {tag}" for tag in removed]
         report.ok(f"the last {keep} releases kept", changes)
 
 
-def _remove_images(deployment: Deployment) -> list[str]:
-    needed = _needed(deployment)
+def remove_unneeded_images(host: Host, root: str) -> list[str]:
+    """Remove our images that no release of any stack below `root` names, and no container uses. Returns their tags.
+
+    Raises:
+        HostError: the engine refuses to remove one; those before it are gone.
+    """
+    needed = needed_images(host, root)
     removed = []
-    with closing(engine_client(deployment.host)) as engine:
+    with closing(engine_client(host)) as engine:
         try:
-            used = {container["ImageID"] for container in engine.api.containers(all=True)}
-            for image in engine.images.list():
-                for tag in image.tags:
-                    if tag.startswith(OURS) and not tag.startswith(BASE) and tag not in needed and image.id not in used:
-                        engine.images.remove(tag)
-                        removed.append(tag)
+            for tag, _ in unneeded_images(engine, needed):
+                engine.images.remove(tag)
+                removed.append(tag)
         except (DockerException, requests.RequestException) as error:
-            raise HostError(f"{deployment.host.name}: old images cannot be removed: {error}") from error
+            raise HostError(f"{host.name}: old images cannot be removed: {error}") from error
     return removed
 
 
-def _needed(deployment: Deployment) -> set[str]:
+def unneeded_images(engine: DockerClient, needed: Collection[str]) -> Iterator[tuple[str, Image]]:
+    """Each tag of ours that is not in `needed`, and whose image no container uses, with the image.
+
+    What images are built on stays: another base image takes minutes to make.
+    """
+    used = {container["ImageID"] for container in engine.api.containers(all=True)}
+    for image in engine.images.list():
+        for tag in image.tags:
+            if tag.startswith(OURS) and not tag.startswith(BASE) and tag not in needed and image.id not in used:
+                yield tag, image
+
+
+def needed_images(host: Host, root: str) -> set[str]:
     """The tags that the releases of any stack on the host name: a rollback needs them."""
-    shown = deployment.host.run("sh", "-c", MANIFESTS, "sh", deployment.host_settings.root, as_root=True)
+    shown = host.run("sh", "-c", MANIFESTS, "sh", root, as_root=True)
     needed: set[str] = set()
     for text in filter(str.strip, shown.stdout.split("\0")):
         try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from core.errors import LabelrigError, SettingsError
+from core.errors import SettingsError
 from infra.doctor.log_lines import Backlog, LogLine, read_line
 from infra.roles.docker.compose import run_docker
 from infra.stack.site import Site
@@ -48,19 +48,15 @@ def logs(
         SettingsError: there is no such service, or `since` is not a time.
         LabelrigError: there is no stack, or its logs cannot be read.
     """
-    if unknown := [one for one in services if one not in site.services]:
-        raise SettingsError(f"there is no service {', '.join(unknown)} (there are: {', '.join(site.services)})")
+    site.refuse_unknown(services)
     begin: Sequence[str] = ("--since", _since(since)) if since is not None else ()
     if lines is None and since is None and not everything:
         lines = DEFAULT_LINES
-    host, env = site.host, site.files.env
-    if not host.run("test", "-f", env, ok=(0, 1), as_root=not host.is_local).ok:
-        task = "up" if host.is_local else f"deploy --host {host.name}"
-        raise LabelrigError(f"{host.name}: there is no stack {site.settings.project} here; `./inv {task}` makes it")
+    site.refuse_missing()
 
     def read(take: Callable[[LogLine], None], *options: str) -> None:
         run_docker(
-            host,
+            site.host,
             *site.compose.argv("logs", "--no-color", "--timestamps", *options, *services),
             timeout=FOLLOW_TIMEOUT if "--follow" in options else READ_TIMEOUT,
             on_line=lambda line: take(read_line(line)),

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from pydantic import ValidationError
 
-from core.errors import SettingsError
+from core.errors import LabelrigError, SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host, Result, RunArguments
@@ -75,6 +75,27 @@ class Site:
     def exec_in(self, service: str) -> Exec:
         """Return what runs a command inside the running container of a service."""
         return exec_in(self.compose, service)
+
+    def refuse_unknown(self, services: Sequence[str]) -> None:
+        """Make sure that these are services of the stack.
+
+        Raises:
+            SettingsError: at least one is not; names those that there are.
+        """
+        if unknown := [one for one in services if one not in self.services]:
+            raise SettingsError(f"there is no service {', '.join(unknown)} (there are: {', '.join(self.services)})")
+
+    def refuse_missing(self) -> None:
+        """Make sure that there is a stack, as its rendered files tell.
+
+        Raises:
+            LabelrigError: there is none.
+        """
+        if not self.host.run("test", "-f", self.files.env, ok=(0, 1), as_root=not self.host.is_local).ok:
+            task = "up" if self.host.is_local else f"deploy --host {self.host.name}"
+            raise LabelrigError(
+                f"{self.host.name}: there is no stack {self.settings.project} here; `./inv {task}` makes it"
+            )
 
 
 def services_of(settings: Settings) -> tuple[str, ...]:

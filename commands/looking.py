@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -21,12 +22,19 @@ def status(choice: Choice) -> Outcome:
     return run_status(choice, run_options("status"))
 
 
-@host_task(here=True)
-def doctor(choice: Choice) -> Outcome:
+@host_task(
+    {"tell": "tell people what broke or holds again since they were last told (docs/alerts.md); for a timer"}, here=True
+)
+def doctor(choice: Choice, *, tell: bool = False) -> Outcome:
     """Walk from SSH to a click; name the first broken link and its fix. Exit codes: 1 broken, 2 warnings only."""
+    from infra.alerts.command import run_doctor_and_tell
+    from infra.config.settings import env_file, load_alert_settings
     from infra.doctor.command import run_doctor
 
-    return run_doctor(choice, run_options("doctor"))
+    options = run_options("doctor")
+    if not tell:
+        return run_doctor(choice, options)
+    return run_doctor_and_tell(choice, options, load_alert_settings(env_file(os.environ), os.environ))
 
 
 @host_task(

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from core.errors import SettingsError
 from core.repository import REPOSITORY
 from infra.config.address import address_problems, has_own_tls
+from infra.config.alert_settings import AlertSettings, alert_problems
 from infra.config.backend import PREFIX, backend_names, backend_problems
 from infra.config.dotenv import read_env_file
 from infra.config.stack_settings import StackSettings, about, env_name, in_words, listed, unknown
@@ -213,7 +214,7 @@ def env_file(environment: Mapping[str, str]) -> Path:
 
 def env_fields() -> dict[str, FieldInfo]:
     """The settings that `.env` may hold, by their names there; those of the backend apart."""
-    fields = (*Settings.model_fields.values(), *LoginSecrets.model_fields.values())
+    fields = [field for model in (Settings, LoginSecrets, AlertSettings) for field in model.model_fields.values()]
     return {name: field for field in fields if (name := env_name(field)) is not None}
 
 
@@ -252,9 +253,14 @@ def load_login_secrets(path: Path, environment: Mapping[str, str]) -> LoginSecre
     return _load(path, environment, {})[1]
 
 
+def load_alert_settings(path: Path, environment: Mapping[str, str]) -> AlertSettings:
+    """Return whom alerts go to; see `load_settings`."""
+    return _load(path, environment, {})[2]
+
+
 def _load(
     path: Path, environment: Mapping[str, str], arguments: Mapping[str, str | None]
-) -> tuple[Settings, LoginSecrets]:
+) -> tuple[Settings, LoginSecrets, AlertSettings]:
     from_file = read_env_file(path)
     known = (*env_fields(), *backend_names())
     problems = [f"{path}: {unknown(name, known)}" for name in from_file if name not in known]
@@ -263,7 +269,10 @@ def _load(
     given |= {name: environment[name] for name in known if environment.get(name)}
     given |= {name: value for name, value in arguments.items() if value is not None}
     given = {name: value for name, value in given.items() if value != ""}
-    login = {name: given.pop(name) for name in map(env_name, LoginSecrets.model_fields.values()) if name in given}
+    login, alerts = (
+        {name: given.pop(name) for name in map(env_name, model.model_fields.values()) if name in given}
+        for model in (LoginSecrets, AlertSettings)
+    )
     backend = {name.removeprefix(PREFIX): given.pop(name) for name in backend_names() if name in given}
     wrong = backend_problems(backend)
     problems += [f"{PREFIX}{name}: expected {kind}" for name, kind in wrong.items()]
@@ -272,9 +281,11 @@ def _load(
     login_secrets = _checked(LoginSecrets, login, problems)
     if settings is not None:
         problems += [f"{_in_env(name)}: {sentence}" for name, sentence in address_problems(settings)]
-    if settings is None or login_secrets is None or problems:
+    alert_settings = _checked(AlertSettings, alerts, problems)
+    problems += alert_problems(alert_settings) if alert_settings is not None else []
+    if settings is None or login_secrets is None or alert_settings is None or problems:
         raise SettingsError(listed(problems))
-    return settings, login_secrets
+    return settings, login_secrets, alert_settings
 
 
 def _misspelt(environment: Mapping[str, str], known: Collection[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from core.text import indented
 from hosts.base import Host, Result
 from infra.config.settings import secret_names
 
-HookName = Literal["pre-deploy", "post-deploy", "on-failure"]
+HookName = Literal["pre-deploy", "post-deploy", "on-failure", "on-alert"]
 HOOK_TIMEOUT = 300.0
 ERROR_LENGTH = 8000  # an environment variable has a limit, and a ticket a reader
 ANSWERS = range(-255, 256)  # below zero: ended by a signal
@@ -49,8 +49,8 @@ class HookValues:
 
 def run_hook(
     name: HookName, folder: Path, values: HookValues, host: Host, report: Report, timeout: float = HOOK_TIMEOUT
-) -> None:
-    """Run a hook, if there is one, as a stage of its own.
+) -> bool:
+    """Run a hook, if there is one, as a stage of its own; False where it failed.
 
     Args:
         folder: where the hooks lie.
@@ -62,17 +62,18 @@ def run_hook(
     """
     path = folder / name
     if not path.is_symlink() and not path.exists():
-        return
+        return True
     with report.stage(f"hook {name}"):
         problem = _problem(path, values, host, report, timeout)
         if problem is None:
             report.ok(f"{path} ran", [])
-            return
+            return True
         text = f"{values.host}: the hook {path} {problem}"
         if name == "pre-deploy":
             raise HookFailed(f"{text}\nNothing was deployed to this host.")
         report.skipped(str(path), "it failed")
         report.notice(text)
+        return False
 
 
 def _problem(path: Path, values: HookValues, host: Host, report: Report, timeout: float) -> str | None:

@@ -89,6 +89,8 @@ def test_secrets_have_no_default_and_no_example() -> None:
         "LABELRIG_SSH_PASSWORD",
         "LABELRIG_SSH_PASSPHRASE",
         "LABELRIG_SUDO_PASSWORD",
+        "LABELRIG_ALERT_WEBHOOK",
+        "LABELRIG_ALERT_SMTP",
     }
     for name in secret_names():
         field = env_fields()[name]

@@ -1,0 +1,1 @@
+"""Telling people when a link of a stack breaks, and when it holds again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, data, deploying, locking, looking, machine, projects, running
+from commands import checking, data, deploying, locking, looking, machine, pairs, projects, running
 from commands.program import Front
 from core.deferred import defer, leave_out
 
@@ -41,7 +41,7 @@ namespace = Collection(
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
-    Collection("pairs", data.register),
+    Collection("pairs", pairs.register, pairs.transfer),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )
 

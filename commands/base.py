@@ -31,6 +31,10 @@ HOST_HELP = {
     "limit": "only these of the chosen hosts: comma-separated names or globs, `!` in front excludes",
     "inventory": "another file than infra/inventory.yaml",
 }
+ONE_HOST = {
+    "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
+    "inventory": HOST_HELP["inventory"],
+}
 HERE_HELP = "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine); may be given several times"
 LOCK_WAIT_HELP = "how long to wait when another run holds the host, such as 90s or 30m (default: not at all)"
 RESULT_HELP = {

@@ -1,4 +1,4 @@
-"""Tasks on what people have made: export, import, agreement, pairs.register, config.check, database.move."""
+"""Tasks on what people have made: export, import, agreement, config.check, database.move."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from invoke.tasks import task
 from commands.base import (
     HOST_HELP,
     LOCK_WAIT_HELP,
+    ONE_HOST,
     RESULT_HELP,
     choose,
     confirm,
@@ -27,16 +28,10 @@ from commands.base import out as show
 from dataset.agreement.command import HELP as AGREEMENT_HELP
 from dataset.export.command import HELP as EXPORT_HELP
 from dataset.importing.command import HELP as IMPORT_HELP
-from dataset.registration.command import HELP as REGISTER_HELP
 
 if TYPE_CHECKING:
     from infra.config.stack_settings import Database
     from infra.fleet.choice import Choice, Outcome
-
-ONE_HOST = {
-    "host": "a host of infra/inventory.yaml, or USER@NAME[:PORT] (default: this machine)",
-    "inventory": HOST_HELP["inventory"],
-}
 
 
 @host_task(
@@ -202,34 +197,6 @@ def agreement(
     else:
         text = run_agreement(request, report)
     show(report.as_json() if json else text)
-
-
-@task(help={**REGISTER_HELP, "json": RESULT_HELP["json"]})
-@expected_errors_in_words
-def register(
-    _context: Context,
-    rgb: str,
-    thermal: str,
-    out: str = "alignment.yaml",
-    model: str | None = None,
-    points: str | None = None,
-    html: str | None = None,
-    force: bool = False,
-    json: bool = False,
-) -> None:
-    """Register RGB pictures to their thermal twins: the transform of the rig, how good it is, which pairs fail."""
-    from core.report import Report
-    from dataset.registration.command import RegisterRequest, run_register, sentences
-
-    files = [None if path in (None, "-") else Path(str(path)).expanduser() for path in (out, points, html)]
-    request = RegisterRequest(
-        Path(rgb).expanduser(), Path(thermal).expanduser(), files[0], model, files[1], files[2], force
-    )
-    report = Report()
-    found = run_register(request, report)
-    show(report.as_json() if json else sentences(found, request))
-    if found.matrix is None:
-        raise Exit("", code=1)
 
 
 @task(

@@ -21,6 +21,7 @@ THEMES = {
     "looking": "State, faults and logs",
     "projects": "Projects",
     "data": "Annotations and configurations",
+    "pairs": "Pairs of pictures",
     "checking": "Development",
 }
 OTHER = "Other"
@@ -49,6 +50,10 @@ EXAMPLES = {
         "agreement exports/march exports/april --csv agreement.csv",
     ),
     "pairs.register": ("pairs.register --rgb pictures/rgb --thermal pictures/thermal --html registration.html",),
+    "pairs.transfer": (
+        "pairs.transfer --masks exports/rgb --twins pictures/thermal --out exports/thermal",
+        "pairs.transfer --project RGB-2026 --to THERMAL-2026",
+    ),
     "config.check": ("config.check labeling_configs/rgbt-sar",),
     "database.move": ("database.move --to postgres",),
     "test": ("test --fast", "test --only tests/unit/core"),

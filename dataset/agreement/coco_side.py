@@ -54,7 +54,7 @@ class CocoSide:
                 unreadable += 1
                 continue
             if mask is not None:
-                drawn.append(Drawn(label, mask))
+                drawn.append(Drawn(label, mask, str(row.get("region") or "")))
         return ImageMasks(drawn, size_wh, unreadable)
 
     def close(self) -> None:

@@ -66,8 +66,8 @@ def run_agreement(
     from dataset.agreement.page import pictures_of, render
 
     with ExitStack() as open_sides, report.stage("agreement"):
-        a = open_sides.enter_context(closing(opened_side(request.a, request.classes, report, find or _no_server)))
-        b = open_sides.enter_context(closing(opened_side(request.b, request.classes, report, find or _no_server)))
+        a = open_sides.enter_context(closing(opened_side(request.a, request.classes, report, find or no_server)))
+        b = open_sides.enter_context(closing(opened_side(request.b, request.classes, report, find or no_server)))
         found = compare(a, b, report)
         report.facts.update(as_facts(found))
         lines = [table(found)]
@@ -81,5 +81,5 @@ def run_agreement(
     return "\n".join(lines)
 
 
-def _no_server(called: str) -> tuple[Client, Project]:
+def no_server(called: str) -> tuple[Client, Project]:
     raise SettingsError(f"{called}: is no file, and no server is at hand to look for a project")

@@ -11,10 +11,11 @@ from masks.arrays import Mask
 
 @dataclass(frozen=True)
 class Drawn:
-    """One object. `mask` is ``(H, W)`` bool; `label` has no spaces around it, and is empty where none was given."""
+    """One object: `mask` is ``(H, W)`` bool, `region` its id; `label` has no spaces around it. Both may be empty."""
 
     label: str
     mask: Mask
+    region: str = ""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class TasksSide:
         results = self._spool.get(self._images[image])
         shapes, unreadable = shapes_in(results)
         sizes = [size for size in map(size_of_result, results) if min(size) > 0]
-        drawn = [Drawn(one.label.strip(), one.mask) for one in shapes]
+        drawn = [Drawn(one.label.strip(), one.mask, one.region) for one in shapes]
         return ImageMasks(drawn, sizes[0] if sizes else None, unreadable)
 
     def close(self) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from core.errors import SettingsError
+from core.strict_yaml import parse_yaml
+from core.text import some
+from core.text_file import read_text
+from dataset.registration.pair_names import PairNames
 from dataset.registration.pictures import PicturePair
 from dataset.registration.register import Registration
-from dataset.registration.transforms import Matrix
+from dataset.registration.transforms import Matrix, Size
 
 FORMAT = 1
 DECIMALS = 9
@@ -19,6 +28,107 @@ HEAD = """\
 # Where the pixels of an RGB picture lie on its thermal twin: the matrix times (x, y, 1), divided by the last number.
 # The centre of a picture's first pixel is (0, 0). Made by `./inv pairs.register`; commit it beside the configuration.
 """
+
+
+class NotAligned(Exception):
+    """A picture has no transform; the text says why, in words that follow the picture's name."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The transforms of a rig, from pixels of one picture to pixels of the other.
+
+    Attributes:
+        matrix: for every pair that has none of its own.
+        source_wh, target_wh: width and height of the pictures on both sides.
+        own: by the name of the pair.
+        refused: the names of pairs that do not follow the rig.
+        sha256: of the file.
+    """
+
+    matrix: Matrix
+    source_wh: Size
+    target_wh: Size
+    own: Mapping[str, Matrix]
+    refused: frozenset[str]
+    sha256: str
+
+    @cached_property
+    def _names(self) -> PairNames:
+        return PairNames([*self.own, *self.refused])
+
+    def backwards(self) -> Alignment:
+        """From the other picture to the first."""
+        own = {name: _inverse(matrix) for name, matrix in self.own.items()}
+        return replace(self, matrix=_inverse(self.matrix), source_wh=self.target_wh, target_wh=self.source_wh, own=own)
+
+    def of(self, image: str) -> Matrix:
+        """The transform of a picture: its pair's own, else the rig's.
+
+        Args:
+            image: its path or URL, see `PairNames`.
+
+        Raises:
+            NotAligned: its pair was refused, or the name fits several pairs that are not treated alike.
+        """
+        names = self._names.fitting(image)
+        if len(names) > 1:
+            raise NotAligned(f"may be of the pairs {some(sorted(names))}: its path does not tell which")
+        if any(name in self.refused for name in names):
+            raise NotAligned("the registration refused its pair")
+        return self.own[names[0]] if names else self.matrix
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    found = np.linalg.inv(matrix)
+    return np.asarray(found / found[2, 2])
+
+
+def read_alignment(path: Path) -> Alignment:
+    """Read what `alignment_text` wrote.
+
+    Raises:
+        SettingsError: the file cannot be read, or does not hold usable transforms; says where.
+    """
+    text = read_text(path, f"--alignment {path}")
+    content = parse_yaml(text, str(path))
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        raise SettingsError(f"{path}: is not an alignment of format {FORMAT}; `./inv pairs.register` writes one")
+    rgb_wh, thermal_wh = (_size(path, side, content.get(side)) for side in ("rgb", "thermal"))
+    own, refused = content.get("own") or {}, content.get("refused") or []
+    if not isinstance(own, Mapping) or not isinstance(refused, list):
+        raise SettingsError(f"{path}: own must be matrices by name, and refused a list of names")
+    return Alignment(
+        matrix=_matrix(path, "matrix", content.get("matrix"), rgb_wh),
+        source_wh=rgb_wh,
+        target_wh=thermal_wh,
+        own={str(name): _matrix(path, f"own.{name}", rows, rgb_wh) for name, rows in own.items()},
+        refused=frozenset(map(str, refused)),
+        sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+    )
+
+
+def _size(path: Path, key: str, given: object) -> Size:
+    sides = [given.get(name) for name in ("width", "height")] if isinstance(given, Mapping) else []
+    width, height = (one if isinstance(one, int) and one > 0 else 0 for one in (*sides, 0, 0)[:2])
+    if not width or not height:
+        raise SettingsError(f"{path}: {key} must be the width and height of the pictures in pixels")
+    return width, height
+
+
+def _matrix(path: Path, key: str, given: object, size_wh: Size) -> Matrix:
+    """A matrix that takes each corner of a picture somewhere."""
+    try:
+        found = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.shape != (3, 3) or not np.isfinite(found).all():
+        raise SettingsError(f"{path}: {key} must be three rows of three numbers")
+    right, bottom = size_wh[0] - 1, size_wh[1] - 1
+    corners = found @ np.array([[0, right, right, 0], [0, 0, bottom, bottom], [1, 1, 1, 1]])
+    if abs(float(np.linalg.det(found))) < 1e-12 or not (corners[2] > 0).all():
+        raise SettingsError(f"{path}: {key} does not take a picture of {size_wh[0]}x{size_wh[1]} pixels to another")
+    return found
 
 
 def alignment_text(found: Registration, pairs: Sequence[PicturePair], when: datetime) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -51,25 +52,30 @@ def pairs_in(rgb: Path, thermal: Path) -> list[PicturePair]:
     Raises:
         SettingsError: a folder is not there, or no names are the same.
     """
-    sides = []
-    for option, folder in (("--rgb", rgb), ("--thermal", thermal)):
-        if not folder.is_dir():
-            raise SettingsError(f"{option} {folder}: there is no such folder")
-        paths = sorted(one for one in folder.rglob("*") if one.suffix[1:].lower() in IMAGE_SUFFIXES and one.is_file())
-        found: dict[str, Path] = {}
-        for path in paths:
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in found:
-                raise SettingsError(
-                    f"{option} {folder}: {found[name].name} and {path.name} have one name; take one away"
-                )
-            found[name] = path
-        sides.append(found)
+    sides = [pictures_in("--rgb", rgb), pictures_in("--thermal", thermal)]
     names = [name for name in sides[0] if name in sides[1]]
     if not names:
         ours, theirs = (some(sorted(side)) or "no images" for side in sides)
         raise SettingsError(f"no picture of {rgb} has the name of one of {thermal}: {ours}; {theirs}")
     return [PicturePair(name, sides[0][name], sides[1][name]) for name in names]
+
+
+def pictures_in(option: str, folder: Path) -> dict[str, Path]:
+    """The pictures of a folder and its subfolders, by path without suffix, in the order of the names.
+
+    Raises:
+        SettingsError: the folder is not there, or two pictures differ in their suffix alone; `option` named it.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{option} {folder}: there is no such folder")
+    paths = sorted(one for one in folder.rglob("*") if one.suffix[1:].lower() in IMAGE_SUFFIXES and one.is_file())
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise SettingsError(f"{option} {folder}: {found[name].name} and {path.name} have one name; take one away")
+        found[name] = path
+    return found
 
 
 def read_pair(pair: PicturePair) -> tuple[Picture, Picture]:
@@ -78,14 +84,18 @@ def read_pair(pair: PicturePair) -> tuple[Picture, Picture]:
     Raises:
         PictureError: one of them cannot be read.
     """
-    rgb = _values(pair.rgb)
+    rgb = grey_values(pair.rgb)
     width = min(WIDEST, rgb.shape[1])
-    return _picture(rgb, width), _picture(_values(pair.thermal), width)
+    return _picture(rgb, width), _picture(grey_values(pair.thermal), width)
 
 
-def _values(path: Path) -> Grey:
-    """A file as a browser turns it; of 16-bit and float pictures the whole range, stretched to ``[0, 1]``."""
-    with opened(path) as stored:
+def grey_values(source: Path | IO[bytes]) -> Grey:
+    """A picture as a browser turns it, ``(H, W)``; of 16-bit and float ones the whole range, stretched to ``[0, 1]``.
+
+    Raises:
+        PictureError: it cannot be read, or shows nothing.
+    """
+    with opened(source) as stored:
         shown = upright(stored)
         if shown.mode not in ("L", "I", "F", "I;16", "I;16B", "I;16L"):
             shown = shown.convert("L")

@@ -16,11 +16,12 @@ ImagePlace = tuple[str, int]  # an image tag, and which one of a list of images
 
 @dataclass(frozen=True)
 class Shape:
-    """One region that covers pixels. `mask` is ``(H, W)`` bool, `place` the image of the task that it is on."""
+    """One region that covers pixels. `mask` is ``(H, W)`` bool, `place` the image of the task, `region` its id."""
 
     label: str
     mask: Mask
     place: ImagePlace = ("", 0)
+    region: str = ""
 
 
 def shapes_in(results: Sequence[Mapping[str, Any]]) -> tuple[list[Shape], int]:
@@ -42,5 +43,5 @@ def shapes_in(results: Sequence[Mapping[str, Any]]) -> tuple[list[Shape], int]:
             unreadable += 1
             continue
         place = (region.to_name, region.item_index or 0)
-        found.append(Shape(region.labels[0] if region.labels else "", mask, place))
+        found.append(Shape(region.labels[0] if region.labels else "", mask, place, region.id))
     return found, unreadable

@@ -113,6 +113,8 @@ class AnnotatedLabelStudio(FakeLabelStudio):
     def _tasks(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
         asked = json.loads(query["query"])
+        if "ordering" not in asked:
+            return self._tasks_predicted(int(query["project"]), asked["filters"]["items"])
         assert asked["ordering"] == ["tasks:id"]
         condition, *others = asked["filters"]["items"]
         assert (condition["filter"], condition["type"]) == ("filter:tasks:id", "Number")
@@ -146,6 +148,19 @@ class AnnotatedLabelStudio(FakeLabelStudio):
             ]
             row["predictions"] = [{name: one[name] for name in one if name in names} for one in self.predictions[key]]
         return {name: row[name] for name in row if name in names}
+
+    def _tasks_predicted(self, project: int, conditions: Sequence[dict[str, Any]]) -> httpx.Response:
+        """Label Studio looks for a part of the versions, which it joins with commas."""
+        (condition,) = conditions
+        name = "predictions_model_versions"
+        assert (condition["filter"], condition["operator"]) == (f"filter:tasks:{name}", "contains")
+        rows: list[dict[str, Any]] = [
+            {"id": key, name: ",".join(str(one["model_version"]) for one in self.predictions[key])}
+            for key, task in sorted(self.tasks.items())
+            if task["project"] == project
+        ]
+        found = [one for one in rows if condition["value"] in one[name]]
+        return httpx.Response(200, json={"total": len(found), "tasks": found})
 
     def _users(self, _request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[{"id": key, "email": email} for key, email in self.users.items()])

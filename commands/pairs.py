@@ -1,0 +1,97 @@
+"""Tasks on pairs of RGB and thermal pictures: pairs.register, pairs.transfer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from commands.base import ONE_HOST, RESULT_HELP, choose, expected_errors_in_words, run_options
+from commands.base import out as show
+from core.errors import SettingsError
+from dataset.registration.command import HELP as REGISTER_HELP
+from dataset.transfer.command import HELP as TRANSFER_HELP
+
+
+@task(help={**REGISTER_HELP, "json": RESULT_HELP["json"]})
+@expected_errors_in_words
+def register(
+    _context: Context,
+    rgb: str,
+    thermal: str,
+    out: str = "alignment.yaml",
+    model: str | None = None,
+    points: str | None = None,
+    html: str | None = None,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Register RGB pictures to their thermal twins: the transform of the rig, how good it is, which pairs fail."""
+    from core.report import Report
+    from dataset.registration.command import RegisterRequest, run_register, sentences
+
+    files = [None if path in (None, "-") else Path(str(path)).expanduser() for path in (out, points, html)]
+    request = RegisterRequest(
+        Path(rgb).expanduser(), Path(thermal).expanduser(), files[0], model, files[1], files[2], force
+    )
+    report = Report()
+    found = run_register(request, report)
+    show(report.as_json() if json else sentences(found, request))
+    if found.matrix is None:
+        raise Exit("", code=1)
+
+
+@task(
+    iterable=["host", "label"],
+    help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in TRANSFER_HELP.items()}}
+    | {"json": RESULT_HELP["json"]},
+)
+@expected_errors_in_words
+def transfer(
+    _context: Context,
+    host: list[str],
+    label: list[str],
+    masks: str | None = None,
+    alignment: str = "alignment.yaml",
+    twins: str | None = None,
+    out: str = "transferred",
+    format: str = "coco",
+    classes: str | None = None,
+    project: str | None = None,
+    to: str | None = None,
+    image: str | None = None,
+    to_image: str | None = None,
+    annotators: str | None = None,
+    kind: str = "prediction",
+    back: bool = False,
+    force: bool = False,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Carry masks over to the twins of their pictures, by the transform of `pairs.register`; and how well they fit."""
+    from core.report import Report
+    from dataset.transfer.command import ProjectRequest, TransferRequest, run_in_label_studio, run_transfer
+    from infra.fleet.on_hosts import one_session
+    from labelstudio.label_use import Rename
+
+    report, file = Report(), Path(alignment).expanduser()
+    if masks is not None:
+        if project is not None or to is not None:
+            raise SettingsError("--masks are files, and --project and --to are of Label Studio: give one of them")
+        twin_folder, names = (None if path is None else Path(path).expanduser() for path in (twins, classes))
+        folder = Path(out).expanduser()
+        found = run_transfer(TransferRequest(masks, file, twin_folder, folder, format, names, back, force), report)
+        lines = [*found.lines(), f"{folder} was written"]
+    else:
+        labels = {one.old: one.new for one in (Rename.parse(text, "--label") for text in label)}
+        request = ProjectRequest(file, image, to_image, annotators, kind, labels, back)
+        request.check(to)
+        with one_session(choose(host, [], None, inventory), run_options("pairs.transfer"), report) as one:
+            target = None if to is None else one.project(to)
+            found = run_in_label_studio(one.access.client(), one.project(project), target, request, report)
+        lines = found.lines()
+    show(report.as_json() if json else "\n".join(lines))
+    if found.problems:
+        raise Exit("", code=1)

@@ -1,0 +1,149 @@
+"""`./inv pairs.transfer`: the masks of one picture on its twin, by the transform that `pairs.register` found.
+
+Of files into a folder, or inside Label Studio: from one image of a task to the other, or between two projects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from core.report import Report
+    from dataset.transfer.regions import Transfer
+    from labelstudio.client import Client
+    from labelstudio.models import Project
+
+ALIGNMENT = Path("alignment.yaml")
+OUT_FORMATS = ("coco", "png", "rle-json")
+KINDS = ("prediction", "annotation")
+HELP = {
+    "masks": "files: Label Studio's JSON, COCO, a folder of class maps or an export; `FILE:EMAIL` takes one person's",
+    "project": "without --masks: the project, by its name in projects.yaml or its title (default: the default project)",
+    "to": "the project that shows the twins (default: the tasks show both pictures)",
+    "image": "the image tag that has the masks, where a task shows several (default: the first)",
+    "to-image": "the image tag of the twin (default: the other one)",
+    "annotators": "only annotations of these e-mail addresses, comma-separated",
+    "label": "THEIRS=OURS: what a label is called on the twin; may be given several times",
+    "kind": "prediction (default) or annotation: the latter with --to, in tasks that have none",
+    "alignment": "what `./inv pairs.register` wrote (default: alignment.yaml here)",
+    "twins": "the folder of the pictures that masks are carried to: their names, and how well each mask fits",
+    "out": "the folder to write, an export; it must not exist yet (default: transferred)",
+    "format": f"of the folder: {', '.join(OUT_FORMATS)} (default: coco)",
+    "classes": 'of class maps, the names of their numbers: a JSON file, {"1": "car"} or as classes.lock',
+    "back": "from thermal pictures to RGB ones",
+    "force": "replace an export that is there",
+}
+
+
+@dataclass(frozen=True)
+class TransferRequest:
+    """What the command line asks for with files; see HELP."""
+
+    masks: str
+    alignment: Path = ALIGNMENT
+    twins: Path | None = None
+    out: Path = Path("transferred")
+    format: str = "coco"
+    classes: Path | None = None
+    back: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class ProjectRequest:
+    """What it asks for inside Label Studio; see HELP."""
+
+    alignment: Path = ALIGNMENT
+    image: str | None = None
+    to_image: str | None = None
+    annotators: str | None = None
+    kind: str = "prediction"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    back: bool = False
+
+    def check(self, to: str | None) -> None:
+        """Check the options before anything is connected.
+
+        Raises:
+            SettingsError: one of them, or the alignment, cannot be used.
+        """
+        from dataset.registration.alignment import read_alignment
+
+        if self.kind not in KINDS:
+            raise SettingsError(f"--kind {self.kind}: must be {' or '.join(KINDS)}")
+        if self.kind == "annotation" and to is None:
+            raise SettingsError(
+                "--kind annotation: a task of pairs has one annotation for both pictures, and a prediction holds both; "
+                "annotations are stored in another project only (--to)"
+            )
+        read_alignment(self.alignment)
+
+
+def run_in_label_studio(
+    client: Client, source: Project, target: Project | None, request: ProjectRequest, report: Report
+) -> Transfer:
+    """Carry the masks of a project over; the figures go into the report.
+
+    Args:
+        target: the project of the twins; None where the tasks of `source` show both.
+
+    Raises:
+        SettingsError: an option, the alignment, or a labeling configuration does not fit. Nothing was stored.
+        LabelStudioError: there is nothing to carry over, or Label Studio failed; run it again to go on.
+    """
+    from dataset.export.selection import selection
+    from dataset.registration.alignment import read_alignment
+    from dataset.transfer.projects import ProjectTransfer
+    from dataset.transfer.sides import project_sides
+
+    alignment = read_alignment(request.alignment)
+    sides = project_sides(source, target, request.image, request.to_image)
+    work = ProjectTransfer(
+        client=client,
+        sides=sides,
+        alignment=alignment.backwards() if request.back else alignment,
+        selection=selection(annotators=request.annotators),
+        report=report,
+        as_annotation=request.kind == "annotation",
+        labels=request.labels,
+    )
+    with report.stage(f"transfer from {sides.source_image} to {sides.target_image}"):
+        found = work.run()
+        report.facts["transfer"] = {"project": source.title, "to": sides.target.title, **found.as_facts()}
+    return found
+
+
+def run_transfer(
+    request: TransferRequest, report: Report, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Transfer:
+    """Carry the masks of files over into a folder; the figures go into the report.
+
+    Raises:
+        SettingsError: an option, the alignment, or the masks cannot be used, or `out` is there. Nothing was written.
+        LabelrigError: no picture could be carried over, or the folder cannot be written.
+    """
+    if request.format not in OUT_FORMATS:
+        raise SettingsError(f"--format {request.format}: must be {', '.join(OUT_FORMATS[:-1])} or {OUT_FORMATS[-1]}")
+    from dataset.agreement.choice import chosen, opened_side
+    from dataset.agreement.command import no_server
+    from dataset.export.formats import ExportOptions
+    from dataset.registration.alignment import read_alignment
+    from dataset.transfer.folder import FolderTransfer
+    from dataset.transfer.twins import Twins
+
+    alignment = read_alignment(request.alignment)
+    twins = None if request.twins is None else Twins(request.twins)
+    masks = chosen(request.masks)
+    with report.stage("transfer"), closing(opened_side(masks, request.classes, report, no_server)) as side:
+        work = FolderTransfer(side, alignment.backwards() if request.back else alignment, twins, report, now)
+        options = ExportOptions(request.format, force=request.force)  # type: ignore[arg-type]  # checked above
+        found = work.write(request.out, options)
+        report.facts["transfer"] = {"folder": str(request.out), **found.as_facts()}
+    return found

@@ -1,0 +1,141 @@
+"""What becomes of masks on the twin of their picture, with the figures that say which ones a person must look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.text import inline, some
+from dataset.registration.features import Field
+from dataset.registration.transforms import Matrix, Size
+from dataset.transfer.fit import outline_fit
+from dataset.transfer.warp import carried, share_outside
+from masks.arrays import Mask
+
+PARTLY = 0.1  # of a mask beyond the twin's border is worth a line
+SHOWN_WORST = 5
+
+
+@dataclass(frozen=True)
+class RegionFigures:
+    """One mask on the twin.
+
+    Attributes:
+        region: its id where it came from; empty where it had none.
+        area: in pixels of the twin; 0 of a mask that is not there.
+        outside: the share of it that lies beyond the twin's border.
+        fit: see `outline_fit`; None without the twin's picture, and of a mask that is not there.
+    """
+
+    region: str
+    label: str
+    area: int
+    outside: float
+    fit: float | None
+
+
+@dataclass
+class ImageTransfer:
+    """One picture. `reason` is why nothing was carried over, in words that follow its name; else empty."""
+
+    name: str
+    twin: str = ""
+    regions: list[RegionFigures] = field(default_factory=list)
+    reason: str = ""
+
+
+@dataclass
+class Transfer:
+    """All pictures, and what people must know besides.
+
+    Attributes:
+        before: pictures whose masks an earlier run carried over.
+        problems: masks that could not be stored, in sentences.
+    """
+
+    images: list[ImageTransfer] = field(default_factory=list)
+    before: int = 0
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[ImageTransfer]:
+        """The pictures whose masks were carried over."""
+        return [one for one in self.images if not one.reason]
+
+    @property
+    def left_out(self) -> list[ImageTransfer]:
+        """The pictures whose masks were not."""
+        return [one for one in self.images if one.reason]
+
+    @property
+    def masks(self) -> list[tuple[ImageTransfer, RegionFigures]]:
+        """The masks that are on a twin now."""
+        return [(image, one) for image in self.done for one in image.regions if one.area]
+
+    def as_facts(self) -> dict[str, Any]:
+        """For `--json`."""
+        fits = [one.fit for _, one in self.masks if one.fit is not None]
+        return {
+            "images": len(self.done),
+            "masks": len(self.masks),
+            "outside": sum(not one.area for image in self.done for one in image.regions),
+            "fit": float(np.mean(fits)) if fits else None,
+            "left_out": [{"image": one.name, "reason": one.reason} for one in self.left_out],
+            "per_image": [
+                {"image": one.name, "twin": one.twin, "regions": [vars(each) for each in one.regions]}
+                for one in self.done
+            ],
+            "before": self.before,
+            "notes": self.notes,
+            "problems": self.problems,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        facts = self.as_facts()
+        found = [f"{facts['masks']} masks of {facts['images']} images were carried over"]
+        if facts["fit"] is not None:
+            found[0] += f"; their outlines agree with the edges there by {facts['fit']:.2f}"
+        if self.before:
+            found.append(f"  {self.before} images had theirs already")
+        if facts["outside"]:
+            found.append(f"  {facts['outside']} masks lie wholly outside the other picture and are left out")
+        partly = [
+            f"{inline(image.twin)} {inline(one.label)} {one.outside:.0%}"
+            for image, one in self.masks
+            if one.outside >= PARTLY
+        ]
+        if partly:
+            found.append(f"  {len(partly)} masks are cut off at its border: {some(partly)}")
+        worst = sorted(((one.fit, image, one) for image, one in self.masks if one.fit is not None), key=lambda x: x[0])
+        if worst:
+            texts = [f"{inline(image.twin)} {inline(one.label)} {fit:.2f}" for fit, image, one in worst[:SHOWN_WORST]]
+            found.append(f"  look first at those that agree least: {', '.join(texts)}")
+        found += [f"  left out: {inline(one.name)}: {inline(one.reason)}" for one in self.left_out]
+        return found + [f"  {inline(one)}" for one in (*self.notes, *self.problems)]
+
+
+def carry(
+    mask: Mask, label: str, region: str, matrix: Matrix, size_wh: Size, field: Field | None
+) -> tuple[Mask, RegionFigures]:
+    """One mask on the twin, ``(H, W)`` bool of `size_wh`, and its figures.
+
+    Args:
+        mask: ``(H, W)`` bool of the first picture.
+        matrix: its pixels to those of the twin.
+        field: of the twin's picture, see `picture_field`; None where it is not at hand.
+    """
+    found = carried(mask, matrix, size_wh)
+    area = int(found.sum())
+    fit = outline_fit(found, field) if field is not None and area else None
+    outside = round(share_outside(mask, matrix, size_wh), 4)
+    return found, RegionFigures(region, label, area, outside, None if fit is None else round(fit, 4))
+
+
+def counted(what: Iterable[tuple[int, str]]) -> list[str]:
+    """Notes with a number, without those of 0."""
+    return [f"{number} {text}" for number, text in what if number]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, data, deploying, locking, looking, machine, pairs, projects, running
+from commands import checking, data, deploying, lifecycle, locking, looking, machine, pairs, projects, running
 from commands.program import Front
 from core.deferred import defer, leave_out
 
@@ -38,6 +38,7 @@ namespace = Collection(
     checking.test,
     checking.test_e2e,
     checking.bench,
+    Collection("backup", lifecycle.make, lifecycle.list_, lifecycle.verify),
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),

@@ -135,6 +135,8 @@ def host_task(
     *,
     here: bool = False,
     results: Sequence[str] = ("json",),
+    name: str | None = None,
+    default: bool = False,
 ) -> Callable[[Callable[Concatenate[Choice, ...], Outcome | None]], Task[Callable[..., None]]]:
     """Make a task of a function that gets the `Choice` of hosts and returns the `Outcome` to print.
 
@@ -146,6 +148,8 @@ def host_task(
         iterable: those of them that may be given several times.
         here: without a host the task works on this machine.
         results: which of `--json` and `--junit` the task has.
+        name: of the task, where it is not the function's.
+        default: the task is what the name of its group alone means.
     """
 
     def make(body: Callable[Concatenate[Choice, ...], Outcome | None]) -> Task[Callable[..., None]]:
@@ -176,7 +180,9 @@ def host_task(
         texts = {**HOST_HELP, **({"host": HERE_HELP} if here else {}), **{name: RESULT_HELP[name] for name in results}}
         options = {**texts, **(help or {})}
         made: Task[Callable[..., None]]
-        made = task(iterable=["host", "group", *iterable], help=options)(expected_errors_in_words(run))
+        made = task(name=name, default=default, iterable=["host", "group", *iterable], help=options)(
+            expected_errors_in_words(run)
+        )
         return made
 
     return make

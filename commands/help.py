@@ -17,6 +17,7 @@ THEMES = {
     "machine": "This machine",
     "deploying": "Lab servers",
     "running": "Stacks that run",
+    "lifecycle": "Backup and restore",
     "locking": "The lock of a lab server",
     "looking": "State, faults and logs",
     "projects": "Projects",
@@ -34,6 +35,8 @@ EXAMPLES = {
     "down": ("down", "down --host gpu01 --purge"),
     "restart": ("restart sam2", "restart --host gpu01"),
     "exec": ("exec sam2 -- nvidia-smi", "exec db --host gpu01 -- psql -c 'SELECT count(*) FROM task'"),
+    "backup": ("backup", "backup --host gpu01"),
+    "backup.list": ("backup.list --host gpu01",),
     "lock.take": ('lock.take --host gpu01 --message "moving the racks"',),
     "status": ("status --host gpu01",),
     "doctor": ("doctor --host gpu01",),
@@ -73,10 +76,10 @@ Exit codes: 0 ok, 1 failed, 2 usage or settings, 3 preflight, 4 locked, 5 rolled
 def overview(tasks: Collection) -> str:
     """All tasks by theme, each with its sentence."""
     rows: dict[str, list[tuple[str, str]]] = {theme: [] for theme in (*THEMES.values(), OTHER)}
-    for name in tasks.task_names:
+    for name, others in tasks.task_names.items():
         body = tasks[name].body
         theme = THEMES.get(body.__module__.rpartition(".")[2], OTHER)
-        rows[theme].append((str(name), (inspect.getdoc(body) or "").partition("\n")[0]))
+        rows[theme].append((next(iter(others), str(name)), (inspect.getdoc(body) or "").partition("\n")[0]))
     width = max(len(name) for found in rows.values() for name, _ in found)
     parts = [f"{theme}\n{_columns(found, width)}" for theme, found in rows.items() if found]
     return "\n\n".join([OVERVIEW, *parts, ENDING])

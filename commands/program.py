@@ -64,7 +64,8 @@ class Front(Program):
     def parse_tasks(self) -> None:
         """See Invoke. `TASK ... --help` is `--help TASK`."""
         words = self.core.unparsed
-        if "--help" in words[1:] and words[0] in self.collection.task_names:
+        names = self.collection.task_names
+        if "--help" in words[1:] and words[0] in {*names, *(one for others in names.values() for one in others)}:
             self.args.help.value = words[0]
             words = []
         self.core.unparsed = named(words)

@@ -64,6 +64,25 @@ class HostSettings(StackSettings):
             "/etc/ssl/private/label.key",
         ),
     ] = None
+    backup_password_file: Annotated[
+        FolderThere | None,
+        about(
+            "absolute path on the host",
+            "File on the host with the password of the backups. Without it one is made and kept in the host's "
+            "secrets.env (LABELRIG_BACKUP_PASSWORD); without that password no backup can be read, so keep it "
+            "elsewhere too.",
+            "/etc/labelrig/backup-password",
+        ),
+    ] = None
+    backup_environment_file: Annotated[
+        FolderThere | None,
+        about(
+            "absolute path on the host",
+            "File on the host with lines NAME=VALUE that restic gets as its environment: AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY for s3, RESTIC_REPOSITORY for an address with a login.",
+            "/etc/labelrig/backup.env",
+        ),
+    ] = None
     address: Annotated[
         Address,
         about(

@@ -160,6 +160,16 @@ class Settings(StackSettings):
         ),
     ] = None
 
+    backup_password: Annotated[
+        Secret,
+        _secret(
+            "LABELRIG_BACKUP_PASSWORD",
+            EIGHT,
+            "Password of the backups, where `backup_password_file` names none. Made with the first backup; never "
+            "change it: the backups that are there open with it alone. Keep a copy on another machine.",
+        ),
+    ] = None
+
     @property
     def url(self) -> str:
         """Where labelrig, and people on the machine itself, find Label Studio: always http."""
@@ -319,4 +329,6 @@ def missing_secrets(settings: Settings) -> dict[str, str]:
         made["LABELRIG_POSTGRES_PASSWORD"] = secrets.token_urlsafe(24)
     if settings.backend_password is None:
         made["LABELRIG_BACKEND_PASSWORD"] = secrets.token_urlsafe(24)
+    if settings.backup_password is None and settings.backup_repository and not settings.backup_password_file:
+        made["LABELRIG_BACKUP_PASSWORD"] = secrets.token_urlsafe(24)
     return made

@@ -17,6 +17,9 @@ from pydantic_core import ErrorDetails
 from core.text import bulleted
 from infra.config.value_types import (
     BackendSettings,
+    BackupKeep,
+    BackupRepository,
+    BackupSchedule,
     Email,
     FileHere,
     FolderHere,
@@ -224,6 +227,55 @@ class StackSettings(BaseModel):
             env="LABELRIG_TLS_KEY",
         ),
     ] = None
+    backup_repository: Annotated[
+        BackupRepository | None,
+        about(
+            "folder, or sftp:, s3: or rest: address",
+            "Where `./inv backup` keeps encrypted backups, as restic names it. Without it there are none. "
+            "docs/backup.md tells of each kind; a folder should lie on another disk than the stack.",
+            "/NAS/backup/labelrig",
+            "sftp:backup@nas.lab.example:/backup/labelrig",
+            env="LABELRIG_BACKUP_REPOSITORY",
+        ),
+    ] = None
+    backup_password_file: Annotated[
+        FileHere | None,
+        about(
+            "absolute path of a file",
+            "File with the password of the backups. Without it one is made and kept with the other secrets "
+            "(LABELRIG_BACKUP_PASSWORD); without that password no backup can be read, so keep it elsewhere too.",
+            "/etc/labelrig/backup-password",
+            env="LABELRIG_BACKUP_PASSWORD_FILE",
+        ),
+    ] = None
+    backup_environment_file: Annotated[
+        FileHere | None,
+        about(
+            "absolute path of a file",
+            "File with lines NAME=VALUE that restic gets as its environment: AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY for s3, RESTIC_REPOSITORY for an address with a login.",
+            "/etc/labelrig/backup.env",
+            env="LABELRIG_BACKUP_ENVIRONMENT_FILE",
+        ),
+    ] = None
+    backup_schedule: Annotated[
+        BackupSchedule,
+        about(
+            "off, or a time as systemd's OnCalendar has it",
+            "When a backup is made by itself, on a server with systemd. docs/backup.md has the line for cron.",
+            "Mon..Sat 02:30",
+            env="LABELRIG_BACKUP_SCHEDULE",
+        ),
+    ] = "02:30"
+    backup_keep: Annotated[
+        BackupKeep,
+        about(
+            "counts such as 7d 5w 12m",
+            "How many daily, weekly and monthly backups stay.",
+            "14d 8w 24m",
+            env="LABELRIG_BACKUP_KEEP",
+        ),
+    ] = "7d 5w 12m"
     username: Annotated[
         Email,
         about(

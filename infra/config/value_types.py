@@ -25,6 +25,8 @@ MACHINE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 LOGIN = re.compile(r"[^\s:/@-](?:[^\s:/]*[^\s:/@])?")
 # Control characters, line breaks, and halves of characters: what an environment holds that is not UTF-8.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+SFTP = re.compile(r"sftp:(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9/._~+-]+")
+KEEP = re.compile(r"([0-9]{1,3})d ([0-9]{1,3})w ([0-9]{1,3})m")
 TEXT_ONLY_OPTIONS = "log-opts"  # the engine takes no numbers here
 
 
@@ -213,6 +215,34 @@ def private_subnet(text: str) -> str:
     return str(network)
 
 
+def backup_repository(text: str) -> str:
+    """A place for backups as restic names it: a folder, or another machine by SFTP, S3 or restic's own REST server."""
+    kind, colon, rest = text.partition(":")
+    if CONTROL.search(text) or not fits_env_file(text) or " " in text:
+        raise ValueError("may hold no space, quote or control character")
+    if text.startswith("/") and ".." not in text.split("/") and text.strip("/"):
+        return posixpath.normpath(text)
+    if colon and kind == "sftp" and SFTP.fullmatch(text):
+        return text
+    if colon and kind == "s3" and "/" in rest.strip("/"):
+        return text
+    if colon and kind == "rest" and rest.startswith(("http://", "https://")):
+        if "@" in urlsplit(rest).netloc:
+            raise ValueError("holds a login, which belongs in `backup_environment_file` (RESTIC_REPOSITORY=rest:...)")
+        return text
+    raise ValueError(
+        "must be an absolute path, sftp:USER@HOST:/PATH, s3:https://HOST/BUCKET, or rest:https://HOST:PORT/NAME"
+    )
+
+
+def backup_keep(text: str) -> str:
+    """How many backups stay, as `7d 5w 12m`: that many daily, weekly and monthly ones."""
+    counts = KEEP.fullmatch(text)
+    if counts is None or not any(map(int, counts.groups())):
+        raise ValueError("must be like `7d 5w 12m`: daily, weekly and monthly backups that stay, one of them at least")
+    return text
+
+
 def _backend_name(name: str) -> str:
     if name not in BACKEND_SETTINGS:
         near = nearest(name, BACKEND_SETTINGS, 1)
@@ -265,6 +295,13 @@ WebAddress = Annotated[str, AfterValidator(_web_address)]
 SiteAddress = Annotated[str, AfterValidator(_site_address)]
 IPv4 = Annotated[str, AfterValidator(_ipv4)]
 Subnet = Annotated[str, AfterValidator(private_subnet)]
+BackupRepository = Annotated[str, AfterValidator(backup_repository)]
+BackupKeep = Annotated[str, AfterValidator(backup_keep)]
+# What systemd's OnCalendar= takes is systemd's to say: here only what may stand in a unit file.
+BackupSchedule = Annotated[
+    str,
+    AfterValidator(_like(r"[A-Za-z0-9*][A-Za-z0-9*:.,/ ~-]{0,79}", "off, or a time as systemd's OnCalendar has it")),
+]
 ProjectName = Annotated[
     str,
     AfterValidator(

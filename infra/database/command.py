@@ -74,7 +74,9 @@ def move_work(context: MoveContext, to: Database, report: Report, *, replace_tar
     def switch(kind: Database) -> None:
         on = on_database(site, kind)
         services = context.images.tags
-        images = replace(context.images, tags={name: tag for name, tag in services.items() if name in on.services})
+        images = replace(
+            context.images, tags={name: tag for name, tag in services.items() if name in on.image_services}
+        )
         context.save_choice(on, rendered(on, images, model, context.folders, report), images, model)
         with closing(engine_client(site.host)) as engine:
             converge(stack_operations(on, lambda: engine, report), report)

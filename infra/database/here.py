@@ -26,7 +26,7 @@ from infra.roles.stack.render import RenderedFile
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of
 from infra.stack.kept_secrets import kept_secrets
-from infra.stack.site import Site, local_site
+from infra.stack.site import Site, local_site, with_backup
 from labelstudio.session import token_works
 
 
@@ -52,7 +52,7 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
             ContainerUserChosen(host, env_path, settings, site.files.env),
         ]
         converge(operations, report)
-        services = (DB, *SERVICES)
+        services = with_backup((DB, *SERVICES), settings)
         images = plan_images(host, REPOSITORY, settings, report, services=services)
         converge(images_role(host, images, report), report)
     site = replace(site, settings=site.reload().model_copy(update={"database": now or "sqlite"}))

@@ -22,6 +22,7 @@ from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, own_images,
 from infra.releases.manifest import ImageRef, Release, ReleaseFacts
 from infra.releases.store import ReleaseActive, Releases
 from infra.roles.docker.client import EngineState, engine_client, engine_state
+from infra.roles.docker.compose import find_compose
 from infra.roles.docker.group import EngineGroup
 from infra.roles.docker.role import docker_role
 from infra.roles.docker.shares import DockerAfterShares
@@ -48,9 +49,11 @@ from infra.roles.stack.model import expected_model
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
-from infra.stack.site import SECRETS_FILE, Site, read_secrets, rendered, services_of, with_secrets
+from infra.stack.restoring import refuse_half_restored
+from infra.stack.site import SECRETS_FILE, Site, read_secrets, rendered, services_of, with_backup, with_secrets
 from infra.stack.stages import (
     Summary,
+    backup_operations,
     newest_torch_cuda,
     project_context,
     reached,
@@ -124,6 +127,7 @@ class Deployment:
         self._preflight(run, spec)
         site = site_of(self.host, self.host_settings)
         before = self.releases.current()
+        refuse_half_restored(site)
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
         self._docker(run)
         origin = self._images(run, site)
@@ -137,7 +141,8 @@ class Deployment:
     def _preflight(self, run: Runner, spec: ProjectSpec) -> None:
         """Before the first step as root: without the right to it, that is one problem among the others."""
         settings = settings_of(self.host_settings)
-        services = [one for one in services_of(settings) if one not in own_images(self.host_settings)]
+        services = with_backup(services_of(settings), settings)
+        services = tuple(one for one in services if one not in own_images(self.host_settings))
         with run.stage("preflight"):
             machine = self.host.run("uname", "-m").stdout.strip()
             images = possible_images(self.here, REPOSITORY, settings, run.report, services, machine)
@@ -206,7 +211,7 @@ class Deployment:
                     site.settings,
                     run.report,
                     way=self.host_settings.images,
-                    services=site.services,
+                    services=site.image_services,
                     own=own_images(self.host_settings),
                 )
             except CannotKnow as error:
@@ -270,9 +275,17 @@ class Deployment:
             images = origin.images if origin is not None else undecided_images(site)
             files = rendered(site, images, model, folders, run.report, planned=[] if run.applies else [folder])
             run.run([ReleaseActive(self.releases, files, self.facts(site, images, model, folders))])
+            self._backup(run, site, origin, folders)
             if run.applies:
                 self.release = self.releases.current()
             return folder
+
+    def _backup(self, run: Runner, site: Site, origin: ImageOrigin | None, folders: Sequence[ImageFolder]) -> None:
+        if origin is None or find_compose(self.host) is None:
+            if site.settings.backup_repository:
+                run.unknown("backup", "its files name the images and the compose program")
+            return
+        run.run(backup_operations(site, origin.images.tags, folders, run.report))
 
     def facts(self, site: Site, images: ImageSet, model: str, folders: Sequence[ImageFolder]) -> ReleaseFacts:
         """What a release of this run says of itself."""
@@ -354,5 +367,5 @@ class Deployment:
 
 def undecided_images(site: Site) -> ImageSet:
     """Stands for the images of a plan, where what they are built on is not known yet."""
-    tags = dict.fromkeys(site.services, UNDECIDED)
+    tags = dict.fromkeys(site.image_services, UNDECIDED)
     return ImageSet(tags, debootstrap_base(REPOSITORY), REPOSITORY, site.settings.project)

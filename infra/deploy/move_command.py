@@ -31,7 +31,7 @@ from infra.roles.stack.image_folders import read_folders
 from infra.roles.stack.render import RenderedFile
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.kept_secrets import kept_secrets
-from infra.stack.site import Site
+from infra.stack.site import Site, with_backup
 
 
 def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_target: bool) -> Outcome:
@@ -92,7 +92,7 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
         own = own_images(deployment.host_settings)
         origin = resolve_images(
             LocalHost(), deployment.host, REPOSITORY, site.settings, report,
-            way=deployment.host_settings.images, services=(DB, *SERVICES), own=own,
+            way=deployment.host_settings.images, services=with_backup((DB, *SERVICES), site.settings), own=own,
         )  # fmt: skip
         converge(shipped_images_role(LocalHost(), deployment.host, origin, report), report)
     settings = site.reload().model_copy(update={"database": current.manifest.database})

@@ -15,7 +15,7 @@ from infra.config.settings import load_settings
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.suites import DAY
-from infra.roles.images.tags import DB, SERVICES
+from infra.roles.images.tags import BACKUP, DB, SERVICES
 
 # Half a day, so that what the suites offer holds for all lanes of a run: in the middle of it nothing is built again.
 MAX_AGE = DAY / 2
@@ -30,7 +30,7 @@ def main() -> int:
         with report.stage("images"):
             # The defaults, whatever the `.env` of this clone says.
             settings = load_settings(Path(os.devnull), {}, {})
-            images = plan_images(host, REPOSITORY, settings, report, services=(DB, *SERVICES), max_age=MAX_AGE)
+            images = plan_images(host, REPOSITORY, settings, report, services=(DB, *SERVICES, BACKUP), max_age=MAX_AGE)
             converge(images_role(host, images, report), report)
     except LabelrigError as error:
         report.info(f"error: {error}")

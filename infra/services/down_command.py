@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from core.operation import converge
 from core.results import HostResult, recap
 from infra.deploy.prune import remove_unneeded_images
 from infra.fleet.choice import Choice, Outcome
@@ -15,6 +16,9 @@ from infra.fleet.run import RunOptions
 from infra.fleet.session import Session
 from infra.fleet.target import demo_folder
 from infra.releases.scripts import run_script
+from infra.roles.backup.files import FOLDER as BACKUP_FOLDER
+from infra.roles.backup.files import RESTORING
+from infra.roles.backup.timer import OFF, BackupTimer
 from infra.roles.images.remove import remove_images
 from infra.roles.notes.role import FILE as NOTES
 from infra.stack.down import belongings, take_down
@@ -25,6 +29,7 @@ from labelstudio.password_record import NAME as PASSWORD_RECORD
 # stays there, and what labelrig did not put there.
 IN_BASE = (
     *("current", "releases", SECRETS_FILE, PASSWORD_RECORD, NOTES, "move"),
+    *(BACKUP_FOLDER, RESTORING, "restore"),
     *("volumes.yaml", "volumes.env", "fetch.yaml", "fetch.env"),
 )
 PURGE_TIMEOUT = 300.0
@@ -66,6 +71,8 @@ def down(one: Session, *, purge: bool) -> None:
                 shutil.rmtree(one.site.state)
                 one.report.ok("state folder removed", [f"removed {one.site.state}"])
             return
+        timer = BackupTimer(one.host, one.site.settings.project, "", OFF)
+        converge([timer], one.report)
         _remove_files(one)
         one.report.ok("images removed", _removed(remove_unneeded_images(one.host, one.host_settings.root)))
 
@@ -78,6 +85,8 @@ def look(one: Session) -> None:
         *(f"    {one}" for one in found.volume_lines()),
     ]
     lines.append("  the images that nothing else needs, and the stack's files in " + one.site.state)
+    if one.site.settings.backup_password is not None and not one.host.is_local:
+        lines.append("  the password of its backups (LABELRIG_BACKUP_PASSWORD): without a copy they cannot be read")
     one.report.facts |= {"project": one.site.settings.project, "lines": lines}
 
 

@@ -14,9 +14,10 @@ from docker.errors import DockerException
 
 from core.report import Report
 from infra.config.settings import missing_secrets, settings_secrets
+from infra.roles.backup.files import FOLDER, PASSWORD
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.stack.render import parse_stack_env
-from infra.roles.stack.secrets import SECRET_KEY
+from infra.roles.stack.secrets import BACKUP_PASSWORD, SECRET_KEY
 from infra.stack.site import Site
 from infra.stack.stages import stack_running
 
@@ -35,7 +36,7 @@ def kept_secrets(site: Site) -> Mapping[str, str]:
     """
     if not missing_secrets(site.settings):
         return {}
-    return _rendered(site) or _of_container(site)
+    return {**(_rendered(site) or _of_container(site)), **_of_backup(site)}
 
 
 def notice_of_another_key(site: Site, report: Report) -> None:
@@ -47,6 +48,13 @@ def notice_of_another_key(site: Site, report: Report) -> None:
         f"{SECRET_KEY} in {PurePosixPath(site.env_file).name} is not the one that the stack was started with: "
         "everybody is signed out, and the tokens that people made for themselves are void"
     )
+
+
+def _of_backup(site: Site) -> dict[str, str]:
+    """The password of the backups, which the script of the backup reads from a file of its own."""
+    content = site.host.read(f"{site.state}/{FOLDER}/{PASSWORD}", as_root=not site.host.is_local)
+    text = (content or b"").decode("utf-8", "replace").strip()
+    return {BACKUP_PASSWORD: text} if text else {}
 
 
 def _rendered(site: Site) -> dict[str, str]:

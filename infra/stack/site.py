@@ -20,6 +20,7 @@ from infra.config.dotenv import parse_env_bytes
 from infra.config.settings import UID, Settings, env_file, load_settings, problems_of, settings_secrets
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
+from infra.roles.images.tags import BACKUP
 from infra.roles.preflight.data_folder import group_of
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import GPU, POSTGRES, PROXY, TLS, RenderedFile, StackFiles, render_stack, stack_values
@@ -68,6 +69,11 @@ class Site:
         return self.files.services
 
     @property
+    def image_services(self) -> tuple[str, ...]:
+        """What the stack has images for: its services, and backups where they have a repository."""
+        return with_backup(self.services, self.settings)
+
+    @property
     def compose(self) -> Compose:
         """Compose for this stack."""
         return Compose(self.host, self.settings.project, self.files.compose, self.files.env)
@@ -101,6 +107,11 @@ class Site:
 def services_of(settings: Settings) -> tuple[str, ...]:
     """The services of a stack with these settings."""
     return StackFiles("", (*((POSTGRES,) if settings.database == "postgres" else ()), PROXY)).services
+
+
+def with_backup(services: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
+    """Services, and with them the image of the backup where there is a repository."""
+    return (*services, BACKUP) if settings.backup_repository else services
 
 
 def state_folder(settings: Settings) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from infra.config.address import reached_by_itself_only, site_host
 from infra.config.backend_login import backend_login
 from infra.config.settings import Settings
 from infra.config.stack_settings import Gpu
+from infra.roles.backup.role import backup_place, backup_role
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.role import restart_engine
 from infra.roles.images.tags import pinned_version
@@ -149,6 +150,14 @@ def certificate_operations(site: Site, report: Report) -> list[Operation]:
     if site.settings.tls != "files":
         return []
     return [CertificateInPlace(site.host, site.settings, site.compose)]
+
+
+def backup_operations(
+    site: Site, images: Mapping[str, str], folders: Sequence[ImageFolder], report: Report
+) -> list[Operation]:
+    """What a stack needs to back itself up; see `infra.roles.backup.role.backup_role`."""
+    place = backup_place(site.host, state=site.state, stack=site.stack_folder, secrets=site.env_file)
+    return backup_role(site.host, place, site.settings, images, folders, report)
 
 
 def root_certificate(site: Site) -> RootCertificateKept | None:

@@ -30,9 +30,11 @@ from infra.roles.stack.image_folders import DEMO, read_folders, with_folder
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
+from infra.stack.restoring import refuse_half_restored
 from infra.stack.site import local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
+    backup_operations,
     newest_torch_cuda,
     project_context,
     resolve_gpu,
@@ -68,6 +70,7 @@ def up(
     demo = state_folder(settings) / "demo"
     folders = read_folders(host, site.files.folders)
     first_login = settings.password is None
+    refuse_half_restored(site)
     refuse_other_database(database_of(site), settings.database, None)
     with report.stage("preflight"):
         check_machine(
@@ -76,7 +79,7 @@ def up(
             folder=settings.data,
             pattern=spec.images_filter,
             state=str(REPOSITORY),
-            images=possible_images(host, REPOSITORY, settings, report, site.services),
+            images=possible_images(host, REPOSITORY, settings, report, site.image_services),
             stack_there=host.read(site.files.env) is not None,
             uid=settings.uid,
             also=[
@@ -89,7 +92,7 @@ def up(
         converge(docker_role(host, report), report)
     with closing(engine_client(host)) as engine:
         with report.stage("images"):
-            images = plan_images(host, REPOSITORY, settings, report, services=site.services)
+            images = plan_images(host, REPOSITORY, settings, report, services=site.image_services)
             converge(images_role(host, images, report), report)
         with report.stage("gpu"):
             gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
@@ -112,6 +115,8 @@ def up(
             files = rendered(site, images, choice.name, folders, report)
             written = FilesWritten(host, files, site.files.unused)
             converge([written, *stack_operations(site, lambda: engine, report)], report)
+            if settings.backup_repository:
+                converge(backup_operations(site, images.tags, folders, report), report)
             root = root_certificate(site)
             converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None

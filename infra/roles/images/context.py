@@ -20,7 +20,7 @@ from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.images.apt_settings import MOUNTED, read_apt_settings
 from infra.roles.images.packages import as_text, package_names
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
-from infra.roles.images.tags import BUILD_FILE, DB, FOLDERS, PROXY, REQUIREMENTS, Base, context_files
+from infra.roles.images.tags import BACKUP, BUILD_FILE, DB, FOLDERS, PROXY, REQUIREMENTS, Base, context_files
 from infra.roles.images.wheels import (
     LINKS_PAGE,
     Pin,
@@ -38,8 +38,8 @@ BUILD_VARIABLES = "build.env"
 STAGED = "labelrig-build-"  # then our process number: what a killed run left can be told
 FORGOTTEN_SECONDS = 24 * 3600
 SEND_TIMEOUT = 600.0
-VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB", PROXY: "PROXY"}
-FROM_DEBIAN = (DB, PROXY)  # built of its packages
+VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB", PROXY: "PROXY", BACKUP: "BACKUP"}
+FROM_DEBIAN = (DB, PROXY, BACKUP)  # built of its packages
 BUILD_NAMES = (
     *("BUILD_FOLDER", "PROJECT", "BASE_CHOICE"),
     *(f"{prefix}_{what}" for prefix in VARIABLE_PREFIX.values() for what in ("IMAGE", "BASE", "PACKAGES", "DIGEST")),

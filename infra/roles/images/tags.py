@@ -22,25 +22,30 @@ LABEL_STUDIO = "label-studio"
 SAM2 = "sam2"
 DB = "db"
 PROXY = "proxy"
-SERVICES = (LABEL_STUDIO, SAM2, PROXY)  # of every stack; a database server is wanted by some
+BACKUP = "backup"
+SERVICES = (LABEL_STUDIO, SAM2, PROXY)  # of every stack; a database server and backups are wanted by some
 POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
 CADDY = "2.6"  # Debian bookworm's
+RESTIC = "0.14"  # Debian bookworm's
 IMAGES = Path("infra/roles/images/dockerfiles")
 BUILD_FILE = IMAGES / "build.yaml"
 BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
+BACKUP_PROGRAM = Path("infra/roles/backup/inside")  # what the backup image runs
 COMPANION = Path("companion")  # our script in Label Studio's pages
-FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres", PROXY: "proxy"}
+FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres", PROXY: "proxy", BACKUP: "backup"}
 SCRIPTS = {
     LABEL_STUDIO: ("apt-install.sh", "pip-install.sh", "make-user.sh", "harden.sh"),
     SAM2: ("apt-install.sh", "pip-install.sh", "torch-install.sh", "make-user.sh", "harden.sh"),
     DB: ("apt-install.sh", "make-user.sh", "harden.sh"),
     PROXY: ("apt-install.sh", "make-user.sh", "harden.sh"),
+    BACKUP: ("apt-install.sh", "harden.sh"),
 }
 REQUIREMENTS = {
     LABEL_STUDIO: ("label-studio.lock", "gunicorn.lock"),
     SAM2: ("torch.lock", "torch-cuda.lock", "backend.lock", "sam2-build.lock", "sam2.lock"),
     DB: (),
     PROXY: (),
+    BACKUP: (),
 }
 JUNK = re.compile(r"^\.|~$|\.py[co]$|^__pycache__$")
 
@@ -118,6 +123,8 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
         files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder / "server")}
     if service in (DB, PROXY):
         files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder)}
+    if service == BACKUP:
+        files |= {path.relative_to(repository).as_posix(): path for path in _tree(repository / BACKUP_PROGRAM)}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise SettingsError(
@@ -136,6 +143,7 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
         SAM2: own_version(repository),
         DB: POSTGRES_MAJOR,
         PROXY: CADDY,
+        BACKUP: RESTIC,
     }
     return {
         service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"

@@ -12,6 +12,8 @@ from infra.config.dotenv import MODE, update_env_file
 from infra.config.settings import Settings, missing_secrets
 
 SECRET_KEY = "LABEL_STUDIO_SECRET_KEY"  # noqa: S105 - its name
+BACKUP_PASSWORD = "LABELRIG_BACKUP_PASSWORD"  # noqa: S105 - its name
+NEVER_CHANGED = (SECRET_KEY, BACKUP_PASSWORD)  # by a lost line: sessions and backups open with them alone
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -19,7 +21,7 @@ class SecretsMade(Operation):
     """`.env` holds every secret, and only its owner may read the file.
 
     A secret that is missing is made, but for those that are known from the stack that is there: all of them where the
-    whole file is lost, and always the key, which is never changed by a lost line.
+    whole file is lost, and always those that a lost line must never change.
     """
 
     def __init__(self, host: Host, env_file: Path | str, settings: Settings, kept: Mapping[str, str] = NOTHING) -> None:
@@ -59,7 +61,9 @@ class SecretsMade(Operation):
     def recovered(self) -> dict[str, str]:
         """Those of the missing secrets that are known from the stack that is there."""
         lost = self._host.read(str(self._env_file), as_root=not self._host.is_local) is None
-        return {name: self._kept[name] for name in self._missing if name in self._kept and (lost or name == SECRET_KEY)}
+        return {
+            name: self._kept[name] for name in self._missing if name in self._kept and (lost or name in NEVER_CHANGED)
+        }
 
     def values(self) -> dict[str, str]:
         """Every secret that is missing, as it will be written: for a plan, which writes nothing."""

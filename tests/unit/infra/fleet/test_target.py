@@ -48,6 +48,11 @@ STACK: dict[str, tuple[object, str]] = {
     "tls_certificate": ("/etc/ssl/label.crt", "tls_certificate"),
     "tls_key": ("/etc/ssl/label.key", "tls_key"),
     "image_updates": ("keep", "image_updates"),
+    "backup_repository": ("/NAS/backup", "backup_repository"),
+    "backup_password_file": ("/etc/labelrig/password", "backup_password_file"),
+    "backup_environment_file": ("/etc/labelrig/backup.env", "backup_environment_file"),
+    "backup_schedule": ("03:30", "backup_schedule"),
+    "backup_keep": ("1d 1w 1m", "backup_keep"),
 }
 # What the deployment itself looks at.
 DEPLOYMENT = {
@@ -135,6 +140,7 @@ def test_what_is_about_the_deployment_is_looked_at_there(name: str) -> None:
 def test_every_setting_of_a_stack_is_taken_over() -> None:
     """The defaults of `up` and `deploy` differ: a field that is not taken over would be `up`'s."""
     kept_on_the_host = {"password", "secret_key", "api_key", "postgres_password", "backend_password", "uid"}
+    kept_on_the_host |= {"backup_password"}
     given = {where for _, where in STACK.values()}
     assert given | kept_on_the_host == set(Settings.model_fields)
     settings = settings_of(host_settings(data="/NAS/x", backend={"EMBEDDING_CACHE_DISK_MB": 200000}))

@@ -1,0 +1,1 @@
+"""The life of a stack: backup, restore, drill."""

@@ -1,0 +1,166 @@
+#!/bin/sh
+# The backup of one stack on its machine, for `./inv backup`, `./inv restore`, a systemd timer and cron alike.
+# Usage: sh backup.sh run [REASON]      a backup; how it went is in last-backup.json beside this file
+#        sh backup.sh list | show [SNAPSHOT] | verify
+#        sh backup.sh dump VERB ...     see infra/database/dump.py
+#        sh backup.sh fetch SNAPSHOT | beside | adopt STAMP | drop    parts of `./inv restore`
+# The answer is one line of JSON on stdout, progress is on stderr. Exit codes: 0 ok, 1 failed, 4 another one runs.
+set -eu
+
+HELD=4
+WAIT_SECONDS=20
+
+main() {
+    here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+    cd "$here"
+    umask 077
+    set -a
+    . ./backup.env
+    set +a
+    LABELRIG_BACKUP_MACHINE=$(uname -n)
+    LABELRIG_BACKUP_HOSTNAME=$(printf '%s.%s' "$LABELRIG_PROJECT" "$LABELRIG_BACKUP_MACHINE" | cut -c 1-63)
+    LABELRIG_BACKUP_KNOWN=''
+    [ "$(cat known 2>/dev/null || :)" != "$LABELRIG_BACKUP_REPOSITORY" ] || LABELRIG_BACKUP_KNOWN=yes
+    export LABELRIG_BACKUP_MACHINE LABELRIG_BACKUP_HOSTNAME LABELRIG_BACKUP_KNOWN
+    stack=$(readlink -f "$LABELRIG_BACKUP_STACK" || :)
+    kind=$LABELRIG_BACKUP_DATABASE
+    exec 9>lock
+    if ! flock -w "$WAIT_SECONDS" 9; then
+        problem "another backup or restore of $LABELRIG_PROJECT runs on this machine"
+        exit "$HELD"
+    fi
+    # What a run that was killed left running holds the staging volume, and writes into it.
+    docker rm --force "$LABELRIG_PROJECT-backup" "$LABELRIG_PROJECT-backup-dump" >/dev/null 2>&1 || :
+    verb=$1
+    shift
+    case $verb in
+        run | dump | beside | adopt | drop) ;; # a run writes down that it failed
+        *) there || exit 1 ;;
+    esac
+    case $verb in
+        run) recorded backup whole "$@" ;;
+        list | show) tool look "$verb" "$@" ;;
+        verify) recorded verify tool look verify ;;
+        fetch | beside | adopt | drop) tool restore "$verb" "$@" ;;
+        dump) dump "$@" ;;
+        *) exit 64 ;;
+    esac
+}
+
+# What the containers mount must be there: the engine would say it in its own words.
+there() {
+    for path in "$LABELRIG_BACKUP_FOLDER" "$LABELRIG_BACKUP_PASSWORD_FILE" "$LABELRIG_BACKUP_ENVIRONMENT_FILE"; do
+        [ -e "$path" ] || {
+            problem "$path is not there: make it, or mount its disk"
+            return 1
+        }
+    done
+}
+
+# [REASON]: a backup of what serves: its own images and kind of database, whatever the next deploy will bring.
+whole() {
+    LABELRIG_BACKUP_REASON=${1-}
+    export LABELRIG_BACKUP_REASON
+    there || return 1
+    if [ -e "$LABELRIG_BACKUP_STATE/restoring.json" ]; then
+        problem 'a restore was cut off, and the stack is half of two: repeat `./inv restore` first'
+        return 1
+    fi
+    if [ ! -e "$stack/stack.env" ]; then
+        problem 'there is no stack to back up yet'
+        return 1
+    fi
+    kind=sqlite
+    [ ! -e "$stack/postgres.yaml" ] || kind=postgres
+    of_stack LABELRIG_UID
+    of_stack LABELRIG_LABEL_STUDIO_IMAGE
+    of_stack LABELRIG_POSTGRES_IMAGE
+    LABELRIG_BACKUP_STACK=$stack
+    LABELRIG_BACKUP_DATABASE=$kind
+    export LABELRIG_BACKUP_STACK LABELRIG_BACKUP_DATABASE
+    say 'listing the image folders'
+    list_images
+    say 'looking at the database'
+    step dump size || return 1
+    LABELRIG_BACKUP_DATABASE_BYTES=$(printf '%s' "$said" | sed -n 's/.*"bytes": \([0-9]*\).*/\1/p')
+    export LABELRIG_BACKUP_DATABASE_BYTES
+    say "opening $LABELRIG_BACKUP_REPOSITORY"
+    step tool backup prepare || return 1
+    printf '%s\n' "$LABELRIG_BACKUP_REPOSITORY" >known
+    say 'dumping the database'
+    step dump make /staging/database || return 1
+    say 'making the snapshot'
+    step tool backup save || return 1
+    answer "$said"
+}
+
+# A value of the release that serves, where it has it.
+of_stack() {
+    value=$(sed -n "s/^$1='\(.*\)'\$/\1/p" "$stack/stack.env")
+    [ -z "$value" ] || export "$1=$value"
+}
+
+# Sizes and times of all files of the image folders: they are not in the backup, and a restore says what is missing.
+list_images() {
+    rm -rf images.new
+    mkdir images.new
+    while IFS='	' read -r name path; do
+        [ -n "$name" ] || continue
+        if [ ! -d "$path" ] || ! timeout 1800 find -H "$path" -type f -printf '%s %T@ %P\0' >"images.new/$name.list"; then
+            say "the image folder $path cannot be listed now"
+            mv -f "images.new/$name.list" "images.new/$name.absent" 2>/dev/null || : >"images.new/$name.absent"
+        fi
+    done <folders
+    rm -rf images
+    mv images.new images
+}
+
+tool() {
+    service=$1
+    shift
+    compose run --rm --no-TTY --quiet-pull --name "$LABELRIG_PROJECT-backup" "$service" "$@" </dev/null
+}
+
+dump() {
+    # The official image's `python3` may be one without Label Studio; nothing of it is needed here.
+    compose run --rm --no-TTY --quiet-pull --name "$LABELRIG_PROJECT-backup-dump" "dump-$kind" \
+        python3 - "$@" <"dump-$kind.py"
+}
+
+compose() {
+    # shellcheck disable=SC2086 # the words of the program
+    $LABELRIG_COMPOSE --project-name "$LABELRIG_PROJECT" --env-file ./backup.env --file ./backup.yaml "$@"
+}
+
+# Run a step; `said` is the last line of its answer, and where it failed, the answer of the whole.
+step() {
+    if said=$("$@" | tail -n 1) && case $said in *'"problem"'*) false ;; '{'*) true ;; *) false ;; esac; then
+        return 0
+    fi
+    case $said in '{'*) ;; *) said='{"problem": "a container of the backup did not start or was ended; see what it said above"}' ;; esac
+    answer "$said"
+    return 1
+}
+
+# NAME COMMAND...: run it and keep how it went in last-NAME.json.
+recorded() {
+    name=$1
+    shift
+    began=$(date -u +%s)
+    ok=true
+    said=$("$@" | tail -n 1) || ok=false
+    case $said in *'"problem"'*) ok=false ;; '{'*) ;; *) ok=false said='{"problem": "it was ended before it could say why"}' ;; esac
+    printf '{"began": %s, "ended": %s, "ok": %s, "answer": %s}\n' "$began" "$(date -u +%s)" "$ok" "$said" >"last-$name.new"
+    mv -f "last-$name.new" "last-$name.json"
+    if $ok; then cp -f "last-$name.json" "good-$name.new" && mv -f "good-$name.new" "good-$name.json"; fi
+    answer "$said"
+    $ok
+}
+
+problem() { printf '{"problem": "%s"}\n' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
+
+answer() { printf '%s\n' "$1"; }
+
+say() { printf '%s\n' "$1" >&2; }
+
+main "$@"

@@ -1,0 +1,258 @@
+"""What a snapshot holds, what is refused, and what a damaged one is found to be. On restic itself where it is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from infra.database.dump import sqlite_look
+from infra.roles.backup.inside import __main__ as program
+from infra.roles.backup.inside import fetching, reading, saving
+from infra.roles.backup.inside.places import MANIFEST, MEDIA_LIST, Problem
+from infra.roles.backup.inside.request import BEFORE_RESTORE, Request
+from infra.roles.backup.inside.restic import Restic, read_environment, ssh_command
+from tests.unit.infra.roles.backup.inside_bench import InsideBench, facts_of, fake_program
+
+REAL = shutil.which("restic")
+
+
+@pytest.fixture(params=["stand-in", *(["restic"] if REAL else [])])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InsideBench:
+    monkeypatch.setattr("infra.roles.backup.inside.restic.PROCESS_NUMBERS", 1)
+    name = REAL if request.param == "restic" else fake_program(tmp_path)
+    assert name is not None
+    return InsideBench.make(tmp_path / "root", name, os.getuid())
+
+
+def test_restored_is_what_was_saved(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables, uploads, secrets, rendered files, definitions and certificates."""
+    before = sqlite_look(str(bench.database_file))
+    made = bench.backup(monkeypatch)
+    assert (made["rows"], made["files"], made["lost"]) == (6, 2, [])
+    bench.write_database(0)
+    shutil.rmtree(bench.places.media)
+    shutil.rmtree(bench.places.proxy)
+    bench.places.proxy.mkdir()
+    bench.fetch()
+    place = fetching.beside(bench.places, bench.request)["place"]
+    assert sqlite_look(place) == before
+    assert fetching.adopt(bench.places, bench.request, "S") == {"aside": ""}
+    assert (bench.places.media / "upload/1/b.png").read_bytes() == b"b" * 2000
+    assert (bench.places.proxy / "root.crt").read_text() == "certificate"
+    files = bench.places.fetched_from(bench.places.files)
+    assert (files / "secrets.env").read_bytes() == bench.places.secrets.read_bytes()
+    assert (files / "definitions/projects.yaml").exists()
+    assert (files / "stack/stack.env").exists()
+
+
+def test_what_was_there_stays_aside(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.backup(monkeypatch)
+    (bench.places.media / "upload/1/later.png").write_bytes(b"later")
+    (bench.places.proxy / "root.crt").write_text("of this machine")
+    bench.fetch()
+    aside = fetching.adopt(bench.places, bench.request, "S")["aside"]
+    assert (Path(aside) / "upload/1/later.png").read_bytes() == b"later"
+    assert not (bench.places.media / "upload/1/later.png").exists()
+    assert (bench.places.proxy / "root.crt").read_text() == "of this machine"
+
+
+def test_adopting_twice_loses_nothing(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore that was killed after the renames is done again with the same stamp."""
+    bench.backup(monkeypatch)
+    bench.fetch()
+    fetching.adopt(bench.places, bench.request, "S")
+    assert fetching.adopt(bench.places, bench.request, "S") == {"aside": ""}
+    assert (bench.places.media / "upload/1/a.png").exists()
+
+
+def test_staging_is_empty_after_a_backup(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.backup(monkeypatch)
+    assert [path.name for path in bench.places.staging.iterdir()] == ["cache"]
+
+
+def test_lost_upload_is_named(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.places.media / "upload/1/a.png").unlink()
+    assert bench.backup(monkeypatch)["lost"] == ["upload/1/a.png"]
+
+
+def test_upload_changed_meanwhile_is_taken_again(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the snapshot is what the manifest says, also where a file changes between the two."""
+    real, path = saving._snapshot, bench.places.media / "upload/1/b.png"
+    snapshots: list[str] = []
+
+    def change_once(*arguments: object) -> str:
+        snapshots.append(real(*arguments))  # type: ignore[arg-type]
+        if len(snapshots) == 1:
+            path.write_bytes(b"other")
+        return snapshots[-1]
+
+    monkeypatch.setattr(saving, "_snapshot", change_once)
+    made = bench.backup(monkeypatch)
+    assert made["snapshot"] == snapshots[1]
+    assert [row["id"] for row in reading.snapshots(bench.request, bench.restic)] == [snapshots[1]]
+    bench.fetch()
+
+
+def test_uploads_that_never_rest_fail(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "changed_since", lambda *_: ["upload/1/a.png"])
+    with pytest.raises(Problem, match=r"uploaded files kept changing while they were read, upload/1/a\.png among them"):
+        bench.backup(monkeypatch)
+    assert reading.snapshots(bench.request, bench.restic) == []
+
+
+def test_newest_is_not_the_one_before_a_restore(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bench.backup(monkeypatch)["snapshot"]
+    before = bench.backup(monkeypatch, known=True, reason=BEFORE_RESTORE)["snapshot"]
+    rows = reading.snapshots(bench.request, bench.restic)
+    assert [(row["id"], row["reason"]) for row in rows] == [(first, ""), (before, BEFORE_RESTORE)]
+    assert reading.find(bench.request, bench.restic, "") == first
+    assert reading.find(bench.request, bench.restic, before) == before
+    with pytest.raises(Problem, match="there is no backup 0000aaaa of the stack lab"):
+        reading.find(bench.request, bench.restic, "0000aaaa")
+
+
+def test_verify_reads_all(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bench.backup(monkeypatch)
+    assert reading.verify(bench.places, bench.request, bench.restic) == {"snapshots": 1, "newest": made["snapshot"]}
+
+
+def test_verify_finds_a_missing_file(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the manifest names and the snapshot lacks, whatever restic thinks of it."""
+    real = saving._write_manifest
+
+    def write_one_more(*arguments: object) -> object:
+        manifest = real(*arguments)  # type: ignore[arg-type]
+        listed = bench.places.files / MEDIA_LIST
+        more = json.dumps({"path": "upload/1/ghost.png", "bytes": 5, "sha256": "0"})
+        listed.write_text(listed.read_text() + more + "\n")
+        return manifest
+
+    monkeypatch.setattr(saving, "_write_manifest", write_one_more)
+    bench.backup(monkeypatch)
+    with pytest.raises(Problem, match=r"lacks ghost\.png, which its manifest names"):
+        reading.verify(bench.places, bench.request, bench.restic)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        ("media", "a.png has another content"),
+        ("media gone", "a.png is missing"),
+        ("media more", "upload/1/more.png is in it and not in the manifest"),
+        ("database", "database.sqlite3 has another content"),
+        ("secrets", "secrets.env is missing"),
+        ("tables", "the tables of its dump are others"),
+    ],
+)
+def test_difference_is_found(bench: InsideBench, monkeypatch: pytest.MonkeyPatch, spoil: str, problem: str) -> None:
+    """What was fetched is compared file by file: one tampered table, one missing file is enough."""
+    bench.backup(monkeypatch)
+    bench.fetch()
+    places = bench.places
+    manifest = json.loads((places.fetched_from(places.files) / MANIFEST).read_text())
+    assert fetching.first_difference(places, manifest) == ""
+    media = places.media_beside / places.media.relative_to("/") / "upload/1"
+    database = places.fetched_from(places.database)
+    if spoil == "media":
+        (media / "a.png").write_bytes(b"A" * 1000)
+    elif spoil == "media gone":
+        (media / "a.png").unlink()
+    elif spoil == "media more":
+        (media / "more.png").write_bytes(b"")
+    elif spoil == "database":
+        with closing(sqlite3.connect(database / "database.sqlite3")) as db, db:
+            db.execute("UPDATE task SET data = 'tampered' WHERE id = 1")
+    elif spoil == "secrets":
+        (places.fetched_from(places.files) / "secrets.env").unlink()
+    else:
+        facts = json.loads((database / "database.json").read_text())
+        facts["tables"]["task"]["rows"] = 99
+        (database / "database.json").write_text(json.dumps(facts))
+    assert fetching.first_difference(places, manifest) == problem
+
+
+def test_wrong_password_is_one_sentence(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.backup(monkeypatch)
+    bench.places.password.write_text("another one\n")
+    with pytest.raises(Problem, match="cannot be opened with this password, or not be reached") as caught:
+        bench.backup(monkeypatch)
+    assert "another one" not in str(caught.value)
+
+
+def test_unmounted_disk_is_not_filled(bench: InsideBench) -> None:
+    """A repository that was there is never made anew."""
+    Request.read({})
+    with pytest.raises(Problem, match=r"/NAS/backup is not there any more: is its disk mounted\?"):
+        bench.restic.open(make=True, known=True)
+    with pytest.raises(Problem, match="holds no backups yet"):
+        bench.restic.open(make=False, known=False)
+    assert list(bench.places.repository.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("full", "words"), [("staging", "for the dump of the database"), ("repository", "/NAS/backup")]
+)
+def test_full_disk_is_said_before(bench: InsideBench, monkeypatch: pytest.MonkeyPatch, full: str, words: str) -> None:
+    real = shutil.disk_usage
+
+    def usage(path: Path) -> object:
+        return real(path)._replace(free=2**20) if Path(path).name == full else real(path)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(Problem, match=f"there is no room on .*{words}.*; nothing was changed"):
+        saving.prepare(bench.places, bench.request, bench.restic)
+
+
+def test_later_format_is_refused(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "FORMAT", 99)
+    bench.backup(monkeypatch)
+    with pytest.raises(Problem, match=r"was made by a later version of labelrig \(0\.2\.0\): use it"):
+        bench.fetch()
+
+
+def test_verbs_answer_in_json(
+    bench: InsideBench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "Restic", lambda places, address: Restic(places, address, program=bench.program))
+    assert program.main(["list"], bench.places, bench.request) == 1
+    assert "holds no backups yet" in facts_of(capsys.readouterr().out)["problem"]
+    bench.backup(monkeypatch)
+    assert program.main(["show"], bench.places, bench.request) == 0
+    shown = facts_of(capsys.readouterr().out)
+    assert shown["manifest"]["database"]["tables"]["task"]["rows"] == 3
+    assert set(shown["small"]) == {"secrets.env", "stack/folders.json", "images/demo.list"}
+
+
+def test_environment_file_shows_no_value(bench: InsideBench) -> None:
+    bench.places.environment.write_text("# keys\nexport AWS_ACCESS_KEY_ID='abc'\nAWS_SECRET_ACCESS_KEY=x=y\n")
+    assert read_environment(bench.places) == {"AWS_ACCESS_KEY_ID": "abc", "AWS_SECRET_ACCESS_KEY": "x=y"}
+    bench.places.environment.write_text("hunter2\n")
+    with pytest.raises(Problem, match=r"^the environment file of the backups: line 1 is not NAME=VALUE$"):
+        read_environment(bench.places)
+
+
+def test_ssh_asks_nobody(bench: InsideBench) -> None:
+    """No question, no unknown host, no endless wait, and the machine's own keys."""
+    bench.places.ssh.mkdir()
+    (bench.places.ssh / "id_ed25519").touch()
+    command = ssh_command(bench.places, "backup@nas")
+    assert "BatchMode=yes" in command
+    assert "StrictHostKeyChecking=yes" in command
+    assert f"-i {bench.places.ssh}/id_ed25519 backup@nas -s sftp" in command
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        ("7d 5w 12m", ["--keep-daily", "7", "--keep-weekly", "5", "--keep-monthly", "12"]),
+        ("0d 2w 0m", ["--keep-weekly", "2"]),
+    ],
+)
+def test_keep_becomes_restics_words(bench: InsideBench, keep: str, words: list[str]) -> None:
+    assert Request.read({"LABELRIG_BACKUP_KEEP": keep}).keep_arguments == words

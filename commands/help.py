@@ -52,7 +52,10 @@ EXAMPLES = {
         "agreement rgbt-sar:ana@lab.example rgbt-sar:luis@lab.example",
         "agreement exports/march exports/april --csv agreement.csv",
     ),
-    "pairs.register": ("pairs.register --rgb pictures/rgb --thermal pictures/thermal --html registration.html",),
+    "pairs.register": (
+        "pairs.register --rgb pictures/rgb --thermal pictures/thermal --html registration.html",
+        "pairs.register --project RGBT-PAIRS --rgb-camera ost_rgb.txt --thermal-camera ost_tir.txt",
+    ),
     "pairs.transfer": (
         "pairs.transfer --masks exports/rgb --twins pictures/thermal --out exports/thermal",
         "pairs.transfer --project RGB-2026 --to THERMAL-2026",

@@ -15,29 +15,52 @@ from dataset.registration.command import HELP as REGISTER_HELP
 from dataset.transfer.command import HELP as TRANSFER_HELP
 
 
-@task(help={**REGISTER_HELP, "json": RESULT_HELP["json"]})
+@task(
+    iterable=["host"],
+    help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in REGISTER_HELP.items()}}
+    | {"json": RESULT_HELP["json"]},
+)
 @expected_errors_in_words
 def register(
     _context: Context,
-    rgb: str,
-    thermal: str,
+    host: list[str],
+    rgb: str | None = None,
+    thermal: str | None = None,
     out: str = "alignment.yaml",
     model: str | None = None,
     points: str | None = None,
+    rgb_camera: str | None = None,
+    thermal_camera: str | None = None,
     html: str | None = None,
+    project: str | None = None,
+    to: str | None = None,
+    image: str | None = None,
+    to_image: str | None = None,
+    inventory: str | None = None,
     force: bool = False,
     json: bool = False,
 ) -> None:
     """Register RGB pictures to their thermal twins: the transform of the rig, how good it is, which pairs fail."""
     from core.report import Report
-    from dataset.registration.command import RegisterRequest, run_register, sentences
+    from dataset.registration.command import ProjectPairs, RegisterRequest, check_request, run_register, sentences
+    from infra.fleet.on_hosts import one_session
 
-    files = [None if path in (None, "-") else Path(str(path)).expanduser() for path in (out, points, html)]
-    request = RegisterRequest(
-        Path(rgb).expanduser(), Path(thermal).expanduser(), files[0], model, files[1], files[2], force
+    paths = [None if path in (None, "-") else Path(str(path)).expanduser() for path in (rgb, thermal, out, html)]
+    begin, first, second = (
+        None if path is None else Path(path).expanduser() for path in (points, rgb_camera, thermal_camera)
     )
+    request = RegisterRequest(paths[0], paths[1], paths[2], model, begin, paths[3], force, (first, second))
     report = Report()
-    found = run_register(request, report)
+    if project is None:
+        if to is not None:
+            raise SettingsError("--to is the project of the thermal pictures: --project names that of the RGB ones")
+        found = run_register(request, report)
+    else:
+        check_request(request, in_label_studio=True)
+        with one_session(choose(host, [], None, inventory), run_options("pairs.register"), report) as one:
+            target = None if to is None else one.project(to)
+            pairs = ProjectPairs(one.access.client(), one.project(project), target, image, to_image)
+            found = run_register(request, report, project=pairs)
     show(report.as_json() if json else sentences(found, request))
     if found.matrix is None:
         raise Exit("", code=1)

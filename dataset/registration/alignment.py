@@ -18,7 +18,7 @@ from core.strict_yaml import parse_yaml
 from core.text import some
 from core.text_file import read_text
 from dataset.registration.pair_names import PairNames
-from dataset.registration.pictures import PicturePair
+from dataset.registration.pictures import PicturePair, digest_of
 from dataset.registration.register import Registration
 from dataset.registration.transforms import Matrix, Size
 
@@ -158,14 +158,3 @@ def alignment_text(found: Registration, pairs: Sequence[PicturePair], when: date
 def rows_of(matrix: Matrix) -> list[list[float]]:
     """A matrix as lists, rounded to what a picture's pixels can tell."""
     return [[round(float(value), DECIMALS) for value in row] for row in matrix]
-
-
-def digest_of(pairs: Sequence[PicturePair]) -> str:
-    """SHA-256 over the names and contents of all pictures: other inputs have another one."""
-    whole = hashlib.sha256()
-    for pair in pairs:
-        whole.update(pair.name.encode("utf-8", "surrogateescape"))
-        for path in (pair.rgb, pair.thermal):
-            with path.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()

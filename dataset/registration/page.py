@@ -54,8 +54,8 @@ def worst_pairs(found: Registration, pairs: Sequence[PicturePair], progress: Cal
     return shown
 
 
-def render(found: Registration, rgb: Path, thermal: Path, shown: Sequence[Shown], when: datetime) -> str:
-    """The page."""
+def render(found: Registration, sides: tuple[str, str], shown: Sequence[Shown], when: datetime) -> str:
+    """The page. `sides` are what the RGB and the thermal pictures are called."""
     accepted = sum(one.accepted for one in found.pairs)
     tiles = [
         (f"{accepted} of {len(found.pairs)}", "pairs accepted"),
@@ -65,8 +65,8 @@ def render(found: Registration, rgb: Path, thermal: Path, shown: Sequence[Shown]
     ]
     return filled_page(
         TEMPLATE,
-        rgb=escape(str(rgb)),
-        thermal=escape(str(thermal)),
+        rgb=escape(sides[0]),
+        thermal=escape(sides[1]),
         when=escape(when.strftime("%Y-%m-%d %H:%M %Z")),
         tiles="".join(f'<div class="tile"><b>{escape(value)}</b><span>{what}</span></div>' for value, what in tiles),
         rows="\n".join(map(_row, sorted(found.pairs, key=lambda one: (one.accepted, one.score)))),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -11,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import SettingsError
+from core.errors import LabelStudioError, SettingsError
 from core.text import some
 from dataset.export.image_name import IMAGE_SUFFIXES
 from dataset.registration.features import Grey, Mask, blank_frame
@@ -22,13 +24,44 @@ WIDEST = 640  # both pictures are worked on in this width, or in that of the RGB
 PERCENT = (0.5, 99.5)  # of the values are stretched to 0 and 1; what lies beyond is cut off
 
 
+class FetchedPicture:
+    """A picture that lies elsewhere, fetched each time it is read.
+
+    Args:
+        fetch: returns its bytes; raises LabelStudioError where it cannot be had.
+    """
+
+    def __init__(self, fetch: Callable[[], bytes]) -> None:
+        self._fetch = fetch
+        self._digest: bytes | None = None
+
+    def read(self) -> IO[bytes]:
+        """Its content.
+
+        Raises:
+            PictureError: it cannot be had.
+        """
+        try:
+            content = self._fetch()
+        except LabelStudioError as error:
+            raise PictureError(str(error)) from None
+        self._digest = hashlib.sha256(content).digest()
+        return io.BytesIO(content)
+
+    def digest(self) -> bytes:
+        """SHA-256 of what was read last."""
+        if self._digest is None:
+            self.read()
+        return self._digest or b""
+
+
 @dataclass(frozen=True)
 class PicturePair:
-    """Two files of one name without its suffix."""
+    """Two pictures of one scene. `name` is the path of the RGB one, without its suffix."""
 
     name: str
-    rgb: Path
-    thermal: Path
+    rgb: Path | FetchedPicture
+    thermal: Path | FetchedPicture
 
 
 @dataclass(frozen=True)
@@ -89,13 +122,13 @@ def read_pair(pair: PicturePair) -> tuple[Picture, Picture]:
     return _picture(rgb, width), _picture(grey_values(pair.thermal), width)
 
 
-def grey_values(source: Path | IO[bytes]) -> Grey:
+def grey_values(source: Path | FetchedPicture | IO[bytes]) -> Grey:
     """A picture as a browser turns it, ``(H, W)``; of 16-bit and float ones the whole range, stretched to ``[0, 1]``.
 
     Raises:
         PictureError: it cannot be read, or shows nothing.
     """
-    with opened(source) as stored:
+    with opened(source.read() if isinstance(source, FetchedPicture) else source) as stored:
         shown = upright(stored)
         if shown.mode not in ("L", "I", "F", "I;16", "I;16B", "I;16L"):
             shown = shown.convert("L")
@@ -115,6 +148,26 @@ def _picture(values: Grey, work_width: int) -> Picture:
     way = cv2.INTER_AREA if width > work_width else cv2.INTER_LINEAR
     small = cv2.resize(blank.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
     return Picture(np.asarray(cv2.resize(values, size, interpolation=way), dtype=np.float32), (width, height), small)
+
+
+def digest_of(pairs: Sequence[PicturePair]) -> str:
+    """SHA-256 over the names and contents of all pictures: other inputs have another one."""
+    whole = hashlib.sha256()
+    for pair in pairs:
+        whole.update(pair.name.encode("utf-8", "surrogateescape"))
+        for picture in (pair.rgb, pair.thermal):
+            whole.update(_digest(picture))
+    return whole.hexdigest()
+
+
+def _digest(picture: Path | FetchedPicture) -> bytes:
+    if isinstance(picture, FetchedPicture):
+        try:
+            return picture.digest()
+        except PictureError:  # a refused pair
+            return b""
+    with picture.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def spread(pairs: Sequence[PicturePair], most: int) -> list[PicturePair]:

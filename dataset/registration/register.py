@@ -27,6 +27,7 @@ MODEL_GAIN = 0.01  # by how much of itself the score of held-out pairs must rise
 FOLDS = 2
 TILES = 8
 NO_NUMBERS = np.zeros(4)
+Start = Callable[[Size, Size], Matrix]  # of the RGB and the thermal pictures: RGB pixels to thermal pixels
 NEAR = Ranges(degrees=1.5, scale=1.03, shift=0.1)  # of a pair's own transform around the rig's
 
 
@@ -87,14 +88,13 @@ class Loaded:
 def register(
     pairs: Sequence[PicturePair],
     progress: Callable[[str], None],
-    start: Matrix | None = None,
+    start: Start | None = None,
     model: Model | None = None,
 ) -> Registration:
     """Register all pairs of a rig.
 
     Args:
-        start: RGB pixels to thermal pixels, from a calibration or from points that a person clicked; the guess is
-            looked for around it.
+        start: from a calibration or from points that a person clicked; the guess is looked for around it.
         model: None chooses by what held-out pairs say.
 
     Raises:
@@ -147,12 +147,13 @@ def _load(pair: PicturePair, found: Registration) -> Loaded:
     return one
 
 
-def _start(first: Loaded, start: Matrix | None) -> Numbers:
+def _start(first: Loaded, start: Start | None) -> Numbers:
     """Of the working pictures; without a start, both show the same width."""
     if start is None:
         return NO_NUMBERS
     frame = Frame(_size(first.rgb), _size(first.thermal))
-    inner = first.thermal.to_work @ start @ np.linalg.inv(first.rgb.to_work)
+    matrix = start(first.rgb.size_wh, first.thermal.size_wh)
+    inner = first.thermal.to_work @ matrix @ np.linalg.inv(first.rgb.to_work)
     return frame.numbers(inner, "similarity")
 
 

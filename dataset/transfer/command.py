@@ -99,9 +99,9 @@ def run_in_label_studio(
         LabelStudioError: there is nothing to carry over, or Label Studio failed; run it again to go on.
     """
     from dataset.export.selection import selection
+    from dataset.pair_sides import project_sides
     from dataset.registration.alignment import read_alignment
     from dataset.transfer.projects import ProjectTransfer
-    from dataset.transfer.sides import project_sides
 
     alignment = read_alignment(request.alignment)
     sides = project_sides(source, target, request.image, request.to_image)
@@ -112,6 +112,7 @@ def run_in_label_studio(
         selection=selection(annotators=request.annotators),
         report=report,
         as_annotation=request.kind == "annotation",
+        back=request.back,
         labels=request.labels,
     )
     with report.stage(f"transfer from {sides.source_image} to {sides.target_image}"):

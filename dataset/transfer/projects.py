@@ -19,11 +19,10 @@ from core.errors import LabelStudioError
 from dataset.export.image_name import file_name_of
 from dataset.export.regions import Reading, Region, read_results
 from dataset.export.selection import Selection
-from dataset.image_lookup import Ambiguous, ImageLookup
-from dataset.importing.places import project_images
 from dataset.importing.source import renamed
 from dataset.importing.target import NoTag, RegionKey
 from dataset.label_names import label_names, quoted
+from dataset.pair_sides import NoTwin, ProjectSides, Twin, TwinLookup
 from dataset.registration.alignment import Alignment, NotAligned
 from dataset.registration.pictures import grey_values
 from dataset.transfer.fit import picture_field
@@ -36,21 +35,10 @@ from masks.pictures import PictureError
 
 if TYPE_CHECKING:
     from core.report import Report
-    from dataset.transfer.sides import ProjectSides
     from labelstudio.client import Client
 
 MODEL_VERSION = "transfer"
 Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Twin:
-    """The image that masks are carried to, and the task that shows it."""
-
-    task: int
-    to_name: str
-    item_index: int | None
-    url: str
 
 
 @dataclass
@@ -61,6 +49,7 @@ class ProjectTransfer:
         sides: from which image of which project to which.
         selection: whose annotations are carried over.
         as_annotation: store annotations, in tasks that have none; else predictions.
+        back: the twins are the RGB pictures, and `alignment` leads to them.
         labels: theirs to ours, where a label is called otherwise on the twin.
     """
 
@@ -70,6 +59,7 @@ class ProjectTransfer:
     selection: Selection
     report: Report
     as_annotation: bool = False
+    back: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     _without_tag: Counter[str] = field(default_factory=Counter)
     _unreadable: list[str] = field(default_factory=list)
@@ -86,14 +76,13 @@ class ProjectTransfer:
         rows = [row for row in task_rows(self.client, source.id) if row.annotations]
         if not rows:
             raise LabelStudioError(f"{source.title} has no annotation that was submitted; nothing was carried over")
-        lookup = None
+        twins = TwinLookup(self.client, self.sides)
         if not self.sides.is_one:
-            lookup = project_images(self.client, target.id, self.sides.target_config, self.sides.target_image)
             self._annotated = frozenset(row.id for row in task_rows(self.client, target.id) if row.annotations)
         there = self.client.tasks_predicted_by(target.id, MODEL_VERSION) if not self.as_annotation else set()
         found, began = Transfer(), time.monotonic()
         for count, task in enumerate(TaskReader(self.client, source.id).read([row.id for row in rows]), 1):
-            for one in self._images(task, lookup, there, found):
+            for one in self._images(task, twins, there, found):
                 found.images.append(one)
             rate = count / max(time.monotonic() - began, 1e-3)
             self.report.progress(f"transfer: {count} of {len(rows)} tasks, {rate:.1f} a second")
@@ -105,43 +94,23 @@ class ProjectTransfer:
         ]
         return found
 
-    def _images(
-        self, task: WholeTask, lookup: ImageLookup | None, there: set[int], found: Transfer
-    ) -> Iterator[ImageTransfer]:
+    def _images(self, task: WholeTask, twins: TwinLookup, there: set[int], found: Transfer) -> Iterator[ImageTransfer]:
         chosen = self.selection.annotations(task.annotations)
         if not chosen:
             return
         reading = read_results(chosen[0].results, self.sides.source_config.for_data(task.data))
-        for image in self.sides.source_config.images_of(task.data):
-            if image.name != self.sides.source_image:
-                continue
+        for image in twins.images_of(task.data):
             one = ImageTransfer(file_name_of(image.url))
             try:
-                twin = self._twin(task, image, lookup)
+                twin = twins.find(task.id, task.data, image)
                 if twin.task in there:
                     found.before += 1
                     continue
                 one.twin = file_name_of(twin.url)
                 self._carry(image, twin, reading, one)
-            except NotAligned as reason:
+            except (NoTwin, NotAligned) as reason:
                 one.reason = str(reason)
             yield one
-
-    def _twin(self, task: WholeTask, image: TaskImage, lookup: ImageLookup | None) -> Twin:
-        if lookup is None:
-            for other in self.sides.source_config.images_of(task.data):
-                if (other.name, other.item_index) == (self.sides.target_image, image.item_index):
-                    return Twin(task.id, other.name, other.item_index, other.url)
-            raise NotAligned(f"its task {task.id} shows no image {self.sides.target_image!r}")
-        try:
-            place = lookup.find(file_name_of(image.url), any_suffix=True)
-        except Ambiguous as error:
-            raise NotAligned(str(error)) from None
-        if place is None:
-            raise NotAligned(f"no image of {self.sides.target.title!r} has its name")
-        if place.task in self._annotated:
-            raise NotAligned(f"people have annotated its twin (task {place.task}), which is left alone")
-        return Twin(place.task, place.to_name, place.item_index, place.url)
 
     def _carry(self, image: TaskImage, twin: Twin, reading: Reading, one: ImageTransfer) -> None:
         """Store the masks of one image on its twin.
@@ -152,9 +121,11 @@ class ProjectTransfer:
         on_twin = [each for each in reading.regions if _is_on(each, twin.to_name, twin.item_index)]
         if self.sides.is_one and on_twin:
             raise NotAligned(f"people have drawn on its twin (task {twin.task}), which is left alone")
+        if twin.task in self._annotated:
+            raise NotAligned(f"people have annotated its twin (task {twin.task}), which is left alone")
         if other := self._taken.get(twin.task):
             raise NotAligned(f"its twin (task {twin.task}) has the masks of {other}")
-        matrix = self.alignment.of(image.url)
+        matrix = self.alignment.of(twin.url if self.back else image.url)  # pairs are called by their RGB pictures
         grey = self._picture(twin)
         edges, place = picture_field(grey), Place(twin.to_name, twin.item_index, self.alignment.target_wh)
         results: list[Result] = []

@@ -160,6 +160,25 @@ def test_the_other_project_gets_its_own_tags_and_labels(exports: ExportBench) ->
     assert len(exports.server.annotations[twin]) == 1
 
 
+def test_back_goes_by_the_name_of_the_rgb_picture(exports: ExportBench, pairs: Project) -> None:
+    """The pair `RGB/c` has a transform of its own; its thermal picture has other folders in its path."""
+    _, _, third = exports.server.tasks
+    own = KNOWN.copy()
+    own[0, 2] += 11
+    alignment(exports.folder / "alignment.yaml", own={"RGB/c": own.tolist()})
+    content = io.BytesIO()
+    Image.effect_noise(RGB_WH, 60).save(content, "PNG")
+    exports.server.images["set/RGB/c.png"] = content.getvalue()
+    on_thermal = split_brush(drawn("car", own, THERMAL_WH), "car")
+    exports.server.annotate(
+        third, [{**one, "to_name": "thermal", "from_name": f"{one['from_name']}_thermal"} for one in on_thermal]
+    )
+    transfer(exports, pairs, image="thermal", to_image="rgb", back=True)
+    (one,) = exports.server.predictions[third]
+    (mask,) = masks_in([each for each in one["result"] if each["to_name"] == "rgb"])
+    assert iou(mask.mask, drawn("car")) > 0.95
+
+
 def test_sizes_that_differ_are_named(exports: ExportBench, pairs: Project) -> None:
     content = io.BytesIO()
     Image.effect_noise((64, 48), 60).save(content, "PNG")

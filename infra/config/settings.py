@@ -27,6 +27,7 @@ from infra.config.value_types import CONTROL, Whole, fits_env_file, nearest
 PLACEHOLDERS = ("changeme", "change-me", "password", "secret", "xxx", "todo")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - recognised, not bound
 EIGHT = "text, 8 characters or more"
+TOKEN_LENGTH = 24
 OURS = "LABELRIG_"
 ENV_FILE = "LABELRIG_ENV_FILE"
 UID = "LABELRIG_UID"
@@ -76,6 +77,12 @@ def _one_line(value: SecretStr | None) -> SecretStr | None:
 def _plain_characters(value: SecretStr | None) -> SecretStr | None:
     if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", value.get_secret_value()):
         raise ValueError("may hold letters, digits, `_` and `-` only; delete the line to have one made")
+    return value
+
+
+def _token(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(rf"[!-~]{{{TOKEN_LENGTH},}}", value.get_secret_value()):
+        raise ValueError(f"must be {TOKEN_LENGTH} characters or more without spaces; `openssl rand -hex 24` makes one")
     return value
 
 
@@ -167,6 +174,17 @@ class Settings(StackSettings):
             EIGHT,
             "Password of the backups, where `backup_password_file` names none. Made with the first backup; never "
             "change it: the backups that are there open with it alone. Keep a copy on another machine.",
+        ),
+    ] = None
+
+    metrics_token: Annotated[
+        Secret,
+        AfterValidator(_token),
+        _secret(
+            "LABELRIG_METRICS_TOKEN",
+            f"text, {TOKEN_LENGTH} characters or more",
+            "Whoever sends it as a bearer token reads the figures of the stack for Prometheus at /labelrig/metrics. "
+            "Without it nobody does. `openssl rand -hex 24` makes one.",
         ),
     ] = None
 

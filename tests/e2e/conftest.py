@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ def environment(env_path: Path) -> dict[str, str]:
 def settings(env_path: Path, environment: dict[str, str], report: Report) -> Settings:
     env_path.write_text(
         f"LABELRIG_PROJECT={PROJECT}\nLABELRIG_MODEL=demo\nLABELRIG_SUBNET={free_subnet()}\n"
-        f"LABEL_STUDIO_PORT={free_port()}\n"
+        f"LABEL_STUDIO_PORT={free_port()}\nLABELRIG_METRICS_TOKEN={secrets.token_hex(24)}\n"
     )
     env_path.chmod(0o600)
     given = load_settings(env_path, environment, {})

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from core.errors import LabelStudioError
 from labelstudio.session import SignInRefused, sign_in
@@ -204,3 +205,25 @@ def test_images_are_read_by_the_proxy_for_who_may(anyone: httpx.Client, stage: S
     finally:
         for path in (odd, link, beside):
             path.unlink()
+
+
+def test_figures_of_the_stack_for_who_has_the_token(anyone: httpx.Client, stack: Stack, stage: Stage) -> None:
+    """Label Studio's, and the backend's own behind them, in the format that Prometheus reads."""
+    path, token = "/labelrig/metrics", stack.settings.metrics_token
+    assert token is not None
+    refused = anyone.get(path)
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="labelrig"')
+    assert anyone.get(path, headers={"Authorization": f"Bearer {stage.ctx.access.api_key}"}).status_code == 401
+    answer = anyone.get(path, headers={"Authorization": f"Bearer {token.get_secret_value()}"})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = {one.name: one for one in text_string_to_metric_families(answer.text)}
+    figures = {name: one.samples[0].value for name, one in families.items() if one.samples}
+    assert figures["labelrig_tasks"] >= len(stage.images()) > 0
+    assert figures["labelrig_database_bytes"] > 100_000
+    assert 0 < figures["labelrig_disk_free_bytes"] < figures["labelrig_disk_size_bytes"]
+    assert figures["labelrig_people"] >= 1
+    up = {one.labels["service"]: one.value for one in families["labelrig_service_up"].samples}
+    assert up == {"label-studio": 1, "sam2": 1}
+    assert {"labelrig_clicks", "labelrig_stage_seconds", "labelrig_model"} <= set(families)
+    assert token.get_secret_value() not in str(container_of(stack, "label-studio").attrs)

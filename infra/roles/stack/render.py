@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from infra.config.address import allowed_hosts, has_own_tls, https_port, site_host
@@ -116,6 +117,10 @@ def stack_values(
         "LABELRIG_COMPANION": "on" if settings.companion else "off",
         "LABELRIG_LOG_FILE_MB": str(settings.log_file_mb),
         **limit_values({service: limits[service] for service in limits if service in images}),
+        # The token is long and random by its kind: its digest tells it to nobody.
+        "LABELRIG_METRICS_SHA256": sha256(settings.metrics_token.get_secret_value().encode()).hexdigest()
+        if settings.metrics_token is not None
+        else "",
         "LABELRIG_WEB_PROCESSES": str(processes),
         "LABELRIG_WEB_THREADS": str(threads),
         "LABEL_STUDIO_PORT": str(settings.port),

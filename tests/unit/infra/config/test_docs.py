@@ -87,6 +87,7 @@ def test_secrets_have_no_default_and_no_example() -> None:
         "LABELRIG_POSTGRES_PASSWORD",
         "LABELRIG_BACKEND_PASSWORD",
         "LABELRIG_BACKUP_PASSWORD",
+        "LABELRIG_METRICS_TOKEN",
         "LABELRIG_SSH_PASSWORD",
         "LABELRIG_SSH_PASSPHRASE",
         "LABELRIG_SUDO_PASSWORD",

@@ -23,6 +23,7 @@ CSRF_TRUSTED_ORIGINS = [url] if (url := os.environ.get("LABELRIG_PUBLIC_URL")) e
 
 # Outermost first: cookies are marked when all others have set theirs.
 MIDDLEWARE = [
+    "labelrig_metrics.StackMetrics",
     "labelrig_middleware.SecureCookies",
     "labelrig_middleware.OwnPagesOnly",
     "labelrig_middleware.SignInBrake",

@@ -64,6 +64,8 @@ def test_example_of_env_holds_every_name_and_is_valid(tmp_path: Path) -> None:
             "LABELRIG_BACKUP_REPOSITORY": "/NAS/backup/labelrig",
             "LABELRIG_BACKUP_PASSWORD_FILE": "/etc/labelrig/backup-password",
             "LABELRIG_BACKUP_ENVIRONMENT_FILE": "/etc/labelrig/backup.env",
+            "LABELRIG_BACKUP_SCHEDULE": "Mon..Sat 02:30",
+            "LABELRIG_BACKUP_KEEP": "14d 8w 24m",
             "LABELRIG_TLS": "internal",
             "LABELRIG_TLS_CERTIFICATE": "/etc/ssl/lab/label.crt",
             "LABELRIG_TLS_KEY": "/etc/ssl/private/label.key",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from commands import checking, data, deploying, lifecycle, locking, looking, machine, pairs, projects, running
+from commands import checking, data, deploying, lifecycle, locking, looking, machine, pairs, people, projects, running
 from commands.program import Front
 from core.deferred import defer, leave_out
 
@@ -43,6 +43,7 @@ namespace = Collection(
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
     Collection("pairs", pairs.register, pairs.transfer),
+    Collection("user", people.add, people.reset, people.remove, list=people.list_),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )
 

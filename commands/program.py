@@ -27,6 +27,9 @@ BY_POSITION = {
     "import": "--path",
     "restart": "--service",
     "exec": "--service",
+    "user.add": "--email",
+    "user.reset": "--email",
+    "user.remove": "--email",
 }
 TAKES_WORDS = "exec"  # the one task that takes words behind `--`
 

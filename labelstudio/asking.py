@@ -19,7 +19,14 @@ STOPPED = (137, 143)  # the signals with which an engine ends a container
 Facts = dict[str, Any]
 
 
-def ask_inside(run: Exec, module: str, asked: Facts, on_facts: Callable[[Facts], None] | None = None) -> list[Facts]:
+def ask_inside(
+    run: Exec,
+    module: str,
+    asked: Facts,
+    on_facts: Callable[[Facts], None] | None = None,
+    *,
+    doing: str | None = None,
+) -> list[Facts]:
     """Run a module of `inside` in the container.
 
     Args:
@@ -27,6 +34,7 @@ def ask_inside(run: Exec, module: str, asked: Facts, on_facts: Callable[[Facts],
         module: its name.
         asked: what its `main` gets; travels on standard input and shows in no process list.
         on_facts: called with each thing it tells, when it does.
+        doing: what is done, for the message of a refusal: "make an account".
 
     Returns:
         Everything that it told.
@@ -41,7 +49,7 @@ def ask_inside(run: Exec, module: str, asked: Facts, on_facts: Callable[[Facts],
             for facts in _told([text]):
                 on_facts(facts)
 
-    source = program(("django_side", module), json.dumps(asked), package=PACKAGE)
+    source = program(("django_side", "accounts", module), json.dumps(asked), package=PACKAGE)
     result = run(*OWN_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=TIMEOUT, stdin=source, on_line=line)
     told = list(_told(result.stdout.splitlines()))
     if result.exit_code in STOPPED:
@@ -50,7 +58,8 @@ def ask_inside(run: Exec, module: str, asked: Facts, on_facts: Callable[[Facts],
             "done stays: see its log, start it again, and run the same command to go on"
         )
     if result.exit_code == REFUSED:
-        raise LabelStudioError(f"Label Studio cannot {module} this: {told[-1]['problem'] if told else '(no reason)'}")
+        why = told[-1]["problem"] if told else "(no reason)"
+        raise LabelStudioError(f"Label Studio cannot {doing or f'{module} this'}: {why}")
     return told
 
 

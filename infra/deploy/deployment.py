@@ -18,7 +18,7 @@ from infra.config.settings import UID, Settings
 from infra.database.state import database_state
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
-from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, own_images, settings_of, site_of
+from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, how_to_open, own_images, settings_of, site_of
 from infra.releases.manifest import ImageRef, Release, ReleaseFacts
 from infra.releases.store import ReleaseActive, Releases
 from infra.roles.docker.client import EngineState, engine_client, engine_state
@@ -330,11 +330,7 @@ class Deployment:
                         self.passed(site, proof.model_version)
                 finally:
                     context.access.close()
-        how = f"`./inv tunnel --host {self.host.name}`"
-        if site.settings.public_url is not None:
-            how = site.settings.public_url
-        elif site.settings.listen != "127.0.0.1":
-            how = f"http://{self.host_settings.address}:{site.settings.port}"
+        how = how_to_open(self.host_settings)
         self.summary = Summary(site, folder, model, proof, first_login, how, root)
         run.report.facts |= self.summary.facts() | {"release": self.release_id}
 

@@ -74,6 +74,15 @@ def connect_to(
     return SshHost(target, run_id=run_id, notice=notice)
 
 
+def how_to_open(host_settings: HostSettings) -> str:
+    """Where people open the stack of a host, or the command that leads there."""
+    if host_settings.public_url is not None:
+        return host_settings.public_url
+    if host_settings.listen != "127.0.0.1":
+        return f"http://{host_settings.address}:{host_settings.port}"
+    return f"`./inv tunnel --host {host_settings.name}`"
+
+
 def settings_of(host_settings: HostSettings) -> Settings:
     """The settings of the host's stack without its secrets; they were checked with the inventory."""
     return Settings.model_construct(**{name: getattr(host_settings, name) for name in StackSettings.model_fields})

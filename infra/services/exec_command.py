@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import IO
 
@@ -16,9 +15,8 @@ from infra.fleet.choice import Choice
 from infra.fleet.on_hosts import one_session
 from infra.fleet.run import RunOptions
 from infra.fleet.session import Session
-from infra.roles.docker.client import engine_client
+from infra.stack.running import refuse_stopped
 from infra.stack.site import Site
-from infra.stack.stages import stack_running
 
 EXEC_TIMEOUT = 3600.0
 
@@ -71,23 +69,6 @@ def run_exec(choice: Choice, options: RunOptions, request: ExecRequest, report: 
             ended = None if result.ok else LabelrigError(f"the command ended with exit code {result.exit_code}")
             one.record("ok" if ended is None else "failed", ended)
         return result
-
-
-def refuse_stopped(site: Site, service: str) -> None:
-    """Make sure that a service's container runs.
-
-    Raises:
-        LabelrigError: it does not.
-    """
-    with closing(engine_client(site.host)) as engine:
-        container = stack_running(site, lambda: engine, Report()).container(service)
-    status = "not there" if container is None else container.status
-    if status != "running":
-        where = "" if site.host.is_local else f" --host {site.host.name}"
-        raise LabelrigError(
-            f"{site.host.name}: the container of {service} does not run (it is {status}); "
-            f"`./inv restart{where}` starts it, `./inv logs {service}{where}` shows what it said last"
-        )
 
 
 def _attached(site: Site, request: ExecRequest) -> Result:

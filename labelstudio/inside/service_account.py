@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from labelstudio.inside.accounts import join, new_token
 from labelstudio.inside.django_side import Refused, get, in_transaction, say, serve
 
 
@@ -26,12 +27,6 @@ def _token_of(email: str) -> str:
         raise Refused("it has no organization yet; sign in once in the browser")
     user, _ = users.get_or_create(email=email, defaults={"username": email.partition("@")[0], **plain})
     user.set_unusable_password()
-    user.active_organization = organization
-    user.save(update_fields=["password", "active_organization"])
-    members = get("organizations.models", "OrganizationMember").objects
-    members.update_or_create(user=user, organization=organization, defaults={"deleted_at": None})
-    models = "rest_framework_simplejwt.token_blacklist.models"
-    void = get(models, "BlacklistedToken").objects
-    for one in get(models, "OutstandingToken").objects.filter(user=user):
-        void.get_or_create(token=one)
-    return str(get("jwt_auth.models", "LSAPIToken").for_user(user).get_full_jwt())
+    user.save(update_fields=["password"])
+    join(user, organization)
+    return new_token(user)

@@ -137,7 +137,7 @@ class MembersKnown(Operation):
         missing = [one for one in self.spec.members if one.lower() not in known]
         if missing:
             self.report.notice(
-                f"{', '.join(missing)}: no account yet; send the invite link that Label Studio shows under "
-                "Organization, Add People"
+                f"{', '.join(missing)}: no account yet; `./inv user.add --members` makes those that are missing, or "
+                "send the invite link that Label Studio shows under Organization, Add People"
             )
         return []

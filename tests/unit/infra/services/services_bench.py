@@ -14,8 +14,8 @@ from core.report import Report
 from infra.config.host_settings import HostSettings
 from infra.fleet.choice import Choice
 from infra.roles.docker.client import EngineState
-from infra.services import exec_command, restart
-from infra.stack import down
+from infra.services import restart
+from infra.stack import down, running
 from tests.unit.infra.deploy_bench import Here, LabHost
 
 # Writes its arguments down, and runs what is run in a container as a process of its own.
@@ -121,7 +121,7 @@ def make_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServicesBench
 
     monkeypatch.setattr(Here, "connect", connect)
     engine = FakeEngine()
-    for module in (exec_command, restart, down):
+    for module in (running, restart, down):
         monkeypatch.setattr(module, "engine_client", engine)
     monkeypatch.setattr(down, "engine_state", lambda _host: EngineState.ANSWERS)
     return ServicesBench(Choice(hosts=("gpu01",), inventory=inventory), base, engine, log)

@@ -347,5 +347,6 @@ def test_members_without_an_account_are_named(bench: Bench) -> None:
     spec = dataclasses.replace(bench.spec, members=("Admin@labelrig.local", "ana@lab.example"))
     assert MembersKnown(bench.access, spec, bench.report).plan() == []
     assert bench.report.notices == [
-        "ana@lab.example: no account yet; send the invite link that Label Studio shows under Organization, Add People"
+        "ana@lab.example: no account yet; `./inv user.add --members` makes those that are missing, or send the invite "
+        "link that Label Studio shows under Organization, Add People"
     ]

@@ -43,7 +43,7 @@ namespace = Collection(
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
     Collection("pairs", pairs.register, pairs.transfer),
-    Collection("user", people.add, people.reset, people.remove, list=people.list_),
+    Collection("user", people.add, people.list_, people.reset, people.remove),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),
 )
 

@@ -75,7 +75,7 @@ def add(
         finish(add_account(choice, options, who, called, handover), json=json)
 
 
-@host_task(here=True)
+@host_task(here=True, name="list")
 def list_(choice: Choice) -> Outcome:
     """List the accounts of people: address, name, last sign-in, how many annotations they made."""
     from infra.people.command import list_accounts

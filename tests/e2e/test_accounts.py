@@ -1,4 +1,4 @@
-"""`./inv user.*` on the running stack: what a password, a session and a token open before and after, while others work."""
+"""`./inv user.*` on the running stack: what password, session and token open before and after, while others work."""
 
 from __future__ import annotations
 

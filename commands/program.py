@@ -27,6 +27,7 @@ BY_POSITION = {
     "import": "--path",
     "restart": "--service",
     "exec": "--service",
+    "secrets.rotate": "--secret",
     "user.add": "--email",
     "user.reset": "--email",
     "user.remove": "--email",

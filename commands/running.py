@@ -1,4 +1,4 @@
-"""Tasks of every day on stacks that run: down, restart, exec."""
+"""Tasks on stacks that run: down, restart, exec, secrets.rotate."""
 
 from __future__ import annotations
 
@@ -56,6 +56,25 @@ def restart(choice: Choice, service: list[str], *, lock_wait: str | None = None)
     from infra.services.restart import run_restart
 
     return run_restart(choice, run_options("restart", lock_wait=lock_wait), service)
+
+
+@host_task(
+    {
+        "secret": "database, secret-key, backend, token, password, or all; may be given several times",
+        "yes": "do not ask",
+        "lock_wait": LOCK_WAIT_HELP,
+    },
+    ["secret"],
+    here=True,
+)
+def rotate(choice: Choice, secret: list[str], *, yes: bool = False, lock_wait: str | None = None) -> Outcome:
+    """Make secrets of a stack anew; it serves again at the end, and the values from before are void."""
+    from infra.rotation.command import run_rotate
+    from infra.rotation.kinds import chosen
+
+    kinds = chosen(secret)
+    options = run_options("secrets.rotate", lock_wait=lock_wait)
+    return run_rotate(choice, options, kinds, confirm=None if yes else confirm)
 
 
 @task(

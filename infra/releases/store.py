@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
@@ -139,6 +140,19 @@ class Releases:
         update = {"gate": gate, **{name: value for name, value in seen.items() if value is not None}}
         manifest = found.manifest.model_copy(update=update)
         self.host.write(f"{self._folder(wanted)}/{MANIFEST}", _encoded(manifest), 0o644, as_root=True)
+
+    def replace_file(self, release: Release, file: RenderedFile) -> None:
+        """Give a file of a release other content, which its manifest then says, too: secrets are no part of a release.
+
+        Where this is cut off, the release counts as damaged until it is done again.
+        """
+        self.host.write(file.path, file.content, file.mode, as_root=True)
+        if release.manifest is None:
+            return
+        name = PurePosixPath(file.path).name
+        files = {**release.manifest.files, name: FileFacts.of(file)}
+        manifest = release.manifest.model_copy(update={"files": files})
+        self.host.write(f"{self._folder(release.id)}/{MANIFEST}", _encoded(manifest), 0o644, as_root=True)
 
     def prune(self, keep: int) -> tuple[ReleaseId, ...]:
         """Remove the oldest releases; see `prunable`. Returns those that went."""

@@ -21,6 +21,7 @@ from infra.roles.backup.files import RESTORING
 from infra.roles.backup.timer import OFF, BackupTimer
 from infra.roles.images.remove import remove_images
 from infra.roles.notes.role import FILE as NOTES
+from infra.roles.stack.secrets import ROTATION
 from infra.stack.down import belongings, take_down
 from infra.stack.site import SECRETS_FILE
 from labelstudio.password_record import NAME as PASSWORD_RECORD
@@ -31,6 +32,7 @@ IN_BASE = (
     *("current", "releases", SECRETS_FILE, PASSWORD_RECORD, NOTES, "move"),
     *(BACKUP_FOLDER, RESTORING, "restore"),
     *("volumes.yaml", "volumes.env", "fetch.yaml", "fetch.env"),
+    ROTATION,
 )
 PURGE_TIMEOUT = 300.0
 

@@ -22,6 +22,8 @@ COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU, PROXY, TLS = "postgres.yaml", "gpu.yaml", "proxy.yaml", "tls.yaml"
 SECRETS_ID, POSTGRES_PASSWORD_ID = "LABELRIG_SECRETS_ID", "LABELRIG_POSTGRES_PASSWORD_ID"
+SECRET_VALUES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", SECRETS_ID)
+DB_SECRET_VALUES = ("LABELRIG_POSTGRES_PASSWORD", POSTGRES_PASSWORD_ID)
 IMAGE_VARIABLES = {
     "label-studio": "LABELRIG_LABEL_STUDIO_IMAGE",
     "sam2": "LABELRIG_SAM2_IMAGE",
@@ -125,19 +127,36 @@ def stack_values(
         "LABELRIG_WEB_THREADS": str(threads),
         "LABEL_STUDIO_PORT": str(settings.port),
         "LABEL_STUDIO_USERNAME": settings.username,
-        "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),
-        "LABEL_STUDIO_SECRET_KEY": settings.secret_key.get_secret_value(),
-        SECRETS_ID: password_id(settings.password, settings.secret_key),
     }
     if "db" in images:
         if settings.postgres_password is None:
             raise ValueError("the secrets must be made before the stack is rendered")
-        values |= {
-            IMAGE_VARIABLES["db"]: images["db"],
+        values[IMAGE_VARIABLES["db"]] = images["db"]
+    secrets = secret_values(settings)
+    return values | {name: secrets[name] for name in (*SECRET_VALUES, *(DB_SECRET_VALUES if "db" in images else ()))}
+
+
+def secret_values(settings: Settings) -> dict[str, str]:
+    """Return those of the values in `stack.env` that are secrets, or stand for one; those that were made so far."""
+    if settings.password is None or settings.secret_key is None:
+        raise ValueError("the secrets must be made before the stack is rendered")
+    found = {
+        "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),
+        "LABEL_STUDIO_SECRET_KEY": settings.secret_key.get_secret_value(),
+        SECRETS_ID: password_id(settings.password, settings.secret_key),
+    }
+    if settings.postgres_password is not None:
+        found |= {
             "LABELRIG_POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
             POSTGRES_PASSWORD_ID: password_id(settings.postgres_password, settings.secret_key),
         }
-    return values
+    return found
+
+
+def with_other_secrets(content: bytes, settings: Settings) -> bytes:
+    """A `stack.env` with the secrets of these settings in place of those that it holds, and all else as it was."""
+    values, secrets = parse_stack_env(content), secret_values(settings)
+    return render_stack_env(values | {name: secrets[name] for name in secrets if name in values})
 
 
 def images_of(values: Mapping[str, str]) -> dict[str, str]:

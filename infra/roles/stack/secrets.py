@@ -14,6 +14,7 @@ from infra.config.settings import Settings, missing_secrets
 SECRET_KEY = "LABEL_STUDIO_SECRET_KEY"  # noqa: S105 - its name
 BACKUP_PASSWORD = "LABELRIG_BACKUP_PASSWORD"  # noqa: S105 - its name
 NEVER_CHANGED = (SECRET_KEY, BACKUP_PASSWORD)  # by a lost line: sessions and backups open with them alone
+ROTATION = "rotation.json"  # in the folder of state: which secrets a rotation is about, while it goes on
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 

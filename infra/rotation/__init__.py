@@ -1,0 +1,1 @@
+"""New secrets for a stack that serves: secrets.rotate."""

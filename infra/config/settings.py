@@ -121,7 +121,8 @@ class Settings(StackSettings):
         _secret(
             "LABEL_STUDIO_SECRET_KEY",
             EIGHT,
-            "Signs Label Studio's sessions and tokens. Made on the first run when missing; never change it.",
+            "Signs Label Studio's sessions and tokens. Made on the first run when missing. With another one everybody "
+            "is signed out and tokens are void: let `./inv secrets.rotate secret-key` change it.",
         ),
     ] = None
     api_key: Annotated[

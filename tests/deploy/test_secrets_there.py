@@ -14,7 +14,7 @@ import pytest
 
 from hosts.ssh import SshHost
 from hosts.ssh_connect import SshTarget
-from labelstudio.session import SignInRefused, sign_in, token_works
+from labelstudio.session import OWN_PYTHON, SignInRefused, sign_in, token_works
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on, watched
 from tests.labhost.host import LabHost
@@ -24,8 +24,9 @@ LAB = ("--host", "lab1")
 WHO = "/api/current-user/whoami"
 CONNECT = (
     "import json, psycopg2, sys\n"
+    "who = dict(host='db', user='labelstudio', dbname='labelstudio')\n"
     "try:\n"
-    "    psycopg2.connect(host='db', user='labelstudio', dbname='labelstudio', password=json.loads({password!r})).close()\n"
+    "    psycopg2.connect(**who, password=json.loads({password!r})).close()\n"
     "except psycopg2.OperationalError as error:\n"
     "    sys.exit(f'refused: {{error}}')\n"
 )
@@ -63,9 +64,8 @@ def url_of(lab: Lab) -> Iterator[str]:
 def in_label_studio(host: LabHost, script: str, password: str) -> tuple[int, str]:
     """Run Python in the container; the password is part of its input and of no argument."""
     text = script.format(password=json.dumps(password))
-    done = host.exec(
-        "docker", "exec", "--interactive", "labelrig-label-studio-1", "python3", "-", stdin=text, check=False
-    )
+    container = ("docker", "exec", "--interactive", "labelrig-label-studio-1")
+    done = host.exec(*container, *OWN_PYTHON, stdin=text, check=False)
     return done.returncode, done.stdout.strip()
 
 

@@ -17,6 +17,7 @@ namespace = Collection(
     running.down,
     running.restart,
     running.exec_,
+    running.prune,
     projects.embed,
     projects.preannotate,
     projects.stats,

@@ -35,6 +35,7 @@ EXAMPLES = {
     "docs": ("docs model",),
     "down": ("down", "down --host gpu01 --purge"),
     "restart": ("restart sam2", "restart --host gpu01"),
+    "prune": ("prune", "prune --host gpu01 --dry-run"),
     "secrets.rotate": ("secrets.rotate database --host gpu01", "secrets.rotate all"),
     "exec": ("exec sam2 -- nvidia-smi", "exec db --host gpu01 -- psql -c 'SELECT count(*) FROM task'"),
     "backup": ("backup", "backup --host gpu01"),

@@ -1,4 +1,4 @@
-"""Tasks on stacks that run: down, restart, exec, secrets.rotate."""
+"""Tasks on stacks that run: down, restart, exec, prune, secrets.rotate."""
 
 from __future__ import annotations
 
@@ -75,6 +75,15 @@ def rotate(choice: Choice, secret: list[str], *, yes: bool = False, lock_wait: s
     kinds = chosen(secret)
     options = run_options("secrets.rotate", lock_wait=lock_wait)
     return run_rotate(choice, options, kinds, confirm=None if yes else confirm)
+
+
+@host_task({"dry_run": "only show it", "yes": "do not ask", "lock_wait": LOCK_WAIT_HELP}, here=True)
+def prune(choice: Choice, *, dry_run: bool = False, yes: bool = False, lock_wait: str | None = None) -> Outcome:
+    """Remove what labelrig left and nothing needs: old images and releases, remains of killed runs; shown first."""
+    from infra.pruning.command import run_prune
+
+    options = run_options("prune", lock_wait=lock_wait)
+    return run_prune(choice, options, confirm=None if yes else confirm, dry_run=dry_run)
 
 
 @task(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 OURS = "labelrig/"
 BASE = "labelrig/base:"
 MANIFESTS = (
-    'for file in "$1"/*/releases/*/release.json; do [ -f "$file" ] && cat -- "$file" && printf "\\0"; done; true'
+    'for file in "$1"/*/releases/*/release.json; do '
+    '[ -f "$file" ] && printf "%s\\n" "$file" && cat -- "$file" && printf "\\0"; done; true'
 )
 
 
@@ -70,11 +71,18 @@ def unneeded_images(engine: DockerClient, needed: Collection[str]) -> Iterator[t
                 yield tag, image
 
 
-def needed_images(host: Host, root: str) -> set[str]:
-    """The tags that the releases of any stack on the host name: a rollback needs them."""
+def needed_images(host: Host, root: str, without: Collection[str] = ()) -> set[str]:
+    """The tags that the releases of any stack on the host name: a rollback needs them.
+
+    Args:
+        without: folders of releases that do not count.
+    """
     shown = host.run("sh", "-c", MANIFESTS, "sh", root, as_root=True)
     needed: set[str] = set()
-    for text in filter(str.strip, shown.stdout.split("\0")):
+    for part in filter(str.strip, shown.stdout.split("\0")):
+        path, _, text = part.partition("\n")
+        if path.rpartition("/")[0] in without:
+            continue
         try:
             needed.update(image["tag"] for image in json.loads(text)["images"].values())
         except (ValueError, KeyError, TypeError, AttributeError):

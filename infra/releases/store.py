@@ -158,9 +158,13 @@ class Releases:
         """Remove the oldest releases; see `prunable`. Returns those that went."""
         found = self.read()
         surplus = prunable(found.releases, found.current_id, keep)
-        if surplus:
-            run_script(self.host, "releases", "remove", self._base, *map(str, surplus))
+        self.remove(surplus)
         return tuple(surplus)
+
+    def remove(self, gone: Sequence[ReleaseId]) -> None:
+        """Remove releases; those that are not there are none."""
+        if gone:
+            run_script(self.host, "releases", "remove", self._base, *map(str, gone))
 
     def differs(self, files: Sequence[RenderedFile], release: Release | None) -> dict[str, str]:
         """Return name -> diff, secrets masked, of every file that is not as it is in `release`."""

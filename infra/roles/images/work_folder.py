@@ -39,7 +39,7 @@ def work_folder(host: Host, kind: Kind, project: str) -> Iterator[str]:
         yield folder
     finally:
         with suppress(HostError):  # it must not hide why the work failed
-            _remove(host, folder)
+            remove_folder(host, folder)
 
 
 class WorkFoldersGone(Operation):
@@ -60,9 +60,8 @@ class WorkFoldersGone(Operation):
 
     def plan(self) -> Sequence[Change]:
         # Of root's only: in a folder that all may write to, another's could be a trap.
-        listed = self._host.run(*look_for(self._host, self._project), ok=(0, 1))
-        found = set(filter(None, listed.stdout.split("\0")))
-        return [self._change(folder) for folder in sorted(found - self._tried)]
+        found = left_folders(self._host, self._project)
+        return [self._change(folder) for folder in found if folder not in self._tried]
 
     def _change(self, folder: str) -> Change:
         return Change(f"remove {folder}, which a killed run left", lambda: self._try(folder))
@@ -70,7 +69,7 @@ class WorkFoldersGone(Operation):
     def _try(self, folder: str) -> None:
         self._tried.add(folder)
         try:
-            _remove(self._host, folder)
+            remove_folder(self._host, folder)
         except (ConnectFailed, ConnectionLost):
             raise
         except HostError as error:
@@ -89,5 +88,16 @@ def look_for(host: Host, project: str) -> tuple[str, ...]:
     return ("find", FOLDER, "-maxdepth", "1", *which, "-print0")
 
 
-def _remove(host: Host, folder: str) -> None:
+def left_folders(host: Host, project: str) -> list[str]:
+    """The work folders that killed runs left, as `WorkFoldersGone` finds them. Changes nothing."""
+    listed = host.run(*look_for(host, project), ok=(0, 1))
+    return sorted(filter(None, listed.stdout.split("\0")))
+
+
+def remove_folder(host: Host, folder: str) -> None:
+    """Remove a work folder, with what a stopped debootstrap left mounted in it.
+
+    Raises:
+        HostError: it cannot be removed, as where this user may not become root.
+    """
     host.run("sh", "-c", REMOVE, "sh", folder, as_root=True, timeout=REMOVE_TIMEOUT)

@@ -1,0 +1,1 @@
+"""Room on the disk: what labelrig left and nothing needs any more."""

@@ -40,6 +40,7 @@ namespace = Collection(
     checking.test_e2e,
     checking.bench,
     Collection("backup", lifecycle.make, lifecycle.list_, lifecycle.verify),
+    Collection("bundle", deploying.create, deploying.verify),
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),

@@ -18,6 +18,7 @@ from invoke.tasks import Task, task
 from core.errors import INTERRUPTED, LabelrigError, SettingsError
 
 if TYPE_CHECKING:
+    from infra.bundle.reading import Bundle
     from infra.config.settings import Settings
     from infra.fleet.choice import Choice, Outcome
     from infra.fleet.run import RunOptions
@@ -188,7 +189,20 @@ def host_task(
     return make
 
 
-def run_options(command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None) -> RunOptions:
+def verified_bundle(path: str | None) -> Bundle | None:
+    """The bundle that `--bundle` names, read to its last byte; None without one."""
+    if path is None:
+        return None
+    from core.report import Report
+    from core.repository import REPOSITORY
+    from infra.roles.images.bundled import usable_bundle
+
+    return usable_bundle(Path(path).expanduser().absolute(), REPOSITORY, Report())
+
+
+def run_options(
+    command: str, *, accept_new_host_key: bool = False, lock_wait: str | None = None, bundle: str | None = None
+) -> RunOptions:
     """What a command line says beside the hosts."""
     from core.repository import REPOSITORY
     from hosts.local import LocalHost
@@ -203,6 +217,7 @@ def run_options(command: str, *, accept_new_host_key: bool = False, lock_wait: s
         accept_new_host_key=accept_new_host_key,
         lock_wait=seconds("--lock-wait", lock_wait),
         secrets=load_login_secrets(env_file(os.environ), os.environ),
+        bundle=verified_bundle(bundle),
     )
 
 

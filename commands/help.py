@@ -32,6 +32,8 @@ EXAMPLES = {
     "plan": ("plan --host gpu01", "plan --group gpu --set port=8090"),
     "deploy": ("deploy --host admin@gpu01 --data /NAS/home/me/RGB_T_SAR", "deploy --group gpu --yes --lock-wait 30m"),
     "rollback": ("rollback --host gpu01", "rollback 20260301T100000Z-607e07e --host gpu01"),
+    "bundle.create": ("bundle.create --for debian12", "bundle.create --for ubuntu24.04 --model large --nvidia"),
+    "bundle.verify": ("bundle.verify labelrig-debian12.tar",),
     "docs": ("docs model",),
     "down": ("down", "down --host gpu01 --purge"),
     "restart": ("restart sam2", "restart --host gpu01"),
@@ -135,12 +137,17 @@ def _usage(argument: Argument, by_position: str | None) -> str:
     return _flag(argument) if _required(argument) else ""
 
 
+def _plain(argument: Argument) -> str:
+    """The name as it is typed, without dashes in front; a word of Python's has an underscore behind it."""
+    return str(argument.name).strip("_").replace("_", "-")
+
+
 def _value(argument: Argument) -> str:
-    return str(argument.name).rpartition("_")[2].rpartition("-")[2].upper()
+    return _plain(argument).rpartition("-")[2].upper()
 
 
 def _flag(argument: Argument) -> str:
-    name = str(argument.name).replace("_", "-")
+    name = _plain(argument)
     if argument.kind is bool:
         return f"--no-{name}" if argument.default else f"--{name}"
     return f"--{name} {_value(argument)}"

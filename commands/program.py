@@ -23,6 +23,7 @@ BY_POSITION = {
     "docs": "--key",
     "rollback": "--release",
     "logs": "--service",
+    "bundle.verify": "--path",
     "config.check": "--path",
     "import": "--path",
     "restart": "--service",

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,7 @@ FOLDERS = {
     "bookworm": "debian",
     "bookworm-updates": "debian",
     "bookworm-security": "debian-security",
+    "trixie": "debian",
 }
 
 
@@ -41,12 +42,10 @@ class DebianMirror:
         for suite in FOLDERS:
             self.publish(suite, {})
 
-    def publish(self, suite: str, versions: dict[str, str]) -> None:
-        """Write a suite anew, with these packages."""
+    def publish(self, suite: str, versions: dict[str, str], needs: Mapping[str, str] | None = None) -> None:
+        """Write a suite anew, with these packages; `needs`: what some of them depend on."""
         index = "\n".join(
-            f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: test\nDescription: stand-in\n"
-            f"Filename: pool/{name}.deb\nSize: 1\nSHA256: {hashlib.sha256(f'{name} {version}'.encode()).hexdigest()}\n"
-            for name, version in sorted(versions.items())
+            self._entry(suite, name, version, (needs or {}).get(name, "")) for name, version in sorted(versions.items())
         ).encode()
         where = self.folder / FOLDERS[suite] / "dists" / suite
         packages = "main/binary-amd64/Packages"
@@ -61,6 +60,22 @@ class DebianMirror:
         (where / "InRelease").write_bytes(self._signer.sign(release.encode()))
         self._published += 1
         os.utime(where / "InRelease", (self._published, self._published))  # two in one second are two for apt
+
+    def pool(self, suite: str, name: str) -> Path:
+        """The file of a package."""
+        return self.folder / FOLDERS[suite] / "pool" / f"{name}-{suite}.deb"
+
+    def _entry(self, suite: str, name: str, version: str, needs: str) -> str:
+        """Write a package's file, which apt downloads and nobody unpacks; its entry in the index."""
+        content = f"{name} {version}".encode()
+        path = self.pool(suite, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return (
+            f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: test\nDescription: stand-in\n"
+            + (f"Depends: {needs}\n" if needs else "")
+            + f"Filename: pool/{path.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+        )
 
     @contextmanager
     def served(self) -> Iterator[None]:

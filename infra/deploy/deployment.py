@@ -13,6 +13,7 @@ from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
 from hosts.local import LocalHost
+from infra.bundle.reading import Bundle
 from infra.config.host_settings import HostSettings
 from infra.config.settings import UID, Settings
 from infra.database.state import database_state
@@ -21,12 +22,15 @@ from infra.fleet.session import Session
 from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, how_to_open, own_images, settings_of, site_of
 from infra.releases.manifest import ImageRef, Release, ReleaseFacts
 from infra.releases.store import ReleaseActive, Releases
+from infra.roles.docker.apt import Apt
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.docker.compose import find_compose
 from infra.roles.docker.group import EngineGroup
 from infra.roles.docker.role import docker_role
 from infra.roles.docker.shares import DockerAfterShares
 from infra.roles.images.build import ImageSet
+from infra.roles.images.bundle_apt import BundleApt
+from infra.roles.images.bundled import bundled_images, bundled_images_role, bundled_tags
 from infra.roles.images.role import (
     ImageOrigin,
     possible_images,
@@ -38,6 +42,7 @@ from infra.roles.images.tags import debootstrap_base
 from infra.roles.notes.role import notes_role
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
+from infra.roles.preflight.bundle import BundleUse
 from infra.roles.preflight.role import check_machine
 from infra.roles.project.gate import pass_gate
 from infra.roles.project.role import project_role
@@ -83,6 +88,7 @@ class Deployment:
         who: who deploys, for the release's manifest.
         here: this machine.
         still_ours: raises where the host's lock was taken away from this run.
+        bundle: everything that the host lacks comes from there; None: from the network.
         release: the release that is current after the stage "release".
         summary: what a person needs, after the gate.
     """
@@ -93,13 +99,15 @@ class Deployment:
     who: str
     here: LocalHost = field(default_factory=LocalHost)
     still_ours: Callable[[], None] = lambda: None
+    bundle: Bundle | None = None
     release: Release | None = None
     summary: Summary | None = None
 
     @classmethod
     def of(cls, session: Session) -> Deployment:
         """The run of a session on its host."""
-        return cls(session.host, session.host_settings, session.options.commit, session.owner.who)
+        options = session.options
+        return cls(session.host, session.host_settings, options.commit, session.owner.who, bundle=options.bundle)
 
     @property
     def base(self) -> str:
@@ -145,7 +153,12 @@ class Deployment:
         services = tuple(one for one in services if one not in own_images(self.host_settings))
         with run.stage("preflight"):
             machine = self.host.run("uname", "-m").stdout.strip()
-            images = possible_images(self.here, REPOSITORY, settings, run.report, services, machine)
+            if self.bundle is None:
+                images = possible_images(self.here, REPOSITORY, settings, run.report, services, machine)
+                sent = sendable_images(self.here, machine, self.host_settings.images, images)
+            else:
+                sent = bundled_tags(self.bundle, services)
+                images = [sent]
             check_machine(
                 self.host,
                 settings,
@@ -153,9 +166,10 @@ class Deployment:
                 pattern=spec.images_filter,
                 state=self.host_settings.root,
                 images=images,
-                sent=sendable_images(self.here, machine, self.host_settings.images, images),
+                sent=sent,
                 stack_there=self._was_deployed(),
                 uid=self._user_so_far(),
+                bundle=self._bundle_use(settings),
                 # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
                 also=[
                     *(
@@ -167,6 +181,19 @@ class Deployment:
                 ],
             )
             run.report.ok("this machine has what is needed", [])
+
+    def _bundle_use(self, settings: Settings) -> BundleUse | None:
+        if self.bundle is None:
+            return None
+        own, cuda = own_images(self.host_settings), newest_torch_cuda()
+        services = with_backup(services_of(settings), settings)
+        return BundleUse(self.bundle, services, settings.model, self.host_settings.gpu, cuda, own)
+
+    def _apt(self, report: Report) -> Apt | None:
+        """apt that installs from the bundle; None: as the host is set up."""
+        if self.bundle is None:
+            return None
+        return BundleApt(self.host, report, self.bundle, self.host_settings.project)
 
     def _certificate_problems(self, settings: Settings) -> list[str]:
         try:
@@ -191,7 +218,7 @@ class Deployment:
         with run.stage("docker"):
             if self.host_settings.manage_docker:
                 users, data = self.host_settings.docker_users, self.host_settings.data
-                role = docker_role(self.host, run.report)
+                role = docker_role(self.host, run.report, self._apt(run.report))
                 run.run([*role, EngineGroup(self.host, users), DockerAfterShares(self.host, data)])
                 return
             run.report.skipped("docker", "`manage_docker: false`")
@@ -203,6 +230,11 @@ class Deployment:
 
     def _images(self, run: Runner, site: Site) -> ImageOrigin | None:
         with run.stage("images"):
+            if self.bundle is not None:
+                own = own_images(self.host_settings)
+                origin = bundled_images(self.bundle, REPOSITORY, site.settings, site.image_services, own)
+                run.run(bundled_images_role(self.host, origin, self.bundle, run.report))
+                return origin
             try:
                 origin = resolve_images(
                     self.here,
@@ -230,6 +262,7 @@ class Deployment:
                 image,
                 self.host_settings.docker_daemon,
                 manage=self.host_settings.manage_docker,
+                apt=self._apt(run.report),
             )
 
     def _storage(self, run: Runner, site: Site) -> Site:
@@ -256,7 +289,7 @@ class Deployment:
     def _model(self, run: Runner, site: Site, origin: ImageOrigin | None, before: Release | None) -> str:
         with run.stage("model"):
             if run.applies and origin is not None:
-                return resolve_model(site, origin.images.sam2, run.report).name
+                return resolve_model(site, origin.images.sam2, run.report, self.bundle).name
             used = before.manifest.model if before is not None and before.manifest is not None else None
             expected = expected_model(site.settings, used)
             if expected == "demo" or (expected is not None and expected == used):

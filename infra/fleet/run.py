@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import INTERRUPTED, LabelrigError
 from core.report import Report
+from infra.bundle.reading import Bundle
 from infra.config.host_settings import HostSettings
 from infra.config.settings import LoginSecrets, Settings
 from infra.fleet.commit import Commit
@@ -34,6 +35,7 @@ class RunOptions:
         lock_wait: seconds to wait for another run.
         secrets: of `.env`: the passwords of SSH and sudo.
         environment: of this process: who we are, and which CI run this is.
+        bundle: everything that a host lacks comes from this file, which was verified; None: from the network.
     """
 
     command: str
@@ -43,6 +45,7 @@ class RunOptions:
     lock_wait: float = 0.0
     secrets: LoginSecrets = field(default_factory=LoginSecrets)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    bundle: Bundle | None = None
 
     def owner(self) -> Owner:
         """Who this run is on a host; a new id with each call."""

@@ -14,11 +14,13 @@ from core.operation import Operation, Runner, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec, Host
+from infra.bundle.reading import Bundle
 from infra.config.address import reached_by_itself_only, site_host
 from infra.config.backend_login import backend_login
 from infra.config.settings import Settings
 from infra.config.stack_settings import Gpu
 from infra.roles.backup.role import backup_place, backup_role
+from infra.roles.docker.apt import Apt
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.role import restart_engine
 from infra.roles.images.tags import pinned_version
@@ -67,6 +69,7 @@ def resolve_gpu(
     engine_settings: Mapping[str, object],
     *,
     manage: bool,
+    apt: Apt | None = None,
 ) -> bool:
     """Decide whether SAM2 gets the GPU, and prepare the engine for it.
 
@@ -74,6 +77,7 @@ def resolve_gpu(
         sam2_image: None in a plan that does not know it yet.
         engine_settings: what else `daemon.json` must hold, so that one restart serves for both.
         manage: packages and `daemon.json` may be changed.
+        apt: where packages come from; by default the machine's own sources.
 
     Raises:
         LabelrigError: the GPU is required and cannot be used, or it is set up and does not work.
@@ -88,14 +92,17 @@ def resolve_gpu(
         raise LabelrigError(f"{host.name}: {'; '.join(error.problems)}") from None
     if manage:
         restart = partial(restart_engine, host, run.report)
-        run.run(nvidia_role(host, run.report, choice, restart, engine_settings=engine_settings))
+        run.run(nvidia_role(host, run.report, choice, restart, engine_settings=engine_settings, apt=apt))
     if choice.use and sam2_image is not None:
         run.run([GpuSeenInContainer(host, sam2_image, choice.gpus, applies=run.applies)])
     return choice.use
 
 
-def resolve_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
+def resolve_model(site: Site, sam2_image: str, report: Report, bundle: Bundle | None = None) -> ModelChoice:
     """Bring the checkpoint where it is needed, and say loudly when it is the demo model.
+
+    Args:
+        bundle: where it comes from; None: it is downloaded.
 
     Raises:
         LabelrigError: the checkpoint cannot be had.
@@ -109,8 +116,9 @@ def resolve_model(site: Site, sam2_image: str, report: Report) -> ModelChoice:
                 name="volume for checkpoints there",
             )  # fmt: skip
             converge([there], report)
-    choice = choose_model(site.host, site.settings, sam2_image, site.state, report)
-    report.ok(f"model {choice.name}", [f"download the {choice.name} checkpoint"] if choice.downloaded else [])
+    choice = choose_model(site.host, site.settings, sam2_image, site.state, report, bundle=bundle)
+    verb = "download" if bundle is None else "place"
+    report.ok(f"model {choice.name}", [f"{verb} the {choice.name} checkpoint"] if choice.downloaded else [])
     if choice.name == "demo":
         report.notice(demo_notice(choice))
     return choice

@@ -11,13 +11,17 @@ from core.operation import Applier, Operation, converge
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Host
+from infra.bundle.reading import Bundle
 from infra.config.settings import Settings
 from infra.roles.docker.client import engine_client
 from infra.roles.docker.role import docker_role
+from infra.roles.images.bundle_apt import BundleApt
+from infra.roles.images.bundled import bundled_images, bundled_images_role, bundled_tags
 from infra.roles.images.remove import remove_replaced
 from infra.roles.images.role import images_role, plan_images, possible_images
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
+from infra.roles.preflight.bundle import BundleUse
 from infra.roles.preflight.role import check_machine
 from infra.roles.project.role import project_role
 from infra.roles.project.verify import verify
@@ -49,13 +53,20 @@ STAGES = 9
 
 
 def up(
-    settings: Settings, host: Host, report: Report, remember: Mapping[str, str], *, show_password: bool = False
+    settings: Settings,
+    host: Host,
+    report: Report,
+    remember: Mapping[str, str],
+    *,
+    show_password: bool = False,
+    bundle: Bundle | None = None,
 ) -> str:
     """Bring everything up, each stage only where something is to do, and prove it.
 
     Args:
         remember: settings from the command line that `.env` will keep.
         show_password: the password of a first login may stand in the returned text: a person reads it on a terminal.
+        bundle: everything that is missing comes from this file, which was verified; None: from the network.
 
     Returns:
         What a person needs now: URL, login, model, proof, and how long each stage took.
@@ -72,30 +83,43 @@ def up(
     first_login = settings.password is None
     refuse_half_restored(site)
     refuse_other_database(database_of(site), settings.database, None)
+    cuda = newest_torch_cuda()
+    use = None if bundle is None else BundleUse(bundle, site.image_services, settings.model, settings.gpu, cuda)
+    apt = None if bundle is None else BundleApt(host, report, bundle, settings.project)
     with report.stage("preflight"):
+        if bundle is None:
+            wanted = possible_images(host, REPOSITORY, settings, report, site.image_services)
+        else:
+            wanted = [bundled_tags(bundle, site.image_services)]
         check_machine(
             host,
             settings,
             folder=settings.data,
             pattern=spec.images_filter,
             state=str(REPOSITORY),
-            images=possible_images(host, REPOSITORY, settings, report, site.image_services),
+            images=wanted,
+            bundle=use,
             stack_there=host.read(site.files.env) is not None,
             uid=settings.uid,
             also=[
-                *gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
+                *gpu_problems(read_gpu(host), settings.gpu, cuda),
                 *certificate_problems(host, settings),
             ],
         )
         report.ok("this machine has what is needed", [])
     with report.stage("docker"):
-        converge(docker_role(host, report), report)
+        converge(docker_role(host, report, apt), report)
     with closing(engine_client(host)) as engine:
         with report.stage("images"):
-            images = plan_images(host, REPOSITORY, settings, report, services=site.image_services)
-            converge(images_role(host, images, report), report)
+            if bundle is None:
+                images = plan_images(host, REPOSITORY, settings, report, services=site.image_services)
+                converge(images_role(host, images, report), report)
+            else:
+                origin = bundled_images(bundle, REPOSITORY, settings, site.image_services, {})
+                images = origin.images
+                converge(bundled_images_role(host, origin, bundle, report), report)
         with report.stage("gpu"):
-            gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True)
+            gpu = resolve_gpu(Applier(report), host, settings.gpu, images.sam2, {}, manage=True, apt=apt)
         with report.stage("settings and data"):
             operations: list[Operation] = [
                 SecretsMade(host, Path(site.env_file), settings, kept_secrets(site)),
@@ -110,7 +134,7 @@ def up(
             converge(operations, report)
         site = replace(site, settings=site.reload(), gpu=gpu, proxy=True)
         with report.stage("model"):
-            choice = resolve_model(site, images.sam2, report)
+            choice = resolve_model(site, images.sam2, report, bundle)
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
             written = FilesWritten(host, files, site.files.unused)

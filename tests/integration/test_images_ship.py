@@ -21,14 +21,8 @@ from core.report import Report
 from hosts.local import LocalHost
 from infra.roles.docker.client import engine_client
 from infra.roles.images import ship as image_ship
-from infra.roles.images.ship import (
-    Archive,
-    ImagesShipped,
-    copy_without,
-    files_not_needed,
-    known_chains,
-    read_archive,
-)
+from infra.roles.images.archive import Archive, copy_without, files_not_needed, known_chains, read_archive
+from infra.roles.images.ship import ImagesShipped
 
 pytestmark = pytest.mark.docker
 SMALL, LARGE = 1000, 300_000

@@ -104,12 +104,19 @@ def unwelcome(plan: Sequence[PlannedPackage], next_version: str, allowed: Collec
 
 
 class Apt:
-    """apt on one host. Root's rights are taken for changes only."""
+    """apt on one host. Root's rights are taken for changes only.
+
+    Attributes:
+        takes_sources: packages come from the sources of the machine, to which others may be added.
+    """
+
+    takes_sources = True
 
     def __init__(self, host: Host, report: Report) -> None:
         self._host = host
         self._report = report
         self._updated = False
+        self._more_options: tuple[str, ...] = ()
 
     def candidate(self, package: str) -> str | None:
         """The version that apt would install from the lists it has; None where there is none."""
@@ -203,6 +210,7 @@ class Apt:
             *ENVIRONMENT,
             "apt-get",
             *OPTIONS,
+            *self._more_options,
             command,
             *args,
             timeout=timeout,

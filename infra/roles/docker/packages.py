@@ -117,7 +117,7 @@ class EnginePackages:
                 packages.append(COMPOSE_PLUGIN_OF_DOCKER)
             else:
                 packages += distribution.compose_packages()
-                pinned = distribution.compose_is_too_old
+                pinned = distribution.compose_is_too_old and self._apt.takes_sources
         if pinned:
             changes += self._source_changes()
         chosen = tuple(dict.fromkeys(packages))

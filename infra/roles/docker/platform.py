@@ -25,6 +25,11 @@ class Distribution:
     pretty: str
 
     @property
+    def system(self) -> str:
+        """Both in a word, such as "debian12"."""
+        return f"{self.identifier}{self.version}"
+
+    @property
     def is_supported(self) -> bool:
         """Whether we know how to install an engine here."""
         return (self.identifier, self.version) in {

@@ -26,7 +26,12 @@ REACHABLE = ("http", "https")  # a mirror in a folder of the machine is not in t
 
 
 def read_apt_settings(
-    host: Host, ca_bundle: str | None, *, folder: PurePosixPath = SECRETS, otherwise: str | None = None
+    host: Host,
+    ca_bundle: str | None,
+    *,
+    folder: PurePosixPath = SECRETS,
+    otherwise: str | None = None,
+    suite: str = SUITE,
 ) -> dict[str, str]:
     """Read the machine's mirror, login, proxies: the files of a build by name, `apt.conf` first of all.
 
@@ -38,6 +43,7 @@ def read_apt_settings(
         ca_bundle: where the machine's CA bundle lies in the build.
         folder: where the files will lie, under the names of `MOUNTED`.
         otherwise: the mirror of a machine that has none and no debootstrap.
+        suite: the release.
     """
     try:
         sources = read_sources(host)
@@ -49,14 +55,33 @@ def read_apt_settings(
         return _files([], [], read_proxies(host, own) if sources else {}, ca_bundle, folder)
     mirror = Mirror(usual) if usual is not None else with_login(host, own)
     security = next((source.uri for source in sources if source.label == "Debian-Security"), None)
-    lines = [f"deb {mirror.url} {suite} main" for suite in _suites(sources, usual)]
+    lines = [f"deb {mirror.url} {one} main" for one in _suites(sources, usual, suite)]
     mirrors = [mirror]
     if security is not None and _reachable(security):
         mirrors.append(with_login(host, _without_login(security)))
     elif usual is not None:
         mirrors.append(Mirror(usual + SECURITY_SUFFIX))
-    lines += [f"deb {one.url} {SUITE}-security main" for one in mirrors[1:]]
+    lines += [f"deb {one.url} {suite}-security main" for one in mirrors[1:]]
     return _files(lines, mirrors, read_proxies(host, mirror) if sources else {}, ca_bundle, folder)
+
+
+def read_ubuntu_settings(
+    host: Host, ca_bundle: str | None, *, folder: PurePosixPath, otherwise: str, suite: str
+) -> dict[str, str]:
+    """The same for packages of Ubuntu, whose mirrors carry its updates and security fixes too.
+
+    Args:
+        otherwise: the mirror of a machine that is no Ubuntu.
+        suite: the release.
+    """
+    try:
+        sources = read_sources(host)
+    except CommandFailed:
+        sources = []
+    own = find_mirror(sources, "Ubuntu")
+    mirror = with_login(host, own) if _reachable(own.url) else Mirror(otherwise)
+    lines = [f"deb {mirror.url} {one} main universe" for one in (suite, f"{suite}-updates", f"{suite}-security")]
+    return _files(lines, [mirror], read_proxies(host, mirror) if sources else {}, ca_bundle, folder)
 
 
 def apt_conf(
@@ -114,10 +139,10 @@ def _default_mirror(host: Host) -> str | None:
     return found[1].rstrip("/") if found else None
 
 
-def _suites(sources: Sequence[AptSource], usual: str | None) -> list[str]:
+def _suites(sources: Sequence[AptSource], usual: str | None, suite: str) -> list[str]:
     """The release, and its updates where the mirror is known to carry them: a mirror that does so does for all."""
     carried = usual is not None or any(source.codename.endswith("-updates") for source in sources)
-    return [SUITE, *([f"{SUITE}-updates"] if carried else [])]
+    return [suite, *([f"{suite}-updates"] if carried else [])]
 
 
 def _reachable(url: str | None) -> bool:

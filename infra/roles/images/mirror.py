@@ -24,11 +24,11 @@ class Mirror:
     password: str = field(default="", repr=False)
 
 
-def find_mirror(sources: Sequence[AptSource]) -> Mirror:
-    """Take the mirror of the machine's own Debian; another system (Ubuntu) has none."""
+def find_mirror(sources: Sequence[AptSource], label: str = "Debian") -> Mirror:
+    """Take the mirror of the machine's own Debian; another system (Ubuntu, which has a `label` of its own) has none."""
     for source in sources:
         parts = urlsplit(source.uri)
-        if source.label == "Debian" and source.component == "main" and parts.scheme in SCHEMES:
+        if source.label == label and source.component == "main" and parts.scheme in SCHEMES:
             bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
             return Mirror(bare, parts.username or "", parts.password or "")
     return Mirror(None)

@@ -169,14 +169,8 @@ class Suites:
             )
             if not files["sources.list"].strip():
                 return f"{self._here.name} has no apt", False
-            for name in FOLDERS:
-                (self._folder / name).mkdir(parents=True, exist_ok=True)
-            (self._folder / "status").touch()
-            files["apt.conf"] += self._apart()
-            for name, text in files.items():
-                path = self._folder / MOUNTED[name]
-                path.touch(mode=0o600)
-                path.write_text(text)
+            files["apt.conf"] += apart(self._folder, self._keyring, self._architecture)
+            write_apt(self._folder, files)
             done = self._run("apt-get", "update", timeout=UPDATE_TIMEOUT, on_line=report.progress)
         except CommandTimedOut:
             return f"the Debian mirror did not answer in {UPDATE_TIMEOUT:.0f} s", False
@@ -186,28 +180,6 @@ class Suites:
             said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.startswith(("E:", "W:"))]
             return "apt says: " + (said[0] if said else "nothing"), False
         return "", f"{SUITE}-security" in files["sources.list"]
-
-    def _apart(self) -> str:
-        """What keeps this apt away from the machine's own."""
-        options = {
-            "Dir::State": self._folder,
-            "Dir::State::lists": self._folder / "lists",
-            "Dir::State::status": self._folder / "status",
-            "Dir::Cache": self._folder / "cache",
-            "Dir::Cache::pkgcache": "",  # 70 MB that save a second a day
-            "Dir::Cache::srcpkgcache": "",
-            "Dir::Etc": self._folder / "etc",
-            "Dir::Etc::Trusted": self._keyring,
-            "APT::Architecture": self._architecture,
-            "Acquire::Languages": "none",
-            "Acquire::PDiffs": "false",
-            "Acquire::Retries": "0",
-            "Acquire::http::Timeout": "8",
-            "Acquire::https::Timeout": "8",
-            "APT::Update::Error-Mode": "any",
-        }
-        lines = [f'{name} "{value}";\n' for name, value in options.items()]
-        return "".join([*lines, f'APT::Architectures {{ "{self._architecture}"; }};\n'])
 
     def _apt(self, *argv: str) -> str:
         result = self._run(*argv)
@@ -238,6 +210,49 @@ class Suites:
 
             wait_for(f"another run that reads {SUITE}'s packages", taken, timeout=LOCK_TIMEOUT, pause=0.2)
             yield
+
+
+def apart(folder: Path, keyring: str, architecture: str) -> str:
+    """What keeps an apt away from the machine's own: its lists, packages, keys and settings lie in a folder.
+
+    Args:
+        keyring: the keys that it trusts.
+        architecture: as Debian calls it.
+    """
+    options = {
+        "Dir::State": folder,
+        "Dir::State::lists": folder / "lists",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Cache::pkgcache": "",  # 70 MB that save a second a day
+        "Dir::Cache::srcpkgcache": "",
+        "Dir::Etc": folder / "etc",
+        "Dir::Etc::Trusted": keyring,
+        "APT::Architecture": architecture,
+        "Acquire::Languages": "none",
+        "Acquire::PDiffs": "false",
+        "Acquire::Retries": "0",
+        "Acquire::http::Timeout": "8",
+        "Acquire::https::Timeout": "8",
+        "APT::Update::Error-Mode": "any",
+    }
+    lines = [f'{name} "{value}";\n' for name, value in options.items()]
+    return "".join([*lines, f'APT::Architectures {{ "{architecture}"; }};\n'])
+
+
+def write_apt(folder: Path, files: Mapping[str, str]) -> None:
+    """Make the folders of an apt of our own, which knows of no installed package, and write its files.
+
+    Args:
+        files: see `infra.roles.images.apt_settings.read_apt_settings`.
+    """
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "status").touch()
+    for name, text in files.items():
+        path = folder / MOUNTED[name]
+        path.touch(mode=0o600)
+        path.write_text(text)
 
 
 def _read(path: Path) -> dict[str, Any]:

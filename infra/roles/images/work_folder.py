@@ -13,8 +13,8 @@ from hosts.base import Host
 
 # Not /tmp, which is often small, in memory, and mounted so that it can hold no devices.
 FOLDER = "/var/tmp"  # noqa: S108 - mktemp makes the name, with mode 0700
-Kind = Literal["base", "build"]
-KINDS: tuple[Kind, ...] = ("base", "build")
+Kind = Literal["base", "build", "bundle"]
+KINDS: tuple[Kind, ...] = ("base", "build", "bundle")
 FORGOTTEN_MINUTES = 24 * 60  # no work takes that long
 REMOVE_TIMEOUT = 300.0
 # debootstrap mounts /proc and /sys inside and, when it is stopped, leaves them there.

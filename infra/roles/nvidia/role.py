@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from core.operation import Operation
 from core.report import Report
 from hosts.base import Host
+from infra.roles.docker.apt import Apt
 from infra.roles.docker.daemon_json import DaemonConfigured, merged
 from infra.roles.nvidia.choice import GpuChoice, GpuSetting, GpuState, choose
 from infra.roles.nvidia.devices import DeviceNodesLinked
@@ -50,6 +51,7 @@ def nvidia_role(
     *,
     source: ToolkitSource | None = None,
     engine_settings: Mapping[str, object] | None = None,
+    apt: Apt | None = None,
 ) -> list[Operation]:
     """Return the operations after which a container can have the GPU; without it only the engine's other settings.
 
@@ -58,12 +60,13 @@ def nvidia_role(
         restart_engine: see `infra.roles.docker.daemon_json.DaemonConfigured`.
         source: where the container toolkit comes from.
         engine_settings: what else `daemon.json` must hold, so that one restart serves for both.
+        apt: where the toolkit comes from instead; by default the machine's own sources, and `source`.
     """
     others = engine_settings or {}
     if not choice.use:
         return [DaemonConfigured(host, report, others, restart_engine)] if others else []
     return [
-        ToolkitInstalled(host, report, source),
+        ToolkitInstalled(host, report, source, apt),
         DeviceNodesLinked(host),
         DaemonConfigured(
             host, report, lambda present: others if has_runtime(present) else merged(others, RUNTIME), restart_engine

@@ -70,13 +70,15 @@ class ToolkitInstalled:
         """See `core.operation.Operation.plan`.
 
         Raises:
-            HostError: this system has no apt, and no toolkit that will do.
+            HostError: this system has no apt, and no toolkit that will do; or the bundle has none.
         """
-        present = self._installed()
+        present = self.installed()
         if present is not None and new_enough(present):
             return []
         candidate = self._apt.candidate(PACKAGE)
         offered = candidate is not None and new_enough(candidate)
+        if not offered and not self._apt.takes_sources:
+            raise HostError(f"{self._host.name}: {lacks_toolkit(candidate)}")
         changes = [] if offered else self._source_changes()
         verb = f"install {PACKAGE}" if present is None else f"upgrade {PACKAGE} {present}"
         target = f" {candidate}" if offered else f" ({OLDEST} or newer)"
@@ -88,7 +90,12 @@ class ToolkitInstalled:
         )
         return changes
 
-    def _installed(self) -> str | None:
+    def installed(self) -> str | None:
+        """The version that is there; None where there is none.
+
+        Raises:
+            HostError: this system has no apt, and no toolkit that will do.
+        """
         answer = self._host.run("dpkg-query", "-W", "-f", "${db:Status-Status}|${Version}", PACKAGE, ok=ANY_EXIT_CODE)
         if answer.exit_code == COMMAND_NOT_FOUND:
             return self._installed_without_dpkg()
@@ -157,6 +164,15 @@ class ToolkitInstalled:
             # An engine looks for the toolkit when it starts, and never again.
             owe_restart(self._host)
         self._apt.install([PACKAGE])
+
+
+def lacks_toolkit(candidate: str | None) -> str:
+    """What a bundle is missing where a GPU is to be used, in a sentence. `candidate`: the version that it has."""
+    has = f"{PACKAGE} {candidate}, and {OLDEST} or newer is needed" if candidate else f"no {PACKAGE}"
+    return (
+        f"the bundle has {has}, which hands the GPU to containers; make it again with "
+        "`./inv bundle.create --nvidia`, or set `gpu: off`"
+    )
 
 
 def new_enough(version: str) -> bool:

@@ -17,6 +17,7 @@ from infra.roles.docker.client import EngineState, engine_client, engine_state, 
 from infra.roles.docker.compose import find_compose
 from infra.roles.images.role import names_there
 from infra.roles.preflight import checks
+from infra.roles.preflight.bundle import BundleUse, bundle_needs, bundle_problems
 from infra.roles.preflight.container_user import container_user_problems
 from infra.roles.preflight.data_folder import FolderCheck, check_folder
 from infra.roles.preflight.outbound import outbound_problems
@@ -50,6 +51,7 @@ def check_machine(
     also: Sequence[str] = (),
     stack_there: bool = False,
     uid: int | None = None,
+    bundle: BundleUse | None = None,
 ) -> None:
     """Check everything.
 
@@ -63,6 +65,7 @@ def check_machine(
         stack_there: this stack was made before. While its engine is down (a run was killed in the middle of a restart),
             the port and the network that a dead engine leaves behind count as ours.
         uid: the number that its containers run as, once it was chosen.
+        bundle: everything comes from this file: nothing is fetched, so no server of packages is needed.
 
     Raises:
         PreflightError: lists every problem. Nothing was changed.
@@ -77,6 +80,8 @@ def check_machine(
         "images and volumes": (facts.root, checks.DISK_TO_RUN if has_images else checks.DISK_TO_BUILD),
         "state and demo images": (state, checks.DISK_TO_RUN // 4),
     }
+    if bundle is not None:
+        needs |= bundle_needs(bundle, facts.root, has_images=has_images, ready=ready)
     rights = _rights(host, ready)
     may_look = host.is_local or not rights  # without root's rights there it is one problem, and no folder is judged
     checked = check_folder(host, folder, pattern) if folder is not None and may_look else FolderCheck(())
@@ -96,7 +101,11 @@ def check_machine(
         *_port_problems(listening, settings, facts),
         *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
         *container_user_problems(host, uid),
-        *([] if ready and not builds else outbound_problems(host)),
+        *(
+            bundle_problems(host, bundle, ready=ready, images=facts.images)
+            if bundle is not None
+            else ([] if ready and not builds else outbound_problems(host))
+        ),
         *checked.problems,
         *also,
     ]

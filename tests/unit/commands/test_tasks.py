@@ -63,7 +63,7 @@ def test_help_is_shown_with_every_option(name: str, capsys: pytest.CaptureFixtur
     Front().run(["inv", "--help", name], exit=False)
     shown = capsys.readouterr().out
     for option in options(name):
-        assert f"--{option.replace('_', '-')}" in shown
+        assert f"--{option.strip('_').replace('_', '-')} " in shown.replace("\n", " ")
     assert (TASKS[name].__doc__ or "").splitlines()[0].split()[0] in shown
     assert shown.startswith(f"usage: ./inv {name}")
     assert "Docstring" not in shown
@@ -146,7 +146,7 @@ def test_help_after_a_task_is_its_help(call: str) -> None:
     [
         (["export"], "export needs --format", "./inv export --help"),
         (["export", "--format"], "export --format needs a value", "./inv export --help"),
-        (["up", "--modle", "tiny"], "up has no option --modle; did you mean --model?", "./inv up --help"),
+        (["up", "--modle", "tiny"], "up has no option --modle; did you mean --model, ", "./inv up --help"),
         (["export", "--format", "coco", "--xyzzy"], "export has no option --xyzzy\n", "./inv export --help"),
         (["expotr"], "there is no task 'expotr'; did you mean export?", "`./inv` lists"),
         (["expotr", "--help"], "there is no task 'expotr'; did you mean export?", "`./inv` lists"),

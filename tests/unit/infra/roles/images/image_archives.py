@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable, Collection, Sequence
 from posixpath import dirname, join, normpath
 
-from infra.roles.images.ship import Archive, chain_ids, copy_without, read_archive
+from infra.roles.images.archive import Archive, chain_ids, copy_without, read_archive
 
 TAG = "labelrig/thing:1"
 A, B, C = b"layer a", b"layer b", b"layer c"

@@ -3,106 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import pytest
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 
 from core.errors import CannotKnow, CommandFailed, HostError
 from core.operation import converge
 from core.report import Report
-from hosts.base import DEFAULT_TIMEOUT, Result
+from hosts.base import Result
 from infra.roles.docker.client import EngineState
 from infra.roles.docker.packages import ENGINE, LOOK_FOR
 from infra.roles.images import ship as image_ship
-from infra.roles.images.ship import ImagesShipped, known_chains
+from infra.roles.images.archive import known_chains
+from infra.roles.images.ship import ImagesShipped
 from tests.fakes import FakeHost
-from tests.unit.infra.roles.images.image_archives import FORMS, TAG, A, B, C, chains_of, digest_of, entries_of, load
-
-LOAD = ("docker", "load", "--quiet")
-
-
-@dataclass
-class FakeImage:
-    id: str
-    content: bytes
-    layers: list[str] = field(default_factory=list)
-    error: Exception | None = None
-
-    def save(self, chunk_size: int, named: str) -> Iterator[bytes]:
-        for begin in range(0, len(self.content), 700):
-            yield self.content[begin : begin + 700]
-        if self.error is not None:
-            raise self.error
-
-
-@dataclass
-class FakeEngine:
-    """Stands for an engine, its `images` and its `api`."""
-
-    there: dict[str, FakeImage] = field(default_factory=dict)
-    error: Exception | None = None
-
-    @property
-    def images(self) -> FakeEngine:
-        return self
-
-    @property
-    def api(self) -> FakeEngine:
-        return self
-
-    def get(self, tag: str) -> FakeImage:
-        if tag not in self.there:
-            raise ImageNotFound(tag)
-        return self.there[tag]
-
-    def list(self) -> Sequence[FakeImage]:
-        if self.error is not None:
-            raise self.error
-        return list(self.there.values())
-
-    def inspect_image(self, image_id: str) -> dict[str, Any]:
-        (image,) = [one for one in self.there.values() if one.id == image_id]
-        return {"RootFS": {"Type": "layers", "Layers": image.layers} if image.layers else {}}
-
-    def close(self) -> None:
-        pass
-
-
-class LoadingHost(FakeHost):
-    """Takes `docker load` as an engine would; `wants_all`: it reads every layer's file, as containerd's store does."""
-
-    name = "lab"
-    is_local = False
-
-    def __init__(self, engine: FakeEngine, *, wants_all: bool = False, id_after: str = "sha256:same") -> None:
-        super().__init__()
-        self.engine, self.wants_all, self.id_after = engine, wants_all, id_after
-        self.received: list[bytes] = []
-
-    def run(
-        self,
-        *argv: str,
-        ok: Collection[int] = (0,),
-        timeout: float = DEFAULT_TIMEOUT,
-        stdin: bytes | IO[bytes] | None = None,
-        on_line: Callable[[str], None] | None = None,
-        as_root: bool = False,
-    ) -> Result:
-        assert (argv, as_root) == (LOAD, True)
-        assert stdin is not None
-        assert not isinstance(stdin, bytes)
-        self.received.append(stdin.read())
-        known = set() if self.wants_all else known_chains(self.engine)
-        try:
-            load(self.received[-1], known)
-        except FileNotFoundError as error:
-            raise CommandFailed(f"lab: no such file: {error}") from None
-        self.engine.there[TAG] = FakeImage(self.id_after, b"")
-        return Result(argv, 0, "", "")
+from tests.unit.infra.roles.images.image_archives import FORMS, TAG, A, B, C, chains_of, digest_of, entries_of
+from tests.unit.infra.roles.images.loading import LOAD, FakeEngine, FakeImage, LoadingHost
 
 
 class DeadHost(FakeHost):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import HostError
-from infra.roles.images.ship import chain_ids, copy_without, files_not_needed
+from infra.roles.images.archive import chain_ids, copy_without, files_not_needed
 from tests.unit.infra.roles.images.image_archives import (
     FORMS,
     TAG,

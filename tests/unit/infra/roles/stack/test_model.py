@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from core.errors import LabelrigError
 from core.report import Report
@@ -12,6 +17,7 @@ from infra.config.settings import Settings
 from infra.roles.stack import model as model_files
 from infra.roles.stack.model import ModelChoice, choose_model, demo_notice
 from tests.fakes import FakeHost
+from tests.unit.infra.bundle.making import PARTS, made
 
 IMAGE = "labelrig/sam2:1"
 
@@ -94,3 +100,74 @@ def test_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_answer_that_is_not_ours_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabelrigError, match="answered 'hello\\\\n'; expected one line of JSON"):
         choose(host_that_answers(0, "hello\n"), "tiny", monkeypatch)
+
+
+def offline(*words: str) -> tuple[str, ...]:
+    """The fetching container with the file that takes its network away."""
+    files = ("--file", "/state/fetch.yaml", "--file", "/state/fetch-overrides.yaml")
+    compose = ("docker", "compose", "--project-name", "labelrig", "--env-file", "/state/fetch.env", *files)
+    return (*compose, "run", "--rm", "--no-TTY", "--quiet-pull", *words)
+
+
+def in_shell(script: str, digest: str) -> tuple[str, ...]:
+    return offline("--entrypoint", "sh", "fetch", "-c", script, "sh", "/models/tiny.pt", digest)
+
+
+@pytest.mark.parametrize("model", ["tiny", "auto"])
+@pytest.mark.parametrize("there", [True, False])
+def test_weights_come_out_of_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str, there: bool) -> None:
+    """They are placed where they are missing, and the container that looks at them has no network."""
+
+    class Reading(FakeHost):
+        placed: bytes | None = None
+
+        def run(self, *argv: str, **arguments: Any) -> Result:
+            if arguments.get("stdin") is not None:
+                self.placed = arguments["stdin"].read()
+            return super().run(*argv, **arguments)
+
+    bundle, weights = made(tmp_path), PARTS["models/tiny.pt"]
+    digest = hashlib.sha256(weights).hexdigest()
+    host = Reading()
+    host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
+    host.script(*in_shell(model_files.IS_THERE, digest), exit_code=0 if there else 1)
+    if not there:
+        host.script(*in_shell(model_files.PLACE, digest))
+    host.script(*offline("fetch", model, "--dir", "/models"), stdout='{"model": "tiny", "downloaded": false}\n')
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(model_files, "CA_BUNDLES", ())
+    settings = Settings.model_validate({"LABELRIG_MODEL": model})
+    chosen = choose_model(host, settings, IMAGE, "/state", Report(io.StringIO()), bundle=bundle)
+    assert chosen == ModelChoice("tiny", downloaded=not there)
+    assert host.placed == (None if there else weights)
+    assert json.loads(host.files["/state/fetch-overrides.yaml"]) == {"services": {"fetch": {"network_mode": "none"}}}
+
+
+def test_weights_are_placed_whole_or_not_at_all(tmp_path: Path) -> None:
+    """The scripts themselves, in a shell of this machine."""
+    target, digest = tmp_path / "tiny.pt", hashlib.sha256(b"weights").hexdigest()
+
+    def shell(script: str, content: bytes = b"") -> int:
+        words = ("sh", "-c", script, "sh", str(target), digest)
+        return subprocess.run(words, input=content, capture_output=True, timeout=60, check=False).returncode
+
+    assert shell(model_files.IS_THERE) != 0
+    assert shell(model_files.PLACE, b"weig") != 0
+    assert not target.exists()
+    assert shell(model_files.PLACE, b"weights") == 0
+    assert target.read_bytes() == b"weights"
+    assert shell(model_files.IS_THERE) == 0
+    target.write_bytes(b"Weights")
+    assert shell(model_files.IS_THERE) != 0
+
+
+def test_weights_go_into_a_folder_where_one_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost()
+    host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
+    host.script(*offline("fetch", "tiny", "--dir", "/models"), stdout='{"model": "tiny", "downloaded": true}\n')
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(model_files, "CA_BUNDLES", ())
+    settings = Settings.model_validate({"LABELRIG_MODEL": "tiny"})
+    choose_model(host, settings, IMAGE, "/state", Report(io.StringIO()), folder="/a folder: here")
+    mount = {"type": "bind", "source": "/a folder: here", "target": "/models"}
+    assert yaml.safe_load(host.files["/state/fetch-overrides.yaml"]) == {"services": {"fetch": {"volumes": [mount]}}}

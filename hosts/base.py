@@ -121,7 +121,7 @@ class RunArguments(TypedDict, total=False):
 
     ok: Collection[int]
     timeout: float
-    stdin: bytes | IO[bytes] | None
+    stdin: bytes | None
     on_line: Callable[[str], None] | None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Unpack
+from typing import IO, Unpack
 
 from core.errors import HostError
 from hosts.base import ANY_EXIT_CODE, Host, Result, RunArguments, environment_of
@@ -102,3 +102,7 @@ class Compose:
     def run(self, *args: str, **arguments: Unpack[RunArguments]) -> Result:
         """Run `docker compose ARGS`; see `run_docker` for the arguments and errors."""
         return run_docker(self._host, *self.argv(*args), **arguments)
+
+    def run_on_file(self, file: IO[bytes], *args: str, timeout: float) -> Result:
+        """The same with a file as standard input, which may be larger than memory."""
+        return self._host.run(*self.argv(*args), stdin=file, timeout=timeout, as_root=not self._host.is_local)

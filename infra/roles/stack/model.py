@@ -148,7 +148,7 @@ def _from_bundle(compose: Compose, bundle: Bundle, model: str, report: Report) -
             continue
         report.progress(f"placing the weights of {name}: {total} MiB")
         with bundle.opened(path) as file:
-            compose.run(*in_shell, PLACE, *arguments, stdin=file, timeout=FETCH_TIMEOUT)
+            compose.run_on_file(file, *in_shell, PLACE, *arguments, timeout=FETCH_TIMEOUT)
         placed = True
     return placed
 

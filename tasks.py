@@ -18,6 +18,7 @@ namespace = Collection(
     running.restart,
     running.exec_,
     running.prune,
+    lifecycle.restore,
     projects.embed,
     projects.preannotate,
     projects.stats,

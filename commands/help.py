@@ -41,6 +41,7 @@ EXAMPLES = {
     "secrets.rotate": ("secrets.rotate database --host gpu01", "secrets.rotate all"),
     "exec": ("exec sam2 -- nvidia-smi", "exec db --host gpu01 -- psql -c 'SELECT count(*) FROM task'"),
     "backup": ("backup", "backup --host gpu01"),
+    "restore": ("restore", "restore 894a028c --host gpu01", "restore --drill --host gpu01"),
     "backup.list": ("backup.list --host gpu01",),
     "lock.take": ('lock.take --host gpu01 --message "moving the racks"',),
     "status": ("status --host gpu01",),

@@ -1,10 +1,10 @@
-"""Tasks of a stack's life: backup, backup.list, backup.verify. Without a host they work on this machine's."""
+"""Tasks of a stack's life: backup, backup.list, backup.verify, restore. Without a host they work on this machine's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from commands.base import LOCK_WAIT_HELP, host_task, run_options
+from commands.base import LOCK_WAIT_HELP, confirm, host_task, local_settings, run_options
 
 if TYPE_CHECKING:
     from infra.fleet.choice import Choice, Outcome
@@ -32,3 +32,34 @@ def verify(choice: Choice) -> Outcome:
     from infra.lifecycle.backup_command import run_verify
 
     return run_verify(choice, run_options("backup.verify"))
+
+
+@host_task(
+    {
+        "snapshot": "the backup, as `backup.list` names it (default: the newest)",
+        "drill": "restore into a throw-away stack beside the one that serves, click, take it down; nothing is replaced",
+        "yes": "do not ask",
+        "without_backup": "do not back the present state up first: for a stack that is too broken for it",
+        "lock_wait": LOCK_WAIT_HELP,
+    },
+    here=True,
+)
+def restore(
+    choice: Choice,
+    snapshot: str = "",
+    *,
+    drill: bool = False,
+    yes: bool = False,
+    without_backup: bool = False,
+    lock_wait: str | None = None,
+) -> Outcome:
+    """Restore a stack from a backup, also onto a bare machine, and prove it with a click."""
+    from infra.lifecycle.restore import RestoreRequest
+    from infra.lifecycle.restore_command import drill_stacks, restore_on_host, restore_on_this_machine
+
+    if drill:
+        return drill_stacks(choice, run_options("restore --drill", lock_wait=lock_wait), snapshot)
+    request = RestoreRequest(snapshot, None if yes else confirm, keeps_present=not without_backup)
+    if choice.names_hosts:
+        return restore_on_host(choice, run_options("restore", lock_wait=lock_wait), request)
+    return restore_on_this_machine(local_settings(), request)

@@ -22,6 +22,7 @@ USAGE = 2
 BY_POSITION = {
     "docs": "--key",
     "rollback": "--release",
+    "restore": "--snapshot",
     "logs": "--service",
     "bundle.verify": "--path",
     "config.check": "--path",

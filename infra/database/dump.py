@@ -2,7 +2,8 @@
 
 Sent there as text (see `labelstudio.program`): the standard library, `comparing` and `tables`. A container of Label
 Studio for SQLite, of the database server's image for PostgreSQL, which it reaches over the network of the stack.
-Usage: `size`; `make FOLDER`; `look PLACE`, the name of a database or the path of a SQLite file; `load FILE DATABASE`.
+Usage: `size`; `make FOLDER`; `look PLACE`, the name of a database or the path of a SQLite file; `load FILE DATABASE`
+(PostgreSQL); `adopt STAMP` (SQLite: what was copied beside the database takes its place).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 
 from infra.database.comparing import Refused
+from infra.database.sqlite_file import adopt, unmark
 from infra.database.tables import Contents, of_copy, of_sqlite
 
 FILE = Path("/label-studio/data/label_studio.sqlite3")
@@ -73,6 +75,13 @@ def sqlite_look(file: str) -> dict[str, object]:
     return of_sqlite(Path(file)).facts()
 
 
+def sqlite_adopt(stamp: str) -> dict[str, object]:
+    """Put the copy beside the database into its place; what was there stays under another name."""
+    before = adopt(FILE, stamp)
+    unmark(FILE, stamp)
+    return {"aside": before or ""}
+
+
 def postgres_size() -> dict[str, object]:
     """See `sqlite_size`: how large the database is; its dump is smaller."""
     query = "SELECT pg_database_size(current_database())"
@@ -87,17 +96,12 @@ def postgres_make(folder: str) -> dict[str, object]:
     _output("pg_dump", *SERVER, "--dbname", DATABASE, "--format", "custom", "--file", str(part))
     _output("pg_restore", "--list", str(part))
     part.replace(target)
-    return _made(target, "postgres", _contents(target))
+    return _made(target, "postgres", _contents("pg_restore", "--data-only", "--file", "-", str(target)))
 
 
 def postgres_look(database: str) -> dict[str, object]:
     """What is in a database of the server."""
-    dump = Path(os.environ.get("LABELRIG_STAGING", "/staging/database"), "look.dump")
-    try:
-        _output("pg_dump", *SERVER, "--dbname", database, "--format", "custom", "--compress", "1", "--file", str(dump))
-        return _contents(dump).facts()
-    finally:
-        dump.unlink(missing_ok=True)
+    return _contents("pg_dump", *SERVER, "--dbname", database, "--data-only").facts()
 
 
 def postgres_load(file: str, database: str) -> dict[str, object]:
@@ -112,6 +116,7 @@ VERBS: dict[tuple[str, str], Callable[..., dict[str, object]]] = {
     ("sqlite", "size"): sqlite_size,
     ("sqlite", "make"): sqlite_make,
     ("sqlite", "look"): sqlite_look,
+    ("sqlite", "adopt"): sqlite_adopt,
     ("postgres", "size"): postgres_size,
     ("postgres", "make"): postgres_make,
     ("postgres", "look"): postgres_look,
@@ -132,8 +137,7 @@ def _made(target: Path, kind: str, contents: Contents) -> dict[str, object]:
     return {"tables": sum(1 for one in tables if one.rows), "rows": sum(one.rows for one in tables)}
 
 
-def _contents(dump: Path) -> Contents:
-    argv = ("pg_restore", "--data-only", "--file", "-", str(dump))
+def _contents(*argv: str) -> Contents:
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as one:
         assert one.stdout is not None  # noqa: S101 - asked for
         try:
@@ -141,7 +145,7 @@ def _contents(dump: Path) -> Contents:
         except ValueError as error:
             raise Refused(str(error)) from None
     if one.returncode:
-        raise Refused(f"the dump cannot be read back: pg_restore ended with exit code {one.returncode}")
+        raise Refused(f"the dump cannot be read back: {argv[0]} ended with exit code {one.returncode}")
     return contents
 
 

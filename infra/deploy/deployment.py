@@ -132,12 +132,12 @@ class Deployment:
             LabelrigError: a stage failed. What was done stays; see `infra.deploy.recovery` for the release.
         """
         spec = stack_project(settings_of(self.host_settings))
-        self._preflight(run, spec)
+        self.check(run, spec)
         site = site_of(self.host, self.host_settings)
         before = self.releases.current()
         refuse_half_restored(site)
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
-        self._docker(run)
+        self.bring_docker(run)
         origin = self._images(run, site)
         site = replace(site, gpu=self._gpu(run, origin))
         site = self._storage(run, site)
@@ -146,7 +146,7 @@ class Deployment:
         folder = self._release(run, site, origin, model)
         self._serve(run, site, spec, folder, model)
 
-    def _preflight(self, run: Runner, spec: ProjectSpec) -> None:
+    def check(self, run: Runner, spec: ProjectSpec) -> None:
         """Before the first step as root: without the right to it, that is one problem among the others."""
         settings = settings_of(self.host_settings)
         services = with_backup(services_of(settings), settings)
@@ -214,7 +214,7 @@ class Deployment:
             return None
         return int(text) if text.isdigit() else None
 
-    def _docker(self, run: Runner) -> None:
+    def bring_docker(self, run: Runner) -> None:
         with run.stage("docker"):
             if self.host_settings.manage_docker:
                 users, data = self.host_settings.docker_users, self.host_settings.data

@@ -35,7 +35,7 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.restoring import refuse_half_restored
-from infra.stack.site import local_site, rendered, state_folder
+from infra.stack.site import Site, local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
     backup_operations,
@@ -106,6 +106,7 @@ def up(
                 *certificate_problems(host, settings),
             ],
         )
+        check_here(site, report)
         report.ok("this machine has what is needed", [])
     with report.stage("docker"):
         converge(docker_role(host, report, apt), report)
@@ -158,3 +159,26 @@ def up(
     summary = Summary(site, folder, choice.name, proof, first_login, site.settings.address_for_people, root)
     report.facts |= summary.facts()
     return summary.text(report, show_password=show_password)
+
+
+def check_here(site: Site, report: Report) -> None:
+    """Check everything that `up` needs of this machine, before anything is changed.
+
+    Raises:
+        PreflightError: lists every problem.
+    """
+    host, settings, spec = site.host, site.settings, stack_project(site.settings)
+    check_machine(
+        host,
+        settings,
+        folder=settings.data,
+        pattern=spec.images_filter,
+        state=str(REPOSITORY),
+        images=possible_images(host, REPOSITORY, settings, report, site.image_services),
+        stack_there=host.read(site.files.env) is not None,
+        uid=settings.uid,
+        also=[
+            *gpu_problems(read_gpu(host), settings.gpu, newest_torch_cuda()),
+            *certificate_problems(host, settings),
+        ],
+    )

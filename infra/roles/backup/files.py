@@ -22,7 +22,7 @@ SCRIPT, COMPOSE, VALUES, PASSWORD, DEFINITIONS = (
     *("backup.sh", "backup.yaml", "backup.env", "password"),
     "definitions/definitions.tar",
 )
-DUMP_MODULES = ("comparing", "tables", "dump")
+DUMP_MODULES = ("comparing", "tables", "sqlite_file", "dump")
 CONFIGS = "labeling_configs"  # with projects.yaml, and the class numbers of exports
 RESTORING = "restoring.json"  # in the state folder, while a restore exchanges what the stack works on
 NO_FILE = "/dev/null"

@@ -1,0 +1,206 @@
+"""`./inv restore`: what it does on one machine, in order; `here.py` and `there.py` say how a stack is brought up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from core.errors import LabelrigError, SettingsError
+from core.operation import Operation, converge
+from core.report import Report
+from infra.config.dotenv import parse_env_bytes, update_env_file
+from infra.lifecycle.script import BackupScript
+from infra.lifecycle.snapshot import (
+    Snapshot,
+    missing_images,
+    refuse_later_version,
+    refuse_other_kind,
+    refuse_other_user,
+)
+from infra.lifecycle.switch import Aside, Switch, merged_settings
+from infra.roles.backup.inside.request import BEFORE_RESTORE
+from infra.roles.backup.role import backup_place, backup_role
+from infra.roles.images.build import ImageSet
+from infra.roles.images.tags import BACKUP, DB, LABEL_STUDIO, SERVICES
+from infra.roles.stack.container_user import ContainerUserChosen
+from infra.roles.stack.image_folders import ImageFolder, read_folders, render_folders
+from infra.stack.database_choice import database_of
+from infra.stack.restoring import read_restoring
+from infra.stack.site import Site, with_secrets
+
+NOT_YET = "none"  # in place of an image that is decided when the backup is known
+
+
+class Machine(Protocol):
+    """The machine whose stack is restored: how it gets what the stages of `up` and `deploy` bring."""
+
+    @property
+    def site(self) -> Site:
+        """The stack, as the settings say now; with the secrets that there are."""
+
+    @property
+    def snapshots_of(self) -> str:
+        """The name of the stack in snapshots."""
+
+    @property
+    def keeps_choices(self) -> bool:
+        """Whether its file with secrets also holds what was chosen about the stack."""
+
+    def prepare(self) -> None:
+        """Preflight, and a Docker engine that runs."""
+
+    def images(self, services: Sequence[str]) -> ImageSet:
+        """Bring the images of some services there."""
+
+    def choose(self, choices: Mapping[str, str]) -> None:
+        """Take settings of the backup for this run, where the machine says nothing else."""
+
+    def bring_up(self) -> None:
+        """Bring the stack up on what is in place, and prove it with a click."""
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What a command line says.
+
+    Attributes:
+        snapshot: the beginning of an id; empty: the newest, or the one whose restore was cut off.
+        confirm: asks a person; None: no question.
+        keeps_present: the present state is backed up first.
+    """
+
+    snapshot: str = ""
+    confirm: Callable[[str], None] | None = None
+    keeps_present: bool = True
+
+
+def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
+    """Restore a backup; returns what a person needs to know.
+
+    Raises:
+        SettingsError, PreflightError: nothing was changed.
+        LabelrigError: it failed; the text says whether anything was changed, and what serves.
+    """
+    site = machine.site
+    refuse_without_password(site)
+    machine.prepare()
+    with report.stage("backup tool"):
+        tool = machine.images((BACKUP,))
+        converge([ContainerUserChosen(site.host, site.env_file, site.settings, site.files.env)], report)
+        site = machine.site
+        script = write_script(machine, site, {**tool.tags, LABEL_STUDIO: NOT_YET}, [], report)
+    with report.stage("choose"):
+        begun = read_restoring(site)
+        wanted = request.snapshot or (begun.snapshot if begun is not None else "")
+        snapshot = Snapshot.of(script.run("show", *([wanted] if wanted else [])))
+        machine.choose(snapshot.choices({}))
+        site = machine.site
+        refuse_other_kind(snapshot, site.settings.database, site.host.name, here=site.host.is_local)
+        refuse_other_user(snapshot, site.settings.username, site.host.name)
+        report.ok(snapshot.sentence(), [])
+    with report.stage("images"):
+        services = (*((DB,) if snapshot.kind == "postgres" else ()), *SERVICES, BACKUP)
+        images = machine.images(services)
+        site = with_restored(machine.site, snapshot)
+        folders = known_folders(site, snapshot)
+        script = write_script(machine, site, images.tags, folders, report)
+        refuse_later_version(snapshot, site.host, images.tags[LABEL_STUDIO], site.settings.uid or 0)
+    for sentence in missing_images(snapshot, site.host):
+        report.notice(sentence)
+    if request.confirm is not None:
+        request.confirm(question(site, snapshot))
+    before = begun.before if begun is not None else ""
+    if request.keeps_present and begun is None and _has_stack(site):
+        with report.stage("backup of the present state"):
+            before = str(script.run("run", BEFORE_RESTORE)["snapshot"])
+            report.ok(f"the present state is backup {before}", [f"made the backup {before}"])
+    switch = Switch(site, images, script, snapshot, report, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+    with report.stage("restore"):
+        switch.beside()
+        aside = switch.exchange(before, lambda: write_settings(machine, site, snapshot, folders))
+    try:
+        machine.bring_up()
+    except LabelrigError as error:
+        again = "./inv up" if site.host.is_local else f"./inv deploy --host {site.host.name}"
+        way_back = f"; `./inv restore {before}` brings back the state before" if before else ""
+        raise LabelrigError(
+            f"{error}\nThe backup {snapshot.id} is in place and whole, and the stack did not come up on it: repair "
+            f"what is named above, then `{again}`{way_back}"
+        ) from None
+    report.facts["restored"] = {"snapshot": snapshot.id, "before": before, "manifest": dict(snapshot.manifest)}
+    return _ending(snapshot, aside, before)
+
+
+def refuse_without_password(site: Site) -> None:
+    """Raises: SettingsError: no repository or no password is known: a new password would open nothing."""
+    settings, name = site.settings, site.host.name
+    where = ".env" if site.host.is_local else "infra/inventory.yaml"
+    if settings.backup_repository is None:
+        raise SettingsError(f"{name}: `backup_repository` in {where} does not say where the backups are")
+    if settings.backup_password is None and settings.backup_password_file is None:
+        raise SettingsError(
+            f"{name}: the password of the backups is not known; put it into a file and name that file in {where} "
+            "(`backup_password_file`, LABELRIG_BACKUP_PASSWORD_FILE)"
+        )
+
+
+def write_script(
+    machine: Machine, site: Site, images: Mapping[str, str], folders: Sequence[ImageFolder], report: Report
+) -> BackupScript:
+    """Write the files of the backup beside the stack, or where it will be; the timer comes with the stack."""
+    where = {"state": site.state, "stack": site.stack_folder, "secrets": site.env_file}
+    place = backup_place(site.host, **where, project=machine.snapshots_of)
+    first, *_ = backup_role(site.host, place, site.settings, images, folders, report)
+    files: list[Operation] = [first]
+    converge(files, report)
+    return BackupScript(site.host, site.state, report)
+
+
+def present_settings(site: Site) -> dict[str, str]:
+    """The lines of the machine's file with settings and secrets."""
+    content = site.host.read(site.env_file, as_root=not site.host.is_local)
+    return {} if content is None else parse_env_bytes(content, site.env_file)
+
+
+def with_restored(site: Site, snapshot: Snapshot) -> Site:
+    """The stack with the secrets that it will have."""
+    return replace(site, settings=with_secrets(site.settings, snapshot.secrets(present_settings(site))))
+
+
+def known_folders(site: Site, snapshot: Snapshot) -> list[ImageFolder]:
+    """The folders that are connected here, and those of the backup."""
+    here = read_folders(site.host, site.files.folders)
+    names, paths = {one.name for one in here}, {one.path for one in here}
+    return [*here, *(one for one in snapshot.folders() if one.name not in names and one.path not in paths)]
+
+
+def write_settings(machine: Machine, site: Site, snapshot: Snapshot, folders: Sequence[ImageFolder]) -> None:
+    """Make the secrets and choices of the backup the machine's, and remember its image folders."""
+    if lines := merged_settings(snapshot, present_settings(site), choices=machine.keeps_choices):
+        update_env_file(site.host, site.env_file, lines)
+    site.host.write(f"{site.state}/folders.json", render_folders(folders), as_root=not site.host.is_local)
+
+
+def question(site: Site, snapshot: Snapshot) -> str:
+    """What a person agrees to."""
+    if not _has_stack(site):
+        project = site.settings.project
+        return f"On {site.host.name} there is no stack {project} yet. This makes it from {snapshot.sentence()}."
+    return (
+        f"This replaces every project, annotation and account of the stack {site.settings.project} on {site.host.name} "
+        f"by {snapshot.sentence()}. Label Studio is down meanwhile; what was there stays, put aside."
+    )
+
+
+def _has_stack(site: Site) -> bool:
+    return database_of(site) is not None
+
+
+def _ending(snapshot: Snapshot, aside: Aside, before: str) -> str:
+    kept = [words for words in (aside.database, aside.media) if words]
+    lines = [f"restored: {snapshot.sentence()}"]
+    lines += [f"the state before: `./inv restore {before}`"] if before else []
+    lines += [f"put aside, delete it when you need the room: {', '.join(kept)}"] if kept else []
+    return "\n".join(lines)

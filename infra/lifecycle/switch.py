@@ -1,0 +1,151 @@
+"""The data of a backup beside those of a stack, compared, and then in their place: only renames stand between the two.
+
+The mark in the stack's folder stands from before the first rename until after the last. A run that is killed in between
+leaves nothing that serves, and the next restore begins anew: whatever it finds in a place it puts aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+
+from core.errors import LabelrigError
+from core.operation import converge
+from core.report import Report
+from infra.database.containers import DB, Containers
+from infra.database.sides import PostgresSide
+from infra.lifecycle.script import BackupScript
+from infra.lifecycle.snapshot import Snapshot, counts, different_tables
+from infra.roles.docker.client import engine_client
+from infra.roles.docker.compose import Compose
+from infra.roles.images.build import ImageSet
+from infra.roles.images.tags import BACKUP
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.network import NetworkPresent
+from infra.roles.stack.volumes import VolumesReady, wanted_by
+from infra.stack.restoring import Restoring, remove_restoring, write_restoring
+from infra.stack.site import Site, rendered
+
+FOLDER = "restore"  # below the stack's state: the files of a database server without a stack
+STOP_TIMEOUT = 240.0
+DUMP = "/staging/fetched/staging/database"
+DatabaseServer = Callable[[], Containers]
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What was in the places before, in words; empty where nothing was."""
+
+    database: str
+    media: str
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One backup on its way into one stack.
+
+    Attributes:
+        site: the stack, with the secrets that it will have.
+        images: with those of the backup, and of the database server where it has one.
+        script: of the stack's backup.
+        snapshot: the backup.
+        report: gets what happens.
+        stamp: the moment, for the names of what is put aside.
+    """
+
+    site: Site
+    images: ImageSet
+    script: BackupScript
+    snapshot: Snapshot
+    report: Report
+    stamp: str
+
+    def beside(self) -> None:
+        """Bring everything beside its place, and compare it with the manifest, file by file and table by table.
+
+        Raises:
+            LabelrigError: it is not what the manifest says. What serves was not touched.
+        """
+        self.report.changing(f"fetch the backup {self.snapshot.id} and compare each file")
+        self.script.run("fetch", self.snapshot.id)
+        if self.snapshot.kind == "sqlite":
+            place = str(self.script.run("beside")["place"])
+        else:
+            self.report.changing("load the dump into an empty database beside the one in use")
+            place = PostgresSide(self._containers()).make_room()
+            self.script.run("dump", "load", f"{DUMP}/{self.snapshot.manifest['database']['file']}", place)
+        self.report.changing("compare each table")
+        found = self.script.run("dump", "look", place)["tables"]
+        if problems := different_tables(self.snapshot.tables, found):
+            raise LabelrigError(
+                f"{self.site.host.name}: the restored database is not the one of the backup: {counts(problems)}; "
+                "what serves was not touched"
+            )
+        rows, tables = sum(map(self.snapshot.rows, self.snapshot.tables)), len(self.snapshot.tables)
+        self.report.ok(f"{rows} rows in {tables} tables, and every file, are those of the backup", [])
+
+    def exchange(self, before: str, write_settings: Callable[[], None]) -> Aside:
+        """Stop what serves and put everything into its place.
+
+        Args:
+            before: the backup of the state before.
+            write_settings: writes the secrets and choices of the backup where the machine keeps its own.
+        """
+        self.report.changing("stop the containers that use the data")
+        self._stop()
+        write_restoring(self.site, Restoring(self.snapshot.id, before, self.stamp))
+        if self.snapshot.kind == "sqlite":
+            database = str(self.script.run("dump", "adopt", self.stamp)["aside"])
+        else:
+            side = PostgresSide(self._containers())
+            database = side.adopt(self.stamp) or ""
+            side.mark(spare=False)
+        media = str(self.script.run("adopt", self.stamp)["aside"])
+        write_settings()
+        remove_restoring(self.site)
+        self.script.run("drop")
+        self.report.ok("everything is in its place", [f"put the backup {self.snapshot.id} in place"])
+        return Aside(database, media)
+
+    def _stop(self) -> None:
+        """Remove every container but the database server's: none of them comes back by itself, also not at a reboot."""
+        site = self.site
+        if site.host.read(site.files.env, as_root=not site.host.is_local) is None:
+            return
+        services = [one for one in site.services if one != DB]
+        site.compose.run("rm", "--stop", "--force", *services, timeout=STOP_TIMEOUT, on_line=self.report.progress)
+
+    def _containers(self) -> Containers:
+        """The database server of the stack, running: the one that is there, else one on files of its own."""
+        site = self.site
+        if site.host.read(site.files.env, as_root=not site.host.is_local) is not None:
+            containers = Containers(site.host, site.compose, site.settings.project)
+        else:
+            containers = self._new_server()
+        containers.start_db(self.report)
+        return containers
+
+    def _new_server(self) -> Containers:
+        site = replace(self.site, stack_folder=f"{self.site.state}/{FOLDER}", gpu=False)
+        images = self.images.only([name for name in self.images.tags if name != BACKUP])
+        converge([FilesWritten(site.host, rendered(site, images, "demo", [], self.report))], self.report)
+        compose = Compose(site.host, site.settings.project, site.files.compose, site.files.env)
+        with closing(engine_client(site.host)) as engine:
+            wanted = partial(wanted_by, site.host, compose, site.files.env)
+            project = site.settings.project
+            volumes = VolumesReady(site.host, project, site.state, wanted, lambda: engine, self.report)
+            converge([NetworkPresent(compose, project, lambda: engine, self.report), volumes], self.report)
+        return Containers(site.host, compose, project)
+
+
+def merged_settings(snapshot: Snapshot, present: Mapping[str, str], *, choices: bool) -> dict[str, str]:
+    """The lines that a machine's file with secrets gets from a backup.
+
+    Args:
+        present: those that it has.
+        choices: the file also holds what was chosen about the stack.
+    """
+    found = {**(snapshot.choices(present) if choices else {}), **snapshot.secrets(present)}
+    return {name: value for name, value in found.items() if present.get(name) != value}

@@ -12,6 +12,7 @@ from pathlib import Path
 from core.errors import UNREACHABLE, ConnectionLost, LabelrigError
 from core.report import Report
 from infra.doctor.backend_checks import check_backend, check_click, check_interactive
+from infra.doctor.backup_checks import check_backup
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, skipped
 from infra.doctor.gpu_checks import check_gpu
 from infra.doctor.host_checks import (
@@ -81,6 +82,7 @@ CHAIN = (
     Link("updates", "the images have Debian's fixes", check_updates, ("images",), limit=UPDATES_LIMIT),
     Link("containers", "the containers are healthy", check_containers, ("engine",)),
     Link("disk", "there is room on the disk", check_disk, ("engine",)),
+    Link("backup", "there is a backup", check_backup, ("ssh",)),
     Link("memory", "there is memory left", check_memory, ("ssh",)),
     Link("ls-to-sam2", "Label Studio reaches the backend", check_ls_to_sam2, ("engine",), (LS, SAM2)),
     Link("sam2-to-ls", "the backend reaches Label Studio", check_sam2_to_ls, ("engine",), (SAM2, LS)),

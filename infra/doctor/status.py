@@ -18,6 +18,7 @@ from infra.config.settings import EVERYWHERE
 from infra.doctor.inside import ASK_TIMEOUT
 from infra.doctor.status_model import (
     BackendStatus,
+    BackupStatus,
     CacheStatus,
     ContainerStatus,
     DiskStatus,
@@ -25,6 +26,8 @@ from infra.doctor.status_model import (
     StackStatus,
     Unknown,
 )
+from infra.roles.backup.files import FOLDER
+from infra.roles.backup.result import What, read_run
 from infra.roles.docker.client import engine_client
 from infra.roles.nvidia.facts import COMMAND_NOT_FOUND, smi_query
 from infra.roles.preflight.checks import read_disk
@@ -70,6 +73,7 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
         label_studio=version,
         gpus=_known(lambda: read_gpus(site.host)),
         disks=_disks(site, root),
+        backup=_known(lambda: read_backup(site)) if site.settings.backup_repository else None,
     )
 
 
@@ -106,6 +110,30 @@ def read_backend(run: Exec) -> BackendStatus:
         click_ms=_mean_ms(figures, "total"),
         encode_ms=_mean_ms(figures, "encode"),
         caches=tuple(_cache(figures, name) for name in caches),
+    )
+
+
+def read_backup(site: Site) -> BackupStatus:
+    """How the last backup and drill went.
+
+    Raises:
+        HostError: what the script wrote cannot be read.
+    """
+    folder = f"{site.state}/{FOLDER}"
+    kinds: tuple[What, What] = ("backup", "drill")
+    last, drill = (read_run(site.host, folder, what) for what in kinds)
+    words = "none yet"
+    if last is not None:
+        how = f"{last.answer.get('snapshot')} made" if last.ok else "failed"
+        words = f"{how} {last.hours():.0f} h ago{'' if last.ok else f': {last.problem}'}"
+    if drill is not None:
+        words += f"; drill {'passed' if drill.ok else 'failed'} {drill.hours():.0f} h ago"
+    return BackupStatus(
+        None if last is None else last.ok,
+        None if last is None else round(last.hours(), 1),
+        words,
+        None if drill is None else drill.ok,
+        None if drill is None else round(drill.hours(), 1),
     )
 
 

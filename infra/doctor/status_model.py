@@ -95,6 +95,25 @@ class DiskStatus:
 
 
 @dataclass(frozen=True)
+class BackupStatus:
+    """The last backup and the last drill of a stack.
+
+    Attributes:
+        ok: the last backup went well; None: there was none.
+        hours: since it ended.
+        text: what it says, in a line.
+        drill_ok: the last drill passed; None: there was none.
+        drill_hours: since it ended.
+    """
+
+    ok: bool | None
+    hours: float | None
+    text: str
+    drill_ok: bool | None
+    drill_hours: float | None
+
+
+@dataclass(frozen=True)
 class StackStatus:
     """One stack on one host.
 
@@ -105,6 +124,7 @@ class StackStatus:
         url: Label Studio's address on the host itself.
         how_to_open: what a person does to get there.
         label_studio: its version, if it answers.
+        backup: how the last backup and drill went; None where no repository is set.
     """
 
     host: str
@@ -117,6 +137,7 @@ class StackStatus:
     label_studio: str | Unknown
     gpus: tuple[GpuStatus, ...] | Unknown
     disks: tuple[DiskStatus | Unknown, ...]
+    backup: BackupStatus | Unknown | None = None
 
     @property
     def ok(self) -> bool:
@@ -137,6 +158,8 @@ class StackStatus:
         """For people."""
         rows = [*_containers(self.containers), *_backend(self.backend), *_gpus(self.gpus)]
         rows += [("disk", _disk(one)) for one in self.disks]
+        if self.backup is not None:
+            rows.append(("backup", str(self.backup) if isinstance(self.backup, Unknown) else self.backup.text))
         answers = str(self.label_studio) if isinstance(self.label_studio, Unknown) else f"{self.label_studio} answers"
         rows += [("Label Studio", answers), ("open", self.how_to_open)]
         width = max(len(name) for name, _ in rows)

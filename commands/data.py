@@ -27,6 +27,7 @@ from commands.base import (
 from commands.base import out as show
 from dataset.agreement.command import HELP as AGREEMENT_HELP
 from dataset.export.command import HELP as EXPORT_HELP
+from dataset.export.formats import IGNORE
 from dataset.importing.command import HELP as IMPORT_HELP
 
 if TYPE_CHECKING:
@@ -65,13 +66,14 @@ def move(
 
 
 @task(
-    iterable=["host"],
+    iterable=["host", "group"],
     help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in EXPORT_HELP.items()}},
 )
 @expected_errors_in_words
 def export(
     _context: Context,
     host: list[str],
+    group: list[str],
     format: str,
     inventory: str | None = None,
     out: str | None = None,
@@ -90,10 +92,16 @@ def export(
     instance: bool = False,
     split: bool = False,
     tolerance: str | None = None,
+    ignore: str | None = None,
+    overlap: str = "drawn",
+    priority: str | None = None,
+    shares: str = "80,10,10",
+    seed: str | None = None,
+    link: str | None = None,
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON, CSV or Label Studio's own JSON, without prompts."""
+    """Write a project's masks as COCO, YOLO-seg, PNG, RLE-JSON, CSV, Label Studio's JSON, or a data set to train on."""
     from core.report import Report
     from core.repository import REPOSITORY
     from dataset.export.command import ExportRequest, export_project
@@ -116,6 +124,13 @@ def export(
         instances=instance,
         split=split,
         tolerance=decimal("--tolerance", tolerance),
+        ignore=IGNORE if ignore is None else number("--ignore", ignore) or 0,
+        overlap=overlap,  # type: ignore[arg-type]
+        priority=tuple(filter(None, map(str.strip, (priority or "").split(",")))),
+        shares=shares,
+        seed=number("--seed", seed) or 0,
+        group=tuple(group),
+        link=None if link is None else Path(link).expanduser(),
         force=force,
     )
     report = Report()

@@ -55,7 +55,11 @@ EXAMPLES = {
     "project.plan": ("project.plan --project rgbt-sar",),
     "project.apply": ("project.apply --project rgbt-sar --rename Car=Vehicle",),
     "preannotate": ("preannotate --boxes annotations", "preannotate --boxes boxes.json --label person=Civilian"),
-    "export": ("export --format coco --out exports/march", "export --format yolo-seg --since 2026-03-01"),
+    "export": (
+        "export --format coco --out exports/march",
+        "export --format yolo-seg --since 2026-03-01",
+        "export --format dataset --shares 70,15,15 --priority First-Responder,Civilian",
+    ),
     "import": ("import exports/march --project RGBT-SAR",),
     "agreement": (
         "agreement rgbt-sar:ana@lab.example rgbt-sar:luis@lab.example",

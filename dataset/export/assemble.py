@@ -133,6 +133,7 @@ class Assembler:
             tuple(one.label for one in regions),
             objects,
             image.is_annotated,
+            image.url,
         )
 
     def _objects(self, image: Gathered, size_wh: Size | None) -> Iterator[Object]:

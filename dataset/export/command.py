@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
-from dataset.export.formats import COCO, FORMATS, ExportOptions
+from dataset.export.formats import COCO, FORMATS, IGNORE, OVERLAPS, SHARES, ExportOptions
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -35,6 +35,13 @@ HELP = {
     "instance": "png: also which pixel belongs to which object",
     "split": "yolo-seg: one line for each part of a mask, instead of a bridge between them",
     "tolerance": "yolo-seg: leave out corners this many pixels from the outline (default: 0, exact)",
+    "ignore": f"dataset: the value of pixels that nobody labelled, 0 to 255 (default: {IGNORE})",
+    "overlap": "dataset: drawn (default: what is drawn later lies above) or refuse (such images are left out)",
+    "priority": "dataset: labels that lie above all others, the highest first, comma-separated",
+    "shares": f"dataset: of train, val and test in percent (default: {SHARES})",
+    "seed": "dataset: of the split; the same seed gives the same split (default: 0)",
+    "group": "dataset: an expression such as 'flight [0-9]+': samples of one match stay together; may be given again",
+    "link": "dataset: link pictures instead of copying them; the folder that file names count from, /NAS/home/me",
     "force": "replace an existing export",
     "json": "print the result as JSON on stdout",
 }
@@ -69,12 +76,32 @@ class ExportRequest(ExportOptions):
             problems.append(f"--coco is one of {', '.join(COCO)}, not {self.coco!r}")
         if not 0 <= self.tolerance <= 100:
             problems.append(f"--tolerance is a number of pixels from 0 to 100, not {self.tolerance}")
+        if self.format == "dataset":
+            problems += self._dataset_problems()
         try:
             self.selection()
         except SettingsError as error:
             problems.append(str(error))
         if problems:
             raise SettingsError("; ".join(problems))
+
+    def _dataset_problems(self) -> list[str]:
+        from dataset.export.splits import read_group, read_shares
+
+        problems = []
+        if not 0 <= self.ignore <= 255:
+            problems.append(f"--ignore is a number from 0 to 255, not {self.ignore}")
+        if self.overlap not in OVERLAPS:
+            problems.append(f"--overlap is {' or '.join(OVERLAPS)}, not {self.overlap!r}")
+        if self.link is not None and not self.link.is_dir():
+            problems.append(f"--link {self.link}: there is no such folder")
+        try:
+            read_shares(self.shares)
+            for one in self.group:
+                read_group(one)
+        except SettingsError as error:
+            problems.append(str(error))
+        return problems
 
     def selection(self) -> Selection:
         """The tasks, annotations and labels that are taken."""

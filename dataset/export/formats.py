@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
-Format = Literal["coco", "yolo-seg", "png", "rle-json", "csv", "label-studio"]
+Format = Literal["coco", "yolo-seg", "png", "rle-json", "csv", "label-studio", "dataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 Coco = Literal["compressed", "uncompressed", "polygons"]
 COCO: tuple[Coco, ...] = get_args(Coco)
+Overlap = Literal["drawn", "refuse"]
+OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
+IGNORE = 255
+SHARES = "80,10,10"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,13 @@ class ExportOptions:
         instances: png: also write which pixel belongs to which object.
         split: yolo-seg: a line for each part instead of a bridge between them.
         tolerance: yolo-seg: leave out corners this many pixels from the line between others.
+        ignore: dataset: the value of pixels that nobody labelled.
+        overlap: dataset: what is drawn later lies above, or images where two classes overlap are left out.
+        priority: dataset: labels that lie above all others, the highest first.
+        shares: dataset: of train, val and test, in percent.
+        seed: dataset: of the split.
+        group: dataset: expressions; samples whose paths have the same match of one of them stay together.
+        link: dataset: the folder that file names count from, to link pictures instead of copying them.
         force: replace an existing export.
     """
 
@@ -28,4 +40,11 @@ class ExportOptions:
     instances: bool = False
     split: bool = False
     tolerance: float = 0.0
+    ignore: int = IGNORE
+    overlap: Overlap = "drawn"
+    priority: tuple[str, ...] = ()
+    shares: str = SHARES
+    seed: int = 0
+    group: tuple[str, ...] = ()
+    link: Path | None = None
     force: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from labelstudio.models import Project
 from labelstudio.versions import FOLDER
 
 if TYPE_CHECKING:
+    from dataset.export.pictures import Pictures
     from labelstudio.client import Client
 
 VERSION = 1
@@ -97,7 +98,7 @@ class Export:
         with whole_folder(out, force=self.options.force) as folder:
             rows = self._rows()
             self._count_drafts(tally)
-            writer = open_writer(folder, self.options, self.config.labeling.colours)
+            writer = open_writer(folder, self.options, self.config.labeling.colours, self._pictures(rows))
             try:
                 classes = self._write(folder, rows, writer, classes, tally)
             finally:
@@ -122,6 +123,15 @@ class Export:
         self._tell(summary, tally)
         return summary
 
+    def _pictures(self, rows: Sequence[TaskRow]) -> Pictures | None:
+        if self.options.format != "dataset":
+            return None
+        from dataset.export.pictures import Pictures, sample_names
+        from dataset.fetching import fetch_image
+
+        fetch = functools.partial(fetch_image, self.client)
+        return Pictures(fetch, sample_names(rows, self.config.images_of), self.options.link)
+
     def _lock_file(self) -> Path:
         if self.classes_file is not None:
             return self.classes_file
@@ -133,12 +143,13 @@ class Export:
         return self.repository / FOLDER / self.config.name / CLASSES_FILE
 
     def _check_labels(self, known: list[str]) -> None:
-        """A typing error would otherwise be an export without masks."""
-        if unknown := sorted(self.selection.labels - set(known)):
-            raise SettingsError(
-                f"--labels: the project {self.project.title!r} has no {', '.join(map(repr, unknown))} (there are: "
-                f"{', '.join(dict.fromkeys(known))})"
-            )
+        """A typing error would otherwise be an export without masks, or with others on top."""
+        for option, given in (("--labels", self.selection.labels), ("--priority", set(self.options.priority))):
+            if unknown := sorted(given - set(known)):
+                raise SettingsError(
+                    f"{option}: the project {self.project.title!r} has no {', '.join(map(repr, unknown))} (there are: "
+                    f"{', '.join(dict.fromkeys(known))})"
+                )
 
     def _rows(self) -> list[TaskRow]:
         """The tasks in the order of their images' names, which is the same on every server."""
@@ -226,10 +237,17 @@ class Export:
                 "instances": self.options.instances,
                 "split": self.options.split,
                 "tolerance": self.options.tolerance,
+                **self._dataset_options(),
             },
             "selection": self.selection.as_json(),
             "counts": counts,
         }
+
+    def _dataset_options(self) -> dict[str, Any]:
+        if self.options.format != "dataset":
+            return {}
+        names = ("ignore", "overlap", "priority", "shares", "seed", "group")
+        return {name: getattr(self.options, name) for name in names}
 
     def _tell(self, summary: ExportSummary, tally: Tally) -> None:
         self.report.facts["export"] = {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from core.errors import SettingsError
 from core.text import some
 from dataset.export.image_name import file_name_of
+from dataset.fetching import fetch_image
 from dataset.pair_sides import NoTwin, ProjectSides, TwinLookup
 from dataset.registration.pictures import FetchedPicture, PicturePair
 from labelstudio.bulk import task_rows
-from labelstudio.image_files import served_at
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -40,7 +40,7 @@ def pairs_of_project(client: Client, sides: ProjectSides, report: Report) -> lis
                 alone.append(f"{path}: {reason}")
                 continue
             rgb, thermal = (
-                FetchedPicture(partial(client.download, served_at(url, task)))
+                FetchedPicture(partial(fetch_image, client, url, task))
                 for url, task in ((image.url, row.id), (twin.url, twin.task))
             )
             name = PurePosixPath(path).with_suffix("").as_posix()

@@ -19,6 +19,7 @@ from core.errors import LabelStudioError
 from dataset.export.image_name import file_name_of
 from dataset.export.regions import Reading, Region, read_results
 from dataset.export.selection import Selection
+from dataset.fetching import fetch_image
 from dataset.importing.source import renamed
 from dataset.importing.target import NoTag, RegionKey
 from dataset.label_names import label_names, quoted
@@ -30,7 +31,6 @@ from dataset.transfer.regions import ImageTransfer, Transfer, carry
 from dataset.transfer.results import Place, results_on_twin
 from labeling.images import TaskImage
 from labelstudio.bulk import TaskReader, WholeTask, add_annotation, add_predictions, task_rows
-from labelstudio.image_files import served_at
 from masks.pictures import PictureError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class ProjectTransfer:
 
     def _picture(self, twin: Twin) -> np.ndarray[Any, np.dtype[np.float32]]:
         try:
-            grey = grey_values(io.BytesIO(self.client.download(served_at(twin.url, twin.task))))
+            grey = grey_values(io.BytesIO(fetch_image(self.client, twin.url, twin.task)))
         except (LabelStudioError, PictureError) as error:
             raise NotAligned(f"its twin {file_name_of(twin.url)} cannot be read: {error}") from None
         if (size_wh := (grey.shape[1], grey.shape[0])) != self.alignment.target_wh:

@@ -34,6 +34,7 @@ class ExportImage:
         to_name, item_index: which image of the first of these tasks.
         labels: of each region that was exported, its first.
         is_annotated: without a submitted annotation, no regions does not mean that nothing is there.
+        url: as the first of these tasks has it.
         size_wh: as Label Studio shows it, so after its EXIF orientation; (0, 0) where no writer needs it.
     """
 
@@ -46,6 +47,7 @@ class ExportImage:
     labels: tuple[str, ...]
     objects: tuple[Object, ...]
     is_annotated: bool
+    url: str = ""
 
 
 def image_row(image: ExportImage) -> dict[str, Any]:

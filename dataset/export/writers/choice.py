@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from dataset.export.formats import ExportOptions
 from dataset.export.writers.base import Writer
 
+if TYPE_CHECKING:
+    from dataset.export.pictures import Pictures
 
-def open_writer(folder: Path, options: ExportOptions, colours: Mapping[str, str]) -> Writer:
-    """The writer of a format. `colours` are those of the labels, as the labeling configuration has them."""
+
+def open_writer(
+    folder: Path, options: ExportOptions, colours: Mapping[str, str], pictures: Pictures | None = None
+) -> Writer:
+    """The writer of a format.
+
+    Args:
+        colours: those of the labels, as the labeling configuration has them.
+        pictures: of the images, for formats that hold them.
+
+    Raises:
+        ValueError: the format needs pictures, and there are none.
+    """
     # Here and not above: an export to Label Studio's JSON needs neither OpenCV nor pycocotools.
     if options.format == "coco":
         from dataset.export.writers.coco import CocoWriter
@@ -37,4 +50,10 @@ def open_writer(folder: Path, options: ExportOptions, colours: Mapping[str, str]
         from dataset.export.writers.label_studio import LabelStudioWriter
 
         return LabelStudioWriter(folder)
+    if options.format == "dataset":
+        from dataset.export.writers.dataset import DatasetWriter
+
+        if pictures is None:
+            raise ValueError("a dataset holds pictures")
+        return DatasetWriter(folder, options, colours, pictures)
     assert_never(options.format)

@@ -68,9 +68,9 @@ def test_wrong_options_are_all_reported() -> None:
     with pytest.raises(SettingsError) as caught:
         ExportRequest(format="yolo", coco="zip", tolerance=-1.0, annotations="some")  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "--format is one of coco, yolo-seg, png, rle-json, csv, label-studio, not 'yolo'; --coco is one of compressed, "
-        "uncompressed, polygons, not 'zip'; --tolerance is a number of pixels from 0 to 100, not -1.0; --annotations "
-        "is newest or all, not 'some'"
+        "--format is one of coco, yolo-seg, png, rle-json, csv, label-studio, dataset, not 'yolo'; --coco is one of "
+        "compressed, uncompressed, polygons, not 'zip'; --tolerance is a number of pixels from 0 to 100, not -1.0; "
+        "--annotations is newest or all, not 'some'"
     )
 
 

@@ -21,6 +21,8 @@ from tests.unit.labelstudio.annotated import BOXES, FUSED, brush, rectangle, res
 POLYGONS = FUSED.replace("BrushLabels", "PolygonLabels")
 GIB = 1 << 30
 
+WITHOUT_PICTURES = [one for one in FORMATS if one != "dataset"]  # which test_dataset.py looks at
+
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
@@ -126,7 +128,7 @@ def test_a_mask_of_a_script(exports: ExportBench, case: str) -> None:
     assert problem.startswith(f"task {task}: region odd (Car) cannot be read: {reason}")
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", WITHOUT_PICTURES)
 def test_results_of_other_kinds(exports: ExportBench, format_name: str) -> None:
     """Values, ids and places of any type: nothing of them is a region, and nothing of them stops an export."""
     project = exports.server.project(FUSED)
@@ -173,7 +175,7 @@ def test_names_that_the_disk_refuses(exports: ExportBench, format_name: str) -> 
         assert all(labels.is_file() for labels in ultralytics_files(exports.folder / "out").values())
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", WITHOUT_PICTURES)
 def test_an_image_in_the_task_is_not_shown(exports: ExportBench, format_name: str) -> None:
     """A data URL of 750 KB: neither a name, nor a line on the terminal."""
     project = exports.server.project(FUSED)
@@ -201,7 +203,7 @@ def test_an_image_in_the_task_has_a_size(exports: ExportBench) -> None:
     assert {(one["width"], one["height"]) for one in images} == {SIZE, (30, 12)}
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", WITHOUT_PICTURES)
 def test_an_address_that_is_none(exports: ExportBench, format_name: str) -> None:
     """Half of an IPv6 address: Python refuses to read it at all."""
     project = exports.server.project(FUSED)

@@ -1,0 +1,187 @@
+"""What a training script reads: pictures, class maps and colour maps side by side, lists of samples, `dataset.yaml`.
+
+A sample is a task (of a list of images, each of them): for each image of it `images/<tag>/<sample>.*`,
+`labels/<tag>/<sample>.png` and `colours/<tag>/<sample>.png`. Pixels of class maps are class numbers; what nobody
+labelled has the value of `ignore`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.text import some
+from dataset.export.classes import Classes
+from dataset.export.duplicates import near_duplicates, picture_hash
+from dataset.export.formats import ExportOptions
+from dataset.export.overlaps import class_map
+from dataset.export.pictures import Pictures, put_picture
+from dataset.export.splits import PARTS, Sample, group_of, read_group, read_shares, split
+from dataset.export.writers.base import ExportImage, Writer, file_beside
+from dataset.export.writers.png import MOST_CLASSES, palette
+from dataset.registration.pictures import grey_values
+from masks.pictures import PictureError
+
+FORMAT = 1
+FILE = "dataset.yaml"
+
+
+@dataclass
+class _Sample:
+    """What was written of one sample: the pixels of each class on each image, by tag."""
+
+    path: str
+    pixels: dict[str, Counter[int]] = field(default_factory=dict)
+    hash: NDArray[np.uint8] | None = None
+
+
+class DatasetWriter(Writer):
+    """See the module. `colours` are those of the labeling configuration."""
+
+    needs_masks = True
+    needs_sizes = True
+    keeps_all_labels = False
+
+    def __init__(self, folder: Path, options: ExportOptions, colours: Mapping[str, str], pictures: Pictures) -> None:
+        self._folder = folder
+        self._options = options
+        self._colours = colours
+        self._pictures = pictures
+        self._shares = read_shares(options.shares)
+        self._groups = [read_group(one) for one in options.group]
+        self._samples: dict[str, _Sample] = {}
+        self._notes: list[str] = []
+
+    def add(self, image: ExportImage, classes: Classes) -> None:
+        """See `Writer`.
+
+        Raises:
+            NotWritable: its picture cannot be had, is of another size, or masks overlap that must not.
+        """
+        numbers = class_map(image, classes, self._options)
+        content = self._pictures.content(image)
+        for task in image.tasks:
+            name = self._pictures.samples[task] + ("" if image.item_index is None else f"_{image.item_index + 1}")
+            with file_beside(self._folder, f"images/{image.to_name}/{name}") as path:
+                put_picture(path, content, image, self._pictures.root)
+            colours = self._coloured(numbers, classes)
+            for kind, pixels in (("labels", numbers), ("colours", colours)):
+                with file_beside(self._folder, f"{kind}/{image.to_name}/{name}.png") as path, path.open("xb") as file:
+                    Image.fromarray(pixels).save(file, "PNG")
+            sample = self._samples.setdefault(name, _Sample(image.file_name))
+            counted = np.bincount(numbers.reshape(-1), minlength=MOST_CLASSES + 1)
+            sample.pixels[image.to_name] = Counter({int(one): int(counted[one]) for one in np.flatnonzero(counted)})
+            if sample.hash is None:
+                sample.hash = _hash(content)
+
+    def finish(self, classes: Classes) -> None:
+        """See `Writer`. Samples that lack an image which others have are in no list."""
+        tags = list(dict.fromkeys(tag for one in self._samples.values() for tag in one.pixels))
+        whole = {name: one for name, one in self._samples.items() if set(one.pixels) == set(tags)}
+        if missing := sorted(set(self._samples) - set(whole)):
+            self._notes.append(
+                f"{len(missing)} samples lack one of {', '.join(tags)} and are in no list: {some(missing)}"
+            )
+        parts = split(self._grouped(whole), self._shares, self._options.seed)
+        for part in PARTS:
+            names = sorted(name for name, of in parts.items() if of == part)
+            (self._folder / f"{part}.txt").write_text("".join(f"{one}\n" for one in names), encoding="utf-8")
+        content = self._content(tags, whole, parts, classes)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+        (self._folder / FILE).write_text(text, encoding="utf-8")
+        for part, share in zip(PARTS, self._shares, strict=True):
+            if share and not content["splits"][part]["samples"]:
+                self._notes.append(f"{part} has no sample: there are too few groups that could be parted")
+
+    def notes(self) -> list[str]:
+        """See `Writer`."""
+        return self._notes
+
+    def _grouped(self, whole: Mapping[str, _Sample]) -> list[Sample]:
+        """Samples of one `--group`, and near-duplicates, share a group: whatever joins two of them joins all."""
+        names = sorted(whole)
+        hashes = [whole[name].hash for name in names]
+        first = near_duplicates(np.stack([one for one in hashes if one is not None])) if names else []
+        by_match: dict[tuple[int, str], int] = {}
+        roots = list(range(len(names)))
+
+        def root(number: int) -> int:
+            while roots[number] != number:
+                number = roots[number]
+            return number
+
+        for number, name in enumerate(names):
+            found = [(place, group_of(one, whole[name].path)) for place, one in enumerate(self._groups)]
+            same = [by_match.setdefault((place, text), number) for place, text in found if text is not None]
+            for other in (first[number], *same):
+                low, high = sorted((root(other), root(number)))
+                roots[high] = low
+        ignored = self._options.ignore
+        return [
+            Sample(
+                name,
+                frozenset(one for counts in whole[name].pixels.values() for one in counts) - {ignored},
+                names[root(number)],
+            )
+            for number, name in enumerate(names)
+        ]
+
+    def _content(
+        self, tags: list[str], whole: Mapping[str, _Sample], parts: Mapping[str, str], classes: Classes
+    ) -> dict[str, Any]:
+        colours = palette(classes, self._colours)
+        names = {one.id: one.name for one in classes.known}
+        return {
+            "format": FORMAT,
+            "images": {tag: f"images/{tag}" for tag in tags},
+            "labels": {tag: f"labels/{tag}" for tag in tags},
+            "colours": {tag: f"colours/{tag}" for tag in tags},
+            "ignore": self._options.ignore,
+            "classes": names,
+            "palette": {one: "#{:02X}{:02X}{:02X}".format(*colours[one]) for one in names},
+            "seed": self._options.seed,
+            "group": list(self._options.group),
+            "splits": {
+                part: {
+                    "list": f"{part}.txt",
+                    "samples": sum(of == part for of in parts.values()),
+                    "pixels": {tag: self._distribution(tag, part, whole, parts, names) for tag in tags},
+                }
+                for part in PARTS
+            },
+        }
+
+    def _distribution(
+        self, tag: str, part: str, whole: Mapping[str, _Sample], parts: Mapping[str, str], names: Mapping[int, str]
+    ) -> dict[str, float]:
+        """The share of each class's pixels, and of those that nobody labelled."""
+        counts: Counter[int] = sum((one.pixels[tag] for name, one in whole.items() if parts[name] == part), Counter())
+        total = sum(counts.values()) or 1
+        shares = {names[one]: round(counts[one] / total, 6) for one in names if counts[one]}
+        return {"(unlabelled)": round(counts[self._options.ignore] / total, 6), **shares}
+
+    def close(self) -> None:
+        """See `Writer`: nothing stays open."""
+
+    def _coloured(self, numbers: NDArray[np.uint8], classes: Classes) -> NDArray[np.uint8]:
+        table = np.zeros((256, 3), np.uint8)
+        for number, colour in palette(classes, self._colours).items():
+            table[number] = colour
+        table[self._options.ignore] = 0
+        return table[numbers]
+
+
+def _hash(content: bytes) -> NDArray[np.uint8]:
+    try:
+        return picture_hash(grey_values(io.BytesIO(content)))
+    except PictureError:  # all its pixels are alike
+        return picture_hash(np.zeros((1, 1), np.float32))

@@ -87,26 +87,7 @@ def up(
     use = None if bundle is None else BundleUse(bundle, site.image_services, settings.model, settings.gpu, cuda)
     apt = None if bundle is None else BundleApt(host, report, bundle, settings.project)
     with report.stage("preflight"):
-        if bundle is None:
-            wanted = possible_images(host, REPOSITORY, settings, report, site.image_services)
-        else:
-            wanted = [bundled_tags(bundle, site.image_services)]
-        check_machine(
-            host,
-            settings,
-            folder=settings.data,
-            pattern=spec.images_filter,
-            state=str(REPOSITORY),
-            images=wanted,
-            bundle=use,
-            stack_there=host.read(site.files.env) is not None,
-            uid=settings.uid,
-            also=[
-                *gpu_problems(read_gpu(host), settings.gpu, cuda),
-                *certificate_problems(host, settings),
-            ],
-        )
-        check_here(site, report)
+        check_here(site, report, bundle, use)
         report.ok("this machine has what is needed", [])
     with report.stage("docker"):
         converge(docker_role(host, report, apt), report)
@@ -161,20 +142,29 @@ def up(
     return summary.text(report, show_password=show_password)
 
 
-def check_here(site: Site, report: Report) -> None:
+def check_here(site: Site, report: Report, bundle: Bundle | None = None, use: BundleUse | None = None) -> None:
     """Check everything that `up` needs of this machine, before anything is changed.
+
+    Args:
+        bundle: what comes from a file and not from the network.
+        use: what of it is used.
 
     Raises:
         PreflightError: lists every problem.
     """
     host, settings, spec = site.host, site.settings, stack_project(site.settings)
+    if bundle is None:
+        wanted = possible_images(host, REPOSITORY, settings, report, site.image_services)
+    else:
+        wanted = [bundled_tags(bundle, site.image_services)]
     check_machine(
         host,
         settings,
         folder=settings.data,
         pattern=spec.images_filter,
         state=str(REPOSITORY),
-        images=possible_images(host, REPOSITORY, settings, report, site.image_services),
+        images=wanted,
+        bundle=use,
         stack_there=host.read(site.files.env) is not None,
         uid=settings.uid,
         also=[

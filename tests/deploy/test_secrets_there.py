@@ -89,7 +89,7 @@ def test_all_secrets_are_made_anew_and_the_old_open_nothing(first: First, lab: L
     old = signed_in(lab)
     assert opens_database(host, old.values["LABELRIG_POSTGRES_PASSWORD"])
     with watched(host) as watch:
-        done = lab.inv("secrets.rotate", "all", *LAB, "--yes", "--json")
+        done = lab.inv("secrets.rotate", "--secret", "all", *LAB, "--yes", "--json")
     assert done.code == 0, done.said
     new = secrets_on(host)
     assert all(new[name] != value for name, value in old.values.items())
@@ -120,7 +120,7 @@ def test_all_secrets_are_made_anew_and_the_old_open_nothing(first: First, lab: L
 def test_a_rotation_that_was_killed_is_completed(first: First, lab: Lab, stage: str) -> None:
     """In each of its stages, at a moment of chance; the next one finds what is half done."""
     host, old = lab.hosts["lab1"], signed_in(lab)
-    process = lab.start("secrets.rotate", "all", *LAB, "--yes")
+    process = lab.start("secrets.rotate", "--secret", "all", *LAB, "--yes")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(f"▸ {stage}"):
@@ -128,7 +128,7 @@ def test_a_rotation_that_was_killed_is_completed(first: First, lab: Lab, stage: 
     time.sleep(secrets.randbelow(2000) / 1000)
     process.kill()
     process.communicate()
-    done = lab.inv("secrets.rotate", "token", *LAB, "--yes", "--json", "--lock-wait", "10m")
+    done = lab.inv("secrets.rotate", "--secret", "token", *LAB, "--yes", "--json", "--lock-wait", "10m")
     assert done.code == 0, done.said
     new = secrets_on(host)
     assert all(new[name] != value for name, value in old.values.items())

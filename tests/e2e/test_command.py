@@ -232,9 +232,33 @@ def test_a_changed_setting_never_starts_an_empty_database(stack: Stack) -> None:
     assert [container_id(stack, service) for service in ("label-studio", "sam2")] == before
 
 
+def test_a_command_runs_in_a_container(stack: Stack) -> None:
+    words = ("--", "python3", "-c", "import sys; print(sys.argv[1:]); sys.exit(7)", "two words", "--host", "$HOME")
+    done = inv(stack, "exec", "sam2", *words)
+    assert (done.returncode, done.stdout) == (7, "['two words', '--host', '$HOME']\n")
+    as_json = inv(stack, "exec", "sam2", "--json", *words)
+    record = json.loads(as_json.stdout)
+    assert (as_json.returncode, record["exit_code"]) == (7, 7)
+    assert record["stdout"] == done.stdout
+
+
+def test_restart_ends_and_starts_what_is_named(stack: Stack) -> None:
+    before = {name: container_id(stack, name) for name in ("proxy", "sam2")}
+    proxy = stack.running.container("proxy")
+    assert proxy is not None
+    done = inv(stack, "restart", "proxy")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "restarted proxy; all services are healthy\n"
+    after = stack.running.container("proxy")
+    assert after is not None
+    assert after.attrs["State"]["StartedAt"] > proxy.attrs["State"]["StartedAt"]
+    assert {name: container_id(stack, name) for name in before} == before
+
+
 def test_purge_asks_first(stack: Stack) -> None:
     done = inv(stack, "down", "--purge")
     assert done.returncode == 2
+    assert f"{stack.settings.project}_label-studio-data" in done.stderr
     assert "Nothing was done: there is no terminal to ask; add --yes" in done.stderr
     assert stack.running.container("label-studio") is not None
 

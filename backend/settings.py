@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         Path | None, Field(description="where fetched images are kept; default EMBEDDING_CACHE_DIR/images")
     ] = None
     image_cache_disk_mb: Annotated[int, Field(ge=1, description="fetched images kept on the disk")] = 4096
+    picture_cache_disk_mb: Annotated[
+        int, Field(ge=1, description="pictures kept on the disk that were made for browsers, of TIFF and 16-bit files")
+    ] = 2048
     image_memory_mb: Annotated[int, Field(ge=0, description="decoded images kept in memory")] = 256
     embedding_cache_dir: Annotated[
         Path | None, Field(description="what outlives a restart: embeddings, fetched images, converted models")

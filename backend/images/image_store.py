@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -26,6 +27,7 @@ from backend.caching.byte_lru import ByteLru
 from backend.caching.single_flight import SingleFlight
 from backend.errors import ImageError
 from backend.images import images
+from backend.images.images import DecodedPicture
 from backend.picture import ArrayPicture, Picture
 from backend.sources.source_file import SourceFile
 
@@ -153,10 +155,19 @@ class ImageStore:
         """
         if keep and images.CHANNELS * info.size_wh[0] * info.size_wh[1] <= self._largest_kept:
             return make(ArrayPicture(self.pixels(file, info, deadline)))
+        with self.decoded(file, info, deadline) as picture:
+            return make(picture)
+
+    @contextmanager
+    def decoded(self, file: SourceFile, info: ImageInfo, deadline: float | None = None) -> Iterator[DecodedPicture]:
+        """An image that was described, decoded for as long as the context lasts; nothing of it is kept.
+
+        Raises:
+            ImageError, Busy: as `pixels`; at the end of the context too, where the file was exchanged meanwhile.
+        """
         with images.decoded(file, self._pixel_limit, self._work, deadline) as picture:
-            made = make(picture)
+            yield picture
         self._check(file, info)
-        return made
 
     def pixels(
         self, file: SourceFile, info: ImageInfo, deadline: float | None = None, *, keep: bool = True

@@ -29,10 +29,16 @@ MEGABYTE = 1 << 20
 CHANNELS = 3
 # The longest side of a JPEG, and of a canvas in any browser.
 SIDE_LIMIT = 65_535
+GREY_MODES = ("1", "L", "LA", "La")
 
 
 class DecodedPicture:
-    """A decoded picture, converted piece by piece; see `backend.picture.Picture`."""
+    """A decoded picture, converted piece by piece; see `backend.picture.Picture`.
+
+    Attributes:
+        size_wh: upright.
+        is_grey: the three channels are equal everywhere, by its mode.
+    """
 
     def __init__(self, image: Image.Image) -> None:
         """
@@ -46,8 +52,10 @@ class DecodedPicture:
         self._orientation = decode(image)
         self._image = image
         self._stretch: Stretch | None = None
+        self.is_grey = image.mode in GREY_MODES
         if image.mode == "F" or image.mode.startswith("I"):
             self._stretch = stretch_of(lambda: (self._grey(box) for box in bands(self.size_wh)))
+            self.is_grey = True
 
     def piece(self, box_xyxy: Box) -> NDArray[np.uint8]:
         """``(h, w, 3)`` uint8, RGB: the pixels in a box."""

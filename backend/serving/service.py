@@ -25,6 +25,7 @@ from backend.serving.loading import ModelLoader
 from backend.serving.memory import BoxMemory, MaskMemory
 from backend.serving.metrics import CacheUse, Metrics
 from backend.serving.model import MEGABYTE, Model, put_to_work
+from backend.serving.pictures import PictureStore
 from backend.serving.recent import Recent
 from backend.serving.segmenting import MaskPredictor
 from backend.serving.status_page import StatusSnapshot, resident_bytes
@@ -46,6 +47,7 @@ class Service:
     files: ModelFiles
     sources: ImageSources
     images: ImageStore
+    pictures: PictureStore
     defaults: ProjectOptions
     options: ProjectOptionsRegistry
     answerer: ClickAnswerer
@@ -113,11 +115,11 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     Raises:
         SettingsError: IMAGE_HOSTS_ALLOWED is not a list of hosts.
     """
-    # Without a folder of their own, fetched images live as long as the process.
-    fetched = settings.image_cache_dir or _in_cache(settings, "images")
-    temporary = None if fetched else tempfile.TemporaryDirectory(prefix="labelrig-images-")
+    # Without a folder of their own, fetched images and pictures for browsers live as long as the process.
+    temporary = None if settings.embedding_cache_dir else tempfile.TemporaryDirectory(prefix="labelrig-images-")
+    kept = settings.embedding_cache_dir or Path(temporary.name if temporary else "")
     try:
-        sources = _sources(settings, fetched or Path(temporary.name if temporary else ""))
+        sources = _sources(settings, settings.image_cache_dir or kept / "images")
     except ValueError as error:
         raise SettingsError([f"IMAGE_HOSTS_ALLOWED: {error}"]) from None
     work = MemoryBudget(
@@ -125,6 +127,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
         f"the memory for pictures and masks (WORK_MEMORY_MB={settings.work_memory_mb})",
     )
     images = ImageStore(settings.image_pixel_limit, settings.image_memory_mb * MEGABYTE, work=work)
+    pictures = PictureStore(images, kept / "pictures", settings.picture_cache_disk_mb * MEGABYTE)
     defaults = _defaults(settings)
     options = ProjectOptionsRegistry(defaults, _in_cache(settings, OPTIONS_FILE))
     in_flight = InFlight(settings.click_limit)
@@ -151,10 +154,12 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
 
     loader = ModelLoader(load_and_build)
     metrics = Metrics(CollectorRegistry(), cache_uses(lambda: loader.loaded), queue.state)
-    parts["watch"] = watch = Watch(lambda: loader.state, queue.state, lambda: _problems(loader.loaded, sources))
+    parts["watch"] = watch = Watch(
+        lambda: loader.state, queue.state, lambda: _problems(loader.loaded, sources, pictures)
+    )
     return Service(
-        settings, files, sources, images, defaults, options, answerer, in_flight, queue, loader, watch, metrics,
-        Recent(), time.monotonic(), temporary,
+        settings, files, sources, images, pictures, defaults, options, answerer, in_flight, queue, loader, watch,
+        metrics, Recent(), time.monotonic(), temporary,
     )  # fmt: skip
 
 
@@ -179,12 +184,14 @@ def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], C
     return {"memory": memory, "disk": disk}
 
 
-def _problems(model: Model | None, sources: ImageSources) -> Iterable[str]:
+def _problems(model: Model | None, sources: ImageSources, pictures: PictureStore) -> Iterable[str]:
     stats = model.embeddings.disk_stats if model is not None else None
     if stats is not None and stats.problem:
         yield stats.problem
     if sources.problem is not None:
         yield sources.problem
+    if pictures.problem is not None:
+        yield pictures.problem
 
 
 def _defaults(settings: Settings) -> ProjectOptions:

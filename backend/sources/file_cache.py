@@ -70,6 +70,7 @@ class FileCache:
         clock: Callable[[], float] = time.time,
         spare_bytes: int = 0,
         memory_bytes: int = MEMORY_BYTES,
+        kept: str = "fetched images are not kept in IMAGE_CACHE_DIR",
     ) -> None:
         """Finds what earlier processes left, and removes what they left half.
 
@@ -80,11 +81,13 @@ class FileCache:
             clock: wall clock, in seconds.
             spare_bytes: so much stays free on the disk, whatever is being fetched.
             memory_bytes: for images that no disk takes.
+            kept: what `problem` says, in front of the reason.
 
         A folder that cannot be used is no error: `problem` says why.
         """
         self._folder = folder
         self._clock = clock
+        self._kept = kept
         self._lock = threading.Lock()  # of the notes
         self._files = DiskLru(
             folder,
@@ -216,12 +219,12 @@ class FileCache:
             self._note(key, cached)
         self._memory.pop(key)
         if self.problem is not None:
-            logger.info("fetched images are kept on the disk again")
+            logger.info("images are kept on the disk again")
             self.problem = None
 
     def _report(self, error: OSError) -> None:
         """One line in the log for each new reason."""
-        problem = f"fetched images are not kept in IMAGE_CACHE_DIR: {error.strerror or type(error).__name__}"
+        problem = f"{self._kept}: {error.strerror or type(error).__name__}"
         if problem != self.problem:
             self.problem = problem
             logger.warning("%s; free space there or check its owner and rights. Clicks go on, from memory", problem)

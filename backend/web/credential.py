@@ -1,5 +1,7 @@
 """The backend's door: a password that everything but `GET /health` asks for, by HTTP basic authentication (RFC 7617).
 
+`GET /picture` comes without it, with a grant that was signed with it: see `backend.web.grants`.
+
 Label Studio stores it with the ML backend and sends it with each request; our own tools read the same file. The user
 name is not looked at: Label Studio's row carries there which password it holds.
 """
@@ -18,10 +20,13 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from backend.web.grants import HEADER, read_grant
 from backend.web.middleware import error_response
+from backend.web.picture_routes import GRANT, PATH
 
 logger = logging.getLogger(__name__)
 OPEN = ("GET", "/health")
+GRANTED = ("GET", PATH)
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="labelrig SAM2 backend", charset="UTF-8"'}
 SHORTEST = 8
 
@@ -45,6 +50,11 @@ class PasswordFile:
         """Whether this is the password. Compared in constant time; never right while the file holds none."""
         self._read()
         return self._digest is not None and hmac.compare_digest(_digest(given.encode()), self._digest)
+
+    def key(self) -> bytes | None:
+        """What grants are signed with: SHA-256 of the password; None while the file holds none."""
+        self._read()
+        return self._digest
 
     def _read(self) -> None:
         with self._lock:
@@ -79,6 +89,9 @@ class CredentialMiddleware:
         if scope["type"] != "http" or (scope["method"], scope["path"]) == OPEN:
             await self._app(scope, receive, send)
             return
+        if (scope["method"], scope["path"]) == GRANTED:
+            await self._granted(scope, receive, send)
+            return
         given = password_in(Headers(scope=scope).get("Authorization", ""))
         if given is not None and self._password.matches(given):
             await self._app(scope, receive, send)
@@ -94,6 +107,19 @@ class CredentialMiddleware:
         response = error_response(Request(scope), 401, problem)
         response.headers.update(CHALLENGE)
         await response(scope, receive, send)
+
+    async def _granted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A picture: the grant says which, and the password would not."""
+        grant = read_grant(Headers(scope=scope).get(HEADER, ""), self._password.key())
+        if grant is None:
+            problem = self._password.problem() or (
+                "the picture's grant is missing, has ended, or was not signed with this backend's password; load the "
+                "page again, and if it stays so, `./inv up` (on a server `./inv deploy`) gives both sides one password"
+            )
+            await error_response(Request(scope), 401, problem)(scope, receive, send)
+            return
+        scope.setdefault("state", {})[GRANT] = grant
+        await self._app(scope, receive, send)
 
 
 def password_in(authorization: str) -> str | None:

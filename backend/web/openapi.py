@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupRequest
 from backend.web.box_routes import BoxesRequest
 from backend.web.embed_routes import EmbedRequest
+from backend.web.picture_routes import PATH as PICTURE
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES: dict[str, type[BaseModel]] = {
@@ -39,6 +40,13 @@ ERRORS: dict[str, dict[str, str]] = {
         "502": "the server that holds the image did not answer",
         "503": "the model is loading, failed to load, or is out of memory",
         "504": "clicks kept the model busy for too long",
+    },
+    "/picture": {
+        "401": "no grant of Label Studio's came with it, or one that has ended",
+        "422": "the image cannot be read",
+        "502": "the server that holds the image did not answer",
+        "503": "other pictures are made first, or their memory is taken",
+        "504": "the picture was not made in time",
     },
     "/embed": {"422": "there is no such folder", "503": "the model is loading, or too many jobs wait"},
     "/embed/{job}": {"404": "there is no such job"},
@@ -89,6 +97,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     kept = operation["responses"].pop("200", {"description": "done"})
     if path == "/predict":
         kept["content"] = _json(REFERENCE.format(model=PredictAnswer.__name__))
+    if path == PICTURE:
+        kept["content"] = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
     if path in TEXTS:
         kept["content"] = {TEXTS[path]: {"schema": {"type": "string"}}}
     error = _json(REFERENCE.format(model="Error"))

@@ -98,6 +98,8 @@ BACKEND_SETTINGS: Mapping[str, BackendSetting] = {
         "larger requests are refused; Label Studio's own clicks hold all masks"),
     "IMAGE_DOWNLOAD_LIMIT_MB": BackendSetting("512", _whole(1), "larger files are not fetched"),
     "IMAGE_CACHE_DISK_MB": BackendSetting("4096", _whole(1), "fetched images kept on the disk"),
+    "PICTURE_CACHE_DISK_MB": BackendSetting("2048", _whole(1),
+        "pictures kept on the disk that were made for browsers, of TIFF and 16-bit files"),
     "IMAGE_MEMORY_MB": BackendSetting("256", _whole(0), "decoded images kept in memory"),
     "EMBEDDING_CACHE_MEMORY_MB": BackendSetting("1024", _whole(0),
         "embeddings kept where the model runs (4 to 16 MB an image)"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,27 +9,15 @@ from types import ModuleType
 
 import pytest
 
-from core.repository import REPOSITORY
+from tests.unit.infra.roles.images.server_modules import loaded
 
-SERVER = REPOSITORY / "infra" / "roles" / "images" / "dockerfiles" / "label-studio" / "server"
 ANA, HOME = "ana@lab.example", "10.0.0.5"
-
-
-def load(name: str) -> ModuleType:
-    """A module of the image, which is no package of the repository."""
-    spec = importlib.util.spec_from_file_location(name, SERVER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # a dataclass looks for it there
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def module() -> Iterator[ModuleType]:
-    yield load("labelrig_brake")
-    sys.modules.pop("labelrig_brake")
+    with loaded("labelrig_brake") as module:
+        yield module
 
 
 class Clock:

@@ -8,7 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from django.conf import settings  # type: ignore[import-not-found]
 from django.core.exceptions import DisallowedHost, SuspiciousOperation  # type: ignore[import-not-found]
@@ -16,6 +16,7 @@ from django.http import HttpResponse, HttpResponseNotFound, JsonResponse  # type
 from django.utils._os import safe_join  # type: ignore[import-not-found]
 from django.utils.html import escape  # type: ignore[import-not-found]
 from labelrig_brake import Brake
+from labelrig_pictures import grant_for, needs_picture
 
 GetResponse = Callable[[Any], Any]
 BRAKE_FILE = "/dev/shm/labelrig-sign-ins"  # noqa: S108 - memory of this container, which all its processes see
@@ -24,7 +25,9 @@ READS = ("GET", "HEAD", "OPTIONS", "TRACE")
 PROGRAMS = "@labelrig.invalid"  # where their addresses end; no mail gets there
 WHO_AM_I = "/api/current-user/whoami"
 IMAGES = re.compile(r"/(?:data/(?:upload|local-files)|storage-data|(?:tasks|projects)/\d+/(?:resolve|presign))(?:/|$)")
-LOCAL_FILES = "/data/local-files"
+LOCAL_FILES, UPLOADS = "/data/local-files", "/data/upload/"
+ORIGINAL = "original"
+GRANT = "X-Labelrig-Picture"
 FOUND, OK, NOT_MODIFIED = 302, 200, 304
 
 
@@ -138,29 +141,58 @@ class FilesForPrograms:
 
 
 class FilesByProxy:
-    """Label Studio decides who may see a file of an image folder, and the proxy reads it: X-Accel-Redirect.
+    """Label Studio decides who may see a file, and the proxy gets it: from the image folder by X-Accel-Redirect, or
+    from the SAM2 backend by a grant, where it is one that browsers do not show.
 
     Label Studio itself would read the whole file for it. With `If-None-Match: *` it only answers whether this person
-    may see it and whether it is there, by 304.
+    may see it and whether it is there, by 304. Programs, which come with a token, get every file as it is, and so do
+    people who add `original`.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
 
     def __call__(self, request: Any) -> Any:
-        by_proxy = request.headers.get("X-Sendfile-Type") == "X-Accel-Redirect"
-        if not by_proxy or request.method != "GET" or request.path_info.rstrip("/") != LOCAL_FILES:
-            return self._get_response(request)
+        by_proxy = request.headers.get("X-Sendfile-Type") == "X-Accel-Redirect" and request.method == "GET"
+        if by_proxy and request.path_info.rstrip("/") == LOCAL_FILES:
+            return self._local_file(request)
+        response = self._get_response(request)
+        if by_proxy and request.path_info.startswith(UPLOADS) and response.status_code == OK:
+            file = request.path_info.removeprefix(settings.MEDIA_URL)
+            picture = _picture(request, str(safe_join(settings.MEDIA_ROOT, file)), quote(request.path_info))
+            if picture is not None:
+                response.close()
+                return picture
+        return response
+
+    def _local_file(self, request: Any) -> Any:
         request.META["HTTP_IF_NONE_MATCH"] = "*"
         response = self._get_response(request)
         if response.status_code != NOT_MODIFIED:
             return response
-        path = served_path(settings.LOCAL_FILES_DOCUMENT_ROOT, request.GET.get("d", ""))
+        root = settings.LOCAL_FILES_DOCUMENT_ROOT
+        path = served_path(root, request.GET.get("d", ""))
         if path is None:
             return HttpResponseNotFound()
+        url = f"{LOCAL_FILES}/?d={path.lstrip('/')}"
+        picture = _picture(request, os.path.join(os.path.realpath(root), unquote(path).lstrip("/")), url)
+        if picture is not None:
+            return picture
         answer = HttpResponse(status=OK)
         answer["X-Accel-Redirect"] = path
         return answer
+
+
+def _picture(request: Any, file: str, url: str) -> Any | None:
+    """The answer by which the proxy asks the backend for a picture; None where the file itself is what is wanted."""
+    if "Authorization" in request.headers or ORIGINAL in request.GET or not needs_picture(file):
+        return None
+    grant = grant_for(url)
+    if grant is None:
+        return None
+    answer = HttpResponse(status=OK)
+    answer[GRANT] = grant
+    return answer
 
 
 def served_path(root: str, asked: str) -> str | None:

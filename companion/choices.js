@@ -1,9 +1,11 @@
 /** What one person chose in one project, kept in the browser: Label Studio keeps these switches for all projects alike. */
 
-/** @typedef {{ autoAnnotation: boolean, autoAccept: boolean, brushAsks: boolean }} Choice */
+/** @import { Look } from "./looks.js" */
+
+/** @typedef {{ autoAnnotation: boolean, autoAccept: boolean, brushAsks: boolean, looks: Record<string, Look> }} Choice looks by image tag */
 
 /** @type {Choice} */
-const FIRST = { autoAnnotation: true, autoAccept: false, brushAsks: true };
+const FIRST = { autoAnnotation: true, autoAccept: false, brushAsks: true, looks: {} };
 
 export class Choices {
   /**

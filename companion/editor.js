@@ -41,6 +41,29 @@ export function openAnnotation(store) {
 }
 
 /**
+ * The image tags of the annotation on the screen, whether or not it can be drawn on.
+ * @param {Store} store
+ * @returns {ImageTag[]}
+ */
+export function imagesOf(store) {
+  const { selected, viewingAll } = store.annotationStore;
+  const tags = !selected || viewingAll ? [] : [...selected.names.values()];
+  return /** @type {ImageTag[]} */ (tags.filter((one) => one.type === "image"));
+}
+
+/**
+ * The canvas with the picture and nothing else; null while there is none.
+ * @param {ImageTag} image
+ */
+export function canvasOf(image) {
+  const src = image.currentImageEntity?.currentSrc;
+  const holds = (/** @type {Drawn} */ one) =>
+    one.className === "Image" && /** @type {HTMLImageElement | null} */ (one.image?.())?.src === src;
+  const layers = image.imageIsLoaded && src ? image.stageRef?.getLayers() ?? [] : [];
+  return layers.find((layer) => layer.getChildren().some(holds))?.getNativeCanvasElement() ?? null;
+}
+
+/**
  * Whether the tool that is picked draws prompts.
  * @param {Window} page
  * @param {Region} region

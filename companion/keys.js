@@ -1,6 +1,7 @@
 /** Keys for what Label Studio has none for. A key that the project's own labels use stays theirs. */
 
 /** @typedef {Pick<KeyboardEvent, "key" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} Press */
+/** @typedef {"invert" | "colour" | "reset"} Seeing how the picture is looked at */
 
 /** @param {Press} press */
 export function isPlain(press) {
@@ -11,7 +12,7 @@ export function isPlain(press) {
  * What a key press asks for, if anything.
  * @param {Press} press
  * @param {Set<string>} taken hotkeys of labels
- * @returns {"accept" | "reject" | "negative" | "next" | "brush" | null}
+ * @returns {"accept" | "reject" | "negative" | "next" | "brush" | Seeing | null}
  */
 export function wishOf(press, taken) {
   if (press.ctrlKey || press.metaKey || press.altKey) return null;
@@ -21,6 +22,9 @@ export function wishOf(press, taken) {
   if (key === "n" && !press.shiftKey && !taken.has("n")) return "negative";
   if (key === "c" && !press.shiftKey && !taken.has("c")) return "next";
   if (key === "b" && press.shiftKey && !taken.has("shift+b")) return "brush";
+  if (key === "i" && !press.shiftKey && !taken.has("i")) return "invert";
+  if (key === "f" && !press.shiftKey && !taken.has("f")) return "colour";
+  if (key === "g" && press.shiftKey && !taken.has("shift+g")) return "reset";
   return null;
 }
 

@@ -23,6 +23,11 @@ else if (window.APP_SETTINGS) console.info(`labelrig: the companion does nothing
 function begin() {
   setInterval(look, LOOK_MS);
   window.addEventListener("keydown", onKey, { capture: true });
+  window.addEventListener("keyup", (press) => session?.windowing.lifted(press), { capture: true });
+  window.addEventListener("blur", () => session?.windowing.release());
+  for (const name of /** @type {const} */ (["pointerdown", "mousedown", "pointermove", "mousemove"])) {
+    window.addEventListener(name, onMouse, { capture: true });
+  }
   for (const name of /** @type {const} */ (["pointerup", "mouseup", "click"])) {
     window.addEventListener(name, onRelease, { capture: true });
   }
@@ -46,6 +51,11 @@ function look() {
 /** @param {KeyboardEvent} press */
 function onKey(press) {
   if (!session?.store || isTyping(press.target)) return;
+  if (session.windowing.pressed(press, session.taken)) {
+    press.preventDefault();
+    press.stopImmediatePropagation();
+    return;
+  }
   // A tool may be picked by this key: the smart one, before the next click.
   setTimeout(session.tick);
   const wish = wishOf(press, session.taken);
@@ -55,6 +65,7 @@ function onKey(press) {
     (wish === "reject" && (drawing.isPending || session.trouble !== null)) ||
     (wish === "next" && drawing.offersMore) ||
     ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
+    ((wish === "invert" || wish === "colour" || wish === "reset") && session.windowing.name !== null) ||
     (isPlain(press) && drawing.keeps(press.key));
   if (!isOurs) return;
   press.preventDefault();
@@ -62,9 +73,22 @@ function onKey(press) {
   if (wish !== null && !press.repeat) session.obey(wish);
 }
 
+/**
+ * Whether what the mouse does is about how a picture is looked at; the editor then sees nothing of it.
+ * @param {MouseEvent} event
+ */
+function onMouse(event) {
+  const isOurs = session?.store ? session.windowing.moved(event) : false;
+  if (isOurs) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+  return isOurs;
+}
+
 /** @param {MouseEvent} release */
 function onRelease(release) {
-  if (!session?.store) return;
+  if (!session?.store || onMouse(release)) return;
   const isOnImage = /** @type {Element | null} */ (release.target)?.tagName === "CANVAS";
   if (isOnImage && session.marksNegative) {
     // The editor takes Alt for "not this"; the key N says so without it.

@@ -3,13 +3,19 @@
 import { Trouble } from "./api.js";
 import { Choices } from "./choices.js";
 import { Drawing } from "./drawing.js";
-import { FINISHED, isBrushTool, lacksLabel, openAnnotation, preferSmartTools } from "./editor.js";
+import { FINISHED, canvasOf, imagesOf, isBrushTool, lacksLabel, openAnnotation, preferSmartTools } from "./editor.js";
+import { Filters } from "./filters.js";
 import { follow } from "./following.js";
 import { hotkeysIn } from "./keys.js";
-import { statusLine } from "./status.js";
+import { AS_IT_CAME, isAsItCame, lookOf } from "./looks.js";
+import { Pictures } from "./pictures.js";
+import { lookWords, statusLine } from "./status.js";
+import { Windowing } from "./windowing.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Chip } from "./chip.js" */
+/** @import { Seeing } from "./keys.js" */
+/** @import { Look } from "./looks.js" */
 /** @import { Texts } from "./messages.js" */
 
 const TICK_MS = 250;
@@ -30,6 +36,9 @@ export class Session {
     this.page = page;
     this.choices = new Choices(page.localStorage, manager.projectId);
     this.drawing = new Drawing(api, manager.projectId, this, page.localStorage);
+    this.pictures = new Pictures(texts);
+    this.filters = new Filters(page.document);
+    this.windowing = new Windowing(this);
     /** @type {Backend | null} */
     this.backend = null;
     /** @type {BackendState | null} */
@@ -63,6 +72,7 @@ export class Session {
     this.closed = true;
     clearInterval(this.timer);
     this.drawing.stop();
+    this.filters.clear();
     this.manager.off(FINISHED, this.#drawn);
     this.manager.off("lsf:entityCreate", this.#created);
     this.manager.off("lsf:beforeSaveAnnotation", this.#beforeSave);
@@ -83,13 +93,48 @@ export class Session {
 
   tick = () => this.#safely(this.#look);
 
-  /** @param {"accept" | "reject" | "negative" | "next" | "brush"} wish */
+  // -- how pictures are looked at
+
+  /**
+   * The image tag that an element belongs to, by its name; of null, one whose picture is on the screen.
+   * @param {EventTarget | null} target
+   */
+  nameAt(target) {
+    if (!this.store || (target !== null && !isCanvas(target))) return null;
+    const shown = imagesOf(this.store).filter((one) => one.imageIsLoaded && one.stageRef);
+    const isThere = (/** @type {ImageTag} */ one) =>
+      target === null || one.stageRef?.content.contains(/** @type {Node} */ (target));
+    return shown.find(isThere)?.name ?? null;
+  }
+
+  /**
+   * @param {string} name of an image tag
+   * @returns {Look}
+   */
+  look(name) {
+    return lookOf(this.choices.read().looks[name]);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Look} look
+   */
+  change(name, look) {
+    this.choices.write({ looks: { ...this.choices.read().looks, [name]: look } });
+    this.#safely(() => {
+      this.#filter();
+      this.#show();
+    });
+  }
+
+  /** @param {"accept" | "reject" | "negative" | "next" | "brush" | Seeing} wish */
   obey(wish) {
     this.#safely(() => {
       if (wish === "accept") this.drawing.accept();
       else if (wish === "reject") this.#reject();
       else if (wish === "next") this.drawing.next();
       else if (wish === "negative") this.drawing.negative = !this.drawing.negative;
+      else if (wish === "invert" || wish === "colour" || wish === "reset") this.windowing.obey(wish);
       else this.choices.write({ brushAsks: !this.choices.read().brushAsks });
       this.#show();
     });
@@ -156,8 +201,17 @@ export class Session {
       preferSmartTools(this.page);
       drawing.look();
     }
+    this.#filter();
     this.#show();
   };
+
+  /** Show each picture by its look: the editor may have made its canvas anew. */
+  #filter() {
+    for (const image of this.store ? imagesOf(this.store) : []) {
+      const canvas = canvasOf(image);
+      if (canvas) this.filters.show(canvas, this.look(image.name));
+    }
+  }
 
   /**
    * A store is new: give it this project's switches.
@@ -240,12 +294,16 @@ export class Session {
     const { brushAsks } = this.choices.read();
     const { autoAnnotation } = store;
     const annotation = openAnnotation(store);
+    const images = imagesOf(store);
+    const changed = images.map((one) => this.look(one.name)).find((one) => !isAsItCame(one)) ?? AS_IT_CAME;
     this.chip.show(
       statusLine(
         {
           autoAnnotation,
           trouble,
           state,
+          pictures: this.pictures.look(images),
+          look: lookWords(changed, texts),
           isUnknown,
           isBusy,
           isSuggested,
@@ -260,4 +318,9 @@ export class Session {
       ),
     );
   }
+}
+
+/** @param {EventTarget} target */
+function isCanvas(target) {
+  return /** @type {Element} */ (target).tagName === "CANVAS";
 }

@@ -1,8 +1,10 @@
 /** What the chip says, from how things are. */
 
+import { isAsItCame } from "./looks.js";
 import { nameOf } from "./messages.js";
 
 /** @import { Trouble } from "./api.js" */
+/** @import { Look } from "./looks.js" */
 /** @import { Texts } from "./messages.js" */
 
 /**
@@ -10,6 +12,8 @@ import { nameOf } from "./messages.js";
  * @property {boolean} autoAnnotation whether the editor asks at all
  * @property {Trouble | null} trouble what went wrong last
  * @property {BackendState | null} state what the backend said last
+ * @property {"shown" | "loading" | { problem: string }} pictures whether what is asked about can be seen
+ * @property {string} look how a picture is looked at, if not as it came
  * @property {boolean} isUnknown whether it has not said anything about this task yet
  * @property {boolean} isBusy whether a click waits for its answer
  * @property {boolean} isSuggested whether a mask waits to be accepted
@@ -33,20 +37,40 @@ export function statusLine(now, texts) {
   if (trouble) {
     return { mood: "error", text: trouble.message, extra: trouble.requestId ? texts.request(trouble.requestId) : "" };
   }
-  if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: "" };
+  // What is said of a mask that waits counts more than another image of the task.
+  if (typeof now.pictures === "object" && !now.isBusy && !now.isSuggested) {
+    return { mood: "error", text: now.pictures.problem, extra: "" };
+  }
+  if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: now.look };
   const hints = [
     now.lacksLabel && texts.label,
     now.candidates > 1 && texts.another(now.candidate + 1, now.candidates),
     now.negative && texts.negative,
     !now.brushAsks && texts.byHand,
+    now.look,
   ];
   const extra = hints.filter(Boolean).join(" · ");
   const name = nameOf(state, texts);
   if (now.isBusy) return { mood: "busy", text: texts.thinking(name), extra };
   if (now.isSuggested) return { mood: "ready", text: texts.pending(name), extra };
   if (now.foundNothing) return { mood: "quiet", text: texts.nothing(name), extra };
+  if (now.pictures === "loading") return { mood: "busy", text: texts.pictureLoading, extra };
   if (now.isUnknown) return { mood: "quiet", text: texts.starting, extra };
   if (state?.backend === "loading") return { mood: "busy", text: texts.loading(state.model ?? ""), extra };
   if (state?.image === "encoding") return { mood: "busy", text: texts.encoding(name), extra };
   return { mood: "ready", text: texts.ready(name), extra };
+}
+
+/**
+ * What was changed about a picture, and how it is as it came again; empty where nothing was.
+ * @param {Look} look
+ * @param {Texts} texts
+ */
+export function lookWords(look, texts) {
+  if (isAsItCame(look)) return "";
+  const contrast = `×${Number((1 / look.window).toPrecision(2))}`;
+  const brightness = `${Math.round((0.5 - look.level) * (look.inverted ? -100 : 100))} %`;
+  const isStretched = look.window !== 1 || look.level !== 0.5;
+  const words = [isStretched && texts.look(contrast, brightness), look.inverted && texts.inverted, look.coloured && texts.coloured];
+  return [...words, texts.asItCame].filter(Boolean).join(" · ");
 }

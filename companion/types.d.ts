@@ -36,8 +36,27 @@ interface Region {
   removeResult(result: Result): void;
 }
 
+/** An image tag, and the picture that it shows now. */
+interface ImageTag extends Control {
+  stageRef?: Stage;
+  currentImageEntity: ImageEntity | null;
+  imageIsLoaded: boolean;
+}
+
+interface ImageEntity {
+  src: string;
+  /** The picture as the page has it, once it was downloaded. */
+  currentSrc?: string;
+  error: boolean;
+  imageLoaded: boolean;
+  setError(failed: boolean): void;
+  /** Download it past all caches. */
+  fallbackPreload(): void;
+}
+
 /** What an image tag is drawn on, by Konva; each layer draws all of its regions anew. */
 interface Stage {
+  content: HTMLElement;
   getLayers(): Layer[];
 }
 
@@ -45,6 +64,13 @@ interface Layer {
   draw(): Layer;
   batchDraw(): Layer;
   getStage(): Stage | null;
+  getChildren(): Drawn[];
+  getNativeCanvasElement(): HTMLCanvasElement;
+}
+
+interface Drawn {
+  className: string;
+  image?(): unknown;
 }
 
 interface Annotation {

@@ -20,10 +20,10 @@ from PIL import Image
 from backend.budget import MemoryBudget
 from backend.errors import ImageError
 from backend.images.decoding import bytes_needed
-from backend.images.stretching import Stretch, stretch_of
 from backend.picture import Box, bands
 from backend.sources.source_file import SourceFile
 from masks.pictures import FarTooLarge, PictureError, decode, opened, upright_piece, upright_size
+from masks.stretching import Stretch, stretch_of
 
 MEGABYTE = 1 << 20
 CHANNELS = 3

@@ -60,16 +60,16 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """RGB, with thermal images of 16 bits stretched over what is in them."""
+    """RGB, with grey of more than 8 bits stretched as SAM2 and people see it."""
     import numpy as np
     from PIL import Image
+
+    from masks.stretching import stretch_of
 
     if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
         return picture.convert("RGB")
     values = np.asarray(picture, dtype=np.float32)
-    low, high = float(values.min()), float(values.max())
-    stretched = (values - low) * (255 / (high - low) if high > low else 0)
-    return Image.fromarray(stretched.astype(np.uint8)).convert("RGB")
+    return Image.fromarray(stretch_of(lambda: [values]).applied(values)).convert("RGB")
 
 
 def _grown(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,9 +10,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from backend.images import images
+from backend.sources.source_file import SourceFile
 from core.errors import LabelStudioError
 from labelstudio.session import SignInRefused, sign_in
 from tests.e2e.conftest import Stack
@@ -227,3 +232,58 @@ def test_figures_of_the_stack_for_who_has_the_token(anyone: httpx.Client, stack:
     assert up == {"label-studio": 1, "sam2": 1}
     assert {"labelrig_clicks", "labelrig_stage_seconds", "labelrig_model"} <= set(families)
     assert token.get_secret_value() not in str(container_of(stack, "label-studio").attrs)
+
+
+def test_pictures_are_for_who_may_see_the_file(
+    anyone: httpx.Client, person: httpx.Client, stage: Stage, tmp_path: Path
+) -> None:
+    """People get what browsers show, programs the file; nobody gets a grant, or what they may not see."""
+    folder, name = Path(stage.ctx.folder.path), stage.ctx.folder.name
+    counts = (28_000 + np.arange(60 * 80).reshape(60, 80) % 700).astype(np.uint16)
+    path, beside, broken = folder / "t ä+.tif", folder.parent / "beside.tif", folder / "broken.tif"
+    try:
+        for one in (path, beside):
+            Image.fromarray(counts).save(one)
+        broken.write_bytes(path.read_bytes()[:500])
+        for one in (path, beside, broken):
+            one.chmod(0o644)
+        url = f"/data/local-files/?d={quote(f'{name}/{path.name}', safe='')}"
+        assert anyone.get(url).status_code == 401
+        seen = person.get(url, headers={"X-Labelrig-Picture": "forged"})
+        assert (seen.status_code, seen.headers["Content-Type"]) == (200, "image/png"), seen.text[:300]
+        assert "X-Labelrig-Picture" not in seen.headers
+        assert "sandbox" in seen.headers["Content-Security-Policy"]
+        pixels = np.asarray(Image.open(io.BytesIO(seen.content)).convert("RGB"))
+        np.testing.assert_array_equal(pixels, images.read(SourceFile(path, "t", "1"), 10**6))
+        again = person.get(url, headers={"If-None-Match": seen.headers["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert person.get(f"{url}&original=1").content == path.read_bytes()
+        assert anyone.get(url, headers={"If-None-Match": seen.headers["ETag"]}).status_code == 401
+        key = stage.ctx.access.api_key
+        access = anyone.post("/api/token/refresh/", json={"refresh": key}).json()["access"]
+        assert anyone.get(url, headers={"Authorization": f"Bearer {access}"}).content == path.read_bytes()
+
+        refused = person.get(f"/data/local-files/?d={name}/{broken.name}")
+        assert refused.status_code == 422
+        assert refused.json()["detail"].startswith(f"the image '{name}/{broken.name}' cannot be read: ")
+        for outside in (f"{name}/../beside.tif", f"{name}/nothing.tif", f"/label-studio/files/{name}/../beside.tif"):
+            assert person.get(f"/data/local-files/?d={outside}").status_code in (403, 404, 500), outside
+        assert anyone.get("/picture").status_code in (302, 404)  # the backend's own address is not the proxy's
+
+        upload = tmp_path / "upload.png"
+        Image.fromarray(counts).save(upload)
+        made = person.post(
+            f"/api/projects/{stage.project_id}/import?commit_to_project=false",
+            files={"file": (upload.name, upload.read_bytes())},
+        ).json()
+        (there,) = (one for one in person.get(f"/api/projects/{stage.project_id}/file-uploads").json()
+                    if one["id"] in made["file_upload_ids"])  # fmt: skip
+        address = f"/data/{there['file']}"
+        assert anyone.get(address).status_code == 401
+        picture = person.get(address)
+        assert Image.open(io.BytesIO(picture.content)).mode == "L", picture.text[:300]
+        assert person.get(f"{address}?original=1").content == upload.read_bytes()
+        person.delete(f"/api/import/file-upload/{there['id']}")
+    finally:
+        for one in (path, beside, broken):
+            one.unlink(missing_ok=True)

@@ -99,13 +99,21 @@ def without_backend(stack: Stack) -> Iterator[None]:
 
 
 def test_a_stopped_backend_at_the_open_task_and_later(
-    desk: Desk, bench: Bench, scenes: list[Scene], request: pytest.FixtureRequest
+    desk: Desk, bench: Bench, scenes: list[Scene], stage: Stage, request: pytest.FixtureRequest
 ) -> None:
     scene = scenes[0]
     desk.open(bench.project_id, bench.task(image=scene.task.image), scene.size_wh)
     desk.says(": ready")
     request.getfixturevalue("without_backend")
     click_and_read(desk, "Sky", scene, "SAM2 does not answer at http://sam2:9090")
+    thermal = Path(stage.ctx.folder.path) / "stopped.tif"
+    thermal.write_bytes(b"II*\x00")  # what browsers do not show needs the backend
+    try:
+        refused = desk.page.request.get(f"{desk.url}/data/local-files/?d={stage.ctx.folder.name}/{thermal.name}")
+    finally:
+        thermal.unlink()
+    assert refused.status == 502
+    assert refused.json()["detail"].startswith("SAM2, which makes the picture of this file, is starting or has stopped")
     desk.shot("trouble-stopped")
 
 

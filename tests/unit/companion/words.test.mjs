@@ -40,7 +40,8 @@ test("keys", () => {
   assert.equal(wishOf(press("n"), none), "negative");
   assert.equal(wishOf(press("c"), none), "next");
   assert.equal(wishOf(press("B", { shiftKey: true }), none), "brush");
-  for (const other of [press("b"), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
+  assert.deepEqual([press("i"), press("f"), press("G", { shiftKey: true })].map((one) => wishOf(one, none)), ["invert", "colour", "reset"]);
+  for (const other of [press("b"), press("g"), press("I", { shiftKey: true }), press("f", { ctrlKey: true }), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
     assert.equal(wishOf(other, none), null, other.key);
   }
 });
@@ -74,7 +75,7 @@ test("somebody who types text is left alone, somebody on a switch is not", () =>
 test("choices are of a project, and a broken store is the first time", () => {
   const held = new Map();
   const storage = { getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
-  const first = { autoAnnotation: true, autoAccept: false, brushAsks: true };
+  const first = { autoAnnotation: true, autoAccept: false, brushAsks: true, looks: {} };
   assert.deepEqual(new Choices(storage, 1).read(), first);
   new Choices(storage, 1).write({ autoAnnotation: false });
   assert.deepEqual(new Choices(storage, 1).read(), { ...first, autoAnnotation: false });

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.images.stretching import Stretch, stretch_of
+from masks.stretching import Stretch, stretch_of
 
 
 @pytest.mark.parametrize("count", [1, 2, 50, 51, 100, 101, 151, 1000, 5001])

@@ -1,4 +1,4 @@
-"""What reading a picture takes is no more than what is counted for it, for every format that is read."""
+"""What reading a picture, or making one for browsers, takes is no more than what is counted, for every format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image
 from backend.images import images
 from backend.images.decoding import bytes_needed
-from backend.picture import bands
+from backend.images.png import png_of
 from backend.sources.source_file import SourceFile
 
 def memory(what):
@@ -34,8 +34,8 @@ images.read(SourceFile(Path(sys.argv[2]), "small", "1"), 10**8)  # whatever is i
 resting = memory("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
 with images.decoded(SourceFile(path, "large", "1"), 10**8) as picture:
-    for box in bands(picture.size_wh):
-        picture.piece(box)
+    for piece in png_of(picture):  # band by band, as the model's input is made
+        pass
 print(needed, memory("VmHWM") - resting)
 """
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from backend.budget import MemoryBudget
 from backend.errors import Busy, ImageError
 from backend.images import images
 from backend.images.image_store import ImageStore
+from backend.images.images import DecodedPicture
+from backend.images.png import png_of
 from backend.serving.pictures import PictureStore
 from backend.settings import Settings
 from backend.web import picture_routes
@@ -219,6 +223,33 @@ def test_what_cannot_be_read_is_a_sentence(door: TestClient, tmp_path: Path) -> 
         answer = door.get("/picture", headers=granted(tmp_path, name))
         assert answer.status_code == 422, name
         assert answer.json()["detail"].startswith(sentence)
+
+
+def test_a_crowd_takes_turns(door: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of tasks asks for all of its thumbnails at once: each picture is made once, two at a time."""
+    lock, made = threading.Lock(), list[int]()
+    now = 0
+
+    def watched(picture: DecodedPicture) -> Iterator[bytes]:
+        nonlocal now
+        with lock:
+            now += 1
+            made.append(now)
+        time.sleep(0.02)
+        yield from png_of(picture)
+        with lock:
+            now -= 1
+
+    monkeypatch.setattr("backend.serving.pictures.png_of", watched)
+    names = [f"{number}.tif" for number in range(8)]
+    for number, name in enumerate(names):
+        Image.fromarray(np.roll(counts(), number, axis=0)).save(tmp_path / "files" / "set" / name)
+    headers = [granted(tmp_path, name) for name in names]
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda header: door.get("/picture", headers=header), headers * 3))
+    assert {one.status_code for one in answers} == {200}
+    assert len({one.content for one in answers}) == len(names)
+    assert (len(made), max(made)) == (len(names), picture_routes.THREADS)
 
 
 def test_a_crowd_is_told_to_wait(door: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,13 +34,12 @@ import { nameOf } from "./messages.js";
  */
 export function statusLine(now, texts) {
   const { trouble, state } = now;
-  if (trouble) {
-    return { mood: "error", text: trouble.message, extra: trouble.requestId ? texts.request(trouble.requestId) : "" };
-  }
+  if (trouble?.requestId) return { mood: "error", text: trouble.message, extra: texts.request(trouble.requestId) };
   // What is said of a mask that waits counts more than another image of the task.
   if (typeof now.pictures === "object" && !now.isBusy && !now.isSuggested) {
     return { mood: "error", text: now.pictures.problem, extra: "" };
   }
+  if (trouble) return { mood: "error", text: trouble.message, extra: "" };
   if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: now.look };
   const hints = [
     now.lacksLabel && texts.label,

@@ -27,7 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # Settings of whoever runs the tests, which are not for the tests, and those which are.
-SETTINGS, FOR_TESTS = ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_"), ("LABELRIG_TEST_", "LABELRIG_RGBT")
+SETTINGS, FOR_TESTS = (
+    ("LABELRIG_", "LABEL_STUDIO_", "BACKEND_"),
+    ("LABELRIG_TEST_", "LABELRIG_RGBT", "LABELRIG_SCREENSHOTS"),
+)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { textsFor } from "../../../companion/messages.js";
+import { Trouble } from "../../../companion/api.js";
 import { Pictures } from "../../../companion/pictures.js";
 import { statusLine } from "../../../companion/status.js";
 
@@ -135,10 +136,12 @@ test("the line is never ready over a picture that is not there", () => {
     assert.equal(line.text, "the picture is loading …");
     assert.notEqual(line.mood, "ready");
   }
-  for (const more of [{}, { autoAnnotation: false }, { isUnknown: true }]) {
+  for (const more of [{}, { autoAnnotation: false }, { isUnknown: true }, { trouble: new Trouble("SAM2 cannot read it") }]) {
     const line = statusLine({ ...ready, ...more, pictures: { problem: "it is cut off" } }, texts);
     assert.deepEqual([line.mood, line.text], ["error", "it is cut off"]);
   }
+  const click = { ...ready, trouble: new Trouble("no memory", "ab12"), pictures: { problem: "x" } };
+  assert.equal(statusLine(click, texts).text, "no memory"); // what somebody did just now
   // A mask that waits on the other image of the task is to be accepted still.
   assert.match(statusLine({ ...ready, isSuggested: true, pictures: { problem: "x" } }, texts).text, /Enter accepts/);
 });

@@ -100,7 +100,7 @@ def test_a_16_bit_png_is_seen_clicked_and_submitted(desk: Desk, bench: Bench, th
 
 @pytest.mark.parametrize("thermal", ["tif"], indirect=True)
 def test_a_look_changes_the_screen_and_no_mask(desk: Desk, bench: Bench, thermal: Thermal, round_: Round) -> None:
-    """A TIFF: real keys and a real drag; kept for the project, taken back by one key; its mask is the same in any look."""
+    """A TIFF, with real keys and a real drag: kept for the project, taken back by one key, one mask in any look."""
     task = opened(desk, bench, thermal)
     one, (width, height) = thermal.scene.objects[0], thermal.scene.size_wh
     desk.ask_about(one)

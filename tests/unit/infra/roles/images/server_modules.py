@@ -13,16 +13,21 @@ from core.repository import REPOSITORY
 SERVER = REPOSITORY / "infra" / "roles" / "images" / "dockerfiles" / "label-studio" / "server"
 
 
-@contextmanager
-def loaded(name: str) -> Iterator[ModuleType]:
-    """A module as the image has it, for as long as the context lasts."""
+def load(name: str) -> ModuleType:
+    """A module as the image has it; it stays in `sys.modules`."""
     spec = importlib.util.spec_from_file_location(name, SERVER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # a dataclass looks for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def loaded(name: str) -> Iterator[ModuleType]:
+    """The same, for as long as the context lasts."""
     try:
-        spec.loader.exec_module(module)
-        yield module
+        yield load(name)
     finally:
-        sys.modules.pop(name)
+        sys.modules.pop(name, None)

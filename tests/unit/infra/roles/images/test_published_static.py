@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.infra.roles.images.test_sign_in_brake import load
+from tests.unit.infra.roles.images.server_modules import load
 
 SCRIPT = "let a = 1;\n" * 1000
 

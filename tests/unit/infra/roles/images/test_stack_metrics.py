@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 
 from tests.machine import free_port
+from tests.unit.infra.roles.images.server_modules import load
 from tests.unit.infra.roles.images.test_program_accounts import constant
-from tests.unit.infra.roles.images.test_sign_in_brake import load
 
 TOKEN = "0123456789abcdef01234567"
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()

@@ -212,6 +212,7 @@ def test_images_are_read_by_the_proxy_for_who_may(anyone: httpx.Client, stage: S
             path.unlink()
 
 
+@pytest.mark.usefixtures("round_")  # the backend is connected
 def test_figures_of_the_stack_for_who_has_the_token(anyone: httpx.Client, stack: Stack, stage: Stage) -> None:
     """Label Studio's, and the backend's own behind them, in the format that Prometheus reads."""
     path, token = "/labelrig/metrics", stack.settings.metrics_token
@@ -230,7 +231,7 @@ def test_figures_of_the_stack_for_who_has_the_token(anyone: httpx.Client, stack:
     assert figures["labelrig_people"] >= 1
     up = {one.labels["service"]: one.value for one in families["labelrig_service_up"].samples}
     assert up == {"label-studio": 1, "sam2": 1}
-    assert {"labelrig_clicks", "labelrig_stage_seconds", "labelrig_model"} <= set(families)
+    assert {"labelrig_clicks", "labelrig_stage_seconds", "labelrig_model_info"} <= set(families)
     assert token.get_secret_value() not in str(container_of(stack, "label-studio").attrs)
 
 

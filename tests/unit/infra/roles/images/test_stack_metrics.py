@@ -66,15 +66,15 @@ def backend(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 @pytest.mark.usefixtures("backend")
 def test_the_backends_figures_are_asked_for(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert module.backend_figures("we", "secret") == b"labelrig_clicks_total 3\n"
-    assert module.backend_figures("", "") is None
+    assert module.backend_figures("we", "secret") == (True, b"labelrig_clicks_total 3\n")
+    assert module.backend_figures("", "") == (True, b"")
     monkeypatch.setattr(module, "BACKEND_BYTES", 5)
-    assert module.backend_figures("we", "secret") is None
+    assert module.backend_figures("we", "secret") == (True, b"")
 
 
 def test_a_backend_that_is_gone_has_none(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BACKEND", ("127.0.0.1", free_port(), "/metrics"))
-    assert module.backend_figures("we", "secret") is None
+    assert module.backend_figures("we", "secret") == (False, b"")
 
 
 @pytest.mark.parametrize(

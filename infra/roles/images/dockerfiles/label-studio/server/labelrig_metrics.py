@@ -73,10 +73,10 @@ def refusal(digest: str, authorization: str) -> tuple[int, str] | None:
 
 def page() -> bytes:
     """Everything, in Prometheus' text format; the backend's own figures come last."""
-    backend = backend_figures(*login_of_backend())
+    answers, figures = backend_figures(*login_of_backend())
     registry = CollectorRegistry()
-    registry.register(_Figures(backend is not None))
-    return generate_latest(registry) + (backend or b"")
+    registry.register(_Figures(answers))
+    return generate_latest(registry) + figures
 
 
 def login_of_backend() -> tuple[str, str]:
@@ -86,8 +86,8 @@ def login_of_backend() -> tuple[str, str]:
     return tuple(str(one or "") for one in row) if row else ("", "")  # type: ignore[return-value]
 
 
-def backend_figures(user: str, password: str) -> bytes | None:
-    """What the backend says of itself; None where it does not answer."""
+def backend_figures(user: str, password: str) -> tuple[bool, bytes]:
+    """Whether the backend answers, and what it says of itself: nothing before it is connected."""
     host, port, path = BACKEND
     login = base64.b64encode(f"{user}:{password}".encode()).decode()
     connection = http.client.HTTPConnection(host, port, timeout=BACKEND_SECONDS)
@@ -95,9 +95,9 @@ def backend_figures(user: str, password: str) -> bytes | None:
         connection.request("GET", path, headers={"Authorization": f"Basic {login}"})
         response = connection.getresponse()
         body = response.read(BACKEND_BYTES + 1)
-        return body if response.status == http.client.OK and len(body) <= BACKEND_BYTES else None
+        return True, body if response.status == http.client.OK and len(body) <= BACKEND_BYTES else b""
     except (OSError, http.client.HTTPException):
-        return None
+        return False, b""
     finally:
         connection.close()
 

@@ -16,7 +16,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings.label_studio")
     sys.path.insert(0, str(Path(str(import_module("label_studio").__file__)).parent))
     import_module("django").setup()
-    loader = import_module("django.db.migrations.loader").MigrationLoader(None, ignore_no_initial=True)
+    loader = import_module("django.db.migrations.loader").MigrationLoader(None)
     names = set(loader.disk_migrations)
     names |= {replaced for migration in loader.disk_migrations.values() for replaced in migration.replaces}
     sys.stdout.write(MARK + json.dumps(sorted(f"{app}.{name}" for app, name in names)) + "\n")

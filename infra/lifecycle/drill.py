@@ -19,6 +19,7 @@ from core.errors import LabelrigError
 from core.operation import converge
 from core.report import Report
 from core.strict_yaml import parse_yaml
+from core.text import shortened
 from hosts.base import Host, read_text
 from infra.config.settings import Settings
 from infra.config.stack_settings import Database
@@ -207,7 +208,7 @@ def run_drill(drill: Drill, snapshot: str, report: Report, *, now: Callable[[], 
             "click": drill.proof.sentence() if drill.proof is not None else "",
         }
     except LabelrigError as error:
-        answer = {"problem": str(error).splitlines()[0]}
+        answer = {"problem": shortened(" ".join(str(error).split()))}
         raise
     finally:
         with report.stage("take down"):

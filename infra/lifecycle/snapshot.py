@@ -140,7 +140,8 @@ def known_migrations(host: Host, image: str, uid: int) -> frozenset[str]:
     """
     limits = ("--network", "none", "--read-only", "--cap-drop", "ALL", "--user", f"{uid}:{uid}", "--memory", "2g")
     places = ("--tmpfs", "/tmp:mode=1777", "--env", "LABEL_STUDIO_BASE_DATA_DIR=/tmp/data")  # noqa: S108 - its own
-    command = ("docker", "run", "--rm", "--interactive", *limits, *places, image, *OWN_PYTHON)
+    silent = ("--env", "LABEL_STUDIO_SENTRY_DSN=", "--env", "LABEL_STUDIO_COLLECT_ANALYTICS=false")
+    command = ("docker", "run", "--rm", "--interactive", *limits, *places, *silent, image, *OWN_PYTHON)
     done = run_docker(host, *command, timeout=ASK_TIMEOUT, stdin=program(["known_migrations"]))
     for line in done.stdout.splitlines():
         if line.startswith(MARK):

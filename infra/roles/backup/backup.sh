@@ -118,18 +118,23 @@ list_images() {
 tool() {
     service=$1
     shift
-    compose run --rm --no-TTY --quiet-pull --name "$LABELRIG_PROJECT-backup" "$service" "$@" </dev/null
+    compose backup.yaml run --rm --no-TTY --quiet-pull --name "$LABELRIG_PROJECT-backup" "$service" "$@" </dev/null
 }
 
 dump() {
     # The official image's `python3` may be one without Label Studio; nothing of it is needed here.
-    compose run --rm --no-TTY --quiet-pull --name "$LABELRIG_PROJECT-backup-dump" "dump-$kind" \
+    file=backup.yaml
+    [ "$kind" = sqlite ] || file=dump-postgres.yaml
+    compose "$file" run --rm --no-TTY --quiet-pull --name "$LABELRIG_PROJECT-backup-dump" "dump-$kind" \
         python3 - "$@" <"dump-$kind.py"
 }
 
+# FILE ARGUMENTS
 compose() {
+    file=$1
+    shift
     # shellcheck disable=SC2086 # the words of the program
-    $LABELRIG_COMPOSE --project-name "$LABELRIG_PROJECT" --env-file ./backup.env --file ./backup.yaml "$@"
+    $LABELRIG_COMPOSE --project-name "$LABELRIG_PROJECT" --env-file ./backup.env --file "./$file" "$@"
 }
 
 # Run a step; `said` is the last line of its answer, and where it failed, the answer of the whole.

@@ -18,10 +18,8 @@ from labelstudio.program import program
 
 HERE = Path(__file__).parent
 FOLDER = "backup"  # below the stack's state
-SCRIPT, COMPOSE, VALUES, PASSWORD, DEFINITIONS = (
-    *("backup.sh", "backup.yaml", "backup.env", "password"),
-    "definitions/definitions.tar",
-)
+SCRIPT, VALUES, PASSWORD, DEFINITIONS = "backup.sh", "backup.env", "password", "definitions/definitions.tar"
+COMPOSE = ("backup.yaml", "dump-postgres.yaml")
 DUMP_MODULES = ("comparing", "tables", "sqlite_file", "dump")
 CONFIGS = "labeling_configs"  # with projects.yaml, and the class numbers of exports
 RESTORING = "restoring.json"  # in the state folder, while a restore exchanges what the stack works on
@@ -73,7 +71,7 @@ def backup_files(
     kinds: tuple[Database, ...] = ("sqlite", "postgres")
     files = [
         RenderedFile(place.script, (HERE / SCRIPT).read_bytes(), 0o755),
-        RenderedFile(f"{own}/{COMPOSE}", (HERE / COMPOSE).read_bytes(), 0o644),
+        *(RenderedFile(f"{own}/{name}", (HERE / name).read_bytes(), 0o644) for name in COMPOSE),
         RenderedFile(f"{own}/{VALUES}", render_stack_env(_values(place, settings, images)), 0o600),
         RenderedFile(f"{own}/folders", "".join(f"{one.name}\t{one.path}\n" for one in folders).encode(), 0o600),
         RenderedFile(f"{own}/{DEFINITIONS}", definitions(REPOSITORY / CONFIGS), 0o600),

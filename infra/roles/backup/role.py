@@ -61,6 +61,6 @@ def backup_role(
     files = backup_files(place, settings, images, folders)
     password = f"{place.folder}/{PASSWORD}"
     own = any(file.path == password for file in files)
-    if own and host.read(password, as_root=not host.is_local) is None:
+    if own and place.project in (None, settings.project) and host.read(password, as_root=not host.is_local) is None:
         report.notice(KEEP_IT.format(file=place.secrets if host.is_local else f"{host.name}:{place.secrets}"))
     return [BackupFiles(host, files), *timer]

@@ -30,7 +30,7 @@ def test_marked_stack_is_refused(host: FakeHost) -> None:
     write_restoring(site(host), MARK)
     assert read_restoring(site(host)) == MARK
     with pytest.raises(
-        LabelrigError, match="the stack is half of two; `./inv restore` finishes it; nothing was started"
+        LabelrigError, match=r"the stack is half of two; `./inv restore` finishes it; nothing was started"
     ):
         refuse_half_restored(site(host))
 
@@ -44,7 +44,7 @@ def test_mark_is_taken_away(host: FakeHost) -> None:
 
 def test_damaged_mark_still_refuses(host: FakeHost) -> None:
     host.files["/state/restoring.json"] = b"{"
-    with pytest.raises(LabelrigError, match="give `./inv restore` the backup to restore"):
+    with pytest.raises(LabelrigError, match=r"give `./inv restore` the backup to restore"):
         read_restoring(site(host))
     with pytest.raises(LabelrigError, match="half of two"):
         refuse_half_restored(site(host))

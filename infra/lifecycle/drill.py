@@ -118,6 +118,11 @@ class Drill:
         return self.serving.settings.project
 
     @property
+    def throw_away(self) -> bool:
+        """It is taken down."""
+        return True
+
+    @property
     def keeps_choices(self) -> bool:
         """They last as long as it."""
         return False

@@ -41,6 +41,11 @@ class ThisMachine:
         return self.settings.project
 
     @property
+    def throw_away(self) -> bool:
+        """It stays."""
+        return False
+
+    @property
     def keeps_choices(self) -> bool:
         """`.env` holds them."""
         return True

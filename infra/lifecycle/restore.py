@@ -45,6 +45,10 @@ class Machine(Protocol):
         """The name of the stack in snapshots."""
 
     @property
+    def throw_away(self) -> bool:
+        """Whether it is gone afterwards: then nobody repairs what did not come up."""
+
+    @property
     def keeps_choices(self) -> bool:
         """Whether its file with secrets also holds what was chosen about the stack."""
 
@@ -123,6 +127,8 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
     try:
         machine.bring_up()
     except LabelrigError as error:
+        if machine.throw_away:
+            raise
         again = "./inv up" if site.host.is_local else f"./inv deploy --host {site.host.name}"
         way_back = f"; `./inv restore {before}` brings back the state before" if before else ""
         raise LabelrigError(

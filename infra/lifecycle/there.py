@@ -43,6 +43,11 @@ class OneHost:
         return self._session.host_settings.project
 
     @property
+    def throw_away(self) -> bool:
+        """It stays."""
+        return False
+
+    @property
     def keeps_choices(self) -> bool:
         """They stand elsewhere."""
         return False

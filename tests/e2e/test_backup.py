@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -330,3 +334,44 @@ def test_drill_fails_where_the_click_does_not_come(lab: Lab, monkeypatch: pytest
         drill(lab)
     assert last_drill()["ok"] is False
     assert left(lab) == ""
+
+
+def killed_after(seconds: float, lab: Lab, *arguments: str) -> None:
+    """Start a task, kill it and all that it started here after so long, and the containers of the backup with it."""
+    argv = [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        argv, env=lab.environment, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+        for name in (f"{PROJECT}-backup", f"{PROJECT}-backup-dump"):
+            run_docker(LocalHost(), "docker", "kill", name, ok=(0, 1))
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_killed_backup_harms_nothing(lab: Lab, number: int) -> None:
+    """At a random moment, by SIGKILL; what comes next completes, and the last time every byte is read."""
+    killed_after(random.uniform(1, 12), lab, "backup")
+    if number % 5 == 4:
+        lab.inv("backup")
+        lab.inv("backup.verify")
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_killed_restore_is_finished_by_the_next(lab: Lab, number: int) -> None:
+    """Whenever it is killed: nothing was touched and the stack serves, or nothing serves until it is finished."""
+    snapshot = lab.inv("backup")["backup"]["snapshot"]
+    before = lab.annotations()
+    killed_after(random.uniform(5, 60), lab, "restore", snapshot, "--yes")
+    marked = (REPOSITORY / ".labelrig" / PROJECT / "restoring.json").exists()
+    if marked:
+        code, said = lab.refused("up")
+        assert (code, "the stack is half of two" in said) == (1, True), said
+        served = run_docker(LocalHost(), "docker", "ps", "-q", "--filter", f"name={PROJECT}-proxy").stdout
+        assert served == ""
+    lab.inv("restore", *([] if marked else [snapshot]), "--yes")
+    assert lab.annotations() == before

@@ -78,6 +78,9 @@ def first_difference(places: Places, manifest: Answer) -> str:
 
 def beside(places: Places, request: Request) -> Answer:
     """Copy a SQLite database to where it is adopted from, beside the one that serves. Returns: its path."""
+    if places.data.stat().st_uid == 0:  # made a moment ago, on a bare machine: the database's user works in it
+        os.chown(places.data, request.uid, request.uid)
+        places.data.chmod(0o700)
     target = places.data / SQLITE_MOVING
     for end in ("", "-journal", "-wal", "-shm"):
         target.with_name(target.name + end).unlink(missing_ok=True)

@@ -1,0 +1,40 @@
+"""One backup of the shared stack by its script, on restic itself, and every byte of it read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.lifecycle.script import BackupScript
+from infra.roles.backup.role import backup_place, backup_role
+from infra.roles.images.packages import package_names
+from infra.roles.images.role import images_role, plan_images
+from infra.roles.images.tags import BACKUP, FOLDERS, LABEL_STUDIO
+from infra.stack.site import state_folder
+from tests.e2e.conftest import Stack
+from tests.e2e.project_cases import Stage
+from tests.integration.test_images_build import assert_packages
+
+
+def test_backup_is_whole(stack: Stack, stage: Stage, tmp_path: Path, report: Report) -> None:
+    host, state = LocalHost(), str(state_folder(stage.settings))
+    (tmp_path / "repository").mkdir()
+    update = {"backup_repository": str(tmp_path / "repository"), "backup_password": SecretStr("correct-horse")}
+    settings = stage.settings.model_copy(update=update)
+    images = plan_images(host, REPOSITORY, settings, report, services=(BACKUP, LABEL_STUDIO))
+    converge(images_role(host, images, report), report)
+    assert_packages(images.tags[BACKUP], package_names(REPOSITORY, FOLDERS[BACKUP]))
+    place = backup_place(host, state=state, stack=state, secrets=stack.environment["LABELRIG_ENV_FILE"])
+    converge(backup_role(host, place, settings, images.tags, [], report), report)
+    script = BackupScript(host, state, report)
+    made = script.run("run")
+    assert made["rows"] > 500
+    assert script.run("verify") == {"snapshots": 1, "newest": made["snapshot"]}
+    manifest = script.run("show")["manifest"]
+    assert manifest["database"]["tables"]["task"]["rows"] >= 12
+    assert len(manifest["migrations"]) > 100

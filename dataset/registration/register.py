@@ -20,11 +20,14 @@ POOLED = 24  # pairs that the rig's transform is made from, at most
 SEARCHED = 10  # of them, for the first guess
 GUESS, COARSE, FINE = 8, 4, 2  # of a picture in the whole working width: its size is divided by these
 # Of twelve real pairs the lowest score of a right one is 0.16 with a transform of its own and 0.18 with the rig's, the
-# highest of a wrong one 0.13 and 0.09: docs/pairs.md.
+# highest of a wrong one 0.13 and 0.09. Of few pairs the whole range is searched, where wrong ones find more by chance:
+# 0.14, 0.16 and 0.18 were seen, and 0.17 of right ones. docs/pairs.md.
 LEAST_SCORE = 0.13
+LEAST_OF_FEW = 0.16
 OWN_GAIN = 0.03  # by how much the score of a pair's own transform is higher where that is no chance
 MODEL_GAIN = 0.01  # by how much of itself the score of held-out pairs must rise for a model with more numbers
 FOLDS = 2
+FEW = 2 * FOLDS  # pairs, below which a registration has no halves
 TILES = 8
 NO_NUMBERS = np.zeros(4)
 Start = Callable[[Size, Size], Matrix]  # of the RGB and the thermal pictures: RGB pixels to thermal pixels
@@ -117,15 +120,16 @@ def register(
     numbers, _ = refined([one.at(COARSE) for one in loaded], numbers, "similarity")
     fine = [one.at(FINE) for one in loaded]
     numbers, _ = refined(fine, numbers, "similarity")
-    used = _right(fine, numbers)
+    least = LEAST_OF_FEW if len(fine) < FEW else LEAST_SCORE
+    used = _right(fine, numbers, least)
     if used and len(used) < len(fine):  # wrong pairs pull at the transform
         numbers, _ = refined(used, numbers, "similarity")
-        used = _right(fine, numbers) or used
+        used = _right(fine, numbers, least) or used
     chosen, numbers, halves = _model(used or fine, numbers, model, progress)
     found.model = chosen
     matrix = _whole(loaded[0], fine[0].frame, numbers, chosen)
     found.residual_px = _apart(loaded[0], fine[0].frame, halves, chosen)
-    _judge(pairs, loaded, found, numbers, progress)
+    _judge(pairs, loaded, found, numbers, least, progress)
     accepted = [one for one in found.pairs if one.accepted]
     if accepted:
         found.matrix = matrix
@@ -157,8 +161,8 @@ def _start(first: Loaded, start: Start | None) -> Numbers:
     return frame.numbers(inner, "similarity")
 
 
-def _right(pairs: Sequence[PairFields], numbers: Numbers) -> list[PairFields]:
-    return [one for one in pairs if one.score(numbers, "similarity") >= LEAST_SCORE]
+def _right(pairs: Sequence[PairFields], numbers: Numbers, least: float) -> list[PairFields]:
+    return [one for one in pairs if one.score(numbers, "similarity") >= least]
 
 
 def _model(
@@ -184,7 +188,7 @@ def _model(
 
 def _folds(pairs: Sequence[PairFields]) -> list[tuple[list[PairFields], list[PairFields]]]:
     """Twice, what a transform is made from and what it is tried on: other pairs, or other tiles of few pairs."""
-    if len(pairs) >= 2 * FOLDS:
+    if len(pairs) >= FEW:
         sides = [list(pairs[0::2]), list(pairs[1::2])]
     else:
         sides = [
@@ -218,6 +222,7 @@ def _judge(
     loaded: Sequence[Loaded],
     found: Registration,
     numbers: Numbers,
+    least: float,
     progress: Callable[[str], None],
 ) -> None:
     """Score every pair with the rig's transform and with its own, near the rig's."""
@@ -234,10 +239,10 @@ def _judge(
         except PictureError as error:
             found.pairs.append(PairResult(pair.name, False, 0.0, reason=str(error)))
             continue
-        found.pairs.append(_judged(one, found.model, numbers))
+        found.pairs.append(_judged(one, found.model, numbers, least))
 
 
-def _judged(one: Loaded, model: Model, numbers: Numbers) -> PairResult:
+def _judged(one: Loaded, model: Model, numbers: Numbers, least: float) -> PairResult:
     fields = one.at(FINE)
     frame = fields.frame
     score = fields.score(numbers, model)
@@ -247,10 +252,8 @@ def _judged(one: Loaded, model: Model, numbers: Numbers) -> PairResult:
     )
     rig, own = _whole(one, frame, numbers, model), _whole(one, frame, mine, "similarity")
     best = max(score, own_score)
-    if best < LEAST_SCORE:
-        reason = (
-            f"the edges of both pictures agree by {best:.2f} at most, and of pictures of one place by {LEAST_SCORE}"
-        )
+    if best < least:
+        reason = f"the edges of both pictures agree by {best:.2f} at most, and of pictures of one place by {least}"
         return PairResult(one.pair.name, False, best, reason=reason)
     residual = float(np.median(distances(rig, own, one.rgb.size_wh)))
     is_own = own_score > score + OWN_GAIN

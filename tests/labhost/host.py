@@ -49,7 +49,7 @@ $(ip -4 route show default)
 END
 for at in all "$device"; do echo 0 >"/proc/sys/net/ipv4/conf/$at/rp_filter"; done
 ip -4 route add "$gateway" dev "$device" table 100
-ip -4 rule add ipproto tcp sport 22 table 100
+ip -4 rule add ipproto 6 sport 22 table 100
 ip -4 route flush dev "$device" table main
 ip -6 route flush dev "$device" 2>/dev/null || true
 """

@@ -48,7 +48,7 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
 def test_preflight_gets_the_file(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(deploying, "check_machine", lambda *_arguments, **more: given.update(more))
-    deployment._preflight(Recording(), load_project(REPOSITORY))
+    deployment.check(Recording(), load_project(REPOSITORY))
     use = given["bundle"]
     assert (use.bundle, use.model, use.gpu) == (deployment.bundle, "tiny", "auto")
     assert set(use.services) == {"db", "label-studio", "sam2", "proxy"}
@@ -58,7 +58,7 @@ def test_preflight_gets_the_file(deployment: Deployment, monkeypatch: pytest.Mon
 
 def test_docker_comes_out_of_the_file(deployment: Deployment) -> None:
     run = Recording()
-    deployment._docker(run)
+    deployment.bring_docker(run)
     (packages,) = [one for one in run.operations if isinstance(one, EnginePackages)]
     assert isinstance(packages._apt, BundleApt)
 

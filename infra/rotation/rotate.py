@@ -14,7 +14,7 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from core.errors import LabelrigError, ProofFailed, SettingsError
+from core.errors import CommandFailed, LabelrigError, ProofFailed, SettingsError
 from core.operation import Change, Operation, converge
 from core.repository import REPOSITORY
 from infra.config.dotenv import update_env_file
@@ -30,6 +30,7 @@ from infra.roles.project.token import KEY
 from infra.roles.stack.backend_secrets import KEY_FILE
 from infra.roles.stack.render import RenderedFile, with_other_secrets
 from infra.rotation.kinds import Kind, Pending, made_anew, of_stack
+from infra.stack.down import DOWN_TIMEOUT
 from infra.stack.running import refuse_stopped
 from infra.stack.site import Site
 from infra.stack.stages import project_context, reached, stack_operations, stack_running
@@ -86,7 +87,15 @@ def rotate(one: Session, given: Sequence[Kind]) -> str:
     try:
         site = replace(site, settings=settings)
         with report.stage("stack"), closing(engine_client(one.host)) as engine:
-            converge(stack_operations(site, lambda: engine, report), report)
+            try:
+                converge(stack_operations(site, lambda: engine, report), report)
+            except CommandFailed as error:
+                if not cut_off:
+                    raise
+                # Of the run that was killed compose may have gone on: the two are in each other's way.
+                report.notice(f"the containers are made anew, which the run that was cut off left half made: {error}")
+                site.compose.run("down", "--remove-orphans", timeout=DOWN_TIMEOUT, on_line=report.progress)
+                converge(stack_operations(site, lambda: engine, report), report)
         with reached(site) as url, closing(Access.of(settings, url)) as access:
             context = project_context(site, folder, access, one.truth, report)
             with report.stage("accounts and tokens"):

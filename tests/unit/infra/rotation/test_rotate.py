@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from core.errors import HostError, LabelrigError, ProofFailed, SettingsError
+from core.errors import CommandFailed, HostError, LabelrigError, ProofFailed, SettingsError
 from infra.config.dotenv import parse_env_bytes
 from infra.config.settings import Settings
 from infra.fleet.choice import Outcome
@@ -111,6 +111,9 @@ def rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rotation:
     one = Rotation(bench, server, inside)
 
     def operations(site: Site, *_rest: object) -> list[Any]:
+        if one.fail_at == "once":
+            one.fail_at = ""
+            raise CommandFailed("gpu01: the container name is already in use")
         if one.fail_at == "stack":
             raise HostError("gpu01: db does not start")
         one.started.append(parse_stack_env(site.host.read(site.files.env) or b""))
@@ -223,6 +226,17 @@ def test_what_is_cut_off_the_next_one_completes(rotation: Rotation, fail_at: str
     assert rotation.secrets()["LABELRIG_POSTGRES_PASSWORD"] not in (half, OLD["LABELRIG_POSTGRES_PASSWORD"])
     assert rotation.asked()[-1:] == ["personal_token"]
     assert not (rotation.bench.base / "rotation.json").exists()
+
+
+def test_containers_that_were_left_half_made_are_made_anew(rotation: Rotation) -> None:
+    """The compose of a killed run may go on for a moment: the two are in each other's way."""
+    rotation.fail_at = "once"
+    assert rotation.run("database").exit_code == 1  # the first one has nobody in its way: an error is an error
+    rotation.fail_at = "once"
+    done = rotation.run("database")
+    assert done.exit_code == 0, done.results[0].error
+    assert rotation.bench.compose_calls()[-1:] == ["down --remove-orphans"]
+    assert any("half made" in one for one in done.results[0].report.notices)
 
 
 def test_a_token_that_lives_on_is_no_success(rotation: Rotation) -> None:

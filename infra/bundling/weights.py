@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
-
-import yaml
+from typing import Any, cast, get_args
 
 from core.errors import SettingsError
 from core.report import Report
+from core.strict_yaml import parse_yaml
 from hosts.base import Host
 from infra.bundle.manifest import MODELS
 from infra.config.settings import Settings
@@ -79,5 +78,6 @@ def fetch_weights(
 
 
 def _catalog(repository: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load((repository / CATALOG).read_text("utf-8"))
+    text = (repository / CATALOG).read_text("utf-8")
+    found = cast(dict[str, dict[str, dict[str, Any]]], parse_yaml(text, str(CATALOG)))
     return found["models"]

@@ -41,16 +41,19 @@ RIGHTS = (
 )
 
 
-# A way out for packets of port 22 alone, in a table of their own; the usual table gets none.
+# A way out for packets of port 22 alone, in a table of their own; for others the host's own network is forbidden, and no
+# way leads further. Its route stays: an engine chooses its networks by the routes that it sees.
 CUT_OFF = """
 set -e
 read -r _ _ gateway _ device _ <<END
 $(ip -4 route show default)
 END
+network=$(ip -4 route show dev "$device" scope link | cut -d " " -f 1)
 for at in all "$device"; do echo 0 >"/proc/sys/net/ipv4/conf/$at/rp_filter"; done
 ip -4 route add "$gateway" dev "$device" table 100
-ip -4 rule add ipproto 6 sport 22 table 100
-ip -4 route flush dev "$device" table main
+ip -4 rule add pref 100 ipproto 6 sport 22 table 100
+ip -4 rule add pref 200 to "$network" prohibit
+ip -4 route del default
 ip -6 route flush dev "$device" 2>/dev/null || true
 """
 

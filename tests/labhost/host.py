@@ -41,8 +41,8 @@ RIGHTS = (
 )
 
 
-# A way out for packets of port 22 alone, in a table of their own; for others the host's own network is forbidden, and no
-# way leads further. Its route stays: an engine chooses its networks by the routes that it sees.
+# A way out for packets of port 22 alone, in a table of their own; for others the host's own network is forbidden, and
+# no way leads further. Its route stays: an engine chooses its networks by the routes that it sees.
 CUT_OFF = """
 set -e
 read -r _ _ gateway _ device _ <<END

@@ -18,7 +18,7 @@ from tests.warm_python import run_inv
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 ELSEWHERE = "unix:///nonexistent/docker.sock"
 WAYS_OUT = """
-getent ahosts deb.debian.org && exit 1
+getent ahosts example.org && exit 1
 timeout 5 bash -c '</dev/tcp/1.1.1.1/443' && exit 1
 timeout 5 bash -c "</dev/tcp/$1/22" && exit 1
 exit 0

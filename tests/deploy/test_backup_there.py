@@ -36,7 +36,7 @@ def test_destroyed_and_restored_on_a_bare_host(first: First, lab: Lab) -> None:
     secrets = host.exec("cat", f"{BASE}/secrets.env").stdout
     host.exec("cp", f"{BASE}/backup/password", PASSWORD_THERE)
     assert lab.inv("down", *AT, "--purge", "--yes").code == 0
-    restored = done(lab, "restore", made["snapshot"], "--yes", backup_password_file=PASSWORD_THERE)
+    restored = done(lab, "restore", "--snapshot", made["snapshot"], "--yes", backup_password_file=PASSWORD_THERE)
     assert restored["restored"]["snapshot"] == made["snapshot"]
     again = host.exec("cat", f"{BASE}/secrets.env").stdout
     for name in ("LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_PASSWORD"):
@@ -46,4 +46,4 @@ def test_destroyed_and_restored_on_a_bare_host(first: First, lab: Lab) -> None:
     by_itself = host.exec("sh", f"{BASE}/backup/backup.sh", "run")
     assert json.loads(by_itself.stdout.splitlines()[-1])["rows"] > 500
     status = done(lab, "status", backup_password_file=PASSWORD_THERE)
-    assert status["backup"]["drill_ok"] is True
+    assert status["status"]["backup"]["drill_ok"] is True

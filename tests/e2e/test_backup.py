@@ -287,8 +287,8 @@ def test_drill_passes_beside_the_stack(lab: Lab) -> None:
     assert "came back as a mask" in last_drill()["answer"]["click"]
     assert lab.annotations() == before
     assert left(lab) == ""
-    shown = lab.inv("status")
-    assert shown["backup"]["drill_ok"] is True
+    (shown,) = lab.inv("status")["hosts"]
+    assert shown["status"]["backup"]["drill_ok"] is True
 
 
 def test_drill_fails_where_a_table_was_tampered_with(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,7 +361,7 @@ def test_killed_backup_harms_nothing(lab: Lab, number: int) -> None:
         lab.inv("backup.verify")
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(3))
 def test_killed_restore_is_finished_by_the_next(lab: Lab, number: int) -> None:
     """Whenever it is killed: nothing was touched and the stack serves, or nothing serves until it is finished."""
     snapshot = lab.inv("backup")["backup"]["snapshot"]

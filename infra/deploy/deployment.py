@@ -300,7 +300,10 @@ class Deployment:
 
     def _release(self, run: Runner, site: Site, origin: ImageOrigin | None, model: str) -> ImageFolder:
         with run.stage("release"):
-            folders = read_folders(self.host, site.files.folders)
+            # Before the first release those that a restore has brought, where there was one.
+            folders = read_folders(self.host, site.files.folders) or read_folders(
+                self.host, f"{self.base}/folders.json"
+            )
             if site.settings.data is None:
                 folders, folder = with_folder(folders, Path(demo_folder(self.host_settings)), DEMO)
             else:

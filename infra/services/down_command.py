@@ -30,7 +30,7 @@ from labelstudio.password_record import NAME as PASSWORD_RECORD
 # stays there, and what labelrig did not put there.
 IN_BASE = (
     *("current", "releases", SECRETS_FILE, PASSWORD_RECORD, NOTES, "move"),
-    *(BACKUP_FOLDER, RESTORING, "restore"),
+    *(BACKUP_FOLDER, RESTORING, "restore", "folders.json"),
     *("volumes.yaml", "volumes.env", "fetch.yaml", "fetch.env"),
     ROTATION,
 )

@@ -70,13 +70,13 @@ export class Pictures {
   #again(entity, wait) {
     wait.came += 1;
     if (wait.problem !== null && !wait.isRetried) {
-      load(entity);
+      load(entity, wait.came);
     } else if (wait.isRetried) {
       wait.problem = entity.error ? this.texts.noPicture(this.texts.notAPicture(nameIn(entity.src))) : null;
       return;
     } else if (entity.error || wait.came > 1) {
       wait.isRetried = true;
-      load(entity);
+      load(entity, wait.came);
     }
     wait.problem = null;
   }
@@ -104,12 +104,14 @@ export class Pictures {
 }
 
 /**
- * Let the editor load a picture once more.
+ * Let the editor load a picture once more, past its own caches: by an address that it has not had, and that servers get
+ * as it was.
  * @param {ImageEntity} entity
+ * @param {number} times
  */
-function load(entity) {
+function load(entity, times) {
   entity.setError(false);
-  entity.fallbackPreload();
+  entity.markAsLoaded(`${entity.src}#${times}`);
 }
 
 /** @param {Response} answer */

@@ -50,8 +50,8 @@ interface ImageEntity {
   error: boolean;
   imageLoaded: boolean;
   setError(failed: boolean): void;
-  /** Download it past all caches. */
-  fallbackPreload(): void;
+  /** Show what is at an address; the browser downloads it. */
+  markAsLoaded(address: string): void;
 }
 
 /** What an image tag is drawn on, by Konva; each layer draws all of its regions anew. */

@@ -25,7 +25,7 @@ function bench(...answers) {
     error: false,
     imageLoaded: false,
     setError: (failed) => (entity.error = failed),
-    fallbackPreload: () => loads.push(clock.now),
+    markAsLoaded: () => loads.push(clock.now),
   };
   const image = { name: "image", type: "image", currentImageEntity: entity, imageIsLoaded: false };
   const pictures = new Pictures(texts, ask, () => clock.now);

@@ -104,14 +104,15 @@ export class Pictures {
 }
 
 /**
- * Let the editor load a picture once more, past its own caches: by an address that it has not had, and that servers get
- * as it was.
+ * Let the editor load a picture once more. What came and was broken is in its caches: an address that it has not had,
+ * and that servers get as it was, leads past them.
  * @param {ImageEntity} entity
  * @param {number} times
  */
 function load(entity, times) {
   entity.setError(false);
-  entity.markAsLoaded(`${entity.src}#${times}`);
+  if (entity.currentSrc === undefined) entity.preload();
+  else entity.markAsLoaded(`${entity.src}#${times}`);
 }
 
 /** @param {Response} answer */

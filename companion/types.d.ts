@@ -50,6 +50,8 @@ interface ImageEntity {
   error: boolean;
   imageLoaded: boolean;
   setError(failed: boolean): void;
+  /** Download it, if no cache has it. */
+  preload(): void;
   /** Show what is at an address; the browser downloads it. */
   markAsLoaded(address: string): void;
 }

@@ -16,7 +16,7 @@ from itertools import islice
 
 from backend.embedding.embeddings import Embeddings
 from backend.errors import RequestError, Superseded
-from backend.images.image_store import ImageStore, TaskImage
+from backend.images.image_store import ImageInfo, ImageStore, TaskImage
 from backend.queue.scheduling import Priority, Ticket
 from backend.segmenter import Embedding
 from backend.sources.source_file import SourceFile
@@ -71,7 +71,8 @@ class Prewarmer:
         self._neighbours: OrderedDict[Hashable, deque[TaskImage]] = OrderedDict()
         self._running: _Opened | _Neighbour | None = None
         self._ticket: Ticket[Embedding] | None = None
-        self._failures: OrderedDict[TaskImage, str] = OrderedDict()
+        self._failures: OrderedDict[TaskImage, tuple[str, ImageInfo | None]] = OrderedDict()
+        self._described: ImageInfo | None = None  # the thread's own: what it works on, once that is known
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="prewarm", daemon=True)
 
@@ -119,10 +120,15 @@ class Prewarmer:
             queued = len(self._opened) + sum(map(len, self._neighbours.values()))
             return queued + (self._running is not None)
 
-    def failure_of(self, image: TaskImage) -> str | None:
-        """Why an opened image could not be encoded when it was tried last, in one sentence."""
+    def failure_of(self, image: TaskImage, info: ImageInfo) -> str | None:
+        """Why an opened image could not be encoded when it was tried last, in one sentence.
+
+        Args:
+            info: what lies there now: of other content nothing is known, it may have been mended.
+        """
         with self._changed:
-            return self._failures.get(image)
+            failure, seen = self._failures.get(image, (None, None))
+            return failure if seen == info else None
 
     def _cancel_running(self) -> None:
         """Under the lock. An encoder run that has begun goes on, and its outcome is kept."""
@@ -132,7 +138,7 @@ class Prewarmer:
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            failure = None
+            failure = self._described = None
             try:
                 self._warm(job)
             except RequestError as error:
@@ -150,7 +156,7 @@ class Prewarmer:
         """Under the lock."""
         self._failures.pop(image, None)
         if failure is not None:
-            self._failures[image] = failure
+            self._failures[image] = failure, self._described
             while len(self._failures) > OPENED_LIMIT:
                 self._failures.popitem(last=False)
 
@@ -173,7 +179,7 @@ class Prewarmer:
     def _warm(self, job: _Opened | _Neighbour) -> None:
         deadline = self._clock() + PATIENCE_SECONDS
         file = self._open_source(*job.image, deadline)
-        info = self._store.describe(file, deadline)
+        info = self._described = self._store.describe(file, deadline)
         where = self._embeddings.where(info)
         is_opened = isinstance(job, _Opened)
         # A neighbour on the disk is near enough; an opened image comes into the memory from there.

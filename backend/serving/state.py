@@ -63,8 +63,8 @@ def _image_state(service: Service, model: Model, request: PredictRequest) -> tup
         return "failed", str(error)
     if all(model.embeddings.where(info) for info in infos):
         return "ready", None
-    for image in images:
-        if (failure := model.prewarmer.failure_of(image)) is not None:
+    for image, info in zip(images, infos, strict=True):
+        if (failure := model.prewarmer.failure_of(image, info)) is not None:
             return "failed", failure
     if not model.prewarmer.waiting:  # Label Studio does not tell us of every task that is opened
         prewarm(service, model, request, images)

@@ -79,6 +79,15 @@ def test_an_image_that_is_cut_off_is_told_and_not_tried_for_ever(
     assert segmenter.encoded == []
 
 
+def test_an_image_that_was_mended_is_tried_again(client: TestClient, root: Path) -> None:
+    """It stayed failed until its task was opened anew."""
+    whole = (root / "set" / "a.png").read_bytes()
+    (root / "set" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    eventually(lambda: state(client, image="set/cut.png")["image"] == "failed")
+    (root / "set" / "cut.png").write_bytes(whole)
+    eventually(lambda: state(client, image="set/cut.png")["image"] == "ready")
+
+
 def test_a_model_that_loads_is_told_and_one_that_cannot(settings: Settings) -> None:
     gate = threading.Event()
 

@@ -25,6 +25,7 @@ function bench(...answers) {
     error: false,
     imageLoaded: false,
     setError: (failed) => (entity.error = failed),
+    preload: () => loads.push(clock.now),
     markAsLoaded: () => loads.push(clock.now),
   };
   const image = { name: "image", type: "image", currentImageEntity: entity, imageIsLoaded: false };

@@ -8,6 +8,7 @@ const LIMIT_MS = 70_000; // the backend makes a picture within a minute, or says
 
 /**
  * @typedef {object} Wait a picture that is not there
+ * @property {ImageEntity} entity the one that shows it now: the editor makes others when it reads the task anew
  * @property {number} since
  * @property {number} asked when we last asked for it ourselves; 0 never
  * @property {boolean} isAsking
@@ -48,7 +49,8 @@ export class Pictures {
   /** @param {ImageEntity} entity */
   #wait(entity) {
     const now = this.now();
-    const wait = this.waits.get(entity.src) ?? { since: now, asked: 0, isAsking: false, came: 0, isRetried: false, problem: null };
+    const wait = this.waits.get(entity.src) ?? { entity, since: now, asked: 0, isAsking: false, came: 0, isRetried: false, problem: null };
+    wait.entity = entity;
     this.waits.set(entity.src, wait);
     const isDue = wait.asked ? now - wait.asked >= PAUSE_MS : entity.error || now - wait.since >= PATIENCE_MS;
     if (!isDue || wait.isAsking) return;
@@ -57,7 +59,7 @@ export class Pictures {
     void this.#problem(entity.src, entity.error).then((problem) => {
       wait.isAsking = false;
       if (this.waits.get(entity.src) !== wait) return; // it came meanwhile, or another task is open
-      if (problem === null) this.#again(entity, wait);
+      if (problem === null) this.#again(wait.entity, wait);
       else wait.problem = problem;
     });
   }
@@ -110,9 +112,13 @@ export class Pictures {
  * @param {number} times
  */
 function load(entity, times) {
-  entity.setError(false);
-  if (entity.currentSrc === undefined) entity.preload();
-  else entity.markAsLoaded(`${entity.src}#${times}`);
+  try {
+    entity.setError(false);
+    if (entity.currentSrc === undefined) entity.preload();
+    else entity.markAsLoaded(`${entity.src}#${times}`);
+  } catch {
+    // The editor has thrown it away since it was looked at; the next look finds the one in its place.
+  }
 }
 
 /** @param {Response} answer */

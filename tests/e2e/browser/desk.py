@@ -103,6 +103,7 @@ class Desk:
         self.context.set_default_timeout(ANSWER_MS)
         self.page: Page = self.context.new_page()
         self.failures: list[str] = []
+        self.expects = ""  # part of an error that one test may bring about
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
         # Our script catches its own errors, so that nobody's work is lost, and says them here.
         self.page.on("console", self._listen)

@@ -144,6 +144,8 @@ def test_a_look_changes_the_screen_and_no_mask(desk: Desk, bench: Bench, thermal
 
 def test_a_broken_file_is_a_sentence_and_never_ready(desk: Desk, bench: Bench, stage: Stage) -> None:
     """Label Studio itself waits for ever. Mended, the picture comes without loading the page anew."""
+    # Thrown for an image that the editor has dropped, with our calls guarded: whose it is was not traced.
+    desk.expects = "Failed to find the parent of ImageEntity"
     name = f"cut-{uuid.uuid4().hex[:6]}.tif"
     path = Path(stage.ctx.folder.path) / name
     whole = io.BytesIO()

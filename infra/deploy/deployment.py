@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from core.errors import CannotKnow, LabelrigError, SudoRefused
+from core.errors import CannotKnow, LabelrigError
 from core.operation import Operation, Runner
 from core.report import Report
 from core.repository import REPOSITORY
@@ -15,8 +15,9 @@ from hosts.base import Host
 from hosts.local import LocalHost
 from infra.bundle.reading import Bundle
 from infra.config.host_settings import HostSettings
-from infra.config.settings import UID, Settings
+from infra.config.settings import UID
 from infra.database.state import database_state
+from infra.deploy.host_check import HostCheck
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
 from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, how_to_open, own_images, settings_of, site_of
@@ -30,23 +31,12 @@ from infra.roles.docker.role import docker_role
 from infra.roles.docker.shares import DockerAfterShares
 from infra.roles.images.build import ImageSet
 from infra.roles.images.bundle_apt import BundleApt
-from infra.roles.images.bundled import bundled_images, bundled_images_role, bundled_tags
-from infra.roles.images.role import (
-    ImageOrigin,
-    possible_images,
-    resolve_images,
-    sendable_images,
-    shipped_images_role,
-)
+from infra.roles.images.bundled import bundled_images, bundled_images_role
+from infra.roles.images.role import ImageOrigin, resolve_images, shipped_images_role
 from infra.roles.images.tags import debootstrap_base
 from infra.roles.notes.role import notes_role
-from infra.roles.nvidia.choice import gpu_problems
-from infra.roles.nvidia.facts import read_gpu
-from infra.roles.preflight.bundle import BundleUse
-from infra.roles.preflight.role import check_machine
 from infra.roles.project.gate import pass_gate
 from infra.roles.project.role import project_role
-from infra.roles.stack.certificate import certificate_problems
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder
@@ -55,11 +45,10 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.restoring import refuse_half_restored
-from infra.stack.site import SECRETS_FILE, Site, read_secrets, rendered, services_of, with_backup, with_secrets
+from infra.stack.site import Site, rendered, with_secrets
 from infra.stack.stages import (
     Summary,
     backup_operations,
-    newest_torch_cuda,
     project_context,
     reached,
     resolve_gpu,
@@ -147,72 +136,14 @@ class Deployment:
         self._serve(run, site, spec, folder, model)
 
     def check(self, run: Runner, spec: ProjectSpec) -> None:
-        """Before the first step as root: without the right to it, that is one problem among the others."""
-        settings = settings_of(self.host_settings)
-        services = with_backup(services_of(settings), settings)
-        services = tuple(one for one in services if one not in own_images(self.host_settings))
-        with run.stage("preflight"):
-            machine = self.host.run("uname", "-m").stdout.strip()
-            if self.bundle is None:
-                images = possible_images(self.here, REPOSITORY, settings, run.report, services, machine)
-                sent = sendable_images(self.here, machine, self.host_settings.images, images)
-            else:
-                sent = bundled_tags(self.bundle, services)
-                images = [sent]
-            check_machine(
-                self.host,
-                settings,
-                folder=settings.data,
-                pattern=spec.images_filter,
-                state=self.host_settings.root,
-                images=images,
-                sent=sent,
-                stack_there=self._was_deployed(),
-                uid=self._user_so_far(),
-                bundle=self._bundle_use(settings),
-                # What a lab's own image is built for is known when it is there: the stage "gpu" asks it.
-                also=[
-                    *(
-                        []
-                        if self.host_settings.sam2_image
-                        else gpu_problems(read_gpu(self.host), self.host_settings.gpu, newest_torch_cuda())
-                    ),
-                    *self._certificate_problems(settings),
-                ],
-            )
-            run.report.ok("this machine has what is needed", [])
-
-    def _bundle_use(self, settings: Settings) -> BundleUse | None:
-        if self.bundle is None:
-            return None
-        own, cuda = own_images(self.host_settings), newest_torch_cuda()
-        services = with_backup(services_of(settings), settings)
-        return BundleUse(self.bundle, services, settings.model, self.host_settings.gpu, cuda, own)
+        """The stage "preflight": see `infra.deploy.host_check`."""
+        HostCheck(self.host, self.host_settings, self.here, self.bundle, self.base).run(run, spec)
 
     def _apt(self, report: Report) -> Apt | None:
         """apt that installs from the bundle; None: as the host is set up."""
         if self.bundle is None:
             return None
         return BundleApt(self.host, report, self.bundle, self.host_settings.project)
-
-    def _certificate_problems(self, settings: Settings) -> list[str]:
-        try:
-            return certificate_problems(self.host, settings)
-        except SudoRefused:
-            return []  # which is a problem of its own, reported with the others
-
-    def _was_deployed(self) -> bool:
-        try:
-            return self.host.run("test", "-e", f"{self.base}/current", ok=(0, 1), as_root=True).ok
-        except SudoRefused:
-            return False  # which is a problem of its own, reported with the others
-
-    def _user_so_far(self) -> int | None:
-        try:
-            text = read_secrets(self.host, f"{self.base}/{SECRETS_FILE}").get(UID, "")
-        except SudoRefused:
-            return None
-        return int(text) if text.isdigit() else None
 
     def bring_docker(self, run: Runner) -> None:
         with run.stage("docker"):

@@ -10,6 +10,7 @@ import pytest
 from core.operation import Previewer
 from core.repository import REPOSITORY
 from infra.deploy import deployment as deploying
+from infra.deploy import host_check
 from infra.deploy.deployment import Deployment
 from infra.fleet.target import site_of
 from infra.roles.docker.packages import EnginePackages
@@ -19,7 +20,10 @@ from labelstudio.config import load_project
 from tests.unit.infra.bundle.making import made, our_tags
 from tests.unit.infra.deploy_bench import COMMIT, LabHost, host_settings, quiet
 
-NETWORK = ("possible_images", "sendable_images", "resolve_images", "shipped_images_role")
+NETWORK = {
+    deploying: ("resolve_images", "shipped_images_role"),
+    host_check: ("possible_images", "sendable_images"),
+}
 
 
 class Recording(Previewer):
@@ -38,8 +42,9 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     def refuse(*_arguments: object, **_more: object) -> None:
         raise AssertionError("this asks this machine's engine, or the network")
 
-    for name in NETWORK:
-        monkeypatch.setattr(deploying, name, refuse)
+    for module, names in NETWORK.items():
+        for name in names:
+            monkeypatch.setattr(module, name, refuse)
     there: Any = LabHost()
     chosen = host_settings(tmp_path / "srv", model="tiny")
     return Deployment(there, chosen, COMMIT, "alice@desk", bundle=made(tmp_path))
@@ -47,7 +52,7 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
 
 def test_preflight_gets_the_file(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr(deploying, "check_machine", lambda *_arguments, **more: given.update(more))
+    monkeypatch.setattr(host_check, "check_machine", lambda *_arguments, **more: given.update(more))
     deployment.check(Recording(), load_project(REPOSITORY))
     use = given["bundle"]
     assert (use.bundle, use.model, use.gpu) == (deployment.bundle, "tiny", "auto")

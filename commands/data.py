@@ -98,6 +98,12 @@ def export(
     shares: str = "80,10,10",
     seed: str | None = None,
     link: str | None = None,
+    pictures: str = "original",
+    alignment: str | None = None,
+    grid: str = "rgb",
+    to: str | None = None,
+    image: str | None = None,
+    to_image: str | None = None,
     force: bool = False,
     json: bool = False,
 ) -> None:
@@ -131,11 +137,18 @@ def export(
         seed=number("--seed", seed) or 0,
         group=tuple(group),
         link=None if link is None else Path(link).expanduser(),
+        pictures=pictures,  # type: ignore[arg-type]
+        alignment=None if alignment is None else Path(alignment).expanduser(),
+        grid=grid,  # type: ignore[arg-type]
+        to=to,
+        image=image,
+        to_image=to_image,
         force=force,
     )
     report = Report()
     with one_session(choose(host, [], None, inventory), run_options("export"), report) as one:
-        summary = export_project(one.access.client(), one.project(project), REPOSITORY, report, request)
+        target = None if to is None else one.project(to)
+        summary = export_project(one.access.client(), one.project(project), REPOSITORY, report, request, target)
     show(report.as_json() if json else summary.sentence())
     if summary.problems:
         raise Exit("", code=1)

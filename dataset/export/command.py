@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
-from dataset.export.formats import COCO, FORMATS, IGNORE, OVERLAPS, SHARES, ExportOptions
+from dataset.export.formats import COCO, FORMATS, IGNORE, OVERLAPS, PICTURE_DEPTHS, SHARES, SIDES, ExportOptions
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -42,6 +42,13 @@ HELP = {
     "seed": "dataset: of the split; the same seed gives the same split (default: 0)",
     "group": "dataset: an expression such as 'flight [0-9]+': samples of one match stay together; may be given again",
     "link": "dataset: link pictures instead of copying them; the folder that file names count from, /NAS/home/me",
+    "pictures": f"dataset: {', '.join(PICTURE_DEPTHS[:-1])} (grey as PNG of so many bits) or {PICTURE_DEPTHS[-1]} (one "
+    "PNG of four channels a pair); default: original",
+    "alignment": "dataset: what `./inv pairs.register` wrote; puts both pictures of a pair and their masks on one grid",
+    "grid": f"dataset: with --alignment, whose pixels: {' or '.join(SIDES)} (default: rgb)",
+    "to": "dataset: the project that shows the thermal twins, where tasks do not show both pictures",
+    "image": "dataset: of pairs, the image tag of the RGB picture (default: the first)",
+    "to-image": "dataset: of pairs, that of the thermal one (default: the other one)",
     "force": "replace an existing export",
     "json": "print the result as JSON on stdout",
 }
@@ -62,6 +69,7 @@ class ExportRequest(ExportOptions):
     config: str | None = None
     config_version: int | None = None
     classes: Path | None = None
+    to: str | None = None
 
     def __post_init__(self) -> None:
         """Check the options before anything is connected.
@@ -78,6 +86,8 @@ class ExportRequest(ExportOptions):
             problems.append(f"--tolerance is a number of pixels from 0 to 100, not {self.tolerance}")
         if self.format == "dataset":
             problems += self._dataset_problems()
+        elif self.to is not None or self.alignment is not None:
+            problems.append(f"--to and --alignment are of --format dataset, not of {self.format}")
         try:
             self.selection()
         except SettingsError as error:
@@ -95,10 +105,20 @@ class ExportRequest(ExportOptions):
             problems.append(f"--overlap is {' or '.join(OVERLAPS)}, not {self.overlap!r}")
         if self.link is not None and not self.link.is_dir():
             problems.append(f"--link {self.link}: there is no such folder")
+        if self.pictures not in PICTURE_DEPTHS:
+            problems.append(f"--pictures is one of {', '.join(PICTURE_DEPTHS)}, not {self.pictures!r}")
+        if self.grid not in SIDES:
+            problems.append(f"--grid is {' or '.join(SIDES)}, not {self.grid!r}")
+        if self.pictures == "rgbt" and self.alignment is None:
+            problems.append("--pictures rgbt needs --alignment FILE, which `./inv pairs.register` writes")
         try:
             read_shares(self.shares)
             for one in self.group:
                 read_group(one)
+            if self.alignment is not None:
+                from dataset.export.pair_sources import grid_of
+
+                grid_of(self)
         except SettingsError as error:
             problems.append(str(error))
         return problems
@@ -122,9 +142,17 @@ class ExportRequest(ExportOptions):
 
 
 def export_project(
-    client: Client, project: Project, repository: Path, report: Report, request: ExportRequest
+    client: Client,
+    project: Project,
+    repository: Path,
+    report: Report,
+    request: ExportRequest,
+    target: Project | None = None,
 ) -> ExportSummary:
     """Export a project.
+
+    Args:
+        target: of a data set of two projects, the one that shows the twins.
 
     Raises:
         SettingsError: `out` is there already, or the configuration cannot be read. Nothing was written.
@@ -132,7 +160,11 @@ def export_project(
     """
     from dataset.export.labeling import used_config
     from dataset.export.run import Export
+    from dataset.pair_sides import project_sides
 
+    sides = None
+    if request.format == "dataset" and (target is not None or request.alignment is not None):
+        sides = project_sides(project, target, request.image, request.to_image)
     config, version = request.config, request.config_version
     one = Export(
         client=client,
@@ -143,6 +175,7 @@ def export_project(
         repository=repository,
         report=report,
         classes_file=request.classes,
+        sides=sides,
     )
     return one.run(request.out or Path("exports") / f"{_as_name(project.title)}-{request.format}")
 

@@ -12,6 +12,10 @@ Coco = Literal["compressed", "uncompressed", "polygons"]
 COCO: tuple[Coco, ...] = get_args(Coco)
 Overlap = Literal["drawn", "refuse"]
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
+PictureDepth = Literal["original", "8-bit", "16-bit", "rgbt"]
+PICTURE_DEPTHS: tuple[PictureDepth, ...] = get_args(PictureDepth)
+Side = Literal["rgb", "thermal"]
+SIDES: tuple[Side, ...] = get_args(Side)
 IGNORE = 255
 SHARES = "80,10,10"
 
@@ -32,6 +36,10 @@ class ExportOptions:
         seed: dataset: of the split.
         group: dataset: expressions; samples whose paths have the same match of one of them stay together.
         link: dataset: the folder that file names count from, to link pictures instead of copying them.
+        pictures: dataset: as they are, grey of 8 or 16 bits, or one PNG of four channels a pair.
+        alignment: dataset: what `pairs.register` wrote, to put both pictures of a pair on one grid.
+        grid: dataset: whose pixels that grid has.
+        image, to_image: dataset: the image tags of the RGB and the thermal picture.
         force: replace an existing export.
     """
 
@@ -47,4 +55,9 @@ class ExportOptions:
     seed: int = 0
     group: tuple[str, ...] = ()
     link: Path | None = None
+    pictures: PictureDepth = "original"
+    alignment: Path | None = None
+    grid: Side = "rgb"
+    image: str | None = None
+    to_image: str | None = None
     force: bool = False

@@ -23,13 +23,16 @@ REASONS = {
     "further label": "a region counts as its first label; coco and rle-json list the others",
     "ghost": "second results of masks with the label of another tag; the masks themselves are exported",
     "key point": "they prompt the model",
+    "image beside the pair": "images of tags that are not of the pair; --image and --to-image name the two",
     "label not selected": "regions with labels that --labels does not name",
     "label without a shape": "nothing was drawn for them",
     "no image size": "results that do not say how large their image is",
     "no label": "regions that need a label: select them in Label Studio and give them one",
     "not in this configuration": "regions of tags or labels that the version of --config-version lacks",
+    "picture without twin": "no picture of the other project has their name, or several have",
     "prompt": 'rectangles beside a brush, bitmask or polygon ask the model for a mask; smart="false" at their tag '
     "exports them",
+    "refused pair": "pictures of pairs that the registration refused",
     "vector": "no format takes them",
 }
 

@@ -1,33 +1,39 @@
-"""The pictures of an export that holds them: fetched from Label Studio, or linked to where they lie."""
+"""The pictures of an export that holds them: fetched from Label Studio, linked to where they lie, or made anew."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from core.errors import LabelStudioError
-from dataset.export.image_name import file_name_of
+from dataset.export.formats import PictureDepth
+from dataset.export.grid import Grid
+from dataset.export.pixels import at_depth, check_size, read_pixels, save_pixels, unreadable
+from dataset.export.samples import Samples
 from dataset.export.writers.base import ExportImage, NotWritable
-from labeling.images import TaskImage
-from labelstudio.bulk import TaskRow
+from dataset.registration.transforms import Matrix
 from masks.pictures import PictureError, opened, upright
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Where pictures come from, and what the sample of each task is called.
+    """Where pictures come from, and what becomes of them.
 
     Attributes:
         fetch: the bytes of an image of a task, by URL and task; raises LabelStudioError.
-        samples: by task.
+        samples: what they are called.
         root: the folder that file names count from, where pictures are linked and not copied.
+        depth: in which depth they are written.
+        grid: where both pictures of a pair lie on the pixels of one.
     """
 
     fetch: Callable[[str, int], bytes]
-    samples: Mapping[int, str]
+    samples: Samples
     root: Path | None = None
+    depth: PictureDepth = "original"
+    grid: Grid | None = None
 
     def content(self, image: ExportImage) -> bytes:
         """The bytes of an image.
@@ -42,9 +48,23 @@ class Pictures:
         except (LabelStudioError, OSError) as error:
             raise NotWritable(f"its picture cannot be had: {error}") from None
 
+    def put(self, path: Path, content: bytes, image: ExportImage, matrix: Matrix | None) -> Path:
+        """Write a picture, `path` without its suffix; returns the file.
+
+        Args:
+            matrix: to the pixels of the grid; None where it stays on its own.
+
+        Raises:
+            NotWritable: it cannot be read, has another size than its masks, or its values do not fit the depth.
+        """
+        if self.depth == "original" and matrix is None:
+            return put_picture(path, content, image, self.root)
+        pixels = at_depth(read_pixels(content, image.size_wh), self.depth)
+        return save_pixels(path, pixels if self.grid is None else self.grid.pixels(pixels, matrix))
+
 
 def put_picture(path: Path, content: bytes, image: ExportImage, root: Path | None) -> Path:
-    """Write a picture, `path` without its suffix; returns the file.
+    """Write a picture as it is, `path` without its suffix; returns the file.
 
     It is copied byte by byte, or linked. One that browsers turn is written upright as PNG, since few readers turn it.
 
@@ -55,17 +75,14 @@ def put_picture(path: Path, content: bytes, image: ExportImage, root: Path | Non
         with opened(io.BytesIO(content)) as stored:
             kind = (stored.format or "png").lower()
             shown = upright(stored)
-            size_wh, turned = shown.size, shown is not stored
-            if size_wh != image.size_wh:
-                seen, expected = ("x".join(map(str, one)) for one in (size_wh, image.size_wh))
-                raise NotWritable(f"its picture has {seen} pixels, its masks {expected}")
-            if turned:
+            check_size(shown.size, image.size_wh)
+            if shown is not stored:
                 target = path.with_name(f"{path.name}.png")
                 with target.open("xb") as file:
                     shown.save(file, "PNG")
                 return target
     except PictureError as error:
-        raise NotWritable(f"its picture cannot be read: {error}") from None
+        raise unreadable(error) from None
     suffix = PurePosixPath(image.file_name).suffix.lower() or f".{kind}"
     target = path.with_name(f"{path.name}{suffix}")
     if root is not None:
@@ -74,24 +91,3 @@ def put_picture(path: Path, content: bytes, image: ExportImage, root: Path | Non
         with target.open("xb") as file:
             file.write(content)
     return target
-
-
-def sample_names(
-    rows: Iterable[TaskRow], images_of: Callable[[Mapping[str, object]], list[TaskImage]]
-) -> dict[int, str]:
-    """What the sample of each task is called: the path of its first image without suffix and without what all share.
-
-    A name that two tasks would have gets the task's number behind it.
-    """
-    paths = {row.id: PurePosixPath(file_name_of(shown[0].url)) for row in rows if (shown := images_of(row.data))}
-    shared = 0
-    folders = [path.parent.parts for path in paths.values()]
-    while folders and all(len(one) > shared and one[shared] == folders[0][shared] for one in folders):
-        shared += 1
-    found: dict[int, str] = {}
-    taken: set[str] = set()
-    for task, path in paths.items():
-        name = PurePosixPath(*path.parts[shared:]).with_suffix("").as_posix()
-        found[task] = name if name not in taken else f"{name}_{task}"
-        taken.add(found[task])
-    return found

@@ -23,7 +23,7 @@ from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally, write_manifest
 from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
-from dataset.export.writers.base import ExportImage, Lines, NotWritable, Writer
+from dataset.export.writers.base import ExportImage, LeftOut, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
 from labeling.data_urls import is_data_url, shown_data_url
 from labeling.images import TaskImage
@@ -32,7 +32,9 @@ from labelstudio.models import Project
 from labelstudio.versions import FOLDER
 
 if TYPE_CHECKING:
+    from dataset.export.pair_sources import Source
     from dataset.export.pictures import Pictures
+    from dataset.pair_sides import ProjectSides
     from labelstudio.client import Client
 
 VERSION = 1
@@ -68,6 +70,7 @@ class Export:
         config: by which labeling configuration results are read.
         selection: which of them.
         classes_file: the class numbers; None means that of the configuration (see `classes`).
+        sides: of a data set of pairs, their projects and image tags.
         repository: holds `labeling_configs`.
     """
 
@@ -79,6 +82,7 @@ class Export:
     repository: Path
     report: Report
     classes_file: Path | None = None
+    sides: ProjectSides | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def run(self, out: Path) -> ExportSummary:
@@ -91,22 +95,22 @@ class Export:
         began = time.monotonic()
         lock = self._lock_file()
         before = read_classes(lock)
-        own = self.config.labeling.labels
+        own = self._own_labels()
         self._check_labels([*own, *(one.name for one in before.known)])
-        classes = before.with_labels(own, present=None if self.config.strict else own)
+        classes = before.with_labels(own, present=self._present())
         tally = Tally()
         with whole_folder(out, force=self.options.force) as folder:
-            rows = self._rows()
             self._count_drafts(tally)
-            writer = open_writer(folder, self.options, self.config.labeling.colours, self._pictures(rows))
+            sources, pictures = self._sources(tally)
+            writer = open_writer(folder, self.options, self._colours(), pictures)
             try:
-                classes = self._write(folder, rows, writer, classes, tally)
+                classes = self._write(folder, sources, writer, classes, tally)
             finally:
                 writer.close()
             for note in writer.notes():
                 tally.note(note)
             if not tally.images:
-                raise LabelrigError(self._nothing(len(rows), tally))
+                raise LabelrigError(self._nothing(sum(len(one.rows) for one in sources), tally))
             (folder / "classes.json").write_text(classes.as_json(), encoding="utf-8")
             write_manifest(folder, self._facts(tally, classes, has_pixels=writer.needs_masks))
             if write_classes(lock, before, classes):
@@ -123,14 +127,36 @@ class Export:
         self._tell(summary, tally)
         return summary
 
-    def _pictures(self, rows: Sequence[TaskRow]) -> Pictures | None:
+    def _sources(self, tally: Tally) -> tuple[list[Source], Pictures | None]:
+        """The tasks that are read, and for a data set their pictures."""
+        from dataset.export.pair_sources import Source
+
+        source = Source(self.project, self.config, self.selection, self._rows())
         if self.options.format != "dataset":
-            return None
-        from dataset.export.pictures import Pictures, sample_names
+            return [source], None
+        from dataset.export.pair_sources import grid_of, pair_sources
+        from dataset.export.pictures import Pictures
+        from dataset.export.samples import Samples, sample_names
         from dataset.fetching import fetch_image
 
-        fetch = functools.partial(fetch_image, self.client)
-        return Pictures(fetch, sample_names(rows, self.config.images_of), self.options.link)
+        sources, samples = [source], Samples(sample_names(source.rows, self.config.images_of))
+        if self.sides is not None:
+            sources, samples = pair_sources(self.client, self.sides, source, tally, self.report)
+        fetch, options = functools.partial(fetch_image, self.client), self.options
+        return sources, Pictures(fetch, samples, options.link, options.pictures, grid_of(options))
+
+    def _own_labels(self) -> list[str]:
+        """The labels of the configuration, or of both sides'."""
+        twin = [] if self.sides is None else self.sides.target_config.labeling.labels
+        return list(dict.fromkeys([*self.config.labeling.labels, *twin]))
+
+    def _present(self) -> list[str] | None:
+        """The labels that are not retired; None where another version than the project's own is read."""
+        return None if self.config.strict else self._own_labels()
+
+    def _colours(self) -> dict[str, str]:
+        twin = {} if self.sides is None else self.sides.target_config.labeling.colours
+        return {**twin, **self.config.labeling.colours}
 
     def _lock_file(self) -> Path:
         if self.classes_file is not None:
@@ -165,36 +191,48 @@ class Export:
 
         return sorted(rows, key=order)
 
-    def _write(self, folder: Path, rows: list[TaskRow], writer: Writer, classes: Classes, tally: Tally) -> Classes:
-        sizes = functools.partial(size_of, self.client)
-        needs = {"needs_masks": writer.needs_masks, "needs_sizes": writer.needs_sizes}
-        assembler = Assembler(self.config, self.selection, tally, rows, sizes, **needs)
+    def _write(
+        self, folder: Path, sources: Sequence[Source], writer: Writer, classes: Classes, tally: Tally
+    ) -> Classes:
         origin = Lines(folder / "origin.jsonl")
-        pace = _Pace(self.report, len(rows))
+        pace = _Pace(self.report, sum(len(one.rows) for one in sources))
         try:
-            for whole in TaskReader(self.client, self.project.id).read([row.id for row in rows]):
-                task = assembler.task(whole)
-                pace.step(tally)
-                if task is not None:
-                    writer.add_task(task)
-                    origin.write(_origin(whole, self.config.images_of(whole.data)))
-                for image in assembler.images(whole):
-                    classes = self._add(image, writer, classes, assembler, tally)
-            for image in assembler.rest():
-                classes = self._add(image, writer, classes, assembler, tally)
+            for source in sources:
+                classes = self._read(source, origin, writer, classes, tally, pace)
             writer.finish(classes)
         finally:
             origin.close()
         return classes
 
+    def _read(
+        self, source: Source, origin: Lines, writer: Writer, classes: Classes, tally: Tally, pace: _Pace
+    ) -> Classes:
+        """Write what the tasks of a project hold; return the class numbers with those of its labels."""
+        sizes = functools.partial(size_of, self.client)
+        needs = {"needs_masks": writer.needs_masks, "needs_sizes": writer.needs_sizes}
+        assembler = Assembler(source.config, source.selection, tally, source.rows, sizes, **needs)
+        for whole in TaskReader(self.client, source.project.id).read([row.id for row in source.rows]):
+            task = assembler.task(whole)
+            pace.step(tally)
+            if task is not None:
+                writer.add_task(task)
+                origin.write(_origin(whole, source.config.images_of(whole.data)))
+            for image in assembler.images(whole):
+                classes = self._add(image, writer, classes, assembler, tally)
+        for image in assembler.rest():
+            classes = self._add(image, writer, classes, assembler, tally)
+        return classes
+
     def _add(self, image: ExportImage, writer: Writer, classes: Classes, assembler: Assembler, tally: Tally) -> Classes:
         """Write one image; return the class numbers with those of its labels."""
-        present = None if self.config.strict else self.config.labeling.labels
-        numbered = classes.with_labels(image.labels, present=present)
+        numbered = classes.with_labels(image.labels, present=self._present())
         try:
             writer.add(image, numbered)
         except NotWritable as reason:
             tally.problem(f"task {image.tasks[0]}: {image.file_name} was left out: {reason}")
+            return classes
+        except LeftOut as reason:
+            tally.left_out[str(reason)] += 1
             return classes
         assembler.count(image)
         if not writer.keeps_all_labels:
@@ -204,6 +242,8 @@ class Export:
     def _count_drafts(self, tally: Tally) -> None:
         """What people drew and did not submit is in no export; Label Studio tells the tasks, not whose draft it is."""
         tally.drafts = [one for one in tasks_with_drafts(self.client, self.project.id) if self.selection.takes_id(one)]
+        if self.sides is not None and not self.sides.is_one:
+            tally.drafts += tasks_with_drafts(self.client, self.sides.target.id)
         tally.left_out["draft"] = len(tally.drafts)
 
     def _nothing(self, rows: int, tally: Tally) -> str:
@@ -246,8 +286,11 @@ class Export:
     def _dataset_options(self) -> dict[str, Any]:
         if self.options.format != "dataset":
             return {}
-        names = ("ignore", "overlap", "priority", "shares", "seed", "group")
-        return {name: getattr(self.options, name) for name in names}
+        names = ("ignore", "overlap", "priority", "shares", "seed", "group", "pictures", "grid")
+        facts = {name: getattr(self.options, name) for name in names}
+        if self.sides is not None and not self.sides.is_one:
+            facts["to"] = {"id": self.sides.target.id, "title": self.sides.target.title}
+        return facts
 
     def _tell(self, summary: ExportSummary, tally: Tally) -> None:
         self.report.facts["export"] = {

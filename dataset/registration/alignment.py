@@ -34,6 +34,10 @@ class NotAligned(Exception):
     """A picture has no transform; the text says why, in words that follow the picture's name."""
 
 
+class Refused(NotAligned):
+    """The registration refused the picture's pair."""
+
+
 @dataclass(frozen=True)
 class Alignment:
     """The transforms of a rig, from pixels of one picture to pixels of the other.
@@ -69,13 +73,14 @@ class Alignment:
             image: its path or URL, see `PairNames`.
 
         Raises:
-            NotAligned: its pair was refused, or the name fits several pairs that are not treated alike.
+            Refused: its pair was refused.
+            NotAligned: the name fits several pairs that are not treated alike.
         """
         names = self._names.fitting(image)
         if len(names) > 1:
             raise NotAligned(f"may be of the pairs {some(sorted(names))}: its path does not tell which")
         if any(name in self.refused for name in names):
-            raise NotAligned("the registration refused its pair")
+            raise Refused("the registration refused its pair")
         return self.own[names[0]] if names else self.matrix
 
 

@@ -1,9 +1,10 @@
-"""A mask of one picture on its twin: where a transform puts it, and how much of it the twin does not show."""
+"""A mask or a picture on the twin: where a transform puts it, and how much of a mask the twin does not show."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dataset.registration.transforms import Matrix, Size
 from masks.arrays import Mask
@@ -22,13 +23,26 @@ def carried(mask: Mask, matrix: Matrix, size_wh: Size) -> Mask:
     Returns:
         ``(H, W)`` bool; what lies outside is cut off.
     """
+    return np.asarray(drawn_on(mask.astype(np.float32), matrix, size_wh) >= 0.5)
+
+
+def drawn_on(values: NDArray[np.float32], matrix: Matrix, size_wh: Size) -> NDArray[np.float32]:
+    """A picture as its twin has it: linear between pixels, the mean of several where the twin is smaller.
+
+    Args:
+        values: ``(H, W)`` or ``(H, W, C)`` of the first picture.
+        matrix, size_wh: as of `carried`.
+
+    Returns:
+        ``(H, W)`` or ``(H, W, C)`` of the twin; 0 beside the first picture.
+    """
     width, height = size_wh
-    finer = _finer(matrix, (mask.shape[1], mask.shape[0]))
+    finer = _finer(matrix, (values.shape[1], values.shape[0]))
     inner = np.array([[finer, 0, (finer - 1) / 2], [0, finer, (finer - 1) / 2], [0, 0, 1]]) @ matrix
-    drawn = cv2.warpPerspective(mask.astype(np.float32), inner, (width * finer, height * finer), flags=cv2.INTER_LINEAR)
+    drawn = cv2.warpPerspective(values, inner, (width * finer, height * finer), flags=cv2.INTER_LINEAR)
     if finer > 1:
         drawn = cv2.resize(drawn, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(drawn >= 0.5)
+    return np.asarray(drawn, dtype=np.float32)
 
 
 def share_outside(mask: Mask, matrix: Matrix, size_wh: Size) -> float:

@@ -78,6 +78,10 @@ class NotWritable(Exception):
     """The format cannot hold an image. The message, a clause, says why; the export goes on without the image."""
 
 
+class LeftOut(Exception):
+    """A writer leaves an image out on purpose. The message is the reason that is counted, one of `manifest.REASONS`."""
+
+
 class Writer(Protocol):
     """Writes one format into a folder: images (`add`), or tasks (`add_task`).
 
@@ -94,6 +98,7 @@ class Writer(Protocol):
 
         Raises:
             NotWritable: a reader of the format could not find it, or would take it for another.
+            LeftOut: it does not belong there; nothing was written of it.
         """
         return
 

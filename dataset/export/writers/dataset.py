@@ -1,8 +1,8 @@
 """What a training script reads: pictures, class maps and colour maps side by side, lists of samples, `dataset.yaml`.
 
-A sample is a task (of a list of images, each of them): for each image of it `images/<tag>/<sample>.*`,
-`labels/<tag>/<sample>.png` and `colours/<tag>/<sample>.png`. Pixels of class maps are class numbers; what nobody
-labelled has the value of `ignore`.
+A sample is a task (of a list of images, each of them), or a pair of two projects: for each image of it
+`images/<tag>/<sample>.*`, `labels/<tag>/<sample>.png` and `colours/<tag>/<sample>.png`. Pixels of class maps are class
+numbers; what is not labelled has the value of `ignore`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,27 @@ from dataset.export.classes import Classes
 from dataset.export.duplicates import near_duplicates, picture_hash
 from dataset.export.formats import ExportOptions
 from dataset.export.overlaps import class_map
-from dataset.export.pictures import Pictures, put_picture
+from dataset.export.pictures import Pictures
 from dataset.export.splits import PARTS, Sample, group_of, read_group, read_shares, split
-from dataset.export.writers.base import ExportImage, Writer, file_beside
+from dataset.export.writers.base import ExportImage, LeftOut, Writer, file_beside
+from dataset.export.writers.four_channels import FourChannels
 from dataset.export.writers.png import MOST_CLASSES, palette
+from dataset.registration.alignment import Refused, rows_of
 from dataset.registration.pictures import grey_values
+from dataset.registration.transforms import Matrix
 from masks.pictures import PictureError
 
 FORMAT = 1
 FILE = "dataset.yaml"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an image of a task goes: the folder and the name of its sample, and the way to the pixels of the grid."""
+
+    folder: str
+    name: str
+    matrix: Matrix | None
 
 
 @dataclass
@@ -59,6 +71,8 @@ class DatasetWriter(Writer):
         self._shares = read_shares(options.shares)
         self._groups = [read_group(one) for one in options.group]
         self._samples: dict[str, _Sample] = {}
+        self._refused: set[str] = set()
+        self._four = FourChannels.of(folder, options, pictures)
         self._notes: list[str] = []
 
     def add(self, image: ExportImage, classes: Classes) -> None:
@@ -66,26 +80,64 @@ class DatasetWriter(Writer):
 
         Raises:
             NotWritable: its picture cannot be had, is of another size, or masks overlap that must not.
+            LeftOut: it is not of a pair, or the registration refused it.
         """
-        numbers = class_map(image, classes, self._options)
+        places = self._places(image)
         content = self._pictures.content(image)
+        for place in places:
+            self._write(image, classes, content, place)
+
+    def _places(self, image: ExportImage) -> list[_Place]:
+        samples, grid = self._pictures.samples, self._pictures.grid
+        found: list[_Place] = []
+        reason = ""
         for task in image.tasks:
-            name = self._pictures.samples[task] + ("" if image.item_index is None else f"_{image.item_index + 1}")
-            with file_beside(self._folder, f"images/{image.to_name}/{name}") as path:
-                put_picture(path, content, image, self._pictures.root)
-            colours = self._coloured(numbers, classes)
-            for kind, pixels in (("labels", numbers), ("colours", colours)):
-                with file_beside(self._folder, f"{kind}/{image.to_name}/{name}.png") as path, path.open("xb") as file:
-                    Image.fromarray(pixels).save(file, "PNG")
-            sample = self._samples.setdefault(name, _Sample(image.file_name))
-            counted = np.bincount(numbers.reshape(-1), minlength=MOST_CLASSES + 1)
-            sample.pixels[image.to_name] = Counter({int(one): int(counted[one]) for one in np.flatnonzero(counted)})
-            if sample.hash is None:
-                sample.hash = _hash(content)
+            if samples.pairing is None:
+                found += [_Place(image.to_name, name, None) for name in samples.of(task, image)]
+                continue
+            side = samples.pairing.side_of(task, image.to_name)
+            if side is None:
+                reason = reason or "image beside the pair"
+                continue
+            for name in samples.of(task, image):
+                try:
+                    matrix = None if grid is None else grid.matrix(side, samples.rgb.get(name, ""), image.size_wh)
+                except Refused:
+                    self._refused.add(name)
+                    reason = "refused pair"
+                    continue
+                found.append(_Place(samples.pairing.folder(side), name, matrix))
+        if not found:
+            raise LeftOut(reason or "image beside the pair")
+        return found
+
+    def _write(self, image: ExportImage, classes: Classes, content: bytes, place: _Place) -> None:
+        grid = self._pictures.grid
+        numbers = class_map(image if grid is None else grid.masks(image, place.matrix), classes, self._options)
+        images = "images" if self._four is None else self._four.PARTS
+        with file_beside(self._folder, f"{images}/{place.folder}/{place.name}") as path:
+            self._pictures.put(path, content, image, place.matrix)
+        for kind, pixels in (("labels", numbers), ("colours", self._coloured(numbers, classes))):
+            with file_beside(self._folder, f"{kind}/{place.folder}/{place.name}.png") as path, path.open("xb") as file:
+                Image.fromarray(pixels).save(file, "PNG")
+        sample = self._samples.setdefault(place.name, _Sample(image.file_name))
+        counted = np.bincount(numbers.reshape(-1), minlength=MOST_CLASSES + 1)
+        sample.pixels[place.folder] = Counter({int(one): int(counted[one]) for one in np.flatnonzero(counted)})
+        if sample.hash is None:
+            sample.hash = _hash(content)
+        if self._four is not None:
+            self._four.join(place.name, sample.pixels)
 
     def finish(self, classes: Classes) -> None:
         """See `Writer`. Samples that lack an image which others have are in no list."""
         tags = list(dict.fromkeys(tag for one in self._samples.values() for tag in one.pixels))
+        if self._four is not None:
+            self._four.finish()
+        if self._refused:
+            self._notes.append(
+                f"{len(self._refused)} pairs are left out, because the registration refused them: "
+                f"{some(sorted(self._refused))}"
+            )
         whole = {name: one for name, one in self._samples.items() if set(one.pixels) == set(tags)}
         if missing := sorted(set(self._samples) - set(whole)):
             self._notes.append(
@@ -142,9 +194,11 @@ class DatasetWriter(Writer):
         names = {one.id: one.name for one in classes.known}
         return {
             "format": FORMAT,
-            "images": {tag: f"images/{tag}" for tag in tags},
+            "images": {tag: f"images/{tag}" for tag in (tags if self._four is None else [self._four.NAME])},
             "labels": {tag: f"labels/{tag}" for tag in tags},
             "colours": {tag: f"colours/{tag}" for tag in tags},
+            "pictures": self._options.pictures,
+            **self._grid(),
             "ignore": self._options.ignore,
             "classes": names,
             "palette": {one: "#{:02X}{:02X}{:02X}".format(*colours[one]) for one in names},
@@ -160,10 +214,18 @@ class DatasetWriter(Writer):
             },
         }
 
+    def _grid(self) -> dict[str, Any]:
+        """The grid that both pictures of a pair lie on, and by which transform."""
+        grid, pairing = self._pictures.grid, self._pictures.samples.pairing
+        if grid is None or pairing is None:
+            return {}
+        alignment = {"sha256": grid.alignment.sha256, "matrix": rows_of(grid.alignment.matrix)}
+        return {"grid": pairing.folder(grid.onto), "alignment": alignment}
+
     def _distribution(
         self, tag: str, part: str, whole: Mapping[str, _Sample], parts: Mapping[str, str], names: Mapping[int, str]
     ) -> dict[str, float]:
-        """The share of each class's pixels, and of those that nobody labelled."""
+        """The share of each class's pixels, and of those that are not labelled."""
         counts: Counter[int] = sum((one.pixels[tag] for name, one in whole.items() if parts[name] == part), Counter())
         total = sum(counts.values()) or 1
         shares = {names[one]: round(counts[one] / total, 6) for one in names if counts[one]}

@@ -14,6 +14,7 @@ from dataset.export.labeling import used_config
 from dataset.export.run import Export, ExportSummary
 from dataset.export.selection import Selection
 from dataset.importing.run import Import, ImportSummary
+from dataset.pair_sides import ProjectSides
 from labelstudio.models import Project
 from tests.unit.labelstudio.annotated import AnnotatedLabelStudio
 
@@ -41,6 +42,7 @@ class ExportBench:
         config: tuple[str, int] | None = None,
         repository: Path | None = None,
         classes: Path | None = None,
+        sides: ProjectSides | None = None,
         **options: Any,
     ) -> ExportSummary:
         repository = repository or self.folder / "repository"
@@ -54,6 +56,7 @@ class ExportBench:
             repository=repository,
             report=self.report,
             classes_file=classes or (None if config else self.folder / "classes.lock"),
+            sides=sides,
             now=lambda: datetime(2026, 3, 1, tzinfo=UTC),
         )
         return one.run(self.folder / name)

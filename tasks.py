@@ -19,6 +19,7 @@ namespace = Collection(
     running.exec_,
     running.prune,
     lifecycle.restore,
+    lifecycle.upgrade,
     projects.embed,
     projects.preannotate,
     projects.stats,

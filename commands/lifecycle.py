@@ -1,4 +1,4 @@
-"""Tasks of a stack's life: backup, backup.list, backup.verify, restore. Without a host they work on this machine's."""
+"""Tasks of a stack's life: backups, restore, upgrade. Without a host they work on this machine's."""
 
 from __future__ import annotations
 
@@ -63,3 +63,24 @@ def restore(
     if choice.names_hosts:
         return restore_on_host(choice, run_options("restore", lock_wait=lock_wait), request)
     return restore_on_this_machine(local_settings(), request)
+
+
+@host_task(
+    {
+        "yes": "do not ask",
+        "without_backup": "do not back the present state up first: rely on the copy of the database beside it",
+        "lock_wait": LOCK_WAIT_HELP,
+    },
+    here=True,
+)
+def upgrade(
+    choice: Choice, *, yes: bool = False, without_backup: bool = False, lock_wait: str | None = None
+) -> Outcome:
+    """Bring a stack to this version, with its data; where the gate fails, the old one serves with the old data."""
+    from infra.lifecycle.upgrade import UpgradeRequest
+    from infra.lifecycle.upgrade_command import upgrade_hosts, upgrade_this_machine
+
+    request = UpgradeRequest(None if yes else confirm, backs_up=not without_backup)
+    if choice.names_hosts:
+        return upgrade_hosts(choice, run_options("upgrade", lock_wait=lock_wait), request)
+    return upgrade_this_machine(local_settings(), request)

@@ -29,7 +29,7 @@ class Login(Protocol):
 class Access:
     """Where Label Studio is and who we are there. `client()` connects when it is first asked for.
 
-    `transport` is how HTTP travels; tests bring their own.
+    `transport` is how HTTP travels; tests bring their own, an upgrade one with its pass.
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class Access:
         self._client: Client | None = None
 
     @classmethod
-    def of(cls, settings: Login, base_url: str | None = None) -> Access:
+    def of(
+        cls, settings: Login, base_url: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> Access:
         """Take the login from the settings; `base_url` where Label Studio is not at `settings.url` (a tunnel).
 
         Raises:
@@ -63,6 +65,7 @@ class Access:
             settings.username,
             settings.password.get_secret_value(),
             settings.api_key.get_secret_value() if settings.api_key is not None else None,
+            transport,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Which migrations an image of Label Studio knows. Runs in a container of it, by its own Python; sent as text."""
+"""Which Label Studio an image holds, and which migrations it knows. Runs in a container of it, by its own Python."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ MARK = "labelrig-migrations "
 
 
 def main() -> None:
-    """Print the names, `app.name`, as JSON behind a mark: Label Studio says other things too."""
+    """Print the version, the names of all migrations, `app.name`, and of those that cannot be undone.
+
+    As JSON behind a mark: Label Studio says other things too.
+    """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings.label_studio")
     sys.path.insert(0, str(Path(str(import_module("label_studio").__file__)).parent))
     import_module("django").setup()
-    loader = import_module("django.db.migrations.loader").MigrationLoader(None)
-    names = set(loader.disk_migrations)
-    names |= {replaced for migration in loader.disk_migrations.values() for replaced in migration.replaces}
-    sys.stdout.write(MARK + json.dumps(sorted(f"{app}.{name}" for app, name in names)) + "\n")
+    found = import_module("django.db.migrations.loader").MigrationLoader(None).disk_migrations
+    names = set(found) | {replaced for migration in found.values() for replaced in migration.replaces}
+    final = [name for name, one in found.items() if not all(step.reversible for step in one.operations)]
+    facts = {
+        "version": str(import_module("label_studio").__version__),
+        "known": sorted(map(".".join, names)),
+        "current": sorted(map(".".join, found)),
+        "final": sorted(map(".".join, final)),
+    }
+    sys.stdout.write(MARK + json.dumps(facts) + "\n")

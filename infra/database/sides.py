@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from core.errors import LabelrigError
 from infra.database.containers import Containers
@@ -21,7 +21,8 @@ DATA = "/label-studio/data"
 FILE = f"{DATA}/label_studio.sqlite3"
 DATABASE = "labelstudio"
 SPARE = "labelrig: not in use"  # also in WORK_OF_SERVER
-SAFETY_OF_SERVER = "/var/lib/postgresql/data/safety"
+DATA_OF_SERVER = "/var/lib/postgresql/data"
+SAFETY_OF_SERVER = f"{DATA_OF_SERVER}/safety"
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,35 @@ class SqliteSide(Side):
         answer = self._run("adopt", stamp)
         return None if answer is None else self._named(answer)
 
+    def size(self) -> tuple[int, int]:
+        """The bytes of the database, and those that are free beside it."""
+        taken, free = self._ask("size")
+        return taken, free
+
+    def copy_aside(self, stamp: str) -> None:
+        """Make the safety copy of that moment, where it is not there yet."""
+        if not self._ask("is_kept", stamp):
+            self._ask("copy", stamp)
+
+    def bring_back(self, stamp: str) -> None:
+        """Put the safety copy of that moment in the place of the database, which is removed."""
+        self._ask("bring_back", stamp)
+
+    def forget(self, stamp: str) -> None:
+        """Remove the safety copy of that moment."""
+        self._ask("forget", stamp)
+
     def _named(self, path: object) -> str:
         return f"{path} in the volume {self.containers.project}_label-studio-data"
 
     def _run(self, action: str, stamp: str = "") -> list[int] | str | None:
+        answer: list[int] | str | None = self._ask(action, stamp)
+        return answer
+
+    def _ask(self, action: str, stamp: str = "") -> Any:
         script = program(["sqlite_file"], action, FILE, stamp)
         result = self.containers.in_label_studio("python3", "-", timeout=LONG, stdin=script)
-        answer: list[int] | str | None = json.loads(result.stdout.strip().splitlines()[-1])
-        return answer
+        return json.loads(result.stdout.strip().splitlines()[-1])
 
 
 WORK_OF_SERVER = """
@@ -116,6 +138,7 @@ FROM pg_database WHERE datname = current_database();
 SELECT 'null';
 \\endif
 """
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'labelstudio' \\g /dev/null"
 DUMP = """
 set -eu
 umask 077
@@ -166,6 +189,39 @@ class PostgresSide(Side):
             f"COMMENT ON DATABASE {DATABASE} IS '{SPARE}';\nCOMMIT;\n{drop}"
         )
         return None if empty else f"the database {before} of the server"
+
+    def size(self) -> tuple[int, int]:
+        """The bytes of the database, and those that are free where the server keeps its data."""
+        taken = int(self._sql(f"SELECT pg_database_size('{DATABASE}');").strip())
+        shown = self.containers.in_db("df", "--output=avail", "-B1", DATA_OF_SERVER).stdout
+        return taken, int(shown.split()[-1])
+
+    def copy_aside(self, name: str) -> None:
+        """Copy the database inside the server, where that copy is not there yet. Who is connected is cut off."""
+        if not self.is_there(name):
+            self._sql(f"{END_SESSIONS}\nCREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {DATABASE};")
+
+    def bring_back(self, name: str) -> None:
+        """Put that copy in the place of the database, which is removed. Nothing is connected to it.
+
+        Where the copy is not there any more it is in its place already.
+        """
+        failed = f"{DATABASE}_failed"
+        drop = f"DROP DATABASE IF EXISTS {failed} WITH (FORCE);\n"
+        if self.is_there(name):
+            self._sql(
+                f"{drop}{END_SESSIONS}\nBEGIN;\nALTER DATABASE {DATABASE} RENAME TO {failed};\n"
+                f"ALTER DATABASE {name} RENAME TO {DATABASE};\nCOMMIT;\n"
+            )
+        self._sql(drop)
+
+    def forget(self, name: str) -> None:
+        """Remove that copy."""
+        self._sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);")
+
+    def is_there(self, name: str) -> bool:
+        """Whether the server has a database of this name."""
+        return name in self._sql("SELECT datname FROM pg_database;").split()
 
     def _sql(self, text: str, database: str = "postgres") -> str:
         flags = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1")

@@ -52,7 +52,7 @@ def unmark(file: Path, _stamp: str) -> None:
 
 def copy(file: Path, stamp: str) -> str:
     """Make a safety copy with SQLite's own backup, and check it. Returns its path."""
-    target = file.parent / "safety" / f"{file.stem}-{stamp}.sqlite3"
+    target = _safety(file, stamp)
     target.parent.mkdir(mode=0o700, exist_ok=True)
     part = target.with_suffix(".part")
     part.unlink(missing_ok=True)
@@ -83,12 +83,40 @@ def adopt(file: Path, stamp: str) -> str | None:
         file.rename(before)
     _spare(file).touch()
     _moving(file).rename(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _written(file.parent)
     return None if before is None else str(before)
+
+
+def size(file: Path, _stamp: str) -> list[int]:
+    """The bytes of the database, and those that are free beside it."""
+    parts = (Path(f"{file}{end}") for end in ("", "-wal"))
+    taken = sum(part.stat().st_size for part in parts if part.exists())
+    disk = os.statvfs(file.parent)
+    return [taken, disk.f_bavail * disk.f_frsize]
+
+
+def is_kept(file: Path, stamp: str) -> bool:
+    """Whether the safety copy of that moment is there."""
+    return _safety(file, stamp).exists()
+
+
+def bring_back(file: Path, stamp: str) -> None:
+    """Put the safety copy of that moment in the place of the database, which is removed. Nothing has it open.
+
+    Where the copy is not there any more it is in its place already.
+    """
+    kept = _safety(file, stamp)
+    if not kept.exists():
+        return
+    for end in ("-journal", "-wal", "-shm", ""):
+        Path(f"{file}{end}").unlink(missing_ok=True)
+    kept.rename(file)
+    _written(file.parent)
+
+
+def forget(file: Path, stamp: str) -> None:
+    """Remove the safety copy of that moment."""
+    _safety(file, stamp).unlink(missing_ok=True)
 
 
 def state(file: Path, _stamp: str) -> dict[str, list[str]]:
@@ -114,6 +142,10 @@ ACTIONS = {
     "copy": copy,
     "room": room,
     "adopt": adopt,
+    "size": size,
+    "is_kept": is_kept,
+    "bring_back": bring_back,
+    "forget": forget,
     "state": state,
 }
 
@@ -143,6 +175,19 @@ def _settle(file: Path) -> None:
     left = [name for end in ("-journal", "-wal") if Path(name := f"{file}{end}").exists()]
     if left:
         sys.exit(f"{left[0]} is still there: another program has the database open")
+
+
+def _safety(file: Path, stamp: str) -> Path:
+    return file.parent / "safety" / f"{file.stem}-{stamp}.sqlite3"
+
+
+def _written(folder: Path) -> None:
+    """Make sure that renames in a folder are on the disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _moving(file: Path) -> Path:

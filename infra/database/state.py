@@ -59,6 +59,16 @@ def database_state(kind: Kind, exec_in: Exec) -> DatabaseState:
         HostError: the container does not run, or the database does not answer.
         LabelrigError: the answer is none.
     """
+    migrations, born = _read(kind, exec_in)
+    return DatabaseState(kind, len(migrations), _digest(migrations), _digest(born)[:32] if born else "")
+
+
+def applied_migrations(kind: Kind, exec_in: Exec) -> list[str]:
+    """The names of the migrations that the database in use has, `app.name`; see `database_state`."""
+    return _read(kind, exec_in)[0]
+
+
+def _read(kind: Kind, exec_in: Exec) -> tuple[list[str], list[str]]:
     if kind == "sqlite":
         result = exec_in("python3", "-", timeout=STATE_TIMEOUT, stdin=program(["sqlite_file"], "state", FILE))
     else:
@@ -66,10 +76,9 @@ def database_state(kind: Kind, exec_in: Exec) -> DatabaseState:
         argv = ("psql", *flags, "--username", DATABASE, "--dbname", DATABASE)
         result = exec_in(*argv, timeout=STATE_TIMEOUT, stdin=POSTGRES_STATE.encode())
     try:
-        migrations, born = _read_sqlite(result.stdout) if kind == "sqlite" else _read_postgres(result.stdout)
+        return _read_sqlite(result.stdout) if kind == "sqlite" else _read_postgres(result.stdout)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise LabelrigError(f"the {kind} database said {result.stdout[-200:]!r} when its state was asked") from None
-    return DatabaseState(kind, len(migrations), _digest(migrations), _digest(born)[:32] if born else "")
 
 
 def _read_sqlite(text: str) -> tuple[list[str], list[str]]:

@@ -44,6 +44,7 @@ from infra.roles.stack.model import expected_model
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
+from infra.stack.maintenance import MaintenancePass, access_of
 from infra.stack.restoring import refuse_half_restored
 from infra.stack.site import Site, rendered, with_secrets
 from infra.stack.stages import (
@@ -58,7 +59,7 @@ from infra.stack.stages import (
     stack_project,
     stack_running,
 )
-from labelstudio.access import Access
+from infra.stack.upgrading import refuse_half_upgraded
 from labelstudio.config import ProjectSpec
 
 UNDECIDED = "(decided when it is deployed)"
@@ -78,6 +79,7 @@ class Deployment:
         here: this machine.
         still_ours: raises where the host's lock was taken away from this run.
         bundle: everything that the host lacks comes from there; None: from the network.
+        passing: of an upgrade, which this run is a part of.
         release: the release that is current after the stage "release".
         summary: what a person needs, after the gate.
     """
@@ -89,6 +91,7 @@ class Deployment:
     here: LocalHost = field(default_factory=LocalHost)
     still_ours: Callable[[], None] = lambda: None
     bundle: Bundle | None = None
+    passing: MaintenancePass | None = None
     release: Release | None = None
     summary: Summary | None = None
 
@@ -125,6 +128,8 @@ class Deployment:
         site = site_of(self.host, self.host_settings)
         before = self.releases.current()
         refuse_half_restored(site)
+        if self.passing is None:
+            refuse_half_upgraded(site)
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
         self.bring_docker(run)
         origin = self._images(run, site)
@@ -285,7 +290,7 @@ class Deployment:
                         run.run([root])
             with reached(site) as url:
                 truth = LOCAL_DEMO / "truth" if site.settings.data is None else None
-                context = project_context(site, folder, Access.of(site.settings, url), truth, run.report)
+                context = project_context(site, folder, access_of(site.settings, self.passing, url), truth, run.report)
                 try:
                     with run.stage("project"):
                         run.run(project_role(spec, context))

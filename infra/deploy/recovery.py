@@ -13,7 +13,7 @@ from hosts.base import Exec, Result, RunArguments
 from hosts.looking import is_folder
 from infra.database.state import DatabaseState, database_state
 from infra.deploy.deployment import Deployment
-from infra.fleet.target import site_of_release
+from infra.fleet.target import site_of, site_of_release
 from infra.releases.manifest import Release, newest_passed
 from infra.releases.rollback_check import check_rollback
 from infra.releases.store import Found, Releases
@@ -22,6 +22,7 @@ from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
 from infra.stack.site import EXEC_TIMEOUT, Site
 from infra.stack.stages import reached, stack_running, volumes_ready
+from infra.stack.upgrading import refuse_half_upgraded
 from labelstudio.session import token_works
 
 
@@ -65,6 +66,7 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
         RolledBack: the release does not serve any more; the one that served before does again.
     """
     releases = deployment.releases
+    refuse_half_upgraded(site_of(deployment.host, deployment.host_settings))
     with report.stage("check"):
         found = releases.read()
         target = _check(deployment, found, wanted)

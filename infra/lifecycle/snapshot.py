@@ -14,17 +14,13 @@ from hosts.looking import looks_as_root
 from infra.config.dotenv import parse_env_bytes
 from infra.config.settings import settings_secrets
 from infra.config.stack_settings import Database
-from infra.database.known_migrations import MARK
+from infra.lifecycle.label_studio_image import label_studio_of
 from infra.lifecycle.script import Answer
-from infra.roles.docker.compose import run_docker
 from infra.roles.stack.image_folders import DEMO, ImageFolder
-from labelstudio.program import program
-from labelstudio.session import OWN_PYTHON
 
 # What of a `.env` belongs to the stack and not to its machine: taken over where the machine says nothing else.
 CHOICES = ("LABELRIG_DATA", "LABELRIG_MODEL", "LABEL_STUDIO_USERNAME", "LABELRIG_DATABASE", "LABELRIG_COMPANION")
 OF_THE_MACHINE = ("LABELRIG_POSTGRES_PASSWORD", "LABELRIG_BACKUP_PASSWORD")
-ASK_TIMEOUT = 180.0
 LIST_TIMEOUT = 1800.0
 SHOWN = 3
 
@@ -122,7 +118,7 @@ def refuse_later_version(snapshot: Snapshot, host: Host, image: str, uid: int) -
     Raises:
         LabelrigError: the backup has migrations that this image does not know. Nothing was changed.
     """
-    known = known_migrations(host, image, uid)
+    known = label_studio_of(host, image, uid).known
     if later := sorted(set(snapshot.manifest["migrations"]) - known):
         raise LabelrigError(
             f"{host.name}: the backup {snapshot.id} is of a later Label Studio "
@@ -130,23 +126,6 @@ def refuse_later_version(snapshot: Snapshot, host: Host, image: str, uid: int) -
             f"its migrations, {later[0]} among them; use the version of labelrig that made it, or a later one; "
             "nothing was changed"
         )
-
-
-def known_migrations(host: Host, image: str, uid: int) -> frozenset[str]:
-    """The migrations that an image of Label Studio knows, `app.name`.
-
-    Raises:
-        LabelrigError: it does not say.
-    """
-    limits = ("--network", "none", "--read-only", "--cap-drop", "ALL", "--user", f"{uid}:{uid}", "--memory", "2g")
-    places = ("--tmpfs", "/tmp:mode=1777", "--env", "LABEL_STUDIO_BASE_DATA_DIR=/tmp/data")  # noqa: S108 - its own
-    silent = ("--env", "LABEL_STUDIO_SENTRY_DSN=", "--env", "LABEL_STUDIO_COLLECT_ANALYTICS=false")
-    command = ("docker", "run", "--rm", "--interactive", *limits, *places, *silent, image, *OWN_PYTHON)
-    done = run_docker(host, *command, timeout=ASK_TIMEOUT, stdin=program(["known_migrations"]))
-    for line in done.stdout.splitlines():
-        if line.startswith(MARK):
-            return frozenset(map(str, json.loads(line.removeprefix(MARK))))
-    raise LabelrigError(f"{host.name}: {image} does not say which migrations it knows: {done.stdout[-200:]!r}")
 
 
 def different_tables(wanted: Mapping[str, Mapping[str, object]], found: Mapping[str, object]) -> list[str]:

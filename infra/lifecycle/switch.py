@@ -7,28 +7,21 @@ leaves nothing that serves, and the next restore begins anew: whatever it finds 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 from core.errors import LabelrigError
-from core.operation import converge
 from core.report import Report
 from infra.database.containers import DB, Containers
 from infra.database.sides import PostgresSide
+from infra.lifecycle.database_server import separate_server
 from infra.lifecycle.script import BackupScript
 from infra.lifecycle.snapshot import Snapshot, counts, different_tables
-from infra.roles.docker.client import engine_client
-from infra.roles.docker.compose import Compose
 from infra.roles.images.build import ImageSet
-from infra.roles.images.tags import BACKUP
-from infra.roles.stack.files import FilesWritten
-from infra.roles.stack.network import NetworkPresent
-from infra.roles.stack.volumes import VolumesReady, wanted_by
+from infra.stack.maintenance import end_maintenance
 from infra.stack.restoring import Restoring, remove_restoring, write_restoring
-from infra.stack.site import Site, rendered
+from infra.stack.site import Site
+from infra.stack.upgrading import is_half_upgraded, remove_upgrading
 
-FOLDER = "restore"  # below the stack's state: the files of a database server without a stack
 STOP_TIMEOUT = 240.0
 DUMP = "/staging/fetched/staging/database"
 DatabaseServer = Callable[[], Containers]
@@ -104,6 +97,9 @@ class Switch:
             side.mark(spare=False)
         media = str(self.script.run("adopt", self.stamp)["aside"])
         write_settings()
+        if is_half_upgraded(self.site):  # what it was about is gone
+            end_maintenance(self.site)
+            remove_upgrading(self.site)
         remove_restoring(self.site)
         self.script.run("drop")
         self.report.ok("everything is in its place", [f"put the backup {self.snapshot.id} in place"])
@@ -120,24 +116,11 @@ class Switch:
     def _containers(self) -> Containers:
         """The database server of the stack, running: the one that is there, else one on files of its own."""
         site = self.site
-        if site.host.read(site.files.env, as_root=not site.host.is_local) is not None:
-            containers = Containers(site.host, site.compose, site.settings.project)
-        else:
-            containers = self._new_server()
+        if site.host.read(site.files.env, as_root=not site.host.is_local) is None:
+            return separate_server(site, self.images, self.report)
+        containers = Containers(site.host, site.compose, site.settings.project)
         containers.start_db(self.report)
         return containers
-
-    def _new_server(self) -> Containers:
-        site = replace(self.site, stack_folder=f"{self.site.state}/{FOLDER}", gpu=False)
-        images = self.images.only([name for name in self.images.tags if name != BACKUP])
-        converge([FilesWritten(site.host, rendered(site, images, "demo", [], self.report))], self.report)
-        compose = Compose(site.host, site.settings.project, site.files.compose, site.files.env)
-        with closing(engine_client(site.host)) as engine:
-            wanted = partial(wanted_by, site.host, compose, site.files.env)
-            project = site.settings.project
-            volumes = VolumesReady(site.host, project, site.state, wanted, lambda: engine, self.report)
-            converge([NetworkPresent(compose, project, lambda: engine, self.report), volumes], self.report)
-        return Containers(site.host, compose, project)
 
 
 def merged_settings(snapshot: Snapshot, present: Mapping[str, str], *, choices: bool) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What labelrig left on a machine and nothing needs any more: found, with sizes, and removed one by one.
 
 Only what carries labelrig's mark is looked at: images with its name or label, containers of one-shot runs of the stack
-itself, its releases, its work folders. Volumes are never among it.
+itself, its releases, its work folders; of its volumes nothing but what an upgrade kept and a verified backup holds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from core.text import size_text
 from hosts.base import Host
 from infra.deploy.prune import BASE, needed_images, unneeded_images
 from infra.fleet.session import Session
+from infra.lifecycle.old_data import OldData
+from infra.lifecycle.upgrade_changes import old_data_of
+from infra.lifecycle.upgraded import Upgraded, not_needed, read_upgraded, write_upgraded
 from infra.releases.manifest import prunable
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.images.packages import recipe_of
@@ -29,11 +32,12 @@ from infra.roles.images.remove import LABEL, removable_images
 from infra.roles.images.tags import FOLDERS, OfficialImages, debootstrap_base, image_tags, official_base
 from infra.roles.images.work_folder import left_folders, remove_folder
 from infra.roles.preflight.role import LABEL_PROJECT
+from infra.stack.site import Site
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-Kind = Literal["release", "image", "container", "work folder"]
+Kind = Literal["release", "image", "container", "work folder", "data of before an upgrade"]
 OUR_TAG = re.compile(r"labelrig/[a-z0-9-]+:[A-Za-z0-9_.-]+")
 ENDED = ("created", "exited", "dead")
 DU_TIMEOUT = 300.0
@@ -81,7 +85,7 @@ def find_leftovers(one: Session) -> list[Leftover]:
         in_engine = [*_containers(one), *_images(one, [left.name for left in releases])]
     else:
         one.report.notice(f"{one.host.name}: no Docker engine answers, so images are not looked at")
-    return [*releases, *in_engine, *_work_folders(one)]
+    return [*releases, *in_engine, *_work_folders(one), *_old_data(one)]
 
 
 def build_cache(one: Session) -> int | None:
@@ -104,6 +108,19 @@ def _releases(one: Session) -> Iterator[Leftover]:
 def _work_folders(one: Session) -> Iterator[Leftover]:
     for folder in left_folders(one.host, _project(one)):
         yield Leftover("work folder", folder, _size(one.host, folder), partial(remove_folder, one.host, folder))
+
+
+def _old_data(one: Session) -> Iterator[Leftover]:
+    """What an upgrade kept, once a backup that was made since was verified."""
+    site = one.site_to_diagnose()
+    for upgraded in not_needed(site):
+        old = old_data_of(site, upgraded.stamp, upgraded.postgres, one.report)
+        yield Leftover("data of before an upgrade", old.place, None, partial(_forget, site, upgraded, old))
+
+
+def _forget(site: Site, upgraded: Upgraded, old: OldData) -> None:
+    old.forget()
+    write_upgraded(site, [row for row in read_upgraded(site) if row != upgraded])
 
 
 def _project(one: Session) -> str:

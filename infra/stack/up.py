@@ -34,6 +34,7 @@ from infra.roles.stack.image_folders import DEMO, read_folders, with_folder
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
+from infra.stack.maintenance import MaintenancePass, access_of
 from infra.stack.restoring import refuse_half_restored
 from infra.stack.site import Site, local_site, rendered, state_folder
 from infra.stack.stages import (
@@ -47,7 +48,7 @@ from infra.stack.stages import (
     stack_operations,
     stack_project,
 )
-from labelstudio.access import Access
+from infra.stack.upgrading import refuse_half_upgraded
 
 STAGES = 9
 
@@ -60,6 +61,7 @@ def up(
     *,
     show_password: bool = False,
     bundle: Bundle | None = None,
+    passing: MaintenancePass | None = None,
 ) -> str:
     """Bring everything up, each stage only where something is to do, and prove it.
 
@@ -67,6 +69,7 @@ def up(
         remember: settings from the command line that `.env` will keep.
         show_password: the password of a first login may stand in the returned text: a person reads it on a terminal.
         bundle: everything that is missing comes from this file, which was verified; None: from the network.
+        passing: of an upgrade, which this is a part of.
 
     Returns:
         What a person needs now: URL, login, model, proof, and how long each stage took.
@@ -82,6 +85,8 @@ def up(
     folders = read_folders(host, site.files.folders)
     first_login = settings.password is None
     refuse_half_restored(site)
+    if passing is None:
+        refuse_half_upgraded(site)
     refuse_other_database(database_of(site), settings.database, None)
     cuda = newest_torch_cuda()
     use = None if bundle is None else BundleUse(bundle, site.image_services, settings.model, settings.gpu, cuda)
@@ -126,7 +131,7 @@ def up(
             root = root_certificate(site)
             converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None
-        context = project_context(site, folder, Access.of(site.settings), truth, report)
+        context = project_context(site, folder, access_of(site.settings, passing), truth, report)
         with report.stage("project"):
             converge(project_role(spec, context), report)
         with report.stage("proof"):
@@ -134,7 +139,8 @@ def up(
             report.ok(proof.sentence(), [])
             # Only now: a choice that does not work must not become what the next run does by itself.
             converge([SettingsRemembered(host, Path(site.env_file), remember)], report)
-            if replaced := remove_replaced(host, images):
+            # An upgrade goes back to them where what comes after this fails.
+            if passing is None and (replaced := remove_replaced(host, images)):
                 report.ok("replaced images removed", [f"removed {tag}" for tag in replaced])
         context.access.close()
     summary = Summary(site, folder, choice.name, proof, first_login, site.settings.address_for_people, root)

@@ -66,6 +66,10 @@ whole() {
         problem 'a restore was cut off, and the stack is half of two: repeat `./inv restore` first'
         return 1
     fi
+    if [ -e "$LABELRIG_BACKUP_STATE/upgrading.json" ]; then
+        problem 'an upgrade goes on, or was cut off: repeat `./inv upgrade` first'
+        return 1
+    fi
     if [ ! -e "$stack/stack.env" ]; then
         problem 'there is no stack to back up yet'
         return 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.roles.backup.inside.media import read_list
 from infra.roles.backup.inside.places import DATABASE_FACTS, FORMAT, MANIFEST, MEDIA_LIST, Places, Problem
-from infra.roles.backup.inside.request import BEFORE_RESTORE, TAG, Request
+from infra.roles.backup.inside.request import BEFORE, TAG, Request
 from infra.roles.backup.inside.restic import LONG, Failed, Restic, say
 
 Answer = dict[str, Any]
@@ -23,7 +23,7 @@ def snapshots(request: Request, restic: Restic) -> list[Answer]:
             "full_id": str(one["id"]),
             "time": str(one["time"]),
             "machine": str(one["hostname"]),
-            "reason": BEFORE_RESTORE if BEFORE_RESTORE in (one.get("tags") or []) else "",
+            "reason": next((reason for reason in BEFORE if reason in (one.get("tags") or [])), ""),
         }
         for one in found
     ]

@@ -11,6 +11,8 @@ from infra.roles.backup.inside.places import Problem
 
 TAG = "labelrig"
 BEFORE_RESTORE = "before-restore"
+BEFORE_UPGRADE = "before-upgrade"
+BEFORE = (BEFORE_RESTORE, BEFORE_UPGRADE)  # reasons of backups that are the way back from something
 KEEP = re.compile(r"(\d+)d (\d+)w (\d+)m")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.roles.backup.inside.media import MediaFile, changed_since, hash_file, list_media, walk
 from infra.roles.backup.inside.places import DATABASE_FACTS, FORMAT, MANIFEST, MEDIA_LIST, Places, Problem
-from infra.roles.backup.inside.request import BEFORE_RESTORE, Request
+from infra.roles.backup.inside.request import BEFORE, Request
 from infra.roles.backup.inside.restic import LONG, Failed, Restic, Shown, say
 
 SPARE = 64 * 2**20  # bytes that stay free
@@ -93,7 +93,7 @@ def refuse_without_room(folder: Path, needed: int, where: str) -> None:
 
 
 def _keep(request: Request) -> list[str]:
-    return ["--keep-last", "3"] if request.reason == BEFORE_RESTORE else ["--keep-last", "3", *request.keep_arguments]
+    return ["--keep-last", "3"] if request.reason in BEFORE else ["--keep-last", "3", *request.keep_arguments]
 
 
 def _snapshot(places: Places, request: Request, restic: Restic, shown: Shown) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.database import sqlite_file
-from infra.database.sqlite_file import adopt, copy, mark, room, state, unmark, work
+from infra.database.sqlite_file import adopt, bring_back, copy, forget, is_kept, mark, room, size, state, unmark, work
 
 
 def make(path: Path, projects: int = 0, tasks: int = 0) -> Path:
@@ -111,3 +111,33 @@ def test_the_state_names_migrations_and_who_was_there_first(file: Path) -> None:
             "CREATE TABLE htx_user (id INTEGER, date_joined TEXT)"
         )
     assert state(file, "") == {"migrations": ["tasks.0001_initial", "core.0002_more"], "born": ["1000002"]}
+
+
+def test_brought_back_over_what_came_after(file: Path) -> None:
+    """With what a crash of the other left beside it gone; once more, and it changes nothing."""
+    make(file, 1, 2)
+    copy(file, "T1")
+    assert is_kept(file, "T1")
+    file.unlink()
+    make(file, 9, 9)
+    Path(f"{file}-wal").write_bytes(b"of the other")
+    bring_back(file, "T1")
+    assert work(file, "") == [1, 2, False]
+    assert not is_kept(file, "T1")
+    bring_back(file, "T1")
+    assert work(file, "") == [1, 2, False]
+
+
+def test_forgotten(file: Path) -> None:
+    make(file, 1, 2)
+    copy(file, "T1")
+    forget(file, "T1")
+    forget(file, "T1")
+    assert not is_kept(file, "T1")
+    assert work(file, "") == [1, 2, False]
+
+
+def test_size_with_what_is_not_settled(locked: Path) -> None:
+    taken, free = size(locked, "")
+    assert taken == locked.stat().st_size + Path(f"{locked}-wal").stat().st_size
+    assert free > 0

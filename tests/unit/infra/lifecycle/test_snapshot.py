@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import LabelrigError, SettingsError
+from infra.lifecycle.label_studio_image import LabelStudioImage
 from infra.lifecycle.snapshot import (
     Snapshot,
     different_tables,
@@ -101,7 +102,8 @@ def test_other_user_is_refused() -> None:
 def test_later_label_studio_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """By migrations that the image does not know; an earlier backup lacks some, and passes."""
     known = frozenset({"tasks.0001_initial", "tasks.0002_more"})
-    monkeypatch.setattr("infra.lifecycle.snapshot.known_migrations", lambda *_: known)
+    image = LabelStudioImage("1.23.2", known, known, frozenset())
+    monkeypatch.setattr("infra.lifecycle.snapshot.label_studio_of", lambda *_: image)
     refuse_later_version(snapshot(), FakeHost(), "image", 61041)
     later = snapshot(migrations=["tasks.0001_initial", "tasks.0003_later"])
     with pytest.raises(LabelrigError, match=r"does not know 1 of its migrations, tasks\.0003_later among them"):

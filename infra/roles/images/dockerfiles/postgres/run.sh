@@ -25,7 +25,7 @@ esac
 if [ -e "$data/main/PG_VERSION" ]; then
     found=$(cat "$data/main/PG_VERSION")
     [ "$found" = "$major" ] || die "the data in the volume is of PostgreSQL $found, and this is $major." \
-        "Nothing was changed. Dump it with version $found and restore it into a new volume, or run version $found"
+        "Nothing was changed. \`./inv upgrade\` brings it over; until then use the labelrig that it was made with"
 elif [ -d "$data/main" ]; then
     die "$data/main is there and is no database: look at what is in the volume"
 else

@@ -12,6 +12,7 @@ from typing import Any
 
 STATIC_FOLDER = "LABELRIG_STATIC_FOLDER"
 CURRENT = "current"
+MAINTENANCE = "maintenance"  # what tells the proxy to show its page: not ours to remove
 SMALLER = (".js", ".css", ".svg", ".json", ".wasm")
 WORTH_IT = 4096
 LEFT_OUT = (".map", ".gz")
@@ -71,7 +72,7 @@ def publish(sources: dict[str, Path], target: Path) -> Path:
     link.symlink_to(place.name)
     link.rename(target / CURRENT)
     for old in target.iterdir():
-        if old.name not in (place.name, CURRENT):
+        if old.name not in (place.name, CURRENT, MAINTENANCE):
             shutil.rmtree(old, ignore_errors=True)
     return place
 

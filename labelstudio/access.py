@@ -48,9 +48,7 @@ class Access:
         self._client: Client | None = None
 
     @classmethod
-    def of(
-        cls, settings: Login, base_url: str | None = None, transport: httpx.BaseTransport | None = None
-    ) -> Access:
+    def of(cls, settings: Login, base_url: str | None = None, transport: httpx.BaseTransport | None = None) -> Access:
         """Take the login from the settings; `base_url` where Label Studio is not at `settings.url` (a tunnel).
 
         Raises:

@@ -24,6 +24,8 @@ const ENGLISH = {
   inverted: "inverted",
   coloured: "false colour",
   asItCame: "Shift+G: as SAM2 sees it",
+  unlabelled: (/** @type {string} */ share) => `${share} of the pixels have no label`,
+  complete: "every pixel has a label",
   demo: "DEMO model, for drawn shapes only",
   silent: (/** @type {string} */ url) =>
     `SAM2 does not answer at ${url}: it is stopped or starts again; tell whoever runs the server (./inv status)`,
@@ -57,6 +59,8 @@ const SPANISH = {
   inverted: "invertida",
   coloured: "falso color",
   asItCame: "Mayús+G: como la ve SAM2",
+  unlabelled: (share) => `${share} de los píxeles sin etiqueta`,
+  complete: "todos los píxeles tienen etiqueta",
   demo: "modelo de DEMOSTRACIÓN, solo para figuras dibujadas",
   silent: (url) =>
     `SAM2 no responde en ${url}: está parado o reiniciándose; avisa a quien lleva el servidor (./inv status)`,

@@ -2,6 +2,7 @@
 
 import { Trouble } from "./api.js";
 import { Choices } from "./choices.js";
+import { Coverage } from "./coverage.js";
 import { Drawing } from "./drawing.js";
 import { FINISHED, canvasOf, imagesOf, isBrushTool, lacksLabel, openAnnotation, preferSmartTools } from "./editor.js";
 import { Filters } from "./filters.js";
@@ -9,7 +10,7 @@ import { follow } from "./following.js";
 import { hotkeysIn } from "./keys.js";
 import { AS_IT_CAME, isAsItCame, lookOf } from "./looks.js";
 import { Pictures } from "./pictures.js";
-import { lookWords, statusLine } from "./status.js";
+import { coverageWords, lookWords, statusLine } from "./status.js";
 import { Windowing } from "./windowing.js";
 
 /** @import { Api } from "./api.js" */
@@ -38,9 +39,11 @@ export class Session {
     this.drawing = new Drawing(api, manager.projectId, this, page.localStorage);
     this.pictures = new Pictures(texts);
     this.filters = new Filters(page.document);
+    this.coverage = new Coverage();
     this.windowing = new Windowing(this);
     /** @type {Backend | null} */
     this.backend = null;
+    this.wantsCompleteMaps = false;
     /** @type {BackendState | null} */
     this.state = null;
     /** @type {Trouble | null} */
@@ -240,7 +243,10 @@ export class Session {
     const number = (this.watches += 1);
     await follow(this.api, this.manager.projectId, task, {
       isWanted: () => this.watches === number && !this.closed,
-      found: (backend) => (this.backend = backend),
+      found: (backend) => {
+        this.backend = backend;
+        this.wantsCompleteMaps = wantsCompleteMaps(backend);
+      },
       told: (state) => {
         this.state = state;
         this.isUnknown = false;
@@ -295,6 +301,7 @@ export class Session {
     const { autoAnnotation } = store;
     const annotation = openAnnotation(store);
     const images = imagesOf(store);
+    const shares = this.wantsCompleteMaps && annotation ? this.coverage.look(images, annotation.regions) : new Map();
     const changed = images.map((one) => this.look(one.name)).find((one) => !isAsItCame(one)) ?? AS_IT_CAME;
     this.chip.show(
       statusLine(
@@ -304,6 +311,7 @@ export class Session {
           state,
           pictures: this.pictures.look(images),
           look: lookWords(changed, texts),
+          coverage: coverageWords(shares, texts),
           isUnknown,
           isBusy,
           isSuggested,
@@ -317,6 +325,20 @@ export class Session {
         texts,
       ),
     );
+  }
+}
+
+/**
+ * Whether the project wants a label for every pixel (`complete_maps` in projects.yaml): an option of its backend.
+ * @param {Backend | null} backend
+ */
+function wantsCompleteMaps(backend) {
+  try {
+    const given = backend?.extra_params;
+    const options = typeof given === "string" ? JSON.parse(given) : given; // what was typed in the browser is a text
+    return options?.complete_maps === true;
+  } catch {
+    return false;
   }
 }
 

@@ -14,6 +14,7 @@ import { nameOf } from "./messages.js";
  * @property {BackendState | null} state what the backend said last
  * @property {"shown" | "loading" | { problem: string }} pictures whether what is asked about can be seen
  * @property {string} look how a picture is looked at, if not as it came
+ * @property {string} coverage how many pixels have no label, where the project wants all to have one
  * @property {boolean} isUnknown whether it has not said anything about this task yet
  * @property {boolean} isBusy whether a click waits for its answer
  * @property {boolean} isSuggested whether a mask waits to be accepted
@@ -40,12 +41,13 @@ export function statusLine(now, texts) {
     return { mood: "error", text: now.pictures.problem, extra: "" };
   }
   if (trouble) return { mood: "error", text: trouble.message, extra: "" };
-  if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: now.look };
+  if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: [now.coverage, now.look].filter(Boolean).join(" · ") };
   const hints = [
     now.lacksLabel && texts.label,
     now.candidates > 1 && texts.another(now.candidate + 1, now.candidates),
     now.negative && texts.negative,
     !now.brushAsks && texts.byHand,
+    now.coverage,
     now.look,
   ];
   const extra = hints.filter(Boolean).join(" · ");
@@ -58,6 +60,24 @@ export function statusLine(now, texts) {
   if (state?.backend === "loading") return { mood: "busy", text: texts.loading(state.model ?? ""), extra };
   if (state?.image === "encoding") return { mood: "busy", text: texts.encoding(name), extra };
   return { mood: "ready", text: texts.ready(name), extra };
+}
+
+/**
+ * How many pixels have no label, of each image; empty where that is not known.
+ * @param {Map<string, number>} shares by image tag, of 0 to 1
+ * @param {Texts} texts
+ */
+export function coverageWords(shares, texts) {
+  const all = [...shares];
+  if (!all.length) return "";
+  if (all.every(([, share]) => share === 0)) return texts.complete;
+  if (all.length === 1) return texts.unlabelled(percent(all[0][1]));
+  return texts.unlabelled(all.map(([name, share]) => `${name} ${percent(share)}`).join(", "));
+}
+
+/** @param {number} share what is not quite none never reads as none */
+function percent(share) {
+  return share > 0 && share < 0.0005 ? "<0.1 %" : `${(100 * share).toFixed(1)} %`;
 }
 
 /**

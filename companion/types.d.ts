@@ -29,11 +29,28 @@ interface Region {
   height?: number;
   rotation?: number;
   negative?: boolean;
-  touches?: ArrayLike<unknown>;
+  touches?: ArrayLike<Touch>;
+  /** Of a brush: its code, and a picture in its place; of a bitmask: what it is drawn on, and the box of that. */
+  rle?: ArrayLike<number> | null;
+  maskDataURL?: string | null;
+  getMaskImage?(): HTMLImageElement | undefined;
+  imageDataURL?: string | null;
+  offscreenCanvasRef?: OffscreenCanvas | null;
+  bbox?: object | null;
+  /** Of a polygon: its corners, in percent. */
+  points?: ArrayLike<{ x: number; y: number }>;
+  closed?: boolean;
   makeDynamic(): void;
   setDrawing(drawing: boolean): void;
   deleteRegion(): void;
   removeResult(result: Result): void;
+}
+
+/** A stroke of a brush, in percent of the picture's width and height; its width is in percent of the picture's. */
+interface Touch {
+  type: "add" | "eraser";
+  relativePoints: ArrayLike<number>;
+  relativeStrokeWidth: number;
 }
 
 /** An image tag, and the picture that it shows now. */
@@ -45,6 +62,10 @@ interface ImageTag extends Control {
 
 interface ImageEntity {
   src: string;
+  /** Which picture of a list it is. */
+  index: number;
+  naturalWidth: number;
+  naturalHeight: number;
   /** The picture as the page has it, once it was downloaded. */
   currentSrc?: string;
   error: boolean;
@@ -163,6 +184,8 @@ interface Backend {
   title: string;
   is_interactive: boolean;
   error_message: string | null;
+  /** The project's options (backend/labelstudio/options.py), or the same as text. */
+  extra_params?: { complete_maps?: unknown } | string | null;
 }
 
 interface Window {

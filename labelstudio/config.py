@@ -15,6 +15,7 @@ from labeling.config import LabelingConfig, read_config
 from labelstudio.config_check import check_text
 from labelstudio.labeling_checks import problems_in
 from labelstudio.projects_file import (
+    COMPLETE_MAPS,
     FILE,
     ProjectPart,
     Sampling,
@@ -34,8 +35,8 @@ class ProjectSpec:
     """One project, ready to be applied: everything in it was read and checked.
 
     `images_filter` is the filter as it is written, see `labeling.image_names.file_pattern`. `backend_options` go to
-    the backend as its extra params; it checks them. `labeling` holds the XML and what it says. `versions` holds the
-    text of every version of that configuration.
+    the backend as its extra params, `complete_maps` among them, which the page reads there; it checks them.
+    `labeling` holds the XML and what it says. `versions` holds the text of every version of that configuration.
     """
 
     name: str
@@ -53,6 +54,11 @@ class ProjectSpec:
     sampling: Sampling = "sequential"
     members: tuple[str, ...] = ()
     versions: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def wants_complete_maps(self) -> bool:
+        """Whether every pixel is to have a label."""
+        return self.backend_options.get(COMPLETE_MAPS) is True
 
 
 def load_project(repository: Path, called: str | None = None, *, provable: bool = True) -> ProjectSpec:
@@ -100,7 +106,7 @@ def _spec(repository: Path, name: str, part: ProjectPart, *, provable: bool) -> 
         version=part.version,
         images_filter=part.images.filter,
         backend_title=part.backend.title,
-        backend_options=part.backend.options,
+        backend_options=_options(part),
         labeling=labeling,
         images_folder=part.images.folder,
         images_pairs=part.images.pairs,
@@ -109,6 +115,12 @@ def _spec(repository: Path, name: str, part: ProjectPart, *, provable: bool) -> 
         members=part.members,
         versions=read_versions(repository, part.config),
     )
+
+
+def _options(part: ProjectPart) -> dict[str, bool | int | float | str]:
+    """What the project chooses of the backend, and for the page."""
+    chosen = {} if part.complete_maps is None else {COMPLETE_MAPS: part.complete_maps}
+    return {**part.backend.options, **chosen}
 
 
 def _check_images(name: str, part: ProjectPart, labeling: LabelingConfig, relative: str) -> None:

@@ -20,6 +20,7 @@ from labelstudio.versions import FOLDER
 FILE = "projects.yaml"
 NAME = "{name}"
 DEMO = "demo"
+COMPLETE_MAPS = "complete_maps"  # as an option of the ML backend, where the page reads it
 
 Sampling = Literal["sequential", "uniform", "uncertainty"]
 
@@ -84,7 +85,9 @@ class BackendPart(_Part):
 class ProjectPart(_Part):
     """One project of `projects.yaml`. The title's length is Label Studio's own rule.
 
-    `default`: the project of commands that work on one project where none is named.
+    Attributes:
+        default: the project of commands that work on one project where none is named.
+        complete_maps: every pixel is to have a label; the page and `stats` say how many have none.
     """
 
     title: Annotated[str, Field(min_length=3, max_length=50, pattern=r"^\S(.*\S)?$")]
@@ -96,6 +99,7 @@ class ProjectPart(_Part):
     sampling: Sampling = "sequential"
     members: tuple[Annotated[str, AfterValidator(_email)], ...] = ()
     default: Annotated[bool, Field(strict=True)] = False
+    complete_maps: Annotated[bool | None, Field(strict=True)] = None
 
 
 class ProjectsFile(_Part):

@@ -27,7 +27,10 @@ SHOWN_KEYS = 5
 
 
 class ProjectOptions(BaseModel):
-    """How masks are answered in one project. Areas are pixels of the mask, which has the size the browser shows."""
+    """How masks are answered in one project. Areas are pixels of the mask, which has the size the browser shows.
+
+    `complete_maps` is for the page, which reads it from Label Studio's list of backends: nothing is answered otherwise.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -46,6 +49,7 @@ class ProjectOptions(BaseModel):
     crop_small_objects: Annotated[
         bool, Field(description="look again, closer, at an object that is small in its image")
     ] = False
+    complete_maps: Annotated[bool, Field(description="the page says how much of an image has no label")] = False
 
 
 def read_options(extra_params: Any, defaults: ProjectOptions | None = None) -> ProjectOptions:

@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from core.text import aligned, inline
+from dataset.stats.coverage import Coverage
 from dataset.stats.shapes import ImagePlace, Shape, shapes_in
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Stats:
     predicted: dict[str, int] = field(default_factory=dict)
     by_class: dict[str, ClassStats] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def masks(self) -> int:
@@ -96,8 +98,9 @@ class Stats:
 class Collector:
     """Takes one task after the other."""
 
-    def __init__(self, title: str, labels: Sequence[str]) -> None:
+    def __init__(self, title: str, labels: Sequence[str], *, wants_complete_maps: bool = False) -> None:
         self.stats = Stats(title, by_class={label: ClassStats() for label in labels})
+        self.stats.coverage.is_wanted = wants_complete_maps
         self._shown: Counter[str] = Counter()
 
     def add(self, task: Mapping[str, Any], images: Mapping[ImagePlace, str]) -> None:
@@ -113,14 +116,19 @@ class Collector:
         stats.annotations += len(done)
         stats.annotated += len(images) if done else 0
         seen: set[tuple[ImagePlace, str]] = set()
+        drawn: list[list[Shape]] = []
         for one in done:
             shapes, unreadable = shapes_in(one.get("result") or ())
             stats.unreadable += unreadable
+            drawn.append(shapes)
             if isinstance(one.get("completed_by"), int):
                 stats.people.add(one["completed_by"])
             seen |= self._count(shapes, one.get("lead_time"))
             for place, image in images.items():
                 self._show(int(task["id"]), place, image, [shape for shape in shapes if shape.place == place])
+        for place, image in images.items() if done else ():
+            on_image = ([shape for shape in shapes if shape.place == place] for shapes in drawn)
+            stats.coverage.add(int(task["id"]), image, on_image)
         for _, label in seen:
             stats.by_class[label].images += 1
 
@@ -169,7 +177,7 @@ def table(stats: Stats) -> str:
     share = f"{100 * stats.annotated / stats.images:.0f} %" if stats.images else "none"
     head = f"{inline(stats.title)}: {stats.images} images, {stats.annotated} annotated ({share}), {stats.masks} masks"
     remarks = [UNREADABLE.format(stats.unreadable)] if stats.unreadable else []
-    return "\n".join([head, "", *aligned(rows), *remarks])
+    return "\n".join([head, "", *aligned(rows), *stats.coverage.lines(), *remarks])
 
 
 def as_facts(stats: Stats) -> dict[str, object]:
@@ -193,6 +201,7 @@ def as_facts(stats: Stats) -> dict[str, object]:
         "masks": stats.masks,
         "median_seconds_per_mask": stats.seconds_per_mask,
         "predicted": stats.predicted,
+        "unlabelled": stats.coverage.as_facts(),
         "bins_percent": list(BINS),
         "classes": dict(classes),
     }

@@ -11,6 +11,7 @@ from statistics import median
 
 from dataset.html_page import filled_page
 from dataset.stats.collect import BINS, UNREADABLE, ClassStats, Stats
+from dataset.stats.coverage import percent
 
 TEMPLATE = Path(__file__).with_name("page.html")
 NO_CLICKS = (
@@ -52,12 +53,14 @@ def render(stats: Stats, colours: Mapping[str, str], pictures: Sequence[Picture]
 
 def _tiles(stats: Stats) -> str:
     share = f"{100 * stats.annotated / stats.images:.0f} % annotated" if stats.images else "no images"
+    coverage = stats.coverage
     tiles = [
         (f"{stats.images:,}", "images"),
         (f"{stats.annotated:,}", share),
         (f"{stats.masks:,}", "masks"),
         (f"{stats.masks / stats.annotated:.1f}" if stats.annotated else "–", "masks in an annotated image"),
         (f"{stats.seconds_per_mask:.1f} s" if stats.seconds_per_mask is not None else "–", "median time of a mask"),
+        (percent(coverage.median) if coverage.median is not None else "–", "pixels without a label, median"),
         (f"{len(stats.people)}", "person" if len(stats.people) == 1 else "people"),
     ]
     return "".join(
@@ -104,7 +107,7 @@ def _histogram(counts: Sequence[int]) -> str:
 
 
 def _remarks(stats: Stats) -> list[str]:
-    remarks = []
+    remarks = [f"{line}." for line in stats.coverage.lines()]
     if stats.skipped:
         remarks.append(f"{stats.skipped} annotations were skipped by their annotators and do not count.")
     if stats.unreadable:

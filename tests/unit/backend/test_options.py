@@ -11,7 +11,9 @@ import pytest
 from backend.errors import LabelingConfigError
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry, read_options
 
-ALLOWED = "crop_small_objects, fill_holes_pixels, keep, output, polygon_tolerance_pixels, remove_specks_pixels"
+ALLOWED = (
+    "complete_maps, crop_small_objects, fill_holes_pixels, keep, output, polygon_tolerance_pixels, remove_specks_pixels"
+)
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", {}, "{}", "null"])

@@ -74,7 +74,7 @@ test("the line says the most urgent thing", () => {
   const calm = {
     autoAnnotation: true, trouble: null, state, isUnknown: false, isBusy: false, isSuggested: false,
     foundNothing: false, candidate: 0, candidates: 1, negative: false, lacksLabel: false, brushAsks: true,
-    pictures: "shown", look: "",
+    pictures: "shown", coverage: "", look: "",
   };
   const name = "SAM2 tiny (cuda:0)";
   const lines = [

@@ -126,7 +126,7 @@ test("what is answered after another task was opened counts for nothing", async 
 });
 
 const ready = {
-  autoAnnotation: true, trouble: null, state: { backend: "ready", model: "tiny", image: "ready" }, pictures: "shown", look: "", isUnknown: false,
+  autoAnnotation: true, trouble: null, state: { backend: "ready", model: "tiny", image: "ready" }, pictures: "shown", coverage: "", look: "", isUnknown: false,
   isBusy: false, isSuggested: false, foundNothing: false, candidate: 0, candidates: 1, negative: false, lacksLabel: false, brushAsks: true,
 };
 

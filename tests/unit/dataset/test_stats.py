@@ -16,6 +16,7 @@ from PIL import Image
 
 from dataset.stats.collect import BINS, SHOWN_IMAGES, Collector, Example, as_facts, table
 from dataset.stats.command import image_urls_of
+from dataset.stats.coverage import percent
 from dataset.stats.page import Picture, render
 from dataset.stats.shapes import shapes_in
 from dataset.stats.thumbnails import rgb, thumbnail
@@ -173,6 +174,40 @@ def test_the_table_is_for_people_and_the_facts_for_programs(collector: Collector
     assert lines[5].split() == ["Sky", "0", "0"]
     facts: Any = as_facts(collector.stats)
     assert (facts["masks"], facts["classes"]["Road"]["masks"], facts["people"]) == (3, 1, 1)
+
+
+def test_pixels_without_a_label_are_counted() -> None:
+    """Overlaps once, regions without a label not at all; of two annotations of an image the fuller one counts."""
+    one = Collector("Maps", LABELS, wants_complete_maps=True)
+    whole = np.ones((HEIGHT, WIDTH), bool)
+    gap = whole.copy()
+    gap[:10, :25] = False  # 250 of 5000 pixels
+    one.add(task(1, brush(gap, "a", brushlabels=["Road"]), brush(square(20, 30), "b", brushlabels=["Car"])), {AT: "1"})
+    one.add(task(2, brush(whole, "a")), {AT: "2"})
+    third: dict[str, Any] = task(3, brush(gap, "a", brushlabels=["Road"]))
+    third["annotations"] += task(3, brush(whole, "b", brushlabels=["Sky"]))["annotations"]
+    one.add(third, {AT: "3"})
+    one.add({"id": 4}, {AT: "4"})
+    coverage = one.stats.coverage
+    assert [(each.task, round(each.share, 6)) for each in coverage.images] == [(1, 0.05), (2, 1.0), (3, 0.0)]
+    assert table(one.stats).splitlines()[-2:] == [
+        "5.0 % of an image's pixels have no label (median); 1 of 3 annotated images are complete",
+        "The project asks for complete maps, and these are not: task 2, 2: 100.0 %; task 1, 1: 5.0 %",
+    ]
+    facts: Any = as_facts(one.stats)
+    assert (facts["unlabelled"]["wanted"], facts["unlabelled"]["complete"]) == (True, 1)
+    assert [each["percent"] for each in facts["unlabelled"]["incomplete"]] == [100.0, 5.0]
+    assert "these are not: task 2, 2: 100.0 %" in page(one).text
+
+
+def test_a_share_never_reads_as_none_when_it_is_some() -> None:
+    assert [percent(share) for share in (0, 0.0001, 0.0005, 0.0321, 1)] == [
+        "0.0 %",
+        "<0.1 %",
+        "0.1 %",
+        "3.2 %",
+        "100.0 %",
+    ]
 
 
 class Page(HTMLParser):

@@ -55,7 +55,7 @@ PROJECTS = {
         "  - labeling_configs/projects.yaml: projects.one.images.filter: is no regular expression: "
         "nothing to repeat at position 0\n"
         "  - labeling_configs/projects.yaml: projects.one.colour: is no key here (there are: "
-        "title, description, config, version, images, backend, sampling, members, default)",
+        "title, description, config, version, images, backend, sampling, members, default, complete_maps)",
     ),
     "not yaml": (
         "projects: {one: [}\n",
@@ -123,6 +123,7 @@ FULL = """projects:
     images: {folder: vuelo Ñ/RGB, filter: '.*(png|jpg)'}
     backend: {extra_params: {output: polygon}, interactive: false}
     sampling: uncertainty
+    complete_maps: true
     members: [ana@lab.example, Bo@lab.example]
   two:
     title: Two projects
@@ -136,8 +137,10 @@ def test_several_projects_with_everything(repository: Path) -> None:
     (repository / "labeling_configs" / "one" / "v2.xml").write_text(GOOD.replace("Road", "Way"))
     one, two = load_projects(repository)
     assert (one.images_folder, one.images_filter) == ("vuelo Ñ/RGB", ".*(png|jpg)")
-    assert (one.backend_options, one.interactive) == ({"output": "polygon"}, False)
+    assert (one.backend_options, one.interactive) == ({"output": "polygon", "complete_maps": True}, False)
     assert (one.sampling, one.members) == ("uncertainty", ("ana@lab.example", "Bo@lab.example"))
+    assert (one.wants_complete_maps, two.wants_complete_maps) == (True, False)
+    assert "complete_maps" not in two.backend_options
     assert (two.images_folder, two.images_filter, two.interactive, two.sampling) == (None, ".*png", True, "sequential")
     assert list(one.versions) == [1, 2]
     assert load_projects(repository, ["two"])[0].title == "Two projects"

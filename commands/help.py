@@ -65,6 +65,7 @@ EXAMPLES = {
         "agreement rgbt-sar:ana@lab.example rgbt-sar:luis@lab.example",
         "agreement exports/march exports/april --csv agreement.csv",
     ),
+    "pairs.demo": ("pairs.demo --out pairs",),
     "pairs.register": (
         "pairs.register --rgb pictures/rgb --thermal pictures/thermal --html registration.html",
         "pairs.register --project RGBT-PAIRS --rgb-camera ost_rgb.txt --thermal-camera ost_tir.txt",

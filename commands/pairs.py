@@ -1,4 +1,4 @@
-"""Tasks on pairs of RGB and thermal pictures: pairs.register, pairs.transfer."""
+"""Tasks on pairs of RGB and thermal pictures: pairs.demo, pairs.register, pairs.transfer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,25 @@ from commands.base import out as show
 from core.errors import SettingsError
 from dataset.registration.command import HELP as REGISTER_HELP
 from dataset.transfer.command import HELP as TRANSFER_HELP
+
+
+@task(help={"out": "the folder to make (default: pairs)", "json": RESULT_HELP["json"]})
+@expected_errors_in_words
+def demo(_context: Context, out: str = "pairs", json: bool = False) -> None:
+    """Draw twelve pairs of RGB and thermal pictures with a known transform, and their masks, to try pairs on."""
+    from core.errors import FileAccessError
+    from core.report import Report
+    from demo.pairs import write_pairs
+
+    report, folder = Report(), Path(out).expanduser()
+    try:
+        with report.stage("drawing pairs"):
+            report.facts["pictures"] = [str(path) for path in write_pairs(folder)]
+    except FileExistsError:
+        raise SettingsError(f"--out {folder}: holds something already; give another folder") from None
+    except OSError as error:
+        raise FileAccessError(f"--out {folder}: cannot be written: {error.strerror}") from None
+    show(report.as_json() if json else f"{folder}: 12 pairs in rgb and thermal, their masks in truth/masks.jsonl")
 
 
 @task(

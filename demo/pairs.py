@@ -3,15 +3,14 @@
     python -m demo.pairs --out DIR
 
 writes ``DIR/rgb/flight-1/0001.png``, ``DIR/thermal/flight-1/0001.tiff`` and so on, and ``DIR/truth``: the masks of the
-RGB pictures (``masks.jsonl``, which ``./inv import`` reads) and the transform (``transform.json``). The thermal picture
-of the last pair shows another place, as happens: its registration must refuse it. Needs numpy and Pillow only; drawing
-is deterministic.
+RGB pictures (``masks.jsonl``, which ``./inv import`` reads; as class maps in ``maps``, which ``./inv agreement`` reads)
+and the transform (``transform.json``). The thermal picture of the last pair shows another place, as happens: its
+registration must refuse it. Needs numpy and Pillow only; drawing is deterministic.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo import textures
+from demo import palette, textures
 from demo.scenes import Scene, draw_scene
 
 COUNT = 12
@@ -143,9 +142,9 @@ def write_pairs(folder: Path, count: int = COUNT, seed: int = SEED, rig: Rig | N
     for pair in draw_pairs(rig, count, seed):
         for side, suffix, pixels in (("rgb", "png", pair.scene.image), ("thermal", "tiff", pair.thermal)):
             path = folder / side / f"{pair.name}.{suffix}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_encoded(pixels, "PNG" if suffix == "png" else "TIFF"))
+            _write(path, pixels, "PNG" if suffix == "png" else "TIFF")
             written.append(path)
+        _write(folder / "truth" / "maps" / "rgb" / f"{pair.name}.png", class_map(pair.scene), "PNG")
         rows.append(json.dumps(truth_row(pair)))
     truth = {
         "matrix": rig.matrix.tolist(),
@@ -153,10 +152,19 @@ def write_pairs(folder: Path, count: int = COUNT, seed: int = SEED, rig: Rig | N
         "thermal": list(rig.thermal_wh),
         "wrong": [pair_name(count - 1)],
     }
-    (folder / "truth").mkdir()
+    names = {str(number): label for number, label in enumerate(palette.LABELS, 1)}
+    (folder / "truth" / "maps" / "classes.json").write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")
     (folder / "truth" / "masks.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "truth" / "transform.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     return written
+
+
+def class_map(scene: Scene) -> NDArray[np.uint8]:
+    """The class of each pixel, ``(H, W)``: the number of its label in ``palette.LABELS``, from 1; 0 on the ground."""
+    found = np.zeros(scene.image.shape[:2], dtype=np.uint8)
+    for item in scene.objects:
+        found[item.mask] = palette.LABELS.index(item.label) + 1
+    return found
 
 
 def truth_row(pair: Pair) -> dict[str, Any]:
@@ -197,10 +205,9 @@ def _sampled(values: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np
     return np.asarray(upper * (1 - below) + lower * below)
 
 
-def _encoded(pixels: NDArray[Any], kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format=kind)
-    return buffer.getvalue()
+def _write(path: Path, pixels: NDArray[Any], kind: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format=kind)
 
 
 def _runs(mask: NDArray[np.bool_]) -> dict[str, Any]:

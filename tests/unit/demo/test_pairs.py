@@ -50,6 +50,11 @@ def test_written_pairs_hold_pictures_and_truth(tmp_path: Path) -> None:
     for region, item in zip(rows[0]["regions"], first.scene.objects, strict=True):
         assert region["labels"] == [item.label]
         assert (coco_rle.decoded(region["rle"], SMALL.rgb_wh) == item.mask).all()
+    with Image.open(folder / "truth" / "maps" / "rgb" / "flight-1" / "0001.png") as picture:
+        numbers = np.asarray(picture)
+    names = json.loads((folder / "truth" / "maps" / "classes.json").read_text())
+    for item in first.scene.objects:
+        assert {names[str(one)] for one in np.unique(numbers[item.mask])} == {item.label}
     truth = json.loads((folder / "truth" / "transform.json").read_text())
     assert (truth["matrix"], truth["wrong"]) == (SMALL.matrix.tolist(), ["flight-2/0005"])
 
@@ -58,7 +63,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     for name in ("one", "two"):
         pairs.write_pairs(tmp_path / name, 2, rig=SMALL)
     files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
-    assert len(files) == 6
+    assert len(files) == 9
     for path in files:
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 

@@ -51,6 +51,7 @@ from infra.stack.stages import (
     Summary,
     backup_operations,
     project_context,
+    project_folder,
     reached,
     resolve_gpu,
     resolve_model,
@@ -131,13 +132,14 @@ class Deployment:
         if self.passing is None:
             refuse_half_upgraded(site)
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
+        folder = project_folder(spec, *self._folders(site))
         self.bring_docker(run)
         origin = self._images(run, site)
         site = replace(site, gpu=self._gpu(run, origin))
         site = self._storage(run, site)
         model = self._model(run, site, origin, before)
         self.still_ours()
-        folder = self._release(run, site, origin, model)
+        self._release(run, site, origin, model)
         self._serve(run, site, spec, folder, model)
 
     def check(self, run: Runner, spec: ProjectSpec) -> None:
@@ -234,23 +236,23 @@ class Deployment:
                 run.unknown("model", "whether its checkpoint must be downloaded is known when the engine is asked")
             return expected or UNDECIDED
 
-    def _release(self, run: Runner, site: Site, origin: ImageOrigin | None, model: str) -> ImageFolder:
+    def _folders(self, site: Site) -> tuple[list[ImageFolder], ImageFolder]:
+        """All folders that are connected, and the one that this run was given."""
+        # Before the first release those that a restore has brought, where there was one.
+        folders = read_folders(self.host, site.files.folders) or read_folders(self.host, f"{self.base}/folders.json")
+        if site.settings.data is None:
+            return with_folder(folders, Path(demo_folder(self.host_settings)), DEMO)
+        return with_folder(folders, site.settings.data)
+
+    def _release(self, run: Runner, site: Site, origin: ImageOrigin | None, model: str) -> None:
         with run.stage("release"):
-            # Before the first release those that a restore has brought, where there was one.
-            folders = read_folders(self.host, site.files.folders) or read_folders(
-                self.host, f"{self.base}/folders.json"
-            )
-            if site.settings.data is None:
-                folders, folder = with_folder(folders, Path(demo_folder(self.host_settings)), DEMO)
-            else:
-                folders, folder = with_folder(folders, site.settings.data)
+            folders, folder = self._folders(site)
             images = origin.images if origin is not None else undecided_images(site)
             files = rendered(site, images, model, folders, run.report, planned=[] if run.applies else [folder])
             run.run([ReleaseActive(self.releases, files, self.facts(site, images, model, folders))])
             self._backup(run, site, origin, folders)
             if run.applies:
                 self.release = self.releases.current()
-            return folder
 
     def _backup(self, run: Runner, site: Site, origin: ImageOrigin | None, folders: Sequence[ImageFolder]) -> None:
         if origin is None or find_compose(self.host) is None:

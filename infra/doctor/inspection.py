@@ -21,7 +21,7 @@ from infra.roles.project.project import find_project
 from infra.roles.stack.containers import StackRunning, health_of
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders
 from infra.stack.site import Site, exec_in_container
-from infra.stack.stages import reached, stack_running
+from infra.stack.stages import project_folder, reached, stack_running
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
 from labelstudio.models import Project
@@ -211,9 +211,10 @@ class Inspection:
             LabelrigError: it was not connected yet.
         """
         data = self.site.settings.data
-        for one in read_folders(self.host, self.site.files.folders):
+        folders = read_folders(self.host, self.site.files.folders)
+        for one in folders:
             if one.name == DEMO if data is None else one.path == str(data):
-                return one
+                return project_folder(self.spec, folders, one)
         wanted = "the demo images" if data is None else f"the image folder {data}"
         raise LabelrigError(f"{self.site.files.folders} on {self.host.name} does not name {wanted}")
 

@@ -141,7 +141,9 @@ def _variable(container: Container, name: str) -> str:
 
 
 def _is_mounted(container: Container, folder: ImageFolder) -> bool:
-    return any(mount.get("Destination") == folder.mount for mount in container.attrs.get("Mounts") or [])
+    inside = PurePosixPath(folder.mount)
+    mounts = [PurePosixPath(str(one.get("Destination"))) for one in container.attrs.get("Mounts") or []]
+    return any(one in (inside, *inside.parents) for one in mounts)
 
 
 def _unreadable(look: Inspection, folder: ImageFolder, service: str, seen: FileSeen) -> Finding:

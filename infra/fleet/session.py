@@ -36,7 +36,7 @@ from infra.releases.lock_owner import Owner
 from infra.releases.manifest import Release
 from infra.releases.store import Releases
 from infra.roles.project.role import ProjectContext
-from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders
+from infra.roles.stack.image_folders import DEMO, ImageFolder, folder_called, not_connected, read_folders
 from infra.stack.site import Site, local_site, state_folder
 from infra.stack.stages import project_context, reached
 from labelstudio.access import Access
@@ -193,19 +193,13 @@ class Session:
             if self.site.settings.data is None:
                 return demo_spec(spec), self.demo
             return spec, self._by_path(str(self.site.settings.data))
-        name, _, below = spec.images_folder.partition("/")
-        found = next((one for one in self.folders if one.name == name), None)
+        found = folder_called(self.folders, spec.images_folder)
         if found is None:
-            raise SettingsError(
-                f"projects.{spec.name}.images.folder: no folder {name!r} is connected here (there are: "
-                f"{', '.join(one.name for one in self.folders) or 'none'}); {self._connect_with('its path')}"
-            )
-        if not below:
-            return spec, found
-        path = f"{found.path}/{below}"
-        if not is_folder(self.host, path):
-            raise SettingsError(f"projects.{spec.name}.images.folder: there is no folder {path}")
-        return spec, ImageFolder(f"{name}/{below}", path)
+            problem = not_connected(spec.name, spec.images_folder, self.folders)
+            raise SettingsError(f"{problem}; {self._connect_with('its path')}")
+        if "/" in found.name and not is_folder(self.host, found.path):
+            raise SettingsError(f"projects.{spec.name}.images.folder: there is no folder {found.path}")
+        return spec, found
 
     def context(self, folder: ImageFolder) -> ProjectContext:
         """The context of the project role."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import LabelrigError, PreflightError
+from core.errors import LabelrigError, PreflightError, SettingsError
 from core.operation import Operation, Runner, converge
 from core.report import Report
 from core.repository import REPOSITORY
@@ -33,7 +33,7 @@ from infra.roles.project.verify import SmokeTest
 from infra.roles.stack.backend_secrets import BackendPasswordPresent, in_writer, not_in_a_plan, secret_writer
 from infra.roles.stack.certificate import CertificateInPlace
 from infra.roles.stack.containers import StackRunning
-from infra.roles.stack.image_folders import ImageFolder
+from infra.roles.stack.image_folders import DEMO, ImageFolder, folder_called, not_connected
 from infra.roles.stack.model import MODELS, ModelChoice, choose_model, demo_notice
 from infra.roles.stack.network import NetworkPresent
 from infra.roles.stack.root_certificate import RootCertificateKept
@@ -54,6 +54,24 @@ def stack_project(settings: Settings) -> ProjectSpec:
     """
     spec = load_project(REPOSITORY)
     return demo_spec(spec) if settings.data is None else spec
+
+
+def project_folder(spec: ProjectSpec, folders: Sequence[ImageFolder], given: ImageFolder) -> ImageFolder:
+    """The folder of the project's images: that of `images.folder`, else the one that the run was given.
+
+    Args:
+        folders: all that are connected, with the given one.
+
+    Raises:
+        SettingsError: `images.folder` names none of them.
+    """
+    if spec.images_folder is None or given.name == DEMO:
+        return given
+    found = folder_called(folders, spec.images_folder)
+    if found is None:
+        problem = not_connected(spec.name, spec.images_folder, folders)
+        raise SettingsError(f"{problem}; give its path with --data, or leave `folder` out")
+    return found
 
 
 def newest_torch_cuda() -> str | None:

@@ -42,6 +42,7 @@ from infra.stack.stages import (
     backup_operations,
     newest_torch_cuda,
     project_context,
+    project_folder,
     resolve_gpu,
     resolve_model,
     root_certificate,
@@ -83,6 +84,8 @@ def up(
     site = replace(local_site(host, settings, remember), proxy=True)
     demo = state_folder(settings) / "demo"
     folders = read_folders(host, site.files.folders)
+    if settings.data is not None:
+        project_folder(spec, *with_folder(folders, settings.data))
     first_login = settings.password is None
     refuse_half_restored(site)
     if passing is None:
@@ -131,6 +134,7 @@ def up(
             root = root_certificate(site)
             converge([root] if root is not None else [], report)
         truth = demo / "truth" if settings.data is None else None
+        folder = project_folder(spec, folders, folder)
         context = project_context(site, folder, access_of(site.settings, passing), truth, report)
         with report.stage("project"):
             converge(project_role(spec, context), report)

@@ -78,6 +78,26 @@ def with_folder(
     return [*folders, new], new
 
 
+def folder_called(folders: Sequence[ImageFolder], name: str) -> ImageFolder | None:
+    """The folder that `images.folder` of a project names: a connected one, or one below it. None: none is connected.
+
+    Args:
+        name: `pairs`, or `pairs/rgb` for a folder below it.
+    """
+    first, _, below = name.partition("/")
+    for folder in folders:
+        if folder.name == first:
+            return ImageFolder(name, f"{folder.path}/{below}") if below else folder
+    return None
+
+
+def not_connected(project: str, name: str, folders: Sequence[ImageFolder]) -> str:
+    """What is wrong where `folder_called` finds none; a way to connect it is to follow."""
+    there = ", ".join(one.name for one in folders) or "none"
+    first = name.partition("/")[0]
+    return f"projects.{project}.images.folder: no folder {first!r} is connected here (there are: {there})"
+
+
 def render_folders(folders: Sequence[ImageFolder]) -> bytes:
     """Return the state file's content."""
     return (json.dumps([{"name": f.name, "path": f.path} for f in folders], indent=2) + "\n").encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -163,6 +164,15 @@ def sees(service: str, **answer: object) -> Spoil:
 def test_storage(bench: DoctorBench, spoil: Spoil, result: str, seen: str, fix: str) -> None:
     spoil(bench)
     assert bench.ask(check_storage) == Finding(Verdict(result), seen, fix)
+
+
+def test_a_project_on_a_folder_below_the_connected_one(bench: DoctorBench) -> None:
+    """`images.folder` of the default project: what is mounted is the folder above."""
+    bench.spec = replace(bench.spec, images_folder="set/RGB")
+    storage(path="/label-studio/files/set/RGB")(bench)
+    bench.host.script("test", "-d", "/data/set/RGB")
+    seen = "/data/set/RGB is /label-studio/files/set/RGB in every container that reads it, and readable"
+    assert bench.ask(check_storage) == Finding(Verdict.OK, seen, "")
 
 
 def test_an_image_folder_that_was_never_connected(bench: DoctorBench) -> None:

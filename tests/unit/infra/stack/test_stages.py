@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -11,15 +12,18 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
+from core.errors import SettingsError
 from core.report import Report
+from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.config.settings import Settings
-from infra.deploy import deployment
-from infra.roles.stack.image_folders import ImageFolder
+from infra.deploy import deployment, host_check
+from infra.roles.stack.image_folders import DEMO, ImageFolder
 from infra.roles.stack.root_certificate import RootCertificateKept
 from infra.stack import up
 from infra.stack.site import Site
-from infra.stack.stages import Summary, certificate_operations, root_certificate
+from infra.stack.stages import Summary, certificate_operations, project_folder, root_certificate
+from labelstudio.config import load_project
 from tests.certificates import authority
 from tests.fakes import FakeHost
 
@@ -31,12 +35,28 @@ class FakeSmokeTest:
         return "a click came back as a mask"
 
 
-@pytest.mark.parametrize("module", [up, deployment])
-def test_steps_are_as_many_as_the_stages(module: ModuleType) -> None:
+def test_default_project_is_on_the_folder_that_it_names() -> None:
+    """`images.folder` counts for `up` and `deploy` too; the demo images stay what they are."""
+    data, demo = ImageFolder("pairs", "/data/pairs"), ImageFolder(DEMO, "/demo/images")
+    spec = load_project(REPOSITORY, "rgbt-sar")
+    assert project_folder(spec, [data], data) == data
+    named = replace(spec, images_folder="pairs/rgb")
+    assert project_folder(named, [data], data) == ImageFolder("pairs/rgb", "/data/pairs/rgb")
+    assert project_folder(named, [demo], demo) == demo
+    with pytest.raises(SettingsError) as error:
+        project_folder(replace(spec, images_folder="other/rgb"), [data], data)
+    assert str(error.value) == (
+        "projects.rgbt-sar.images.folder: no folder 'other' is connected here (there are: pairs); give its path with "
+        "--data, or leave `folder` out"
+    )
+
+
+@pytest.mark.parametrize("modules", [[up], [deployment, host_check]], ids=["up", "deploy"])
+def test_steps_are_as_many_as_the_stages(modules: list[ModuleType]) -> None:
     """A deploy meets "stack" and "project" in two places each, and one of them in a run."""
-    with open(str(module.__file__), encoding="utf-8") as file:
-        names = re.findall(r'\b(?:report|run)\.stage\("([^"]+)"\)', file.read())
-    assert len(set(names)) == module.STAGES
+    text = "".join(Path(str(one.__file__)).read_text(encoding="utf-8") for one in modules)
+    names = re.findall(r'\b(?:report|run)\.stage\("([^"]+)"\)', text)
+    assert len(set(names)) == modules[0].STAGES
 
 
 @pytest.mark.parametrize(

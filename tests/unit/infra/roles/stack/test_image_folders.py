@@ -8,6 +8,7 @@ import yaml
 from core.errors import SettingsError
 from infra.roles.stack.image_folders import (
     ImageFolder,
+    folder_called,
     folder_name,
     read_folders,
     render_compose,
@@ -34,6 +35,16 @@ def test_a_folder_keeps_its_name_and_two_of_one_name_differ() -> None:
     assert (first.name, second.name, again) == ("set", "set-2", first)
     assert same == folders
     assert second.mount == "/label-studio/files/set-2"
+
+
+def test_a_project_names_a_folder_or_one_below_it() -> None:
+    folders = [ImageFolder("set", "/a/set"), ImageFolder("set-2", "/b/set")]
+    assert folder_called(folders, "set-2") == folders[1]
+    below = folder_called(folders, "set/vuelo 1/RGB")
+    assert below == ImageFolder("set/vuelo 1/RGB", "/a/set/vuelo 1/RGB")
+    assert below is not None
+    assert below.mount == "/label-studio/files/set/vuelo 1/RGB"
+    assert folder_called(folders, "RGB") is None
 
 
 def test_the_state_is_read_back_and_a_foreign_one_refused() -> None:

@@ -18,7 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.images import images
 from backend.sources.source_file import SourceFile
 from core.errors import LabelStudioError
-from labelstudio.session import SignInRefused, sign_in
+from hosts.local import LocalHost
+from infra.stack.maintenance import HEADER, MaintenancePass, begin_maintenance, end_maintenance, new_pass
+from infra.stack.site import local_site
+from labelstudio.session import SignInRefused, sign_in, token_works
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.e2e.test_containers import container_of
@@ -75,6 +78,34 @@ def test_static_files_come_from_the_proxy(anyone: httpx.Client) -> None:
     assert anyone.get("/react-app/main.js.map").status_code == 200
     for path in ("/static/", "/static/../../etc/passwd", "/static/%2e%2e/%2e%2e/etc/passwd", "/react-app/nothing.js"):
         assert anyone.get(path).status_code in (400, 404), path
+
+
+def test_maintenance_shows_a_page_and_lets_the_pass_through(
+    person: httpx.Client, anyone: httpx.Client, stack: Stack, stage: Stage
+) -> None:
+    """From one request to the next: people see a page, programs a sentence; guesses at the pass do not help."""
+    site = local_site(LocalHost(), stack.settings)
+    passing = MaintenancePass(new_pass())
+    begin_maintenance(site, passing)
+    try:
+        for path in ("/", "/user/login/", "/projects/1/data", "/static/nothing"):
+            page = anyone.get(path, headers={"Accept": "text/html,*/*"})
+            assert page.status_code == 503, path
+            assert page.headers["Content-Type"].startswith("text/html")
+            assert "Label Studio is not available right now" in page.text
+            assert "frame-ancestors" in page.headers["Content-Security-Policy"]
+        for path in ("/api/projects", "/data/local-files/?d=demo/scene-01.png", "/react-app/main.js"):
+            said = person.get(path)
+            assert (said.status_code, "being upgraded" in said.json()["detail"]) == (503, True), path
+        assert person.post("/user/login/", data={"email": "x"}).status_code == 503
+        for guess in ("", ".", "..", "../on", "*", "pass-*", passing.value[:-1]):
+            assert person.get("/api/projects", headers={HEADER: guess}).status_code == 503, guess
+        through = person.get("/api/projects", headers={HEADER: passing.value})
+        assert through.status_code == 200
+        assert token_works(stack.settings.url, str(stage.ctx.access.api_key), passing.transport)
+    finally:
+        end_maintenance(site)
+    assert person.get("/api/projects").status_code == 200
 
 
 def test_log_out_ends_the_session(person: httpx.Client, anyone: httpx.Client) -> None:

@@ -1,0 +1,266 @@
+"""From Label Studio 1.22 to ours with what people did there: a migration that fails, a kill, and the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.repository import REPOSITORY
+from infra.config.settings import Settings, load_settings
+from labelstudio.session import sign_in
+from tests.e2e.old_tree import OldTree
+from tests.machine import free_port, free_subnet
+from tests.warm_python import run_inv
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]
+OWNER = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]
+TIMEOUT = 1500.0
+RESULT = {
+    "from_name": "brush",
+    "to_name": "image",
+    "type": "brushlabels",
+    "original_width": 8,
+    "original_height": 8,
+    "image_rotation": 0,
+    "value": {"format": "rle", "rle": [0, 0, 1, 0, 4, 5, 6], "brushlabels": ["Car"]},
+}
+UPGRADED = "being upgraded"
+
+
+@dataclass
+class Lab:
+    """One stack, run from a copy of the tree."""
+
+    folder: Path
+    database: str
+    port: int = field(default_factory=free_port)
+    subnet: str = field(default_factory=free_subnet)
+
+    def __post_init__(self) -> None:
+        self.tree = OldTree(self.folder / "tree")
+        self.project = f"labelrig-upgrade-{OWNER}-{self.database}"
+        (self.folder / "repository").mkdir()
+        lines = (
+            f"LABELRIG_PROJECT={self.project}",
+            "LABELRIG_MODEL=demo",
+            f"LABELRIG_DATABASE={self.database}",
+            f"LABELRIG_SUBNET={self.subnet}",
+            f"LABEL_STUDIO_PORT={self.port}",
+            f"LABELRIG_BACKUP_REPOSITORY={self.folder / 'repository'}",
+        )
+        self.env.write_text("".join(f"{line}\n" for line in lines))
+        self.env.chmod(0o600)
+
+    @property
+    def env(self) -> Path:
+        return self.folder / ".env"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith("LABEL")}
+        return theirs | {"LABELRIG_ENV_FILE": str(self.env)}
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(self.env, {}, {})
+
+    @property
+    def mark(self) -> Path:
+        return self.tree.path / ".labelrig" / self.project / "upgrading.json"
+
+    def inv(self, *arguments: str) -> dict[str, Any]:
+        """A task that must succeed; what `--json` says."""
+        done = run_inv(self.tree.path, *arguments, "--json", environment=self.environment, timeout=TIMEOUT)
+        assert done.returncode == 0, done.stderr + done.stdout
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def refused(self, *arguments: str) -> tuple[int, str]:
+        """A task that fails: its exit code and what it says last."""
+        done = run_inv(self.tree.path, *arguments, environment=self.environment, timeout=TIMEOUT)
+        assert done.returncode != 0, done.stdout
+        return done.returncode, done.stderr[done.stderr.rindex("error: ") :]
+
+    def api(self) -> httpx.Client:
+        settings = self.settings
+        assert settings.api_key is not None
+        answer = httpx.post(
+            f"{settings.url}/api/token/refresh/",
+            json={"refresh": settings.api_key.get_secret_value()},
+            trust_env=False,
+            timeout=60,
+        ).raise_for_status()
+        headers = {"Authorization": f"Bearer {answer.json()['access']}"}
+        return httpx.Client(base_url=settings.url, headers=headers, timeout=60, trust_env=False)
+
+    def version(self) -> str:
+        with self.api() as api:
+            return str(api.get("/api/version").json()["label-studio-os-package"]["version"])
+
+    def view(self) -> dict[str, Any]:
+        """What people have made, as any version tells it."""
+        with self.api() as api:
+            project = api.get("/api/projects/1").raise_for_status().json()
+            tasks = api.get("/api/tasks?project=1&page_size=100&fields=all").raise_for_status().json()["tasks"]
+            people = api.get("/api/users/").raise_for_status().json()
+            uploads = [url for task in tasks for url in task["data"].values() if "/data/upload/" in str(url)]
+            files = [hashlib.sha256(api.get(url).raise_for_status().content).hexdigest() for url in uploads]
+        return {
+            "project": [project["title"], project["label_config"]],
+            "tasks": [
+                (
+                    task["id"],
+                    task["data"],
+                    task["overlap"],
+                    [(one["id"], one["result"], one["completed_by"]) for one in task["annotations"]],
+                )
+                for task in sorted(tasks, key=lambda task: int(task["id"]))
+            ],
+            "people": sorted(one["email"] for one in people),
+            "files": files,
+        }
+
+    def people_work(self) -> None:
+        """Annotations, an uploaded picture, an account."""
+        picture = (REPOSITORY / "docs/images/annotator/point.png").read_bytes()
+        with self.api() as api:
+            api.post("/api/projects/1/import", files={"file": ("upload.png", picture, "image/png")}).raise_for_status()
+            tasks = api.get("/api/tasks?project=1&page_size=100").json()["tasks"]
+            for number, task in enumerate(tasks):
+                for _ in range(number % 3):
+                    api.post(f"/api/tasks/{task['id']}/annotations/", json={"result": [RESULT]}).raise_for_status()
+
+
+@dataclass
+class Visitor:
+    """Opens the front page and asks the API, again and again, as people and their scripts do."""
+
+    lab: Lab
+    pages: list[str] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Visitor:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        url = self.lab.settings.url
+        while not self.stop.wait(0.3):
+            try:
+                page = httpx.get(f"{url}/user/login/", headers={"Accept": "text/html"}, trust_env=False, timeout=20)
+                said = httpx.get(f"{url}/api/version", trust_env=False, timeout=20)
+            except httpx.HTTPError:
+                continue  # the proxy itself is made anew
+            self.pages.append(f"{page.status_code} {page.text}")
+            self.answers.append((said.status_code, said.text))
+
+
+def killed_once_begun(lab: Lab, seconds: float) -> None:
+    """Kill an upgrade so long after the mark was written."""
+    argv = [sys.executable, str(lab.tree.path / "tasks.py"), "--search-root", str(lab.tree.path), "upgrade", "--yes"]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        argv, env=lab.environment, cwd=lab.tree.path, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    ends = time.monotonic() + TIMEOUT
+    while not lab.mark.exists():
+        assert process.poll() is None
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "old postgres"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """On SQLite, on PostgreSQL, and on a PostgreSQL whose next major version cannot read its data."""
+    made = Lab(tmp_path_factory.mktemp("upgrade"), request.param.split()[-1])
+    made.tree.with_old_label_studio()
+    if request.param == "old postgres":
+        made.tree.with_old_postgres()
+    try:
+        made.inv("up")
+        made.people_work()
+        yield made
+    finally:
+        run_inv(made.tree.path, "down", "--purge", "--yes", environment=made.environment, timeout=TIMEOUT)
+
+
+def test_failing_migration_leaves_the_old_one_serving(lab: Lab) -> None:
+    """Exit code 5; what the first of the two had changed is as it was before it."""
+    assert lab.version() == "1.22.0"
+    before = lab.view()
+    assert sum(len(task[3]) for task in before["tasks"]) > 5
+    lab.tree.with_failing_migration()
+    with Visitor(lab) as visitor:
+        code, said = lab.refused("upgrade", "--yes")
+    assert code == 5, said
+    assert "this migration is made to fail" in said
+    assert "the old version serves again with the data of before" in said
+    assert any(UPGRADED in text for _, text in visitor.answers)
+    assert lab.version() == "1.22.0"
+    assert lab.view() == before
+    assert not lab.mark.exists()
+
+
+def test_killed_then_repeated_ends_on_the_new_one(lab: Lab) -> None:
+    """Everything is there; nobody gets in between the beginning of the maintenance and its end."""
+    lab.tree.pull()
+    before = lab.view()
+    killed_once_begun(lab, seconds=15)
+    code, said = lab.refused("up")
+    assert (code, "an upgrade was cut off" in said) == (1, True), said
+    code, said = lab.refused("backup")
+    assert (code, "an upgrade goes on, or was cut off" in said) == (1, True), said
+    with Visitor(lab) as visitor:
+        lab.inv("upgrade", "--yes")
+        time.sleep(3)
+    assert lab.version() == "1.23.2"
+    assert lab.view() == before
+    codes = [code for code, _ in visitor.answers]
+    assert codes[-1] == 200
+    first = codes.index(200)
+    assert set(codes[:first]) <= {502, 503, 504}, codes
+    assert set(codes[first:]) == {200}, codes
+    assert any("503" in page and "Label Studio is not available right now" in page for page in visitor.pages)
+    settings = lab.settings
+    assert settings.password is not None
+    with sign_in(settings.url, settings.username, settings.password.get_secret_value()):
+        pass
+
+
+def test_old_data_go_after_a_verified_backup(lab: Lab) -> None:
+    def listed() -> str:
+        return run_inv(lab.tree.path, "prune", "--dry-run", environment=lab.environment, timeout=TIMEOUT).stdout
+
+    assert "data of before an upgrade" not in listed()
+    lab.inv("backup")
+    lab.inv("backup.verify")
+    assert "data of before an upgrade" in listed()
+    lab.inv("prune", "--yes")
+    assert "data of before an upgrade" not in listed()
+
+
+def test_nothing_to_upgrade(lab: Lab) -> None:
+    done = run_inv(lab.tree.path, "upgrade", "--yes", environment=lab.environment, timeout=TIMEOUT)
+    assert (done.returncode, "nothing to upgrade: Label Studio 1.23.2, as now" in done.stdout) == (0, True)

@@ -54,6 +54,7 @@ OPEN = """([task, name]) => {
   if (since.annotation !== now) window.openSince = { annotation: now, at: performance.now() };
   return now !== null && performance.now() - window.openSince.at > 500;
 }"""
+ANNOTATES = re.compile(r"/api/(tasks|annotations|projects|dm)\b")
 PICKED = f"([palette, name]) => {SELECTED}.names.get(palette).selectedValues().includes(name)"
 SUGGESTED = f"() => {SELECTED}.suggestions.size > 0 && !Htx.awaitingSuggestions"
 REGIONS = f"""() => {SELECTED}.regions.map((one) => ({{
@@ -109,6 +110,10 @@ class Desk:
         self.page.on("console", self._listen)
         self.lost: list[str] = []  # parts of the page that did not come
         self.page.on("requestfailed", self._note_lost)
+        self.asked: set[Request] = set()  # of Label Studio's API, and not answered yet
+        self.page.on("request", self._note_asked)
+        self.page.on("requestfinished", self.asked.discard)
+        self.page.on("requestfailed", self.asked.discard)
         self.size_wh = (0, 0)
         self.image, self.palette = "image", "label"
 
@@ -127,7 +132,7 @@ class Desk:
         """Open a task and wait until it can be drawn on."""
         self.size_wh = size_wh
         self._load(f"{self.url}/projects/{project}/data?task={task}")
-        self.page.wait_for_function(OPEN, arg=[task, self.image])
+        self._wait_open(task)
 
     def turn_to(self, side: str) -> None:
         """One image of a pair, and its palette: there people click from now on."""
@@ -140,7 +145,7 @@ class Desk:
     def pick_row(self, row: int, task: int) -> None:
         """Click on another task in the list beside the image: the page is not loaded anew."""
         self.page.locator(".lsf-table-row").nth(row).click()
-        self.page.wait_for_function(OPEN, arg=[task, self.image])
+        self._wait_open(task)
 
     def label(self, name: str) -> None:
         """Press the label's key, and look that it is picked."""
@@ -249,6 +254,7 @@ class Desk:
         """
         for _ in range(LOADS):
             self.lost, before = [], len(self.failures)
+            self.asked.clear()
             try:
                 self.page.goto(url)
                 self.page.wait_for_load_state("networkidle")
@@ -270,6 +276,20 @@ class Desk:
     def _listen(self, line: ConsoleMessage) -> None:
         if line.text.startswith("labelrig: the companion stops"):
             self.failures.append(line.text)
+
+    def _wait_open(self, task: int) -> None:
+        """Wait until a task can be drawn on, and nothing that is on its way will exchange its annotation."""
+        ends = time.monotonic() + ANSWER_MS / 1000
+        while True:
+            self.page.wait_for_function(OPEN, arg=[task, self.image])
+            if not self.asked:
+                return
+            assert time.monotonic() < ends, [one.url for one in self.asked]
+            self.page.wait_for_timeout(100)
+
+    def _note_asked(self, request: Request) -> None:
+        if request.method == "GET" and ANNOTATES.search(request.url):
+            self.asked.add(request)
 
     def _place(self, xy: XY) -> tuple[float, float]:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
 
 ENGINE_TIMEOUT = 8
+# To read files of containers the engine mounts each one and packs them: beside other work that takes longer.
+FILES_TIMEOUT = 60
 
 
 class Inspection:
@@ -125,8 +127,23 @@ class Inspection:
         Raises:
             HostError: it does not answer, or breaks off.
         """
-        try:
+        with self._engine_errors():
             yield self.engine
+
+    @contextmanager
+    def reading_files(self) -> Iterator[Any]:
+        """The engine by a client of its own that waits long enough for files of containers; it is closed afterwards.
+
+        Raises:
+            HostError: it does not answer, or breaks off.
+        """
+        with self._engine_errors(), closing(self._open_engine(self.host, FILES_TIMEOUT)) as engine:
+            yield engine
+
+    @contextmanager
+    def _engine_errors(self) -> Iterator[None]:
+        try:
+            yield
         except (DockerException, requests.RequestException) as error:
             raise HostError(f"the docker engine of {self.host.name} stopped answering: {error}") from error
 

@@ -26,13 +26,14 @@ CODENAME = re.compile(r"^VERSION_CODENAME=[\"']?(\w+)", re.MULTILINE)
 
 def check_updates(look: Inspection) -> Finding:
     """No package in a container is older than what the Debian suites offer, as far as this machine can see them."""
-    containers = {service: one for service in look.site.services if (one := look.container(service)) is not None}
-    if not containers:
+    names = {service: one.name for service in look.site.services if (one := look.container(service)) is not None}
+    if not names:
         return ok("no container to look into")
     suites = look.suites(look.host.run("uname", "-m").stdout.strip())
-    names = package_names(REPOSITORY, *FOLDERS.values())
-    offered = suites.offered(names, look.report)
-    with look.asking_engine() as engine:
+    packages = package_names(REPOSITORY, *FOLDERS.values())
+    offered = suites.offered(packages, look.report)
+    with look.reading_files() as engine:
+        containers = {service: engine.containers.get(name) for service, name in names.items()}
         days = max(_age_days(engine, one) for one in containers.values())
         inside = {service: _files(one) for service, one in containers.items()}
     age = f"images of {days:.0f} days ago" if days >= 1 else "images of today"
@@ -51,7 +52,7 @@ def check_updates(look: Inspection) -> Finding:
     if not offered.security:
         notes.append("this machine's apt names no security archive of Debian, so its fixes are not known")
     if behind:
-        return warning("; ".join([age, _sentence(list(behind.values())), *notes]), _fix(look, set(behind) - names))
+        return warning("; ".join([age, _sentence(list(behind.values())), *notes]), _fix(look, set(behind) - packages))
     if not offered.security:
         return warning("; ".join([age, *notes]), "name the security archive in apt's sources, below /etc/apt")
     return ok("; ".join([age, "no package has a newer version", *notes]))

@@ -28,6 +28,7 @@ from tests.sshd import Sshd
 
 Connected = Callable[..., SshHost]
 MEGABYTE = 1 << 20
+LOGIN_SECONDS = 60  # where a server allows one session, each connection is a login, which waits on a busy machine
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -103,8 +104,8 @@ class TestPorts:
 
     def test_many_connections_at_once(self, lab: SshHost, web_port: int) -> None:
         with lab.forwarded(web_port) as url, ThreadPoolExecutor(20) as pool:
-            sizes = pool.map(lambda number: len(httpx.get(f"{url}/{number * 1000}").content), range(40))
-            assert list(sizes) == [number * 1000 for number in range(40)]
+            answers = pool.map(lambda number: httpx.get(f"{url}/{number * 1000}", timeout=LOGIN_SECONDS), range(40))
+            assert [len(answer.content) for answer in answers] == [number * 1000 for number in range(40)]
 
     def test_one_who_has_said_all_still_hears_the_answer(self, lab: SshHost) -> None:
         def count(connection: socket.socket) -> None:

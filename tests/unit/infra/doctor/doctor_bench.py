@@ -167,6 +167,10 @@ class FakeEngine:
         assert "com.docker.compose.project=labelrig" in filters["label"]
         return [one for one in self.there.values() if f"com.docker.compose.service={one.service}" in filters["label"]]
 
+    def get(self, name: str) -> FakeContainer:
+        (found,) = [one for one in self.there.values() if one.name == name]
+        return found
+
     def version(self) -> dict[str, str]:
         if self.error is not None:
             raise self.error
@@ -227,6 +231,7 @@ class DoctorBench:
     def __init__(self) -> None:
         self.server = FakeLabelStudio()
         self.engine = FakeEngine()
+        self.waits: list[int] = []  # the time-out of each client of the engine that was opened
         self.token: str | None = self.server.token()
         self.spec = load_project(REPOSITORY, "rgbt-sar")
         self.execs = {service: FakeExec(service) for service in ("label-studio", "sam2", "proxy")}
@@ -333,11 +338,15 @@ class DoctorBench:
             Report(io.StringIO()),
             None,
             self.daemon,
-            engine=lambda _host, _timeout: self.engine,
+            engine=self._open_engine,
             access=access,
             execs=self.execs,
             suites=self._suites,
         )
+
+    def _open_engine(self, _host: object, timeout: int) -> FakeEngine:
+        self.waits.append(timeout)
+        return self.engine
 
     def _suites(self, machine: str) -> Any:
         assert machine == "x86_64"

@@ -9,6 +9,7 @@ import pytest
 
 from core.repository import REPOSITORY
 from infra.doctor.diagnosis import Finding, Verdict
+from infra.doctor.inspection import ENGINE_TIMEOUT, FILES_TIMEOUT
 from infra.doctor.update_checks import check_updates
 from infra.roles.images.packages import Offered, package_names
 from infra.roles.images.suites import Behind
@@ -35,6 +36,14 @@ def test_up_to_date_images_say_their_age(bench: DoctorBench) -> None:
     assert bench.suites.asked == [b"Package: openssl\n"] * len(bench.engine.there)
     bench.engine.made = made(0)
     assert bench.ask(check_updates).seen.startswith("images of today;")
+
+
+def test_files_of_containers_have_time_to_come(bench: DoctorBench) -> None:
+    """The engine answers other questions at once; packing a file takes longer on a busy machine."""
+    bench.ask(check_updates)
+    assert bench.waits == [ENGINE_TIMEOUT, FILES_TIMEOUT]
+    assert FILES_TIMEOUT >= 60 > ENGINE_TIMEOUT
+    assert bench.engine.closed
 
 
 def test_fixes_that_images_lack_are_named_once(bench: DoctorBench) -> None:

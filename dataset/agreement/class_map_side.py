@@ -78,7 +78,8 @@ def _numbers(path: Path, picture: Image.Image) -> np.ndarray[Any, Any]:
             f"{path}: is a picture of mode {picture.mode}, where class numbers in one channel are expected; a colour "
             "picture of a class map does not tell them"
         )
-    return np.asarray(picture)
+    pixels = np.asarray(picture)
+    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
 
 def _pairs(folder: Path) -> dict[str, Path]:

@@ -52,7 +52,7 @@ def tasks_file(path: Path, *tasks: Mapping[str, Any]) -> Path:
     return path
 
 
-def class_maps(folder: Path, maps: Mapping[str, NDArray[np.uint8]], names: Mapping[str, str] | None = None) -> Path:
+def class_maps(folder: Path, maps: Mapping[str, NDArray[Any]], names: Mapping[str, str] | None = None) -> Path:
     folder.mkdir(parents=True)
     for name, pixels in maps.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -109,6 +109,13 @@ def test_class_maps_and_their_names(side: Open, tmp_path: Path) -> None:
     assert "--classes FILE names them" in numbers.notes.lines[0]
 
 
+def test_a_map_of_one_bit_has_the_class_one(side: Open, tmp_path: Path) -> None:
+    plain = side(class_maps(tmp_path / "bits", {"one.png": CAR}))
+    assert drawn_on(plain, "one.png") == {"1": 180}
+    named = side(class_maps(tmp_path / "named", {"one.png": CAR}, {"1": "car"}))
+    assert drawn_on(named, "one.png") == {"car": 180}
+
+
 def test_an_export_of_class_maps_says_whose_they_are(side: Open, tmp_path: Path) -> None:
     """Names of classes as `classes.lock` has them, names of images as `images.jsonl` has them."""
     pixels = np.full((HEIGHT, WIDTH), 2, np.uint8)

@@ -23,12 +23,12 @@ from core.text import some
 from dataset.export.classes import Classes
 from dataset.export.duplicates import near_duplicates, picture_hash
 from dataset.export.formats import ExportOptions
-from dataset.export.overlaps import class_map
+from dataset.export.overlaps import LARGEST, class_map
 from dataset.export.pictures import Pictures
 from dataset.export.splits import PARTS, Sample, group_of, read_group, read_shares, split
 from dataset.export.writers.base import ExportImage, LeftOut, Writer, file_beside
 from dataset.export.writers.four_channels import FourChannels
-from dataset.export.writers.png import MOST_CLASSES, palette
+from dataset.export.writers.png import palette
 from dataset.registration.alignment import Refused, rows_of
 from dataset.registration.pictures import grey_values
 from dataset.registration.transforms import Matrix
@@ -121,7 +121,7 @@ class DatasetWriter(Writer):
             with file_beside(self._folder, f"{kind}/{place.folder}/{place.name}.png") as path, path.open("xb") as file:
                 Image.fromarray(pixels).save(file, "PNG")
         sample = self._samples.setdefault(place.name, _Sample(image.file_name))
-        counted = np.bincount(numbers.reshape(-1), minlength=MOST_CLASSES + 1)
+        counted = np.bincount(numbers.reshape(-1), minlength=LARGEST + 1)
         sample.pixels[place.folder] = Counter({int(one): int(counted[one]) for one in np.flatnonzero(counted)})
         if sample.hash is None:
             sample.hash = _hash(content)
@@ -191,7 +191,8 @@ class DatasetWriter(Writer):
         self, tags: list[str], whole: Mapping[str, _Sample], parts: Mapping[str, str], classes: Classes
     ) -> dict[str, Any]:
         colours = palette(classes, self._colours)
-        names = {one.id: one.name for one in classes.known}
+        # One of another number was on no picture: `class_map` refuses it.
+        names = {one.id: one.name for one in classes.known if one.id <= LARGEST and one.id != self._options.ignore}
         return {
             "format": FORMAT,
             "images": {tag: f"images/{tag}" for tag in (tags if self._four is None else [self._four.NAME])},
@@ -237,7 +238,8 @@ class DatasetWriter(Writer):
     def _coloured(self, numbers: NDArray[np.uint8], classes: Classes) -> NDArray[np.uint8]:
         table = np.zeros((256, 3), np.uint8)
         for number, colour in palette(classes, self._colours).items():
-            table[number] = colour
+            if number <= LARGEST:
+                table[number] = colour
         table[self._options.ignore] = 0
         return table[numbers]
 

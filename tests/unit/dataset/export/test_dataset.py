@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,22 @@ def test_overlaps_by_order_priority_or_refused(exports: ExportBench) -> None:
         exports.export(project, "dataset", "none", priority=("Bike",))
     with pytest.raises(LabelrigError, match="nothing in the project"):
         exports.export(project, "dataset", "none", ignore=1)
+
+
+def test_unused_classes_beyond_eight_bits_do_not_matter(exports: ExportBench) -> None:
+    """One with the value of unlabelled pixels does not either; one that is used is refused in a sentence."""
+    known = [{"id": 1, "name": "Car"}, {"id": 255, "name": "Gone", "retired": True}, {"id": 256, "name": "Road"}]
+    (exports.folder / "classes.lock").write_text(json.dumps({"format": 1, "classes": known}))
+    project = scenes(exports, 1)
+    exports.server.images["set/z.png"] = picture(9)
+    exports.server.annotate(exports.server.task(project, image=url("set/z.png")), brush(CAR, "Car"))
+    (problem,) = exports.export(project, "dataset").problems
+    assert "the class 'Road' has the number 256, which a class map with the value 255" in problem
+    out = exports.folder / "out"
+    assert (numbers(out / "labels" / "image" / "z.png") == np.where(CAR, 1, 255)).all()
+    read = content(out)
+    assert (read["classes"], list(read["palette"])) == ({1: "Car"}, [1])
+    assert set(read["splits"]["train"]["pixels"]["image"]) == {"(unlabelled)", "Car"}
 
 
 def test_pictures_are_linked_where_they_lie(exports: ExportBench) -> None:

@@ -136,11 +136,13 @@ class Export:
             return [source], None
         from dataset.export.pair_sources import grid_of, pair_sources
         from dataset.export.pictures import Pictures
-        from dataset.export.samples import Samples, sample_names
+        from dataset.export.samples import Samples, sample_names, tags_of
         from dataset.fetching import fetch_image
 
-        sources, samples = [source], Samples(sample_names(source.rows, self.config.images_of))
-        if self.sides is not None:
+        if self.sides is None:
+            sources, shown = [source], self.config.images_of
+            samples = Samples(sample_names(source.rows, shown), tags=tags_of(source.rows, shown))
+        else:
             sources, samples = pair_sources(self.client, self.sides, source, tally, self.report)
         fetch, options = functools.partial(fetch_image, self.client), self.options
         return sources, Pictures(fetch, samples, options.link, options.pictures, grid_of(options))

@@ -58,11 +58,20 @@ class Samples:
         names: by task.
         pairing: None where pictures are not looked at as pairs.
         rgb: the URL of the RGB picture of each sample of a pair, with the number of the image in a list.
+        tags: the images that the tasks show; a sample is whole with all of them.
     """
 
     names: Mapping[int, str]
     pairing: Pairing | None = None
     rgb: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+    @property
+    def folders(self) -> list[str]:
+        """What a whole sample has, whether its pictures can be had or not."""
+        if self.pairing is not None:
+            return [self.pairing.folder("rgb"), self.pairing.folder("thermal")]
+        return list(self.tags)
 
     def of(self, task: int, image: ExportImage) -> list[str]:
         """The samples that an image of a task is of."""
@@ -74,6 +83,11 @@ class Samples:
 def numbered(name: str, item_index: int | None) -> str:
     """The name of the sample of one image of a list."""
     return name if item_index is None else f"{name}_{item_index + 1}"
+
+
+def tags_of(rows: Iterable[TaskRow], images_of: ImagesOf) -> list[str]:
+    """The image tags that tasks show, in their order."""
+    return list(dict.fromkeys(shown.name for row in rows for shown in images_of(row.data)))
 
 
 def rgb_urls(rows: Iterable[TaskRow], images_of: ImagesOf, names: Mapping[int, str], tag: str) -> dict[str, str]:

@@ -130,7 +130,7 @@ class DatasetWriter(Writer):
 
     def finish(self, classes: Classes) -> None:
         """See `Writer`. Samples that lack an image which others have are in no list."""
-        tags = list(dict.fromkeys(tag for one in self._samples.values() for tag in one.pixels))
+        tags = self._pictures.samples.folders
         if self._four is not None:
             self._four.finish()
         if self._refused:

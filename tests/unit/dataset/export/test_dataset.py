@@ -100,6 +100,23 @@ def test_a_pair_is_one_sample_with_two_pictures(exports: ExportBench) -> None:
     assert "set/T/b_t.png" in summary.problems[0]
 
 
+def test_a_set_without_any_thermal_picture_has_no_sample(exports: ExportBench) -> None:
+    """A wrong --link, for one: it is not a data set of RGB alone, whatever could be written."""
+    project = exports.server.project(PAIR)
+    exports.server.images["set/RGB/a.png"] = picture(3)
+    results: list[Result] = [{**one, "to_name": "rgb", "from_name": "brush_rgb"} for one in brush(CAR, "Car")]
+    task = exports.server.task(project, rgb=url("set/RGB/a.png"), thermal=url("set/T/a_t.png"))
+    exports.server.annotate(task, results)
+    summary = exports.export(project, "dataset")
+    out = exports.folder / "out"
+    assert [(out / f"{part}.txt").read_text() for part in ("train", "val", "test")] == ["", "", ""]
+    read = content(out)
+    assert list(read["images"]) == list(read["labels"]) == ["rgb", "thermal"]
+    assert read["splits"]["train"]["samples"] == 0
+    assert len(summary.problems) == 1
+    assert any("1 samples lack one of rgb, thermal and are in no list: a" in line for line in exports.shown())
+
+
 def numbers_of(content: bytes) -> Any:
     with Image.open(io.BytesIO(content)) as opened:
         return np.asarray(opened)

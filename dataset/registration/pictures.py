@@ -125,6 +125,8 @@ def read_pair(pair: PicturePair) -> tuple[Picture, Picture]:
 def grey_values(source: Path | FetchedPicture | IO[bytes]) -> Grey:
     """A picture as a browser turns it, ``(H, W)``; of 16-bit and float ones the whole range, stretched to ``[0, 1]``.
 
+    Values that are not finite, as radiometric files have where a camera measured nothing, are 0.
+
     Raises:
         PictureError: it cannot be read, or shows nothing.
     """
@@ -133,10 +135,14 @@ def grey_values(source: Path | FetchedPicture | IO[bytes]) -> Grey:
         if shown.mode not in ("L", "I", "F", "I;16", "I;16B", "I;16L"):
             shown = shown.convert("L")
         values = np.asarray(shown, dtype=np.float32)
-    low, high = np.percentile(values, PERCENT)
+    known = np.isfinite(values)
+    if not known.any():
+        raise PictureError("none of its values is finite")
+    low, high = np.percentile(values if known.all() else values[known], PERCENT)
     if not high > low:
         raise PictureError("all its pixels are alike")
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1), dtype=np.float32)
+    stretched = np.clip((np.where(known, values, low) - low) / (high - low), 0, 1)
+    return np.asarray(stretched, dtype=np.float32)
 
 
 def _picture(values: Grey, work_width: int) -> Picture:

@@ -95,6 +95,11 @@ def test_loader_reads_pictures_and_classes(exports: ExportBench) -> None:
     assert set(classes.unique().tolist()) == {1, 2, 3, 255}
     warm = pictures["thermal"][0]
     assert float(warm[classes == 3].mean()) > 0.8 > 0.4 > float(warm[classes == 1].mean())
+    holes = np.linspace(15, 40, 48 * 64, dtype=np.float32).reshape(48, 64)
+    holes[:2, :2] = np.nan
+    Image.fromarray(holes).save(exports.folder / "radiometric.tiff")
+    celsius = samples.picture(exports.folder / "radiometric.tiff")
+    assert (float(celsius.min()), float(celsius.max())) == (0, 1)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from PIL import Image
 
 from core.text import some
 from dataset.export.classes import Classes
-from dataset.export.duplicates import near_duplicates, picture_hash
+from dataset.export.duplicates import Hash, near_duplicates, picture_hash
 from dataset.export.formats import ExportOptions
 from dataset.export.overlaps import LARGEST, class_map
 from dataset.export.pictures import Pictures
@@ -53,7 +53,7 @@ class _Sample:
 
     path: str
     pixels: dict[str, Counter[int]] = field(default_factory=dict)
-    hash: NDArray[np.uint8] | None = None
+    hash: Hash | None = None
 
 
 class DatasetWriter(Writer):
@@ -161,8 +161,10 @@ class DatasetWriter(Writer):
     def _grouped(self, whole: Mapping[str, _Sample]) -> list[Sample]:
         """Samples of one `--group`, and near-duplicates, share a group: whatever joins two of them joins all."""
         names = sorted(whole)
-        hashes = [whole[name].hash for name in names]
-        first = near_duplicates(np.stack([one for one in hashes if one is not None])) if names else []
+        hashed = {number: one for number, name in enumerate(names) if (one := whole[name].hash) is not None}
+        shown = list(hashed)
+        nearly = near_duplicates(np.stack(list(hashed.values()))) if hashed else []
+        first = {number: shown[other] for number, other in zip(shown, nearly, strict=True)}
         by_match: dict[tuple[int, str], int] = {}
         roots = list(range(len(names)))
 
@@ -174,7 +176,7 @@ class DatasetWriter(Writer):
         for number, name in enumerate(names):
             found = [(place, group_of(one, whole[name].path)) for place, one in enumerate(self._groups)]
             same = [by_match.setdefault((place, text), number) for place, text in found if text is not None]
-            for other in (first[number], *same):
+            for other in (first.get(number, number), *same):
                 low, high = sorted((root(other), root(number)))
                 roots[high] = low
         ignored = self._options.ignore
@@ -244,8 +246,9 @@ class DatasetWriter(Writer):
         return table[numbers]
 
 
-def _hash(content: bytes) -> NDArray[np.uint8]:
+def _hash(content: bytes) -> Hash | None:
+    """None of a picture that shows nothing: it is like no other one."""
     try:
         return picture_hash(grey_values(io.BytesIO(content)))
-    except PictureError:  # all its pixels are alike
-        return picture_hash(np.zeros((1, 1), np.float32))
+    except PictureError:
+        return None

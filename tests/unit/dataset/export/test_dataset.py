@@ -195,6 +195,23 @@ def test_groups_and_near_duplicates_share_a_part(exports: ExportBench) -> None:
     assert sorted(map(sorted, of_flight)) == [["flight 0", "flight 1"], ["flight 2"]]
 
 
+def test_pictures_without_a_measure_of_likeness_are_apart(exports: ExportBench) -> None:
+    """Radiometric ones with a value that is not finite, and ones that show nothing: neither are near-duplicates."""
+    project = exports.server.project(FUSED)
+    for number in range(8):
+        values = np.full(SIZE[::-1], 20, np.float32)
+        if number < 4:
+            values = np.random.default_rng(number).normal(20, 4, SIZE[::-1]).astype(np.float32)
+            values[0, 0] = np.nan
+        content = io.BytesIO()
+        Image.fromarray(values).save(content, "TIFF")
+        exports.server.images[f"set/{number}.tiff"] = content.getvalue()
+        exports.server.annotate(exports.server.task(project, image=url(f"set/{number}.tiff")), brush(CAR, "Car"))
+    exports.export(project, "dataset", shares="50,50,0")
+    lists = [(exports.folder / "out" / f"{part}.txt").read_text().splitlines() for part in ("train", "val")]
+    assert [len(one) for one in lists] == [4, 4]
+
+
 def test_other_servers_are_not_asked_for_pictures(exports: ExportBench) -> None:
     """The token of Label Studio would go there; an image in the task itself is at hand."""
     project = scenes(exports, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -36,13 +37,14 @@ class Grid:
     def _backwards(self) -> Alignment:
         return self.alignment.backwards()
 
-    def matrix(self, side: Side, rgb: str, size_wh: Size) -> Matrix | None:
+    def matrix(self, side: Side, rgb: str, size_wh: Size, digest: Callable[[], str]) -> Matrix | None:
         """From the pixels of a picture to those of the grid; None of one whose pixels they are.
 
         Args:
             side: of the picture.
             rgb: URL of the RGB picture of its pair.
             size_wh: of the picture.
+            digest: its SHA-256 in hex, see `Alignment.of`.
 
         Raises:
             Refused: the registration refused the pair.
@@ -53,7 +55,7 @@ class Grid:
             seen, expected = ("x".join(map(str, one)) for one in (size_wh, registered))
             raise NotWritable(f"it has {seen} pixels, and the registration is of {side} pictures of {expected}")
         try:
-            found = (self.alignment if side == "rgb" else self._backwards).of(rgb)
+            found = (self.alignment if side == "rgb" else self._backwards).of(rgb, digest)
         except Refused:
             raise
         except NotAligned as reason:

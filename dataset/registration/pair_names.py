@@ -32,3 +32,8 @@ class PairNames:
                     return [self._whole[bare[-length:]]]
             found += self._by_end.get(bare, [])
         return list(dict.fromkeys(found))
+
+    def is_whole(self, image: str) -> bool:
+        """Whether a path with folders is the whole name of a pair: then it is not the frame of another flight."""
+        bare = (without_suffix(parts) or parts for parts in spellings(image))
+        return any(len(parts) > 1 and parts in self._whole for parts in bare)

@@ -166,6 +166,17 @@ def digest_of(pairs: Sequence[PicturePair]) -> str:
     return whole.hexdigest()
 
 
+def digests_of(pair: PicturePair) -> dict[str, str]:
+    """SHA-256 of the two pictures in hex, as `rgb` and `thermal`; without one that cannot be had."""
+    found = {"rgb": _digest(pair.rgb).hex(), "thermal": _digest(pair.thermal).hex()}
+    return {side: digest for side, digest in found.items() if digest}
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a picture in hex."""
+    return _digest(path).hex()
+
+
 def _digest(picture: Path | FetchedPicture) -> bytes:
     if isinstance(picture, FetchedPicture):
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
+from core.text import some
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -140,10 +141,17 @@ def run_transfer(
     from dataset.transfer.twins import Twins
 
     alignment = read_alignment(request.alignment)
+    apart = sorted({*alignment.own, *alignment.refused})
+    if request.back and request.twins is None and apart:
+        raise SettingsError(
+            f"--back: {len(apart)} pairs do not follow the rig ({some(apart)}), and pairs are called by their RGB "
+            "pictures: --twins FOLDER says which they are"
+        )
     twins = None if request.twins is None else Twins(request.twins)
     masks = chosen(request.masks)
     with report.stage("transfer"), closing(opened_side(masks, request.classes, report, no_server)) as side:
-        work = FolderTransfer(side, alignment.backwards() if request.back else alignment, twins, report, now)
+        way = alignment.backwards() if request.back else alignment
+        work = FolderTransfer(side, way, twins, report, now, request.back)
         options = ExportOptions(request.format, force=request.force)  # type: ignore[arg-type]  # checked above
         found = work.write(request.out, options)
         report.facts["transfer"] = {"folder": str(request.out), **found.as_facts()}

@@ -22,7 +22,8 @@ from dataset.export.writers.base import ExportImage, Lines, NotWritable, Object,
 from dataset.export.writers.choice import open_writer
 from dataset.registration.alignment import Alignment, NotAligned
 from dataset.registration.features import Field
-from dataset.registration.pictures import grey_values
+from dataset.registration.pictures import digest_of_file, grey_values
+from dataset.registration.transforms import Matrix
 from dataset.transfer.fit import picture_field
 from dataset.transfer.regions import ImageTransfer, Transfer, carry, counted
 from dataset.transfer.twins import Twins
@@ -43,6 +44,7 @@ class FolderTransfer:
     Attributes:
         side: the masks.
         twins: the pictures that masks are carried to; None where only the masks are at hand.
+        back: the twins are the RGB pictures, and `alignment` leads to them.
     """
 
     side: Side
@@ -50,7 +52,9 @@ class FolderTransfer:
     twins: Twins | None
     report: Report
     now: Callable[[], datetime]
+    back: bool = False
     _classes: Classes = field(default_factory=Classes)
+    _taken: dict[str, str] = field(default_factory=dict)
 
     def write(self, out: Path, options: ExportOptions) -> Transfer:
         """Write the masks of all pictures as an export.
@@ -80,7 +84,11 @@ class FolderTransfer:
             if not found.done:
                 reasons = [f"{inline(one.name)}: {inline(one.reason)}" for one in found.left_out]
                 raise LabelrigError(f"no masks were carried over, nothing was written:\n{bulleted(reasons, SHOWN)}")
-            found.notes += [*writer.notes(), *counted([(unreadable, "regions could not be read as masks")])]
+            found.notes += [
+                *writer.notes(),
+                *self.alignment.notes(),
+                *counted([(unreadable, "regions could not be read as masks")]),
+            ]
             (folder / "classes.json").write_text(self._classes.as_json(), encoding="utf-8")
             write_manifest(folder, self._facts(found, options))
         return found
@@ -89,13 +97,16 @@ class FolderTransfer:
         """Write one picture; returns how many of its regions cannot be read. What stops it is its `reason`."""
         masks = self.side.read(one.name)
         try:
-            matrix = self.alignment.of(one.name)
+            path = None if self.twins is None else self.twins.of(one.name)
+            matrix = self._matrix(one.name, path)
             if masks.size_wh not in (None, self.alignment.source_wh):
                 raise NotAligned(
                     f"has {_size(masks.size_wh)} pixels, and the registration is of pictures of "
                     f"{_size(self.alignment.source_wh)}"
                 )
-            one.twin, edges = self._twin(one.name)
+            one.twin, edges = self._twin(one.name, path)
+            if other := self._taken.get(one.twin):
+                raise NotAligned(f"its twin {one.twin} has the masks of {other}")
             objects = []
             for drawn in masks.drawn:
                 mask, figures = carry(drawn.mask, drawn.label, drawn.region, matrix, self.alignment.target_wh, edges)
@@ -108,14 +119,21 @@ class FolderTransfer:
             writer.add(
                 ExportImage(number, (), one.twin, "", None, size_wh, labels, tuple(objects), True), self._classes
             )
+            self._taken[one.twin] = one.name
         except (NotAligned, NotWritable) as reason:
             one.reason = str(reason)
         return masks.unreadable
 
-    def _twin(self, name: str) -> tuple[str, Field | None]:
-        if self.twins is None:
+    def _matrix(self, name: str, twin: Path | None) -> Matrix:
+        """Pairs are called by their RGB pictures: with `back` those are the twins."""
+        if self.twins is None or twin is None:
+            return self.alignment.of(name)
+        rgb = self.twins.name_of(twin) if self.back else name
+        return self.alignment.of(rgb, lambda: digest_of_file(twin))
+
+    def _twin(self, name: str, path: Path | None) -> tuple[str, Field | None]:
+        if self.twins is None or path is None:
             return name, None
-        path = self.twins.of(name)
         try:
             grey = grey_values(path)
         except PictureError as error:

@@ -6,6 +6,7 @@ annotation is changed.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from collections import Counter
@@ -86,6 +87,7 @@ class ProjectTransfer:
                 found.images.append(one)
             rate = count / max(time.monotonic() - began, 1e-3)
             self.report.progress(f"transfer: {count} of {len(rows)} tasks, {rate:.1f} a second")
+        found.notes += self.alignment.notes()
         found.problems += self._unreadable
         found.problems += [
             f"{number} masks have the label {quoted(label)}, for which the image {self.sides.target_image!r} has no "
@@ -125,8 +127,10 @@ class ProjectTransfer:
             raise NotAligned(f"people have annotated its twin (task {twin.task}), which is left alone")
         if other := self._taken.get(twin.task):
             raise NotAligned(f"its twin (task {twin.task}) has the masks of {other}")
-        matrix = self.alignment.of(twin.url if self.back else image.url)  # pairs are called by their RGB pictures
-        grey = self._picture(twin)
+        content = self._content(twin)
+        rgb = twin.url if self.back else image.url  # pairs are called by their RGB pictures
+        matrix = self.alignment.of(rgb, lambda: hashlib.sha256(content).hexdigest())
+        grey = self._grey(content, twin)
         edges, place = picture_field(grey), Place(twin.to_name, twin.item_index, self.alignment.target_wh)
         results: list[Result] = []
         taken: set[RegionKey] = set()
@@ -164,10 +168,16 @@ class ProjectTransfer:
     def _names(self, labels: Iterable[str]) -> Mapping[str, str]:
         return label_names(labels, self.sides.target_config.labeling.labels, self.labels)
 
-    def _picture(self, twin: Twin) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _content(self, twin: Twin) -> bytes:
         try:
-            grey = grey_values(io.BytesIO(fetch_image(self.client, twin.url, twin.task)))
-        except (LabelStudioError, PictureError) as error:
+            return fetch_image(self.client, twin.url, twin.task)
+        except LabelStudioError as error:
+            raise NotAligned(f"its twin {file_name_of(twin.url)} cannot be read: {error}") from None
+
+    def _grey(self, content: bytes, twin: Twin) -> np.ndarray[Any, np.dtype[np.float32]]:
+        try:
+            grey = grey_values(io.BytesIO(content))
+        except PictureError as error:
             raise NotAligned(f"its twin {file_name_of(twin.url)} cannot be read: {error}") from None
         if (size_wh := (grey.shape[1], grey.shape[0])) != self.alignment.target_wh:
             raise NotAligned(

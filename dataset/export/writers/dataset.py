@@ -7,9 +7,11 @@ numbers; what is not labelled has the value of `ignore`.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,12 +84,11 @@ class DatasetWriter(Writer):
             NotWritable: its picture cannot be had, is of another size, or masks overlap that must not.
             LeftOut: it is not of a pair, or the registration refused it.
         """
-        places = self._places(image)
-        content = self._pictures.content(image)
-        for place in places:
-            self._write(image, classes, content, place)
+        content = functools.cache(lambda: self._pictures.content(image))
+        for place in self._places(image, lambda: hashlib.sha256(content()).hexdigest()):
+            self._write(image, classes, content(), place)
 
-    def _places(self, image: ExportImage) -> list[_Place]:
+    def _places(self, image: ExportImage, digest: Callable[[], str]) -> list[_Place]:
         samples, grid = self._pictures.samples, self._pictures.grid
         found: list[_Place] = []
         reason = ""
@@ -101,7 +102,8 @@ class DatasetWriter(Writer):
                 continue
             for name in samples.of(task, image):
                 try:
-                    matrix = None if grid is None else grid.matrix(side, samples.rgb.get(name, ""), image.size_wh)
+                    rgb = samples.rgb.get(name, "")
+                    matrix = None if grid is None else grid.matrix(side, rgb, image.size_wh, digest)
                 except Refused:
                     self._refused.add(name)
                     reason = "refused pair"
@@ -156,7 +158,8 @@ class DatasetWriter(Writer):
 
     def notes(self) -> list[str]:
         """See `Writer`."""
-        return self._notes
+        grid = self._pictures.grid
+        return [*self._notes, *(() if grid is None else grid.alignment.notes())]
 
     def _grouped(self, whole: Mapping[str, _Sample]) -> list[Sample]:
         """Samples of one `--group`, and near-duplicates, share a group: whatever joins two of them joins all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,19 @@ def test_refused_pairs_are_left_out_by_name(exports: ExportBench, pairs: Project
     assert [one.name for one in out.rglob("b.*")] == []
     assert any("1 pairs are left out, because the registration refused them: b" in one for one in exports.shown())
     assert exports.json("out/manifest.json")["counts"]["left_out"]["refused pair"] == 2
+
+
+def test_pairs_of_another_flight_are_written(exports: ExportBench, pairs: Project) -> None:
+    """Pairs called as refused ones are refused where a picture is theirs, and else follow the rig."""
+    theirs = hashlib.sha256(exports.server.images["set/T/a.tiff"]).hexdigest()
+    ours = hashlib.sha256(exports.server.images["set/RGB/a.png"]).hexdigest()
+    known = {"a": {"rgb": ours, "thermal": theirs}, "b": {"rgb": "of another flight", "thermal": "too"}}
+    file = alignment(exports.folder / "alignment.yaml", refused=["a", "b"], pictures=known)
+    summary = export(exports, pairs, alignment=file, pictures="rgbt")
+    assert summary.problems == ()
+    assert (exports.folder / "out" / "train.txt").read_text() == "b\n"
+    assert any("1 pairs are left out, because the registration refused them: a" in one for one in exports.shown())
+    assert any("1 pictures are called as pairs that do not follow the rig" in one for one in exports.shown())
 
 
 def test_other_sizes_than_registered_are_named(exports: ExportBench, pairs: Project) -> None:

@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 
 from core.errors import LabelrigError, SettingsError
 from core.report import Report
+from dataset.registration.pictures import digest_of_file
 from dataset.transfer.command import TransferRequest, run_transfer
 from dataset.transfer.regions import Transfer
 from masks.measure import intersection_over_union as iou
@@ -107,6 +108,58 @@ def test_there_and_back_is_the_same_mask(tmp_path: Path) -> None:
     coco = read(tmp_path / "again")
     (one,) = coco.loadAnns(coco.getAnnIds())
     assert iou(coco.annToMask(one).astype(bool), drawn("car")) > 0.95
+
+
+def test_back_goes_by_the_names_of_the_rgb_pictures(tmp_path: Path) -> None:
+    """Thermal pictures have other folders in their paths than the pairs, which are called by the RGB ones."""
+    own = KNOWN.copy()
+    own[0, 2] += 11
+    alignment(tmp_path / "alignment.yaml", own={"rgb/a": own.tolist()}, refused=["rgb/b"])
+    (tmp_path / "rgb").mkdir()
+    for name in ("a", "b"):
+        Image.effect_noise(RGB_WH, 60).save(tmp_path / "rgb" / f"{name}.png")
+    class_maps = tmp_path / "maps" / "masks" / "T"
+    class_maps.mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.fromarray(drawn("car", own, THERMAL_WH).astype(np.uint8)).save(class_maps / f"{name}.png")
+    found = transfer(tmp_path, masks=tmp_path / "maps", twins=tmp_path / "rgb", back=True)
+    assert {one.name: one.reason for one in found.left_out} == {"T/b.png": "the registration refused its pair"}
+    coco = read(tmp_path / "out")
+    (one,) = coco.loadAnns(coco.getAnnIds())
+    assert iou(coco.annToMask(one).astype(bool), drawn("car")) > 0.95
+    with pytest.raises(SettingsError, match=r"--back: 2 pairs do not follow the rig \(rgb/a, rgb/b\)"):
+        transfer(tmp_path, masks=tmp_path / "maps", twins=None, back=True, out=tmp_path / "again")
+
+
+def test_frames_of_another_flight_follow_the_rig(tmp_path: Path) -> None:
+    """Two pictures called `a`: the registered one has a transform of its own, the other one is named in a note."""
+    own = KNOWN.copy()
+    own[1, 2] += 9
+    write_pairs(tmp_path, a=("person",))
+    digests = {"a": {"thermal": digest_of_file(tmp_path / "thermal" / "a.tiff")}}
+    alignment(tmp_path / "alignment.yaml", own={"a": own.tolist()}, pictures=digests)
+    (other := tmp_path / "flight2").mkdir()
+    write_pairs(other, a=("car", "person"))
+    for folder, matrix in ((tmp_path, own), (other, KNOWN)):
+        found = transfer(folder, alignment=tmp_path / "alignment.yaml")
+        coco = read(folder / "out")
+        mask = coco.annToMask(coco.loadAnns(coco.getAnnIds())[-1]).astype(bool)
+        assert iou(mask, drawn("person", matrix, THERMAL_WH)) > 0.95
+    assert any("1 pictures are called as pairs that do not follow the rig" in one for one in found.notes)
+
+
+def test_two_pictures_with_one_twin_are_not_both_written(tmp_path: Path) -> None:
+    file = write_pairs(tmp_path, a=("car",))
+    alignment(tmp_path / "alignment.yaml")
+    tasks = [task_of("a", "car"), task_of("a", "person")]
+    tasks[1]["data"]["image"] = "/data/local-files/?d=set2/RGB/a.png"
+    file.write_text(json.dumps(tasks))
+    found = transfer(tmp_path)
+    assert {one.name: one.reason for one in found.left_out} == {
+        "set2/RGB/a.png": "its twin thermal/a.tiff has the masks of set/RGB/a.png"
+    }
+    coco = read(tmp_path / "out")
+    assert len(coco.getImgIds()) == len(coco.getAnnIds()) == 1
 
 
 def test_without_pictures_names_stay_and_nothing_fits(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,22 @@ def test_back_goes_by_the_name_of_the_rgb_picture(exports: ExportBench, pairs: P
     (one,) = exports.server.predictions[third]
     (mask,) = masks_in([each for each in one["result"] if each["to_name"] == "rgb"])
     assert iou(mask.mask, drawn("car")) > 0.95
+
+
+def test_another_picture_of_a_pairs_name_follows_the_rig(exports: ExportBench, pairs: Project) -> None:
+    """`a` was registered with a transform of its own, and so was a `b` of another flight."""
+    own = KNOWN.copy()
+    own[0, 2] += 11
+    digests = {name: hashlib.sha256(exports.server.images[f"set/T/{name}.tiff"]).hexdigest() for name in ("a", "b")}
+    pictures = {"a": {"thermal": digests["a"]}, "b": {"rgb": "of another flight"}}
+    apart = {name: own.tolist() for name in pictures}
+    alignment(exports.folder / "alignment.yaml", own=apart, pictures=pictures)
+    found = transfer(exports, pairs)
+    for task, matrix in zip(exports.server.tasks, (own, KNOWN), strict=False):
+        (one,) = exports.server.predictions[task]
+        masks = masks_in([each for each in one["result"] if each["to_name"] == "thermal"])
+        assert iou(masks[0].mask, drawn(masks[0].labels[0], matrix, THERMAL_WH)) > 0.95
+    assert [note for note in found.notes if "(set/RGB/b.png)" in note] == found.notes
 
 
 def test_sizes_that_differ_are_named(exports: ExportBench, pairs: Project) -> None:

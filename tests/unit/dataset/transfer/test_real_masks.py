@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from dataset.agreement.choice import chosen, opened_side
 from dataset.agreement.command import no_server
 from dataset.agreement.side import Drawn
 from dataset.registration.alignment import alignment_text, read_alignment
-from dataset.registration.pictures import pairs_in
+from dataset.registration.pictures import digest_of_file, pairs_in
 from dataset.registration.register import register
 from dataset.transfer.warp import carried
 from masks.arrays import Mask
@@ -46,7 +47,8 @@ def test_carried_masks_beat_the_copy(tmp_path: Path) -> None:
         of_name = {Path(name).name: name for name in thermal.images}
         for name in rgb.images:
             ours, theirs = rgb.read(name).drawn, thermal.read(of_name[Path(name).name]).drawn
-            matrix, size_wh = alignment.of(name), alignment.target_wh
+            picture = next((folder / "rgb").glob(f"{Path(name).stem}.*"))
+            matrix, size_wh = alignment.of(name, partial(digest_of_file, picture)), alignment.target_wh
             for one in _without(theirs, ours):
                 sources = [each.mask for each in _without(ours, theirs) if each.label == one.label]
                 ways: list[list[Mask]] = [sources, [carried(each, matrix, size_wh) for each in sources]]

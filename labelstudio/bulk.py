@@ -55,13 +55,14 @@ class Annotation:
 class Prediction:
     """One prediction of a task."""
 
+    id: int
     results: list[Json]
     model_version: str
 
 
 @dataclass(frozen=True)
 class WholeTask:
-    """A task with its annotations, oldest first."""
+    """A task with its annotations and predictions, oldest first."""
 
     id: int
     data: Json
@@ -133,9 +134,13 @@ class TaskReader:
         annotations = sorted(
             (self._annotation(each) for each in one.get("annotations") or []), key=lambda each: each.id
         )
-        predictions = [
-            Prediction(_results(each), str(each.get("model_version") or "")) for each in one.get("predictions") or []
-        ]
+        predictions = sorted(
+            (
+                Prediction(int(each["id"]), _results(each), str(each.get("model_version") or ""))
+                for each in one.get("predictions") or []
+            ),
+            key=lambda each: each.id,
+        )
         return WholeTask(int(one["id"]), one.get("data") or {}, tuple(annotations), tuple(predictions))
 
     def _annotation(self, one: Json) -> Annotation:

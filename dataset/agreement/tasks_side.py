@@ -1,11 +1,13 @@
 """Tasks of Label Studio as a side: of a project, or of a file that Label Studio or `./inv export` wrote.
 
 Of several annotations of one task the newest counts, one that is marked as ground truth before all others. `who` takes
-one person's, by e-mail address or the user's number; `predictions` takes the model's.
+one person's, by e-mail address or the user's number; `predictions` takes the model's, the newest of each task: of one
+version, since that of `pairs.transfer` is what a person drew.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,7 @@ class TasksSide:
         self._spool = Spool()
         self._images: dict[str, int] = {}
         self._people: set[str] = set()
+        self._versions: Counter[str] = Counter()
         self._twice: list[str] = []
 
     @property
@@ -93,25 +96,45 @@ class TasksSide:
         """Say what was found.
 
         Raises:
-            SettingsError: there is nothing to compare.
+            SettingsError: there is nothing to compare, or predictions are of several versions and none was named.
         """
         if self._twice:
             self.notes.lines.append(
                 f"{len(self._twice)} images are in several tasks ({self._twice[0]}); the first counts"
             )
+        if self._of_predictions:
+            self._check_versions()
         if not self._images:
             people = f"; there are annotations of {', '.join(sorted(self._people))}" if self._people else ""
             what = f"of {self._who}" if self._who else "that was submitted"
             raise SettingsError(f"{self.name}: has no annotation {what}{people}")
 
     def _results(self, task: WholeTask) -> Results | None:
-        if self._who == PREDICTIONS or self._who.startswith(MODEL):
+        if self._of_predictions:
+            self._versions.update({one.model_version for one in task.predictions})
             version = self._who.removeprefix(MODEL) if self._who.startswith(MODEL) else None
             fitting = [one for one in task.predictions if version in (None, one.model_version)]
             return fitting[-1].results if fitting else None
         self._people |= {one.annotator for one in task.annotations if one.annotator}
         chosen = self._selection.annotations(task.annotations)
         return chosen[0].results if chosen else None
+
+    @property
+    def _of_predictions(self) -> bool:
+        return self._who == PREDICTIONS or self._who.startswith(MODEL)
+
+    def _check_versions(self) -> None:
+        there = ", ".join(f"{shown(one)} ({count} tasks)" for one, count in sorted(self._versions.items()))
+        if self._who == PREDICTIONS and len(self._versions) > 1:
+            raise SettingsError(
+                f"{self.name}: its predictions are of several model versions: {there}; say which, as in "
+                f"{self.name}={min(self._versions)}"
+            )
+        if not self._images:
+            others = f"; there are those of {there}" if there else ""
+            raise SettingsError(f"{self.name}: has no such prediction{others}")
+        if self._who == PREDICTIONS:
+            self.notes.lines.append(f"its predictions are of the model version {there}")
 
 
 def side_of_file(path: Path, who: str, report: Report) -> TasksSide:

@@ -31,7 +31,7 @@ def unlabelled(desk: Desk, *others: str) -> float:
 
 
 def test_line_says_what_has_no_label(desk: Desk, stage: Stage, scenes: list[Scene], round_: Round) -> None:
-    """After a point, and after a stroke by hand that is erased in part; then as the task is opened again."""
+    """After a point and after a stroke by hand, which is not saved yet; then as the task is opened again."""
     key = stage.ctx.access.api_key
     assert key is not None
     login, url = stage.ctx.backend_login, stage.ctx.backend_url
@@ -52,14 +52,10 @@ def test_line_says_what_has_no_label(desk: Desk, stage: Stage, scenes: list[Scen
         desk.drag(*way_over(second.mask()))
         with_stroke = unlabelled(desk, NONE_YET, f"{with_point:.1f} %")
         assert with_stroke < with_point
-        desk.key("e")
-        desk.drag(*way_over(second.mask(), share=0.2))
-        erased = unlabelled(desk, f"{with_stroke:.1f} %")
-        assert with_stroke < erased < with_point
         desk.shot("unlabelled")
 
         stored = clicks.read_back(round_, desk.submit())
         covered: NDArray[np.bool_] = np.logical_or.reduce([one.mask for one in stored])
-        assert abs(erased - 100 * (1 - covered.mean())) <= 0.15
+        assert abs(with_stroke - 100 * (1 - covered.mean())) <= 0.1
         desk.open(bench.project_id, task, scene.size_wh)
         assert abs(unlabelled(desk, NONE_YET) - 100 * (1 - covered.mean())) <= 0.06

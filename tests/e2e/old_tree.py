@@ -21,7 +21,7 @@ INSTALL_OLD = """\\
     cp /run/secrets/apt_sources /tmp/sources && \\
     sed -n 's/ bookworm main/ bullseye main/p' /run/secrets/apt_sources >>/tmp/sources && \\
     export APT_CONFIG=/tmp/apt.conf && apt-get update && apt-get install -y postgresql-13"""
-LEFT_OUT = (".git", ".venv", ".labelrig", ".env", "reports", "__pycache__", "*.pt", ".*_cache")
+LEFT_OUT = (".git", ".venv", ".labelrig", ".env", "reports", "__pycache__", ".*_cache")
 # Runs in the image build: two migrations more, of which the first changes every task and the second fails.
 PLANT = """
 import importlib.util, pathlib, re

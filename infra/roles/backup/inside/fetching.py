@@ -46,11 +46,24 @@ def fetch(places: Places, request: Request, restic: Restic, snapshot: str) -> An
                 restic.run("restore", snapshot, "--target", str(target), *include, timeout=LONG)
             except Failed as error:
                 raise Problem(f"the backup {snapshot} cannot be read whole: {error}; nothing was changed") from None
+    remove_later_uploads(places)
     problem = first_difference(places, manifest)
     if problem:
         raise Problem(f"the backup {snapshot} is not what its manifest says: {problem}; nothing was changed")
     _open_dump(places, request)
     return {"snapshot": snapshot, "facts": str(places.fetched_from(places.database) / manifest["database"]["file"])}
+
+
+def remove_later_uploads(places: Places) -> None:
+    """Remove fetched uploads that the manifest does not name.
+
+    They came while the snapshot was being made, after the dump: no row of it names them.
+    """
+    folder = _media_beside(places)
+    listed = _listed_media(places)
+    for name in [name for name, _ in walk(folder) if name not in listed]:
+        say(f"not in the manifest, left out: {name}")
+        (folder / name).unlink()
 
 
 def first_difference(places: Places, manifest: Answer) -> str:
@@ -62,16 +75,12 @@ def first_difference(places: Places, manifest: Answer) -> str:
     wanted = {database / manifest["database"]["file"]: str(manifest["database"]["sha256"])}
     wanted |= {files / name: str(digest) for name, digest in manifest["files"].items()}
     beside = _media_beside(places)
-    listed = read_list((files / MEDIA_LIST).read_text("utf-8"))
-    wanted |= {beside / name: digest for name, (_, digest) in listed.items()}
+    wanted |= {beside / name: digest for name, (_, digest) in _listed_media(places).items()}
     for path, digest in wanted.items():
         if not path.is_file():
             return f"{path.name} is missing"
         if hash_file(path) != digest:
             return f"{path.name} has another content"
-    more = [name for name, _ in walk(beside) if name not in listed] if beside.is_dir() else []
-    if more:
-        return f"{more[0]} is in it and not in the manifest"
     tables = json.loads((database / DATABASE_FACTS).read_text("utf-8"))["tables"]
     return "" if tables == manifest["database"]["tables"] else "the tables of its dump are others"
 
@@ -132,6 +141,13 @@ def give(folder: Path, uid: int) -> None:
 
 def _media_beside(places: Places) -> Path:
     return places.media_beside / places.media.relative_to("/")
+
+
+def _listed_media(places: Places) -> dict[str, tuple[int, str]]:
+    try:
+        return read_list((places.fetched_from(places.files) / MEDIA_LIST).read_text("utf-8"))
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise Problem(f"the list of uploads in the backup cannot be read: {error!r}; nothing was changed") from None
 
 
 def _open_dump(places: Places, request: Request) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 from infra.roles.backup.inside.media import read_list
 from infra.roles.backup.inside.places import DATABASE_FACTS, FORMAT, MANIFEST, MEDIA_LIST, Places, Problem
-from infra.roles.backup.inside.request import BEFORE, TAG, Request
+from infra.roles.backup.inside.request import BEFORE, Request
 from infra.roles.backup.inside.restic import LONG, Failed, Restic, say
+from infra.roles.backup.inside.retention import listed
 
 Answer = dict[str, Any]
 
 
 def snapshots(request: Request, restic: Restic) -> list[Answer]:
     """The snapshots of a stack of this name, of whichever machine, oldest first."""
-    found = restic.facts("snapshots", "--json", "--tag", f"{TAG},project:{request.project}") or []
     rows = [
         {
             "id": str(one["short_id"]),
@@ -25,13 +25,15 @@ def snapshots(request: Request, restic: Restic) -> list[Answer]:
             "machine": str(one["hostname"]),
             "reason": next((reason for reason in BEFORE if reason in (one.get("tags") or [])), ""),
         }
-        for one in found
+        for one in listed(request, restic, *request.tags[:2])
     ]
     return sorted(rows, key=lambda row: row["time"])
 
 
-def find(request: Request, restic: Restic, wanted: str) -> str:
-    """The id of a snapshot: one that is given by its beginning, else the newest that no restore made.
+def find(request: Request, restic: Restic, wanted: str) -> Answer:
+    """The row of a snapshot: one that is given by its beginning, else the newest of this machine that no restore made.
+
+    Where this machine has none, the newest of another: a stack that moves to a new machine.
 
     Raises:
         Problem: there is none.
@@ -41,11 +43,12 @@ def find(request: Request, restic: Restic, wanted: str) -> str:
         usual = [row for row in rows if not row["reason"]]
         if not usual:
             raise Problem(f"the repository {restic.address} holds no backup of a stack called {request.project}")
-        return str(usual[-1]["id"])
+        own = [row for row in usual if row["machine"] == request.machine]
+        return (own or usual)[-1]
     matching = [row for row in rows if row["full_id"].startswith(wanted)] if len(wanted) >= 4 else []
     if len(matching) != 1:
         raise Problem(f"there is no backup {wanted} of the stack {request.project}; `./inv backup.list` shows them")
-    return str(matching[0]["id"])
+    return matching[0]
 
 
 def manifest_of(places: Places, restic: Restic, snapshot: str) -> Answer:
@@ -64,15 +67,20 @@ def manifest_of(places: Places, restic: Restic, snapshot: str) -> Answer:
 
 
 def show(places: Places, request: Request, restic: Restic, wanted: str) -> Answer:
-    """The manifest of a snapshot, which one it is, and the files that describe its stack."""
-    snapshot = find(request, restic, wanted)
+    """The manifest of a snapshot, which one it is, and the files that describe its stack.
+
+    `machine` is the one that made it, where that is not this one; else it is empty.
+    """
+    row = find(request, restic, wanted)
+    snapshot = str(row["id"])
     manifest = manifest_of(places, restic, snapshot)
     small = {
         name: restic.run("dump", snapshot, str(places.files / name))
         for name in manifest["files"]
         if name == "secrets.env" or name == "stack/folders.json" or name.startswith("images/")
     }
-    return {"snapshot": snapshot, "manifest": manifest, "small": small}
+    machine = row["machine"] if row["machine"] != request.machine else ""
+    return {"snapshot": snapshot, "machine": machine, "manifest": manifest, "small": small}
 
 
 def verify(places: Places, request: Request, restic: Restic) -> Answer:

@@ -20,6 +20,7 @@ SFTP = re.compile(r"sftp:(?P<login>(?:[\w.-]+@)?[\w.-]+):(?P<path>.+)", re.ASCII
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 ENDED_BY_US = 124
 PROCESS_NUMBERS = 96  # see `Restic.unlock`
+TURN_SECONDS, PAUSE_SECONDS = 1800.0, 15.0  # see `Restic.run_in_turn`
 Facts = dict[str, Any]
 
 
@@ -94,6 +95,49 @@ class Restic:
             raise Failed(f"restic {arguments[0]} ended with exit code {code}: {'; '.join(words)}")
         return "".join(kept)
 
+    def run_in_turn(
+        self,
+        *arguments: str,
+        alone: bool = True,
+        wait: float | None = None,
+        timeout: float = SHORT,
+        each: Callable[[Facts], None] | None = None,
+        lines: Callable[[str], None] | None = None,
+    ) -> str:
+        """See `run`; where another run in the same repository does not let it through, wait for that one's end.
+
+        Args:
+            alone: what is done needs the repository for itself; else only a run that has it for itself is in the way.
+            wait: seconds, at most; None: `TURN_SECONDS`.
+
+        Raises:
+            Failed: as `run`, or the repository was in use all the time.
+        """
+        wait = TURN_SECONDS if wait is None else wait
+        end = time.monotonic() + wait
+        again = alone  # the other run may have ended before its lock was looked for
+        while True:
+            try:
+                return self.run(*arguments, timeout=timeout, each=each, lines=lines)
+            except Failed:
+                in_use = self._in_use(exclusively=not alone)
+                if time.monotonic() > end or not (in_use or again):
+                    raise
+                if not in_use:
+                    again = False
+                    continue
+            say(f"another run uses the repository: waiting with `{arguments[0]}`, at most {wait / 60:.0f} minutes")
+            time.sleep(PAUSE_SECONDS)
+            self.unlock()
+
+    def _in_use(self, *, exclusively: bool) -> bool:
+        """Whether a run has a lock on the repository; `exclusively`: one that keeps all others out."""
+        try:
+            locks = self.run("list", "locks").split()
+            return any(not exclusively or self.facts("cat", "lock", one, "--no-lock")["exclusive"] for one in locks)
+        except (Failed, KeyError):
+            return False
+
     def facts(self, *arguments: str, timeout: float = SHORT) -> Any:
         """The JSON that restic prints."""
         text = self.run(*arguments, timeout=timeout)
@@ -120,7 +164,7 @@ class Restic:
             raise Problem(f"the repository {self.address} {what}")
         try:
             if there:
-                self.run("cat", "config")
+                self.run("cat", "config", "--no-lock")  # also while another machine has the repository for itself
                 return False
         except Failed as error:
             if self.is_folder or known or not make:

@@ -1,4 +1,4 @@
-"""One backup: a place for the dump, room on both sides, the manifest, the snapshot, and what may go."""
+"""One backup: a place for the dump, room on both sides, the manifest, the snapshot, and what makes it count."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 from infra.roles.backup.inside.media import MediaFile, changed_since, hash_file, list_media, walk
 from infra.roles.backup.inside.places import DATABASE_FACTS, FORMAT, MANIFEST, MEDIA_LIST, Places, Problem
-from infra.roles.backup.inside.request import BEFORE, Request
+from infra.roles.backup.inside.request import Request
 from infra.roles.backup.inside.restic import LONG, Failed, Restic, Shown, say
+from infra.roles.backup.inside.retention import count_as_backup, forget_old, forget_unchecked, unchecked_tags
 
 SPARE = 64 * 2**20  # bytes that stay free
 ATTEMPTS = 3
@@ -30,6 +31,7 @@ def prepare(places: Places, request: Request, restic: Restic) -> Answer:
     os.chmod(places.staging, 0o711)  # noqa: S103 - the dump's user passes through, and can list nothing
     made = restic.open(make=True, known=request.known)
     restic.unlock()
+    forget_unchecked(request, restic)
     needed = request.database_bytes + request.database_bytes // 10
     refuse_without_room(places.staging, needed, "the Docker engine's disk, for the dump of the database")
     if restic.is_folder:
@@ -42,7 +44,9 @@ def prepare(places: Places, request: Request, restic: Restic) -> Answer:
 
 
 def save(places: Places, request: Request, restic: Restic, *, now: datetime | None = None) -> Answer:
-    """Write the manifest, make the snapshot, and forget what `keep` no longer covers. Needs the dump.
+    """Write the manifest, make the snapshot, see that it is whole, and forget what no rule keeps. Needs the dump.
+
+    Returns: the figures of the backup; `not_pruned` says why old ones could not go, empty where they could.
 
     Raises:
         Problem: there is no new snapshot, or it is not whole: no run counts as a backup that lacks a file.
@@ -58,12 +62,10 @@ def save(places: Places, request: Request, restic: Restic, *, now: datetime | No
         if not (moved := changed_since(places.media, media)):
             break
         say(f"{moved[0]} and {len(moved) - 1} others changed while they were read: once more")
-        restic.run("forget", snapshot)
+        forget_unchecked(request, restic)
         if attempt == ATTEMPTS:
             raise Problem(f"uploaded files kept changing while they were read, {moved[0]} among them; run it again")
-    say("forgetting what need not stay")
-    forget = ("--host", request.machine, "--group-by", "host,tags", "--tag", ",".join(request.tags))
-    restic.run("forget", *forget, *_keep(request), "--prune", timeout=LONG, lines=say)
+    snapshot = count_as_backup(request, restic, snapshot)
     clear(places)
     tables = facts["tables"].values()
     return {
@@ -73,6 +75,7 @@ def save(places: Places, request: Request, restic: Restic, *, now: datetime | No
         "rows": sum(int(one["rows"]) for one in tables),
         "files": len(media),
         "lost": manifest["lost"],
+        "not_pruned": _forgotten(request, restic),
     }
 
 
@@ -92,17 +95,25 @@ def refuse_without_room(folder: Path, needed: int, where: str) -> None:
         )
 
 
-def _keep(request: Request) -> list[str]:
-    return ["--keep-last", "3"] if request.reason in BEFORE else ["--keep-last", "3", *request.keep_arguments]
+def _forgotten(request: Request, restic: Restic) -> str:
+    """Forget what need not stay. Returns: why it could not be done; the new backup is one all the same."""
+    say("forgetting what need not stay")
+    try:
+        forget_unchecked(request, restic)
+        forget_old(request, restic)
+    except Problem as error:
+        return str(error)
+    return ""
 
 
 def _snapshot(places: Places, request: Request, restic: Restic, shown: Shown) -> str:
     folders = [places.database, places.files, places.media, places.proxy]
     there = [str(folder) for folder in folders if folder.exists()]
-    tags = [word for tag in request.tags for word in ("--tag", tag)]
+    tags = [word for tag in unchecked_tags(request) for word in ("--tag", tag)]
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            restic.run("backup", "--json", "--host", request.machine, *tags, *there, timeout=LONG, each=shown)
+            words = ("--json", "--host", request.machine, *tags, *there)
+            restic.run_in_turn("backup", *words, alone=False, timeout=LONG, each=shown)
             break
         except Failed:
             if attempt == ATTEMPTS:

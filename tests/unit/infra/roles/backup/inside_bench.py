@@ -98,7 +98,7 @@ class InsideBench:
 
     def fetch(self, snapshot: str = "") -> dict[str, Any]:
         """A snapshot beside its place."""
-        found = reading.find(self.request, self.restic, snapshot)
+        found = reading.find(self.request, self.restic, snapshot)["id"]
         return fetching.fetch(self.places, self.request, self.restic, found)
 
     def manifest(self, snapshot: str = "") -> dict[str, Any]:

@@ -27,6 +27,8 @@ def check_backup(look: Inspection) -> Finding:
     if last.hours() * HOUR > OLD:
         fix = f"{look.inv('backup')}; {look.by_hand('systemctl list-timers')} shows whether one is made by itself"
         return warning(seen, fix)
+    if stay := last.answer.get("not_pruned"):
+        return warning(f"{seen}; old backups could not be removed: {stay}", look.inv("backup"))
     for what, words in (("verify", "the last verification"), ("drill", "the last drill")):
         run = read_run(look.host, folder, "verify" if what == "verify" else "drill")
         if run is not None and not run.ok:

@@ -23,6 +23,8 @@ def run_backup(choice: Choice, options: RunOptions) -> Outcome:
             one.report.ok("backup made", [f"made the backup {answer['snapshot']}"])
         one.report.facts["backup"] = dict(answer)
         note_lost(one, answer)
+        if stay := answer.get("not_pruned"):
+            one.report.notice(f"this backup is whole; old ones could not be removed, the next run tries again: {stay}")
         return made_text(answer)
 
     return run_work(choice, options, work, changes=True)

@@ -52,6 +52,14 @@ def test_fresh_one_with_a_drill(bench: DoctorBench) -> None:
     assert shown.text == "abc12345 made 5 h ago; drill passed 72 h ago"
 
 
+def test_old_ones_that_stay(bench: DoctorBench) -> None:
+    """A good backup all the same, in a repository that grows."""
+    ran(bench, "last-backup", 5, GOOD | {"not_pruned": "restic forget ended with exit code 1"})
+    found = bench.ask(check_backup)
+    assert (found.result, found.fix) == (Verdict.WARNING, "`./inv backup`")
+    assert found.seen.endswith("; old backups could not be removed: restic forget ended with exit code 1")
+
+
 def test_old_one(bench: DoctorBench) -> None:
     ran(bench, "last-backup", 49, GOOD)
     found = bench.ask(check_backup)

@@ -37,7 +37,9 @@ def chosen(arguments: list[str]) -> list[dict[str, object]]:
     tags = {tag for words in options(arguments, "--tag") for tag in words.split(",")}
     hosts = options(arguments, "--host")
     return [
-        one for one in snapshots().values() if tags <= set(one["tags"]) and (not hosts or one["hostname"] in hosts)  # type: ignore[call-overload]
+        one
+        for one in snapshots().values()
+        if tags <= set(one["tags"]) and (not hosts or one["hostname"] in hosts)  # type: ignore[call-overload]
     ]
 
 

@@ -34,7 +34,7 @@ def unchecked(bench: InsideBench) -> list[dict[str, Any]]:
 
 
 def test_failed_snapshots_are_no_backups(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """restic keeps what it made where it could not read a file: that is never the newest, and goes with the next run."""
+    """restic keeps what it made where it could not read a file: never the newest, gone with the next run."""
     good = bench.backup(monkeypatch)["snapshot"]
     (bench.places.repository / "fails-backup").write_text("3")
     with pytest.raises(Failed, match="restic backup ended with exit code 3"):
@@ -90,7 +90,7 @@ def older(bench: InsideBench, made: str, days: Sequence[float]) -> list[str]:
 
 
 def test_daily_weekly_monthly_stay(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten days with a backup each the last seven stay, of a day with two the later one, and another machine's all."""
+    """Of ten days with a backup each the last seven stay, of a day with two the later; another machine's all stay."""
     others = older(bench, bench.backup(monkeypatch, machine="gpu02")["snapshot"], [400] * 5)
     own = older(bench, bench.backup(monkeypatch, known=True)["snapshot"], [1, 2, 3, 3.1, 4, 5, 6, 7, 8, 9])
     newest = bench.backup(monkeypatch, keep="7d 0w 0m", known=True)["snapshot"]
@@ -98,7 +98,7 @@ def test_daily_weekly_monthly_stay(bench: InsideBench, monkeypatch: pytest.Monke
 
 
 def test_way_back_stays_for_a_month(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backups of before a restore go by their own rule, take no place of the others, and no nightly run removes them."""
+    """Backups of before a restore go by their own rule, take no place of others; no nightly run removes them."""
     made = bench.backup(monkeypatch, reason=BEFORE_RESTORE)["snapshot"]
     before = older(bench, made, [0.1, 0.2, 0.3, 29, 31, 500])
     night = older(bench, bench.backup(monkeypatch, known=True)["snapshot"], [1])
@@ -141,7 +141,7 @@ def test_another_run_is_waited_for(
 
 
 def test_backup_counts_where_old_ones_cannot_go(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another run keeps the repository: that is said beside the backup, and the staging volume is empty all the same."""
+    """Another run keeps the repository: that is said beside the backup, and the staging volume is emptied."""
     monkeypatch.setattr(restic, "TURN_SECONDS", -1.0)
     path = bench.places.repository / "locks/abc"
     real = saving.count_as_backup

@@ -14,7 +14,9 @@ from core.errors import HostError
 from core.report import Report
 from hosts.base import Host
 from infra.deploy.deployment import Deployment
+from infra.roles.backup.files import BACKUP_IMAGE, FOLDER, VALUES
 from infra.roles.docker.client import engine_client
+from infra.roles.stack.render import parse_stack_env
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 OURS = "labelrig/"
 BASE = "labelrig/base:"
 MANIFESTS = (
-    'for file in "$1"/*/releases/*/release.json; do '
+    f'for file in "$1"/*/releases/*/release.json "$1"/*/{FOLDER}/{VALUES}; do '
     '[ -f "$file" ] && printf "%s\\n" "$file" && cat -- "$file" && printf "\\0"; done; true'
 )
 
@@ -72,7 +74,7 @@ def unneeded_images(engine: DockerClient, needed: Collection[str]) -> Iterator[t
 
 
 def needed_images(host: Host, root: str, without: Collection[str] = ()) -> set[str]:
-    """The tags that the releases of any stack on the host name: a rollback needs them.
+    """The tags that the releases of any stack on the host name, as a rollback needs them, and those of its backups.
 
     Args:
         without: folders of releases that do not count.
@@ -82,6 +84,9 @@ def needed_images(host: Host, root: str, without: Collection[str] = ()) -> set[s
     for part in filter(str.strip, shown.stdout.split("\0")):
         path, _, text = part.partition("\n")
         if path.rpartition("/")[0] in without:
+            continue
+        if path.endswith(VALUES):
+            needed.add(parse_stack_env(text.encode()).get(BACKUP_IMAGE, ""))
             continue
         try:
             needed.update(image["tag"] for image in json.loads(text)["images"].values())

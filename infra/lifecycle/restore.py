@@ -20,6 +20,7 @@ from infra.lifecycle.snapshot import (
     refuse_other_user,
 )
 from infra.lifecycle.switch import Aside, Switch, merged_settings
+from infra.roles.backup.files import FOLDER
 from infra.roles.backup.inside.request import BEFORE_RESTORE
 from infra.roles.backup.role import backup_place, backup_role
 from infra.roles.images.build import ImageSet
@@ -30,6 +31,7 @@ from infra.stack.database_choice import database_of
 from infra.stack.restoring import read_restoring
 from infra.stack.site import Site, with_secrets
 
+LOOKING = "backup-look"  # the folder of the script that finds the backup
 NOT_YET = "none"  # in place of an image that is decided when the backup is known
 
 
@@ -94,11 +96,9 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         tool = machine.images((BACKUP,))
         converge([ContainerUserChosen(site.host, site.env_file, site.settings, site.files.env)], report)
         site = machine.site
-        script = write_script(machine, site, {**tool.tags, LABEL_STUDIO: NOT_YET}, [], report)
     with report.stage("choose"):
         begun = read_restoring(site)
-        wanted = request.snapshot or (begun.snapshot if begun is not None else "")
-        snapshot = Snapshot.of(script.run("show", *([wanted] if wanted else [])))
+        snapshot = choose(machine, request.snapshot or (begun.snapshot if begun is not None else ""), tool, report)
         machine.choose(snapshot.choices({}))
         site = machine.site
         refuse_other_kind(snapshot, site.settings.database, site.host.name, here=site.host.is_local)
@@ -109,12 +109,12 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         images = machine.images(services)
         site = with_restored(machine.site, snapshot)
         folders = known_folders(site, snapshot)
-        script = write_script(machine, site, images.tags, folders, report)
         refuse_later_version(snapshot, site.host, images.tags[LABEL_STUDIO], site.settings.uid or 0)
     for sentence in missing_images(snapshot, site.host):
         report.notice(sentence)
     if request.confirm is not None:
         request.confirm(question(site, snapshot))
+    script = write_script(machine, site, images.tags, folders, report)
     before = begun.before if begun is not None else ""
     if request.keeps_present and begun is None and _has_stack(site):
         with report.stage("backup of the present state"):
@@ -152,16 +152,42 @@ def refuse_without_password(site: Site) -> None:
         )
 
 
+def choose(machine: Machine, wanted: str, tool: ImageSet, report: Report) -> Snapshot:
+    """The backup that is meant, by a script of its own: until a person has agreed, that of the stack stays as it is.
+
+    Raises:
+        LabelrigError: there is no such backup, or the repository cannot be read.
+    """
+    site = machine.site
+    script = write_script(machine, site, {**tool.tags, LABEL_STUDIO: NOT_YET}, [], report, LOOKING)
+    try:
+        snapshot = Snapshot.of(script.run("show", *([wanted] if wanted else [])))
+    finally:
+        site.host.run("rm", "-rf", script.folder, as_root=not site.host.is_local)
+    if snapshot.machine:
+        report.notice(f"the backup {snapshot.id} is not of {site.host.name}: the machine {snapshot.machine} made it")
+    return snapshot
+
+
 def write_script(
-    machine: Machine, site: Site, images: Mapping[str, str], folders: Sequence[ImageFolder], report: Report
+    machine: Machine,
+    site: Site,
+    images: Mapping[str, str],
+    folders: Sequence[ImageFolder],
+    report: Report,
+    name: str = FOLDER,
 ) -> BackupScript:
-    """Write the files of the backup beside the stack, or where it will be; the timer comes with the stack."""
+    """Write the files of the backup beside the stack, or where it will be; the timer comes with the stack.
+
+    Args:
+        name: of their folder.
+    """
     where = {"state": site.state, "stack": site.stack_folder, "secrets": site.env_file}
-    place = backup_place(site.host, **where, project=machine.snapshots_of)
+    place = backup_place(site.host, **where, project=machine.snapshots_of, name=name)
     first, *_ = backup_role(site.host, place, site.settings, images, folders, report)
     files: list[Operation] = [first]
     converge(files, report)
-    return BackupScript(site.host, site.state, report)
+    return BackupScript(site.host, site.state, report, name)
 
 
 def present_settings(site: Site) -> dict[str, str]:

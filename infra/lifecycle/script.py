@@ -21,13 +21,14 @@ Answer = Mapping[str, Any]
 class BackupScript:
     """`backup.sh` of one stack."""
 
-    def __init__(self, host: Host, state: str, report: Report) -> None:
+    def __init__(self, host: Host, state: str, report: Report, name: str = FOLDER) -> None:
         """
         Args:
             state: the folder with everything of the stack that is not in a volume.
+            name: of the script's folder below it.
         """
         self.host = host
-        self.folder = f"{state}/{FOLDER}"
+        self.folder = f"{state}/{name}"
         self._report = report
 
     @property

@@ -33,16 +33,18 @@ class Snapshot:
         id: of the snapshot.
         manifest: see `infra.roles.backup.inside.saving`.
         small: secrets, connected folders, lists of image files: name in the backup -> text.
+        machine: the name of the machine that made it, where it is another one; else empty.
     """
 
     id: str
     manifest: Mapping[str, Any]
     small: Mapping[str, str] = field(repr=False)
+    machine: str = ""
 
     @classmethod
     def of(cls, answer: Answer) -> Snapshot:
         """Read what `backup.sh show` answered."""
-        return cls(str(answer["snapshot"]), answer["manifest"], answer["small"])
+        return cls(str(answer["snapshot"]), answer["manifest"], answer["small"], str(answer.get("machine", "")))
 
     @property
     def kind(self) -> Database:

@@ -9,6 +9,10 @@ set -eu
 
 HELD=4
 WAIT_SECONDS=20
+# Of a path on a network share whose server is gone; and of the list of an image folder. Then so long until SIGKILL.
+ANSWER_SECONDS=60
+LIST_SECONDS=1800
+KILL_SECONDS=10
 
 main() {
     here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -19,12 +23,14 @@ main() {
     set +a
     LABELRIG_BACKUP_MACHINE=$(uname -n)
     LABELRIG_BACKUP_HOSTNAME=$(printf '%s.%s' "$LABELRIG_PROJECT" "$LABELRIG_BACKUP_MACHINE" | cut -c 1-63)
+    common=$LABELRIG_BACKUP_STATE/backup # of all scripts of this stack: a restore has one of its own at first
     LABELRIG_BACKUP_KNOWN=''
-    [ "$(cat known 2>/dev/null || :)" != "$LABELRIG_BACKUP_REPOSITORY" ] || LABELRIG_BACKUP_KNOWN=yes
+    ! known || LABELRIG_BACKUP_KNOWN=yes
     export LABELRIG_BACKUP_MACHINE LABELRIG_BACKUP_HOSTNAME LABELRIG_BACKUP_KNOWN
     stack=$(readlink -f "$LABELRIG_BACKUP_STACK" || :)
     kind=$LABELRIG_BACKUP_DATABASE
-    exec 9>lock
+    mkdir -p "$common"
+    exec 9>"$common/lock"
     if ! flock -w "$WAIT_SECONDS" 9; then
         problem "another backup or restore of $LABELRIG_PROJECT runs on this machine"
         exit "$HELD"
@@ -39,9 +45,10 @@ main() {
     esac
     case $verb in
         run) recorded backup whole "$@" ;;
-        list | show) tool look "$verb" "$@" ;;
-        verify) recorded verify tool look verify ;;
-        fetch | beside | adopt | drop) tool restore "$verb" "$@" ;;
+        list | show) tool look "$verb" "$@" && remember ;;
+        verify) recorded verify tool look verify && remember ;;
+        fetch) tool restore "$verb" "$@" && remember ;;
+        beside | adopt | drop) tool restore "$verb" "$@" ;;
         dump) dump "$@" ;;
         *) exit 64 ;;
     esac
@@ -50,12 +57,23 @@ main() {
 # What the containers mount must be there: the engine would say it in its own words.
 there() {
     for path in "$LABELRIG_BACKUP_FOLDER" "$LABELRIG_BACKUP_PASSWORD_FILE" "$LABELRIG_BACKUP_ENVIRONMENT_FILE"; do
-        [ -e "$path" ] || {
-            problem "$path is not there: make it, or mount its disk"
-            return 1
-        }
+        code=0
+        within "$ANSWER_SECONDS" test -e "$path" || code=$?
+        case $code in
+            0) ;;
+            1) problem "$path is not there: make it, or mount its disk" && return 1 ;;
+            *) problem "$path does not answer: is the server of this share gone?" && return 1 ;;
+        esac
     done
 }
+
+# SECONDS COMMAND...: end it then.
+within() { timeout -k "$KILL_SECONDS" "$@"; }
+
+# There was a repository at this address: where it is gone, its disk is not mounted, and no new one is made.
+known() { grep -qxF -e "$LABELRIG_BACKUP_REPOSITORY" "$common/known" 2>/dev/null; }
+
+remember() { known || printf '%s\n' "$LABELRIG_BACKUP_REPOSITORY" >>"$common/known"; }
 
 # [REASON]: a backup of what serves: its own images and kind of database, whatever the next deploy will bring.
 whole() {
@@ -82,17 +100,17 @@ whole() {
     LABELRIG_BACKUP_STACK=$stack
     LABELRIG_BACKUP_DATABASE=$kind
     export LABELRIG_BACKUP_STACK LABELRIG_BACKUP_DATABASE
-    say 'listing the image folders'
-    list_images
     say 'looking at the database'
     step dump size || return 1
     LABELRIG_BACKUP_DATABASE_BYTES=$(printf '%s' "$said" | sed -n 's/.*"bytes": \([0-9]*\).*/\1/p')
     export LABELRIG_BACKUP_DATABASE_BYTES
     say "opening $LABELRIG_BACKUP_REPOSITORY"
     step tool backup prepare || return 1
-    printf '%s\n' "$LABELRIG_BACKUP_REPOSITORY" >known
+    remember
     say 'dumping the database'
     step dump make /staging/database || return 1
+    say 'listing the image folders'
+    list_images
     say 'making the snapshot'
     step tool backup save || return 1
     answer "$said"
@@ -110,7 +128,8 @@ list_images() {
     mkdir images.new
     while IFS='	' read -r name path; do
         [ -n "$name" ] || continue
-        if [ ! -d "$path" ] || ! timeout 1800 find -H "$path" -type f -printf '%s %T@ %P\0' >"images.new/$name.list"; then
+        if ! within "$ANSWER_SECONDS" test -d "$path" ||
+            ! within "$LIST_SECONDS" find -H "$path" -type f -printf '%s %T@ %P\0' >"images.new/$name.list"; then
             say "the image folder $path cannot be listed now"
             mv -f "images.new/$name.list" "images.new/$name.absent" 2>/dev/null || : >"images.new/$name.absent"
         fi

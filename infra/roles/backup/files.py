@@ -25,6 +25,7 @@ CONFIGS = "labeling_configs"  # with projects.yaml, and the class numbers of exp
 RESTORING = "restoring.json"  # in the state folder, while a restore exchanges what the stack works on
 UPGRADING = "upgrading.json"  # in the state folder, from an upgrade's begin to its end
 NO_FILE = "/dev/null"
+BACKUP_IMAGE = "LABELRIG_BACKUP_IMAGE"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class BackupPlace:
         ssh: the folder `.ssh` of the user as whom the script runs.
         compose: the words of the compose program there.
         project: the name of the stack in snapshots, where it is not that of its containers (a drill's).
+        name: of the folder below `state`; another one than the stack's own for a script beside it.
     """
 
     state: str
@@ -46,11 +48,12 @@ class BackupPlace:
     ssh: str
     compose: Sequence[str]
     project: str | None = None
+    name: str = FOLDER
 
     @property
     def folder(self) -> str:
         """The folder with the files of the backup."""
-        return f"{self.state}/{FOLDER}"
+        return f"{self.state}/{self.name}"
 
     @property
     def script(self) -> str:
@@ -119,7 +122,7 @@ def _values(place: BackupPlace, settings: Settings, images: Mapping[str, str]) -
         "LABELRIG_BACKUP_PASSWORD_FILE": str(own_password),
         "LABELRIG_BACKUP_ENVIRONMENT_FILE": str(settings.backup_environment_file or NO_FILE),
         "LABELRIG_BACKUP_SSH": place.ssh if repository.startswith("sftp:") else none,
-        "LABELRIG_BACKUP_IMAGE": images[BACKUP],
+        BACKUP_IMAGE: images[BACKUP],
         IMAGE_VARIABLES[LABEL_STUDIO]: images[LABEL_STUDIO],
     }
     return values | ({IMAGE_VARIABLES[DB]: images[DB]} if DB in images else {})

@@ -10,7 +10,7 @@ from core.operation import Operation
 from core.report import Report
 from hosts.base import Host
 from infra.config.settings import Settings
-from infra.roles.backup.files import PASSWORD, BackupPlace, backup_files
+from infra.roles.backup.files import FOLDER, PASSWORD, BackupPlace, backup_files
 from infra.roles.backup.timer import OFF, BackupTimer
 from infra.roles.docker.compose import find_compose
 from infra.roles.stack.files import FilesWritten
@@ -28,8 +28,10 @@ class BackupFiles(FilesWritten):
     name = "backup files written"
 
 
-def backup_place(host: Host, *, state: str, stack: str, secrets: str, project: str | None = None) -> BackupPlace:
-    """Where the backup of a stack lies on its machine.
+def backup_place(
+    host: Host, *, state: str, stack: str, secrets: str, project: str | None = None, name: str = FOLDER
+) -> BackupPlace:
+    """Where the backup of a stack lies on its machine; see `BackupPlace` for the arguments.
 
     Raises:
         HostError: compose is not installed.
@@ -39,7 +41,7 @@ def backup_place(host: Host, *, state: str, stack: str, secrets: str, project: s
         task = "up" if host.is_local else "deploy"
         raise HostError(f"{host.name}: no docker command knows `compose` version 2; `./inv {task}` installs it")
     ssh = str(Path.home() / ".ssh") if host.is_local else "/root/.ssh"
-    return BackupPlace(state, stack, secrets, ssh, words, project)
+    return BackupPlace(state, stack, secrets, ssh, words, project, name)
 
 
 def backup_role(
@@ -60,7 +62,7 @@ def backup_role(
         return timer
     files = backup_files(place, settings, images, folders)
     password = f"{place.folder}/{PASSWORD}"
-    own = any(file.path == password for file in files)
+    own = place.name == FOLDER and any(file.path == password for file in files)
     if own and place.project in (None, settings.project) and host.read(password, as_root=not host.is_local) is None:
         report.notice(KEEP_IT.format(file=place.secrets if host.is_local else f"{host.name}:{place.secrets}"))
     return [BackupFiles(host, files), *timer]

@@ -68,6 +68,16 @@ def test_the_releases_of_another_stack_on_the_host_count(tmp_path: Path, monkeyp
     assert engine.removed == ["labelrig/sam2:1", "labelrig/label-studio:8"]
 
 
+def test_image_of_the_backup_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the script of the backup names is in no release where a restore wrote it: without it no backup is made."""
+    base = released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
+    (base / "backup").mkdir()
+    (base / "backup/backup.env").write_text("LABELRIG_UID='61041'\nLABELRIG_BACKUP_IMAGE='labelrig/backup:2'\n")
+    engine = engine_with(monkeypatch, "labelrig/backup:1", "labelrig/backup:2")
+    prune(deployment(tmp_path), 2, quiet())
+    assert engine.removed == ["labelrig/backup:1"]
+
+
 def test_what_a_container_uses_is_left_running_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     released(tmp_path, "labelrig", *(f"labelrig/sam2:{number}" for number in range(4)))
     engine = engine_with(

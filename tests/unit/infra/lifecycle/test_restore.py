@@ -17,8 +17,10 @@ from infra.lifecycle import restore as module
 from infra.lifecycle.restore import RestoreRequest, restore
 from infra.lifecycle.script import BackupScript
 from infra.lifecycle.switch import Aside, Switch
+from infra.roles.backup.files import BackupPlace, backup_files
 from infra.roles.images.build import ImageSet
 from infra.roles.images.tags import debootstrap_base
+from infra.roles.stack.image_folders import ImageFolder
 from infra.stack.site import Site
 from tests.fakes import FakeHost
 
@@ -50,10 +52,11 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = FakeHost()
         self.host.script("docker", "compose", "version", "--short", stdout="2.26.1\n")
+        self.host.script("rm", "-rf", "/state/backup-look")
         self.settings = Settings.model_validate(GIVEN)
         self.done: list[str] = []
         self.manifest: dict[str, Any] = dict(MANIFEST)
-        self.fails = ""
+        self.fails = self.machine = ""
         monkeypatch.setattr(BackupScript, "run", lambda _, *words: self._script(*words))
         monkeypatch.setattr(module, "refuse_later_version", lambda *_: self._step("versions"))
         monkeypatch.setattr(Switch, "beside", lambda _: self._step("beside"))
@@ -71,6 +74,7 @@ class Bench:
                 "snapshot": arguments[0] if arguments else "newest12",
                 "manifest": self.manifest,
                 "small": self.small,
+                "machine": self.machine,
             }
         return {"snapshot": "before12"}
 
@@ -102,7 +106,17 @@ class Bench:
         self._step("up")
 
     def has_a_stack(self) -> None:
+        """With its backup as the last `up` left it."""
         self.host.files["/state/stack.env"] = b"LABELRIG_UID='61041'\n"
+        place = BackupPlace("/state", "/state", "/state/.env", "/root/.ssh", ("docker", "compose"))
+        images = {"backup": "labelrig/backup:0", "label-studio": "labelrig/label-studio:0"}
+        for file in backup_files(place, self.settings, images, [ImageFolder("nas", "/NAS/images")]):
+            self.host.files[file.path] = file.content
+
+    @property
+    def own(self) -> dict[str, bytes]:
+        """What is on the machine, but for the script that looks for the backup."""
+        return {path: it for path, it in self.host.files.items() if not path.startswith("/state/backup-look/")}
 
     def restore(self, snapshot: str = "", **more: Any) -> str:
         return restore(self, RestoreRequest(snapshot, **more), Report(io.StringIO()))
@@ -140,11 +154,16 @@ def test_broken_stack_can_do_without(bench: Bench) -> None:
 @pytest.mark.parametrize("fails", ["prepare", "show", "versions", "run before-restore", "beside"])
 def test_failure_before_the_change_over_changes_nothing(bench: Bench, fails: str) -> None:
     bench.has_a_stack()
+    before = bench.own
     bench.fails = fails
     with pytest.raises(LabelrigError, match=f"{fails} failed"):
         bench.restore()
     assert bench.done[-1] == fails
-    assert "/state/.env" not in bench.host.files
+    if fails in ("prepare", "show", "versions"):
+        assert bench.own == before
+    else:  # the script that backs the present state up and fetches the backup
+        changed = {path for path, content in bench.own.items() if content != before.get(path)}
+        assert changed == {"/state/backup/backup.env", "/state/backup/folders"}
 
 
 def test_no_is_no(bench: Bench) -> None:
@@ -152,9 +171,21 @@ def test_no_is_no(bench: Bench) -> None:
         raise SettingsError("Nothing was done.")
 
     bench.has_a_stack()
+    before = bench.own
     with pytest.raises(SettingsError):
         bench.restore(confirm=no)
     assert bench.done[-1] == "versions"
+    assert bench.own == before
+    assert ("rm", "-rf", "/state/backup-look") in bench.host.commands
+
+
+def test_backup_of_another_machine_is_said(bench: Bench) -> None:
+    report = Report(io.StringIO())
+    restore(bench, RestoreRequest(), report)
+    assert not [text for text in report.notices if "made it" in text]
+    bench.machine = "gpu02"
+    restore(bench, RestoreRequest(), report)
+    assert "the backup newest12 is not of fake host: the machine gpu02 made it" in report.notices
 
 
 @pytest.mark.parametrize(

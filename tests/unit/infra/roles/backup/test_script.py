@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from core.repository import REPOSITORY
+from core.strict_yaml import parse_yaml
 from infra.config.settings import Settings
 from infra.roles.backup.files import BackupPlace, backup_files
 from infra.roles.backup.result import parse_run
@@ -23,8 +25,9 @@ SAVED = '{"snapshot": "abc12345", "bytes": 10, "added_bytes": 5, "rows": 3, "fil
 DOCKER = """\
 #!/bin/sh
 [ "$1" = compose ] || exit 0
-printf '%s | LS=%s UID=%s DB=%s SIZE=%s REASON=%s\\n' "$*" "$LABELRIG_LABEL_STUDIO_IMAGE" "$LABELRIG_UID" \
-    "$LABELRIG_BACKUP_DATABASE" "$LABELRIG_BACKUP_DATABASE_BYTES" "$LABELRIG_BACKUP_REASON" >>"$FAKE/log"
+printf '%s | LS=%s UID=%s DB=%s SIZE=%s KNOWN=%s REASON=%s\\n' "$*" "$LABELRIG_LABEL_STUDIO_IMAGE" "$LABELRIG_UID" \
+    "$LABELRIG_BACKUP_DATABASE" "$LABELRIG_BACKUP_DATABASE_BYTES" "$LABELRIG_BACKUP_KNOWN" \
+    "$LABELRIG_BACKUP_REASON" >>"$FAKE/log"
 for last; do :; done
 for word in "$@"; do
     [ -e "$FAKE/answer-$word" ] || continue
@@ -184,6 +187,66 @@ def test_refused_in_a_sentence(bench: ScriptBench, spoil: str, problem: str) -> 
     assert bench.run("run") == (1, {"problem": problem.format(root=bench.root)})
     assert bench.log == []
     assert bench.last()["ok"] is False
+
+
+def slow(bench: ScriptBench, program: str, **seconds: int) -> None:
+    """A program that does not end for a path with `dead` in it, and not by SIGTERM; and shorter times."""
+    fake = bench.root / "fake" / program
+    fake.write_text(
+        f'#!/bin/sh\ncase "$*" in *dead*) trap "" TERM; exec sleep 50 ;; *) exec /usr/bin/{program} "$@" ;; esac'
+    )
+    fake.chmod(0o755)
+    script = bench.own / "backup.sh"
+    text = script.read_text()
+    for name, count in (seconds | {"KILL_SECONDS": 1}).items():
+        text = re.sub(rf"^{name}=\d+$", f"{name}={count}", text, flags=re.MULTILINE)
+    script.write_text(text)
+
+
+@pytest.mark.parametrize(("program", "limit"), [("test", "ANSWER_SECONDS"), ("find", "LIST_SECONDS")])
+def test_dead_image_folder_fails_no_backup(bench: ScriptBench, program: str, limit: str) -> None:
+    """A share whose server is gone, from the beginning or while it is listed: the dump was made before."""
+    (bench.root / "dead").mkdir()
+    (bench.own / "folders").write_text(f"dead\t{bench.root}/dead\nimages\t{bench.root}/images\n")
+    slow(bench, program, **{limit: 1})
+    assert bench.run("run")[0] == 0
+    assert sorted(path.name for path in (bench.own / "images").iterdir()) == ["dead.absent", "images.list"]
+
+
+def test_dead_repository_is_said(bench: ScriptBench) -> None:
+    slow(bench, "test", ANSWER_SECONDS=1)
+    values = bench.own / "backup.env"
+    values.write_text(values.read_text().replace(f"{bench.root}/repository", f"{bench.root}/dead"))
+    sentence = f"{bench.root}/dead does not answer: is the server of this share gone?"
+    assert bench.run("list") == (1, {"problem": sentence})
+    assert bench.run("run") == (1, {"problem": sentence})
+    assert bench.log == []
+
+
+@pytest.mark.parametrize("verb", ["run", "list", "show", "verify", "fetch"])
+def test_repository_that_was_read_is_known(bench: ScriptBench, verb: str) -> None:
+    """On a new machine too: where its disk is not mounted later, no backup makes another one in its place."""
+    (bench.own / "known").write_text("/another\n")
+    for word in ("list", "show", "verify", "fetch"):
+        bench.answer(word, '{"problem": "it cannot be opened"}', 1)
+    assert bench.run(verb, *(["abc"] if verb == "fetch" else []))[0] == (0 if verb == "run" else 1)
+    if verb != "run":
+        assert (bench.own / "known").read_text() == "/another\n"
+        bench.answer(verb, '{"snapshot": "abc"}')
+        assert bench.run(verb, *(["abc"] if verb == "fetch" else []))[0] == 0
+    bench.run("list")
+    assert (bench.own / "known").read_text() == f"/another\n{bench.root}/repository\n"
+    bench.run("run")
+    assert "KNOWN=yes" in bench.log[-1]
+
+
+def test_answers_are_in_no_log() -> None:
+    """Among them are the secrets of a stack: no container that reads a repository has a log."""
+    document = parse_yaml((REPOSITORY / "infra/roles/backup/backup.yaml").read_text(), "backup.yaml")
+    assert isinstance(document, dict)
+    tools = {name for name, one in document["services"].items() if one["image"].startswith("${LABELRIG_BACKUP_IMAGE")}
+    assert tools == {"look", "backup", "restore"}
+    assert all(document["services"][name]["logging"] == {"driver": "none"} for name in tools)
 
 
 def test_second_run_is_turned_away(bench: ScriptBench, monkeypatch: pytest.MonkeyPatch) -> None:

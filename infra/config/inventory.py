@@ -81,6 +81,8 @@ class Inventory:
             raise SettingsError(f"--limit leaves none of {', '.join(chosen)}")
         settings = [self._settings(name, *chosen[name], overrides) for name in kept]
         _refuse_twice_the_same(settings)
+        others = (name for name in self.hosts if name not in kept)
+        _refuse_one_repository(settings, [HostSettings(**{**self._merged(one), "name": one}) for one in others])
         return settings
 
     def _meant(self, text: str) -> tuple[str, str | None, Layer]:
@@ -201,6 +203,25 @@ def _refuse_twice_the_same(chosen: Sequence[HostSettings]) -> None:
                 f"`{host.project}`; name one of them, or give one another `project`"
             )
         seen[key] = host.name
+
+
+def _refuse_one_repository(chosen: Sequence[HostSettings], others: Sequence[HostSettings]) -> None:
+    """Two stacks of one name in one repository: on machines of one name, one could be restored over the other.
+
+    A folder says nothing: it may be a disk of each machine's own.
+    """
+    for host in chosen:
+        repository = host.backup_repository
+        if repository is None or repository.startswith("/"):
+            continue
+        for other in (*chosen, *others):
+            same = (other.address.lower(), other.ssh_port) == (host.address.lower(), host.ssh_port)
+            if not same and (other.backup_repository, other.project) == (repository, host.project):
+                raise SettingsError(
+                    f"{host.name} and {other.name} keep backups of a stack `{host.project}` in one repository "
+                    f"({repository}); give each a `backup_repository` of its own or another `project`, or take the one "
+                    "that is gone out of the inventory"
+                )
 
 
 def _name_of(target: Target) -> str:

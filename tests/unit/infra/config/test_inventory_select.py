@@ -150,6 +150,35 @@ def test_one_stack_cannot_be_chosen_twice(inventory: Inventory) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("backup_repository: 'sftp:nas:/backup'", True),
+        ("backup_repository: /NAS/backup", False),  # it may be a disk of each machine's own
+        ("backup_repository: 'sftp:nas:/backup', project: other", False),
+    ],
+)
+def test_repository_is_of_one_stack(tmp_path: Path, settings: str, problem: bool) -> None:
+    """Else one machine's backups could be taken for another's: also where the command names one of the two alone."""
+    path = tmp_path / "inventory.yaml"
+    path.write_text(TEXT.replace("gpu01.lab.example", f"gpu01.lab.example, {settings}"))
+    repository = settings.partition("'")[2].partition("'")[0] or "/NAS/backup"
+    for chosen in (["gpu01"], ["gpu01", "cpu01"]):
+        assert names(load_inventory(path), chosen) == chosen
+    path.write_text(
+        path.read_text().replace("address: 10.0.0.2}", f"address: 10.0.0.2, backup_repository: '{repository}'}}")
+    )
+    for chosen in (["gpu01"], ["gpu02", "gpu01"]):
+        if not problem:
+            assert names(load_inventory(path), chosen) == chosen
+            continue
+        assert refusal(load_inventory(path), *chosen) == (
+            f"{chosen[0]} and {'gpu02' if len(chosen) == 1 else 'gpu01'} keep backups of a stack `labelrig` in one "
+            "repository (sftp:nas:/backup); give each a `backup_repository` of its own or another `project`, or take "
+            "the one that is gone out of the inventory"
+        )
+
+
 def test_wrong_value_is_named_by_its_option(inventory: Inventory) -> None:
     """What is wrong on the command line is named by its option."""
     with pytest.raises(SettingsError) as caught:

@@ -190,10 +190,10 @@ def test_refused_in_a_sentence(bench: ScriptBench, spoil: str, problem: str) -> 
 
 
 def slow(bench: ScriptBench, program: str, **seconds: int) -> None:
-    """A program that does not end for a path with `dead` in it, and not by SIGTERM; and shorter times."""
+    """A program that does not end for a path that begins with `away`, and not by SIGTERM; and shorter times."""
     fake = bench.root / "fake" / program
     fake.write_text(
-        f'#!/bin/sh\ncase "$*" in *dead*) trap "" TERM; exec sleep 50 ;; *) exec /usr/bin/{program} "$@" ;; esac'
+        f'#!/bin/sh\ncase "$*" in */away*) trap "" TERM; exec sleep 50 ;; *) exec /usr/bin/{program} "$@" ;; esac'
     )
     fake.chmod(0o755)
     script = bench.own / "backup.sh"
@@ -206,18 +206,18 @@ def slow(bench: ScriptBench, program: str, **seconds: int) -> None:
 @pytest.mark.parametrize(("program", "limit"), [("test", "ANSWER_SECONDS"), ("find", "LIST_SECONDS")])
 def test_dead_image_folder_fails_no_backup(bench: ScriptBench, program: str, limit: str) -> None:
     """A share whose server is gone, from the beginning or while it is listed: the dump was made before."""
-    (bench.root / "dead").mkdir()
-    (bench.own / "folders").write_text(f"dead\t{bench.root}/dead\nimages\t{bench.root}/images\n")
-    slow(bench, program, **{limit: 1})
+    (bench.root / "away").mkdir()
+    (bench.own / "folders").write_text(f"away\t{bench.root}/away\nimages\t{bench.root}/images\n")
+    slow(bench, program, **{limit: 5})
     assert bench.run("run")[0] == 0
-    assert sorted(path.name for path in (bench.own / "images").iterdir()) == ["dead.absent", "images.list"]
+    assert sorted(path.name for path in (bench.own / "images").iterdir()) == ["away.absent", "images.list"]
 
 
 def test_dead_repository_is_said(bench: ScriptBench) -> None:
-    slow(bench, "test", ANSWER_SECONDS=1)
+    slow(bench, "test", ANSWER_SECONDS=5)
     values = bench.own / "backup.env"
-    values.write_text(values.read_text().replace(f"{bench.root}/repository", f"{bench.root}/dead"))
-    sentence = f"{bench.root}/dead does not answer: is the server of this share gone?"
+    values.write_text(values.read_text().replace(f"{bench.root}/repository", f"{bench.root}/away"))
+    sentence = f"{bench.root}/away does not answer: is the server of this share gone?"
     assert bench.run("list") == (1, {"problem": sentence})
     assert bench.run("run") == (1, {"problem": sentence})
     assert bench.log == []

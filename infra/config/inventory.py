@@ -82,7 +82,8 @@ class Inventory:
         settings = [self._settings(name, *chosen[name], overrides) for name in kept]
         _refuse_twice_the_same(settings)
         others = (name for name in self.hosts if name not in kept)
-        _refuse_one_repository(settings, [HostSettings(**{**self._merged(one), "name": one}) for one in others])
+        merged = ({**self._merged(one), "name": one} for one in others)
+        _refuse_one_repository(settings, [HostSettings.model_validate(one) for one in merged])
         return settings
 
     def _meant(self, text: str) -> tuple[str, str | None, Layer]:

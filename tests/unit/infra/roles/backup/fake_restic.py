@@ -55,7 +55,7 @@ def backup(arguments: list[str]) -> None:
     for source in sources:
         shutil.copytree(source, folder / "tree" / source.lstrip("/"))
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    facts = {
+    facts: dict[str, object] = {
         "id": name,
         "short_id": name[:8],
         "time": datetime.now(UTC).isoformat(),

@@ -125,7 +125,7 @@ def lock(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> Path:
         if len(pauses) == 2:
             path.unlink(missing_ok=True)
 
-    monkeypatch.setattr(restic.time, "sleep", pause)
+    monkeypatch.setattr("infra.roles.backup.inside.restic.time.sleep", pause)
     return path
 
 
@@ -144,7 +144,7 @@ def test_backup_counts_where_old_ones_cannot_go(bench: InsideBench, monkeypatch:
     """Another run keeps the repository: that is said beside the backup, and the staging volume is emptied."""
     monkeypatch.setattr(restic, "TURN_SECONDS", -1.0)
     path = bench.places.repository / "locks/abc"
-    real = saving.count_as_backup
+    real = retention.count_as_backup
 
     def lock_after(*arguments: Any) -> str:
         name = real(*arguments)

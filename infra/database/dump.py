@@ -26,6 +26,8 @@ FILE = Path("/label-studio/data/label_studio.sqlite3")
 DATABASE = "labelstudio"
 SERVER = ("--host", "db", "--username", "labelstudio", "--no-password")
 BUSY_SECONDS = 60
+STEP_PAGES = 4096  # of SQLite, 4 KiB each: what is copied in one go, while nothing can be saved
+RESTARTS = 3
 REFUSED = 3
 
 
@@ -61,13 +63,52 @@ def sqlite_make(folder: str) -> dict[str, object]:
         closing(sqlite3.connect(part)) as new,
     ):
         new.execute("PRAGMA synchronous=OFF")
-        db.backup(new)
+        copy_in_steps(db, new)
         problem = new.execute("PRAGMA quick_check").fetchone()[0]
         if problem != "ok":
             raise Refused(f"the copy of the database does not read back: {problem}")
         new.execute("PRAGMA journal_mode=DELETE")  # one file holds all of it
     part.replace(target)
     return _made(target, "sqlite", of_sqlite(target))
+
+
+def copy_in_steps(db: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    """Copy a database as it is at one moment.
+
+    Between the steps others can save; then SQLite begins the copy anew. Where that never ends it is made in one step,
+    for whose time whoever saves waits: everything was just read, so it comes from memory where there is enough of it.
+    """
+    steps = Steps()
+    try:
+        db.backup(new, pages=STEP_PAGES, progress=steps.seen)
+    except Restless:
+        sys.stderr.write("people keep saving: the database is copied in one step\n")
+        db.backup(new)
+
+
+class Restless(Exception):
+    """Others keep writing into the database."""
+
+
+class Steps:
+    """The steps of a copy."""
+
+    def __init__(self) -> None:
+        self._done = self._restarts = 0
+
+    def seen(self, code: int, remaining: int, total: int) -> None:
+        """Take the state after a step: pages that remain, of how many.
+
+        Raises:
+            Restless: the copy began anew too often.
+        """
+        if code != sqlite3.SQLITE_OK:  # the last one, or one that waits for a writer
+            return
+        if total - remaining <= self._done:
+            self._restarts += 1
+        self._done = total - remaining
+        if self._restarts > RESTARTS:
+            raise Restless
 
 
 def sqlite_look(file: str) -> dict[str, object]:

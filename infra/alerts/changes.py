@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from core.text import inline, visible
+
 State = Literal["broken", "warning", "well"]
 NOT_WELL = ("broken", "warning")
 WORST_FIRST: tuple[State, ...] = ("broken", "warning", "well")
+DOCTOR = "doctor"  # the link of a diagnosis that ended before it came to the others
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,15 @@ class Message:
 def troubles_now(checks: list[Mapping[str, Any]], before: Mapping[str, Trouble], now: datetime) -> dict[str, Trouble]:
     """The links that are not well, by id.
 
-    Of a link that could not be looked at this time, nothing new is known: it stays what it was.
+    Of a link that could not be looked at this time, nothing new is known: it stays what it was. That is one which was
+    skipped, and every one where there is no diagnosis but the check `DOCTOR`.
 
     Args:
         checks: those of a diagnosis, as in the JSON of `./inv doctor`.
         before: what was known when people were last told.
     """
-    found: dict[str, Trouble] = {}
+    partial = any(check["id"] == DOCTOR for check in checks)
+    found = {link: known for link, known in before.items() if partial and link != DOCTOR}
     for check in checks:
         link, result = str(check["id"]), str(check["result"])
         known = before.get(link)
@@ -74,7 +79,7 @@ def troubles_now(checks: list[Mapping[str, Any]], before: Mapping[str, Trouble],
 def message_of(
     host: str, diagnosis: Mapping[str, Any], before: Mapping[str, Trouble], after: Mapping[str, Trouble], now: datetime
 ) -> Message | None:
-    """What is to be told; None where nothing changed.
+    """What is to be told; None where nothing changed. Words of others are made so that every channel can carry them.
 
     Args:
         diagnosis: as in the JSON of `./inv doctor`: `checks` and `verdict`.
@@ -100,7 +105,10 @@ def message_of(
     words = {"broken": "broken", "warning": "works, with a warning", "well": "well again"}
     worst = next((link for link in (*new, *after) if after[link].result == state), "")
     title = f"labelrig {host}: {words[state]}{f': {worst}' if worst else ''}"
-    return Message(host, state, title, (*lines, "", str(diagnosis["verdict"])), tuple(links))
+    shown = tuple({name: visible(value) for name, value in link.items()} for link in links)
+    return Message(
+        inline(host), state, inline(title), tuple(map(visible, (*lines, "", str(diagnosis["verdict"])))), shown
+    )
 
 
 def read_troubles(content: bytes | None) -> dict[str, dict[str, Trouble]]:

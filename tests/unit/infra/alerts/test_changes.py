@@ -76,6 +76,40 @@ def test_a_link_that_could_not_be_looked_at_is_as_before() -> None:
     assert back.title == "labelrig gpu01: broken: click"
 
 
+def test_nothing_heals_while_there_is_no_diagnosis() -> None:
+    """The host dies under the look: of the links nothing is known, and none of them holds again."""
+    listener = Listener()
+    listener.hears(NOON, ssh="ok", click="broken", disk="warning")
+    gone = listener.hears(NOON, doctor="broken")
+    assert gone is not None
+    assert [one["id"] for one in gone.links] == ["doctor"]
+    assert gone.title == "labelrig gpu01: broken: doctor"
+    assert listener.hears(NOON, doctor="broken") is None
+    back = listener.hears(NOON, ssh="ok", click="broken", disk="ok")
+    assert back is not None
+    assert [(one["id"], one["result"]) for one in back.links] == [("disk", "ok"), ("doctor", "ok")]
+    assert back.title == "labelrig gpu01: broken: click"
+
+
+def test_a_link_that_the_chain_lost_is_not_broken_for_ever() -> None:
+    listener = Listener()
+    listener.hears(NOON, ssh="ok", old="broken")
+    message = listener.hears(NOON, ssh="ok")
+    assert message is not None
+    assert (message.state, message.lines[0]) == ("well", "holds again: old (broken for 0 s)")
+
+
+def test_words_of_others_are_text_that_can_be_sent() -> None:
+    found = diagnosis(click="broken")
+    found["checks"][0] |= {"seen": "half \ud83d, \x1b[31mred", "fix": "\udfff"}
+    found["verdict"] = "half \ud83d"
+    message = message_of("gpu\udcff", found, {}, troubles_now(found["checks"], {}, NOON), NOON)
+    assert message is not None
+    assert message.lines[0] == "broken: click: half \\ud83d, \\u001b[31mred — fix: \\udfff"
+    assert message.links[0]["seen"] == "half \\ud83d, \\u001b[31mred"
+    assert f"{message.text}{message.host}".encode()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "state", "first"),
     [

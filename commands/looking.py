@@ -23,7 +23,11 @@ def status(choice: Choice) -> Outcome:
 
 
 @host_task(
-    {"tell": "tell people what broke or holds again since they were last told (docs/alerts.md); for a timer"}, here=True
+    {
+        "tell": "tell people what broke or holds again since they were last told; for a timer (docs/alerts.md): the "
+        "exit code is 0 where they know"
+    },
+    here=True,
 )
 def doctor(choice: Choice, *, tell: bool = False) -> Outcome:
     """Walk from SSH to a click; name the first broken link and its fix. Exit codes: 1 broken, 2 warnings only."""

@@ -31,10 +31,15 @@ class NotDelivered(LabelrigError):
 
 @dataclass(frozen=True)
 class Channel:
-    """One way to tell people. `name` is what the state file calls it."""
+    """One way to tell people.
+
+    Attributes:
+        name: what the state file calls it.
+        tell: tells them, and returns whom it could not, in a sentence; raises NotDelivered where it told no one.
+    """
 
     name: str
-    tell: Callable[[Message], None]
+    tell: Callable[[Message], str | None]
 
 
 def channels_of(settings: AlertSettings, hooks: Path, here: Host, report: Report) -> list[Channel]:
@@ -74,14 +79,17 @@ def post(address: str, message: Message, timeout: float = SEND_TIMEOUT) -> None:
         raise NotDelivered(f"{WEBHOOK}: answered {answer.status_code}{f': {said}' if said else ''}")
 
 
-def mail(address: str, message: EmailMessage, timeout: float = SEND_TIMEOUT) -> None:
+def mail(address: str, message: EmailMessage, timeout: float = SEND_TIMEOUT) -> str | None:
     """Send an e-mail (RFC 5322, over SMTP).
 
     Args:
         address: `smtp://` or `smtps://` of the server, with the login where it asks for one.
 
+    Returns:
+        For whom the server does not take it, in a sentence, where it took it for others.
+
     Raises:
-        NotDelivered: the server does not take it for everybody, or offers no encryption for a password.
+        NotDelivered: the server does not take it, or offers no encryption for a password.
     """
     parts = urlsplit(address)
     has_login = parts.username is not None
@@ -101,10 +109,11 @@ def mail(address: str, message: EmailMessage, timeout: float = SEND_TIMEOUT) -> 
             refused = server.send_message(message)
     except smtplib.SMTPAuthenticationError as error:
         raise NotDelivered(f"{SMTP}: the login is refused ({error.smtp_code})") from None
+    except UnicodeError:  # its text would show a piece of the password
+        raise NotDelivered(f"{SMTP}: the login holds a character that SMTP cannot carry; use ASCII") from None
     except (OSError, smtplib.SMTPException) as error:
         raise NotDelivered(f"{SMTP}: {inline(str(error) or type(error).__name__)[:300]}") from None
-    if refused:
-        raise NotDelivered(f"{MAIL_TO}: the server does not take mail for {', '.join(sorted(refused))}")
+    return f"{MAIL_TO}: the server does not take mail for {', '.join(sorted(refused))}" if refused else None
 
 
 def as_mail(settings: AlertSettings, message: Message) -> EmailMessage:

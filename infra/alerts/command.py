@@ -9,18 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.errors import SettingsError
+from core.errors import FileAccessError, LabelrigError, SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from core.results import HostResult
 from hosts.base import Host
 from hosts.local import LocalHost
-from infra.alerts.changes import as_file, message_of, read_troubles, troubles_now
+from infra.alerts.changes import DOCTOR, as_file, message_of, read_troubles, troubles_now
 from infra.alerts.channels import HOOK, Channel, NotDelivered, channels_of
 from infra.config.alert_settings import MAIL_TO, SMTP, WEBHOOK, AlertSettings
 from infra.config.host_settings import HostSettings
 from infra.doctor.command import run_doctor
-from infra.fleet.choice import Choice, Outcome
+from infra.fleet.choice import Choice, Outcome, failed_line
+from infra.fleet.on_hosts import THIS_MACHINE
 from infra.fleet.run import RunOptions
 
 TOLD = REPOSITORY / ".labelrig" / "alerts"
@@ -51,12 +52,19 @@ class Teller:
     def tell(self, host: str, diagnosis: Mapping[str, Any], hooks: Path, now: datetime) -> list[str]:
         """Tell what changed on one host. A channel that fails hears the same from the next run.
 
+        Where the record of what was told cannot be used, people hear the same again: rather twice than not at all.
+
         Returns:
-            What was not delivered, a sentence each.
+            What was not delivered or not recorded, a sentence each.
         """
         path = str(self.folder / f"{UNSAFE.sub('_', host)}.json")
-        told = read_troubles(self.here.read(path))
         problems: list[str] = []
+        try:
+            told = read_troubles(self.here.read(path))
+        except FileAccessError as error:
+            told = {}
+            problems.append(f"not known what was told before: {host}: {error}")
+        unrecorded = ""
         for channel in self.channels(hooks):
             before = told.get(channel.name, {})
             after = troubles_now(diagnosis["checks"], before, now)
@@ -64,18 +72,28 @@ class Teller:
             if message is None:
                 continue
             try:
-                channel.tell(message)
+                refused = channel.tell(message)
             except NotDelivered as error:
-                problems.append(f"{host}: {error}")
+                problems.append(f"not delivered: {host}: {error}")
                 continue
+            if refused:
+                problems.append(f"not delivered: {host}: {refused}")
             self.report.notice(f"told by {channel.name}: {message.title}")
             told[channel.name] = after
-            self.here.write(path, as_file(told), 0o600)
-        return problems
+            try:
+                self.here.write(path, as_file(told), 0o600)
+                unrecorded = ""
+            except FileAccessError as error:
+                unrecorded = f"not recorded, so the next run tells it again: {host}: {error}"
+        return [*problems, *([unrecorded] if unrecorded else [])]
 
 
 def run_doctor_and_tell(choice: Choice, options: RunOptions, settings: AlertSettings) -> Outcome:
     """Walk the chain of each stack as `run_doctor` does, and tell people what changed.
+
+    Returns:
+        The diagnoses. Its exit code is 0 where people know all of it, however the stacks are: a timer watches whether
+        they were told.
 
     Raises:
         SettingsError: there is no way to tell anybody; nothing was looked at.
@@ -88,7 +106,7 @@ def run_doctor_and_tell(choice: Choice, options: RunOptions, settings: AlertSett
             f"--tell: there is nobody to tell; set {WEBHOOK}, or {SMTP} and {MAIL_TO}, in .env, or put a program "
             f"{HOOK} into the folder of hooks ({next(iter(hooks.values()), HOOKS)})"
         )
-    outcome = run_doctor(choice, options)
+    outcome = diagnosed(choice, options)
     now = datetime.now(UTC)
     problems: list[str] = []
     for one in outcome.results:
@@ -96,19 +114,31 @@ def run_doctor_and_tell(choice: Choice, options: RunOptions, settings: AlertSett
     return with_problems(outcome, problems)
 
 
+def diagnosed(choice: Choice, options: RunOptions) -> Outcome:
+    """See `run_doctor`. An error that leaves this machine without a diagnosis is its result, as it is of a host."""
+    try:
+        return run_doctor(choice, options)
+    except LabelrigError as error:
+        if choice.names_hosts:
+            raise
+        report = Report()
+        report.info(f"error: {error}")
+        result = HostResult(THIS_MACHINE, report, str(error), error.exit_code, 0.0)
+        return Outcome([result], failed_line(result), error.exit_code)
+
+
 def diagnosis_of(result: HostResult) -> Mapping[str, Any]:
-    """The diagnosis of one host; where there is none, the error that ended it, as a broken link `doctor`."""
+    """The diagnosis of one host; where there is none, the error that ended it, as the broken link `DOCTOR`."""
     found = result.report.facts.get("doctor")
     if isinstance(found, Mapping):
         return found
     seen = result.error or "it ended without a diagnosis"
-    check = {"id": "doctor", "result": "broken", "seen": seen, "fix": "run `./inv doctor` by hand"}
+    check = {"id": DOCTOR, "result": "broken", "seen": seen, "fix": "run `./inv doctor` by hand"}
     return {"checks": [check], "verdict": seen}
 
 
 def with_problems(outcome: Outcome, problems: Sequence[str]) -> Outcome:
-    """The outcome with what was not delivered; its exit code is then never 0."""
+    """The outcome with what went wrong with the telling: its exit code is 1 then, else 0."""
     if not problems:
-        return outcome
-    text = "\n".join([outcome.text, "", *(f"not delivered: {one}" for one in problems)])
-    return replace(outcome, text=text, exit_code=outcome.exit_code or 1)
+        return replace(outcome, exit_code=0)
+    return replace(outcome, text="\n".join([outcome.text, "", *problems]), exit_code=1)

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message as Mail
 from pathlib import Path
@@ -19,7 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from core.report import Report
 from hosts.local import LocalHost
-from infra.alerts.changes import Message
+from infra.alerts.changes import Message, message_of, troubles_now
 from infra.alerts.channels import NotDelivered, as_mail, channels_of, mail, post
 from infra.config.alert_settings import AlertSettings
 from tests.certificates import authority
@@ -138,9 +139,32 @@ def test_a_mail_goes_to_everybody() -> None:
 def test_a_person_the_server_does_not_know_is_named() -> None:
     with mail_server() as (server, box):
         chosen = settings(f"smtp://{server}", "ana@lab.example,nobody@lab.example")
-        with pytest.raises(NotDelivered, match=r"does not take mail for nobody@lab\.example"):
-            mail(f"smtp://{server}", as_mail(chosen, MESSAGE))
+        said = mail(f"smtp://{server}", as_mail(chosen, MESSAGE))
+    assert said == "LABELRIG_ALERT_MAIL_TO: the server does not take mail for nobody@lab.example"
     assert len(box.mails) == 1
+
+
+def test_a_mail_refused_for_everyone_is_not_delivered() -> None:
+    with mail_server() as (server, box):
+        chosen = settings(f"smtp://{server}", "nobody@lab.example,nobody@else.example")
+        with pytest.raises(NotDelivered, match=r"nobody@lab\.example.*no such user"):
+            mail(f"smtp://{server}", as_mail(chosen, MESSAGE))
+    assert box.mails == []
+
+
+def test_half_a_character_in_a_check_is_mailed() -> None:
+    seen = {"id": "click", "result": "broken", "seen": "half \ud83d", "fix": ""}
+    found = {"checks": [seen], "verdict": "half \ud83d"}
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    message = message_of("gpu01", found, {}, troubles_now([seen], {}, now), now)
+    assert message is not None
+    with mail_server() as (server, box):
+        channels = channels_of(settings(f"smtp://{server}"), Path("/none"), LocalHost(), Report())
+        assert [channel.tell(message) for channel in channels] == [None]
+    (one,) = box.mails
+    content = one.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert b"broken: click: half \\ud83d" in content
 
 
 def test_a_password_is_never_sent_in_the_clear() -> None:
@@ -149,7 +173,14 @@ def test_a_password_is_never_sent_in_the_clear() -> None:
     assert box.mails == []
 
 
-@pytest.mark.parametrize(("password", "problem"), [("p%3Aw", None), ("wrong", "the login is refused (535)")])
+@pytest.mark.parametrize(
+    ("password", "problem"),
+    [
+        ("p%3Aw", None),
+        ("wrong", "the login is refused (535)"),
+        ("p%C3%BC", "the login holds a character that SMTP cannot carry; use ASCII"),
+    ],
+)
 def test_a_login_goes_over_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str, problem: str | None
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import SettingsError
+from core.errors import CommandTimedOut, FileAccessError, SettingsError
 from core.report import Report
 from core.results import HostResult
 from hosts.local import LocalHost
@@ -33,11 +33,13 @@ class Chat:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.open = True
+        self.refuses: str | None = None
 
-    def take(self, message: Message) -> None:
+    def take(self, message: Message) -> str | None:
         if not self.open:
             raise NotDelivered("the chat is shut")
         self.heard.append(message.title)
+        return self.refuses
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_a_channel_that_failed_hears_it_from_the_next_run(tmp_path: Path, chats:
     webhook, mail = chats
     teller = Teller(AlertSettings(), tmp_path, LocalHost(), Report())
     mail.open = False
-    assert teller.tell("gpu01", diagnosis(click="broken"), tmp_path, NOW) == ["gpu01: the chat is shut"]
+    assert teller.tell("gpu01", diagnosis(click="broken"), tmp_path, NOW) == ["not delivered: gpu01: the chat is shut"]
     mail.open = True
     assert teller.tell("gpu01", diagnosis(click="broken"), tmp_path, NOW) == []
     assert webhook.heard == mail.heard == ["labelrig gpu01: broken: click"]
@@ -67,7 +69,40 @@ def test_hosts_are_told_of_apart(tmp_path: Path, chats: tuple[Chat, Chat]) -> No
     assert len(chats[0].heard) == len(list(tmp_path.iterdir())) == 3
 
 
-@pytest.mark.parametrize(("of_doctor", "open_", "code"), [(0, True, 0), (0, False, 1), (6, False, 6)])
+def test_a_refused_person_repeats_nothing_to_the_others(tmp_path: Path, chats: tuple[Chat, Chat]) -> None:
+    """The others got it, so it is told, and who did not is said."""
+    teller = Teller(AlertSettings(), tmp_path, LocalHost(), Report())
+    chats[1].refuses = "boss is refused"
+    assert teller.tell("gpu01", diagnosis(click="broken"), tmp_path, NOW) == ["not delivered: gpu01: boss is refused"]
+    assert teller.tell("gpu01", diagnosis(click="broken"), tmp_path, NOW) == []
+    assert len(chats[1].heard) == 1
+
+
+class FullDisk(LocalHost):
+    def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
+        raise FileAccessError(f"this machine: cannot write {path}: No space left on device")
+
+
+def test_a_full_disk_keeps_no_channel_silent(tmp_path: Path, chats: tuple[Chat, Chat]) -> None:
+    teller = Teller(AlertSettings(), tmp_path, FullDisk(), Report())
+    problem = "not recorded, so the next run tells it again: gpu01: this machine: cannot write"
+    (said,) = teller.tell("gpu01", diagnosis(disk="broken"), tmp_path, NOW)
+    assert said.startswith(problem)
+    assert [len(chat.heard) for chat in chats] == [1, 1]
+
+
+def test_a_record_that_cannot_be_read_is_said(tmp_path: Path, chats: tuple[Chat, Chat]) -> None:
+    (tmp_path / "gpu01.json").mkdir()
+    teller = Teller(AlertSettings(), tmp_path, LocalHost(), Report())
+    said = teller.tell("gpu01", diagnosis(click="broken"), tmp_path, NOW)
+    assert said[0].startswith("not known what was told before: gpu01: this machine: cannot read")
+    assert [len(chat.heard) for chat in chats] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("of_doctor", "open_", "code"),
+    [(0, True, 0), (0, False, 1), (1, True, 0), (2, True, 0), (6, True, 0), (6, False, 1)],
+)
 def test_what_is_not_delivered_is_said(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,6 +119,7 @@ def test_what_is_not_delivered_is_said(
     chats[1].open = open_
     shown = run_doctor_and_tell(Choice(), OPTIONS, AlertSettings())
     assert shown.exit_code == code
+    assert shown.results[0].exit_code == of_doctor
     assert ("not delivered: this machine: the chat is shut" in shown.text) is not open_
 
 
@@ -101,3 +137,19 @@ def test_a_host_without_a_diagnosis_is_broken() -> None:
     found = diagnosis_of(HostResult("gpu01", Report(), "the inventory is gone", 2, 0.1))
     (check,) = found["checks"]
     assert (check["id"], check["result"], check["seen"]) == ("doctor", "broken", "the inventory is gone")
+
+
+def test_an_error_on_this_machine_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chats: tuple[Chat, Chat]
+) -> None:
+    """What ends the diagnosis before its first link is a result, as it is of a host."""
+
+    def ends(*_: Any) -> Outcome:
+        raise CommandTimedOut("this machine: `docker info` did not end")
+
+    monkeypatch.setattr(module, "run_doctor", ends)
+    monkeypatch.setattr(module, "TOLD", tmp_path)
+    shown = run_doctor_and_tell(Choice(), OPTIONS, AlertSettings())
+    assert chats[0].heard == chats[1].heard == ["labelrig this machine: broken: doctor"]
+    assert (shown.exit_code, shown.results[0].exit_code) == (0, 1)
+    assert shown.results[0].error == "this machine: `docker info` did not end"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any
 
+from core.errors import HostError
 from hosts.base import Host, Result
 
 
@@ -18,7 +19,7 @@ def run_fed(host: Host, *argv: str, write: Callable[[IO[bytes]], None], **argume
 
     Raises:
         HostError: see `Host.run`.
-        Exception: what `write` raised, where the command itself did not fail.
+        Exception: what `write` raised; the command, which got half of its input, may have failed because of it.
     """
     reader, writer = os.pipe()
     failed: list[Exception] = []
@@ -34,11 +35,16 @@ def run_fed(host: Host, *argv: str, write: Callable[[IO[bytes]], None], **argume
 
     thread = threading.Thread(target=fill, daemon=True)
     thread.start()
+    ended: HostError | None = None
     try:
         with os.fdopen(reader, "rb") as pipe:
             result = host.run(*argv, stdin=pipe, **arguments)
+    except HostError as error:
+        ended = error
     finally:
         thread.join()
     if failed:
-        raise failed[0]
+        raise failed[0] from ended
+    if ended is not None:
+        raise ended
     return result

@@ -122,6 +122,8 @@ def open_bundle(path: Path) -> Bundle:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:  # of what the content is written to: no file that is read has one
+        raise
     except tarfile.TarError as error:
         raise SettingsError(f"{path} is not a bundle of labelrig, or it is cut off ({error}); {AGAIN}") from None
     except OSError as error:

@@ -59,6 +59,18 @@ def test_a_part_travels_as_a_tar_stream(tmp_path: Path) -> None:
     assert done[-1] == sum(map(len, found.values()))
 
 
+def test_a_reader_that_ends_early_is_no_bad_bundle(tmp_path: Path) -> None:
+    """What a command that failed on the host leaves is a broken pipe: the file itself can be read."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with (
+        pytest.raises(BrokenPipeError),
+        os.fdopen(writer, "wb", buffering=0) as pipe,
+        made(tmp_path).opened("models/tiny.pt") as file,
+    ):
+        pipe.write(file.read())
+
+
 @pytest.mark.parametrize("name", [*PARTS, MANIFEST])
 def test_one_changed_byte_is_found(tmp_path: Path, name: str) -> None:
     path = make(tmp_path)

@@ -108,15 +108,18 @@ class Apt:
 
     Attributes:
         takes_sources: packages come from the sources of the machine, to which others may be added.
+        update_fix: what a person does where the lists cannot be refreshed.
     """
 
     takes_sources = True
+    update_fix = "mend what apt names in its sources (/etc/apt/sources.list, /etc/apt/sources.list.d)"
 
     def __init__(self, host: Host, report: Report) -> None:
         self._host = host
         self._report = report
         self._updated = False
         self._more_options: tuple[str, ...] = ()
+        self._lists_lock = LISTS_LOCK
 
     def candidate(self, package: str) -> str | None:
         """The version that apt would install from the lists it has; None where there is none."""
@@ -143,8 +146,7 @@ class Apt:
                 # Whoever held them may have ended just before the look, so that one time proves nothing.
                 if unheld > 1:
                     raise HostError(
-                        f"the package lists cannot be refreshed: mend what apt names in its sources "
-                        f"(/etc/apt/sources.list, /etc/apt/sources.list.d), then repeat the command. {error}"
+                        f"the package lists cannot be refreshed: {self.update_fix}, then repeat the command. {error}"
                     ) from error
                 return None
             return True
@@ -203,7 +205,7 @@ class Apt:
             self._apt("install", *packages, timeout=INSTALL_TIMEOUT)
 
     def _lists_are_held(self) -> bool:
-        return self._host.run("sh", "-c", LISTS_ARE_HELD, "sh", LISTS_LOCK, ok=ANY_EXIT_CODE).ok
+        return self._host.run("sh", "-c", LISTS_ARE_HELD, "sh", self._lists_lock, ok=ANY_EXIT_CODE).ok
 
     def _apt(self, command: str, *args: str, timeout: float) -> str:
         return self._host.run(

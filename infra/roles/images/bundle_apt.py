@@ -23,6 +23,10 @@ class BundleApt(Apt):
     """apt on one host, with the packages of a bundle as its only source while something is installed."""
 
     takes_sources = False
+    update_fix = (
+        "apt does not read the packages that the bundle sent; mend what it names (room in /var/tmp, or a setting in "
+        "/etc/apt/apt.conf.d)"
+    )
 
     def __init__(self, host: Host, report: Report, bundle: Bundle, project: str) -> None:
         """Keep what is needed; nothing is read or sent yet.
@@ -56,6 +60,7 @@ class BundleApt(Apt):
         with work_folder(self._host, "bundle", self._project) as folder:
             self._send(folder)
             self._more_options = options_of(folder)
+            self._lists_lock = f"{folder}/lists/lock"
             self._updated = False
             try:
                 super().install(packages, refresh=True)
@@ -94,6 +99,7 @@ def options_of(folder: str) -> tuple[str, ...]:
         "Dir::State::lists": f"{folder}/lists",
         "Dir::Cache": f"{folder}/cache",
         "Acquire::Languages": "none",
+        "APT::Default-Release": "",  # the machine's own is not among these sources, which ends apt
         "APT::Sandbox::User": "root",  # the folder is root's alone
     }
     return tuple(part for name, value in options.items() for part in ("-o", f"{name}={value}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from core.errors import HostError
 from core.report import Report
 from hosts.base import Result
-from infra.roles.docker.apt import ENVIRONMENT, OPTIONS
+from infra.roles.docker.apt import ENVIRONMENT, LISTS_ARE_HELD, OPTIONS
 from infra.roles.docker.client import EngineState
 from infra.roles.docker.packages import EnginePackages
 from infra.roles.images.bundle_apt import FOLDERS, BundleApt, options_of
@@ -96,6 +97,21 @@ def test_a_failure_says_how_old_the_packages_are(host: Bare, tmp_path: Path) -> 
     assert removed(host)
 
 
+def test_a_failed_update_names_no_source_of_the_host(
+    host: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not used; nor does another apt hold the lists, which are in our folder."""
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    allow_removal(host)
+    host.script(*apt_get("update"), exit_code=100, stderr="E: Syntax error /etc/apt/apt.conf.d/99lab:1\n")
+    host.script("sh", "-c", LISTS_ARE_HELD, "sh", f"{FOLDER}/lists/lock", exit_code=1)
+    with pytest.raises(HostError, match=r"apt.conf.d\), then repeat the command.*\n    E: Syntax error") as raised:
+        BundleApt(host, Report(io.StringIO()), made(tmp_path), "labelrig").install(["docker.io"])
+    assert "/etc/apt/sources.list" not in str(raised.value)
+    assert "make the bundle again" not in str(raised.value)
+    assert removed(host)
+
+
 def test_the_engine_of_debian_12_needs_no_other_source(tmp_path: Path) -> None:
     """Compose of the next release is in the bundle: no source and no pin is written."""
     host = bare("debian 12")
@@ -104,8 +120,9 @@ def test_the_engine_of_debian_12_needs_no_other_source(tmp_path: Path) -> None:
     assert change.summary == "install docker.io, docker-compose with apt"
 
 
-def test_apt_reads_nothing_but_the_folder(tmp_path: Path) -> None:
-    """The real apt of a Debian or Ubuntu, where there is one."""
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What is sent to a host, with the package `only-here`, read by the real apt of a Debian or Ubuntu."""
     folder = tmp_path / "work"
     for name in ("packages", *FOLDERS):
         (folder / name).mkdir(parents=True)
@@ -118,7 +135,23 @@ def test_apt_reads_nothing_but_the_folder(tmp_path: Path) -> None:
         subprocess.run(("apt-get", *options_of(str(folder)), "update"), check=True, capture_output=True, timeout=60)
     except FileNotFoundError:
         pytest.skip("needs apt")
+    return folder
+
+
+def test_apt_reads_nothing_but_the_folder(folder: Path) -> None:
     shown = subprocess.run(
         ("apt-cache", *options_of(str(folder)), "dumpavail"), check=True, capture_output=True, text=True, timeout=60
     ).stdout
     assert [line for line in shown.splitlines() if line.startswith("Package:")] == ["Package: only-here"]
+
+
+def test_a_default_release_of_the_host_does_not_count(folder: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "apt.conf"
+    settings.write_text('APT::Default-Release "bookworm";\n')
+    done = subprocess.run(
+        ("apt-get", *options_of(str(folder)), "--simulate", "install", "only-here"),
+        env={**os.environ, "APT_CONFIG": str(settings), "LC_ALL": "C.UTF-8"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Inst only-here (1 " in done.stdout

@@ -17,6 +17,7 @@ from core.errors import HostError
 
 MIB = 1024**2
 CHUNK = MIB
+DEFAULT_REGISTRY = "docker.io/"  # part of a name, or left out, as the store likes it
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,20 @@ def read_archive(file: IO[bytes], size: int) -> Archive:
         config = json.loads(_content(tar, image["Config"]))
     file.seek(0)
     return Archive(file, tuple(image["Layers"]), chain_ids(config["rootfs"]["diff_ids"]), size)
+
+
+def tags_in(file: IO[bytes]) -> frozenset[str]:
+    """The tags that an archive gives its image, none where it is no archive of one image: `docker load` uses these.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            (image,) = json.loads(_content(tar, "manifest.json"))
+            return frozenset(str(tag).removeprefix(DEFAULT_REGISTRY) for tag in image["RepoTags"] or ())
+    except (tarfile.TarError, HostError, ValueError, TypeError, KeyError):
+        return frozenset()
 
 
 def files_not_needed(archive: Archive, known: frozenset[str]) -> frozenset[str]:

@@ -14,11 +14,12 @@ from core.errors import SettingsError
 from core.operation import Operation
 from core.report import Report
 from core.repository import own_version
+from core.text import some
 from hosts.base import Host
 from infra.bundle.manifest import Manifest
 from infra.bundle.reading import Bundle, open_bundle
 from infra.config.settings import Settings
-from infra.roles.images.archive import Archive, chain_ids, read_archive
+from infra.roles.images.archive import Archive, chain_ids, read_archive, tags_in
 from infra.roles.images.build import ImageSet
 from infra.roles.images.packages import recipe_of
 from infra.roles.images.role import ImageOrigin
@@ -64,6 +65,7 @@ def usable_bundle(path: Path, repository: Path, report: Report) -> Bundle:
         bundle = open_bundle(path)
         refuse_other_version(bundle, repository)
         bundle.verify(report.progress)
+        refuse_other_tags(bundle)
         report.ok(f"{path} verified", [])
     return bundle
 
@@ -86,6 +88,22 @@ def refuse_other_version(bundle: Bundle, repository: Path) -> None:
             f"{bundle.path} was made at commit {manifest.commit[:7]}{', with changes' if manifest.dirty else ''}: its "
             f"images {', '.join(others)} are not those of this tree; {again}"
         )
+
+
+def refuse_other_tags(bundle: Bundle) -> None:
+    """An engine names an image as its archive does: under another name than the manifest's it would not be found.
+
+    Raises:
+        SettingsError: an archive is not that of the image that the manifest says.
+    """
+    for image in bundle.manifest.images.values():
+        with bundle.opened(image.file) as file:
+            found = tags_in(file)
+        if image.tag not in found:
+            raise SettingsError(
+                f"{bundle.path}: {image.file} holds {some(found) or 'no image'}, and its manifest says {image.tag}; "
+                "make it again with `./inv bundle.create`"
+            )
 
 
 def base_of(manifest: Manifest, repository: Path) -> Base:

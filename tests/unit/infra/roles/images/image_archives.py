@@ -45,7 +45,7 @@ def config_of(layers: Sequence[bytes]) -> bytes:
     return json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]}}).encode()
 
 
-def saved_before_25(layers: Sequence[bytes]) -> bytes:
+def saved_before_25(layers: Sequence[bytes], tags: Sequence[str] = (TAG,)) -> bytes:
     """One folder a layer, named after the chain; the same content again is a link to its first file."""
     config = config_of(layers)
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
@@ -60,17 +60,17 @@ def saved_before_25(layers: Sequence[bytes]) -> bytes:
         entries += [(f"{folder}/", b""), (f"{folder}/VERSION", b"1.0"), (names[-1], content)]
     # By name, as the engine packs them: a link may come before the file it leads to.
     entries.sort(key=lambda entry: entry[0])
-    manifest = [{"Config": config_name, "RepoTags": [TAG], "Layers": names}]
+    manifest = [{"Config": config_name, "RepoTags": [*tags], "Layers": names}]
     return packed([*entries, ("manifest.json", json.dumps(manifest).encode()), ("repositories", b"{}")])
 
 
-def saved_since_25(layers: Sequence[bytes]) -> bytes:
+def saved_since_25(layers: Sequence[bytes], tags: Sequence[str] = (TAG,)) -> bytes:
     """The OCI layout: a file is named after its content, so the same content is one file, named twice."""
     config = config_of(layers)
     blobs = {f"blobs/sha256/{digest_of(one).removeprefix('sha256:')}": one for one in (config, *layers)}
     names = [f"blobs/sha256/{digest_of(layer).removeprefix('sha256:')}" for layer in layers]
     config_name = f"blobs/sha256/{digest_of(config).removeprefix('sha256:')}"
-    manifest = [{"Config": config_name, "RepoTags": [TAG], "Layers": names}]
+    manifest = [{"Config": config_name, "RepoTags": [*tags], "Layers": names}]
     return packed(
         [
             ("blobs/", b""),
@@ -83,7 +83,7 @@ def saved_since_25(layers: Sequence[bytes]) -> bytes:
     )
 
 
-FORMS: dict[str, Callable[[Sequence[bytes]], bytes]] = {"before-25": saved_before_25, "since-25": saved_since_25}
+FORMS: dict[str, Callable[..., bytes]] = {"before-25": saved_before_25, "since-25": saved_since_25}
 
 
 def opened(content: bytes) -> Archive:

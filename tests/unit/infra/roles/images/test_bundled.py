@@ -84,9 +84,11 @@ def test_other_layers_than_in_the_file_are_an_error(tmp_path: Path, monkeypatch:
         change.apply()
 
 
-def test_one_of_this_tree_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_one_of_this_tree_is_taken(tmp_path: Path, form: str) -> None:
     report = quiet()
-    bundle = usable_bundle(make(tmp_path), REPOSITORY, report)
+    parts = {**PARTS, FILE: FORMS[form]([A], sorted(our_tags().values()))}
+    bundle = usable_bundle(make(tmp_path, parts), REPOSITORY, report)
     assert bundle.manifest.images["sam2"].tag == our_tags()["sam2"]
     assert report.stages[0].ok == [f"{bundle.path} verified"]
 
@@ -106,6 +108,15 @@ def test_one_of_another_tree_is_refused(tmp_path: Path) -> None:
         refuse_other_version(other, REPOSITORY)
     with pytest.raises(SettingsError, match=r"was made with labelrig 0\.0\.7, and this is "):
         refuse_other_version(made(tmp_path, labelrig="0.0.7"), REPOSITORY)
+
+
+def test_an_image_under_another_tag_is_refused(tmp_path: Path) -> None:
+    """As when the version changed between two runs of `bundle.create`: the same image, and the tag of before."""
+    parts = {**PARTS, FILE: FORMS["since-25"]([A], ["labelrig/label-studio:before"])}
+    with pytest.raises(SettingsError, match=r"images/sam2-1.tar holds labelrig/label-studio:before, and its manifest"):
+        usable_bundle(make(tmp_path, parts), REPOSITORY, quiet())
+    with pytest.raises(SettingsError, match=r"images/sam2-1.tar holds no image, and its manifest says labelrig/"):
+        usable_bundle(make(tmp_path, {**PARTS, FILE: b"no archive"}), REPOSITORY, quiet())
 
 
 def test_a_damaged_one_is_refused(tmp_path: Path) -> None:

@@ -72,15 +72,22 @@ def start(fresh: Path, *words: str, **environment: str) -> subprocess.CompletedP
 
 @pytest.mark.parametrize(
     ("words", "variable"),
-    [(["--bundle", "b:1.tar"], ""), (["--bundle=b:1.tar"], ""), ([], "b:1.tar")],
-    ids=["two words", "one word", "variable"],
+    [
+        (["deploy", "--bundle", "b:1.tar"], ""),
+        (["deploy", "--bundle=b:1.tar"], ""),
+        (["status"], "b:1.tar"),
+        (["bundle.verify", "b:1.tar", "--json"], ""),
+        (["bundle.verify", "--json", "--path", "b:1.tar"], ""),
+        (["bundle.verify", "--path=b:1.tar"], ""),
+    ],
+    ids=["two words", "one word", "variable", "verified", "verified by option", "verified in one word"],
 )
 def test_packages_come_out_of_a_bundle(fresh: Path, words: list[str], variable: str) -> None:
     make(fresh.parent).rename(fresh.parent / "b:1.tar")
     given = {"LABELRIG_BUNDLE": variable} if variable else {}
-    done = start(fresh, "deploy", *words, **given)
+    done = start(fresh, *words, **given)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{fresh}/tasks.py", "deploy", *words]
+    assert done.stdout.splitlines() == [f"{fresh}/tasks.py", *words]
     called = (fresh.parent / "pip").read_text().splitlines()
     assert called[-5:] == [
         "--no-index", "--find-links", f"{fresh}/.venv.wheels", "--requirement", f"{fresh}/requirements/infra.lock"
@@ -90,8 +97,13 @@ def test_packages_come_out_of_a_bundle(fresh: Path, words: list[str], variable: 
     assert not (fresh / ".venv.wheels").exists()
 
 
-def test_packages_come_from_the_index_without_one(fresh: Path) -> None:
-    done = start(fresh, "status")
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["bundle.verify"], ["config.check", "--path", "x"], ["exec", "sam2", "--", "ls", "--bundle", "x"]],
+    ids=lambda words: words[0],
+)
+def test_packages_come_from_the_index_without_one(fresh: Path, words: list[str]) -> None:
+    done = start(fresh, *words)
     assert done.returncode == 0, done.stderr
     called = (fresh.parent / "pip").read_text().splitlines()
     assert called[-2:] == ["--requirement", f"{fresh}/requirements/infra.lock"]

@@ -5,17 +5,16 @@ The folder stays when a run breaks off, and the next run goes on from there; it 
 
 from __future__ import annotations
 
-import fcntl
+import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.errors import FileAccessError, HostError, LockHeld
+from core.errors import FileAccessError, HostError, SettingsError
 from core.operation import converge
 from core.report import Report
 from core.repository import own_version
@@ -23,6 +22,7 @@ from hosts.base import Host
 from infra.bundle.manifest import IMAGES, MODELS, PACKAGES, WHEELS, BundledImage, Manifest
 from infra.bundle.reading import open_bundle
 from infra.bundle.writing import WRITTEN, write_bundle
+from infra.bundling.collecting import apt_folder, collecting, parts_folder
 from infra.bundling.images import image_sizes, save_images
 from infra.bundling.packages import Package, PackageSet
 from infra.bundling.systems import TargetSystem
@@ -38,7 +38,6 @@ from infra.roles.images.tags import FOLDERS
 from infra.roles.nvidia.toolkit import ToolkitSource
 
 STAGES = 6
-COLLECTED = ".parts"  # behind the name of the file
 GIB, MIB = 1024**3, 1024**2
 WHEELS_OF_A_PYTHON = 120 * MIB  # as measured
 
@@ -62,7 +61,7 @@ class Wanted:
     @property
     def folder(self) -> Path:
         """Where the parts are collected."""
-        return self.out.with_name(self.out.name + COLLECTED)
+        return parts_folder(self.out)
 
     @property
     def pythons(self) -> tuple[str, ...]:
@@ -83,14 +82,19 @@ def create_bundle(
         What a person needs to know of the file.
 
     Raises:
+        SettingsError: the file's name is that of a folder.
         HostError: no engine runs here, or something cannot be fetched.
         LockHeld: another run makes the same file.
         FileAccessError: there is no room.
     """
     machine = platform.machine()
+    if wanted.out.is_dir():
+        example = wanted.out / f"labelrig-{wanted.system.distribution.system}.tar"
+        raise SettingsError(f"--out {wanted.out} is a folder; name a file, such as {example}; nothing was done")
     if engine_state(here) is not EngineState.ANSWERS:
         raise HostError("no Docker engine answers here, and the images come from it; `./inv up` installs one")
-    with _collecting(wanted.folder) as folder:
+    apt = apt_folder(wanted.out, os.environ)
+    with collecting(wanted.folder, apt, report) as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         with report.stage("images"):
@@ -98,7 +102,7 @@ def create_bundle(
             converge(images_role(here, images, report), report)
         with report.stage("packages"):
             source = ToolkitSource() if wanted.nvidia else None
-            packages = PackageSet(here, wanted.system, machine, folder, report, source)
+            packages = PackageSet(here, wanted.system, machine, folder, apt, report, source)
             found = packages.find()
             expected = _sizes_before(wanted, image_sizes(here, images), found, weight_sizes(repository, wanted.models))
             report.info("\n".join([f"  {wanted.out.name} will be about this large:", *_table(expected)]))
@@ -118,26 +122,7 @@ def create_bundle(
             manifest = _manifest(wanted, machine, images, commit, archives, found, models, repository)
             write_bundle(wanted.out, folder, manifest, report.progress)
             report.ok("written", [f"wrote {wanted.out}"])
-    shutil.rmtree(wanted.folder)
     return _summary(wanted, report)
-
-
-@contextmanager
-def _collecting(folder: Path) -> Iterator[Path]:
-    """Hold the folder while the parts are collected in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise FileAccessError(f"{folder} cannot be made: {error.strerror}; name another place with --out") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockHeld(
-                f"another `./inv bundle.create` collects in {folder}; wait for it, or choose another --out"
-            ) from None
-        yield folder
 
 
 def _sizes_before(
@@ -159,9 +144,7 @@ def _table(sizes: Mapping[str, int]) -> list[str]:
 def _refuse_full_disk(wanted: Wanted, expected: int) -> None:
     """The parts and the file lie side by side for a while; what was collected already counts."""
     collected = [*wanted.folder.rglob("*"), wanted.out.with_name(wanted.out.name + WRITTEN)]
-    # A package has two names for a while.
-    files = [path.stat() for path in collected if path.is_file()]
-    there = sum({one.st_ino: one.st_size for one in files}.values())
+    there = sum(path.stat().st_size for path in collected if path.is_file())
     free, needed = shutil.disk_usage(wanted.folder).free, 2 * expected - there
     if free < needed:
         raise FileAccessError(

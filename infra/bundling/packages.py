@@ -5,7 +5,6 @@ apt checks the archives' signatures and each package's hash. The packages and an
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from core.errors import HostError
+from core.errors import FileAccessError, HostError
 from core.report import Report
 from hosts.base import Host
 from infra.bundle.manifest import PACKAGES
@@ -22,6 +21,7 @@ from infra.bundling.systems import TargetSystem
 from infra.roles.docker.platform import NEXT_RELEASE, compose_preferences
 from infra.roles.images.apt_settings import MOUNTED
 from infra.roles.images.bundle_apt import FOLDERS, SOURCES, options_of, source_of
+from infra.roles.images.context import link_or_copy
 from infra.roles.images.pip_settings import read_pip_settings
 from infra.roles.images.suites import ARCHITECTURES, apart, write_apt
 from infra.roles.nvidia.key import checked_keyring, fetch_key
@@ -64,6 +64,7 @@ class PackageSet:
         system: TargetSystem,
         machine: str,
         folder: Path,
+        apt_folder: Path,
         report: Report,
         toolkit: ToolkitSource | None = None,
     ) -> None:
@@ -72,13 +73,14 @@ class PackageSet:
         Args:
             here: this machine, whose apt and whose way to a mirror are used.
             machine: the processor, as `uname -m` prints it.
-            folder: gets an `apt/` for our apt, and the part `packages/` of the bundle.
+            folder: gets the part `packages/` of the bundle.
+            apt_folder: for our apt, with the logins of the mirror and the proxy.
             toolkit: where NVIDIA's container toolkit comes from; None: it is left out.
         """
         self._here = here
         self._system = system
         self._architecture = ARCHITECTURES.get(machine, machine)
-        self._apt_folder = folder / "apt"
+        self._apt_folder = apt_folder
         self._folder = folder / PACKAGES
         self._report = report
         self._toolkit = toolkit
@@ -94,6 +96,7 @@ class PackageSet:
 
         Raises:
             HostError: the archive's keys are not here, the mirror does not answer, or apt cannot find a package.
+            FileAccessError: the folder of our apt cannot be written.
         """
         keyring = self._system.keyring
         if self._here.read(keyring) is None:
@@ -101,11 +104,16 @@ class PackageSet:
                 f"the keys of {self._system.distribution.pretty}'s archive are not on this machine ({keyring}): "
                 f"install {self._system.keyring_package}, then repeat the command"
             )
-        self._write_settings(keyring)
+        nothing = self._apt_folder / "nothing"
+        try:
+            self._write_settings(keyring)
+            (nothing / "partial").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileAccessError(
+                f"{self._apt_folder} cannot be written: {error.strerror}; XDG_CACHE_HOME names another folder"
+            ) from error
         self._run("apt-get", *OPTIONS, "update", timeout=UPDATE_TIMEOUT)
         # What lies in its archives already, apt would leave out.
-        nothing = self._apt_folder / "nothing"
-        (nothing / "partial").mkdir(parents=True, exist_ok=True)
         options = (*OPTIONS, "-o", f"Dir::Cache::archives={nothing}")
         printed = self._run("apt-get", *options, "install", "--print-uris", *self._wanted, timeout=READ_TIMEOUT)
         found = [_package(name, int(size)) for name, size in ADDRESS.findall(printed)]
@@ -120,15 +128,22 @@ class PackageSet:
 
         Raises:
             HostError: a download failed; what has come so far is kept.
+            FileAccessError: the packages cannot be written into the folder.
         """
         missing = [one for one in packages if not self._there(one)]
         if missing:
             self._run("apt-get", *OPTIONS, "install", "--download-only", *self._wanted, timeout=DOWNLOAD_TIMEOUT)
+        index = self._index(packages)
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        for one in packages:
-            os.link(self._archives / one.file, self._folder / one.name_in_bundle)
-        (self._folder / INDEX).write_text(self._index(packages), encoding="utf-8")
+        try:
+            self._folder.mkdir(parents=True)
+            for one in packages:
+                link_or_copy(self._archives / one.file, self._folder / one.name_in_bundle)
+            (self._folder / INDEX).write_text(index, encoding="utf-8")
+        except OSError as error:
+            raise FileAccessError(
+                f"{self._folder} cannot be written: {error.strerror}; free space there, then repeat the command"
+            ) from error
         self._try_out()
 
     @property
@@ -166,11 +181,12 @@ class PackageSet:
 
     def _try_out(self) -> None:
         """Let apt install from the folder alone, in a simulation: what is missing is known now, not on the host."""
-        folder = self._folder.parent
-        (folder / SOURCES).write_text(source_of(str(folder)))
+        folder = self._apt_folder / "alone"
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
         for name in FOLDERS:
-            shutil.rmtree(folder / name.partition("/")[0], ignore_errors=True)  # of an earlier run
             (folder / name).mkdir(parents=True)
+        (folder / PACKAGES).symlink_to(self._folder.absolute())  # a source's address has no blanks; a stick's name may
+        (folder / SOURCES).write_text(source_of(str(folder)))
         alone = options_of(str(folder))
         self._run("apt-get", *OPTIONS, *alone, "update", timeout=READ_TIMEOUT)
         self._run("apt-get", *OPTIONS, *alone, "--simulate", "install", *self._wanted, timeout=READ_TIMEOUT)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -44,14 +46,16 @@ class Bench:
         self.mirror.publish("bookworm", RELEASE, NEEDS)
         self.mirror.publish("bookworm-security", SECURITY)
         self.mirror.publish("trixie", NEXT)
-        self.folder = folder / "parts"
-        self.folder.mkdir()
+        self.folder = folder / "a stick" / "out.tar.parts"
+        self.folder.mkdir(parents=True)
+        self.apt = folder / "cache" / "apt"
         self.key = str(self.mirror.keyring)
 
     @property
     def packages(self) -> PackageSet:
         system = Debian12("debian", "12", "bookworm", "3.11", self.key)
-        return PackageSet(MachineOfMirror(self.mirror), system, "x86_64", self.folder, Report(io.StringIO()))
+        machine = MachineOfMirror(self.mirror)
+        return PackageSet(machine, system, "x86_64", self.folder, self.apt, Report(io.StringIO()))
 
     def downloaded(self) -> list[str]:
         return [path for path in self.mirror.asked if path.endswith(".deb")]
@@ -82,6 +86,20 @@ def test_holds_what_is_needed_and_only_that(bench: Bench) -> None:
     assert {path.name for path in (bench.folder / "packages").iterdir()} == {"Packages", *files}
     assert "libcrypt1_4.4.33_amd64.deb" in files
     assert (bench.folder / "packages/docker-compose_2.26_amd64.deb").read_bytes() == b"docker-compose 2.26"
+
+
+def test_a_stick_without_links_and_modes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """exFAT and vfat have no links, and a mode of 0600 means nothing there: what holds logins lies elsewhere."""
+
+    def refuse(*_arguments: object, **_more: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    packages = bench.packages
+    packages.fetch(packages.find())
+    assert [path.name for path in bench.folder.iterdir()] == ["packages"]
+    assert (bench.folder / "packages/containerd_1.6_amd64.deb").read_bytes() == b"containerd 1.6"
+    assert not any(path.is_symlink() for path in bench.folder.rglob("*"))
 
 
 def test_what_was_fetched_before_is_kept(bench: Bench) -> None:
@@ -117,7 +135,7 @@ def test_a_damaged_file_of_before_is_fetched_anew(bench: Bench) -> None:
     packages = bench.packages
     found = packages.find()
     packages.fetch(found)
-    kept = bench.folder / "apt/cache/archives/containerd_1.6_amd64.deb"
+    kept = bench.apt / "cache/archives/containerd_1.6_amd64.deb"
     kept.unlink()
     kept.write_bytes(b"containerd 1.X")
     with pytest.raises(HostError, match=r"^containerd_1.6_amd64.deb: what was downloaded is not what the suites have"):

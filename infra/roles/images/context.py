@@ -154,7 +154,7 @@ def _stage(host: Host, repository: Path, service: str, context: Path, settings: 
     if host.is_local:
         found = matching_wheels(settings.link_folders, _pins(repository, service))
         for wheel in found:
-            _link_or_copy(wheel, wheels / wheel.name)
+            link_or_copy(wheel, wheels / wheel.name)
         (wheels / LINKS_PAGE).write_text(links_page({quote(wheel.name): sha256_of(wheel) for wheel in found}), "utf-8")
     if settings.ca_bundle is not None:
         (context / "build" / "ca.crt").write_bytes(host.read(settings.ca_bundle) or b"")
@@ -169,10 +169,15 @@ def _pins(repository: Path, service: str) -> list[Pin]:
     ]
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file another name, or copy it where that cannot be: another file system, or one without links.
+
+    Raises:
+        OSError: it cannot be copied either.
+    """
     try:
         os.link(source.resolve(), target)
-    except OSError:  # another file system, or one without links
+    except OSError:
         shutil.copyfile(source, target)
 
 

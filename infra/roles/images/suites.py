@@ -58,10 +58,15 @@ class Behind:
         return f"{self.name} {self.installed} -> {self.offered}" + (" (security)" if self.security else "")
 
 
-def suites_folder(environment: Mapping[str, str]) -> Path:
-    """Where what was read is kept: in the user's cache folder."""
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Our part of the user's cache folder."""
     cache = environment.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "labelrig" / "debian"
+    return (Path(cache) if cache else Path.home() / ".cache") / "labelrig"
+
+
+def suites_folder(environment: Mapping[str, str]) -> Path:
+    """Where what was read is kept."""
+    return cache_folder(environment) / "debian"
 
 
 class Suites:

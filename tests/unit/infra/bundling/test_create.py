@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import FileAccessError, HostError, LockHeld
+from core.errors import FileAccessError, HostError, LockHeld, SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from infra.bundle.manifest import BundledImage
@@ -53,11 +53,14 @@ class Parts:
         if part == self.fails:
             raise HostError(f"no {part} today")
 
-    def packages(self, _here: Any, _system: Any, _machine: str, folder: Path, _report: Any, toolkit: Any) -> Any:
+    def packages(
+        self, _here: Any, _system: Any, _machine: str, folder: Path, apt: Path, _report: Any, toolkit: Any
+    ) -> Any:
         names = ["docker.io", *(["nvidia-container-toolkit"] if toolkit is not None else [])]
         found = [Package(name, "1.0", f"{name}_1.0_amd64.deb", 1000) for name in names]
 
         def fetch(given: Sequence[Package]) -> None:
+            write(apt / "apt_auth", b"a login")
             self._called("packages")
             for one in given:
                 write(folder / "packages" / one.name_in_bundle, b"p" * one.size)
@@ -86,7 +89,7 @@ class Parts:
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
+def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Parts:
     one = Parts()
 
     def plan(_here: Any, _repository: Path, _settings: Any, _report: Any, services: Sequence[str]) -> Any:
@@ -102,11 +105,16 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(creating, "fetch_weights", one.weights)
     monkeypatch.setattr(creating, "save_images", one.images)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return one
 
 
 def wanted(folder: Path, *, nvidia: bool = False) -> Wanted:
-    return Wanted(target_system("debian12"), ("tiny",), nvidia, folder / "out.tar")
+    return Wanted(target_system("debian12"), ("tiny",), nvidia, folder / "stick" / "out.tar")
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def create(one: Wanted, report: Report | None = None) -> str:
@@ -119,7 +127,8 @@ def test_holds_an_image_for_every_service_there_is(parts: Parts, tmp_path: Path)
     said = io.StringIO()
     report = Report(said)
     text = create(wanted(tmp_path), report)
-    bundle = open_bundle(tmp_path / "out.tar")
+    out = wanted(tmp_path).out
+    bundle = open_bundle(out)
     bundle.verify(lambda _text: None)
     refuse_other_version(bundle, REPOSITORY)
     manifest = bundle.manifest
@@ -128,17 +137,17 @@ def test_holds_an_image_for_every_service_there_is(parts: Parts, tmp_path: Path)
     assert (manifest.commit, manifest.dirty, manifest.packages) == ("b" * 40, True, {"docker.io": "1.0"})
     assert manifest.models == {"tiny": "models/tiny.pt"}
     assert manifest.pythons[0] == "3.11"
-    assert list(tmp_path.iterdir()) == [tmp_path / "out.tar"]
+    assert files_in(tmp_path) == {out}
     assert "out.tar will be about this large:" in said.getvalue()
     assert "for debian12 on x86_64" in text
     facts = json.loads(report.as_json())
-    assert facts["bytes"] == (tmp_path / "out.tar").stat().st_size
+    assert facts["bytes"] == out.stat().st_size
     assert facts["bytes_of"] == {"images": 100 * len(FOLDERS), "packages": 1000, "models": 1, "wheels": 1}
 
 
 def test_the_toolkit_comes_where_it_is_asked_for(parts: Parts, tmp_path: Path) -> None:
     create(wanted(tmp_path, nvidia=True))
-    assert "nvidia-container-toolkit" in open_bundle(tmp_path / "out.tar").manifest.packages
+    assert "nvidia-container-toolkit" in open_bundle(wanted(tmp_path).out).manifest.packages
 
 
 @pytest.mark.parametrize("part", ["packages", "wheels", "weights", "images"])
@@ -148,11 +157,11 @@ def test_what_was_collected_is_kept_for_the_next_run(parts: Parts, tmp_path: Pat
     with pytest.raises(HostError, match=rf"^no {part} today$"):
         create(one)
     assert not one.out.exists()
-    before = {path for path in one.folder.rglob("*") if path.is_file()}
-    assert len(before) >= parts.calls.index(part)
+    assert len(files_in(one.folder)) >= parts.calls.index(part)
+    assert [path.name for path in files_in(tmp_path / "cache")] == ["apt_auth"]  # no login lies on the stick
     parts.fails = ""
     create(one)
-    assert one.out.exists()
+    assert files_in(tmp_path) == {one.out}
     assert not one.folder.exists()
 
 
@@ -187,7 +196,7 @@ def test_without_an_engine_nothing_begins(parts: Parts, tmp_path: Path, monkeypa
 
 def test_two_do_not_make_the_same_file(parts: Parts, tmp_path: Path) -> None:
     one = wanted(tmp_path)
-    one.folder.mkdir()
+    one.folder.mkdir(parents=True)
     with (one.folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(LockHeld, match=r"^another `./inv bundle.create` collects in .*out.tar.parts; wait for it"):
@@ -196,5 +205,13 @@ def test_two_do_not_make_the_same_file(parts: Parts, tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named(parts: Parts) -> None:
-    with pytest.raises(FileAccessError, match=r"^/proc/out.tar.parts cannot be made: .*; name another place"):
+    with pytest.raises(FileAccessError, match=r"^/proc/stick/out.tar.parts cannot be made: .*; name another place"):
         create(wanted(Path("/proc")))
+
+
+def test_a_folder_is_refused_before_the_first_stage(parts: Parts, tmp_path: Path) -> None:
+    one = wanted(tmp_path)
+    one.out.mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"^--out .*out.tar is a folder; name a file, such as .*/labelrig-debian12"):
+        create(one)
+    assert list(one.out.parent.iterdir()) == [one.out]

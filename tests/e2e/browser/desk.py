@@ -112,8 +112,8 @@ class Desk:
         self.page.on("requestfailed", self._note_lost)
         self.asked: set[Request] = set()  # of Label Studio's API, and not answered yet
         self.page.on("request", self._note_asked)
-        self.page.on("requestfinished", self.asked.discard)
-        self.page.on("requestfailed", self.asked.discard)
+        for ending in ("requestfinished", "requestfailed"):
+            self.page.on(ending, self._note_answered)
         self.size_wh = (0, 0)
         self.image, self.palette = "image", "label"
 
@@ -272,6 +272,9 @@ class Desk:
         part = asked.resource_type in ("script", "stylesheet") and asked.failure != "net::ERR_ABORTED"
         if part or asked.failure == NETWORK_CHANGED:
             self.lost.append(f"{asked.url} ({asked.failure})")
+
+    def _note_answered(self, asked: Request) -> None:
+        self.asked.discard(asked)
 
     def _listen(self, line: ConsoleMessage) -> None:
         if line.text.startswith("labelrig: the companion stops"):

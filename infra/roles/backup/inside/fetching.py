@@ -43,7 +43,8 @@ def fetch(places: Places, request: Request, restic: Restic, snapshot: str) -> An
         include = [word for folder in folders for word in ("--include", str(folder))]
         with _sign_of_life(f"restoring {folders[0].name}"):
             try:
-                restic.run("restore", snapshot, "--target", str(target), *include, timeout=LONG)
+                words = ("--target", str(target), *include)
+                restic.run_in_turn("restore", snapshot, *words, alone=False, timeout=LONG)
             except Failed as error:
                 raise Problem(f"the backup {snapshot} cannot be read whole: {error}; nothing was changed") from None
     remove_later_uploads(places)

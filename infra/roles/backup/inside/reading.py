@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infra.roles.backup.inside.media import read_list
@@ -58,7 +58,7 @@ def manifest_of(places: Places, restic: Restic, snapshot: str) -> Answer:
         Problem: it is not one of ours, or of a later version of labelrig.
     """
     try:
-        manifest: Answer = json.loads(restic.run("dump", snapshot, str(places.files / MANIFEST)))
+        manifest: Answer = json.loads(_dumped(restic, snapshot, places.files / MANIFEST))
     except (Failed, ValueError) as error:
         raise Problem(f"the backup {snapshot} has no manifest that can be read: {error}") from None
     if int(manifest.get("format", 0)) > FORMAT:
@@ -75,7 +75,7 @@ def show(places: Places, request: Request, restic: Restic, wanted: str) -> Answe
     snapshot = str(row["id"])
     manifest = manifest_of(places, restic, snapshot)
     small = {
-        name: restic.run("dump", snapshot, str(places.files / name))
+        name: _dumped(restic, snapshot, places.files / name)
         for name in manifest["files"]
         if name == "secrets.env" or name == "stack/folders.json" or name.startswith("images/")
     }
@@ -91,7 +91,7 @@ def verify(places: Places, request: Request, restic: Restic) -> Answer:
     """
     say("reading every byte of the repository")
     try:
-        restic.run("check", "--read-data", timeout=LONG, lines=say)
+        restic.run_in_turn("check", "--read-data", timeout=LONG, lines=say)
     except Failed as error:
         raise Problem(f"the repository {restic.address} is damaged: {error}") from None
     rows = snapshots(request, restic)
@@ -110,7 +110,7 @@ def _compare(places: Places, restic: Restic, snapshot: str) -> None:
     wanted = {str(places.database / database["file"]): int(database["bytes"])}
     wanted |= {str(places.database / DATABASE_FACTS): -1}
     wanted |= {str(places.files / name): -1 for name in manifest["files"]}
-    listed = read_list(restic.run("dump", snapshot, str(places.files / MEDIA_LIST)))
+    listed = read_list(_dumped(restic, snapshot, places.files / MEDIA_LIST))
     wanted |= {str(places.media / name): size for name, (size, _) in listed.items()}
     wrong = [path for path, size in wanted.items() if path not in sizes or size not in (-1, sizes[path])]
     if wrong:
@@ -120,7 +120,11 @@ def _compare(places: Places, restic: Restic, snapshot: str) -> None:
         )
 
 
+def _dumped(restic: Restic, snapshot: str, path: Path) -> str:
+    return restic.run_in_turn("dump", snapshot, str(path), alone=False)
+
+
 def _sizes(restic: Restic, snapshot: str) -> dict[str, int]:
-    lines = restic.run("ls", "--json", "--long", snapshot, timeout=LONG).splitlines()
+    lines = restic.run_in_turn("ls", "--json", "--long", snapshot, alone=False, timeout=LONG).splitlines()
     nodes = [json.loads(line) for line in lines]
     return {str(node["path"]): int(node.get("size", 0)) for node in nodes if node.get("type") == "file"}

@@ -134,13 +134,16 @@ class Restic:
         """Whether a run has a lock on the repository; `exclusively`: one that keeps all others out."""
         try:
             locks = self.run("list", "locks").split()
-            return any(not exclusively or self.facts("cat", "lock", one, "--no-lock")["exclusive"] for one in locks)
-        except (Failed, KeyError):
+            return any(not exclusively or self._is_exclusive(one) for one in locks)
+        except (Failed, ValueError, KeyError):
             return False
 
-    def facts(self, *arguments: str, timeout: float = SHORT) -> Any:
-        """The JSON that restic prints."""
-        text = self.run(*arguments, timeout=timeout)
+    def _is_exclusive(self, lock: str) -> bool:
+        return bool(json.loads(self.run("cat", "lock", lock, "--no-lock"))["exclusive"])
+
+    def facts(self, *arguments: str) -> Any:
+        """The JSON that restic prints, in turn."""
+        text = self.run_in_turn(*arguments, alone=False)
         try:
             return json.loads(text)
         except ValueError:

@@ -114,7 +114,7 @@ def keep(group: list[dict[str, object]], arguments: list[str]) -> set[object]:
 
 def refuse_locked(verb: str) -> None:
     locks = [json.loads(path.read_text()) for path in REPOSITORY.glob("locks/*")]
-    alone = verb in ("tag", "forget", "prune")
+    alone = verb in ("tag", "forget", "prune", "check")
     if any(lock["exclusive"] or alone for lock in locks):
         sys.exit("Fatal: unable to create lock in backend: repository is already locked")
 
@@ -145,7 +145,7 @@ def main(verb: str, arguments: list[str]) -> None:
         sys.exit("Fatal: unable to open config file: is there a repository at the following location?")
     if (REPOSITORY / "config").read_text() != PASSWORD:
         sys.exit("Fatal: wrong password or no key found")
-    if verb in ("backup", "tag", "forget", "prune"):
+    if verb not in ("unlock", "list") and "--no-lock" not in arguments:
         refuse_locked(verb)
     if verb == "backup":
         backup(arguments)

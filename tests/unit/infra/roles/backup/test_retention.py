@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.roles.backup.inside import reading, restic, retention, saving
+from infra.roles.backup.inside import fetching, media, reading, restic, retention, saving
 from infra.roles.backup.inside.request import BEFORE_RESTORE
 from infra.roles.backup.inside.restic import Failed
 from tests.unit.infra.roles.backup.inside_bench import InsideBench, fake_program
@@ -122,8 +122,8 @@ def lock(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
-        if len(pauses) == 2:
-            path.unlink(missing_ok=True)
+        if len(pauses) % 2 == 0:
+            path.unlink()
 
     monkeypatch.setattr("infra.roles.backup.inside.restic.time.sleep", pause)
     return path
@@ -134,10 +134,31 @@ def test_another_run_is_waited_for(
     bench: InsideBench, monkeypatch: pytest.MonkeyPatch, lock: Path, exclusive: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With the snapshot only for one that has the repository for itself, else with making it a backup."""
-    lock.write_text(json.dumps({"exclusive": exclusive}))
+    real = media.list_media
+
+    def lock_before(*arguments: Any) -> Any:
+        lock.write_text(json.dumps({"exclusive": exclusive}))
+        return real(*arguments)
+
+    monkeypatch.setattr(saving, "list_media", lock_before)
     made = bench.backup(monkeypatch)
     assert ids(bench) == [made["snapshot"]]
     assert f"waiting with `{'backup' if exclusive else 'tag'}`" in capfd.readouterr().err
+
+
+def test_readers_wait_too(bench: InsideBench, monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
+    """A person who restores does not fail because another machine removes old backups just now."""
+    made = bench.backup(monkeypatch)["snapshot"]
+    reads: list[Callable[[], object]] = [
+        lambda: ids(bench),
+        lambda: bench.manifest(made),
+        lambda: reading.verify(bench.places, bench.request, bench.restic),
+        lambda: fetching.fetch(bench.places, bench.request, bench.restic, made),
+    ]
+    for read in reads:
+        lock.write_text(json.dumps({"exclusive": True}))
+        read()
+        assert not lock.exists()
 
 
 def test_backup_counts_where_old_ones_cannot_go(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,5 +176,6 @@ def test_backup_counts_where_old_ones_cannot_go(bench: InsideBench, monkeypatch:
     monkeypatch.setattr(saving, "count_as_backup", lock_after)
     made = bench.backup(monkeypatch)
     assert made["not_pruned"].startswith("restic forget ended with exit code 1: Fatal: unable to create lock")
+    path.unlink()
     assert ids(bench) == [made["snapshot"]]
     assert [one.name for one in bench.places.staging.iterdir()] == ["cache"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -187,6 +188,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made.write_env()
     try:
         made.inv("up")
+        made.inv("backup")
         yield made
     finally:
         run_inv(REPOSITORY, "down", "--purge", "--yes", environment=made.environment, timeout=TIMEOUT)
@@ -354,6 +356,15 @@ def test_drill_fails_where_the_click_does_not_come(lab: Lab, monkeypatch: pytest
     assert left(lab) == ""
 
 
+def kill_script() -> None:
+    """Kill the script of the backup with all that it started: it has a session of its own."""
+    script = str(REPOSITORY / ".labelrig" / PROJECT / "backup").encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().startswith(b"sh\0" + script):
+                os.killpg(int(path.parent.name), signal.SIGKILL)
+
+
 def killed_after(seconds: float, lab: Lab, *arguments: str) -> None:
     """Start a task, kill it and all that it started here after so long, and the containers of the backup with it."""
     argv = [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *arguments]
@@ -366,6 +377,7 @@ def killed_after(seconds: float, lab: Lab, *arguments: str) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
+        kill_script()
         for name in (f"{PROJECT}-backup", f"{PROJECT}-backup-dump"):
             run_docker(LocalHost(), "docker", "kill", name, ok=(0, 1))
 

@@ -107,6 +107,7 @@ def transfer(
     to_image: str | None = None,
     annotators: str | None = None,
     kind: str = "prediction",
+    refine: str | None = None,
     back: bool = False,
     force: bool = False,
     inventory: str | None = None,
@@ -120,6 +121,10 @@ def transfer(
 
     report, file = Report(), Path(alignment).expanduser()
     if masks is not None:
+        if refine not in (None, "none"):
+            raise SettingsError(
+                f"--refine {refine}: SAM2 looks at pictures that Label Studio serves: give --project instead of --masks"
+            )
         if project is not None or to is not None:
             raise SettingsError("--masks are files, and --project and --to are of Label Studio: give one of them")
         twin_folder, names = (None if path is None else Path(path).expanduser() for path in (twins, classes))
@@ -128,11 +133,13 @@ def transfer(
         lines = [*found.lines(), f"{folder} was written"]
     else:
         labels = {one.old: one.new for one in (Rename.parse(text, "--label") for text in label)}
-        request = ProjectRequest(file, image, to_image, annotators, kind, labels, back)
+        request = ProjectRequest(file, image, to_image, annotators, kind, labels, back, refine or "sam2")
         request.check(to)
         with one_session(choose(host, [], None, inventory), run_options("pairs.transfer"), report) as one:
             target = None if to is None else one.project(to)
-            found = run_in_label_studio(one.access.client(), one.project(project), target, request, report)
+            found = run_in_label_studio(
+                one.access.client(), one.site.exec_in, one.project(project), target, request, report
+            )
         lines = found.lines()
     show(report.as_json() if json else "\n".join(lines))
     if found.problems:

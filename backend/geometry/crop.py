@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from backend.segmenter import Prompts
 
+T = TypeVar("T", bound=np.generic)
 CELL = 4  # input pixels for each cell of the low-resolution logits, along one axis
 # Objects whose longer side covers fewer cells than this are segmented closer up; docs/quality.md has the measurement.
 SMALL_CELLS = 8.0
@@ -66,10 +68,18 @@ class Crop:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut the piece ``(h, w, 3)`` out of ``(H, W, 3)`` uint8; a copy, so the image need not be kept."""
-        if image.shape[:2] != (self.image_wh[1], self.image_wh[0]):
-            raise ValueError(f"image: expected {self.image_wh}, got {(image.shape[1], image.shape[0])}")
+        return np.ascontiguousarray(self.part_of(image))
+
+    def part_of(self, whole: NDArray[T]) -> NDArray[T]:
+        """The piece of a picture or mask ``(H, W, ...)``; a view.
+
+        Raises:
+            ValueError: it has another size.
+        """
+        if whole.shape[:2] != (self.image_wh[1], self.image_wh[0]):
+            raise ValueError(f"image: expected {self.image_wh}, got {(whole.shape[1], whole.shape[0])}")
         left, top, right, bottom = self.box_xyxy
-        return np.ascontiguousarray(image[top:bottom, left:right])
+        return whole[top:bottom, left:right]
 
     def prompts(self, prompts: Prompts) -> Prompts:
         """Move prompts from the image into the piece.

@@ -14,6 +14,7 @@ LARGE_PIXELS = 1 << 24  # above it a mask is enlarged in bands: at once it would
 BAND_PIXELS = 1 << 20
 # Cells beside the object that still matter: one that interpolation reaches, one that the piece's own edge spoils.
 MARGIN_CELLS = 2
+SURE = 10.0  # the logit of a cell that lies wholly in a given mask: what SAM 2 itself makes of masks that it is given
 
 
 def best(candidates: Candidates, rank: int = 0) -> tuple[NDArray[np.float32], float]:
@@ -55,6 +56,22 @@ def full_size(logits: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[
     # Written once, by one call: at 12 megapixels touching fresh memory twice costs more than the enlargement.
     borders = (down.start, size_wh[1] - down.stop, across.start, size_wh[0] - across.stop)
     return np.asarray(cv2.copyMakeBorder(piece, *borders, cv2.BORDER_CONSTANT, value=0)).view(np.bool_)
+
+
+def as_logits(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """A mask as the model's own low resolution has it, to start from: the other way round of `full_size`.
+
+    Args:
+        mask: ``(H, W)`` bool, of the whole piece that the model sees.
+        side: of the logits.
+
+    Returns:
+        ``(side, side)`` float32 in ``[-SURE, SURE]``: 0 where half of a cell is covered.
+    """
+    smaller = mask.shape[0] > side and mask.shape[1] > side
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    share = cv2.resize(mask.astype(np.float32), (side, side), interpolation=way)
+    return np.asarray((2 * share - 1) * SURE, dtype=np.float32)
 
 
 def _enlarge_in_bands(logits: NDArray[np.float32], into: NDArray[np.bool_]) -> None:

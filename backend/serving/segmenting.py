@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.geometry import masks
-from backend.geometry.crop import Crop, choose_crop, first_point, object_box
+from backend.geometry.crop import CELL, Crop, choose_crop, first_point, object_box
 from backend.images.image_store import ImageInfo
 from backend.picture import ArrayPicture, Picture
 from backend.queue.scheduling import Priority
@@ -92,12 +92,16 @@ class MaskPredictor:
         self._memory = memory
         self._feedback = feedback
 
-    def predict(self, model: Model, view: View, prompts: Prompts, *, closer: bool) -> Found:
+    def predict(
+        self, model: Model, view: View, prompts: Prompts, *, closer: bool, start: NDArray[np.bool_] | None = None
+    ) -> Found:
         """The mask of the object that the prompts name.
 
         Args:
             prompts: in pixels of the image; they name an object.
             closer: encode a piece around the object where it is small in the image.
+            start: ``(H, W)`` bool in the image's size, a mask to start from. Then nothing is remembered, and nothing
+                that is remembered counts.
 
         Raises:
             RequestError: superseded, too late, out of memory, or the image cannot be read.
@@ -108,18 +112,20 @@ class MaskPredictor:
             if prompts.box_xyxy is None:
                 # No box says how large the object is: the mask that the first point has in the whole image does.
                 first = first_point(prompts)
-                whole = self._decode(model, view, first, None)
+                whole = self._decode(model, view, first, None, start)
                 extent = object_box(whole.logits, size_wh, first.points_xy[0])
             crop = choose_crop(size_wh, prompts, extent, side)
             if crop is not None:
-                found = self._decode(model, view, prompts, crop)
+                found = self._decode(model, view, prompts, crop, start)
                 if not crop.cuts(found.logits):
                     return found
         if whole is not None and prompts.is_lone_point:
             return whole  # the very same prompts
-        return self._decode(model, view, prompts, None)
+        return self._decode(model, view, prompts, None, start)
 
-    def _decode(self, model: Model, view: View, prompts: Prompts, crop: Crop | None) -> Found:
+    def _decode(
+        self, model: Model, view: View, prompts: Prompts, crop: Crop | None, start: NDArray[np.bool_] | None
+    ) -> Found:
         view.token.check()
         where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
         embedding = self._embedding(model, view, crop)
@@ -127,7 +133,12 @@ class MaskPredictor:
         key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
         placed_prompts = prompts if crop is None else crop.prompts(prompts)
         placed = prompt_set(prompts, view.info.size_wh)
-        placed_prompts = replace(placed_prompts, mask_logits=self._start(key, placed, prompts))
+        if start is None:
+            before = self._start(key, placed, prompts)
+        else:
+            piece = start if crop is None else crop.part_of(start)
+            before = masks.as_logits(piece, model.segmenter.input_side // CELL)
+        placed_prompts = replace(placed_prompts, mask_logits=before)
         ticket = model.queue.submit(
             lambda: model.embeddings.with_memory(lambda: model.segmenter.decode(embedding, placed_prompts)),
             view.priority,
@@ -138,7 +149,8 @@ class MaskPredictor:
         view.stages.add("wait", ticket.waited_seconds)
         view.stages.add("decode", ticket.ran_seconds)
         logits, score = masks.best(candidates, view.candidate)
-        self._memory.store(key, placed, logits)
+        if start is None:
+            self._memory.store(key, placed, logits)
         return Found(logits, score, crop, where or "encoded", len(candidates.iou))
 
     def _embedding(self, model: Model, view: View, crop: Crop | None) -> Embedding:

@@ -43,6 +43,7 @@ from backend.web.middleware import (
 )
 from backend.web.openapi import describe
 from backend.web.picture_routes import add_picture_routes
+from backend.web.refine_routes import add_refine_routes
 from backend.weights.catalog import ModelFiles
 
 STATE_THREADS = 8  # each may wait two seconds for an image's server, and may not keep /setup waiting
@@ -151,6 +152,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
 
     add_embed_routes(app, service, bodies)
     add_box_routes(app, service, bodies)
+    add_refine_routes(app, service, bodies)
     add_picture_routes(app, service)
     describe(app)
     return app

@@ -13,6 +13,7 @@ from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupReq
 from backend.web.box_routes import BoxesRequest
 from backend.web.embed_routes import EmbedRequest
 from backend.web.picture_routes import PATH as PICTURE
+from backend.web.refine_routes import RefineRequest
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES: dict[str, type[BaseModel]] = {
@@ -20,6 +21,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/setup": SetupRequest,
     "/embed": EmbedRequest,
     "/boxes": BoxesRequest,
+    "/refine": RefineRequest,
 }
 COMMON = {"400": "the request cannot be understood or served", "500": "a defect; the log has the details"}
 WITH_BODY = {
@@ -37,6 +39,12 @@ ERRORS: dict[str, dict[str, str]] = {
     },
     "/boxes": {
         "422": "the task's image cannot be read, or has another shape than the boxes' file says",
+        "502": "the server that holds the image did not answer",
+        "503": "the model is loading, failed to load, or is out of memory",
+        "504": "clicks kept the model busy for too long",
+    },
+    "/refine": {
+        "422": "the task's image cannot be read, or has another size than the masks",
         "502": "the server that holds the image did not answer",
         "503": "the model is loading, failed to load, or is out of memory",
         "504": "clicks kept the model busy for too long",

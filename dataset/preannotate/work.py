@@ -6,9 +6,8 @@ model already is left out, so a run that was killed goes on where it was. A pers
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,7 @@ from core.report import Report
 from core.text import some
 from dataset.preannotate.boxes import Box
 from hosts.base import Exec
-from infra.roles.project.ask_backend import ASK_BACKEND, ask_backend_json
-from labelstudio.asking import STOPPED
+from infra.roles.project.ask_backend import NOT_NOW, OK, Answer, ask_backend_json, ask_backend_lines
 from labelstudio.bulk import add_predictions
 from labelstudio.models import Project
 
@@ -26,10 +24,7 @@ if TYPE_CHECKING:
     from labelstudio.client import Client
 
 TASKS_AT_A_TIME = 20
-SECONDS_FOR_ONE = 330.0
 SHOWN_FAILURES = 5
-OK, NO_ANSWER, NOT_NOW = 200, 0, (503, 504)
-Answer = dict[str, Any]  # of the backend: `status` and `body`
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,8 @@ class Preannotation:
                     f"{(images - count) / rate:.0f} s left{f', {failed} failed' if failed else ''}"
                 )
 
-            answers = self._ask([self._request(tasks[task], image, found) for task, image, found in jobs], show)
+            requests = [self._request(tasks[task], image, found) for task, image, found in jobs]
+            answers = ask_backend_lines(self.run, "/boxes", requests, show)
             asked += len(jobs)
             by_task: dict[int, list[Answer]] = {task: [] for task in some_tasks}
             for (task, _, _), answer in zip(jobs, answers, strict=True):
@@ -161,27 +157,6 @@ class Preannotation:
             "boxes": named,
         }
 
-    def _ask(self, requests: Sequence[object], show: Callable[[int], None]) -> list[Answer]:
-        answered = 0
-
-        def line(_text: str) -> None:
-            nonlocal answered
-            answered += 1
-            show(answered)
-
-        bodies = "".join(json.dumps(one) + "\n" for one in requests).encode()
-        timeout = SECONDS_FOR_ONE * len(requests)
-        ask = (*ASK_BACKEND, "--lines", "POST", "/boxes")
-        # A container that stops takes the program with it: then there are fewer answers.
-        result = self.run(*ask, ok=(0, *STOPPED), timeout=timeout, stdin=bodies, on_line=line)
-        answers = [json.loads(text) for text in result.stdout.splitlines() if text.startswith("{")]
-        if len(answers) != len(requests):
-            raise LabelStudioError(
-                f"the SAM2 backend answered {len(answers)} of {len(requests)} images; see its log, and run the same "
-                "command again: it goes on from here"
-            )
-        return answers
-
     def _take(self, answers: Mapping[int, list[Answer]], boxes: Mapping[int, Sequence[Box]], tally: Tally) -> None:
         """Import what came, one prediction a task with all its images, and only then say what did not."""
         bad = [(task, one) for task, found in answers.items() for one in found if one["status"] != OK]
@@ -195,7 +170,7 @@ class Preannotation:
             tally.empty += max(0, len(boxes[task]) - masks)
         for task, one in bad:
             tally.failures.append(f"task {task}: {one['body'].get('detail', one['body'])}")
-        if bad and all(one["status"] in (NO_ANSWER, *NOT_NOW) for _, one in bad):
+        if bad and all(one["status"] in NOT_NOW for _, one in bad):
             raise LabelStudioError(
                 f"the SAM2 backend does not work now: {tally.failures[-1]}; {tally.text()}; run the same command "
                 "again, it goes on from here"

@@ -18,12 +18,14 @@ from core.text import some
 if TYPE_CHECKING:
     from core.report import Report
     from dataset.transfer.regions import Transfer
+    from hosts.base import Exec
     from labelstudio.client import Client
     from labelstudio.models import Project
 
 ALIGNMENT = Path("alignment.yaml")
 OUT_FORMATS = ("coco", "png", "rle-json")
-KINDS = ("prediction", "annotation")
+KINDS = ("prediction", "draft", "annotation")
+REFINE = ("sam2", "none")
 HELP = {
     "masks": "files: Label Studio's JSON, COCO, a folder of class maps or an export; `FILE:EMAIL` takes one person's",
     "project": "without --masks: the project, by its name in projects.yaml or its title (default: the default project)",
@@ -32,7 +34,8 @@ HELP = {
     "to-image": "the image tag of the twin (default: the other one)",
     "annotators": "only annotations of these e-mail addresses, comma-separated",
     "label": "THEIRS=OURS: what a label is called on the twin; may be given several times",
-    "kind": "prediction (default) or annotation: the latter with --to, in tasks that have none",
+    "kind": "prediction (default); draft: of whoever drew the masks; or annotation: with --to, in tasks that have none",
+    "refine": "sam2 (default in Label Studio): SAM2's masks where they follow the twin's edges better; or none",
     "alignment": "what `./inv pairs.register` wrote (default: alignment.yaml here)",
     "twins": "the folder of the pictures that masks are carried to: their names, and how well each mask fits",
     "out": "the folder to write, an export; it must not exist yet (default: transferred)",
@@ -68,6 +71,7 @@ class ProjectRequest:
     kind: str = "prediction"
     labels: Mapping[str, str] = field(default_factory=dict)
     back: bool = False
+    refine: str = "sam2"
 
     def check(self, to: str | None) -> None:
         """Check the options before anything is connected.
@@ -78,7 +82,9 @@ class ProjectRequest:
         from dataset.registration.alignment import read_alignment
 
         if self.kind not in KINDS:
-            raise SettingsError(f"--kind {self.kind}: must be {' or '.join(KINDS)}")
+            raise SettingsError(f"--kind {self.kind}: must be prediction, draft or annotation")
+        if self.refine not in REFINE:
+            raise SettingsError(f"--refine {self.refine}: must be {' or '.join(REFINE)}")
         if self.kind == "annotation" and to is None:
             raise SettingsError(
                 "--kind annotation: a task of pairs has one annotation for both pictures, and a prediction holds both; "
@@ -88,31 +94,42 @@ class ProjectRequest:
 
 
 def run_in_label_studio(
-    client: Client, source: Project, target: Project | None, request: ProjectRequest, report: Report
+    client: Client,
+    exec_in: Callable[[str], Exec],
+    source: Project,
+    target: Project | None,
+    request: ProjectRequest,
+    report: Report,
 ) -> Transfer:
     """Carry the masks of a project over; the figures go into the report.
 
     Args:
+        exec_in: gives what runs a command in the container of a service.
         target: the project of the twins; None where the tasks of `source` show both.
 
     Raises:
         SettingsError: an option, the alignment, or a labeling configuration does not fit. Nothing was stored.
-        LabelStudioError: there is nothing to carry over, or Label Studio failed; run it again to go on.
+        LabelStudioError: there is nothing to carry over, or Label Studio or SAM2 failed; run it again to go on.
     """
     from dataset.export.selection import selection
     from dataset.pair_sides import project_sides
     from dataset.registration.alignment import read_alignment
     from dataset.transfer.projects import ProjectTransfer
+    from dataset.transfer.storing import Annotations, Drafts, Predictions
 
     alignment = read_alignment(request.alignment)
     sides = project_sides(source, target, request.image, request.to_image)
+    store: Predictions | Annotations | Drafts = Predictions(client, sides.target.id)
+    if request.kind != "prediction":
+        store = Drafts(exec_in("label-studio")) if request.kind == "draft" else Annotations(client)
     work = ProjectTransfer(
         client=client,
         sides=sides,
         alignment=alignment.backwards() if request.back else alignment,
         selection=selection(annotators=request.annotators),
         report=report,
-        as_annotation=request.kind == "annotation",
+        store=store,
+        sam2=exec_in("sam2") if request.refine == "sam2" else None,
         back=request.back,
         labels=request.labels,
     )

@@ -1,7 +1,7 @@
 """Masks of one image of a task on its twin in Label Studio: the other image of a pair, or the image of another project.
 
-A task is one step: what was carried over before is left out, so a run that was killed goes on where it was. Nobody's
-annotation is changed.
+A task is one step: what was carried over before is left out, so a run that was killed goes on where it was. What people
+have drawn is never changed.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ from dataset.label_names import label_names, quoted
 from dataset.pair_sides import NoTwin, ProjectSides, Twin, TwinLookup
 from dataset.registration.alignment import Alignment, NotAligned
 from dataset.registration.pictures import grey_values
+from dataset.registration.transforms import Matrix
 from dataset.transfer.fit import picture_field
+from dataset.transfer.ready import Carried, Ready
+from dataset.transfer.refine import NotRefined, ask_sam2
 from dataset.transfer.regions import ImageTransfer, Transfer, carry
 from dataset.transfer.results import Place, results_on_twin
+from dataset.transfer.storing import Annotations, Drafts, Finished, Left, Predictions
+from hosts.base import Exec
 from labeling.images import TaskImage
-from labelstudio.bulk import TaskReader, WholeTask, add_annotation, add_predictions, task_rows
+from labelstudio.bulk import TaskReader, WholeTask, task_rows
 from masks.pictures import PictureError
 
 if TYPE_CHECKING:
     from core.report import Report
     from labelstudio.client import Client
 
-MODEL_VERSION = "transfer"
+AT_A_TIME = 4  # images that SAM2 is asked about together: one is read while it works on another
 Result = dict[str, Any]
 
 
@@ -49,7 +54,8 @@ class ProjectTransfer:
     Attributes:
         sides: from which image of which project to which.
         selection: whose annotations are carried over.
-        as_annotation: store annotations, in tasks that have none; else predictions.
+        store: where the masks go.
+        sam2: runs a command in the sam2 container; None leaves all masks as the transform puts them.
         back: the twins are the RGB pictures, and `alignment` leads to them.
         labels: theirs to ours, where a label is called otherwise on the twin.
     """
@@ -59,19 +65,22 @@ class ProjectTransfer:
     alignment: Alignment
     selection: Selection
     report: Report
-    as_annotation: bool = False
+    store: Predictions | Annotations | Drafts
+    sam2: Exec | None = None
     back: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     _without_tag: Counter[str] = field(default_factory=Counter)
     _unreadable: list[str] = field(default_factory=list)
     _annotated: frozenset[int] = frozenset()
     _taken: dict[int, str] = field(default_factory=dict)
+    _ready: list[Ready] = field(default_factory=list)
 
     def run(self) -> Transfer:
         """Carry over what is missing.
 
         Raises:
-            LabelStudioError: the project has no annotation, or Label Studio failed on the way; run it again to go on.
+            LabelStudioError: the project has no annotation, or Label Studio or SAM2 failed on the way; run it again to
+                go on.
         """
         source, target = self.sides.source, self.sides.target
         rows = [row for row in task_rows(self.client, source.id) if row.annotations]
@@ -80,13 +89,15 @@ class ProjectTransfer:
         twins = TwinLookup(self.client, self.sides)
         if not self.sides.is_one:
             self._annotated = frozenset(row.id for row in task_rows(self.client, target.id) if row.annotations)
-        there = self.client.tasks_predicted_by(target.id, MODEL_VERSION) if not self.as_annotation else set()
         found, began = Transfer(), time.monotonic()
         for count, task in enumerate(TaskReader(self.client, source.id).read([row.id for row in rows]), 1):
-            for one in self._images(task, twins, there, found):
+            for one in self._images(task, twins, found):
                 found.images.append(one)
+            if len(self._ready) >= AT_A_TIME:
+                self._finish(found)
             rate = count / max(time.monotonic() - began, 1e-3)
             self.report.progress(f"transfer: {count} of {len(rows)} tasks, {rate:.1f} a second")
+        self._finish(found)
         found.notes += self.alignment.notes()
         found.problems += self._unreadable
         found.problems += [
@@ -96,7 +107,7 @@ class ProjectTransfer:
         ]
         return found
 
-    def _images(self, task: WholeTask, twins: TwinLookup, there: set[int], found: Transfer) -> Iterator[ImageTransfer]:
+    def _images(self, task: WholeTask, twins: TwinLookup, found: Transfer) -> Iterator[ImageTransfer]:
         chosen = self.selection.annotations(task.annotations)
         if not chosen:
             return
@@ -105,17 +116,17 @@ class ProjectTransfer:
             one = ImageTransfer(file_name_of(image.url))
             try:
                 twin = twins.find(task.id, task.data, image)
-                if twin.task in there:
+                if self.store.is_done(twin.task):
                     found.before += 1
                     continue
                 one.twin = file_name_of(twin.url)
-                self._carry(image, twin, reading, one)
+                self._carry(image, twin, reading, chosen[0].id, one)
             except (NoTwin, NotAligned) as reason:
                 one.reason = str(reason)
             yield one
 
-    def _carry(self, image: TaskImage, twin: Twin, reading: Reading, one: ImageTransfer) -> None:
-        """Store the masks of one image on its twin.
+    def _carry(self, image: TaskImage, twin: Twin, reading: Reading, source: int, one: ImageTransfer) -> None:
+        """Put the masks of one image where they lie on its twin.
 
         Raises:
             NotAligned: it has no transform, sizes differ, or the twin has masks.
@@ -130,40 +141,76 @@ class ProjectTransfer:
         content = self._content(twin)
         rgb = twin.url if self.back else image.url  # pairs are called by their RGB pictures
         matrix = self.alignment.of(rgb, lambda: hashlib.sha256(content).hexdigest())
-        grey = self._grey(content, twin)
-        edges, place = picture_field(grey), Place(twin.to_name, twin.item_index, self.alignment.target_wh)
-        results: list[Result] = []
-        taken: set[RegionKey] = set()
-        labeling = self.sides.target_config.labeling
+        edges = picture_field(self._grey(content, twin))
+        # In a task of pairs with the annotation itself, so that whoever takes the masks has those of both images.
+        kept = list(reading.kept) if self.sides.is_one else []
+        ready = Ready(one, twin, source, kept, edges, matrix)
         for region in reading.regions:
-            if not _is_on(region, image.name, image.item_index):
-                continue
-            if region.size_wh != self.alignment.source_wh:
-                raise NotAligned(
-                    f"has {_size(region.size_wh)} pixels, and the registration is of pictures of "
-                    f"{_size(self.alignment.source_wh)}"
-                )
-            try:
-                before = region.mask()
-            except ValueError as error:
-                self._unreadable.append(f"{one.name}: region {region.id} ({region.label}) cannot be read: {error}")
-                continue
-            mask, figures = carry(before, region.label, region.id, matrix, self.alignment.target_wh, edges)
-            labels = renamed(region.labels, self._names(region.labels))
-            if figures.area:
-                try:
-                    results += results_on_twin(region, labels, mask, figures, matrix, place, labeling, taken)
-                except NoTag:
-                    self._without_tag[region.label] += 1
-                    continue
-            one.regions.append(figures)
-        if results:
+            if _is_on(region, image.name, image.item_index):
+                self._put(region, ready, matrix)
+        if any(each.figures.area for each in ready.carried):
             self._taken[twin.task] = one.name
-            self._store(twin, [*self._kept(reading), *results], one)
+            self._ready.append(ready)
+        else:
+            one.regions += [each.figures for each in ready.carried]
 
-    def _kept(self, reading: Reading) -> list[Result]:
-        """In a task of pairs: the annotation itself, so that whoever takes the prediction has the masks of both."""
-        return list(reading.kept) if self.sides.is_one else []
+    def _put(self, region: Region, ready: Ready, matrix: Matrix) -> None:
+        """
+        Raises:
+            NotAligned: the region is of a picture of another size.
+        """
+        if region.size_wh != self.alignment.source_wh:
+            raise NotAligned(
+                f"has {_size(region.size_wh)} pixels, and the registration is of pictures of "
+                f"{_size(self.alignment.source_wh)}"
+            )
+        try:
+            before = region.mask()
+        except ValueError as error:
+            name = ready.image.name
+            self._unreadable.append(f"{name}: region {region.id} ({region.label}) cannot be read: {error}")
+            return
+        put = carry(before, region.label, region.id, matrix, self.alignment.target_wh, ready.edges)
+        ready.carried.append(Carried(region, *put))
+
+    def _finish(self, found: Transfer) -> None:
+        """Have SAM2 look at what is ready, and store it."""
+        ready, self._ready = self._ready, []
+        if self.sam2 is not None:
+            for one, offers in zip(ready, ask_sam2(self.sam2, [each.question() for each in ready]), strict=True):
+                if isinstance(offers, NotRefined):
+                    one.image.reason = str(offers)
+                else:
+                    one.choose(offers)
+        for one in ready:
+            if not one.image.reason:
+                self._store(one, found)
+
+    def _store(self, ready: Ready, found: Transfer) -> None:
+        one, twin = ready.image, ready.twin
+        results, place = list[Result](), Place(twin.to_name, twin.item_index, self.alignment.target_wh)
+        taken, labeling = set[RegionKey](), self.sides.target_config.labeling
+        for each in ready.carried:
+            region, labels = each.region, renamed(each.region.labels, self._names(each.region.labels))
+            try:
+                if each.figures.area:
+                    results += results_on_twin(
+                        region, labels, each.mask, each.figures, ready.matrix, place, labeling, taken
+                    )
+                one.regions.append(each.figures)
+            except NoTag:
+                self._without_tag[region.label] += 1
+        if not results:
+            return
+        fits = [each.fit for each in one.regions if each.fit is not None]
+        score = max(0.0, float(np.mean(fits))) if fits else 0.0
+        finished = Finished(twin.task, ready.source, self.sides.is_one, [*ready.kept, *results], score)
+        try:
+            if not self.store.store(finished):
+                found.before += 1
+                found.images.remove(one)
+        except Left as reason:
+            one.reason = str(reason)
 
     def _names(self, labels: Iterable[str]) -> Mapping[str, str]:
         return label_names(labels, self.sides.target_config.labeling.labels, self.labels)
@@ -186,19 +233,10 @@ class ProjectTransfer:
             )
         return grey
 
-    def _store(self, twin: Twin, results: Sequence[Result], one: ImageTransfer) -> None:
-        if self.as_annotation:
-            add_annotation(self.client, twin.task, {"result": list(results)})
-            return
-        fits = [each.fit for each in one.regions if each.fit is not None]
-        score = max(0.0, float(np.mean(fits))) if fits else 0.0
-        row = {"task": twin.task, "result": list(results), "score": score, "model_version": MODEL_VERSION}
-        add_predictions(self.client, self.sides.target.id, [row])
-
 
 def _is_on(region: Region, to_name: str, item_index: int | None) -> bool:
     return (region.to_name, region.item_index or 0) == (to_name, item_index or 0)
 
 
-def _size(size_wh: tuple[int, int]) -> str:
+def _size(size_wh: Sequence[int]) -> str:
     return "x".join(map(str, size_wh))

@@ -28,6 +28,7 @@ class RegionFigures:
         area: in pixels of the twin; 0 of a mask that is not there.
         outside: the share of it that lies beyond the twin's border.
         fit: see `outline_fit`; None without the twin's picture, and of a mask that is not there.
+        sam2: SAM2's own estimate of its mask's IoU, where that mask is taken; None where it lies as the transform says.
     """
 
     region: str
@@ -35,6 +36,7 @@ class RegionFigures:
     area: int
     outside: float
     fit: float | None
+    sam2: float | None = None
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Transfer:
             "masks": len(self.masks),
             "outside": sum(not one.area for image in self.done for one in image.regions),
             "fit": float(np.mean(fits)) if fits else None,
+            "sam2": sum(one.sam2 is not None for _, one in self.masks),
             "left_out": [{"image": one.name, "reason": one.reason} for one in self.left_out],
             "per_image": [
                 {"image": one.name, "twin": one.twin, "regions": [vars(each) for each in one.regions]}
@@ -100,6 +103,8 @@ class Transfer:
         found = [f"{facts['masks']} masks of {facts['images']} images were carried over"]
         if facts["fit"] is not None:
             found[0] += f"; their outlines agree with the edges there by {facts['fit']:.2f}"
+        if facts["sam2"]:
+            found.append(f"  {facts['sam2']} of them are SAM2's, which follow the edges there better")
         if self.before:
             found.append(f"  {self.before} images had theirs already")
         if facts["outside"]:

@@ -48,7 +48,7 @@ def results_on_twin(
     Raises:
         NoTag: no tag of the twin takes it.
     """
-    whole = region.kind == "polygon" and figures.outside == 0
+    whole = region.kind == "polygon" and figures.outside == 0 and figures.sam2 is None
     kind = "brush" if region.kind in ("rectangle", "ellipse") else region.kind
     shape = Shape(
         region_id=f"{region.id}-{place.to_name}",
@@ -62,8 +62,9 @@ def results_on_twin(
     )
     found = results_of(shape, labeling, f"{region.id}-{place.to_name}", taken)
     fit = "" if figures.fit is None else f", edges agree by {figures.fit:.2f}"
+    by = "" if figures.sam2 is None else f", by SAM2 ({figures.sam2:.2f})"
     cut = f", {figures.outside:.0%} of it cut off" if figures.outside else ""
-    note = f"from {region.to_name} {region.id}{fit}{cut}"
+    note = f"from {region.to_name} {region.id}{by}{fit}{cut}"
     return [{**one, "meta": {"text": [note]}} for one in found]
 
 

@@ -1,4 +1,4 @@
-"""A pair's road on the running stack: registered, masks carried over, written as a data set."""
+"""A pair's road on the running stack: registered, masks carried over with SAM2 or as drafts, written as a data set."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def test_a_pair_is_registered_carried_over_and_written(
         assert [one["accepted"] for one in registered["pairs"]] == [True, True]
         done = clone.result("pairs.transfer", *there, "--alignment", str(alignment))["transfer"]
         assert (done["masks"], done["left_out"], done["problems"]) == (2, [], [])
+        assert done["sam2"] is not None
         (whole,) = TaskReader(client, project.id, with_predictions=True).read([first])
         (prediction,) = whole.predictions
         assert prediction.model_version == "transfer"
@@ -86,6 +87,20 @@ def test_a_pair_is_registered_carried_over_and_written(
         assert all(text.startswith("from rgb ") for text in notes)
         again = clone.result("pairs.transfer", *there, "--alignment", str(alignment))["transfer"]
         assert (again["masks"], again["before"]) == (0, 1)
+        drafts = ("--kind", "draft", "--refine", "none", "--alignment", str(alignment))
+        made = clone.result("pairs.transfer", *there, *drafts)["transfer"]
+        assert (made["masks"], made["left_out"]) == (2, [])
+        (draft,) = client.call("read the drafts", "GET", f"/api/tasks/{first}/drafts")
+        assert draft["annotation"] == whole.annotations[0].id
+        assert {str(one["to_name"]) for one in draft["result"]} == {"rgb", "thermal"}
+        once = clone.result("pairs.transfer", *there, *drafts)["transfer"]
+        assert (once["masks"], once["before"]) == (0, 1)
+        own = {"result": draft["result"][:1]}
+        client.call("change the draft", "PATCH", f"/api/drafts/{draft['id']}/", json=own)
+        left = clone.result("pairs.transfer", *there, *drafts)["transfer"]
+        assert "has a draft of their own" in left["left_out"][0]["reason"]
+        (kept,) = client.call("read the drafts", "GET", f"/api/tasks/{first}/drafts")
+        assert kept["result"] == draft["result"][:1]
         clone.result(
             *("export", "--format", "dataset", *there, "--classes", str(tmp_path / "classes.lock"), "--out", str(out))
         )

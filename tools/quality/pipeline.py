@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from backend.engines import torch_engine
 from backend.engines.torch_engine import TorchSegmenter
 from backend.geometry import crop, masks
+from backend.geometry.mask_prompts import prompts_of
 from backend.segmenter import Embedding, Prompts
 from backend.weights.catalog import PACKAGE, load_catalog
 from demo import model as demo_model
@@ -56,6 +58,25 @@ class Whole:
         """The answer at full size, without a closer look."""
         return masks.full_size(self.logits(given), self.size_wh)
 
+    def from_mask(self, start: Mask) -> tuple[Mask, float]:
+        """SAM 2's mask and score where a rough one is given, as `backend.serving.refining` asks for it."""
+        given = prompts_of(start)
+        piece = self.piece_for(given)
+        if piece is not None:
+            found = self._started(given, start, piece)
+            if not piece.cuts(found[0]):
+                return piece.paste(found[0], self.size_wh), found[1]
+        logits, score = self._started(given, start, None)
+        return masks.full_size(logits, self.size_wh), score
+
+    def _started(self, given: Prompts, start: Mask, piece: crop.Crop | None) -> tuple[Logits, float]:
+        embedding = self._embedding if piece is None else self._encoded(piece)
+        seen = start if piece is None else piece.part_of(start)
+        placed = given if piece is None else piece.prompts(given)
+        side = self._segmenter.input_side // crop.CELL
+        placed = replace(placed, mask_logits=masks.as_logits(seen, side))
+        return masks.best(self._segmenter.decode(embedding, placed))
+
     def piece_for(self, given: Prompts, small_cells: float = crop.SMALL_CELLS) -> crop.Crop | None:
         """The piece that the backend would look at; None where the whole image serves as well."""
         found = None
@@ -66,8 +87,11 @@ class Whole:
 
     def closer(self, piece: crop.Crop, given: Prompts) -> Mask | None:
         """The answer from a piece, at full size; None where it reaches the piece's edge."""
-        embedding = self._pieces.get(piece.key)
-        if embedding is None:
-            embedding = self._pieces[piece.key] = self._segmenter.encode(piece.pixels(self._pixels))
-        logits = masks.best(self._segmenter.decode(embedding, piece.prompts(given)))[0]
+        logits = masks.best(self._segmenter.decode(self._encoded(piece), piece.prompts(given)))[0]
         return None if piece.cuts(logits) else piece.paste(logits, self.size_wh)
+
+    def _encoded(self, piece: crop.Crop) -> Embedding:
+        found = self._pieces.get(piece.key)
+        if found is None:
+            found = self._pieces[piece.key] = self._segmenter.encode(piece.pixels(self._pixels))
+        return found

@@ -73,7 +73,9 @@ EXAMPLES = {
     "pairs.transfer": (
         "pairs.transfer --masks exports/rgb --twins pictures/thermal --out exports/thermal",
         "pairs.transfer --project RGB-2026 --to THERMAL-2026",
+        "pairs.transfer --project RGBT-PAIRS --kind draft --refine none",
     ),
+    "pairs.apply": ("pairs.apply --project RGBT-PAIRS",),
     "config.check": ("config.check labeling_configs/rgbt-sar",),
     "database.move": ("database.move --to postgres",),
     "test": ("test --fast", "test --only tests/unit/core"),

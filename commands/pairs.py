@@ -1,4 +1,4 @@
-"""Tasks on pairs of RGB and thermal pictures: pairs.demo, pairs.register, pairs.transfer."""
+"""Tasks on pairs of RGB and thermal pictures: pairs.demo, pairs.register, pairs.transfer, pairs.apply."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from commands.base import ONE_HOST, RESULT_HELP, choose, expected_errors_in_word
 from commands.base import out as show
 from core.errors import SettingsError
 from dataset.registration.command import HELP as REGISTER_HELP
+from dataset.transfer.command import APPLY_HELP
 from dataset.transfer.command import HELP as TRANSFER_HELP
 
 
@@ -144,3 +145,34 @@ def transfer(
     show(report.as_json() if json else "\n".join(lines))
     if found.problems:
         raise Exit("", code=1)
+
+
+@task(
+    iterable=["host"],
+    help={**ONE_HOST, **{name.replace("-", "_"): text for name, text in APPLY_HELP.items()}}
+    | {"json": RESULT_HELP["json"]},
+)
+@expected_errors_in_words
+def apply(
+    _context: Context,
+    host: list[str],
+    project: str | None = None,
+    alignment: str = "alignment.yaml",
+    image: str | None = None,
+    to_image: str | None = None,
+    inventory: str | None = None,
+    json: bool = False,
+) -> None:
+    """Give the page of a project of pairs the transform of `pairs.register`: its key T then takes masks over."""
+    from core.report import Report
+    from dataset.registration.alignment import read_alignment
+    from dataset.transfer.applying import apply_alignment
+    from infra.fleet.on_hosts import one_session
+
+    report, file = Report(), Path(alignment).expanduser()
+    read_alignment(file)  # before anything is connected
+    with one_session(choose(host, [], None, inventory), run_options("pairs.apply"), report) as one:
+        found = apply_alignment(
+            one.access.client(), one.site.exec_in, one.project(project), file, (image, to_image), report
+        )
+    show(report.as_json() if json else found.text())

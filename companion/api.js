@@ -88,6 +88,21 @@ export class Api {
   }
 
   /**
+   * The mask of a region on the other image of its pair, by that image's tags; see docs/pairs.md.
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {PromptEntry[]} entries of the region
+   * @param {string} requestId
+   * @param {AbortSignal} signal
+   * @returns {Promise<any[]>}
+   */
+  async twin(backend, task, entries, requestId, signal) {
+    const context = { result: entries, ask: "twin", request_id: requestId };
+    const data = await this.#interactive(backend, task, context, requestId, STATE_LIMIT_MS, signal);
+    return /** @type {{ result?: any[] } | null} */ (data)?.result ?? [];
+  }
+
+  /**
    * Rejects when no answer came and Label Studio finds that the backend hangs; else never settles.
    * @param {number | string} project
    * @param {AbortSignal} over

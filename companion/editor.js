@@ -120,6 +120,33 @@ export function accept(store, annotation, prompts) {
 }
 
 /**
+ * Make results regions of the annotation, as pasting does, as one step of the history. What is picked or selected before
+ * has no part in it.
+ * @param {Annotation} annotation
+ * @param {any[]} results Label Studio's
+ * @returns {Region[]} the new regions, under ids of the editor's
+ */
+export function addRegions(annotation, results) {
+  /** @type {Region[]} */
+  let made = [];
+  asOneStep(annotation, () => {
+    annotation.unselectAll();
+    made = annotation.appendResults(results) ?? [];
+    annotation.unselectAll();
+  });
+  return made;
+}
+
+/**
+ * The regions that are selected, in the order in which they were.
+ * @param {Annotation} annotation
+ * @returns {Region[]}
+ */
+export function selectedIn(annotation) {
+  return annotation.selectedRegions ?? [];
+}
+
+/**
  * Take back the suggestions and what they were asked with.
  * @param {Annotation} annotation
  */

@@ -12,7 +12,7 @@ export function isPlain(press) {
  * What a key press asks for, if anything.
  * @param {Press} press
  * @param {Set<string>} taken hotkeys of labels
- * @returns {"accept" | "reject" | "negative" | "next" | "brush" | Seeing | null}
+ * @returns {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing | null}
  */
 export function wishOf(press, taken) {
   if (press.ctrlKey || press.metaKey || press.altKey) return null;
@@ -21,6 +21,7 @@ export function wishOf(press, taken) {
   if (key === "escape") return "reject";
   if (key === "n" && !press.shiftKey && !taken.has("n")) return "negative";
   if (key === "c" && !press.shiftKey && !taken.has("c")) return "next";
+  if (key === "t" && !press.shiftKey && !taken.has("t")) return "twin";
   if (key === "b" && press.shiftKey && !taken.has("shift+b")) return "brush";
   if (key === "i" && !press.shiftKey && !taken.has("i")) return "invert";
   if (key === "f" && !press.shiftKey && !taken.has("f")) return "colour";

@@ -64,6 +64,7 @@ function onKey(press) {
     (wish === "accept" && drawing.isPending) ||
     (wish === "reject" && (drawing.isPending || session.trouble !== null)) ||
     (wish === "next" && drawing.offersMore) ||
+    (wish === "twin" && session.isPair) ||
     ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
     ((wish === "invert" || wish === "colour" || wish === "reset") && session.windowing.name !== null) ||
     (isPlain(press) && drawing.keeps(press.key));

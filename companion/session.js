@@ -11,6 +11,7 @@ import { hotkeysIn } from "./keys.js";
 import { AS_IT_CAME, isAsItCame, lookOf } from "./looks.js";
 import { Pictures } from "./pictures.js";
 import { coverageWords, lookWords, statusLine } from "./status.js";
+import { Twin } from "./twin.js";
 import { Windowing } from "./windowing.js";
 
 /** @import { Api } from "./api.js" */
@@ -37,6 +38,7 @@ export class Session {
     this.page = page;
     this.choices = new Choices(page.localStorage, manager.projectId);
     this.drawing = new Drawing(api, manager.projectId, this, page.localStorage);
+    this.twin = new Twin(api, manager.projectId, this);
     this.pictures = new Pictures(texts);
     this.filters = new Filters(page.document);
     this.coverage = new Coverage();
@@ -75,6 +77,7 @@ export class Session {
     this.closed = true;
     clearInterval(this.timer);
     this.drawing.stop();
+    this.twin.stop();
     this.filters.clear();
     this.manager.off(FINISHED, this.#drawn);
     this.manager.off("lsf:entityCreate", this.#created);
@@ -92,6 +95,12 @@ export class Session {
   /** Whether a click means "not this". */
   get marksNegative() {
     return this.drawing.negative && this.store?.autoAnnotation === true;
+  }
+
+  /** Whether a task shows two images, and can be drawn on. */
+  get isPair() {
+    const { store } = this;
+    return store !== null && openAnnotation(store) !== null && imagesOf(store).length === 2;
   }
 
   tick = () => this.#safely(this.#look);
@@ -130,17 +139,26 @@ export class Session {
     });
   }
 
-  /** @param {"accept" | "reject" | "negative" | "next" | "brush" | Seeing} wish */
+  /** @param {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing} wish */
   obey(wish) {
     this.#safely(() => {
       if (wish === "accept") this.drawing.accept();
       else if (wish === "reject") this.#reject();
       else if (wish === "next") this.drawing.next();
+      else if (wish === "twin") this.#takeOver();
       else if (wish === "negative") this.drawing.negative = !this.drawing.negative;
       else if (wish === "invert" || wish === "colour" || wish === "reset") this.windowing.obey(wish);
       else this.choices.write({ brushAsks: !this.choices.read().brushAsks });
       this.#show();
     });
+  }
+
+  /** The mask on the other image of its pair; one that still waits is accepted first. */
+  #takeOver() {
+    const annotation = this.store && openAnnotation(this.store);
+    if (!annotation || this.drawing.isBusy) return;
+    if (this.drawing.isSuggested) this.drawing.accept();
+    void this.twin.take(annotation);
   }
 
   // -- what the drawing tells
@@ -199,7 +217,10 @@ export class Session {
     if (store.task?.id !== this.task) this.#open(store);
     this.choices.follow(store);
     const annotation = openAnnotation(store);
-    if (annotation !== drawing.annotation) drawing.turnTo(annotation);
+    if (annotation !== drawing.annotation) {
+      drawing.turnTo(annotation);
+      this.twin.stop();
+    }
     if (annotation && store.autoAnnotation) {
       preferSmartTools(this.page);
       drawing.look();
@@ -296,7 +317,8 @@ export class Session {
     const { store, texts, drawing } = this;
     if (!store) return this.chip.hide();
     const { trouble, state, isUnknown } = this;
-    const { isBusy, isSuggested, foundNothing, negative, candidate, candidates } = drawing;
+    const { isSuggested, foundNothing, negative, candidate, candidates } = drawing;
+    const isBusy = drawing.isBusy || this.twin.isBusy;
     const { brushAsks } = this.choices.read();
     const { autoAnnotation } = store;
     const annotation = openAnnotation(store);

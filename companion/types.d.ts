@@ -40,6 +40,8 @@ interface Region {
   /** Of a polygon: its corners, in percent. */
   points?: ArrayLike<{ x: number; y: number }>;
   closed?: boolean;
+  /** Notes at the region, under `text`. */
+  meta?: { text?: unknown };
   makeDynamic(): void;
   setDrawing(drawing: boolean): void;
   deleteRegion(): void;
@@ -101,11 +103,13 @@ interface Annotation {
   isDrawing: boolean;
   names: Map<string, Control>;
   regions: Region[];
+  selectedRegions?: Region[];
   suggestions: { size: number; keys(): Iterable<string>; has(id: string): boolean };
   history: { freeze(key: string): void; unfreeze(key: string): void };
   acceptSuggestion(id: string): void;
   rejectSuggestion(id: string): void;
   unselectAll(): void;
+  appendResults(results: any[]): Region[] | undefined;
   isReadOnly(): boolean;
 }
 

@@ -46,6 +46,7 @@ class RegionValue(_Incoming):
     points: Annotated[list[tuple[Percent, Percent]], Field(max_length=MAX_POINTS)] | None = None
     format: Name | None = None
     rle: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=MAX_CODE)] | None = None
+    image_data_url: Annotated[str, Field(max_length=2 * MAX_CODE)] | None = Field(default=None, alias="imageDataURL")
     labels: Labels | None = None
     keypointlabels: Labels | None = None
     rectanglelabels: Labels | None = None
@@ -92,14 +93,15 @@ class Context(_Incoming):
     untouched.
 
     Attributes:
-        ask: `state` asks how the backend is, instead of for a mask.
+        ask: `state` asks how the backend is, instead of for a mask; `twin` for the mask of `result` on the other image
+            of its pair.
         request_id: of the click, as the page shows it with an error.
         candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is sent
             again with the points that come after, so that they refine the mask that the annotator saw.
     """
 
     result: Annotated[list[ContextRegion], Field(max_length=MAX_ENTRIES)] | None = None
-    ask: Literal["state"] | None = None
+    ask: Literal["state", "twin"] | None = None
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
 
@@ -194,7 +196,7 @@ class LabelsValue(_Outgoing):
 
 
 class RegionResult(_Outgoing):
-    """One result of a region."""
+    """One result of a region. `meta` has notes that the editor shows at the region, under `text`."""
 
     id: str
     from_name: str
@@ -208,6 +210,7 @@ class RegionResult(_Outgoing):
     image_rotation: float
     item_index: int | None = None
     score: float
+    meta: dict[str, list[str]] | None = None
     value: BrushValue | BitmaskValue | PolygonValue | RectangleValue | LabelsValue
 
 

@@ -15,7 +15,12 @@ from backend.labelstudio.protocol import LabelsValue, RegionResult
 
 
 def to_results(
-    mask: NDArray[np.bool_], score: float, click: Click, output: Output, options: ProjectOptions
+    mask: NDArray[np.bool_],
+    score: float,
+    click: Click,
+    output: Output,
+    options: ProjectOptions,
+    note: str | None = None,
 ) -> list[RegionResult]:
     """The results of one mask: one region, or one for each part when they are polygons; none for an empty mask.
 
@@ -28,6 +33,7 @@ def to_results(
     Args:
         mask: ``(H, W)`` bool in the size of the click.
         score: the model's own, of the mask as it came from the model.
+        note: for people, where the mask came from.
 
     Raises:
         ValueError: the mask has another size.
@@ -42,15 +48,21 @@ def to_results(
     results = []
     for number, shape in enumerate(shapes):
         region_id = click.replaces if number == 0 and click.replaces is not None else uuid.uuid4().hex
-        results.append(_result(region_id, mask_tag.name, mask_tag.kind, shape, score, click))
+        results.append(_result(region_id, mask_tag.name, mask_tag.kind, shape, score, click, note))
         if output.labels_tag is not None and label is not None:
             only_labels = LabelsValue(labels=[label])
-            results.append(_result(region_id, output.labels_tag.name, "labels", only_labels, score, click))
+            results.append(_result(region_id, output.labels_tag.name, "labels", only_labels, score, click, note))
     return results
 
 
 def _result(
-    region_id: str, from_name: str, kind: str, value: Value | LabelsValue, score: float, click: Click
+    region_id: str,
+    from_name: str,
+    kind: str,
+    value: Value | LabelsValue,
+    score: float,
+    click: Click,
+    note: str | None,
 ) -> RegionResult:
     return RegionResult.model_validate(
         {
@@ -63,6 +75,7 @@ def _result(
             "image_rotation": click.image_rotation,
             "item_index": click.item_index,
             "score": score,
+            "meta": None if note is None else {"text": [note]},
             "value": value,
         }
     )

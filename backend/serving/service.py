@@ -19,6 +19,7 @@ from backend.images.image_store import ImageStore
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
 from backend.queue.scheduling import ModelQueue
 from backend.segmenter import Segmenter
+from backend.serving.alignments import AlignmentStore
 from backend.serving.clicks import ClickAnswerer
 from backend.serving.in_flight import InFlight
 from backend.serving.loading import ModelLoader
@@ -37,6 +38,7 @@ from backend.weights.catalog import ModelFiles
 
 logger = logging.getLogger(__name__)
 OPTIONS_FILE = "projects.json"
+ALIGNMENTS = "alignments"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Service:
     pictures: PictureStore
     defaults: ProjectOptions
     options: ProjectOptionsRegistry
+    alignments: AlignmentStore
     answerer: ClickAnswerer
     in_flight: InFlight
     queue: ModelQueue
@@ -158,8 +161,8 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
         lambda: loader.state, queue.state, lambda: _problems(loader.loaded, sources, pictures)
     )
     return Service(
-        settings, files, sources, images, pictures, defaults, options, answerer, in_flight, queue, loader, watch,
-        metrics, Recent(), time.monotonic(), temporary,
+        settings, files, sources, images, pictures, defaults, options, AlignmentStore(kept / ALIGNMENTS), answerer,
+        in_flight, queue, loader, watch, metrics, Recent(), time.monotonic(), temporary,
     )  # fmt: skip
 
 

@@ -29,8 +29,10 @@ from backend.serving.model import Model
 from backend.serving.service import Service, build_service
 from backend.serving.state import prewarm, state_answer, task_images
 from backend.serving.status_page import HEADERS, render_status
+from backend.serving.twin import twin_answer
 from backend.settings import Settings
 from backend.stages import Stages
+from backend.web.alignment_routes import add_alignment_routes
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.box_routes import add_box_routes
 from backend.web.credential import CredentialMiddleware, PasswordFile
@@ -124,6 +126,8 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
             take_request_id(request, body.context.request_id)
             if body.context.ask == "state":
                 return JSONResponse(await run_sync(state_answer, service, body, limiter=states))
+            if body.context.ask == "twin":
+                return _json(PredictAnswer(results=[await run_sync(twin_answer, service, body, limiter=clicks)]))
             model = await service.loader.model(settings.model_wait_seconds)
             deadline, request_id = arrived + settings.click_deadline_seconds, request_id_of(request)
             return await run_sync(_click, service, body, model, deadline, stages, request_id, limiter=clicks)
@@ -153,6 +157,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     add_embed_routes(app, service, bodies)
     add_box_routes(app, service, bodies)
     add_refine_routes(app, service, bodies)
+    add_alignment_routes(app, service, bodies)
     add_picture_routes(app, service)
     describe(app)
     return app

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupRequest
+from backend.serving.alignments import Alignment
 from backend.web.box_routes import BoxesRequest
 from backend.web.embed_routes import EmbedRequest
 from backend.web.picture_routes import PATH as PICTURE
@@ -22,6 +23,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/embed": EmbedRequest,
     "/boxes": BoxesRequest,
     "/refine": RefineRequest,
+    "/alignment": Alignment,
 }
 COMMON = {"400": "the request cannot be understood or served", "500": "a defect; the log has the details"}
 WITH_BODY = {
@@ -43,6 +45,7 @@ ERRORS: dict[str, dict[str, str]] = {
         "503": "the model is loading, failed to load, or is out of memory",
         "504": "clicks kept the model busy for too long",
     },
+    "/alignment": {"503": "the disk is full"},
     "/refine": {
         "422": "the task's image cannot be read, or has another size than the masks",
         "502": "the server that holds the image did not answer",
@@ -99,7 +102,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
-    if method == "post" and path in BODIES:
+    if method in ("post", "put") and path in BODIES:
         operation["requestBody"] = {"required": True, "content": _json(REFERENCE.format(model=BODIES[path].__name__))}
     good = GOOD.get(path, "200") if method == "post" else "200"
     kept = operation["responses"].pop("200", {"description": "done"})

@@ -45,6 +45,13 @@ HELP = {
     "force": "replace an export that is there",
 }
 
+APPLY_HELP = {
+    "project": "the project of pairs, by its name in projects.yaml or its title (default: the default project)",
+    "alignment": "what `./inv pairs.register` wrote (default: alignment.yaml here)",
+    "image": "the image tag of the RGB pictures, where a task shows several (default: the first)",
+    "to-image": "the image tag of the thermal pictures (default: the other one)",
+}
+
 
 @dataclass(frozen=True)
 class TransferRequest:

@@ -12,8 +12,8 @@ from core.text import inline, some
 from dataset.registration.features import Field
 from dataset.registration.transforms import Matrix, Size
 from dataset.transfer.fit import outline_fit
-from dataset.transfer.warp import carried, share_outside
 from masks.arrays import Mask
+from masks.warp import carried, share_outside
 
 PARTLY = 0.1  # of a mask beyond the twin's border is worth a line
 SHOWN_WORST = 5

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.repository import REPOSITORY
-from dataset.transfer.warp import carried
 from labelstudio.bulk import TaskReader, add_annotation, add_tasks
 from labelstudio.masks import masks_in
 from masks.measure import intersection_over_union as iou
+from masks.warp import carried
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
@@ -75,7 +75,6 @@ def test_a_pair_is_registered_carried_over_and_written(
         assert [one["accepted"] for one in registered["pairs"]] == [True, True]
         done = clone.result("pairs.transfer", *there, "--alignment", str(alignment))["transfer"]
         assert (done["masks"], done["left_out"], done["problems"]) == (2, [], [])
-        assert done["sam2"] is not None
         (whole,) = TaskReader(client, project.id, with_predictions=True).read([first])
         (prediction,) = whole.predictions
         assert prediction.model_version == "transfer"

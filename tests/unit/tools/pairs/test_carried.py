@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataset.transfer.warp import carried
 from masks.measure import intersection_over_union
+from masks.warp import carried
 from tools.pairs.carried import FIRST, Measured, means, measure, table
 from tools.pairs.drawn import SIZE_WH, draw_pair
 

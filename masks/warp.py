@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.registration.transforms import Matrix, Size
 from masks.arrays import Mask
+
+Matrix = NDArray[np.float64]  # (3, 3)
+Size = tuple[int, int]  # width and height
 
 FINER = 4  # a mask that becomes smaller is drawn so many times larger at most, and then counted by pixel
 

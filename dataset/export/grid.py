@@ -13,7 +13,7 @@ from dataset.export.pixels import Pixels
 from dataset.export.writers.base import ExportImage, NotWritable, Object
 from dataset.registration.alignment import Alignment, NotAligned, Refused
 from dataset.registration.transforms import Matrix, Size
-from dataset.transfer.warp import carried, drawn_on
+from masks.warp import carried, drawn_on
 
 
 @dataclass(frozen=True)

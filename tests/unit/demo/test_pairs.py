@@ -13,8 +13,8 @@ from dataset.export import coco_rle
 from dataset.registration.pictures import pairs_in
 from dataset.registration.register import Registration, register
 from dataset.registration.transforms import distances
-from dataset.transfer.warp import carried
 from demo import pairs, palette
+from masks.warp import carried
 
 SMALL = pairs.Rig((320, 240), (160, 128), shift_xy=(4.0, -3.0))
 

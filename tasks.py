@@ -46,7 +46,7 @@ namespace = Collection(
     Collection("config", data.check),
     Collection("database", data.move),
     Collection("lock", locking.status, locking.take, locking.release),
-    Collection("pairs", pairs.demo, pairs.register, pairs.transfer),
+    Collection("pairs", pairs.demo, pairs.register, pairs.transfer, pairs.apply),
     Collection("secrets", running.rotate),
     Collection("user", people.add, people.list_, people.reset, people.remove),
     Collection("project", projects.plan, projects.apply, projects.pull, projects.sync),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from core.errors import LabelStudioError
 from core.text import some
 from dataset.export.image_name import file_name_of
+from dataset.fetching import fetch_image
 from dataset.pair_sides import project_sides
 from dataset.registration.alignment import Alignment, NotAligned, read_alignment, rows_of
 from hosts.base import Exec
@@ -67,7 +70,7 @@ def apply_alignment(
 
     Raises:
         SettingsError: the alignment, or the labeling configuration, cannot be used. Nothing was changed.
-        LabelStudioError: the backend refuses.
+        LabelStudioError: the backend refuses, or a picture that tells which pair it is of cannot be read.
     """
     alignment = read_alignment(path)
     sides = project_sides(project, None, *images)
@@ -80,7 +83,8 @@ def apply_alignment(
                 key, name = f"{row.id}/{image.item_index or 0}", file_name_of(image.url)
                 found.images += 1
                 try:
-                    matrix = alignment.of(image.url)
+                    # Called only for a name that may be of several flights: then the picture tells.
+                    matrix = alignment.of(image.url, partial(_digest, client, image.url, row.id))
                 except NotAligned:
                     refused.append(key)
                     found.refused.append(name)
@@ -88,12 +92,18 @@ def apply_alignment(
                 if not np.array_equal(matrix, alignment.matrix):
                     own[key] = rows_of(matrix)
         found.own = len(own)
+        for note in alignment.notes():
+            report.notice(note)
         body = _body(project.key, alignment, (sides.source_image, sides.target_image), own, refused)
         accepted, answer = ask_backend_json(exec_in("sam2"), "PUT", "/alignment", body, timeout=TIMEOUT)
         if not accepted:
             raise LabelStudioError(f"the SAM2 backend refuses the alignment: {answer.get('detail', answer)}")
         report.facts["apply"] = vars(found)
     return found
+
+
+def _digest(client: Client, url: str, task: int) -> str:
+    return hashlib.sha256(fetch_image(client, url, task)).hexdigest()
 
 
 def _body(

@@ -22,6 +22,7 @@ from dataset.pair_sides import project_sides
 from dataset.registration.command import RegisterRequest, run_register
 from dataset.transfer.command import ProjectRequest, run_in_label_studio
 from demo.pairs import Rig, write_pairs
+from hosts.base import Exec
 from labelstudio.client import Client
 from labelstudio.models import Project
 from tests.integration.test_dataset_loader import TinyUNet, loader
@@ -80,9 +81,9 @@ def test_whole_road_from_pairs_to_a_network(road: Road) -> None:
 
     request = RegisterRequest(road.pairs / "rgb", road.pairs / "thermal", road.alignment, "similarity")
     assert run_register(request, bench.report).matrix is not None
-    moved = run_in_label_studio(
-        bench.client, road.rgb, road.thermal, ProjectRequest(road.alignment, kind="annotation"), bench.report
-    )
+    carried = ProjectRequest(road.alignment, kind="annotation", refine="none")
+    containers: dict[str, Exec] = {}  # none is needed
+    moved = run_in_label_studio(bench.client, containers.__getitem__, road.rgb, road.thermal, carried, bench.report)
     refused = {one.name for one in moved.images if one.reason}
     assert refused <= {f"pairs/rgb/flight-3/{COUNT:04d}.png"}
 

@@ -117,8 +117,8 @@ def transfer(
     """Carry masks over to the twins of their pictures, by the transform of `pairs.register`; and how well they fit."""
     from core.report import Report
     from dataset.transfer.command import ProjectRequest, TransferRequest, run_in_label_studio, run_transfer
+    from dataset.transfer.plan import given_labels
     from infra.fleet.on_hosts import one_session
-    from labelstudio.label_use import Rename
 
     report, file = Report(), Path(alignment).expanduser()
     if masks is not None:
@@ -133,7 +133,7 @@ def transfer(
         found = run_transfer(TransferRequest(masks, file, twin_folder, folder, format, names, back, force), report)
         lines = [*found.lines(), f"{folder} was written"]
     else:
-        labels = {one.old: one.new for one in (Rename.parse(text, "--label") for text in label)}
+        labels = given_labels(label)
         request = ProjectRequest(file, image, to_image, annotators, kind, labels, back, refine or "sam2")
         request.check(to)
         with one_session(choose(host, [], None, inventory), run_options("pairs.transfer"), report) as one:
@@ -143,7 +143,7 @@ def transfer(
             )
         lines = found.lines()
     show(report.as_json() if json else "\n".join(lines))
-    if found.problems:
+    if found.problems or found.is_nothing:
         raise Exit("", code=1)
 
 

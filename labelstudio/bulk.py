@@ -81,9 +81,17 @@ def task_rows(client: Client, project_id: int) -> Iterator[TaskRow]:
         last = int(rows[-1]["id"])
 
 
-def tasks_with_drafts(client: Client, project_id: int) -> Iterator[int]:
-    """The ids of the tasks in which anyone has drawn and not submitted, new or on top of an annotation."""
+def tasks_with_drafts(client: Client, project_id: int, among: Sequence[int] | None = None) -> Iterator[int]:
+    """The ids of the tasks in which anyone has drawn and not submitted, new or on top of an annotation.
+
+    Args:
+        among: look at these only, a page of them at most; None looks at all.
+    """
     has_draft = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
+    if among is not None:
+        rows = _tasks(client, project_id, [_with_id("in_list", list(among)), has_draft], PAGE, {"include": "id"})
+        yield from (int(one["id"]) for one in rows)
+        return
     last = 0
     while True:
         rows = _tasks(client, project_id, [_after(last), has_draft], PAGE, {"include": "id"})

@@ -33,7 +33,7 @@ HELP = {
     "image": "the image tag that has the masks, where a task shows several (default: the first)",
     "to-image": "the image tag of the twin (default: the other one)",
     "annotators": "only annotations of these e-mail addresses, comma-separated",
-    "label": "THEIRS=OURS: what a label is called on the twin; may be given several times",
+    "label": "THEIRS=OURS: what a label is called on the twin; THEIRS= leaves its masks out; several times",
     "kind": "prediction (default); draft: of whoever drew the masks; or annotation: with --to, in tasks that have none",
     "refine": "sam2 (default in Label Studio): SAM2's masks where they follow the twin's edges better; or none",
     "alignment": "what `./inv pairs.register` wrote (default: alignment.yaml here)",
@@ -128,7 +128,7 @@ def run_in_label_studio(
     sides = project_sides(source, target, request.image, request.to_image)
     store: Predictions | Annotations | Drafts = Predictions(client, sides.target.id)
     if request.kind != "prediction":
-        store = Drafts(exec_in("label-studio")) if request.kind == "draft" else Annotations(client)
+        store = Drafts(exec_in("label-studio")) if request.kind == "draft" else Annotations(client, sides.target.id)
     work = ProjectTransfer(
         client=client,
         sides=sides,

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +20,13 @@ from dataset.export.image_name import file_name_of
 from dataset.export.regions import Reading, Region, read_results
 from dataset.export.selection import Selection
 from dataset.fetching import fetch_image
-from dataset.importing.source import renamed
 from dataset.importing.target import NoTag, RegionKey
-from dataset.label_names import label_names, quoted
 from dataset.pair_sides import NoTwin, ProjectSides, Twin, TwinLookup
 from dataset.registration.alignment import Alignment, NotAligned
 from dataset.registration.pictures import grey_values
 from dataset.registration.transforms import Matrix
 from dataset.transfer.fit import picture_field
+from dataset.transfer.plan import Plan, is_on, labels_on_twin, plan_of
 from dataset.transfer.ready import Carried, Ready
 from dataset.transfer.refine import NotRefined, ask_sam2
 from dataset.transfer.regions import ImageTransfer, Transfer, carry
@@ -36,7 +34,7 @@ from dataset.transfer.results import Place, results_on_twin
 from dataset.transfer.storing import Annotations, Drafts, Finished, Left, Predictions
 from hosts.base import Exec
 from labeling.images import TaskImage
-from labelstudio.bulk import TaskReader, WholeTask, task_rows
+from labelstudio.bulk import Annotation, TaskReader, WholeTask, task_rows
 from masks.pictures import PictureError
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ class ProjectTransfer:
         store: where the masks go.
         sam2: runs a command in the sam2 container; None leaves all masks as the transform puts them.
         back: the twins are the RGB pictures, and `alignment` leads to them.
-        labels: theirs to ours, where a label is called otherwise on the twin.
+        labels: theirs to ours, where a label is called otherwise on the twin; empty where its masks are left out.
     """
 
     client: Client
@@ -69,16 +67,19 @@ class ProjectTransfer:
     sam2: Exec | None = None
     back: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
-    _without_tag: Counter[str] = field(default_factory=Counter)
     _unreadable: list[str] = field(default_factory=list)
     _annotated: frozenset[int] = frozenset()
-    _taken: dict[int, str] = field(default_factory=dict)
+    _taken: dict[tuple[int, int], str] = field(default_factory=dict)
+    _held: dict[int, list[Ready]] = field(default_factory=dict)
     _ready: list[Ready] = field(default_factory=list)
 
     def run(self) -> Transfer:
         """Carry over what is missing.
 
+        Annotations are read twice: what has no tag on the twin is known before the first one is stored.
+
         Raises:
+            SettingsError: no tag of the twins takes a label. Nothing was stored.
             LabelStudioError: the project has no annotation, or Label Studio or SAM2 failed on the way; run it again to
                 go on.
         """
@@ -90,24 +91,27 @@ class ProjectTransfer:
         if not self.sides.is_one:
             self._annotated = frozenset(row.id for row in task_rows(self.client, target.id) if row.annotations)
         found, began = Transfer(), time.monotonic()
-        for count, task in enumerate(TaskReader(self.client, source.id).read([row.id for row in rows]), 1):
-            for one in self._images(task, twins, found):
+        reader, ids = TaskReader(self.client, source.id), [row.id for row in rows]
+        self.report.progress(f"transfer: labels of {len(rows)} tasks")
+        plan = plan_of(reader.read(ids), self.sides, self.selection, twins, self.labels, self._is_left)
+        for count, task in enumerate(reader.read(ids), 1):
+            for one in self._images(task, twins, plan, found):
                 found.images.append(one)
             if len(self._ready) >= AT_A_TIME:
                 self._finish(found)
             rate = count / max(time.monotonic() - began, 1e-3)
             self.report.progress(f"transfer: {count} of {len(rows)} tasks, {rate:.1f} a second")
+        for held in self._held.values():  # a task that leads there was deleted meanwhile
+            self._ready += held
         self._finish(found)
-        found.notes += self.alignment.notes()
+        found.notes += [*plan.notes(), *self.alignment.notes()]
         found.problems += self._unreadable
-        found.problems += [
-            f"{number} masks have the label {quoted(label)}, for which the image {self.sides.target_image!r} has no "
-            f"tag; say what it is called there with --label {label}=NAME"
-            for label, number in self._without_tag.items()
-        ]
         return found
 
-    def _images(self, task: WholeTask, twins: TwinLookup, found: Transfer) -> Iterator[ImageTransfer]:
+    def _is_left(self, task: int) -> bool:
+        return task in self._annotated or self.store.is_done(task)
+
+    def _images(self, task: WholeTask, twins: TwinLookup, plan: Plan, found: Transfer) -> Iterator[ImageTransfer]:
         chosen = self.selection.annotations(task.annotations)
         if not chosen:
             return
@@ -120,23 +124,27 @@ class ProjectTransfer:
                     found.before += 1
                     continue
                 one.twin = file_name_of(twin.url)
-                self._carry(image, twin, reading, chosen[0].id, one)
+                plan.pictures[twin.task] -= 1
+                self._carry(image, twin, reading, chosen[0], one)
             except (NoTwin, NotAligned) as reason:
                 one.reason = str(reason)
             yield one
+            if one.twin and plan.pictures[twin.task] <= 0:
+                self._ready += self._held.pop(twin.task, [])
 
-    def _carry(self, image: TaskImage, twin: Twin, reading: Reading, source: int, one: ImageTransfer) -> None:
+    def _carry(self, image: TaskImage, twin: Twin, reading: Reading, source: Annotation, one: ImageTransfer) -> None:
         """Put the masks of one image where they lie on its twin.
 
         Raises:
             NotAligned: it has no transform, sizes differ, or the twin has masks.
         """
-        on_twin = [each for each in reading.regions if _is_on(each, twin.to_name, twin.item_index)]
+        on_twin = [each for each in reading.regions if is_on(each, twin.to_name, twin.item_index)]
         if self.sides.is_one and on_twin:
             raise NotAligned(f"people have drawn on its twin (task {twin.task}), which is left alone")
         if twin.task in self._annotated:
             raise NotAligned(f"people have annotated its twin (task {twin.task}), which is left alone")
-        if other := self._taken.get(twin.task):
+        place = twin.task, twin.item_index or 0
+        if other := self._taken.get(place):
             raise NotAligned(f"its twin (task {twin.task}) has the masks of {other}")
         content = self._content(twin)
         rgb = twin.url if self.back else image.url  # pairs are called by their RGB pictures
@@ -144,13 +152,14 @@ class ProjectTransfer:
         edges = picture_field(self._grey(content, twin))
         # In a task of pairs with the annotation itself, so that whoever takes the masks has those of both images.
         kept = list(reading.kept) if self.sides.is_one else []
-        ready = Ready(one, twin, source, kept, edges, matrix)
+        ready = Ready(one, twin, source.id, source.annotator, kept, edges, matrix)
         for region in reading.regions:
-            if _is_on(region, image.name, image.item_index):
+            named = labels_on_twin(region, self.sides, self.labels) is not None
+            if named and is_on(region, image.name, image.item_index):
                 self._put(region, ready, matrix)
         if any(each.figures.area for each in ready.carried):
-            self._taken[twin.task] = one.name
-            self._ready.append(ready)
+            self._taken[place] = one.name
+            self._held.setdefault(twin.task, []).append(ready)
         else:
             one.regions += [each.figures for each in ready.carried]
 
@@ -182,38 +191,50 @@ class ProjectTransfer:
                     one.image.reason = str(offers)
                 else:
                     one.choose(offers)
+        groups: dict[tuple[int, str], list[Ready]] = {}
         for one in ready:
-            if not one.image.reason:
-                self._store(one, found)
+            person = one.person if isinstance(self.store, Drafts) else ""
+            groups.setdefault((one.twin.task, person), []).append(one)
+        for group in groups.values():
+            self._store(group, found)
 
-    def _store(self, ready: Ready, found: Transfer) -> None:
-        one, twin = ready.image, ready.twin
-        results, place = list[Result](), Place(twin.to_name, twin.item_index, self.alignment.target_wh)
-        taken, labeling = set[RegionKey](), self.sides.target_config.labeling
-        for each in ready.carried:
-            region, labels = each.region, renamed(each.region.labels, self._names(each.region.labels))
+    def _store(self, group: Sequence[Ready], found: Transfer) -> None:
+        """Store the masks of all pictures that lead to one task at once: a second run passes the task over."""
+        if failed := next((one.image for one in group if one.image.reason), None):
+            for one in group:
+                one.image.reason = one.image.reason or f"{failed.name}, whose twin is in the same task, {failed.reason}"
+            return
+        results, taken = list[Result](), set[RegionKey]()
+        for ready in group:
             try:
-                if each.figures.area:
-                    results += results_on_twin(
-                        region, labels, each.mask, each.figures, ready.matrix, place, labeling, taken
-                    )
-                one.regions.append(each.figures)
-            except NoTag:
-                self._without_tag[region.label] += 1
+                results += self._results(ready, taken)
+            except NoTag as error:  # drawn after the labels were looked at
+                ready.image.reason, ready.image.regions = str(error), []
         if not results:
             return
-        fits = [each.fit for each in one.regions if each.fit is not None]
+        first = group[0]
+        fits = [each.fit for one in group for each in one.image.regions if each.fit is not None]
         score = max(0.0, float(np.mean(fits))) if fits else 0.0
-        finished = Finished(twin.task, ready.source, self.sides.is_one, [*ready.kept, *results], score)
+        finished = Finished(first.twin.task, first.source, self.sides.is_one, [*first.kept, *results], score)
         try:
             if not self.store.store(finished):
-                found.before += 1
-                found.images.remove(one)
+                found.before += len(group)
+                found.images = [one for one in found.images if all(one is not each.image for each in group)]
         except Left as reason:
-            one.reason = str(reason)
+            for one in group:
+                one.image.reason = one.image.reason or str(reason)
 
-    def _names(self, labels: Iterable[str]) -> Mapping[str, str]:
-        return label_names(labels, self.sides.target_config.labeling.labels, self.labels)
+    def _results(self, ready: Ready, taken: set[RegionKey]) -> list[Result]:
+        place = Place(ready.twin.to_name, ready.twin.item_index, self.alignment.target_wh)
+        found, labeling = list[Result](), self.sides.target_config.labeling
+        for each in ready.carried:
+            labels = labels_on_twin(each.region, self.sides, self.labels) or ()
+            if each.figures.area:
+                found += results_on_twin(
+                    each.region, labels, each.mask, each.figures, ready.matrix, place, labeling, taken
+                )
+            ready.image.regions.append(each.figures)
+        return found
 
     def _content(self, twin: Twin) -> bytes:
         try:
@@ -232,10 +253,6 @@ class ProjectTransfer:
                 f"{_size(self.alignment.target_wh)}"
             )
         return grey
-
-
-def _is_on(region: Region, to_name: str, item_index: int | None) -> bool:
-    return (region.to_name, region.item_index or 0) == (to_name, item_index or 0)
 
 
 def _size(size_wh: Sequence[int]) -> str:

@@ -30,6 +30,7 @@ class Ready:
 
     Attributes:
         source: the annotation that the masks come from.
+        person: who made it, as an e-mail address.
         kept: results of that annotation which are stored again beside the masks.
         edges: of the twin's picture.
         matrix: pixels of the image to pixels of the twin.
@@ -38,6 +39,7 @@ class Ready:
     image: ImageTransfer
     twin: Twin
     source: int
+    person: str
     kept: list[dict[str, Any]]
     edges: Field
     matrix: Matrix

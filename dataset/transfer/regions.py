@@ -74,6 +74,11 @@ class Transfer:
         return [one for one in self.images if one.reason]
 
     @property
+    def is_nothing(self) -> bool:
+        """Whether everything was left out, now and before: the command fails."""
+        return bool(self.left_out) and not self.done and not self.before
+
+    @property
     def masks(self) -> list[tuple[ImageTransfer, RegionFigures]]:
         """The masks that are on a twin now."""
         return [(image, one) for image in self.done for one in image.regions if one.area]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from labeling.config import LabelingConfig
 from masks.arrays import Mask
 
 Result = dict[str, Any]
+ORIGIN = "from "  # how the note begins that says where a region came from
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,15 @@ def results_on_twin(
     fit = "" if figures.fit is None else f", edges agree by {figures.fit:.2f}"
     by = "" if figures.sam2 is None else f", by SAM2 ({figures.sam2:.2f})"
     cut = f", {figures.outside:.0%} of it cut off" if figures.outside else ""
-    note = f"from {region.to_name} {region.id}{by}{fit}{cut}"
+    note = f"{ORIGIN}{region.to_name} {region.id}{by}{fit}{cut}"
     return [{**one, "meta": {"text": [note]}} for one in found]
+
+
+def is_carried(result: Mapping[str, Any]) -> bool:
+    """Whether a stored result was carried over; what a person changed of it since does not matter."""
+    meta = result.get("meta")
+    texts = meta.get("text") if isinstance(meta, dict) else None
+    return isinstance(texts, list) and any(str(text).startswith(ORIGIN) for text in texts)
 
 
 def _corners(region: Region, matrix: Matrix, size_wh: tuple[int, int]) -> list[list[float]]:

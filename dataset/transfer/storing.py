@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dataset.transfer.results import is_carried
 from hosts.base import Exec
 from labelstudio.asking import ask_inside
-from labelstudio.bulk import add_annotation, add_predictions
+from labelstudio.bulk import Annotation, TaskReader, add_annotation, add_predictions, tasks_with_drafts
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -62,16 +63,39 @@ class Predictions:
 
 @dataclass
 class Annotations:
-    """Annotations of the account that the command works with; the caller leaves annotated tasks out."""
+    """Annotations of the account that the command works with, in tasks that no person has touched."""
 
     client: Client
+    project_id: int
+    _done: dict[int, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._reader = TaskReader(self.client, self.project_id)
 
     def is_done(self, task: int) -> bool:
-        """An annotation may be anyone's: the caller knows."""
-        return False
+        """Whether the task has one of an earlier run."""
+        if task not in self._done:
+            self._done[task] = any(_is_ours(each) for one in self._reader.read([task]) for each in one.annotations)
+        return self._done[task]
 
     def store(self, one: Finished) -> bool:
-        """Add one. Returns whether it was missing."""
+        """Add one. Returns whether it was missing.
+
+        Raises:
+            Left: a person has annotated or skipped the task, or has a draft in it; also if only a moment ago.
+        """
+        there = next(self._reader.read([one.task]), None)
+        if there is None:
+            raise Left(f"its twin (task {one.task}) is not there any more")
+        submitted = [each for each in there.annotations if not each.was_cancelled]
+        if any(map(_is_ours, submitted)):
+            return False
+        if submitted:
+            raise Left(f"people have annotated its twin (task {one.task}), which is left alone")
+        if there.annotations:
+            raise Left(f"a person has skipped its twin (task {one.task}), which is left alone")
+        if list(tasks_with_drafts(self.client, self.project_id, [one.task])):
+            raise Left(f"a person has a draft in its twin (task {one.task}), which is left alone")
         add_annotation(self.client, one.task, {"result": list(one.results)})
         return True
 
@@ -110,3 +134,7 @@ class Drafts:
         if told["found"] == "no account":
             raise Left(f"its annotation {one.source} is of no account that could have a draft")
         return bool(told["found"] == "nothing")
+
+
+def _is_ours(annotation: Annotation) -> bool:
+    return not annotation.was_cancelled and any(map(is_carried, annotation.results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection
 from typing import Any
@@ -85,3 +86,19 @@ def test_a_project_of_single_images_has_no_pairs(exports: ExportBench) -> None:
     with pytest.raises(SettingsError, match="'RGB' shows one image a task"):
         run(exports, source, backend)
     assert not backend.given
+
+
+def test_pictures_tell_pairs_from_those_of_other_flights(exports: ExportBench, pairs: Project) -> None:
+    """`a` and `c` are the registered pictures, `b` has its pair's name only."""
+    own = KNOWN.copy()
+    own[0, 2] += 11
+    exports.server.images |= {f"set/RGB/{name}.png": name.encode() for name in ("a", "b", "c")}
+    digests = {name: {"rgb": hashlib.sha256(held).hexdigest()} for name, held in (("a", b"a"), ("b", b""), ("c", b"c"))}
+    apart = {"a": own.tolist(), "b": own.tolist()}
+    backend = Backend()
+    found = run(exports, pairs, backend, own=apart, refused=["c"], pictures=digests)
+    first, _, third = exports.server.tasks
+    assert list(backend.given["own"]) == [f"{first}/0"]
+    assert backend.given["refused"] == [f"{third}/0"]
+    assert (found.own, found.refused) == (1, ["set/RGB/c.png"])
+    assert any("1 pictures are called as pairs that do not follow the rig" in one for one in exports.shown())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 from pydantic import SecretStr
 
 from core.operation import converge
@@ -35,6 +36,13 @@ def test_backup_is_whole(stack: Stack, stage: Stage, tmp_path: Path, report: Rep
     made = script.run("run")
     assert made["rows"] > 500
     assert script.run("verify") == {"snapshots": 1, "newest": made["snapshot"]}
+    token = stack.settings.metrics_token
+    assert token is not None
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+    figures = httpx.get(f"{stack.settings.url}/labelrig/metrics", headers=headers, timeout=60, trust_env=False).text
+    assert 'labelrig_run_ok{run="backup"} 1.0' in figures
+    assert 'labelrig_run_good_timestamp_seconds{run="verify"} 1.' in figures
+    assert 'run="drill"' not in figures
     manifest = script.run("show")["manifest"]
     assert manifest["database"]["tables"]["task"]["rows"] >= 12
     assert len(manifest["migrations"]) > 100

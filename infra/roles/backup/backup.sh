@@ -2,6 +2,7 @@
 # The backup of one stack on its machine, for `./inv backup`, `./inv restore`, a systemd timer and cron alike.
 # Usage: sh backup.sh run [REASON]      a backup; how it went is in last-backup.json beside this file
 #        sh backup.sh list | show [SNAPSHOT] | verify
+#        sh backup.sh publish           how the last runs went, for the figures of Label Studio's container
 #        sh backup.sh dump VERB ...     see infra/database/dump.py
 #        sh backup.sh fetch SNAPSHOT | beside | adopt STAMP | drop    parts of `./inv restore`
 # The answer is one line of JSON on stdout, progress is on stderr. Exit codes: 0 ok, 1 failed, 4 another one runs.
@@ -40,7 +41,7 @@ main() {
     verb=$1
     shift
     case $verb in
-        run | dump | beside | adopt | drop) ;; # a run writes down that it failed
+        run | dump | beside | adopt | drop | publish) ;; # a run writes down that it failed
         *) there || exit 1 ;;
     esac
     case $verb in
@@ -50,6 +51,7 @@ main() {
         fetch) tool restore "$verb" "$@" && remember ;;
         beside | adopt | drop) tool restore "$verb" "$@" ;;
         dump) dump "$@" ;;
+        publish) publish && answer '{"published": true}' ;;
         *) exit 64 ;;
     esac
 }
@@ -181,8 +183,21 @@ recorded() {
     printf '{"began": %s, "ended": %s, "ok": %s, "answer": %s}\n' "$began" "$(date -u +%s)" "$ok" "$said" >"last-$name.new"
     mv -f "last-$name.new" "last-$name.json"
     if $ok; then cp -f "last-$name.json" "good-$name.new" && mv -f "good-$name.new" "good-$name.json"; fi
+    publish
     answer "$said"
     $ok
+}
+
+# Into the volume of Label Studio's container, which reads them for /labelrig/metrics. It may be that there is none.
+publish() {
+    rm -rf published
+    mkdir published
+    for file in last-*.json good-*.json; do
+        [ ! -e "$file" ] || cp "$file" "published/labelrig-$file"
+    done
+    chmod -R a+rX published
+    docker cp published/. "$LABELRIG_PROJECT-label-studio-1:/tmp" >/dev/null 2>&1 || :
+    rm -rf published
 }
 
 problem() { printf '{"problem": "%s"}\n' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }

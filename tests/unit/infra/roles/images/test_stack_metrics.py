@@ -96,3 +96,13 @@ def test_memory_of_its_container(module: ModuleType, tmp_path: Path, files: dict
 
 def test_programs_are_no_people(module: ModuleType) -> None:
     assert constant("PROGRAMS") == module.PROGRAMS
+
+
+def test_runs_that_were_and_those_that_never_were(module: ModuleType, tmp_path: Path) -> None:
+    """As backup.sh writes them; a damaged one is one that is not there."""
+    (tmp_path / "labelrig-last-backup.json").write_text('{"began": 1, "ended": 5, "ok": false, "answer": {}}')
+    (tmp_path / "labelrig-good-backup.json").write_text('{"began": 1, "ended": 3, "ok": true, "answer": {}}')
+    (tmp_path / "labelrig-last-drill.json").write_text("half of")
+    ok, ended = module.runs(tmp_path)
+    assert [(one.labels["run"], one.value) for one in ok.samples] == [("backup", 0.0)]
+    assert [(one.labels["run"], one.value) for one in ended.samples] == [("backup", 3.0)]

@@ -1,7 +1,7 @@
 """Figures of the whole stack for Prometheus, for whoever has the token: `GET /labelrig/metrics`.
 
-What Label Studio's database holds and how much room there is; whether the backend answers, and its own figures behind
-it. Read when they are asked for, in the process that answers.
+What Label Studio's database holds and how much room there is; how the last backup and drill went; whether the backend
+answers, and its own figures behind it. Read when they are asked for, in the process that answers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import http.client
 import importlib
+import json
 import os
 import shutil
 import time
@@ -32,6 +33,7 @@ PROGRAMS = "@labelrig.invalid"  # as labelrig_middleware has it
 BACKEND_SECONDS = 5.0
 BACKEND_BYTES = 4 << 20
 CGROUP = Path("/sys/fs/cgroup")
+RUNS = Path("/tmp")  # noqa: S108 - a volume; where backup.sh copies how its runs went
 NO_LIMIT = 1 << 60  # what a cgroup without one says, in bytes, at least
 
 
@@ -113,6 +115,7 @@ class _Figures(Collector):
         settings = importlib.import_module("django.conf").settings
         yield from room(Path(settings.BASE_DATA_DIR))
         yield from memory(CGROUP)
+        yield from runs(RUNS)
         up = GaugeMetricFamily("labelrig_service_up", "1 where the service answers Label Studio.", labels=["service"])
         up.add_metric(["label-studio"], 1)
         up.add_metric(["sam2"], float(self._backend_answers))
@@ -178,3 +181,17 @@ def memory(cgroup: Path) -> Iterator[Any]:
             if most < NO_LIMIT:
                 yield GaugeMetricFamily("labelrig_container_memory_limit_bytes", "Its limit.", value=most)
             return
+
+
+def runs(folder: Path) -> Iterator[Any]:
+    """How the last backup, verification and drill went, and when the last good one ended; nothing of what never was."""
+    ok = GaugeMetricFamily("labelrig_run_ok", "1 where the last one went well.", labels=["run"])
+    ended = GaugeMetricFamily(
+        "labelrig_run_good_timestamp_seconds", "When the last good one ended, since 1970.", labels=["run"]
+    )
+    for run in ("backup", "verify", "drill"):
+        for name, family, key in (("last", ok, "ok"), ("good", ended, "ended")):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                found = json.loads((folder / f"labelrig-{name}-{run}.json").read_text())
+                family.add_metric([run], float(found[key]))
+    yield from (ok, ended)

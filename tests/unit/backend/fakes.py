@@ -11,12 +11,14 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from backend import __version__
 from backend.picture import Picture
 from backend.segmenter import Candidates, Embedding, Image, Prepared, Prompts
 from backend.weights.catalog import ModelFiles
 
 SIDE = 64
 MODEL = ModelFiles("demo", Path("x.yaml"), Path("x.pt"), "0123456789abcdef" * 4, known=False)
+VERSION = f"demo@01234567+{__version__}"  # of that model, as Label Studio is told
 
 V1 = """<View>
   <Image name="image" value="$image"/>

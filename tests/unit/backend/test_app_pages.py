@@ -10,10 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend import __version__
-from tests.unit.backend.fakes import V1, click, region
+from tests.unit.backend.fakes import V1, VERSION, click, region
 
-MODEL_VERSION = f"demo@01234567+{__version__}"
 HOSTILE = '"><script>alert(1)</script>'
 
 
@@ -40,7 +38,7 @@ def test_status_shows_the_last_clicks_and_errors(client: TestClient) -> None:
         "script-src" in page.headers["content-security-policy"]
         or "default-src" in (page.headers["content-security-policy"])
     )
-    for expected in ("click-1", "1 point +", "Person", "64", "fake-float32", MODEL_VERSION, "set/none.png"):
+    for expected in ("click-1", "1 point +", "Person", "64", "fake-float32", VERSION, "set/none.png"):
         assert expected in page.text, expected
 
 
@@ -79,7 +77,7 @@ def test_metrics_count_clicks_errors_requests_and_stages(client: TestClient) -> 
     for stage in ("fetch", "read", "encode", "wait", "decode", "post", "total"):
         assert after["labelrig_stage_seconds_count", stage] == 3
     (model,) = [set(key[1:]) for key in after if key[0] == "labelrig_model_info"]
-    assert model == {"demo", MODEL_VERSION, "fake", "fake-float32"}
+    assert model == {"demo", VERSION, "fake", "fake-float32"}
 
 
 def test_unknown_paths_do_not_become_names(client: TestClient) -> None:

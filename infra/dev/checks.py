@@ -35,6 +35,8 @@ SLOWEST = 25
 BROWSER = "tests/e2e/browser"
 WITH_DOCKER = ("tests/contract", "tests/integration", "tests/labhost")
 WORKERS = 2
+# Half of what the lanes with containers take is waiting. The slow tests measure time and memory: fewer beside them.
+LANES_AT_ONCE, WITH_SLOW = 3, 2
 
 
 class ChecksFailed(LabelrigError):
@@ -63,7 +65,7 @@ def run_checks(report: Report, *, fast: bool = False, slow: bool = False, only: 
     logs.mkdir(parents=True, exist_ok=True)
     for stale in (*logs.iterdir(), JUNIT):
         stale.unlink(missing_ok=True)
-    outcomes = Lanes(report, logs).run(lanes)
+    outcomes = Lanes(report, logs, WITH_SLOW if slow else LANES_AT_ONCE).run(lanes)
     _close(report, outcomes, logs)
     failed = [outcome.name for outcome in outcomes if outcome.state != "ok"]
     if failed:
@@ -117,7 +119,7 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
             ("docker", WITH_DOCKER),
         )
     ]
-    # The longest first, so that both places are taken to the end; `unit` fills the time until the images are there.
+    # The longest first, so that all places are taken to the end; `unit` fills the time until the images are there.
     return [
         *([] if fast else [images]),
         environment,

@@ -68,7 +68,7 @@ class Outcome:
 class Lanes:
     """Runs lanes, at most `at_once` at a time, in their order as soon as what they come after has passed."""
 
-    def __init__(self, report: Report, logs: Path, at_once: int = 2) -> None:
+    def __init__(self, report: Report, logs: Path, at_once: int) -> None:
         """Args: logs: an existing folder, which gets `NAME.log` of each lane."""
         self._report = report
         self._logs = logs

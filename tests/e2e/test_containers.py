@@ -1,4 +1,4 @@
-"""How the containers are shut in, and that they come back."""
+"""How the containers are shut in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import grp
 import json
 import os
 import pwd
-import signal
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,10 @@ import pytest
 from docker.models.containers import Container
 
 from core.errors import LabelStudioError
-from core.waiting import wait_for
 from hosts.local import LocalHost
 from infra.config.dotenv import read_env_file
 from infra.config.settings import settings_secrets
 from infra.roles.stack.addresses import gateway_of
-from infra.roles.stack.containers import health_of
 from infra.roles.stack.sizes import container_limits, machine_size
 from labelstudio.prompts import click_regions
 from tests.e2e.clicks import Round, click, scenes
@@ -134,24 +131,6 @@ def test_only_the_proxy_is_published_and_only_on_loopback(stack: Stack) -> None:
     ports = container_of(stack, "proxy").ports
     published = {port: bindings for port, bindings in ports.items() if bindings}
     assert published == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.settings.port)}]}
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_killed_process_restarts_its_container_without_loss(stack: Stack, round_: Round, service: str) -> None:
-    """A killed process brings its container back and nothing is lost."""
-    tasks = len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.images[0])))
-    container = container_of(stack, service)
-    started = container.attrs["State"]["StartedAt"]
-    for pid in main_processes(container):
-        os.kill(pid, signal.SIGKILL)
-
-    def back() -> bool | None:
-        now = container_of(stack, service)
-        restarted = now.attrs["State"]["StartedAt"] != started
-        return True if restarted and health_of(now) == "healthy" else None
-
-    wait_for(f"{service} to come back", back, timeout=240)
-    assert len(list(round_.client.tasks(round_.project_id, round_.spec.labeling.images[0]))) == tasks
 
 
 def main_processes(container: Container) -> list[int]:

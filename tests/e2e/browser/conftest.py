@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from core.operation import converge
-from core.report import Report
 from core.repository import REPOSITORY
-from hosts.local import LocalHost
-from infra.config.dotenv import read_env_file
-from infra.roles.stack.files import FilesWritten
-from infra.roles.stack.image_folders import DEMO, with_folder
-from infra.roles.stack.render import render_stack
 from tests.e2e import clicks
 from tests.e2e.browser.desk import Desk, chromium
 from tests.e2e.clicks import Round, Scene
@@ -26,6 +18,13 @@ from tests.e2e.workbench import Bench, project
 
 CONFIG = (REPOSITORY / "labeling_configs" / "rgbt-sar" / "v2.xml").read_text("utf-8")
 MakeDesk = Callable[..., Desk]
+# They make the containers anew with other settings. Last, so that no test needs them as before: each time takes 20 s.
+LAST = ("test_stock.py", "test_tls.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests; all others stay where they are."""
+    items.sort(key=lambda item: LAST.index(item.path.name) + 1 if item.path.name in LAST else 0)
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +70,3 @@ def make_desk(browser: Browser, stack: Stack) -> Iterator[MakeDesk]:
 @pytest.fixture
 def desk(make_desk: MakeDesk) -> Desk:
     return make_desk()
-
-
-@contextmanager
-def companion(stack: Stack, demo_folder: Path, switch: bool) -> Iterator[None]:
-    """Run Label Studio with the switch in this position, and afterwards as before."""
-
-    def run(wanted: bool) -> None:
-        values = read_env_file(Path(stack.files.env)) | {"LABELRIG_COMPANION": "on" if wanted else "off"}
-        folders, _ = with_folder([], demo_folder / "images", DEMO)
-        files = render_stack(stack.files, values, folders, folders, [], stack.settings.backend)
-        converge([FilesWritten(LocalHost(), files), stack.running], Report())
-
-    run(switch)
-    try:
-        yield
-    finally:
-        run(stack.settings.companion)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from core.operation import converge
+from core.report import Report
+from hosts.local import LocalHost
+from infra.config.dotenv import read_env_file
+from infra.roles.stack.files import FilesWritten
+from infra.roles.stack.image_folders import DEMO, with_folder
+from infra.roles.stack.render import render_stack
 from masks.measure import intersection_over_union
 from tests.e2e import clicks
-from tests.e2e.browser.conftest import MakeDesk, companion
+from tests.e2e.browser.conftest import MakeDesk
 from tests.e2e.browser.desk import SELECTED, Desk
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.conftest import Stack
@@ -19,9 +25,12 @@ GOOD = 0.75
 
 
 @pytest.fixture(scope="module", autouse=True)
-def switched_off(stack: Stack, demo_folder: Path) -> Iterator[None]:
-    with companion(stack, demo_folder, False):
-        yield
+def switched_off(stack: Stack, demo_folder: Path) -> None:
+    """Label Studio without our script, from here on: see LAST in conftest.py."""
+    values = read_env_file(Path(stack.files.env)) | {"LABELRIG_COMPANION": "off"}
+    folders, _ = with_folder([], demo_folder / "images", DEMO)
+    files = render_stack(stack.files, values, folders, folders, [], stack.settings.backend)
+    converge([FilesWritten(LocalHost(), files), stack.running], Report())
 
 
 @pytest.fixture

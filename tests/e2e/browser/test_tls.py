@@ -49,26 +49,19 @@ NAME = "label.lab.test"
 RESOLVE = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
 
 
-@contextmanager
-def served(stack: Stack, demo_folder: Path, engine: DockerClient, settings: Settings) -> Iterator[Compose]:
-    """The stack with these settings, and afterwards as before."""
+def served(stack: Stack, demo_folder: Path, engine: DockerClient, settings: Settings) -> Compose:
+    """Bring the stack to these settings; it stays so: see LAST in conftest.py."""
     host = LocalHost()
-    before = {path: Path(path).read_bytes() for path in (stack.files.env, *stack.files.compose)}
     images = images_of(read_env_file(Path(stack.files.env)))
     values = stack_values(settings, images, "demo", machine_size(host))
     folders, _ = with_folder([], demo_folder / "images", DEMO)
     files = replace(stack.files, overrides=(PROXY, *((TLS,) if has_own_tls(settings) else ())))
     compose = Compose(host, settings.project, files.compose, files.env)
     running = StackRunning(compose, settings.project, lambda: engine, Report(), files.services)
-    try:
-        rendered = render_stack(files, values, folders, folders, [], settings.backend)
-        lab = [CertificateInPlace(host, settings, compose)] if settings.tls == "files" else []
-        converge([FilesWritten(host, rendered), *lab, running], Report())
-        yield compose
-    finally:
-        for path, content in before.items():
-            Path(path).write_bytes(content)
-        converge([stack.running], Report())
+    rendered = render_stack(files, values, folders, folders, [], settings.backend)
+    lab = [CertificateInPlace(host, settings, compose)] if settings.tls == "files" else []
+    converge([FilesWritten(host, rendered), *lab, running], Report())
+    return compose
 
 
 def trusting(home: Path, root: Path, stack: Stack) -> None:
@@ -122,23 +115,23 @@ def test_own_ca(
     """`tls: internal`: who trusts the root works, who does not is not let on; labelrig itself goes on by http."""
     url = f"https://{NAME}:{free_port()}"
     settings = stack.settings.model_copy(update={"public_url": url, "tls": "internal"})
-    with served(stack, demo_folder, engine, settings) as compose:
-        root = RootCertificateKept(exec_in(compose, "proxy"), tmp_path / "root.crt")
-        converge([root], Report())
-        strange, home = tmp_path / "strange", tmp_path / "home"
-        strange.mkdir()
-        with (
-            sync_playwright() as play,
-            chromium(play, RESOLVE, home=strange) as browser,
-            pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"),
-        ):
-            browser.new_page().goto(url)
-        trusting(home, root.path, stack)
-        works(url, home, stack, bench, scenes[0], round_)
-        assert settings.password is not None
-        with sign_in(settings.url, settings.username, settings.password.get_secret_value()) as session:
-            assert session.http.get("/api/current-user/whoami").status_code == 200
-            assert "Strict-Transport-Security" not in session.http.get("/user/login/").headers
+    compose = served(stack, demo_folder, engine, settings)
+    root = RootCertificateKept(exec_in(compose, "proxy"), tmp_path / "root.crt")
+    converge([root], Report())
+    strange, home = tmp_path / "strange", tmp_path / "home"
+    strange.mkdir()
+    with (
+        sync_playwright() as play,
+        chromium(play, RESOLVE, home=strange) as browser,
+        pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"),
+    ):
+        browser.new_page().goto(url)
+    trusting(home, root.path, stack)
+    works(url, home, stack, bench, scenes[0], round_)
+    assert settings.password is not None
+    with sign_in(settings.url, settings.username, settings.password.get_secret_value()) as session:
+        assert session.http.get("/api/current-user/whoami").status_code == 200
+        assert "Strict-Transport-Security" not in session.http.get("/user/login/").headers
 
 
 @pytest.mark.slow
@@ -167,16 +160,16 @@ def test_certificate_of_the_lab(stack: Stack, demo_folder: Path, engine: DockerC
             return one.getpeercert(binary_form=True) or b""
 
     renew()
-    with served(stack, demo_folder, engine, settings) as compose:
-        page = served_now()
-        assert page.status_code == 200
-        assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
-        assert all("Secure" in cookie for cookie in page.headers.get_list("Set-Cookie"))
-        before = shown()
-        renew()
-        assert converge([CertificateInPlace(LocalHost(), settings, compose)], Report()) == 1
-        assert wait_for("the renewed certificate", lambda: _other(shown, before), timeout=60) != before
-        assert converge([CertificateInPlace(LocalHost(), settings, compose)], Report()) == 0
+    compose = served(stack, demo_folder, engine, settings)
+    page = served_now()
+    assert page.status_code == 200
+    assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert all("Secure" in cookie for cookie in page.headers.get_list("Set-Cookie"))
+    before = shown()
+    renew()
+    assert converge([CertificateInPlace(LocalHost(), settings, compose)], Report()) == 1
+    assert wait_for("the renewed certificate", lambda: _other(shown, before), timeout=60) != before
+    assert converge([CertificateInPlace(LocalHost(), settings, compose)], Report()) == 0
 
 
 def _other(shown: Callable[[], bytes], before: bytes) -> bytes | None:
@@ -246,8 +239,6 @@ def test_behind_nginx(
     (tmp_path / "root.crt").write_bytes(root.pem)
     home = tmp_path / "home"
     trusting(home, tmp_path / "root.crt", stack)
-    with (
-        served(stack, demo_folder, engine, settings),
-        nginx(tmp_path, port, settings.port, root.sign(NAME)),
-    ):
+    served(stack, demo_folder, engine, settings)
+    with nginx(tmp_path, port, settings.port, root.sign(NAME)):
         works(url, home, stack, bench, scenes[0], round_)

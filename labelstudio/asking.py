@@ -10,7 +10,7 @@ from core.errors import LabelStudioError
 from hosts.base import Exec
 from labelstudio.inside.django_side import MARK, REFUSED
 from labelstudio.program import program
-from labelstudio.session import OWN_PYTHON
+from labelstudio.session import LOADED_PYTHON
 
 PACKAGE = "labelstudio.inside"
 TIMEOUT = 3600.0
@@ -50,7 +50,7 @@ def ask_inside(
                 on_facts(facts)
 
     source = program(("django_side", "accounts", module), json.dumps(asked), package=PACKAGE)
-    result = run(*OWN_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=TIMEOUT, stdin=source, on_line=line)
+    result = run(*LOADED_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=TIMEOUT, stdin=source, on_line=line)
     told = list(_told(result.stdout.splitlines()))
     if result.exit_code in STOPPED:
         raise LabelStudioError(

@@ -44,6 +44,15 @@ user.save(update_fields=["password"])
 """
 # The interpreter that Label Studio itself runs with is named in the first line of its command.
 OWN_PYTHON = ("sh", "-c", 'exec "$(sed -n \'1s/^#! *//p\' "$(command -v label-studio)")" -')
+# The same for a container that serves: where its Label Studio is loaded already (labelrig_programs.py in its image) the
+# program runs in a process split off from that, and need not load it again.
+LOADED_PYTHON = (
+    "sh",
+    "-c",
+    'python="$(sed -n \'1s/^#! *//p\' "$(command -v label-studio)")"; '
+    "if [ -S /dev/shm/labelrig-programs ]; then "
+    'exec "$python" -IS /usr/local/lib/labelrig/labelrig_programs.py; fi; exec "$python" -',
+)
 
 
 class SignInRefused(LabelStudioError):
@@ -160,7 +169,7 @@ def reset_password(run: Exec, username: str, password: str) -> None:
     """
     values = f"email, password = {username!r}, {password!r}\n"
     script = values + RESET_SCRIPT.replace("{no_such_user}", str(NO_SUCH_USER))
-    result = run(*OWN_PYTHON, ok=(0, NO_SUCH_USER), timeout=RESET_TIMEOUT, stdin=script.encode())
+    result = run(*LOADED_PYTHON, ok=(0, NO_SUCH_USER), timeout=RESET_TIMEOUT, stdin=script.encode())
     if result.exit_code == NO_SUCH_USER:
         raise LabelStudioError(
             f"cannot set the password: Label Studio's database has no user {username}; "

@@ -147,7 +147,7 @@ def test_an_interrupt_ends_all_children(tmp_path: Path, number: signal.Signals, 
         "from infra.dev.lanes import Lane, Lanes\n"
         "folder = Path(sys.argv[1])\n"
         "lanes = [Lane(name, ((sys.executable, str(folder / 'child.py'), str(folder / name)),) * 2) for name in 'ab']\n"
-        "Lanes(Report(io.StringIO()), folder).run(lanes)\n"
+        "Lanes(Report(io.StringIO()), folder, 2).run(lanes)\n"
     )
     process = subprocess.Popen([*shell, *python(main), str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.PIPE)
     paths = [tmp_path / "a", tmp_path / "b"]

@@ -39,7 +39,9 @@ loglevel = "warning"
 
 def on_starting(server: Any) -> None:
     """Prepare what `label-studio start` prepares, before anyone can connect."""
+    from labelrig_programs import split_off
     from labelrig_start import prepare
 
     prepare()
+    split_off()
     server.log.warning("Label Studio serves with %s processes of %s threads", workers, threads)

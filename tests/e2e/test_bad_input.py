@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from core.repository import REPOSITORY
-from infra.roles.project.project import get_project
 from labelstudio.bulk import add_annotation, add_tasks, task_rows
 from labelstudio.client import Client
 from tests.e2e.clone import Clone
@@ -34,14 +33,11 @@ class Bad:
 
     clone: Clone
     client: Client
+    project_id: int
     title: str
     folder: Path
     coco: dict[str, Any]
     images: str
-
-    @property
-    def project_id(self) -> int:
-        return get_project(self.client, self.title).id
 
     def project(self, config: str = "minimal", **more: Any) -> None:
         """One more project in `projects.yaml`."""
@@ -109,7 +105,7 @@ def bad(stack: Stack, stage: Stage, tmp_path_factory: pytest.TempPathFactory) ->
         (yolo / "scene-01.txt").write_text("0 1.5 0.5 0.2 0.2\n0 0.5 0.5 0.2\n7 0.5 0.5 0.1 0.1\n")
         (folder / "filled").mkdir()
         (folder / "filled" / "mine.txt").write_text("a person's own\n")
-        yield Bad(clone, stage.client, title, folder, coco, stage.ctx.folder.name)
+        yield Bad(clone, stage.client, project_id, title, folder, coco, stage.ctx.folder.name)
     finally:
         shutil.rmtree(empty)
         stage.client.sdk.projects.delete(project_id)

@@ -23,6 +23,7 @@ from infra.config.settings import settings_secrets
 from infra.roles.stack.addresses import gateway_of
 from infra.roles.stack.sizes import container_limits, machine_size
 from labelstudio.prompts import click_regions
+from labelstudio.session import LOADED_PYTHON
 from tests.e2e.clicks import Round, click, scenes
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
@@ -141,6 +142,13 @@ def main_processes(container: Container) -> list[int]:
     pids = [int(row["PID"]) for row in rows if int(row["PPID"]) == init]
     assert pids, rows
     return pids
+
+
+def test_our_programs_find_label_studio_loaded(stage: Stage) -> None:
+    """Loading it takes seconds: see docs/decisions/0034-programs-in-a-loaded-label-studio.md."""
+    program = b"import os, sys; print('django' in sys.modules, os.getuid())"
+    said = stage.ctx.exec_in_label_studio(*LOADED_PYTHON, stdin=program).stdout
+    assert said == f"True {stage.settings.uid}\n"
 
 
 def test_strangers_cannot_sign_up(stack: Stack) -> None:

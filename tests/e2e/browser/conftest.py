@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -47,8 +48,14 @@ def scenes(round_: Round) -> list[Scene]:
     return clicks.scenes(round_)
 
 
+@pytest.fixture(scope="session")
+def cookies() -> list[Any]:
+    """Those of the first desk that signed in: the form loads two pages more, which takes seconds each time."""
+    return []
+
+
 @pytest.fixture
-def make_desk(browser: Browser, stack: Stack) -> Iterator[MakeDesk]:
+def make_desk(browser: Browser, stack: Stack, cookies: list[Any]) -> Iterator[MakeDesk]:
     """Signed-in annotators; afterwards none of their pages may have thrown an error."""
     settings, made = stack.settings, list[Desk]()
     assert settings.password is not None
@@ -57,9 +64,11 @@ def make_desk(browser: Browser, stack: Stack) -> Iterator[MakeDesk]:
     with ExitStack() as closing:
 
         def make(config: str = CONFIG, language: str = "en-US") -> Desk:
-            one = Desk(browser, settings.url, config, language)
+            one = Desk(browser, settings.url, config, language, cookies)
             closing.callback(one.close)
-            one.sign_in(settings.username, password)
+            if not cookies:
+                one.sign_in(settings.username, password)
+                cookies.extend(one.context.cookies())
             made.append(one)
             return one
 

@@ -91,16 +91,20 @@ def chromium(play: Playwright, *options: str, home: Path | None = None) -> Itera
 class Desk:
     """One person, signed in, in a browser profile of their own."""
 
-    def __init__(self, browser: Browser, url: str, config: str, language: str = "en-US") -> None:
+    def __init__(
+        self, browser: Browser, url: str, config: str, language: str = "en-US", cookies: Sequence[Any] = ()
+    ) -> None:
         """
         Args:
             url: of Label Studio.
             config: the labeling configuration, for the labels' keys.
+            cookies: of a browser that has signed in; without them this one must.
         """
         self.url = url
         self.config = config
         self.keys = keys_in(config)
         self.context = browser.new_context(viewport=VIEW, locale=language, service_workers="block")  # type: ignore[arg-type]
+        self.context.add_cookies(list(cookies))
         self.context.set_default_timeout(ANSWER_MS)
         self.page: Page = self.context.new_page()
         self.failures: list[str] = []

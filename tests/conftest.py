@@ -14,7 +14,7 @@ pytest.register_assert_rewrite("tests.e2e.clicks", "tests.e2e.project_cases")
 # for each other by turning round (2.4 times the processor's time for the tests of the engine, beside other work).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Seconds, also for the first test that waits for images, containers, or a bare host's first deploy.
+# Seconds, also for the first test that waits for images and containers.
 LONG_TIMEOUT = 900
 
 

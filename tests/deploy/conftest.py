@@ -26,11 +26,16 @@ from tests.labhost.fixtures import (  # noqa: F401
 )
 from tests.labhost.host import LabHost
 
+# Seconds: the first of them, whichever it is, makes a lab host and deploys to it, beside two other lanes.
+FIRST_TIMEOUT = 1800
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(FIRST_TIMEOUT))
 
 
 @pytest.fixture(scope="session")

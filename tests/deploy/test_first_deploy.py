@@ -19,7 +19,7 @@ from infra.fleet.commit import Commit
 from infra.fleet.run import RunOptions
 from infra.fleet.target import connect_to
 from tests.deploy.clicking import mean_iou
-from tests.deploy.command import Lab
+from tests.deploy.command import Ended, Lab
 from tests.deploy.first import BASE, First, secrets_on
 from tests.labhost.host import DATA, LabHost
 from tests.recorder import RecordingHost, changes_in
@@ -51,6 +51,13 @@ def _history(host: LabHost, tag: str) -> str:
     return host.inside_engine("history", "--no-trunc", tag).stdout
 
 
+@pytest.fixture(scope="module")
+def doctor(first: First, lab: Lab) -> Ended:
+    """One look at the host after its first deploy."""
+    assert first.deploy.code == 0
+    return lab.inv("doctor", "--host", "lab1", "--json")
+
+
 def test_the_plan_of_a_bare_host_says_what_is_unknown(first: First) -> None:
     """The plan of a bare host shows what it can and says what it cannot."""
     assert first.plan.code == 0, first.plan.err
@@ -74,14 +81,12 @@ def test_the_first_deploy_ends_in_a_proven_click(first: First) -> None:
     assert any("DEMO model" in notice for notice in host["notices"])
 
 
-def test_images_below_a_private_home_are_served(first: First, lab: Lab) -> None:
+def test_images_below_a_private_home_are_served(doctor: Ended, lab: Lab) -> None:
     """Whoever logs in may not even see the image folder; the engine mounts it, and every look at it is root's."""
-    assert first.deploy.code == 0
     seen = lab.hosts["lab1"].exec("setpriv", "--reuid=operator", "--clear-groups", "test", "-e", DATA, check=False)
     assert seen.returncode == 1
     status = lab.inv("status", "--host", "lab1", "--json").json["hosts"][0]["status"]
     assert [one["path"] for one in status["disks"]][1:] == [DATA]
-    doctor = lab.inv("doctor", "--host", "lab1", "--json")
     results = {one["id"]: one["result"] for one in doctor.json["hosts"][0]["doctor"]["checks"]}
     assert (results["storage"], results["image"]) == ("ok", "ok"), doctor.said
 
@@ -109,13 +114,11 @@ def test_a_plan_of_a_host_that_is_right_shows_nothing(first: First, lab: Lab) ->
     assert [one for stage in host["stages"] for one in stage["unknown"]] == []
 
 
-def test_a_hardened_ssh_server_is_enough(first: First, lab: Lab) -> None:
+def test_a_hardened_ssh_server_is_enough(doctor: Ended, lab: Lab) -> None:
     """All of these tests talk to such a server: no port is forwarded, and a connection has two sessions at most."""
-    assert first.deploy.code == 0
     allowed = lab.hosts["lab1"].exec("/usr/sbin/sshd", "-T").stdout.splitlines()
     assert {"allowtcpforwarding no", "maxsessions 2"} <= set(allowed)
-    done = lab.inv("doctor", "--host", "lab1", "--json")
-    (host,) = done.json["hosts"]
+    (host,) = doctor.json["hosts"]
     found = {check["id"]: check for check in host["doctor"]["checks"]}
     assert [check for check in found.values() if check["result"] in ("broken", "skipped")] == []
     assert found["token"]["result"] == "ok"

@@ -188,7 +188,10 @@ def test_after_a_power_cut_the_stack_comes_back_by_itself(lab: Lab, host: LabHos
     wait_until_healthy(host)
     done = lab.inv("doctor", "--host", "lab1", "--json")
     assert done.code in (0, 2), done.said  # 2: warnings, such as containers that were restarted just now
-    serves(lab)
+    click = done.json["hosts"][0]["doctor"]["checks"][-1]
+    assert (click["id"], click["result"]) == ("click", "ok")
+    plan = lab.inv("plan", "--host", "lab1", "--json")
+    assert (plan.code, plan.changed()) == (0, []), plan.said
 
 
 @contextmanager

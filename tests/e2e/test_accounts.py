@@ -22,6 +22,7 @@ from tests.e2e.project_cases import Stage
 from tests.warm_python import run_inv
 
 WHO = "/api/current-user/whoami"
+PAUSE_SECONDS = 0.2  # of somebody who works fast; without one Label Studio has no time left for what is tested
 
 
 def inv(stack: Stack, *arguments: str) -> CompletedProcess[str]:
@@ -49,7 +50,7 @@ def others_at_work(stage: Stage, task: int) -> Iterator[list[int]]:
     def work() -> None:
         auth = TokenAuth(access.base_url, str(access.api_key))
         with http_client(access.base_url, None) as http:
-            while not stop.is_set():
+            while not stop.wait(PAUSE_SECONDS):
                 codes.append(http.post(f"/api/tasks/{task}/annotations/", json={"result": []}, auth=auth).status_code)
 
     thread = threading.Thread(target=work)

@@ -41,8 +41,8 @@ def container_of(stack: Stack, service: str) -> Container:
 @pytest.mark.parametrize("service", SERVICES)
 def test_nobody_is_root_and_the_images_cannot_be_written(stack: Stack, service: str) -> None:
     container = container_of(stack, service)
-    ours = f"{stack.settings.uid}\n".encode()
-    assert (container.exec_run(["id", "-u"]).output, container.exec_run(["id", "-g"]).output) == (ours, ours)
+    uid = stack.settings.uid
+    assert container.exec_run(["sh", "-c", "id -u; id -g"]).output == f"{uid}\n{uid}\n".encode()
     folder = "/label-studio/files/demo"
     assert b"scene-01.png" in container.exec_run(["ls", folder]).output
     written = container.exec_run(["touch", f"{folder}/x"])

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def settle(root: Path, uid: int, volumes: list[str], files: dict[str, str]) -> d
         made_by_engine = os.lstat(root / name).st_uid == 0
         for number, (folder, entry, owner) in enumerate(entries(root / name), 1):
             if owner != (uid, uid):
-                os.chown(entry, uid, uid, dir_fd=folder, follow_symlinks=False)
-                changed += 1
+                with suppress(FileNotFoundError):  # removed since it was seen
+                    os.chown(entry, uid, uid, dir_fd=folder, follow_symlinks=False)
+                    changed += 1
             if number % SHOWN_EVERY == 0:
                 sys.stderr.write(f"{name}: {number} files looked at\n")
         if made_by_engine:
@@ -60,10 +62,14 @@ def entries(top: Path) -> Iterator[tuple[int, str, tuple[int, int]]]:
     """Everything in a folder, and the folder itself last: a descriptor of the folder it is in, its name, its owner.
 
     A link is what is meant, never what it leads to. The folder comes last, so that its owner says that all is done.
+    Label Studio may run meanwhile: what it removes between the listing of its folder and the look at it is left out.
     """
     for _, folders, names, at in os.fwalk(top, follow_symlinks=False):
         for name in (*folders, *names):
-            seen = os.lstat(name, dir_fd=at)
+            try:
+                seen = os.lstat(name, dir_fd=at)
+            except FileNotFoundError:
+                continue
             yield at, name, (seen.st_uid, seen.st_gid)
     parent = os.open(top.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -74,6 +74,24 @@ def test_a_run_that_was_killed_is_finished_by_the_next(volumes: Path, monkeypatc
     assert owners(volumes) == {(AFTER, AFTER)}
 
 
+@pytest.mark.parametrize("step", ["lstat", "chown"])
+def test_what_vanishes_meanwhile_is_left_out(volumes: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Label Studio runs, and removes an upload between the listing of its folder and the look at it, or the change."""
+    upload, real = volumes / "data" / "media" / "upload" / "file", getattr(os, step)
+
+    def vanishes(path: str, *arguments: Any, **more: Any) -> Any:
+        if path == "file":
+            upload.unlink(missing_ok=True)
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(f"infra.roles.stack.volume_work.os.{step}", vanishes)
+    assert settle(volumes, AFTER, ["data"], SECRET) == {"changed": 5}
+    monkeypatch.undo()
+    assert owners(volumes / "data") == {(AFTER, AFTER)}
+    assert not upload.exists()
+    assert look(volumes, AFTER, ["data"], SECRET) == {"others": 0, "files": []}
+
+
 def test_the_way_back_is_the_same(volumes: Path) -> None:
     settle(volumes, AFTER, ["data", "db"], {})
     assert settle(volumes, BEFORE, ["data", "db"], {}) == {"changed": 10}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from core.errors import LabelrigError, SettingsError
+from core.errors import CommandTimedOut, ConnectionLost, HostError, LabelrigError, SettingsError
 from core.report import Report
 from hosts.attached import run_attached
 from hosts.base import ANY_EXIT_CODE, Result
@@ -41,7 +41,7 @@ class ExecRequest:
 
 
 def run_exec(choice: Choice, options: RunOptions, request: ExecRequest, report: Report) -> Result:
-    """Run a command in a container of one stack. Its exit code is the result's; on a host the audit log has a line.
+    """Run a command in a container of one stack. Its exit code is the result's; on a host the audit log has it.
 
     On this machine the command has this process's terminal and streams. On a host it gets what is piped in, and no
     terminal; its output is passed on when it has ended.
@@ -60,14 +60,11 @@ def run_exec(choice: Choice, options: RunOptions, request: ExecRequest, report: 
         refuse_stopped(site, request.service)
         if one.host.is_local and not request.capture:
             return _attached(site, request)
-        result = _captured(one, request)
+        result = _captured(one, request) if one.host.is_local else _recorded(one, request)
         if not request.capture:
             sys.stdout.write(result.stdout)
             sys.stderr.write(result.stderr)
             sys.stdout.flush()
-        if not one.host.is_local:
-            ended = None if result.ok else LabelrigError(f"the command ended with exit code {result.exit_code}")
-            one.record("ok" if ended is None else "failed", ended)
         return result
 
 
@@ -77,6 +74,31 @@ def _attached(site: Site, request: ExecRequest) -> Result:
     limit = request.timeout if request.timeout is not None or terminal else EXEC_TIMEOUT
     argv = site.compose.argv("exec", *flags, request.service, *request.command)
     return Result(argv, run_attached(argv, limit), "", "")
+
+
+def _recorded(one: Session, request: ExecRequest) -> Result:
+    """Run the command; the host's audit log says that it began, whatever comes of the connection, and how it ended."""
+    one.record("began")
+    try:
+        result = _captured(one, request)
+    except LabelrigError as error:
+        one.record("failed", _without_command(error))
+        raise
+    except KeyboardInterrupt as error:
+        one.record("stopped", error)
+        raise
+    ended = None if result.ok else LabelrigError(f"the command ended with exit code {result.exit_code}")
+    one.record("ok" if ended is None else "failed", ended)
+    return result
+
+
+def _without_command(error: LabelrigError) -> LabelrigError:
+    """The error as the audit log may hold it: its text names the command, and a command may hold a secret."""
+    if isinstance(error, CommandTimedOut):
+        return CommandTimedOut("the command did not end in its time and was stopped")
+    if isinstance(error, ConnectionLost):
+        return ConnectionLost("the connection was lost while the command ran")
+    return HostError(f"the command could not be run ({type(error).__name__})")
 
 
 def _captured(one: Session, request: ExecRequest) -> Result:

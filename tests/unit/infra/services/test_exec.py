@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import CommandFailed, CommandTimedOut, LabelrigError, SettingsError
+from core.errors import CommandFailed, CommandTimedOut, ConnectionLost, LabelrigError, SettingsError, SudoRefused
 from core.repository import REPOSITORY
 from hosts.attached import run_attached
+from infra.services import exec_command as module
 from infra.services.exec_command import ExecRequest, run_exec
 from tests.unit.infra.deploy_bench import options, quiet
 from tests.unit.infra.services.services_bench import ServicesBench, make_bench
@@ -24,6 +25,11 @@ ODD = ("two words", "--host", "a;b $HOME", "ñ")
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServicesBench:
     return make_bench(tmp_path, monkeypatch)
+
+
+def audit_lines(bench: ServicesBench) -> list[tuple[str, str, str | None]]:
+    lines = [json.loads(line) for line in (bench.base / "audit.jsonl").read_text().splitlines()]
+    return [(line["command"], line["result"], line["error"]) for line in lines]
 
 
 def ask(*command: str, service: str = "sam2", timeout: float | None = 30.0) -> ExecRequest:
@@ -50,9 +56,10 @@ def test_the_log_names_the_service_and_not_the_command(bench: ServicesBench) -> 
     """A command may hold anything, a secret too."""
     run_exec(bench.choice, options("exec sam2"), ask("true"), quiet())
     run_exec(bench.choice, options("exec sam2"), ask("sh", "-c", "exit 3"), quiet())
-    lines = [json.loads(line) for line in (bench.base / "audit.jsonl").read_text().splitlines()]
-    assert [(line["command"], line["result"], line["error"]) for line in lines] == [
+    assert audit_lines(bench) == [
+        ("./inv exec sam2", "began", None),
         ("./inv exec sam2", "ok", None),
+        ("./inv exec sam2", "began", None),
         ("./inv exec sam2", "failed", "the command ended with exit code 3"),
     ]
     assert not (bench.base / "lock").exists()
@@ -61,6 +68,36 @@ def test_the_log_names_the_service_and_not_the_command(bench: ServicesBench) -> 
 def test_a_command_that_does_not_end_is_stopped(bench: ServicesBench) -> None:
     with pytest.raises(CommandTimedOut, match=r"did not end in 0.3 s"):
         run_exec(bench.choice, options("exec sam2"), ask("sleep", "20", timeout=0.3), quiet())
+    assert audit_lines(bench)[1:] == [
+        ("./inv exec sam2", "failed", "the command did not end in its time and was stopped")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "text"),
+    [
+        (
+            ConnectionLost("gpu01: lost while `psql s3cret` ran"),
+            "failed",
+            "the connection was lost while the command ran",
+        ),
+        (SudoRefused("gpu01: no sudo for `psql s3cret`"), "failed", "the command could not be run (SudoRefused)"),
+        (KeyboardInterrupt(), "stopped", "stopped by hand"),
+    ],
+)
+def test_the_log_has_a_command_that_was_cut_off(
+    bench: ServicesBench, monkeypatch: pytest.MonkeyPatch, error: BaseException, result: str, text: str
+) -> None:
+    """It may have done its work all the same, so it stands there before it is run; its words do not."""
+
+    def cut_off(*_: object) -> None:
+        assert audit_lines(bench) == [("./inv exec db", "began", None)]
+        raise error
+
+    monkeypatch.setattr(module, "_captured", cut_off)
+    with pytest.raises(type(error)):
+        run_exec(bench.choice, options("exec db"), ask("psql", "s3cret"), quiet())
+    assert audit_lines(bench)[1:] == [("./inv exec db", result, text)]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ STOPPED = (137, 143)  # the signals with which an engine ends a container
 Facts = dict[str, Any]
 
 
+class RefusedInside(LabelStudioError):
+    """Our program refused what it was asked, and took back what it had done."""
+
+
 def ask_inside(
     run: Exec,
     module: str,
@@ -40,7 +44,8 @@ def ask_inside(
         Everything that it told.
 
     Raises:
-        LabelStudioError: it refused, with the reason, or the container was stopped meanwhile.
+        RefusedInside: it refused, with the reason.
+        LabelStudioError: the container was stopped meanwhile.
         HostError: it could not be run, or failed.
     """
 
@@ -59,7 +64,7 @@ def ask_inside(
         )
     if result.exit_code == REFUSED:
         why = told[-1]["problem"] if told else "(no reason)"
-        raise LabelStudioError(f"Label Studio cannot {doing or f'{module} this'}: {why}")
+        raise RefusedInside(f"Label Studio cannot {doing or f'{module} this'}: {why}")
     return told
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from core.errors import LabelrigError, SettingsError
+from core.errors import SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Exec
@@ -16,6 +17,7 @@ from infra.fleet.session import Session
 from infra.fleet.target import how_to_open
 from infra.people.handover import Handover
 from infra.stack.running import refuse_stopped
+from labelstudio.asking import RefusedInside
 from labelstudio.people import (
     Person,
     add_person,
@@ -59,12 +61,15 @@ def add_members(choice: Choice, options: RunOptions, handover: Handover) -> Outc
     if not wanted:
         raise SettingsError(f"{FOLDER}/{FILE}: no project has `members`; nothing was changed")
 
-    def work(one: Session, inside: Exec) -> list[str]:
+    def work(one: Session, inside: Exec) -> Iterator[str]:
         there = {person.email.lower(): person for person in list_people(inside)}
         missing = [email for email in wanted if email not in there]
         if removed := [email for email in wanted if email in there and not there[email].active]:
             one.report.notice(f"{', '.join(removed)}: removed, and left so; `./inv user.add` lets one in again")
-        return [_added(one, inside, email, "", handover) for email in missing] or ["every member has an account"]
+        for email in missing:
+            yield _added(one, inside, email, "", handover)
+        if not missing:
+            yield "every member has an account"
 
     return _with_passwords(choice, options, handover, work)
 
@@ -128,21 +133,31 @@ def members() -> list[str]:
 
 
 def _with_passwords(
-    choice: Choice, options: RunOptions, handover: Handover, work: Callable[[Session, Exec], Sequence[str]]
+    choice: Choice, options: RunOptions, handover: Handover, work: Callable[[Session, Exec], Iterable[str]]
 ) -> Outcome:
-    """Do work that makes passwords, on one stack. Its lines are for the person at the terminal, and not in JSON."""
+    """Do work that makes passwords, on one stack. Its lines are for the person at the terminal, and not in JSON.
+
+    A password that was set is shown or in the file whatever comes after it.
+    """
     lines: list[str] = []
 
     def keep(one: Session) -> str:
-        lines.extend(work(one, _inside(one)))
+        for line in work(one, _inside(one)):
+            lines.append(line)
         return ""
 
     choice = only_one(choice)
     handover.open()
     try:
         outcome = run_work(choice, options, keep, changes=True)
+    except BaseException:
+        stream = sys.stdout if handover.file is None else sys.stderr
+        stream.writelines(f"{line}\n" for line in [*lines, *handover.doubtful_lines()])
+        stream.flush()
+        raise
     finally:
         handover.close()
+    lines.extend(handover.doubtful_lines())
     for result in outcome.results:
         result.report.facts.pop("text", None)
     failed = [] if not outcome.exit_code else [outcome.text]
@@ -164,14 +179,16 @@ def _added(one: Session, inside: Exec, email: str, name: str, handover: Handover
 
 @contextmanager
 def _taken(handover: Handover, email: str) -> Iterator[str]:
-    """A new password, which the handover keeps unless what is done with it fails."""
+    """A new password, which the handover keeps unless Label Studio refused it."""
     password = new_password()
     handover.take(email, password)
     try:
         yield password
-    except LabelrigError:
-        # Where it cannot be known whether it was set, it is kept: a password too many harms less than one too few.
+    except RefusedInside:
         handover.forget(email)
+        raise
+    except BaseException:  # the connection was lost, or a person stopped it: before it was set, or after
+        handover.doubt(email)
         raise
 
 

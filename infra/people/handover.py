@@ -29,6 +29,7 @@ class Handover:
             )
         self.file = file
         self._made: dict[str, str] = {}
+        self._doubtful: list[str] = []
 
     def open(self) -> None:
         """Make the file, private from its first byte, before anything is done that needs it.
@@ -56,6 +57,15 @@ class Handover:
         """Drop a password that was not set."""
         self._made.pop(email, None)
         self._write()
+
+    def doubt(self, email: str) -> None:
+        """Keep a password of which it cannot be known whether it was set: one too many harms less than one too few."""
+        self._doubtful.append(email)
+
+    def doubtful_lines(self) -> list[str]:
+        """What is said of those passwords, for the terminal."""
+        unknown = "it is not known whether it was set, as the work was cut off; sign in with it, or make another one"
+        return [f"{email}: {self.shown(email)}; {unknown} (`./inv user.reset {email}`)" for email in self._doubtful]
 
     def close(self) -> None:
         """Remove the file where nothing came into it."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.errors import LabelStudioError, SettingsError
+from core.errors import ConnectionLost, LabelStudioError, SettingsError
 from infra.fleet.choice import Choice, Outcome
 from infra.people import command as module
 from infra.people.command import add_account, add_members, list_accounts, members, remove_account, reset_account
@@ -109,6 +110,72 @@ def test_a_refused_account_leaves_no_password(choice: Choice, accounts: Accounts
     assert outcome.exit_code == LabelStudioError.exit_code
     assert outcome.results[0].error == f"Label Studio cannot make an account for {ANA}: {accounts.inside.refusal}"
     assert not file.exists()
+
+
+class Breaks:
+    """Answers as the accounts do, and fails once it has done its work for one address."""
+
+    def __init__(self, accounts: Accounts, email: str, error: BaseException) -> None:
+        self._accounts, self._email, self._error = accounts, email, error
+
+    def __call__(self, asked: dict[str, Any]) -> object:
+        told = self._accounts._answer(asked)
+        if asked.get("email") == self._email:
+            raise self._error
+        return told
+
+
+LOST = ConnectionLost("gpu01: the connection was lost")
+UNKNOWN = "; it is not known whether it was set, as the work was cut off; sign in with it, or make another one"
+
+
+@pytest.mark.parametrize("where", ["gpu01", "here"])
+def test_what_was_made_is_shown_though_a_later_one_fails(
+    bench: ServicesBench,
+    accounts: Accounts,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+) -> None:
+    """The third of four accounts is cut off: the first two passwords are set and stand nowhere else."""
+    names = [ANA, "eva@lab.example", "luis@lab.example", "pia@lab.example"]
+    monkeypatch.setattr(module, "members", lambda: names)
+    accounts.inside.modules["people"] = Breaks(accounts, "luis@lab.example", LOST)
+    handover = Handover(None, terminal=True)
+    if where == "here":
+        monkeypatch.setattr(module, "_inside", lambda _one: accounts.inside)
+        with pytest.raises(ConnectionLost):
+            add_members(Choice(), options("user.add"), handover)
+        text = capsys.readouterr().out
+    else:
+        outcome = add_members(bench.choice, options("user.add"), handover)
+        assert outcome.exit_code == ConnectionLost.exit_code
+        text = outcome.text
+    shown = [line.partition(";")[0] for line in text.splitlines() if PASSWORD.search(line)]
+    assert shown == [f"{one}: password {accounts.passwords[one]} (not kept, not shown again)" for one in names[:3]]
+    assert f"again){UNKNOWN} (`./inv user.reset luis@lab.example`)" in text
+
+
+@pytest.mark.parametrize("error", [LOST, KeyboardInterrupt()])
+def test_a_password_that_may_be_set_stays_in_the_file(
+    choice: Choice, accounts: Accounts, tmp_path: Path, error: BaseException
+) -> None:
+    accounts.person(ANA)
+    accounts.inside.modules["people"] = Breaks(accounts, ANA, error)
+    file = tmp_path / "passwords"
+    stopped = pytest.raises(KeyboardInterrupt) if isinstance(error, KeyboardInterrupt) else nullcontext()
+    with stopped:
+        reset_account(choice, options("user.reset"), ANA, Handover(file, terminal=False))
+    assert file.read_text() == f"{ANA} {accounts.passwords[ANA]}\n"
+
+
+def test_a_container_that_was_stopped_refused_nothing(choice: Choice, accounts: Accounts, tmp_path: Path) -> None:
+    """It may have been stopped after the account was made."""
+    accounts.inside.exit_code = 137
+    file = tmp_path / "passwords"
+    outcome = add_account(choice, options("user.add"), ANA, "", Handover(file, terminal=False))
+    assert outcome.exit_code == LabelStudioError.exit_code
+    assert file.read_text() == f"{ANA} {accounts.passwords[ANA]}\n"
 
 
 def test_a_removed_account_comes_back_with_its_work(choice: Choice, accounts: Accounts) -> None:

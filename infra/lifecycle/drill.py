@@ -128,6 +128,9 @@ class Drill:
         """They last as long as it."""
         return False
 
+    def still_ours(self) -> None:
+        """It touches nothing that others work on."""
+
     def prepare(self) -> None:
         """Remove what a drill that was killed left."""
         self.take_down()

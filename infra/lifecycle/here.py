@@ -60,6 +60,9 @@ class ThisMachine:
         """`.env` holds them."""
         return True
 
+    def still_ours(self) -> None:
+        """It has no lock."""
+
     def prepare(self) -> None:
         """Preflight and Docker, as `up` has them."""
         with self.report.stage("preflight"):

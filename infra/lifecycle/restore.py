@@ -15,6 +15,7 @@ from infra.lifecycle.script import BackupScript
 from infra.lifecycle.snapshot import (
     Snapshot,
     missing_images,
+    old_secrets,
     refuse_later_version,
     refuse_other_kind,
     refuse_other_user,
@@ -28,7 +29,7 @@ from infra.roles.images.tags import BACKUP, DB, LABEL_STUDIO, SERVICES
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.image_folders import ImageFolder, read_folders, render_folders
 from infra.stack.database_choice import database_of
-from infra.stack.restoring import read_restoring
+from infra.stack.restoring import begun_restore
 from infra.stack.site import Site, with_secrets
 
 LOOKING = "backup-look"  # the folder of the script that finds the backup
@@ -53,6 +54,9 @@ class Machine(Protocol):
     @property
     def keeps_choices(self) -> bool:
         """Whether its file with secrets also holds what was chosen about the stack."""
+
+    def still_ours(self) -> None:
+        """Raises: LockHeld: the lock of the machine was taken away from this run."""
 
     def prepare(self) -> None:
         """Preflight, and a Docker engine that runs."""
@@ -97,7 +101,7 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         converge([ContainerUserChosen(site.host, site.env_file, site.settings, site.files.env)], report)
         site = machine.site
     with report.stage("choose"):
-        begun = read_restoring(site)
+        begun = begun_restore(site, request.snapshot)
         snapshot = choose(machine, request.snapshot or (begun.snapshot if begun is not None else ""), tool, report)
         machine.choose(snapshot.choices({}))
         site = machine.site
@@ -110,7 +114,10 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         site = with_restored(machine.site, snapshot)
         folders = known_folders(site, snapshot)
         refuse_later_version(snapshot, site.host, images.tags[LABEL_STUDIO], site.settings.uid or 0)
-    for sentence in missing_images(snapshot, site.host):
+    for sentence in [
+        *missing_images(snapshot, site.host),
+        *old_secrets(snapshot, present_settings(site), site.host_option),
+    ]:
         report.notice(sentence)
     if request.confirm is not None:
         request.confirm(question(site, snapshot))
@@ -120,7 +127,8 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         with report.stage("backup of the present state"):
             before = str(script.run("run", BEFORE_RESTORE)["snapshot"])
             report.ok(f"the present state is backup {before}", [f"made the backup {before}"])
-    switch = Switch(site, images, script, snapshot, report, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    switch = Switch(site, images, script, snapshot, report, stamp, machine.still_ours)
     with report.stage("restore"):
         switch.beside()
         aside = switch.exchange(before, lambda: write_settings(machine, site, snapshot, folders))
@@ -129,14 +137,14 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
     except LabelrigError as error:
         if machine.throw_away:
             raise
-        again = "./inv up" if site.host.is_local else f"./inv deploy --host {site.host.name}"
-        way_back = f"; `./inv restore {before}` brings back the state before" if before else ""
+        again = "./inv up" if site.host.is_local else f"./inv deploy{site.host_option}"
+        way_back = f"; `{_restore_of(before, site)}` brings back the state before" if before else ""
         raise LabelrigError(
             f"{error}\nThe backup {snapshot.id} is in place and whole, and the stack did not come up on it: repair "
             f"what is named above, then `{again}`{way_back}"
         ) from None
     report.facts["restored"] = {"snapshot": snapshot.id, "before": before, "manifest": dict(snapshot.manifest)}
-    return _ending(snapshot, aside, before)
+    return _ending(site, snapshot, aside, before)
 
 
 def refuse_without_password(site: Site) -> None:
@@ -230,9 +238,13 @@ def _has_stack(site: Site) -> bool:
     return database_of(site) is not None
 
 
-def _ending(snapshot: Snapshot, aside: Aside, before: str) -> str:
+def _restore_of(backup: str, site: Site) -> str:
+    return f"./inv restore {backup}{site.host_option}"
+
+
+def _ending(site: Site, snapshot: Snapshot, aside: Aside, before: str) -> str:
     kept = [words for words in (aside.database, aside.media) if words]
     lines = [f"restored: {snapshot.sentence()}"]
-    lines += [f"the state before: `./inv restore {before}`"] if before else []
+    lines += [f"the state before: `{_restore_of(before, site)}`"] if before else []
     lines += [f"put aside, delete it when you need the room: {', '.join(kept)}"] if kept else []
     return "\n".join(lines)

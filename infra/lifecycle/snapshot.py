@@ -61,11 +61,15 @@ class Snapshot:
         """How many rows a table has."""
         return int(str(self.tables.get(table, {}).get("rows", 0)))
 
+    @property
+    def made(self) -> str:
+        """When it was made, for people."""
+        return str(self.manifest["made_at"]).replace("T", " ").replace("Z", " UTC")
+
     def sentence(self) -> str:
         """What it is, for people."""
-        made = str(self.manifest["made_at"]).replace("T", " ").replace("Z", " UTC")
         return (
-            f"backup {self.id} of {made} from {self.manifest['machine']}: {self.rows('project')} projects, "
+            f"backup {self.id} of {self.made} from {self.manifest['machine']}: {self.rows('project')} projects, "
             f"{self.rows('task')} tasks, {self.rows('task_completion')} annotations, {self.rows('htx_user')} people, "
             f"{self.manifest['media']['files']} uploaded files"
         )
@@ -144,6 +148,22 @@ def different_tables(wanted: Mapping[str, Mapping[str, object]], found: Mapping[
         else:
             problems.append(f"the table {name} has other values than in the backup")
     return problems
+
+
+def old_secrets(snapshot: Snapshot, present: Mapping[str, str], host_option: str) -> list[str]:
+    """What the backup brings back of secrets that were replaced since, a sentence; empty: none was.
+
+    Args:
+        present: the secrets of the machine.
+        host_option: of the command that makes others; see `Site.host_option`.
+    """
+    replaced = [name for name, value in snapshot.secrets(present).items() if present.get(name, value) != value]
+    if not replaced:
+        return []
+    return [
+        f"the secrets of {snapshot.made} become valid again ({', '.join(sorted(replaced))}), also for whoever should "
+        f"not know them any more; where they were replaced for that, `./inv secrets.rotate all{host_option}` afterwards"
+    ]
 
 
 def missing_images(snapshot: Snapshot, host: Host) -> list[str]:

@@ -7,9 +7,10 @@ leaves nothing that serves, and the next restore begins anew: whatever it finds 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from core.errors import LabelrigError
+from core.errors import ConnectFailed, ConnectionLost, LabelrigError
 from core.report import Report
 from infra.database.containers import DB, Containers
 from infra.database.sides import PostgresSide
@@ -18,7 +19,7 @@ from infra.lifecycle.script import BackupScript
 from infra.lifecycle.snapshot import Snapshot, counts, different_tables
 from infra.roles.images.build import ImageSet
 from infra.stack.maintenance import end_maintenance
-from infra.stack.restoring import Restoring, remove_restoring, write_restoring
+from infra.stack.restoring import Restoring, remove_restoring
 from infra.stack.site import Site
 from infra.stack.upgrading import is_half_upgraded, remove_upgrading
 
@@ -46,6 +47,7 @@ class Switch:
         snapshot: the backup.
         report: gets what happens.
         stamp: the moment, for the names of what is put aside.
+        still_ours: raises where another run has taken the machine's lock.
     """
 
     site: Site
@@ -54,13 +56,24 @@ class Switch:
     snapshot: Snapshot
     report: Report
     stamp: str
+    still_ours: Callable[[], None]
 
     def beside(self) -> None:
         """Bring everything beside its place, and compare it with the manifest, file by file and table by table.
 
         Raises:
-            LabelrigError: it is not what the manifest says. What serves was not touched.
+            LabelrigError: it is not what the manifest says. What serves was not touched, and what was fetched is gone.
         """
+        try:
+            self._beside()
+        except (ConnectFailed, ConnectionLost):
+            raise  # the next restore removes it first
+        except BaseException:
+            with suppress(LabelrigError):
+                self._drop()
+            raise
+
+    def _beside(self) -> None:
         self.report.changing(f"fetch the backup {self.snapshot.id} and compare each file")
         self.script.run("fetch", self.snapshot.id)
         if self.snapshot.kind == "sqlite":
@@ -85,10 +98,27 @@ class Switch:
         Args:
             before: the backup of the state before.
             write_settings: writes the secrets and choices of the backup where the machine keeps its own.
+
+        Raises:
+            LockHeld: another run works on the stack. What serves was not touched.
+            LabelrigError: it failed in the middle; says that the stack is stopped, and what finishes it.
         """
+        self.still_ours()
+        mark = Restoring(self.snapshot.id, before, self.stamp)
+        self.script.run("mark", mark.text())  # under the lock of backups: none is on its way, and none begins
+        try:
+            return self._exchange(write_settings)
+        except LabelrigError as error:
+            text = (
+                f"{error}\nThe stack is stopped, and the backup {mark.snapshot} is partly in place; nothing is lost. "
+                f"`./inv restore{self.site.host_option}` again finishes it"
+            )
+            kind = type(error) if isinstance(error, ConnectFailed | ConnectionLost) else LabelrigError
+            raise kind(text) from error
+
+    def _exchange(self, write_settings: Callable[[], None]) -> Aside:
         self.report.changing("stop the containers that use the data")
         self._stop()
-        write_restoring(self.site, Restoring(self.snapshot.id, before, self.stamp))
         if self.snapshot.kind == "sqlite":
             database = str(self.script.run("dump", "adopt", self.stamp)["aside"])
         else:
@@ -100,10 +130,19 @@ class Switch:
         if is_half_upgraded(self.site):  # what it was about is gone
             end_maintenance(self.site)
             remove_upgrading(self.site)
+        try:
+            self._drop()
+        except (ConnectFailed, ConnectionLost):
+            raise
+        except LabelrigError as error:
+            self.report.notice(f"what was fetched stays until the next restore: {error}")
         remove_restoring(self.site)
-        self.script.run("drop")
         self.report.ok("everything is in its place", [f"put the backup {self.snapshot.id} in place"])
         return Aside(database, media)
+
+    def _drop(self) -> None:
+        """Remove what was brought beside."""
+        self.script.run("drop")
 
     def _stop(self) -> None:
         """Remove every container but the database server's: none of them comes back by itself, also not at a reboot."""

@@ -55,6 +55,10 @@ class OneHost:
         """They stand elsewhere."""
         return False
 
+    def still_ours(self) -> None:
+        """See that this run still holds the lock of the host."""
+        self._session.lock.ensure()
+
     def prepare(self) -> None:
         """Preflight, Docker, and the stack's folder."""
         one, run = self._session, Applier(self._report)

@@ -25,12 +25,21 @@ class Restoring:
     before: str
     stamp: str
 
+    def text(self) -> str:
+        """What stands in the file."""
+        facts: Mapping[str, str] = asdict(self)
+        return json.dumps(facts)
+
+
+class DamagedMark(LabelrigError):
+    """The mark is there, and what it is about is unknown."""
+
 
 def read_restoring(site: Site) -> Restoring | None:
     """The restore that was begun and not finished; None where there is none.
 
     Raises:
-        LabelrigError: the mark cannot be read.
+        DamagedMark: it cannot be read.
     """
     path = f"{site.state}/{RESTORING}"
     content = site.host.read(path, as_root=not site.host.is_local)
@@ -40,16 +49,26 @@ def read_restoring(site: Site) -> Restoring | None:
         found = json.loads(content)
         return Restoring(str(found["snapshot"]), str(found["before"]), str(found["stamp"]))
     except (ValueError, KeyError, TypeError):
-        raise LabelrigError(
-            f"{site.host.name}: {path} is damaged; give `./inv restore` the backup to restore"
+        raise DamagedMark(
+            f"{site.host.name}: a restore was cut off, and which one is unknown, as {path} is damaged; "
+            f"`./inv restore SNAPSHOT{site.host_option}` restores the backup that you name "
+            f"(`./inv backup.list{site.host_option}`); nothing was changed"
         ) from None
 
 
-def write_restoring(site: Site, mark: Restoring) -> None:
-    """Mark the stack: from here on only a restore may start it."""
-    facts: Mapping[str, str] = asdict(mark)
-    content = (json.dumps(facts) + "\n").encode()
-    site.host.write(f"{site.state}/{RESTORING}", content, 0o644, as_root=not site.host.is_local)
+def begun_restore(site: Site, wanted: str) -> Restoring | None:
+    """The restore that goes on; see `read_restoring`.
+
+    Args:
+        wanted: the backup that was named, empty where none was. With it a damaged mark says no more than that what is
+            there is half of two, which is not backed up.
+    """
+    try:
+        return read_restoring(site)
+    except DamagedMark:
+        if not wanted:
+            raise
+        return Restoring(wanted, "", "")
 
 
 def remove_restoring(site: Site) -> None:
@@ -65,8 +84,7 @@ def refuse_half_restored(site: Site) -> None:
     """
     if site.host.read(f"{site.state}/{RESTORING}", as_root=not site.host.is_local) is None:
         return
-    option = "" if site.host.is_local else f" --host {site.host.name}"
     raise LabelrigError(
         f"{site.host.name}: a restore was cut off while it exchanged the data, and the stack is half of two; "
-        f"`./inv restore{option}` finishes it; nothing was started"
+        f"`./inv restore{site.host_option}` finishes it; nothing was started"
     )

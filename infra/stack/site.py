@@ -74,6 +74,11 @@ class Site:
         return with_backup(self.services, self.settings)
 
     @property
+    def host_option(self) -> str:
+        """What a command needs to work on this stack: ` --host NAME`; empty on this machine."""
+        return "" if self.host.is_local else f" --host {self.host.name}"
+
+    @property
     def compose(self) -> Compose:
         """Compose for this stack."""
         return Compose(self.host, self.settings.project, self.files.compose, self.files.env)

@@ -4,7 +4,7 @@
 #        sh backup.sh list | show [SNAPSHOT] | verify
 #        sh backup.sh publish           how the last runs went, for the figures of Label Studio's container
 #        sh backup.sh dump VERB ...     see infra/database/dump.py
-#        sh backup.sh fetch SNAPSHOT | beside | adopt STAMP | drop    parts of `./inv restore`
+#        sh backup.sh fetch SNAPSHOT | beside | mark JSON | adopt STAMP | drop    parts of `./inv restore`
 # The answer is one line of JSON on stdout, progress is on stderr. Exit codes: 0 ok, 1 failed, 4 another one runs.
 set -eu
 
@@ -41,7 +41,11 @@ main() {
     verb=$1
     shift
     case $verb in
-        run | dump | beside | adopt | drop | publish) ;; # a run writes down that it failed
+        run | dump | beside | mark | adopt | drop | publish) ;; # a run writes down that it failed
+        verify)
+            there || exit 1
+            no_restore || exit 1 # which would wait for our lock, with the stack down
+            ;;
         *) there || exit 1 ;;
     esac
     case $verb in
@@ -52,6 +56,7 @@ main() {
         beside | adopt | drop) tool restore "$verb" "$@" ;;
         dump) dump "$@" ;;
         publish) publish && answer '{"published": true}' ;;
+        mark) mark "$1" ;;
         *) exit 64 ;;
     esac
 }
@@ -82,14 +87,7 @@ whole() {
     LABELRIG_BACKUP_REASON=${1-}
     export LABELRIG_BACKUP_REASON
     there || return 1
-    if [ -e "$LABELRIG_BACKUP_STATE/restoring.json" ]; then
-        problem 'a restore was cut off, and the stack is half of two: repeat `./inv restore` first'
-        return 1
-    fi
-    if [ -e "$LABELRIG_BACKUP_STATE/upgrading.json" ]; then
-        problem 'an upgrade goes on, or was cut off: repeat `./inv upgrade` first'
-        return 1
-    fi
+    of_one || return 1
     if [ ! -e "$stack/stack.env" ]; then
         problem 'there is no stack to back up yet'
         return 1
@@ -113,9 +111,36 @@ whole() {
     step dump make /staging/database || return 1
     say 'listing the image folders'
     list_images
+    of_one || return 1 # a change-over may have begun that does not ask for our lock
     say 'making the snapshot'
     step tool backup save || return 1
     answer "$said"
+}
+
+# What is there is of one state: no change-over goes on, and none was cut off.
+of_one() {
+    no_restore || return 1
+    if [ -e "$LABELRIG_BACKUP_STATE/upgrading.json" ]; then
+        problem 'an upgrade goes on, or was cut off: repeat `./inv upgrade` first'
+        return 1
+    fi
+}
+
+no_restore() {
+    if [ -e "$LABELRIG_BACKUP_STATE/restoring.json" ]; then
+        problem 'a restore goes on, or was cut off and the stack is half of two: repeat `./inv restore` first'
+        return 1
+    fi
+}
+
+# JSON: from here on only a restore starts the stack or works on its data. On the disk before the first rename is.
+mark() {
+    printf '%s\n' "$1" >"$LABELRIG_BACKUP_STATE/restoring.new"
+    chmod 644 "$LABELRIG_BACKUP_STATE/restoring.new"
+    sync "$LABELRIG_BACKUP_STATE/restoring.new"
+    mv -f "$LABELRIG_BACKUP_STATE/restoring.new" "$LABELRIG_BACKUP_STATE/restoring.json"
+    sync "$LABELRIG_BACKUP_STATE"
+    answer '{"marked": true}'
 }
 
 # A value of the release that serves, where it has it.

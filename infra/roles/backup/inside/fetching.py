@@ -91,9 +91,7 @@ def beside(places: Places, request: Request) -> Answer:
     if places.data.stat().st_uid == 0:  # made a moment ago, on a bare machine: the database's user works in it
         os.chown(places.data, request.uid, request.uid)
         places.data.chmod(0o700)
-    target = places.data / SQLITE_MOVING
-    for end in ("", "-journal", "-wal", "-shm"):
-        target.with_name(target.name + end).unlink(missing_ok=True)
+    target = _remove_moving(places)
     shutil.copyfile(places.fetched_from(places.database) / "database.sqlite3", target)
     os.chown(target, request.uid, request.uid)
     with target.open("rb") as file:
@@ -126,10 +124,11 @@ def adopt(places: Places, request: Request, stamp: str) -> Answer:
 
 
 def drop(places: Places) -> None:
-    """Remove what was fetched."""
+    """Remove what was fetched, and a database that was not adopted."""
     for folder in (places.fetched, places.media_beside):
         if folder.exists():
             shutil.rmtree(folder)
+    _remove_moving(places)
 
 
 def give(folder: Path, uid: int) -> None:
@@ -138,6 +137,14 @@ def give(folder: Path, uid: int) -> None:
         for name in (*folders, *names):
             os.chown(Path(at, name), uid, uid, follow_symlinks=False)
     os.chown(folder, uid, uid)
+
+
+def _remove_moving(places: Places) -> Path:
+    """Remove a database that is beside its place. Returns its path."""
+    target = places.data / SQLITE_MOVING
+    for end in ("", "-journal", "-wal", "-shm"):
+        target.with_name(target.name + end).unlink(missing_ok=True)
+    return target
 
 
 def _media_beside(places: Places) -> Path:

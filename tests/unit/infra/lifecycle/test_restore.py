@@ -57,6 +57,7 @@ class Bench:
         self.done: list[str] = []
         self.manifest: dict[str, Any] = dict(MANIFEST)
         self.fails = self.machine = ""
+        self.shown = io.StringIO()
         monkeypatch.setattr(BackupScript, "run", lambda _, *words: self._script(*words))
         monkeypatch.setattr(module, "refuse_later_version", lambda *_: self._step("versions"))
         monkeypatch.setattr(Switch, "beside", lambda _: self._step("beside"))
@@ -91,6 +92,9 @@ class Bench:
     def site(self) -> Site:
         return Site(self.host, self.settings, "/state", "/state", "/state/.env", lambda: self.settings)
 
+    def still_ours(self) -> None:
+        self._step("still ours")
+
     def prepare(self) -> None:
         self._step("prepare")
 
@@ -119,7 +123,7 @@ class Bench:
         return {path: it for path, it in self.host.files.items() if not path.startswith("/state/backup-look/")}
 
     def restore(self, snapshot: str = "", **more: Any) -> str:
-        return restore(self, RestoreRequest(snapshot, **more), Report(io.StringIO()))
+        return restore(self, RestoreRequest(snapshot, **more), Report(self.shown))
 
 
 @pytest.fixture
@@ -212,6 +216,38 @@ def test_cut_off_restore_goes_on(bench: Bench) -> None:
     assert "run before-restore" not in bench.done
     assert "exchange first123" in bench.done
     assert "./inv restore first123" in text
+
+
+def test_damaged_mark_has_a_way_out(bench: Bench) -> None:
+    """The backup is named, and half of two states is not backed up."""
+    bench.has_a_stack()
+    bench.host.files["/state/restoring.json"] = b"{"
+    with pytest.raises(LabelrigError, match=r"a restore was cut off, and which one is unknown"):
+        bench.restore()
+    bench.done.clear()
+    bench.restore("abcd1234")
+    assert bench.done == ["prepare", "show abcd1234", "choose sqlite", "versions", "beside", "exchange", "up"]
+
+
+def test_way_back_names_the_host(bench: Bench) -> None:
+    bench.has_a_stack()
+    bench.host.is_local, bench.host.name = False, "gpu01"
+    assert "the state before: `./inv restore before12 --host gpu01`" in bench.restore()
+    bench.fails = "up"
+    with pytest.raises(LabelrigError, match=r"`\./inv restore before12 --host gpu01` brings back"):
+        bench.restore()
+
+
+def test_replaced_secrets_are_named_before_it_is_asked(bench: Bench) -> None:
+    """They may have been replaced because others knew them."""
+    bench.has_a_stack()
+    bench.host.files["/state/.env"] = b"LABEL_STUDIO_SECRET_KEY='made-anew'\nLABELRIG_UID='61041'\n"
+    said: list[str] = []
+    bench.restore(confirm=lambda _question: said.append(bench.shown.getvalue()))
+    assert (
+        "the secrets of 2026-11-30 02:30:00 UTC become valid again (LABEL_STUDIO_SECRET_KEY), also for whoever should "
+        "not know them any more; where they were replaced for that, `./inv secrets.rotate all` afterwards"
+    ) in said[0]
 
 
 def test_gate_that_fails_names_the_way_back(bench: Bench) -> None:

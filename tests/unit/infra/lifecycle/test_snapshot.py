@@ -13,6 +13,7 @@ from infra.lifecycle.snapshot import (
     Snapshot,
     different_tables,
     missing_images,
+    old_secrets,
     refuse_later_version,
     refuse_other_kind,
     refuse_other_user,
@@ -71,6 +72,16 @@ def test_secrets_of_the_data_are_taken_over() -> None:
         "LABEL_STUDIO_SECRET_KEY": "key-of-the-backup",
         "LABEL_STUDIO_PASSWORD": "password-of-it",
     }
+
+
+def test_old_secrets_are_those_that_were_replaced() -> None:
+    """Not what stays the machine's own, is the same, or is not there."""
+    present = {"LABELRIG_POSTGRES_PASSWORD": "own", "LABEL_STUDIO_SECRET_KEY": "key-of-the-backup"}
+    assert old_secrets(snapshot(), present, "") == []
+    (sentence,) = old_secrets(snapshot(), {**present, "LABEL_STUDIO_PASSWORD": "new"}, " --host gpu01")
+    assert "UTC become valid again (LABEL_STUDIO_PASSWORD), also for" in sentence
+    assert "`./inv secrets.rotate all --host gpu01` afterwards" in sentence
+    assert "password-of-it" not in sentence
 
 
 def test_choices_stand_back_behind_the_machines() -> None:

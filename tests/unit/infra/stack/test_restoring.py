@@ -8,7 +8,14 @@ from core.errors import LabelrigError
 from infra.config.settings import Settings
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.kept_secrets import kept_secrets
-from infra.stack.restoring import Restoring, read_restoring, refuse_half_restored, remove_restoring, write_restoring
+from infra.stack.restoring import (
+    DamagedMark,
+    Restoring,
+    begun_restore,
+    read_restoring,
+    refuse_half_restored,
+    remove_restoring,
+)
 from infra.stack.site import Site
 from tests.fakes import FakeHost
 
@@ -27,7 +34,7 @@ def site(host: FakeHost, **given: object) -> Site:
 
 def test_marked_stack_is_refused(host: FakeHost) -> None:
     refuse_half_restored(site(host))
-    write_restoring(site(host), MARK)
+    host.files["/state/restoring.json"] = MARK.text().encode()
     assert read_restoring(site(host)) == MARK
     with pytest.raises(
         LabelrigError, match=r"the stack is half of two; `./inv restore` finishes it; nothing was started"
@@ -44,8 +51,9 @@ def test_mark_is_taken_away(host: FakeHost) -> None:
 
 def test_damaged_mark_still_refuses(host: FakeHost) -> None:
     host.files["/state/restoring.json"] = b"{"
-    with pytest.raises(LabelrigError, match=r"give `./inv restore` the backup to restore"):
-        read_restoring(site(host))
+    with pytest.raises(DamagedMark, match=r"`./inv restore SNAPSHOT` restores the backup that you name"):
+        begun_restore(site(host), "")
+    assert begun_restore(site(host), "abc12345") == Restoring("abc12345", "", "")
     with pytest.raises(LabelrigError, match="half of two"):
         refuse_half_restored(site(host))
 

@@ -74,6 +74,18 @@ def test_adopting_twice_loses_nothing(bench: InsideBench, monkeypatch: pytest.Mo
     assert (bench.places.media / "upload/1/a.png").exists()
 
 
+def test_drop_leaves_nothing_beside(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a restore that ended before the change-over: what it fetched would fill the disk until the next one."""
+    bench.backup(monkeypatch)
+    before = set(bench.places.data.rglob("*"))
+    bench.fetch()
+    moving = Path(fetching.beside(bench.places, bench.request)["place"])
+    moving.with_name(f"{moving.name}-wal").touch()
+    fetching.drop(bench.places)
+    assert set(bench.places.data.rglob("*")) == before
+    assert not bench.places.fetched.exists()
+
+
 def test_staging_is_empty_after_a_backup(bench: InsideBench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.backup(monkeypatch)
     assert [path.name for path in bench.places.staging.iterdir()] == ["cache"]

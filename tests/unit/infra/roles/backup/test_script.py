@@ -38,6 +38,9 @@ echo "progress of $last" >&2
 """
 
 
+RESTORING = "a restore goes on, or was cut off and the stack is half of two: repeat `./inv restore` first"
+
+
 @dataclass
 class ScriptBench:
     """A stack's folders, with the files that the role writes."""
@@ -169,7 +172,7 @@ def test_silent_container_is_a_failure(bench: ScriptBench) -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        ("restoring", "a restore was cut off, and the stack is half of two: repeat `./inv restore` first"),
+        ("restoring", RESTORING),
         ("repository", "{root}/repository is not there: make it, or mount its disk"),
         ("password", "{root}/state/backup/password is not there: make it, or mount its disk"),
         ("stack", "there is no stack to back up yet"),
@@ -257,6 +260,35 @@ def test_second_run_is_turned_away(bench: ScriptBench, monkeypatch: pytest.Monke
         code, answer = bench.run("run")
     assert (code, answer) == (4, {"problem": "another backup or restore of labelrig runs on this machine"})
     assert bench.log == []
+
+
+def test_mark_waits_for_a_backup(bench: ScriptBench) -> None:
+    """So no change-over begins while the old state is read; and none is read from then on."""
+    script = bench.own / "backup.sh"
+    script.write_text(script.read_text().replace("WAIT_SECONDS=20", "WAIT_SECONDS=0"))
+    mark = bench.root / "state/restoring.json"
+    text = '{"snapshot": "abc12345", "before": "", "stamp": "S"}'
+    with (bench.own / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert bench.run("mark", text)[0] == 4
+    assert not mark.exists()
+    assert bench.run("mark", text) == (0, {"marked": True})
+    assert (mark.read_text(), mark.stat().st_mode & 0o777) == (f"{text}\n", 0o644)
+    assert bench.log == []
+    for verb in ("run", "verify"):
+        assert bench.run(verb) == (1, {"problem": RESTORING})
+    bench.answer("list", '{"snapshots": []}')
+    assert bench.run("list")[0] == 0, "a restore that goes on reads the repository"
+
+
+def test_change_over_in_the_middle_of_a_backup(bench: ScriptBench) -> None:
+    """The database was dumped from one state, and uploaded files would be read from another."""
+    make = bench.root / "fake/docker"
+    mark = f'for word in "$@"; do [ "$word" != make ] || echo "{{}}" >"{bench.root}/state/restoring.json"; done\n'
+    make.write_text(make.read_text().replace("for last", f"{mark}for last", 1))
+    assert bench.run("run") == (1, {"problem": RESTORING})
+    assert not [line for line in bench.log if " backup save" in line]
+    assert bench.last()["ok"] is False
 
 
 def test_verify_is_written_down(bench: ScriptBench) -> None:

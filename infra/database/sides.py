@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from core.errors import LabelrigError
+from core.errors import CommandFailed, LabelrigError
 from infra.database.containers import Containers
 from labelstudio.program import program
 
@@ -20,6 +20,7 @@ LONG = 3600.0
 DATA = "/label-studio/data"
 FILE = f"{DATA}/label_studio.sqlite3"
 DATABASE = "labelstudio"
+MOVING = f"{DATABASE}_moving"  # where a copy grows in the server
 SPARE = "labelrig: not in use"  # also in WORK_OF_SERVER
 DATA_OF_SERVER = "/var/lib/postgresql/data"
 SAFETY_OF_SERVER = f"{DATA_OF_SERVER}/safety"
@@ -138,6 +139,7 @@ FROM pg_database WHERE datname = current_database();
 SELECT 'null';
 \\endif
 """
+TABLES_OF_SERVER = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace;"
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'labelstudio' \\g /dev/null"
 DUMP = """
 set -eu
@@ -174,21 +176,31 @@ class PostgresSide(Side):
         return f"{path} in the volume {self.containers.project}_db-data"
 
     def make_room(self) -> str:
-        name = f"{DATABASE}_moving"
-        self._sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\nCREATE DATABASE {name} OWNER {DATABASE};")
-        return name
+        self._sql(f"DROP DATABASE IF EXISTS {MOVING} WITH (FORCE);\nCREATE DATABASE {MOVING} OWNER {DATABASE};")
+        return MOVING
 
     def adopt(self, stamp: str) -> str | None:
         """See `Side.adopt`: both names change in one transaction. A database without tables is not kept."""
-        empty = self.work() is None
+        empty = not self._may_have_tables()
         before = f"{DATABASE}_empty" if empty else f"{DATABASE}_before_{stamp.lower()}"
         drop = f"DROP DATABASE IF EXISTS {before} WITH (FORCE);\n" if empty else ""
         self._sql(
             f"{drop}BEGIN;\nALTER DATABASE {DATABASE} RENAME TO {before};\n"
-            f"ALTER DATABASE {DATABASE}_moving RENAME TO {DATABASE};\n"
+            f"ALTER DATABASE {MOVING} RENAME TO {DATABASE};\n"
             f"COMMENT ON DATABASE {DATABASE} IS '{SPARE}';\nCOMMIT;\n{drop}"
         )
         return None if empty else f"the database {before} of the server"
+
+    def drop_room(self) -> None:
+        """Remove what `make_room` made, and what grew in it."""
+        self.forget(MOVING)
+
+    def _may_have_tables(self) -> bool:
+        """By the catalogue: what is in a table may be damaged, and is never the reason to keep no copy of it."""
+        try:
+            return self._sql(TABLES_OF_SERVER, DATABASE).strip() != "0"
+        except CommandFailed:
+            return True  # not even the catalogue can be read
 
     def size(self) -> tuple[int, int]:
         """The bytes of the database, and those that are free where the server keeps its data."""

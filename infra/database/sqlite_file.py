@@ -14,7 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+MAGIC = b"SQLite format 3\0"
 BUSY_SECONDS = 20
+BUSY = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
+BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -68,19 +71,20 @@ def copy(file: Path, stamp: str) -> str:
 def room(file: Path, _stamp: str) -> str:
     """Remove what an earlier move left unfinished. Returns the path at which a copy may grow."""
     moving = _moving(file)
-    for end in ("", "-journal", "-wal", "-shm"):
+    for end in ("", *BESIDE):
         Path(f"{moving}{end}").unlink(missing_ok=True)
     return str(moving)
 
 
 def adopt(file: Path, stamp: str) -> str | None:
-    """Put the copy into its place, marked spare. Returns the new path of what was there."""
+    """Put the copy into its place, marked spare. Returns the new path of what was there.
+
+    What was there may be damaged: that is a reason to put another one into its place.
+    """
+    if not _moving(file).exists():
+        sys.exit(f"{_moving(file)} is not there: there is no copy to put into the place of the database")
     _settle(_moving(file))
-    before = None
-    if file.exists():
-        _settle(file)
-        before = file.with_name(f"{file.name}.before-{stamp}")
-        file.rename(before)
+    before = _put_aside(file, stamp)
     _spare(file).touch()
     _moving(file).rename(file)
     _written(file.parent)
@@ -108,7 +112,7 @@ def bring_back(file: Path, stamp: str) -> None:
     kept = _safety(file, stamp)
     if not kept.exists():
         return
-    for end in ("-journal", "-wal", "-shm", ""):
+    for end in (*BESIDE, ""):
         Path(f"{file}{end}").unlink(missing_ok=True)
     kept.rename(file)
     _written(file.parent)
@@ -165,6 +169,36 @@ def _tables(db: sqlite3.Connection) -> set[str]:
 def _one(db: sqlite3.Connection, query: str) -> object:
     row = db.execute(query).fetchone()
     return None if row is None else row[0]
+
+
+def _put_aside(file: Path, stamp: str) -> Path | None:
+    """Rename the database in its place; None where there is none. One that cannot be opened goes as it is.
+
+    With it goes whatever SQLite left beside it: it may be needed to mend the old one, and would spoil the new one.
+    """
+    there = file.exists()
+    if there and _begins_as_sqlite(file):  # else SQLite might take the journal away that mends it
+        try:
+            _settle(file)
+        except sqlite3.DatabaseError as error:
+            if _is_busy(error):
+                sys.exit(f"{file} is locked: another program has the database open")
+            sys.stderr.write(f"{file} cannot be opened ({error}): it is put aside as it is\n")
+    before = file.with_name(f"{file.name}.before-{stamp}")
+    for end in (*BESIDE, ""):  # the database last: a run that is killed in between is repeated with another stamp
+        if (part := Path(f"{file}{end}")).exists():
+            part.rename(f"{before}{end}")
+    return before if there else None
+
+
+def _begins_as_sqlite(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(MAGIC)) in (MAGIC, b"")
+
+
+def _is_busy(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
+    return isinstance(error, sqlite3.OperationalError) if code is None else code & 0xFF in BUSY
 
 
 def _settle(file: Path) -> None:

@@ -7,7 +7,7 @@ leaves nothing that serves, and the next restore begins anew: whatever it finds 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from core.errors import ConnectFailed, ConnectionLost, LabelrigError
@@ -64,23 +64,21 @@ class Switch:
         Raises:
             LabelrigError: it is not what the manifest says. What serves was not touched, and what was fetched is gone.
         """
-        try:
-            self._beside()
-        except (ConnectFailed, ConnectionLost):
-            raise  # the next restore removes it first
-        except BaseException:
-            with suppress(LabelrigError):
-                self._drop()
-            raise
+        with ExitStack() as failing:
+            failing.push(_on_failure(self._drop))
+            self._beside(failing)
 
-    def _beside(self) -> None:
+    def _beside(self, failing: ExitStack) -> None:
+        """See `beside`; what is pushed on `failing` is done where it fails."""
         self.report.changing(f"fetch the backup {self.snapshot.id} and compare each file")
         self.script.run("fetch", self.snapshot.id)
         if self.snapshot.kind == "sqlite":
             place = str(self.script.run("beside")["place"])
         else:
             self.report.changing("load the dump into an empty database beside the one in use")
-            place = PostgresSide(self._containers()).make_room()
+            side = PostgresSide(self._containers())
+            failing.push(_on_failure(side.drop_room))
+            place = side.make_room()
             self.script.run("dump", "load", f"{DUMP}/{self.snapshot.manifest['database']['file']}", place)
         self.report.changing("compare each table")
         found = self.script.run("dump", "look", place)["tables"]
@@ -160,6 +158,18 @@ class Switch:
         containers = Containers(site.host, site.compose, site.settings.project)
         containers.start_db(self.report)
         return containers
+
+
+def _on_failure(body: Callable[[], object]) -> Callable[[object, BaseException | None, object], bool]:
+    """For an `ExitStack`: do something where its body fails. Not over a lost connection: the next restore does it."""
+
+    def leave(_kind: object, error: BaseException | None, _trace: object) -> bool:
+        if error is not None and not isinstance(error, ConnectFailed | ConnectionLost):
+            with suppress(LabelrigError):
+                body()
+        return False
+
+    return leave
 
 
 def merged_settings(snapshot: Snapshot, present: Mapping[str, str], *, choices: bool) -> dict[str, str]:

@@ -231,22 +231,28 @@ def test_reports_both_failures_and_where_the_work_is(bench: Bench) -> None:
 class Recorded:
     """Containers whose answers are given, and which keep what they were sent."""
 
-    answers: list[str]
+    answers: list[str | CommandFailed]
     sent: list[str] = field(default_factory=list)
     project: str = "rig"
 
     def in_db(self, *argv: str, stdin: bytes | None = None, **_options: object) -> Result:
         self.sent.append((stdin or b"").decode() or " ".join(argv))
-        return Result(argv, 0, self.answers.pop(0), "")
+        return self._answer(argv)
 
     def in_label_studio(self, *argv: str, stdin: bytes | None = None, **_options: object) -> Result:
         self.sent.append((stdin or b"").decode())
-        return Result(argv, 0, self.answers.pop(0), "")
+        return self._answer(argv)
+
+    def _answer(self, argv: tuple[str, ...]) -> Result:
+        answer = self.answers.pop(0)
+        if isinstance(answer, CommandFailed):
+            raise answer
+        return Result(argv, 0, answer, "")
 
 
 def test_replaces_server_database_in_one_transaction() -> None:
     """The server's database is replaced by renaming in one transaction."""
-    containers = Recorded(["[1, 2, false]\n", ""])
+    containers = Recorded(["85\n", ""])
     aside = PostgresSide(containers).adopt("20260102T030405Z")  # type: ignore[arg-type]
     assert aside == "the database labelstudio_before_20260102t030405z of the server"
     assert containers.sent[1] == (
@@ -259,9 +265,18 @@ def test_replaces_server_database_in_one_transaction() -> None:
 
 
 def test_a_database_without_tables_is_not_kept() -> None:
-    containers = Recorded(["null\n", ""])
+    containers = Recorded(["0\n", ""])
     assert PostgresSide(containers).adopt("20260102T030405Z") is None  # type: ignore[arg-type]
     assert containers.sent[1].endswith("COMMIT;\nDROP DATABASE IF EXISTS labelstudio_empty WITH (FORCE);\n")
+
+
+def test_damaged_server_database_is_put_aside() -> None:
+    """Whether it is empty is read in the catalogue, never by counting; one that cannot be opened may hold work."""
+    containers = Recorded([CommandFailed("psql: invalid page in block 0 of relation base/16385/1259"), ""])
+    aside = PostgresSide(containers).adopt("20260102T030405Z")  # type: ignore[arg-type]
+    assert aside == "the database labelstudio_before_20260102t030405z of the server"
+    assert "FROM pg_class" in containers.sent[0]
+    assert "DROP" not in containers.sent[1]
 
 
 def test_file_answers_in_json_and_names_its_volume() -> None:

@@ -100,6 +100,64 @@ def test_a_file_that_another_program_has_open_stays_in_its_place(locked: Path, m
     assert work(locked, "") == [1, 1, False]
 
 
+@pytest.mark.parametrize("damage", ["garbage", "header", "cut", "empty journal", "wal"])
+def test_damaged_database_is_put_aside_as_it_is(file: Path, damage: str) -> None:
+    """To restore over it is what a restore is for. What SQLite kept beside it goes with it, and spoils nothing."""
+    make(file, 1, 1)
+    content = file.read_bytes()
+    beside = {"-journal": b"j" * 600, "-wal": b"w" * 600, "-shm": b"s" * 600}
+    if damage == "garbage":
+        file.write_bytes(b"\xa5" * len(content))
+    elif damage == "header":
+        file.write_bytes(b"\0" * 100 + content[100:])
+    elif damage == "cut":
+        file.write_bytes(content[:50])
+    elif damage == "empty journal":
+        file.write_bytes(b"SQLite format 2\0" + content[16:])
+        beside = {"-journal": b""}
+    else:
+        file.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    for end, text in beside.items():
+        Path(f"{file}{end}").write_bytes(text)
+    old = file.read_bytes()
+    make(Path(room(file, "")), 5, 6)
+    before = adopt(file, "20260101T000000Z")
+    assert before == f"{file}.before-20260101T000000Z"
+    assert work(file, "") == [5, 6, True]
+    assert [one.name for one in file.parent.iterdir() if one.name.startswith(f"{file.name}-")] == []
+    if damage in ("garbage", "header"):
+        assert Path(before).read_bytes() == old
+        assert {end: Path(f"{before}{end}").read_bytes() for end in beside} == beside
+
+
+def test_what_lies_beside_no_database_goes_too(file: Path) -> None:
+    """A run that was killed between its renames: the new database would be read with the journal of the old one."""
+    Path(f"{file}-journal").write_bytes(b"j" * 600)
+    make(Path(room(file, "")), 5, 6)
+    assert adopt(file, "S") is None
+    assert not Path(f"{file}-journal").exists()
+    assert Path(f"{file}.before-S-journal").read_bytes() == b"j" * 600
+
+
+def test_without_a_copy_nothing_is_put_aside(file: Path) -> None:
+    make(file, 1, 1)
+    with pytest.raises(SystemExit, match=r"moving is not there: there is no copy"):
+        adopt(file, "S")
+    assert work(file, "") == [1, 1, False]
+
+
+def test_locked_database_is_not_a_damaged_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.1)
+    make(file, 1, 1)
+    moving = make(Path(room(file, "")), 5, 6)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SystemExit, match=r"is locked: another program has the database open$"):
+            adopt(file, "S")
+    assert moving.exists()
+    assert work(file, "") == [1, 1, False]
+
+
 def test_the_state_names_migrations_and_who_was_there_first(file: Path) -> None:
     assert state(file, "") == {"migrations": [], "born": []}
     with closing(sqlite3.connect(file)) as db:

@@ -5,6 +5,7 @@ LabelrigError              1  anything that failed while changing or reading a m
 ├── PreflightError         3  the machine does not meet the needs; nothing was changed
 ├── LockHeld               4  another run holds the host's lock; nothing was changed
 ├── RolledBack             5  a release failed its gate and the one before it serves again
+├── Unfinished             1  a restore or an upgrade was cut off, and goes first; nothing was changed
 ├── HostError              1  talking to a machine went wrong
 │   ├── ConnectFailed      6  no SSH connection: name, route, port, or the machine is down
 │   │   ├── HostKeyRefused 6  the machine's SSH key is unknown, or not the one we know
@@ -63,6 +64,10 @@ class LockHeld(LabelrigError):
     """Another run holds the lock of the host. Nothing was changed."""
 
     exit_code = 4
+
+
+class Unfinished(LabelrigError):
+    """A restore or an upgrade was cut off: only the command that ends it starts the stack. Nothing was changed."""
 
 
 class RolledBack(LabelrigError):

@@ -27,7 +27,7 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of
 from infra.stack.kept_secrets import kept_secrets
 from infra.stack.site import Site, local_site, with_backup
-from infra.stack.upgrading import refuse_half_upgraded
+from infra.stack.unfinished import refuse_unfinished
 from labelstudio.session import token_works
 
 
@@ -46,7 +46,7 @@ def move_here(settings: Settings, to: Database, report: Report, *, replace_targe
         raise SettingsError(f"the stack of this machine works on {to} already; nothing was changed")
     if not site.proxy:
         raise SettingsError("the stack of this machine is of a version without the proxy; run `./inv up` first")
-    refuse_half_upgraded(site)
+    refuse_unfinished(site)
     with report.stage("prepare"):
         wanted = settings.model_copy(update={"database": "postgres"})
         operations: list[Operation] = [

@@ -45,7 +45,6 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.maintenance import MaintenancePass, access_of
-from infra.stack.restoring import refuse_half_restored
 from infra.stack.site import Site, rendered, with_secrets
 from infra.stack.stages import (
     Summary,
@@ -60,7 +59,7 @@ from infra.stack.stages import (
     stack_project,
     stack_running,
 )
-from infra.stack.upgrading import refuse_half_upgraded
+from infra.stack.unfinished import refuse_unfinished
 from labelstudio.config import ProjectSpec
 
 UNDECIDED = "(decided when it is deployed)"
@@ -121,16 +120,14 @@ class Deployment:
         """Go through all stages.
 
         Raises:
-            PreflightError: before anything was changed.
+            PreflightError, Unfinished: before anything was changed.
             LabelrigError: a stage failed. What was done stays; see `infra.deploy.recovery` for the release.
         """
         spec = stack_project(settings_of(self.host_settings))
         self.check(run, spec)
         site = site_of(self.host, self.host_settings)
         before = self.releases.current()
-        refuse_half_restored(site)
-        if self.passing is None:
-            refuse_half_upgraded(site)
+        refuse_unfinished(site, upgrading=self.passing is not None)
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
         folder = project_folder(spec, *self._folders(site))
         self.bring_docker(run)
@@ -287,7 +284,11 @@ class Deployment:
             running, root = stack_running(site, lambda: engine, run.report), root_certificate(site)
             if not run.pending:
                 with run.stage("stack"):
-                    run.run(stack_operations(site, lambda: engine, run.report, applies=run.applies))
+                    upgrading = self.passing is not None
+                    operations = stack_operations(
+                        site, lambda: engine, run.report, applies=run.applies, upgrading=upgrading
+                    )
+                    run.run(operations)
                     if run.applies and root is not None:
                         run.run([root])
             with reached(site) as url:

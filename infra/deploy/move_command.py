@@ -32,7 +32,7 @@ from infra.roles.stack.render import RenderedFile
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.kept_secrets import kept_secrets
 from infra.stack.site import Site, with_backup
-from infra.stack.upgrading import refuse_half_upgraded
+from infra.stack.unfinished import refuse_unfinished
 
 
 def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_target: bool) -> Outcome:
@@ -83,7 +83,7 @@ def move_on_host(deployment: Deployment, to: Database, report: Report, *, replac
         raise SettingsError(
             f"{deployment.host.name}: the stack is of a version without the proxy; `./inv deploy` first"
         )
-    refuse_half_upgraded(site)
+    refuse_unfinished(site)
     with report.stage("prepare"):
         wanted = site.settings.model_copy(update={"database": "postgres"})
         operations: list[Operation] = [

@@ -6,7 +6,15 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import Unpack
 
-from core.errors import ConnectFailed, ConnectionLost, LabelrigError, LabelStudioError, PreflightError, RolledBack
+from core.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    LabelrigError,
+    LabelStudioError,
+    PreflightError,
+    RolledBack,
+    Unfinished,
+)
 from core.operation import converge
 from core.report import Report
 from hosts.base import Exec, Result, RunArguments
@@ -22,7 +30,7 @@ from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
 from infra.stack.site import EXEC_TIMEOUT, Site
 from infra.stack.stages import reached, stack_running, volumes_ready
-from infra.stack.upgrading import refuse_half_upgraded
+from infra.stack.unfinished import refuse_unfinished
 from labelstudio.session import token_works
 
 
@@ -32,7 +40,7 @@ def restore_previous(deployment: Deployment, cause: LabelrigError, report: Repor
     Returns:
         The error to end with: RolledBack, or `cause` where nothing was put back, with the reason.
     """
-    if isinstance(cause, ConnectFailed | ConnectionLost | PreflightError):
+    if isinstance(cause, ConnectFailed | ConnectionLost | PreflightError | Unfinished):
         return cause  # no one to report to, or nothing was changed
     releases = deployment.releases
     try:
@@ -66,7 +74,7 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
         RolledBack: the release does not serve any more; the one that served before does again.
     """
     releases = deployment.releases
-    refuse_half_upgraded(site_of(deployment.host, deployment.host_settings))
+    refuse_unfinished(site_of(deployment.host, deployment.host_settings))
     with report.stage("check"):
         found = releases.read()
         target = _check(deployment, found, wanted)
@@ -87,14 +95,21 @@ def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Rel
     return target
 
 
-def serve(deployment: Deployment, releases: Releases, target: Release, report: Report) -> None:
+def serve(
+    deployment: Deployment, releases: Releases, target: Release, report: Report, *, upgrading: bool = False
+) -> None:
     """Make a release current and bring its containers up.
 
+    Args:
+        upgrading: see `refuse_unfinished`.
+
     Raises:
+        Unfinished: a restore or an upgrade was cut off; nothing was changed.
         LabelrigError: they do not become healthy, or do not answer.
     """
-    releases.activate(target.id)
     site = site_of_release(deployment.host, deployment.host_settings, target)
+    refuse_unfinished(site, upgrading=upgrading)
+    releases.activate(target.id)
     with closing(engine_client(deployment.host)) as engine:
         converge([volumes_ready(site, lambda: engine, report), stack_running(site, lambda: engine, report)], report)
     backend_facts(site.exec_in("sam2"))

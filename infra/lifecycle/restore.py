@@ -31,6 +31,7 @@ from infra.roles.stack.image_folders import ImageFolder, read_folders, render_fo
 from infra.stack.database_choice import database_of
 from infra.stack.restoring import begun_restore
 from infra.stack.site import Site, with_secrets
+from infra.stack.upgrading import is_half_upgraded
 
 LOOKING = "backup-look"  # the folder of the script that finds the backup
 NOT_YET = "none"  # in place of an image that is decided when the backup is known
@@ -123,7 +124,9 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         request.confirm(question(site, snapshot))
     script = write_script(machine, site, images.tags, folders, report)
     before = begun.before if begun is not None else ""
-    if request.keeps_present and begun is None and _has_stack(site):
+    if is_half_upgraded(site):
+        report.notice("an upgrade was cut off, and what it left is not backed up; the data of before it are kept")
+    elif request.keeps_present and begun is None and _has_stack(site):
         with report.stage("backup of the present state"):
             before = str(script.run("run", BEFORE_RESTORE)["snapshot"])
             report.ok(f"the present state is backup {before}", [f"made the backup {before}"])

@@ -111,7 +111,7 @@ class OneHost:
             raise LabelrigError(f"{self._session.host.name}: release {name} is not there any more")
         if failed is not None and failed.id != target.id and failed.gate != "failed":
             releases.mark(failed.id, "failed")
-        serve(self.deployment, releases, target, self._report)
+        serve(self.deployment, releases, target, self._report, upgrading=True)
         self.deployment.release = target
 
     def forget_version(self) -> None:

@@ -134,6 +134,7 @@ def _begun(machine: UpgradedMachine, changes: Changes, request: UpgradeRequest, 
         with report.stage("backup of the present state"):
             backup = str(script_of(site, report).run("run", BEFORE_UPGRADE)["snapshot"])
             report.ok(f"the present state is backup {backup}", [f"made the backup {backup}"])
+    machine.still_ours()
     stamp = datetime.now(UTC).strftime(STAMP)
     mark = Upgrading(stamp, "keeping", machine.keep_version(), backup, new_pass(), changes.postgres)
     write_upgrading(site, mark)
@@ -172,7 +173,8 @@ def _done(machine: UpgradedMachine, mark: Upgrading, old: OldData, report: Repor
         remove_upgrading(site)
         machine.forget_version()
         report.ok("people work on the new version", ["ended the maintenance"])
-    way_back = f"; `./inv restore {mark.backup}` with the old labelrig is the way back" if mark.backup else ""
+    restore = f"`./inv restore {mark.backup}{site.host_option}`"
+    way_back = f"; {restore} with the old labelrig is the way back" if mark.backup else ""
     return (
         f"upgraded. The data of before are {old.place}, until a backup was verified and `./inv prune` was run{way_back}"
     )
@@ -193,7 +195,7 @@ def _back(
             end_maintenance(site)
             machine.version_back(mark.previous)
         except LabelrigError as second:
-            again = f"./inv upgrade{'' if site.host.is_local else f' --host {site.host.name}'}"
+            again = f"./inv upgrade{site.host_option}"
             return LabelrigError(
                 f"{cause}\nThe old version could not be put back: {second}\n"
                 f"Nothing is lost; repair what is named above, then `{again}` goes on putting it back."

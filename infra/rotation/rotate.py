@@ -34,6 +34,7 @@ from infra.stack.down import DOWN_TIMEOUT
 from infra.stack.running import refuse_stopped
 from infra.stack.site import Site
 from infra.stack.stages import project_context, reached, stack_operations, stack_running
+from infra.stack.unfinished import refuse_unfinished
 from labelstudio.access import Access
 from labelstudio.asking import ask_inside
 from labelstudio.config import load_project
@@ -118,6 +119,7 @@ def _refuse(one: Session, kinds: Sequence[Kind], *, running: bool) -> None:
     """Everything that would stop the rotation halfway, before it begins."""
     site = one.site
     site.refuse_missing()
+    refuse_unfinished(site)
     if missing := missing_secrets(site.settings):
         task = "up" if one.host.is_local else f"deploy --host {one.host.name}"
         raise SettingsError(f"{site.env_file} lacks {', '.join(missing)}; `./inv {task}` makes or recovers it first")

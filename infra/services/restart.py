@@ -12,6 +12,7 @@ from infra.fleet.run import RunOptions
 from infra.fleet.session import Session
 from infra.roles.docker.client import engine_client
 from infra.stack.stages import stack_operations, stack_running
+from infra.stack.unfinished import refuse_unfinished
 
 RESTART_TIMEOUT = 300.0
 
@@ -34,6 +35,7 @@ def restart(one: Session, services: Sequence[str]) -> str:
     site, report = one.site, one.report
     site.refuse_unknown(services)
     site.refuse_missing()
+    refuse_unfinished(site)
     wanted = [service for service in site.services if not services or service in services]
     with report.stage("restart"), closing(engine_client(site.host)) as engine:
         running = stack_running(site, lambda: engine, report)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from core.errors import LabelrigError
+from core.errors import LabelrigError, Unfinished
 from infra.roles.backup.files import RESTORING
 from infra.stack.site import Site
 
@@ -80,11 +80,11 @@ def refuse_half_restored(site: Site) -> None:
     """A stack is never started on half of a backup.
 
     Raises:
-        LabelrigError: a restore was cut off.
+        Unfinished: a restore was cut off.
     """
     if site.host.read(f"{site.state}/{RESTORING}", as_root=not site.host.is_local) is None:
         return
-    raise LabelrigError(
+    raise Unfinished(
         f"{site.host.name}: a restore was cut off while it exchanged the data, and the stack is half of two; "
         f"`./inv restore{site.host_option}` finishes it; nothing was started"
     )

@@ -39,6 +39,7 @@ from infra.roles.stack.network import NetworkPresent
 from infra.roles.stack.root_certificate import RootCertificateKept
 from infra.roles.stack.volumes import VolumesReady, Wanted, wanted_by
 from infra.stack.site import Site
+from infra.stack.unfinished import refuse_unfinished
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec, demo_spec, load_project
 
@@ -148,13 +149,18 @@ def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report
 
 
 def stack_operations(
-    site: Site, engine: Callable[[], DockerClient], report: Report, *, applies: bool = True
+    site: Site, engine: Callable[[], DockerClient], report: Report, *, applies: bool = True, upgrading: bool = False
 ) -> list[Operation]:
     """From rendered files to healthy containers, on the network that the files say, with what they need to know.
 
     Args:
         applies: False in a plan, which starts no container.
+        upgrading: see `refuse_unfinished`.
+
+    Raises:
+        Unfinished: a restore or an upgrade was cut off.
     """
+    refuse_unfinished(site, upgrading=upgrading)
     project, login = site.settings.project, backend_login(site.settings)
     aside: Exec = in_writer(site.compose) if applies else not_in_a_plan
     return [

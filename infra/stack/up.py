@@ -35,7 +35,6 @@ from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.maintenance import MaintenancePass, access_of
-from infra.stack.restoring import refuse_half_restored
 from infra.stack.site import Site, local_site, rendered, state_folder
 from infra.stack.stages import (
     Summary,
@@ -49,7 +48,7 @@ from infra.stack.stages import (
     stack_operations,
     stack_project,
 )
-from infra.stack.upgrading import refuse_half_upgraded
+from infra.stack.unfinished import refuse_unfinished
 
 STAGES = 9
 
@@ -87,9 +86,8 @@ def up(
     if settings.data is not None:
         project_folder(spec, *with_folder(folders, settings.data))
     first_login = settings.password is None
-    refuse_half_restored(site)
-    if passing is None:
-        refuse_half_upgraded(site)
+    upgrading = passing is not None
+    refuse_unfinished(site, upgrading=upgrading)
     refuse_other_database(database_of(site), settings.database, None)
     cuda = newest_torch_cuda()
     use = None if bundle is None else BundleUse(bundle, site.image_services, settings.model, settings.gpu, cuda)
@@ -128,7 +126,7 @@ def up(
         with report.stage("stack"):
             files = rendered(site, images, choice.name, folders, report)
             written = FilesWritten(host, files, site.files.unused)
-            converge([written, *stack_operations(site, lambda: engine, report)], report)
+            converge([written, *stack_operations(site, lambda: engine, report, upgrading=upgrading)], report)
             if settings.backup_repository:
                 converge(backup_operations(site, images.tags, folders, report), report)
             root = root_certificate(site)

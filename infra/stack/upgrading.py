@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
-from core.errors import LabelrigError
+from core.errors import LabelrigError, Unfinished
 from infra.roles.backup.files import UPGRADING
 from infra.stack.site import Site
 
@@ -57,7 +57,7 @@ def read_upgrading(site: Site) -> Upgrading | None:
     except (ValueError, KeyError, TypeError):
         raise LabelrigError(
             f"{site.host.name}: {path} is damaged, so how far an upgrade came is unknown; "
-            f"`./inv restore{_option(site)}` brings the stack to a backup"
+            f"`./inv restore{site.host_option}` brings the stack to a backup"
         ) from None
     return mark
 
@@ -82,15 +82,11 @@ def refuse_half_upgraded(site: Site) -> None:
     """Make sure that no upgrade was cut off.
 
     Raises:
-        LabelrigError: one was.
+        Unfinished: one was.
     """
     if not is_half_upgraded(site):
         return
-    raise LabelrigError(
-        f"{site.host.name}: an upgrade was cut off; `./inv upgrade{_option(site)}` goes on from there, or puts the old "
-        "version with the old data back; nothing was changed"
+    raise Unfinished(
+        f"{site.host.name}: an upgrade was cut off; `./inv upgrade{site.host_option}` goes on from there, or puts the "
+        "old version with the old data back; nothing was changed"
     )
-
-
-def _option(site: Site) -> str:
-    return "" if site.host.is_local else f" --host {site.host.name}"

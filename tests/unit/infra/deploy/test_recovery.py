@@ -17,11 +17,14 @@ from core.errors import (
     ProofFailed,
     RolledBack,
     SudoRefused,
+    Unfinished,
 )
+from core.operation import Applier
 from core.report import Report
 from infra.database.state import DatabaseState
 from infra.deploy import recovery
 from infra.deploy.deployment import Deployment
+from infra.deploy.host_check import HostCheck
 from infra.deploy.recovery import restore_previous, roll_back
 from infra.fleet.target import site_of_release
 from infra.releases.manifest import Gate, Release
@@ -34,6 +37,10 @@ CAUSE = ProofFailed("the click did not come back")
 IMAGES = {"sha256:s1": ["labelrig/sam2:1"]}
 
 
+class NoEngine(Exception):
+    """The containers would be brought up now."""
+
+
 class Bench:
     """A host with releases, the containers of which are brought up by writing down which."""
 
@@ -44,7 +51,10 @@ class Bench:
         self.serves: list[str] = []
         self.broken: dict[str, LabelrigError] = {}
         self.now = NOW
+        self.really_serve = recovery.serve
         monkeypatch.setattr(recovery, "engine_client", self.engine)
+        monkeypatch.setattr(recovery, "volumes_ready", self._no_engine)
+        monkeypatch.setattr(HostCheck, "run", lambda *_: None)
         monkeypatch.setattr(recovery, "database_now", lambda _deployment, _current: self.database)
         monkeypatch.setattr(recovery, "serve", self._serve)
 
@@ -67,6 +77,9 @@ class Bench:
 
     def current(self) -> str:
         return str(self.releases.read().current_id)
+
+    def _no_engine(self, *_: object) -> None:
+        raise NoEngine
 
     def _serve(self, _deployment: Deployment, releases: Releases, target: Release, _report: Report) -> None:
         self.serves.append(str(target.id))
@@ -111,6 +124,43 @@ def test_nobody_is_there_to_be_told_when_the_connection_is_lost(bench: Bench, lo
     bench.deployment.host.close()  # from now on to ask is a fault
     assert ended(bench, lost) is lost
     assert bench.serves == []
+
+
+MARKS = {"restoring": "restore", "upgrading": "upgrade"}
+
+
+def half(bench: Bench, mark: str) -> None:
+    """A restore or an upgrade was cut off on the host."""
+    (Path(bench.deployment.base) / f"{mark}.json").write_text("{}")
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_deploy_that_is_refused_starts_no_other_release(bench: Bench, mark: str) -> None:
+    """On half of two states the older release would be as wrong, and people would work on it."""
+    bench.release("passed")
+    left = bench.release("pending")
+    half(bench, mark)
+    with pytest.raises(Unfinished, match=rf"`\./inv {MARKS[mark]} --host gpu01`") as caught:
+        bench.deployment.run(Applier(quiet()))
+    assert ended(bench, caught.value) is caught.value
+    assert (bench.gates(), bench.serves, bench.current()) == (["passed", "pending"], [], left)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_no_release_serves_half_of_two_states(bench: Bench, mark: str) -> None:
+    """Neither by hand nor after another failure; only the upgrade itself may go back with its own mark there."""
+    old, new = bench.release("passed"), bench.release("passed")
+    half(bench, mark)
+    with pytest.raises(Unfinished):
+        roll_back(bench.deployment, None, quiet())
+    assert bench.serves == []
+    target = bench.releases.read().get(old)
+    assert target is not None
+    with pytest.raises(Unfinished):
+        bench.really_serve(bench.deployment, bench.releases, target, quiet())
+    assert bench.current() == new
+    with pytest.raises(Unfinished) if mark == "restoring" else pytest.raises(NoEngine):
+        bench.really_serve(bench.deployment, bench.releases, target, quiet(), upgrading=True)
 
 
 def test_failed_preflight_changes_nothing_after_killed_run(bench: Bench) -> None:

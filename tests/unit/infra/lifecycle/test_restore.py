@@ -218,6 +218,16 @@ def test_cut_off_restore_goes_on(bench: Bench) -> None:
     assert "./inv restore first123" in text
 
 
+def test_half_of_an_upgrade_is_not_backed_up(bench: Bench) -> None:
+    """A backup would be refused; and `upgrade` says that a restore is the way out where its mark is damaged."""
+    bench.has_a_stack()
+    bench.host.files["/state/upgrading.json"] = b"{"
+    bench.restore()
+    assert "run before-restore" not in bench.done
+    assert bench.done[-3:] == ["beside", "exchange", "up"]
+    assert "an upgrade was cut off, and what it left is not backed up" in bench.shown.getvalue()
+
+
 def test_damaged_mark_has_a_way_out(bench: Bench) -> None:
     """The backup is named, and half of two states is not backed up."""
     bench.has_a_stack()

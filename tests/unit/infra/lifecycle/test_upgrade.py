@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConnectionLost, LabelrigError, RolledBack, SettingsError
+from core.errors import ConnectionLost, LabelrigError, LockHeld, RolledBack, SettingsError
 from core.report import Report
 from core.repository import REPOSITORY
 from hosts.base import Result
@@ -63,6 +63,7 @@ class World:
     breaks: dict[str, Exception] = field(default_factory=dict)
     kill_at: int | None = None
     changes: Changes = CHANGES
+    lock_lost: bool = False
 
     def step(self, name: str, effect: Callable[[], None] = lambda: None) -> None:
         """One step, which is killed before or after what it does."""
@@ -91,6 +92,10 @@ class World:
     throw_away = keeps_choices = False
     snapshots_of = "labelrig"
     choose = staticmethod(lambda _choices: None)
+
+    def still_ours(self) -> None:
+        if self.lock_lost:
+            raise LockHeld("gpu01: another run has the lock")
 
     def prepare(self) -> None:
         self.step("prepare")
@@ -197,6 +202,20 @@ def test_failure_before_the_page_changes_nothing(world: World, step: str) -> Non
         world.upgrade()
     assert (world.version, world.data, world.serves, world.page) == ("old", "old", True, False)
     refuse_half_upgraded(world.site)
+
+
+def test_lost_lock_changes_nothing(world: World) -> None:
+    """A backup takes long: a laptop that slept meanwhile finds another run at work."""
+    world.lock_lost = True
+    with pytest.raises(LockHeld):
+        world.upgrade()
+    assert world.steps[-1] == "run before-upgrade"
+    refuse_half_upgraded(world.site)
+
+
+def test_way_back_names_the_host(world: World) -> None:
+    world.host.is_local, world.host.name = False, "gpu01"
+    assert "`./inv restore before12 --host gpu01` with the old labelrig is the way back" in world.upgrade()
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["good", "failing"])

@@ -174,6 +174,16 @@ def test_everything_is_made_anew(rotation: Rotation, capsys: pytest.CaptureFixtu
         assert value not in shown
 
 
+@pytest.mark.parametrize("mark", ["restoring", "upgrading"])
+def test_half_of_two_states_gets_no_new_values(rotation: Rotation, mark: str) -> None:
+    (rotation.bench.base / f"{mark}.json").write_text("{}")
+    before = rotation.secrets()
+    outcome = rotation.run("database")
+    assert outcome.exit_code == 1
+    assert "was cut off" in (outcome.results[0].error or "")
+    assert (rotation.secrets(), rotation.started) == (before, [])
+
+
 def test_releases_from_before_get_the_new_values(rotation: Rotation) -> None:
     """They may serve again, and would bring back what is void; they are as whole as they were."""
     assert rotation.run("database").exit_code == 0

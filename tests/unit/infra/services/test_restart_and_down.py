@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import SettingsError
+from core.errors import SettingsError, Unfinished
 from infra.deploy import prune
 from infra.fleet.choice import Outcome
 from infra.services import restart as restart_module
@@ -56,6 +56,20 @@ def test_restart_starts_a_stack_that_is_down(bench: ServicesBench, monkeypatch: 
     outcome = run_restart(bench.choice, options("restart"), [])
     assert outcome.text == "gpu01: started sam2, label-studio, proxy; all services are healthy"
     assert (asked, bench.compose_calls()) == ([True], [])
+
+
+@pytest.mark.parametrize("mark", ["restoring", "upgrading"])
+@pytest.mark.parametrize("down", [False, True])
+def test_half_of_two_states_is_not_started(bench: ServicesBench, mark: str, down: bool) -> None:
+    """People would work on it, and a restore that is repeated would put their work aside."""
+    (bench.base / f"{mark}.json").write_text("{}")
+    if down:
+        bench.engine.there.clear()
+    outcome = run_restart(bench.choice, options("restart"), ["sam2"])
+    assert outcome.exit_code == Unfinished.exit_code
+    command = {"restoring": "restore", "upgrading": "upgrade"}[mark]
+    assert f"`./inv {command} --host gpu01`" in (outcome.results[0].error or "")
+    assert bench.compose_calls() == []
 
 
 def test_an_unknown_service_restarts_nothing(bench: ServicesBench) -> None:

@@ -23,6 +23,7 @@ from infra.fleet.session import Session
 from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, how_to_open, own_images, settings_of, site_of
 from infra.releases.manifest import ImageRef, Release, ReleaseFacts
 from infra.releases.store import ReleaseActive, Releases
+from infra.roles.backup.files import FOLDERS_BROUGHT
 from infra.roles.docker.apt import Apt
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.docker.compose import find_compose
@@ -39,7 +40,7 @@ from infra.roles.project.gate import pass_gate
 from infra.roles.project.role import project_role
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
-from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder
+from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder, with_folders
 from infra.roles.stack.model import expected_model
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
@@ -235,8 +236,7 @@ class Deployment:
 
     def _folders(self, site: Site) -> tuple[list[ImageFolder], ImageFolder]:
         """All folders that are connected, and the one that this run was given."""
-        # Before the first release those that a restore has brought, where there was one.
-        folders = read_folders(self.host, site.files.folders) or read_folders(self.host, f"{self.base}/folders.json")
+        folders = self.connected_folders(site)
         if site.settings.data is None:
             return with_folder(folders, Path(demo_folder(self.host_settings)), DEMO)
         return with_folder(folders, site.settings.data)
@@ -250,6 +250,19 @@ class Deployment:
             self._backup(run, site, origin, folders)
             if run.applies:
                 self.release = self.releases.current()
+
+    def connected_folders(self, site: Site) -> list[ImageFolder]:
+        """The image folders of the current release, and those that a restore has brought since."""
+        brought = read_folders(self.host, self._brought)
+        return with_folders(read_folders(self.host, site.files.folders), brought)
+
+    def forget_brought(self) -> None:
+        """The release that passed has them; one that failed its gate makes way for one that has not."""
+        self.host.run("rm", "-f", self._brought, as_root=not self.host.is_local)
+
+    @property
+    def _brought(self) -> str:
+        return f"{self.base}/{FOLDERS_BROUGHT}"
 
     def _backup(self, run: Runner, site: Site, origin: ImageOrigin | None, folders: Sequence[ImageFolder]) -> None:
         if origin is None or find_compose(self.host) is None:
@@ -303,6 +316,7 @@ class Deployment:
                             return
                         proof = pass_gate(spec, context, running, site.services, run.report, gpu=site.gpu)
                         self.passed(site, proof.model_version)
+                        self.forget_brought()
                 finally:
                     context.access.close()
         how = how_to_open(self.host_settings)

@@ -21,13 +21,13 @@ from infra.lifecycle.snapshot import (
     refuse_other_user,
 )
 from infra.lifecycle.switch import Aside, Switch, merged_settings
-from infra.roles.backup.files import FOLDER
+from infra.roles.backup.files import FOLDER, FOLDERS_BROUGHT
 from infra.roles.backup.inside.request import BEFORE_RESTORE
 from infra.roles.backup.role import backup_place, backup_role
 from infra.roles.images.build import ImageSet
 from infra.roles.images.tags import BACKUP, DB, LABEL_STUDIO, SERVICES
 from infra.roles.stack.container_user import ContainerUserChosen
-from infra.roles.stack.image_folders import ImageFolder, read_folders, render_folders
+from infra.roles.stack.image_folders import ImageFolder, read_folders, render_folders, with_folders
 from infra.stack.database_choice import database_of
 from infra.stack.restoring import begun_restore
 from infra.stack.site import Site, with_secrets
@@ -114,6 +114,8 @@ def restore(machine: Machine, request: RestoreRequest, report: Report) -> str:
         images = machine.images(services)
         site = with_restored(machine.site, snapshot)
         folders = known_folders(site, snapshot)
+        for sentence in moved_folders(folders, snapshot):
+            report.notice(sentence)
         refuse_later_version(snapshot, site.host, images.tags[LABEL_STUDIO], site.settings.uid or 0)
     for sentence in [
         *missing_images(snapshot, site.host),
@@ -214,16 +216,25 @@ def with_restored(site: Site, snapshot: Snapshot) -> Site:
 
 def known_folders(site: Site, snapshot: Snapshot) -> list[ImageFolder]:
     """The folders that are connected here, and those of the backup."""
-    here = read_folders(site.host, site.files.folders)
-    names, paths = {one.name for one in here}, {one.path for one in here}
-    return [*here, *(one for one in snapshot.folders() if one.name not in names and one.path not in paths)]
+    return with_folders(read_folders(site.host, site.files.folders), snapshot.folders())
+
+
+def moved_folders(folders: Sequence[ImageFolder], snapshot: Snapshot) -> list[str]:
+    """The folders of the backup whose name leads elsewhere here, a sentence a folder."""
+    paths = {one.name: one.path for one in folders}
+    return [
+        f"the image folder {one.name} was {one.path}, and is {paths[one.name]} here: the tasks of the backup show the "
+        "images of the latter"
+        for one in snapshot.folders()
+        if paths[one.name] != one.path
+    ]
 
 
 def write_settings(machine: Machine, site: Site, snapshot: Snapshot, folders: Sequence[ImageFolder]) -> None:
     """Make the secrets and choices of the backup the machine's, and remember its image folders."""
     if lines := merged_settings(snapshot, present_settings(site), choices=machine.keeps_choices):
         update_env_file(site.host, site.env_file, lines)
-    site.host.write(f"{site.state}/folders.json", render_folders(folders), as_root=not site.host.is_local)
+    site.host.write(f"{site.state}/{FOLDERS_BROUGHT}", render_folders(folders), as_root=not site.host.is_local)
 
 
 def question(site: Site, snapshot: Snapshot) -> str:

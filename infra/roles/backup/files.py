@@ -23,6 +23,7 @@ COMPOSE = ("backup.yaml", "dump-postgres.yaml")
 DUMP_MODULES = ("comparing", "tables", "sqlite_file", "dump")
 CONFIGS = "labeling_configs"  # with projects.yaml, and the class numbers of exports
 RESTORING = "restoring.json"  # in the state folder, while a restore exchanges what the stack works on
+FOLDERS_BROUGHT = "folders.json"  # in the state folder: the image folders of a backup that was restored
 UPGRADING = "upgrading.json"  # in the state folder, from an upgrade's begin to its end
 NO_FILE = "/dev/null"
 BACKUP_IMAGE = "LABELRIG_BACKUP_IMAGE"

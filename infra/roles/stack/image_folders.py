@@ -98,6 +98,12 @@ def not_connected(project: str, name: str, folders: Sequence[ImageFolder]) -> st
     return f"projects.{project}.images.folder: no folder {first!r} is connected here (there are: {there})"
 
 
+def with_folders(folders: Sequence[ImageFolder], more: Sequence[ImageFolder]) -> list[ImageFolder]:
+    """Return all folders and those of another list whose name is free: tasks name a folder, whatever its path is."""
+    names = {one.name for one in folders}
+    return [*folders, *(one for one in more if one.name not in names)]
+
+
 def render_folders(folders: Sequence[ImageFolder]) -> bytes:
     """Return the state file's content."""
     return (json.dumps([{"name": f.name, "path": f.path} for f in folders], indent=2) + "\n").encode()

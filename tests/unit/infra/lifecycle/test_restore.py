@@ -57,6 +57,7 @@ class Bench:
         self.done: list[str] = []
         self.manifest: dict[str, Any] = dict(MANIFEST)
         self.fails = self.machine = ""
+        self.folders = "[]"
         self.shown = io.StringIO()
         monkeypatch.setattr(BackupScript, "run", lambda _, *words: self._script(*words))
         monkeypatch.setattr(module, "refuse_later_version", lambda *_: self._step("versions"))
@@ -81,7 +82,7 @@ class Bench:
 
     @property
     def small(self) -> dict[str, str]:
-        return {"secrets.env": SECRETS, "stack/folders.json": "[]"}
+        return {"secrets.env": SECRETS, "stack/folders.json": self.folders}
 
     def _exchange(self, before: str, write_settings: Any) -> Aside:
         self._step(f"exchange {before}".strip())
@@ -258,6 +259,18 @@ def test_replaced_secrets_are_named_before_it_is_asked(bench: Bench) -> None:
         "the secrets of 2026-11-30 02:30:00 UTC become valid again (LABEL_STUDIO_SECRET_KEY), also for whoever should "
         "not know them any more; where they were replaced for that, `./inv secrets.rotate all` afterwards"
     ) in said[0]
+
+
+def test_folders_of_the_backup_are_connected_by_name(bench: Bench) -> None:
+    """Tasks name a folder. One that leads elsewhere here is said; the same path under two names is mounted twice."""
+    bench.has_a_stack()
+    here = [{"name": "images", "path": "/NAS/new"}, {"name": "cars", "path": "/NAS/cars"}]
+    bench.host.files["/state/folders.json"] = json.dumps(here).encode()
+    theirs = [{"name": "images", "path": "/NAS/old"}, {"name": "vehicles", "path": "/NAS/cars"}]
+    bench.folders = json.dumps(theirs)
+    bench.restore()
+    assert json.loads(bench.host.files["/state/folders.json"]) == [*here, theirs[1]]
+    assert "the image folder images was /NAS/old, and is /NAS/new here" in bench.shown.getvalue()
 
 
 def test_gate_that_fails_names_the_way_back(bench: Bench) -> None:

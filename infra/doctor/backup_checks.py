@@ -31,7 +31,7 @@ def check_backup(look: Inspection) -> Finding:
         return warning(f"{seen}; old backups could not be removed: {stay}", look.inv("backup"))
     for what, words in (("verify", "the last verification"), ("drill", "the last drill")):
         run = read_run(look.host, folder, "verify" if what == "verify" else "drill")
-        if run is not None and not run.ok:
+        if run is not None and not run.ok and not run.may_go_on():
             again = "backup.verify" if what == "verify" else "restore --drill"
             return warning(f"{seen}; {words} failed {_age(run)} ago: {run.problem}", look.inv(again))
     drill = read_run(look.host, folder, "drill", good=True)

@@ -127,7 +127,8 @@ def read_backup(site: Site) -> BackupStatus:
         how = f"{last.answer.get('snapshot')} made" if last.ok else "failed"
         words = f"{how} {last.hours():.0f} h ago{'' if last.ok else f': {last.problem}'}"
     if drill is not None:
-        words += f"; drill {'passed' if drill.ok else 'failed'} {drill.hours():.0f} h ago"
+        how = "passed" if drill.ok else "begun" if drill.may_go_on() else "failed"
+        words += f"; drill {how} {drill.hours():.0f} h ago"
     return BackupStatus(
         None if last is None else last.ok,
         None if last is None else round(last.hours(), 1),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,20 +21,19 @@ from core.operation import converge
 from core.report import Report
 from core.strict_yaml import parse_yaml
 from core.text import shortened
-from hosts.base import Host, read_text
+from hosts.base import Host
 from infra.config.settings import Settings
 from infra.config.stack_settings import Database
 from infra.database.command import model_of
+from infra.lifecycle.drill_network import free_port, free_subnet
+from infra.lifecycle.drill_remains import DrillRemains
 from infra.lifecycle.restore import RestoreRequest, restore
 from infra.lifecycle.script import BackupScript
 from infra.roles.backup.files import FOLDER
-from infra.roles.backup.result import encode_run
+from infra.roles.backup.result import BEGUN, GOES_ON, encode_run
 from infra.roles.docker.client import engine_client
-from infra.roles.docker.compose import run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.images.tags import BACKUP
-from infra.roles.preflight import checks
-from infra.roles.preflight.role import LABEL_PROJECT
 from infra.roles.project.verify import verify
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders
@@ -43,12 +43,7 @@ from infra.stack.stages import project_context, reached, stack_operations, stack
 from labelstudio.access import Access
 from labelstudio.proof import SmokeTest
 
-SUFFIX = "-drill"
-STATE = "drill"  # below the serving stack's state
-FIRST_PORT, LAST_PORT = 18080, 18180
-SUBNETS = tuple(f"172.{second}.{third}.0/24" for second in (30, 29, 28) for third in (240, 241, 242, 243))
-DOWN_TIMEOUT = 240.0
-
+Answer = Mapping[str, Any]
 ImagesThere = Callable[[Sequence[str]], ImageSet]
 
 
@@ -81,7 +76,7 @@ class Drill:
         self._plain = serving.model_copy(
             update={
                 **dict.fromkeys(("password", "secret_key", "api_key", "postgres_password", "backend_password")),
-                "project": serving.project + SUFFIX,
+                "project": self.remains.project,
                 "port": self._port,
                 "subnet": self._subnet,
                 "listen": "127.0.0.1",
@@ -96,9 +91,14 @@ class Drill:
         return self.serving.host
 
     @property
+    def remains(self) -> DrillRemains:
+        """What there is of it."""
+        return DrillRemains(self.serving)
+
+    @property
     def state(self) -> str:
         """The folder of the drill."""
-        return f"{self.serving.state}/{STATE}"
+        return self.remains.state
 
     @property
     def site(self) -> Site:
@@ -133,7 +133,7 @@ class Drill:
 
     def prepare(self) -> None:
         """Remove what a drill that was killed left."""
-        self.take_down()
+        self.remains.remove()
 
     def images(self, services: Sequence[str]) -> ImageSet:
         """Those of the serving stack, and what it lacks."""
@@ -167,20 +167,6 @@ class Drill:
             finally:
                 context.access.close()
 
-    def take_down(self) -> None:
-        """Remove every container, network and volume of the drill, and its folder."""
-        ours = f"label={LABEL_PROJECT}={self._plain.project}"
-        for kind, remove in (
-            ("container", ("rm", "--force", "--volumes")),
-            ("network", ("rm",)),
-            ("volume", ("rm", "--force")),
-        ):
-            all_ = ("--all",) if kind == "container" else ()
-            listed = run_docker(self.host, "docker", kind, "ls", *all_, "--quiet", "--filter", ours)
-            if names := listed.stdout.split():
-                run_docker(self.host, "docker", kind, *remove, *names, timeout=DOWN_TIMEOUT)
-        self.host.run("rm", "-rf", self.state, as_root=not self.host.is_local)
-
     def _folder(self, folders: Sequence[ImageFolder]) -> ImageFolder:
         data = self.serving.settings.data
         for one in folders:
@@ -202,61 +188,68 @@ def run_drill(drill: Drill, snapshot: str, report: Report, *, now: Callable[[], 
     """Do the drill and write down how it went, where `status` and `doctor` look. Returns the text for people.
 
     Raises:
-        LabelrigError: the backup cannot be restored, or what was restored does not work. The drill is gone.
+        LabelrigError: the backup cannot be restored, what was restored does not work, or the drill cannot be taken
+            down; says which.
     """
-    began = now()
-    answer: dict[str, Any] = {"problem": "it was stopped"}
+    record = partial(_record, drill, now(), now)
     try:
-        restore(drill, RestoreRequest(snapshot, None, keeps_present=False), report)
-        facts = cast(Mapping[str, Any], report.facts["restored"])
-        manifest = facts["manifest"]
-        answer = {
-            "snapshot": facts["snapshot"],
-            "rows": sum(int(one["rows"]) for one in manifest["database"]["tables"].values()),
-            "files": manifest["media"]["files"],
-            "click": drill.proof.sentence() if drill.proof is not None else "",
-        }
+        drill.remains.refuse_others()  # from here on what bears its name is its own, and is removed
     except LabelrigError as error:
-        answer = {"problem": shortened(" ".join(str(error).split()))}
+        record(_failed(error))
         raise
-    finally:
-        with report.stage("take down"):
-            drill.take_down()
-            report.ok("the drill is gone", [])
-        path = f"{drill.serving.state}/{FOLDER}"
-        content = encode_run(began, now(), answer)
-        for name in ("last", *(("good",) if "problem" not in answer else ())):
-            drill.host.write(f"{path}/{name}-drill.json", content, as_root=not drill.host.is_local)
-        with suppress(LabelrigError):  # figures for who has a Prometheus: the drill is what counts
-            BackupScript(drill.host, drill.serving.state, report).run("publish")
+    record({"problem": BEGUN, GOES_ON: True})  # stays where this run is killed, or loses its host
+    try:
+        answer = _restored(drill, snapshot, report)
+    except BaseException as error:
+        _end(drill, _failed(error), report, record)
+        raise
+    _end(drill, answer, report, record)
     return (
         f"drill passed: backup {answer['snapshot']} was restored beside the stack, {answer['rows']} rows and "
         f"{answer['files']} files are the same, and {answer['click']}"
     )
 
 
-def free_port(host: Host) -> int:
-    """A port that nothing listens on.
-
-    Raises:
-        LabelrigError: all of them are taken.
-    """
-    tcp, tcp6 = (read_text(host, path) or "" for path in ("/proc/net/tcp", "/proc/net/tcp6"))
-    taken = checks.listening_ports(tcp, tcp6, "127.0.0.1")
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        if port not in taken:
-            return port
-    raise LabelrigError(f"{host.name}: every port from {FIRST_PORT} to {LAST_PORT} is taken")
+def _restored(drill: Drill, snapshot: str, report: Report) -> Answer:
+    restore(drill, RestoreRequest(snapshot, None, keeps_present=False), report)
+    facts = cast(Mapping[str, Any], report.facts["restored"])
+    manifest = facts["manifest"]
+    return {
+        "snapshot": facts["snapshot"],
+        "rows": sum(int(one["rows"]) for one in manifest["database"]["tables"].values()),
+        "files": manifest["media"]["files"],
+        "click": drill.proof.sentence() if drill.proof is not None else "",
+    }
 
 
-def free_subnet(host: Host) -> str:
-    """A network that overlaps none that the machine has a route to.
+def _failed(error: BaseException) -> Answer:
+    known = isinstance(error, LabelrigError)
+    return {"problem": shortened(" ".join(str(error).split())) if known else "it was stopped"}
 
-    Raises:
-        LabelrigError: there is none among those that are tried.
-    """
-    routes = read_text(host, "/proc/net/route") or ""
-    for subnet in SUBNETS:
-        if not checks.subnet_problems(subnet, routes, False):
-            return subnet
-    raise LabelrigError(f"{host.name}: no private network is free for a drill ({SUBNETS[0]} and others were tried)")
+
+def _end(drill: Drill, answer: Answer, report: Report, record: Callable[[Answer], None]) -> None:
+    """Take the drill down, and write down how it went, also where that fails."""
+    failed = str(answer.get("problem", ""))
+    try:
+        with report.stage("take down"):
+            drill.remains.remove()
+            report.ok("the drill is gone", [])
+    except LabelrigError as error:
+        left = (
+            f"the drill could not be taken down: {error}; the next one removes it first, and so does "
+            f"`./inv prune{drill.serving.host_option}`"
+        )
+        text = f"{failed}; {left}" if failed else left
+        with suppress(LabelrigError):
+            record(_failed(LabelrigError(text)))
+        raise LabelrigError(text) from error
+    record(answer)
+    with suppress(LabelrigError):  # figures for who has a Prometheus: the drill is what counts
+        BackupScript(drill.host, drill.serving.state, report).run("publish")
+
+
+def _record(drill: Drill, began: float, now: Callable[[], float], answer: Answer) -> None:
+    content = encode_run(began, now(), answer)
+    for name in ("last", *(("good",) if "problem" not in answer else ())):
+        path = f"{drill.serving.state}/{FOLDER}/{name}-drill.json"
+        drill.host.write(path, content, as_root=not drill.host.is_local)

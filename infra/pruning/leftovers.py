@@ -22,6 +22,7 @@ from core.text import size_text
 from hosts.base import Host
 from infra.deploy.prune import BASE, needed_images, unneeded_images
 from infra.fleet.session import Session
+from infra.lifecycle.drill_remains import DrillRemains
 from infra.lifecycle.old_data import OldData
 from infra.lifecycle.upgrade_changes import old_data_of
 from infra.lifecycle.upgraded import Upgraded, not_needed, read_upgraded, write_upgraded
@@ -37,7 +38,7 @@ from infra.stack.site import Site
 if TYPE_CHECKING:
     from docker import DockerClient
 
-Kind = Literal["release", "image", "container", "work folder", "data of before an upgrade"]
+Kind = Literal["release", "image", "container", "work folder", "data of before an upgrade", "drill"]
 OUR_TAG = re.compile(r"labelrig/[a-z0-9-]+:[A-Za-z0-9_.-]+")
 ENDED = ("created", "exited", "dead")
 DU_TIMEOUT = 300.0
@@ -82,7 +83,7 @@ def find_leftovers(one: Session) -> list[Leftover]:
     releases = list(_releases(one)) if not one.host.is_local else []
     in_engine: list[Leftover] = []
     if engine_state(one.host) is EngineState.ANSWERS:
-        in_engine = [*_containers(one), *_images(one, [left.name for left in releases])]
+        in_engine = [*_drill(one), *_containers(one), *_images(one, [left.name for left in releases])]
     else:
         one.report.notice(f"{one.host.name}: no Docker engine answers, so images are not looked at")
     return [*releases, *in_engine, *_work_folders(one), *_old_data(one)]
@@ -108,6 +109,14 @@ def _releases(one: Session) -> Iterator[Leftover]:
 def _work_folders(one: Session) -> Iterator[Leftover]:
     for folder in left_folders(one.host, _project(one)):
         yield Leftover("work folder", folder, _size(one.host, folder), partial(remove_folder, one.host, folder))
+
+
+def _drill(one: Session) -> Iterator[Leftover]:
+    """What a drill left that was cut off: all data of the stack, once more."""
+    remains = DrillRemains(one.site_to_diagnose())
+    if remains.are_there():
+        one.report.notice(f"{one.host.name}: a drill was cut off, or goes on; where it goes on, let it end first")
+        yield Leftover("drill", remains.project, None, remains.remove)
 
 
 def _old_data(one: Session) -> Iterator[Leftover]:

@@ -15,9 +15,13 @@ from infra.fleet.parallel import exit_code_of
 from infra.fleet.run import RunOptions
 from infra.fleet.session import Session
 from infra.fleet.target import demo_folder
+from infra.lifecycle.database_server import FOLDER as RESTORE_FOLDER
+from infra.lifecycle.drill_remains import STATE as DRILL_FOLDER
+from infra.lifecycle.drill_remains import DrillRemains
+from infra.lifecycle.upgraded import FILE as UPGRADED
 from infra.releases.scripts import run_script
 from infra.roles.backup.files import FOLDER as BACKUP_FOLDER
-from infra.roles.backup.files import RESTORING
+from infra.roles.backup.files import FOLDERS_BROUGHT, RESTORING, UPGRADING
 from infra.roles.backup.timer import OFF, BackupTimer
 from infra.roles.images.remove import remove_images
 from infra.roles.notes.role import FILE as NOTES
@@ -30,7 +34,7 @@ from labelstudio.password_record import NAME as PASSWORD_RECORD
 # stays there, and what labelrig did not put there.
 IN_BASE = (
     *("current", "releases", SECRETS_FILE, PASSWORD_RECORD, NOTES, "move"),
-    *(BACKUP_FOLDER, RESTORING, "restore", "folders.json"),
+    *(BACKUP_FOLDER, RESTORING, UPGRADING, UPGRADED, RESTORE_FOLDER, FOLDERS_BROUGHT, DRILL_FOLDER),
     *("volumes.yaml", "volumes.env", "fetch.yaml", "fetch.env"),
     ROTATION,
 )
@@ -64,9 +68,14 @@ def down(one: Session, *, purge: bool) -> None:
         LabelrigError: the engine does not answer, or refuses.
     """
     with one.report.stage("down"):
-        take_down(one.site_to_diagnose(), one.report, volumes=purge)
+        site = one.site_to_diagnose()
+        take_down(site, one.report, volumes=purge)
         if not purge:
             return
+        drill = DrillRemains(site)
+        if drill.are_there():
+            drill.remove()
+            one.report.ok("drill removed", [f"removed what a drill left: {drill.project}"])
         if one.host.is_local:
             one.report.ok("images removed", _removed(remove_images(one.host, one.site.settings.project)))
             if Path(one.site.state).exists():
@@ -81,15 +90,18 @@ def down(one: Session, *, purge: bool) -> None:
 
 def look(one: Session) -> None:
     """Note what a purge would remove, in the facts of the report."""
-    found = belongings(one.site_to_diagnose())
+    site = one.site_to_diagnose()
+    found = belongings(site)
     lines = [
         f"  {len(found.containers)} containers, and these volumes:",
         *(f"    {one}" for one in found.volume_lines()),
     ]
-    lines.append("  the images that nothing else needs, and the stack's files in " + one.site.state)
-    if one.site.settings.backup_password is not None and not one.host.is_local:
+    if (drill := DrillRemains(site)).are_there():
+        lines.append(f"  what a drill left that was cut off, or goes on: {drill.project}")
+    lines.append("  the images that nothing else needs, and the stack's files in " + site.state)
+    if site.settings.backup_password is not None and not one.host.is_local:
         lines.append("  the password of its backups (LABELRIG_BACKUP_PASSWORD): without a copy they cannot be read")
-    one.report.facts |= {"project": one.site.settings.project, "lines": lines}
+    one.report.facts |= {"project": site.settings.project, "lines": lines}
 
 
 def _nothing(one: Session) -> None:

@@ -14,6 +14,9 @@ What = Literal["backup", "verify", "drill"]
 DAY = 86400.0
 OLD = 2 * DAY  # a backup that is made every day
 OLD_DRILL = 35 * DAY
+GOES_ON = "goes_on"  # in an answer that was written at the begin
+BEGUN = "it was begun and has not ended: it goes on, or was cut off"
+LONGEST = 6 * 3600.0  # after which what goes on was cut off
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class LastRun:
     def hours(self, now: Callable[[], float] = time.time) -> float:
         """How long ago it ended."""
         return max(0.0, now() - self.ended) / 3600
+
+    def may_go_on(self, now: Callable[[], float] = time.time) -> bool:
+        """Whether it was begun a short time ago and has not ended."""
+        return bool(self.answer.get(GOES_ON)) and now() - self.ended < LONGEST
 
     @property
     def problem(self) -> str:

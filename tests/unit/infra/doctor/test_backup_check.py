@@ -9,7 +9,7 @@ import pytest
 from infra.doctor.backup_checks import check_backup
 from infra.doctor.diagnosis import Verdict
 from infra.doctor.status import read_backup
-from infra.roles.backup.result import encode_run
+from infra.roles.backup.result import BEGUN, GOES_ON, encode_run
 from tests.unit.infra.doctor.doctor_bench import DoctorBench
 
 HOUR = 3600.0
@@ -75,6 +75,20 @@ def test_failed_one_names_the_last_good(bench: DoctorBench) -> None:
     assert found.result is Verdict.WARNING
     assert found.seen == "the last backup failed: the disk is full; the last good one is 25 h old"
     assert read_backup(bench.site()).text == "failed 1 h ago: the disk is full"
+
+
+def test_drill_that_goes_on_is_no_fault(bench: DoctorBench) -> None:
+    """Where it was cut off, what was written at its begin is one some hours later."""
+    ran(bench, "last-backup", 1, GOOD)
+    ran(bench, "good-drill", 72, {"click": "yes"})
+    ran(bench, "last-drill", 1, {"problem": BEGUN, GOES_ON: True})
+    assert bench.ask(check_backup).result is Verdict.OK
+    assert read_backup(bench.site()).text.endswith("drill begun 1 h ago")
+    ran(bench, "last-drill", 7, {"problem": BEGUN, GOES_ON: True})
+    found = bench.ask(check_backup)
+    assert (found.result, found.fix) == (Verdict.WARNING, "`./inv restore --drill`")
+    assert found.seen.endswith(f"the last drill failed 7 h ago: {BEGUN}")
+    assert read_backup(bench.site()).text.endswith("drill failed 7 h ago")
 
 
 @pytest.mark.parametrize(

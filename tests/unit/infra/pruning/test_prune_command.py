@@ -14,6 +14,7 @@ from docker.errors import APIError
 from infra.deploy import prune as deploy_prune
 from infra.fleet.choice import Choice, Outcome
 from infra.fleet.session import Session
+from infra.lifecycle import drill_remains
 from infra.pruning import leftovers as module
 from infra.pruning.command import run_prune
 from infra.pruning.leftovers import find_leftovers
@@ -140,6 +141,21 @@ class No(Exception):
 
 def no(_what: str) -> None:
     raise No
+
+
+def test_drill_that_was_cut_off_can_go(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said that it may go on; a stack of the lab that bears its name is no drill."""
+    monkeypatch.setattr(drill_remains, "run_docker", lambda *_, **__: SimpleNamespace(stdout=""))
+    base = choice.inventory.parent / "srv/labelrig"
+    (base / "drill").mkdir()
+    shown = run_prune(choice, options("prune"), confirm=None, dry_run=True)
+    assert ("drill", "labelrig-drill") in names(shown)
+    assert "gpu01: a drill was cut off, or goes on; where it goes on, let it end first" in in_json(shown)["notices"]
+    (base.parent / "labelrig-drill").mkdir()
+    assert ("drill", "labelrig-drill") not in names(run_prune(choice, options("prune"), confirm=None, dry_run=True))
+    (base.parent / "labelrig-drill").rmdir()
+    assert run_prune(choice, options("prune"), confirm=None, dry_run=False).exit_code == 0
+    assert not (base / "drill").exists()
 
 
 def test_what_can_go_is_shown_with_sizes_and_kept(choice: Choice, engine: FakeEngine, work: Path) -> None:

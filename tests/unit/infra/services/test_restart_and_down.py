@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from core.errors import SettingsError, Unfinished
+from hosts.base import Result
 from infra.deploy import prune
 from infra.fleet.choice import Outcome
+from infra.lifecycle import drill_remains
 from infra.services import restart as restart_module
 from infra.services.down_command import run_down
 from infra.services.restart import run_restart
@@ -128,7 +130,8 @@ def test_purge_removes_what_is_the_stacks_own(bench: ServicesBench, monkeypatch:
         release.mkdir(parents=True)
         manifest = {"images": {"sam2": {"tag": f"labelrig/sam2:{tag}"}}}
         (release / "release.json").write_text(json.dumps(manifest))
-    for name in ("secrets.env", "password.record", "README", "kept by the lab"):
+    left = ("restoring.json", "upgrading.json", "upgraded.json", "folders.json")
+    for name in ("secrets.env", "password.record", "README", *left, "kept by the lab"):
         (bench.base / name).touch()
     (root / "labelrig-demo" / "images").mkdir(parents=True)
 
@@ -143,3 +146,27 @@ def test_purge_removes_what_is_the_stacks_own(bench: ServicesBench, monkeypatch:
     bench.engine.there.clear()
     again = run_down(bench.choice, options("down"), purge=True, ask=None)
     assert (again.exit_code, record(again)["changed"]) == (0, 0)
+
+
+def test_purge_removes_a_drill_that_was_left(bench: ServicesBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has every project, annotation and account once more, and the secrets."""
+    (bench.base / "drill").mkdir()
+    (bench.base / "drill" / "secrets.env").write_text("LABEL_STUDIO_SECRET_KEY='x'\n")
+    monkeypatch.setattr(prune, "engine_client", Engine({}))
+    asked: list[str] = []
+    things = {"container": "labelrig-drill-db-1", "network": "", "volume": "labelrig-drill_db-data"}
+    calls: list[str] = []
+
+    def docker(_host: object, *words: str, **_more: object) -> Result:
+        calls.append(" ".join(words[1:]))
+        return Result(words, 0, things[words[1]] if words[2] == "ls" else "", "")
+
+    monkeypatch.setattr(drill_remains, "run_docker", docker)
+    outcome = run_down(bench.choice, options("down"), purge=True, ask=lambda what, _word: asked.append(what))
+    assert outcome.exit_code == 0, outcome.results[0].error
+    assert "  what a drill left that was cut off, or goes on: labelrig-drill" in asked[0]
+    assert [call for call in calls if " rm " in call] == [
+        "container rm --force --volumes labelrig-drill-db-1",
+        "volume rm --force labelrig-drill_db-data",
+    ]
+    assert not (bench.base / "drill").exists()

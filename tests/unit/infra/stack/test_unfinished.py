@@ -57,7 +57,7 @@ def use(module: Any, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
 
 def begin_up(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     use(up, monkeypatch, mark)
-    up.up(Settings.model_validate({}), FakeHost(), Report(io.StringIO()), {})  # type: ignore[arg-type]
+    up.up(Settings.model_validate({}), FakeHost(), Report(io.StringIO()), {})
 
 
 def begin_move(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:

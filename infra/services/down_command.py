@@ -18,6 +18,7 @@ from infra.fleet.target import demo_folder
 from infra.lifecycle.database_server import FOLDER as RESTORE_FOLDER
 from infra.lifecycle.drill_remains import STATE as DRILL_FOLDER
 from infra.lifecycle.drill_remains import DrillRemains
+from infra.lifecycle.restore import LOOKING
 from infra.lifecycle.upgraded import FILE as UPGRADED
 from infra.releases.scripts import run_script
 from infra.roles.backup.files import FOLDER as BACKUP_FOLDER
@@ -34,7 +35,7 @@ from labelstudio.password_record import NAME as PASSWORD_RECORD
 # stays there, and what labelrig did not put there.
 IN_BASE = (
     *("current", "releases", SECRETS_FILE, PASSWORD_RECORD, NOTES, "move"),
-    *(BACKUP_FOLDER, RESTORING, UPGRADING, UPGRADED, RESTORE_FOLDER, FOLDERS_BROUGHT, DRILL_FOLDER),
+    *(BACKUP_FOLDER, RESTORING, UPGRADING, UPGRADED, RESTORE_FOLDER, LOOKING, FOLDERS_BROUGHT, DRILL_FOLDER),
     *("volumes.yaml", "volumes.env", "fetch.yaml", "fetch.env"),
     ROTATION,
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from infra.config.host_settings import problems_in
+from infra.config.host_settings import problems_in, setting_fields
 from infra.config.value_types import MACHINE_NAME
 
 EVERYTHING = "all"
@@ -28,7 +28,7 @@ def named(value: object, where: str, problems: list[str]) -> list[tuple[str, obj
 
 def settings_at(value: object, where: str, problems: list[str], also: tuple[str, ...] = ()) -> Layer:
     """The settings of one place in the file, checked by themselves. `also` is what the place may hold besides."""
-    settings = _tidied(mapping({} if value is None else value, where, problems), where, problems)
+    settings = _tidied(mapping({} if value is None else value, where, problems), where, problems, setting_fields())
     problems += problems_in(settings, where, also)
     return settings
 
@@ -68,11 +68,17 @@ def without_free(values: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in values.items() if not key.startswith(FREE)}
 
 
-def _tidied(values: Mapping[str, object], where: str, problems: list[str]) -> dict[str, object]:
-    """Without free keys, and without secrets, which are a problem of their own."""
+def _tidied(
+    values: Mapping[str, object], where: str, problems: list[str], known: Collection[str] = ()
+) -> dict[str, object]:
+    """Without free keys, and without secrets, which are a problem of their own.
+
+    Args:
+        known: names of settings, none of which is a secret whatever it is called: `backup_password_file` names a file.
+    """
     kept: dict[str, object] = {}
     for key, value in without_free(values).items():
-        if SECRET.search(key):
+        if key not in known and SECRET.search(key):
             problems.append(f"{where}.{key}: looks like a secret; it belongs in .env, never in this file")
         else:
             kept[key] = _tidied(value, f"{where}.{key}", problems) if isinstance(value, dict) else value

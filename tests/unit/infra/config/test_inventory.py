@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from core.errors import SettingsError
 from core.repository import REPOSITORY
@@ -169,7 +170,17 @@ def test_a_wrong_kind_is_named(tmp_path: Path, text: str, problem: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "ssh_password", "sudo-passwd", "LABELRIG_SSH_PASSPHRASE", "token", "api_key", "ApiKey", "SECRET"],
+    [
+        "password",
+        "ssh_password",
+        "sudo-passwd",
+        "LABELRIG_SSH_PASSPHRASE",
+        "token",
+        "api_key",
+        "ApiKey",
+        "SECRET",
+        "backup_password",
+    ],
 )
 def test_a_secret_has_no_place_and_is_not_shown(tmp_path: Path, key: str) -> None:
     text = f"{{defaults: {{{key}: hunter22}}, hosts: {{secretlab: {{docker_daemon: {{a: {{{key}: hunter22}}}}}}}}}}"
@@ -178,6 +189,29 @@ def test_a_secret_has_no_place_and_is_not_shown(tmp_path: Path, key: str) -> Non
         f"defaults.{key}: looks like a secret; it belongs in .env, never in this file",
         f"hosts.secretlab.docker_daemon.a.{key}: looks like a secret; it belongs in .env, never in this file",
     ]
+
+
+WITH_EXAMPLE = {"public_url": {"tls": "internal"}, "tls": {"public_url": "https://label.lab.example"}}
+EXAMPLES = [(name, value) for name, field in setting_fields().items() for value in field.examples or ()]
+
+
+@pytest.mark.parametrize(("name", "value"), EXAMPLES, ids=[f"{name}-{value}" for name, value in EXAMPLES])
+def test_documented_example_is_taken(tmp_path: Path, name: str, value: object) -> None:
+    """From a file, in each place where the setting may stand: a name such as `backup_password_file` is no secret."""
+    with_it = {name: value, **WITH_EXAMPLE.get(name, {})}
+    files: list[dict[str, object]] = [{"hosts": {"a": with_it}}]
+    if name != "address":
+        files += [{"defaults": with_it, "hosts": {"a": None}}]
+        files += [{"groups": {"g": {"hosts": ["a"], **with_it}}, "hosts": {"a": None}}]
+    taken = [getattr(one(load_inventory(written(tmp_path, yaml.safe_dump(text))), "a"), name) for text in files]
+    assert taken == taken[:1] * len(files)
+    assert taken[0] != getattr(one(load_inventory(written(tmp_path, "hosts: {a: }")), "a"), name)
+
+
+def test_no_setting_of_a_host_is_a_secret() -> None:
+    """What the inventory takes by name may be shown; a secret would be of a kind that hides itself."""
+    kinds = {name: repr(field.annotation) for name, field in setting_fields().items()}
+    assert [name for name, kind in kinds.items() if "Secret" in kind] == []
 
 
 def test_no_value_is_shown(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ class OldTree:
         self._exchange(POSTGRES, INSTALL, INSTALL_OLD)
         self._exchange(POSTGRES, "/usr/lib/postgresql/15/bin", f"/usr/lib/postgresql/{OLD_MAJOR}/bin")
         self._exchange(RUN_POSTGRES, "major=15", f"major={OLD_MAJOR}")
+        self._exchange(RUN_POSTGRES, " --no-instructions", "")  # which it does not know yet
 
     def with_failing_migration(self) -> None:
         """Our Label Studio with a migration that changes data and one that fails."""

@@ -22,7 +22,6 @@ import pytest
 from core.errors import LabelrigError
 from core.repository import REPOSITORY
 from hosts.local import LocalHost
-from infra.config.settings import Settings, load_settings
 from infra.database.sqlite_file import BUSY_SECONDS
 from infra.fleet.choice import Choice
 from infra.fleet.commit import Commit
@@ -32,7 +31,7 @@ from infra.lifecycle.script import BackupScript
 from infra.roles.docker.compose import run_docker
 from infra.roles.project.verify import verify
 from labelstudio.session import sign_in
-from tests.machine import free_port, free_subnet
+from tests.e2e.own_stack import TIMEOUT, OwnStack
 from tests.warm_python import run_inv
 
 SPOIL = """
@@ -42,7 +41,6 @@ with sqlite3.connect("/data/label_studio.sqlite3.moving") as db:
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PROJECT = f"labelrig-backup-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
-TIMEOUT = 900.0
 PEOPLE = 8
 UPLOADS = 40
 PICTURE = REPOSITORY / "docs/images/annotator/point.png"
@@ -54,67 +52,11 @@ POINT = {
 }
 
 
-@dataclass
-class Lab:
-    """One stack of a test's own, and its repository."""
+class Lab(OwnStack):
+    """The stack that is backed up."""
 
-    folder: Path
-    port: int = field(default_factory=free_port)
-    subnet: str = field(default_factory=free_subnet)
-
-    @property
-    def env(self) -> Path:
-        return self.folder / ".env"
-
-    @property
-    def repository(self) -> Path:
-        return self.folder / "repository"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        theirs = {name: value for name, value in os.environ.items() if not name.startswith("LABEL")}
-        return theirs | {"LABELRIG_ENV_FILE": str(self.env)}
-
-    def write_env(self, *more: str) -> None:
-        lines = (
-            f"LABELRIG_PROJECT={PROJECT}",
-            "LABELRIG_MODEL=demo",
-            f"LABELRIG_SUBNET={self.subnet}",
-            f"LABEL_STUDIO_PORT={self.port}",
-            f"LABELRIG_BACKUP_REPOSITORY={self.repository}",
-            *more,
-        )
-        self.env.write_text("".join(f"{line}\n" for line in lines))
-        self.env.chmod(0o600)
-
-    @property
-    def settings(self) -> Settings:
-        return load_settings(self.env, {}, {})
-
-    def inv(self, *arguments: str) -> dict[str, Any]:
-        """A task that must succeed; what `--json` says."""
-        done = run_inv(REPOSITORY, *arguments, "--json", environment=self.environment, timeout=TIMEOUT)
-        assert done.returncode == 0, done.stderr + done.stdout
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-    def refused(self, *arguments: str) -> tuple[int, str]:
-        """A task that fails: its exit code and what it says last."""
-        done = run_inv(REPOSITORY, *arguments, environment=self.environment, timeout=TIMEOUT)
-        assert done.returncode != 0, done.stdout
-        return done.returncode, done.stderr[done.stderr.rindex("error: ") :]
-
-    def api(self) -> httpx.Client:
-        settings = self.settings
-        assert settings.api_key is not None
-        answer = httpx.post(
-            f"{settings.url}/api/token/refresh/",
-            json={"refresh": settings.api_key.get_secret_value()},
-            trust_env=False,
-            timeout=60,
-        ).raise_for_status()
-        headers = {"Authorization": f"Bearer {answer.json()['access']}"}
-        return httpx.Client(base_url=settings.url, headers=headers, timeout=60, trust_env=False)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, PROJECT)
 
     def upload(self, content: bytes) -> None:
         with self.api() as api:

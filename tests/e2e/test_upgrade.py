@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -19,15 +18,13 @@ import httpx
 import pytest
 
 from core.repository import REPOSITORY
-from infra.config.settings import Settings, load_settings
 from labelstudio.session import sign_in
 from tests.e2e.old_tree import OldTree
-from tests.machine import free_port, free_subnet
+from tests.e2e.own_stack import TIMEOUT, OwnStack
 from tests.warm_python import run_inv
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]
 OWNER = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]
-TIMEOUT = 1500.0
 RESULT = {
     "from_name": "brush",
     "to_name": "image",
@@ -40,71 +37,18 @@ RESULT = {
 UPGRADED = "being upgraded"
 
 
-@dataclass
-class Lab:
-    """One stack, run from a copy of the tree."""
+class Lab(OwnStack):
+    """The stack that is upgraded, run from a copy of the tree."""
 
-    folder: Path
-    database: str
-    port: int = field(default_factory=free_port)
-    subnet: str = field(default_factory=free_subnet)
-
-    def __post_init__(self) -> None:
-        self.tree = OldTree(self.folder / "tree")
-        self.project = f"labelrig-upgrade-{OWNER}-{self.database}"
-        (self.folder / "repository").mkdir()
-        lines = (
-            f"LABELRIG_PROJECT={self.project}",
-            "LABELRIG_MODEL=demo",
-            f"LABELRIG_DATABASE={self.database}",
-            f"LABELRIG_SUBNET={self.subnet}",
-            f"LABEL_STUDIO_PORT={self.port}",
-            f"LABELRIG_BACKUP_REPOSITORY={self.folder / 'repository'}",
-        )
-        self.env.write_text("".join(f"{line}\n" for line in lines))
-        self.env.chmod(0o600)
-
-    @property
-    def env(self) -> Path:
-        return self.folder / ".env"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        theirs = {name: value for name, value in os.environ.items() if not name.startswith("LABEL")}
-        return theirs | {"LABELRIG_ENV_FILE": str(self.env)}
-
-    @property
-    def settings(self) -> Settings:
-        return load_settings(self.env, {}, {})
+    def __init__(self, folder: Path, database: str) -> None:
+        self.tree = OldTree(folder / "tree")
+        super().__init__(folder, f"labelrig-upgrade-{OWNER}-{database}", self.tree.path)
+        self.repository.mkdir()
+        self.write_env(f"LABELRIG_DATABASE={database}")
 
     @property
     def mark(self) -> Path:
-        return self.tree.path / ".labelrig" / self.project / "upgrading.json"
-
-    def inv(self, *arguments: str) -> dict[str, Any]:
-        """A task that must succeed; what `--json` says."""
-        done = run_inv(self.tree.path, *arguments, "--json", environment=self.environment, timeout=TIMEOUT)
-        assert done.returncode == 0, done.stderr + done.stdout
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-    def refused(self, *arguments: str) -> tuple[int, str]:
-        """A task that fails: its exit code and what it says last."""
-        done = run_inv(self.tree.path, *arguments, environment=self.environment, timeout=TIMEOUT)
-        assert done.returncode != 0, done.stdout
-        return done.returncode, done.stderr[done.stderr.rindex("error: ") :]
-
-    def api(self) -> httpx.Client:
-        settings = self.settings
-        assert settings.api_key is not None
-        answer = httpx.post(
-            f"{settings.url}/api/token/refresh/",
-            json={"refresh": settings.api_key.get_secret_value()},
-            trust_env=False,
-            timeout=60,
-        ).raise_for_status()
-        headers = {"Authorization": f"Bearer {answer.json()['access']}"}
-        return httpx.Client(base_url=settings.url, headers=headers, timeout=60, trust_env=False)
+        return self.root / ".labelrig" / self.project / "upgrading.json"
 
     def version(self) -> str:
         with self.api() as api:
@@ -176,10 +120,10 @@ class Visitor:
 
 def killed_once_begun(lab: Lab, seconds: float) -> None:
     """Kill an upgrade so long after the mark was written."""
-    argv = [sys.executable, str(lab.tree.path / "tasks.py"), "--search-root", str(lab.tree.path), "upgrade", "--yes"]
+    argv = [sys.executable, str(lab.root / "tasks.py"), "--search-root", str(lab.root), "upgrade", "--yes"]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(
-        argv, env=lab.environment, cwd=lab.tree.path, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        argv, env=lab.environment, cwd=lab.root, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
     )
     ends = time.monotonic() + TIMEOUT
     while not lab.mark.exists():
@@ -203,7 +147,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         made.people_work()
         yield made
     finally:
-        run_inv(made.tree.path, "down", "--purge", "--yes", environment=made.environment, timeout=TIMEOUT)
+        made.remove()
 
 
 def test_failing_migration_leaves_the_old_one_serving(lab: Lab) -> None:
@@ -251,7 +195,7 @@ def test_killed_then_repeated_ends_on_the_new_one(lab: Lab) -> None:
 
 def test_old_data_go_after_a_verified_backup(lab: Lab) -> None:
     def listed() -> str:
-        return run_inv(lab.tree.path, "prune", "--dry-run", environment=lab.environment, timeout=TIMEOUT).stdout
+        return run_inv(lab.root, "prune", "--dry-run", environment=lab.environment, timeout=TIMEOUT).stdout
 
     assert "data of before an upgrade" not in listed()
     lab.inv("backup")
@@ -262,5 +206,5 @@ def test_old_data_go_after_a_verified_backup(lab: Lab) -> None:
 
 
 def test_nothing_to_upgrade(lab: Lab) -> None:
-    done = run_inv(lab.tree.path, "upgrade", "--yes", environment=lab.environment, timeout=TIMEOUT)
+    done = run_inv(lab.root, "upgrade", "--yes", environment=lab.environment, timeout=TIMEOUT)
     assert (done.returncode, "nothing to upgrade: Label Studio 1.23.2, as now" in done.stdout) == (0, True)

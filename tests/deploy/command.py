@@ -110,6 +110,24 @@ class Lab:
         done = run_inv(REPOSITORY, *words, environment=self.environment(), folder=self.folder, timeout=TIMEOUT)
         return Ended(done.returncode, done.stdout, done.stderr)
 
+    def on_host(self, task: str, *arguments: str, inventory: Path | None = None) -> dict[str, Any]:
+        """What a task that must succeed says of lab1 in JSON."""
+        done = self.inv(task, "--host", "lab1", "--json", *arguments, inventory=inventory)
+        assert done.code == 0, done.said
+        (one,) = done.json["hosts"]
+        found: dict[str, Any] = one
+        return found
+
+    def releases(self) -> list[dict[str, object]]:
+        """The releases that lab1 keeps, the newest first."""
+        found: list[dict[str, object]] = self.on_host("releases")["releases"]
+        return found
+
+    def current(self) -> str:
+        """The release that serves on lab1."""
+        (one,) = [str(release["id"]) for release in self.releases() if release["current"]]
+        return one
+
 
 def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for a task that was started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.tags import DB, SERVICES
 from tests.deploy.command import Lab
-from tests.deploy.first import First, first_deploy
+from tests.deploy.first import First, first_deploy, redeploy
 from tests.labhost.fixtures import (  # noqa: F401
     lab_host,
     lab_host_image,
@@ -60,3 +61,10 @@ def images_here(tmp_path_factory: pytest.TempPathFactory) -> None:
 def first(lab: Lab, images_here: None) -> First:
     """What the first deploy to the bare host did; every test with this fixture finds a stack that serves."""
     return first_deploy(lab)
+
+
+@pytest.fixture
+def redeployed_after(first: First, lab: Lab) -> Iterator[None]:
+    """For a test that takes the stack down or changes its settings: afterwards it serves as the others expect it."""
+    yield
+    redeploy(lab)

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from core.repository import REPOSITORY
-from hosts.ssh import SshHost
-from hosts.ssh_connect import SshTarget
 from infra.roles.project.project import get_project
 from infra.roles.stack.image_folders import folder_name
-from labelstudio.client import Client
 from labelstudio.config import load_project
 from labelstudio.truth import truth_of
 from tests.deploy.command import Ended, Lab
-from tests.deploy.first import BASE, First, secrets_on
+from tests.deploy.first import BASE, First
+from tests.deploy.tunnel import label_studio
 from tests.labhost.host import DATA
 
 LAB = ("--host", "lab1")
-
-
-@contextmanager
-def label_studio(lab: Lab) -> Iterator[Client]:
-    """The host's Label Studio, through a tunnel of the test's own."""
-    there = lab.hosts["lab1"]
-    target = SshTarget("lab1", there.address, "operator", there.port, there.key, None, there.known_hosts)
-    host = SshHost(target, run_id="a test")
-    try:
-        with host.forwarded(8080) as url:
-            client = Client(url, secrets_on(there)["LABEL_STUDIO_API_KEY"])
-            yield client
-            client.close()
-    finally:
-        host.close()
 
 
 def good(done: Ended) -> Any:

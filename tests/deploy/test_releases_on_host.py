@@ -18,7 +18,8 @@ from core.errors import WaitTimeout
 from core.waiting import wait_for
 from tests.deploy.command import Ended, Lab, ended
 from tests.deploy.first import BASE, First, secrets_on
-from tests.labhost.host import LabHost, docker
+from tests.deploy.images import broken_image
+from tests.labhost.host import LabHost
 
 HEALTHY_TIMEOUT = 240.0
 # How often a deploy is killed with `--all`; the full run by hand takes 20.
@@ -33,16 +34,6 @@ def _deployed(first: First) -> None:
 @pytest.fixture
 def host(lab: Lab) -> LabHost:
     return lab.hosts["lab1"]
-
-
-def releases(lab: Lab) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = lab.inv("releases", "--host", "lab1", "--json").json["hosts"][0]["releases"]
-    return found
-
-
-def current(lab: Lab) -> str:
-    (one,) = [str(release["id"]) for release in releases(lab) if release["current"]]
-    return one
 
 
 def healths(host: LabHost) -> dict[str, str]:
@@ -73,29 +64,15 @@ def rolled_back(lab: Lab, done: Ended, before: str, cause: str) -> None:
     assert done.code == 5, done.said
     assert cause in done.said
     assert f"release {before} serves again" in done.said
-    assert current(lab) == before
-    newest = releases(lab)[0]
+    assert lab.current() == before
+    newest = lab.releases()[0]
     assert (newest["gate"], newest["current"]) == ("failed", False)
     serves(lab)
 
 
-@contextmanager
-def broken_image(service: str) -> Iterator[str]:
-    """An image that looks like a service's and ends at once, in this machine's engine."""
-    tag = f"labelrig-test/broken-{service}:1"
-    images = docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
-    ours = next(one for one in images if one.startswith(f"labelrig/{service}:"))
-    recipe = f'FROM {ours}\nCMD ["sh", "-c", "echo the disk of wonders is missing; exit 3"]\n'
-    docker("build", "--quiet", "--tag", tag, "-", stdin=recipe)
-    try:
-        yield tag
-    finally:
-        docker("image", "rm", "--force", tag)
-
-
-def test_a_release_that_breaks_the_backend_is_put_back(lab: Lab) -> None:
-    before = current(lab)
-    with broken_image("sam2") as tag:
+def test_a_release_that_breaks_the_backend_is_put_back(lab: Lab, host: LabHost) -> None:
+    before = lab.current()
+    with broken_image(host, "sam2") as tag:
         done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=lab.inventory("bad.yaml", sam2_image=tag))
     rolled_back(lab, done, before, "sam2 does not start; its last lines:")
     assert "the disk of wonders is missing" in done.said
@@ -137,7 +114,7 @@ def test_going_back_and_forth_and_what_stands_in_the_way(lab: Lab, host: LabHost
 
 
 def go_back_and_forth(lab: Lab, host: LabHost) -> None:
-    before, secrets, own = current(lab), secrets_on(host), owners(host)
+    before, secrets, own = lab.current(), secrets_on(host), owners(host)
     host.exec("rm", f"{BASE}/secrets.env")  # on the way it is lost, and comes back from the release
     done = lab.inv(
         "deploy", "--host", "lab1", "--yes", inventory=lab.inventory("b.yaml", backend={"MASK_KEEP": "clicked"})
@@ -147,23 +124,23 @@ def go_back_and_forth(lab: Lab, host: LabHost) -> None:
     changed = set(dict(secrets.items() ^ secrets_on(host).items()))
     # A token is shown once, and the backend's password stands in no release: others are made.
     assert changed == {"LABEL_STUDIO_API_KEY", "LABELRIG_BACKEND_PASSWORD"}
-    after = current(lab)
+    after = lab.current()
     assert after != before
     assert len(owners(host)) == 1
     assert owners(host) != own
     assert "MASK_KEEP=clicked" in host.inside_engine("inspect", "labelrig-sam2-1").stdout
     assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
-    assert current(lab) == before
+    assert lab.current() == before
     assert "MASK_KEEP" not in host.inside_engine("inspect", "labelrig-sam2-1").stdout
     unknown = lab.inv("rollback", "--release", "20200101T000000Z-0000000", "--host", "lab1", "--yes")
-    assert (unknown.code, current(lab)) == (1, before)
+    assert (unknown.code, lab.current()) == (1, before)
     assert "there is no release 20200101T000000Z-0000000" in unknown.said
     # The database moves on: a migration that the other release does not know.
     migrated = "INSERT INTO django_migrations (app, name, applied) VALUES ('tasks', '9999_from_the_future', now())"
     _psql(host, migrated)
     refused = lab.inv("rollback", "--release", after, "--host", "lab1", "--yes")
     _psql(host, "DELETE FROM django_migrations WHERE name = '9999_from_the_future'")
-    assert (refused.code, current(lab)) == (1, before)
+    assert (refused.code, lab.current()) == (1, before)
     assert "the tables of the database are 1 migrations newer than its own; restore a backup" in refused.said
 
 
@@ -234,19 +211,20 @@ def test_the_doctor_names_each_of_several_troubles(lab: Lab, host: LabHost) -> N
 
 
 @pytest.mark.slow
-def test_a_release_that_breaks_label_studio_is_put_back(lab: Lab) -> None:
-    before = current(lab)
-    with broken_image("label-studio") as tag:
+def test_a_release_that_breaks_label_studio_is_put_back(lab: Lab, host: LabHost) -> None:
+    before = lab.current()
+    with broken_image(host, "label-studio") as tag:
         done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=lab.inventory("bad.yaml", label_studio_image=tag))
     rolled_back(lab, done, before, "label-studio does not start; its last lines:")
     assert "the disk of wonders is missing" in done.said
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("redeployed_after")
 def test_a_hook_can_refuse_and_is_told_how_it_went(lab: Lab, tmp_path: Path) -> None:
     hooks = tmp_path / "hooks"
     hooks.mkdir()
-    before = current(lab)
+    before = lab.current()
     refuse = hooks / "pre-deploy"
     refuse.write_text("#!/bin/sh\necho not during the review of $LABELRIG_HOST\nexit 1\n")
     refuse.chmod(0o755)
@@ -254,7 +232,7 @@ def test_a_hook_can_refuse_and_is_told_how_it_went(lab: Lab, tmp_path: Path) -> 
     done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
     assert done.code == 1
     assert "not during the review of lab1" in done.said
-    assert current(lab) == before
+    assert lab.current() == before
     refuse.unlink()
     told = hooks / "post-deploy"
     told.write_text(f"#!/bin/sh\nenv | grep ^LABELRIG_ >{tmp_path}/told\n")
@@ -267,17 +245,16 @@ def test_a_hook_can_refuse_and_is_told_how_it_went(lab: Lab, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("redeployed_after")
 def test_only_the_last_releases_stay_and_one_can_still_go_back(lab: Lab) -> None:
     for keep in ("clicked", "all"):
         inventory = lab.inventory("few.yaml", keep_releases=2, backend={"MASK_KEEP": keep})
         done = lab.inv("deploy", "--host", "lab1", "--yes", inventory=inventory)
         assert done.code == 0, done.said
-    left = releases(lab)
+    left = lab.releases()
     assert len(left) <= 3
     assert left[0]["current"]
     assert lab.inv("rollback", "--host", "lab1", "--yes").code == 0
-    done = lab.inv("deploy", "--host", "lab1", "--yes")
-    assert done.code == 0, done.said
 
 
 @pytest.mark.slow
@@ -292,8 +269,9 @@ def test_of_two_deploys_at_once_one_waits(lab: Lab) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("redeployed_after")
 def test_a_new_daemon_json_restarts_the_engine(lab: Lab, host: LabHost) -> None:
-    inventory = _daemon(lab)
+    inventory = lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
     done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=inventory)
     assert done.code == 0, done.err
     (change,) = [one for one in done.changed() if "daemon.json" in one]
@@ -308,14 +286,10 @@ def test_a_new_daemon_json_restarts_the_engine(lab: Lab, host: LabHost) -> None:
 def test_a_killed_engine_is_started_again(lab: Lab, host: LabHost) -> None:
     """Its bridge, and the proxy on the published port, outlive it and are not taken for others'."""
     host.exec("sh", "-c", "kill -9 $(pgrep -x dockerd)")
-    done = lab.inv("deploy", "--host", "lab1", "--yes", "--json", inventory=_daemon(lab))
+    done = lab.inv("deploy", "--host", "lab1", "--yes", "--json")
     assert done.code == 0, done.said
     assert any(change.startswith("start the docker engine") for change in done.changed())
     wait_until_healthy(host)
-
-
-def _daemon(lab: Lab) -> Path:
-    return lab.inventory("daemon.yaml", docker_daemon={"log-opts": {"max-size": "11m"}})
 
 
 def _wishes(number: int) -> Mapping[str, object]:
@@ -327,6 +301,7 @@ def _wishes(number: int) -> Mapping[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("redeployed_after")
 def test_a_run_that_was_killed_is_made_good_by_the_next(lab: Lab, host: LabHost) -> None:
     # What a run leaves that was killed while it made the base image.
     left = "/var/tmp/labelrig-base.labelrig.Ab12Cd34"

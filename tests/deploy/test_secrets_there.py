@@ -5,30 +5,29 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from hosts.ssh import SshHost
-from hosts.ssh_connect import SshTarget
 from labelstudio.session import OWN_PYTHON, SignInRefused, sign_in, token_works
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE, First, secrets_on, watched
+from tests.deploy.tunnel import url_of
 from tests.labhost.host import LabHost
 
 pytestmark = pytest.mark.slow
 LAB = ("--host", "lab1")
 WHO = "/api/current-user/whoami"
+OPENED, REFUSED = "opened", "password authentication failed"
 CONNECT = (
-    "import json, psycopg2, sys\n"
-    "who = dict(host='db', user='labelstudio', dbname='labelstudio')\n"
+    "import json, psycopg\n"
+    "who = dict(host='db', user='labelstudio', dbname='labelstudio', connect_timeout=20)\n"
     "try:\n"
-    "    psycopg2.connect(**who, password=json.loads({password!r})).close()\n"
-    "except psycopg2.OperationalError as error:\n"
-    "    sys.exit(f'refused: {{error}}')\n"
+    "    psycopg.connect(**who, password=json.loads({password!r})).close()\n"
+    "    print('opened')\n"
+    "except psycopg.OperationalError as error:\n"
+    "    print(error)\n"
 )
 ASK_BACKEND = (
     "import base64, json, urllib.error, urllib.request as u\n"
@@ -48,33 +47,22 @@ class Old:
     cookies: httpx.Cookies
 
 
-@contextmanager
-def url_of(lab: Lab) -> Iterator[str]:
-    """The host's Label Studio, through a tunnel of the test's own."""
-    there = lab.hosts["lab1"]
-    target = SshTarget("lab1", there.address, "operator", there.port, there.key, None, there.known_hosts)
-    host = SshHost(target, run_id="a test")
-    try:
-        with host.forwarded(8080) as url:
-            yield url
-    finally:
-        host.close()
-
-
-def in_label_studio(host: LabHost, script: str, password: str) -> tuple[int, str]:
-    """Run Python in the container; the password is part of its input and of no argument."""
+def in_label_studio(host: LabHost, script: str, password: str) -> str:
+    """What a Python script says in the container; the password is part of its input and of no argument."""
     text = script.format(password=json.dumps(password))
     container = ("docker", "exec", "--interactive", "labelrig-label-studio-1")
-    done = host.exec(*container, *OWN_PYTHON, stdin=text, check=False)
-    return done.returncode, done.stdout.strip()
+    return host.exec(*container, *OWN_PYTHON, stdin=text).stdout.strip()
 
 
 def opens_database(host: LabHost, password: str) -> bool:
-    return in_label_studio(host, CONNECT, password)[0] == 0
+    """Whether PostgreSQL takes the password; anything but a yes or a no is a failure."""
+    said = in_label_studio(host, CONNECT, password)
+    assert said == OPENED or REFUSED in said, said
+    return said == OPENED
 
 
 def backend_answers(host: LabHost, password: str) -> str:
-    return in_label_studio(host, ASK_BACKEND, password)[1]
+    return in_label_studio(host, ASK_BACKEND, password)
 
 
 def signed_in(lab: Lab) -> Old:
@@ -125,11 +113,14 @@ def test_a_rotation_that_was_killed_is_completed(first: First, lab: Lab, stage: 
     for line in process.stderr:
         if line.startswith(f"▸ {stage}"):
             break
+    else:
+        raise AssertionError(f"{stage} did not begin: {process.communicate()[0]}")
     time.sleep(secrets.randbelow(2000) / 1000)
     process.kill()
     process.communicate()
     done = lab.inv("secrets.rotate", "--secret", "token", *LAB, "--yes", "--json", "--lock-wait", "10m")
     assert done.code == 0, done.said
+    assert "was cut off" in done.said
     new = secrets_on(host)
     assert all(new[name] != value for name, value in old.values.items())
     assert opens_database(host, new["LABELRIG_POSTGRES_PASSWORD"])

@@ -1,13 +1,12 @@
 """Daily work on a host over SSH, to the end of a stack: exec, restart, people, prune, down, purge, and a new deploy.
 
-The last file of the folder: what the others found on the host is gone afterwards, and a stack serves again.
+What the other files found on the host is gone afterwards, and a stack serves again.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,14 +24,6 @@ def host(first: First, lab: Lab) -> LabHost:
     return lab.hosts["lab1"]
 
 
-def on_host(lab: Lab, task: str, *arguments: str) -> dict[str, Any]:
-    done = lab.inv(task, *LAB, "--json", *arguments)
-    assert done.code == 0, done.said
-    (one,) = done.json["hosts"]
-    found: dict[str, Any] = one
-    return found
-
-
 def test_a_command_in_a_container_of_a_host(lab: Lab, host: LabHost) -> None:
     words = ("--", "sh", "-c", 'printf "%s|" "$@"; echo oops >&2; exit 7', "sh", "two words", "--host", "$HOME")
     done = lab.inv("exec", "db", *LAB, *words)
@@ -47,30 +38,31 @@ def test_a_command_in_a_container_of_a_host(lab: Lab, host: LabHost) -> None:
 
 
 def test_restart_people_and_room(lab: Lab, host: LabHost, tmp_path: Path) -> None:
-    assert on_host(lab, "restart", "--service", "sam2")["restarted"] == ["sam2"]
+    assert lab.on_host("restart", "--service", "sam2")["restarted"] == ["sam2"]
     file = tmp_path / "password"
     added = lab.inv("user.add", *LAB, "--email", "ana@lab.example", "--password-file", str(file), "--json")
     assert added.code == 0, added.said
     password = file.read_text().split()[1]
     assert password not in added.said + host.exec("cat", f"{BASE}/audit.jsonl").stdout
-    people = {one["email"]: one for one in on_host(lab, "user.list")["people"]}
+    people = {one["email"]: one for one in lab.on_host("user.list")["people"]}
     assert people["ana@lab.example"]["last_sign_in"] is None
-    assert on_host(lab, "user.remove", "--email", "ana@lab.example", "--yes")["person"]["active"] is False
+    assert lab.on_host("user.remove", "--email", "ana@lab.example", "--yes")["person"]["active"] is False
     left = host.exec("mktemp", "-d", "/var/tmp/labelrig-build.labelrig.XXXXXXXX").stdout.strip()
-    assert left in [one["name"] for one in on_host(lab, "prune", "--dry-run")["leftovers"]]
-    removed = on_host(lab, "prune", "--yes")["removed"]
+    assert left in [one["name"] for one in lab.on_host("prune", "--dry-run")["leftovers"]]
+    removed = lab.on_host("prune", "--yes")["removed"]
     assert left in [one["name"] for one in removed]
-    assert on_host(lab, "prune", "--dry-run")["leftovers"] == []
+    assert lab.on_host("prune", "--dry-run")["leftovers"] == []
     assert lab.inv("doctor", *LAB).code == 0
 
 
+@pytest.mark.usefixtures("redeployed_after")
 def test_down_keeps_everything_and_a_purge_nothing(lab: Lab, host: LabHost) -> None:
     pictures = host.exec("find", DATA, "-type", "f").stdout
     volumes = host.inside_engine("volume", "ls", "--quiet").stdout
     asked = lab.inv("down", *LAB)
     assert asked.code == 2
     assert "This stops `labelrig` on lab1 for everybody." in asked.err
-    assert on_host(lab, "down", "--yes")["changed"] == 4
+    assert lab.on_host("down", "--yes")["changed"] == 4
     assert host.inside_engine("ps", "--all", "--quiet").stdout == ""
     assert host.inside_engine("volume", "ls", "--quiet").stdout == volumes
     assert "started db, sam2, label-studio, proxy" in lab.inv("restart", *LAB).out
@@ -80,7 +72,7 @@ def test_down_keeps_everything_and_a_purge_nothing(lab: Lab, host: LabHost) -> N
     assert asked.code == 2
     assert "This removes `labelrig` on lab1 with every project, annotation and account in it" in asked.err
     assert "labelrig_db-data" in asked.err
-    on_host(lab, "down", "--purge", "--yes")
+    lab.on_host("down", "--purge", "--yes")
     assert host.inside_engine("ps", "--all", "--quiet").stdout == ""
     assert "labelrig_" not in host.inside_engine("volume", "ls", "--quiet").stdout
     assert "labelrig/sam2" not in host.inside_engine("images").stdout

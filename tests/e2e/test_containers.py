@@ -145,7 +145,7 @@ def main_processes(container: Container) -> list[int]:
 
 
 def test_our_programs_find_label_studio_loaded(stage: Stage) -> None:
-    """Loading it takes seconds: see docs/decisions/0034-programs-in-a-loaded-label-studio.md."""
+    """Loading it takes seconds: see docs/decisions/0036-programs-in-a-loaded-label-studio.md."""
     program = b"import os, sys; print('django' in sys.modules, os.getuid())"
     said = stage.ctx.exec_in_label_studio(*LOADED_PYTHON, stdin=program).stdout
     assert said == f"True {stage.settings.uid}\n"

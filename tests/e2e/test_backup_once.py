@@ -43,6 +43,8 @@ def test_backup_is_whole(stack: Stack, stage: Stage, tmp_path: Path, report: Rep
     assert 'labelrig_run_ok{run="backup"} 1.0' in figures
     assert 'labelrig_run_good_timestamp_seconds{run="verify"} 1.' in figures
     assert 'run="drill"' not in figures
+    others = ("find", "/tmp", "!", "-user", str(settings.uid))
+    assert stage.ctx.exec_in_label_studio(*others).stdout == ""
     manifest = script.run("show")["manifest"]
     assert manifest["database"]["tables"]["task"]["rows"] >= 12
     assert len(manifest["migrations"]) > 100

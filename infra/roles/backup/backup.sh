@@ -215,13 +215,16 @@ recorded() {
 
 # Into the volume of Label Studio's container, which reads them for /labelrig/metrics. It may be that there is none.
 publish() {
+    [ -e "$stack/stack.env" ] || return 0
+    of_stack LABELRIG_UID
     rm -rf published
     mkdir published
     for file in last-*.json good-*.json; do
         [ ! -e "$file" ] || cp "$file" "published/labelrig-$file"
     done
-    chmod -R a+rX published
-    docker cp published/. "$LABELRIG_PROJECT-label-studio-1:/tmp" >/dev/null 2>&1 || :
+    # As the containers' user: files of another one in its volumes would be handed over to it by the next `up`.
+    (cd published && tar -c --numeric-owner --owner "$LABELRIG_UID" --group "$LABELRIG_UID" -- *.json) 2>/dev/null |
+        docker cp - "$LABELRIG_PROJECT-label-studio-1:/tmp" >/dev/null 2>&1 || :
     rm -rf published
 }
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import re
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ SAVED = '{"snapshot": "abc12345", "bytes": 10, "added_bytes": 5, "rows": 3, "fil
 # Answers of the containers by their last words; a line of what was asked for goes into the log.
 DOCKER = """\
 #!/bin/sh
+[ "$1" != cp ] || cat >"$FAKE/published.tar"
 [ "$1" = compose ] || exit 0
 printf '%s | LS=%s UID=%s DB=%s SIZE=%s KNOWN=%s REASON=%s\\n' "$*" "$LABELRIG_LABEL_STUDIO_IMAGE" "$LABELRIG_UID" \
     "$LABELRIG_BACKUP_DATABASE" "$LABELRIG_BACKUP_DATABASE_BYTES" "$LABELRIG_BACKUP_KNOWN" \
@@ -111,6 +113,17 @@ class ScriptBench:
 @pytest.fixture
 def bench(tmp_path: Path) -> ScriptBench:
     return ScriptBench.make(tmp_path)
+
+
+def test_how_it_went_is_the_containers_users(bench: ScriptBench) -> None:
+    """For the figures: files of another user in its volumes would be handed over to it by the next `up`."""
+    bench.run("run")
+    with tarfile.open(bench.root / "fake/published.tar") as tar:
+        found = {one.name: (one.uid, one.gid, one.isdir()) for one in tar.getmembers()}
+    (uid,) = {uid for uid, _, _ in found.values()}
+    assert uid == 61045
+    names = ("labelrig-good-backup.json", "labelrig-last-backup.json")
+    assert found == dict.fromkeys(names, (uid, uid, False))
 
 
 def test_backup_in_order_and_written_down(bench: ScriptBench) -> None:

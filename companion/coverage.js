@@ -1,4 +1,4 @@
-/** How much of an image has no label yet, for projects that want a label for every pixel: counted while nobody draws. */
+/** How much of an image has no label yet, for projects that want a label for every pixel: counted while no one draws. */
 
 import { coverGrid, coverPixels, coverPolygon, coverRuns, coverStroke, emptyGrid, uncovered } from "./raster.js";
 

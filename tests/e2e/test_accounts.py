@@ -22,7 +22,7 @@ from tests.e2e.project_cases import Stage
 from tests.warm_python import run_inv
 
 WHO = "/api/current-user/whoami"
-PAUSE_SECONDS = 0.2  # of somebody who works fast; without one Label Studio has no time left for what is tested
+PAUSE_SECONDS = 0.2  # of a person who works fast; without one Label Studio has no time left for what is tested
 
 
 def inv(stack: Stack, *arguments: str) -> CompletedProcess[str]:

@@ -168,7 +168,7 @@ def test_failing_migration_leaves_the_old_one_serving(lab: Lab) -> None:
 
 
 def test_killed_then_repeated_ends_on_the_new_one(lab: Lab) -> None:
-    """Everything is there; nobody gets in between the beginning of the maintenance and its end."""
+    """Everything is there; no one gets in between the beginning of the maintenance and its end."""
     lab.tree.pull()
     before = lab.view()
     killed_once_begun(lab, seconds=15)

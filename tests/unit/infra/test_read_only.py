@@ -198,7 +198,7 @@ def test_of_the_scripts_some_verbs_look(script: str, arguments: tuple[str, ...],
 
 
 def test_every_script_on_a_host_is_judged() -> None:
-    """A new one counts as a change until somebody has looked at it."""
+    """A new one counts as a change until a person has looked at it."""
     assert {path.stem for path in FOLDER.glob("*.sh")} == {"audit", "leftovers", "lock", "purge", "releases"}
 
 

@@ -3,7 +3,7 @@
 To load Label Studio takes 2.5 s of a processor, which each program that labelrig runs in the container had to spend.
 `serve` is split off before Label Studio serves, and waits at a socket that only the container's own user may open. As a
 command (`python labelrig_programs.py`, its program on standard input) this file hands its three streams over there and
-ends with the program's exit code; where no process answers, it becomes a Python that runs the program, as `python -` does.
+ends with the program's exit code; where none answers, it becomes a Python that runs the program, as `python -` does.
 """
 
 from __future__ import annotations

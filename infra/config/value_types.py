@@ -25,7 +25,8 @@ MACHINE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 LOGIN = re.compile(r"[^\s:/@-](?:[^\s:/]*[^\s:/@])?")
 # Control characters, line breaks, and halves of characters: what an environment holds that is not UTF-8.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-SFTP = re.compile(r"sftp:(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9/._~+-]+")
+SFTP_LOGIN = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*"
+SFTP = re.compile(rf"sftp:(?:{SFTP_LOGIN}:|//{SFTP_LOGIN}:[0-9]{{1,5}}//)[A-Za-z0-9/._~+-]+")
 KEEP = re.compile(r"([0-9]{1,3})d ([0-9]{1,3})w ([0-9]{1,3})m")
 TEXT_ONLY_OPTIONS = "log-opts"  # the engine takes no numbers here
 
@@ -231,7 +232,8 @@ def backup_repository(text: str) -> str:
             raise ValueError("holds a login, which belongs in `backup_environment_file` (RESTIC_REPOSITORY=rest:...)")
         return text
     raise ValueError(
-        "must be an absolute path, sftp:USER@HOST:/PATH, s3:https://HOST/BUCKET, or rest:https://HOST:PORT/NAME"
+        "must be an absolute path, sftp:USER@HOST:/PATH (with another port sftp://USER@HOST:PORT//PATH), "
+        "s3:https://HOST/BUCKET, or rest:https://HOST:PORT/NAME"
     )
 
 

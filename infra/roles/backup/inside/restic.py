@@ -16,7 +16,8 @@ from typing import Any
 from infra.roles.backup.inside.places import Places, Problem
 
 SHORT, LONG = 180.0, 48 * 3600.0
-SFTP = re.compile(r"sftp:(?P<login>(?:[\w.-]+@)?[\w.-]+):(?P<path>.+)", re.ASCII)
+SFTP = re.compile(r"sftp:(?P<login>(?:[\w.-]+@)?[\w.-]+):(?!//)(?P<path>.+)", re.ASCII)
+SFTP_PORT = re.compile(r"sftp://(?P<login>(?:[\w.-]+@)?[\w.-]+):(?P<port>\d+)/(?P<path>/.+)", re.ASCII)
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 ENDED_BY_US = 124
 PROCESS_NUMBERS = 96  # see `Restic.unlock`
@@ -52,8 +53,10 @@ class Restic:
             **given,
         }
         self._options: list[str] = []
-        if (found := SFTP.fullmatch(self._environment["RESTIC_REPOSITORY"])) is not None:
-            self._options = ["-o", f"sftp.command={ssh_command(places, found['login'])}"]
+        for pattern in (SFTP, SFTP_PORT):
+            if (found := pattern.fullmatch(self._environment["RESTIC_REPOSITORY"])) is not None:
+                port = found.groupdict().get("port")
+                self._options = ["-o", f"sftp.command={ssh_command(places, found['login'], port)}"]
 
     @property
     def is_folder(self) -> bool:
@@ -222,7 +225,7 @@ def read_environment(places: Places) -> dict[str, str]:
     return found
 
 
-def ssh_command(places: Places, login: str) -> str:
+def ssh_command(places: Places, login: str, port: str | None = None) -> str:
     """The command with which restic reaches a machine: with the keys and known hosts of the machine's user alone."""
     keys = [path for name in KEYS if (path := places.ssh / name).exists()]
     options = [
@@ -231,6 +234,7 @@ def ssh_command(places: Places, login: str) -> str:
         *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
         *("-o", f"UserKnownHostsFile={places.ssh / 'known_hosts'}"),
         *(word for key in keys for word in ("-i", str(key))),
+        *(("-p", port) if port is not None else ()),
     ]
     return " ".join(["ssh", *options, login, "-s", "sftp"])
 

@@ -294,6 +294,23 @@ def test_ssh_asks_nobody(bench: InsideBench) -> None:
     assert "BatchMode=yes" in command
     assert "StrictHostKeyChecking=yes" in command
     assert f"-i {bench.places.ssh}/id_ed25519 backup@nas -s sftp" in command
+    assert ssh_command(bench.places, "backup@nas", "2222").endswith(" -p 2222 backup@nas -s sftp")
+
+
+@pytest.mark.parametrize(
+    ("address", "ends"),
+    [
+        ("sftp:backup@nas:/backup", "backup@nas -s sftp"),
+        ("sftp:nas:/backup", "nas -s sftp"),
+        ("sftp://backup@nas:2222//backup", "-p 2222 backup@nas -s sftp"),
+    ],
+)
+def test_sftp_goes_by_our_own_ssh(bench: InsideBench, address: str, ends: str) -> None:
+    """With restic's own it would ask, and read no key of the machine's."""
+    options = Restic(bench.places, address)._options
+    assert options[0] == "-o"
+    assert options[1].startswith("sftp.command=ssh -F /dev/null")
+    assert options[1].endswith(ends)
 
 
 @pytest.mark.parametrize(

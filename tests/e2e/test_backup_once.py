@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -92,3 +93,30 @@ def test_backup_over_sftp(
         made = script.run("run")
         assert (there / "repository/config").is_file()
         assert script.run("verify") == {"snapshots": 1, "newest": made["snapshot"]}
+
+
+@pytest.mark.slow
+def test_full_disk_is_said_and_changes_nothing(stack: Stack, stage: Stage, tmp_path: Path, report: Report) -> None:
+    """A repository on a disk of 16 MB: nothing is begun, and it can be read afterwards."""
+    host, state = LocalHost(), f"{state_folder(stage.settings)}/full"
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    host.run("mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk), as_root=True)
+    try:
+        update = {"backup_repository": str(disk), "backup_password": SecretStr("correct-horse")}
+        settings = stage.settings.model_copy(update=update)
+        images = plan_images(host, REPOSITORY, settings, report, services=(BACKUP, LABEL_STUDIO))
+        converge(images_role(host, images, report), report)
+        stack_folder = str(state_folder(stage.settings))
+        place = backup_place(host, state=state, stack=stack_folder, secrets=stack.environment["LABELRIG_ENV_FILE"])
+        converge(backup_role(host, place, settings, images.tags, [], report), report)
+        script = BackupScript(host, state, report)
+        with pytest.raises(LabelrigError, match="there is no room on the repository .*; nothing was changed"):
+            script.run("run")
+        assert script.run("list") == {"snapshots": []}
+        (disk / "filled").write_bytes(bytes(shutil.disk_usage(disk).free))
+        with pytest.raises(LabelrigError, match="there is no room on the repository"):
+            script.run("run")
+        assert script.run("list") == {"snapshots": []}
+    finally:
+        host.run("umount", str(disk), as_root=True)

@@ -63,7 +63,7 @@ def people_save(http: httpx.Client) -> Iterator[Saved]:
             thread.join(SECONDS)
 
 
-def annotations(http: httpx.Client) -> int:
+def annotation_count(http: httpx.Client) -> int:
     return int(http.get("/api/projects/1").raise_for_status().json()["total_annotations_number"])
 
 
@@ -78,10 +78,10 @@ def test_destroyed_and_restored_on_a_bare_host(lab: Lab) -> None:
     deployed = lab.on_host("deploy", "--yes", inventory=inventory)
     assert any("LABELRIG_BACKUP_PASSWORD" in notice for notice in deployed["notices"])
     with api(lab) as http:
-        before = annotations(http)
+        before = annotation_count(http)
         with people_save(http) as saved:
             made = lab.on_host("backup", inventory=inventory)["backup"]
-        after = annotations(http)
+        after = annotation_count(http)
     assert saved.failed == []
     assert saved.count > PEOPLE
     assert made["rows"] > 500
@@ -93,7 +93,7 @@ def test_destroyed_and_restored_on_a_bare_host(lab: Lab) -> None:
     with api(lab) as http:
         rows = restored["restored"]["manifest"]["database"]["tables"]["task_completion"]["rows"]
         assert before <= rows <= after
-        assert annotations(http) == rows
+        assert annotation_count(http) == rows
     again = host.exec("cat", f"{BASE}/secrets.env").stdout
     for name in ("LABEL_STUDIO_SECRET_KEY", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_PASSWORD"):
         (line,) = [one for one in secrets.splitlines() if one.startswith(name)]

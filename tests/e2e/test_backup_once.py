@@ -111,7 +111,7 @@ def test_full_disk_is_said_and_changes_nothing(stack: Stack, stage: Stage, tmp_p
         place = backup_place(host, state=state, stack=stack_folder, secrets=stack.environment["LABELRIG_ENV_FILE"])
         converge(backup_role(host, place, settings, images.tags, [], report), report)
         script = BackupScript(host, state, report)
-        with pytest.raises(LabelrigError, match="there is no room on the repository .*; nothing was changed"):
+        with pytest.raises(LabelrigError, match=r"there is no room on the repository .*; nothing was changed"):
             script.run("run")
         assert script.run("list") == {"snapshots": []}
         (disk / "filled").write_bytes(bytes(shutil.disk_usage(disk).free))

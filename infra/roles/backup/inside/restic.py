@@ -17,6 +17,10 @@ from infra.roles.backup.inside.places import Places, Problem
 
 SHORT, LONG = 180.0, 48 * 3600.0
 SFTP = re.compile(r"sftp:(?P<login>(?:[\w.-]+@)?[\w.-]+):(?!//)(?P<path>.+)", re.ASCII)
+TRACE = re.compile(r"\s+\S+\.(go|s):\d+$")  # restic shows where in its source an error arose
+READS = ("snapshots", "dump", "ls", "restore")
+FULL = re.compile(r"no space left|read-only file system|quota", re.IGNORECASE)
+NO_LOCK = "unable to create lock"
 SFTP_PORT = re.compile(r"sftp://(?P<login>(?:[\w.-]+@)?[\w.-]+):(?P<port>\d+)/(?P<path>/.+)", re.ASCII)
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 ENDED_BY_US = 124
@@ -122,7 +126,10 @@ class Restic:
         while True:
             try:
                 return self.run(*arguments, timeout=timeout, each=each, lines=lines)
-            except Failed:
+            except Failed as error:
+                if arguments[0] in READS and NO_LOCK in str(error) and FULL.search(str(error)):
+                    say("the repository's disk is full, or may not be written to: it is read without a lock")
+                    return self.run(*arguments, "--no-lock", timeout=timeout, each=each, lines=lines)
                 in_use = self._in_use(exclusively=not alone)
                 if time.monotonic() > end or not (in_use or again):
                     raise
@@ -283,7 +290,10 @@ def _running(
     def read() -> None:
         assert process.stderr is not None  # noqa: S101 - asked for
         for line in process.stderr:
-            errors[:] = [*errors[-20:], line]
+            if TRACE.match(line):
+                errors[-1:] = []  # of the line before it names the function
+            else:
+                errors[:] = [*errors[-20:], line]
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()

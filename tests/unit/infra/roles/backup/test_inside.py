@@ -19,7 +19,7 @@ from infra.roles.backup.inside import fetching, reading, saving
 from infra.roles.backup.inside.media import walk
 from infra.roles.backup.inside.places import MANIFEST, MEDIA_LIST, Problem
 from infra.roles.backup.inside.request import BEFORE_RESTORE, Request
-from infra.roles.backup.inside.restic import Restic, read_environment, ssh_command
+from infra.roles.backup.inside.restic import Failed, Restic, read_environment, ssh_command
 from tests.unit.infra.roles.backup.inside_bench import InsideBench, facts_of, fake_program
 
 REAL = shutil.which("restic")
@@ -322,3 +322,38 @@ def test_sftp_goes_by_our_own_ssh(bench: InsideBench, address: str, ends: str) -
 )
 def test_keep_becomes_restics_words(bench: InsideBench, keep: str, words: list[str]) -> None:
     assert Request.read({"LABELRIG_BACKUP_KEEP": keep}).keep_arguments == words
+
+
+TRACED = """write /repository/locks/8a82-tmp-37: no space left on device
+github.com/restic/restic/internal/backend/local.(*Local).Save
+\tgithub.com/restic/restic/internal/backend/local/local.go:170
+runtime.goexit
+\truntime/asm_amd64.s:1594
+unable to create lock in backend
+"""
+
+
+def full_restic(bench: InsideBench, tmp_path: Path) -> Restic:
+    """One whose repository takes no lock, as restic 0.14 says it."""
+    (tmp_path / "traced").write_text(TRACED)
+    program = tmp_path / "full-restic"
+    program.write_text(
+        '#!/bin/sh\nfor one; do [ "$one" != --no-lock ] || { echo "[]"; exit 0; }; done\n'
+        f"cat {tmp_path}/traced >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    return Restic(bench.places, "/repository", program=str(program))
+
+
+def test_full_repository_can_be_read(bench: InsideBench, tmp_path: Path) -> None:
+    """The disk that filled up holds the backups that are needed now."""
+    assert full_restic(bench, tmp_path).facts("snapshots", "--json") == []
+
+
+def test_full_repository_is_written_by_none(bench: InsideBench, tmp_path: Path) -> None:
+    with pytest.raises(Failed) as caught:
+        full_restic(bench, tmp_path).run("backup", "/data")
+    assert str(caught.value) == (
+        "restic backup ended with exit code 1: write /repository/locks/8a82-tmp-37: no space left on device; "
+        "unable to create lock in backend"
+    )

@@ -146,7 +146,7 @@ def test_backup_under_load_then_destroyed_then_restored(lab: Lab) -> None:
         after = lab.annotations()
     assert crowd.failed == []
     assert crowd.saved > PEOPLE
-    assert crowd.uploaded > 1
+    assert crowd.uploaded >= 1
     assert 1 <= made["files"] <= 1 + crowd.uploaded
     lab.inv("backup.verify")
     password, old = lab.settings.password, lab.settings

@@ -46,6 +46,12 @@ fails = 'if apps.get_model("tasks", "Task").objects.exists(): raise RuntimeError
 """
 
 
+def failing_migration_step() -> str:
+    """The step of a Dockerfile, as root, that adds both migrations to Label Studio."""
+    program = base64.b64encode(PLANT.encode()).decode()
+    return f"RUN python3 -c \"import base64; exec(base64.b64decode('{program}'))\"\n"
+
+
 class OldTree:
     """The copy. Its `.labelrig` and `.env` are its own."""
 
@@ -67,10 +73,8 @@ class OldTree:
     def with_failing_migration(self) -> None:
         """Our Label Studio with a migration that changes data and one that fails."""
         self.pull()
-        program = base64.b64encode(PLANT.encode()).decode()
-        step = f"RUN python3 -c \"import base64; exec(base64.b64decode('{program}'))\"\n"
         mark = "RUN --mount=type=bind,source=build,target=/run/build \\\n    sh /run/build/make-user.sh"
-        self._exchange(LABEL_STUDIO, mark, step + mark)
+        self._exchange(LABEL_STUDIO, mark, failing_migration_step() + mark)
 
     def pull(self) -> None:
         """Everything that was changed is as it is here."""

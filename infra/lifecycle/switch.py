@@ -25,7 +25,6 @@ from infra.stack.upgrading import is_half_upgraded, remove_upgrading
 
 STOP_TIMEOUT = 240.0
 DUMP = "/staging/fetched/staging/database"
-DatabaseServer = Callable[[], Containers]
 
 
 @dataclass(frozen=True)

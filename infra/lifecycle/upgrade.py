@@ -80,6 +80,8 @@ def upgrade(machine: UpgradedMachine, request: UpgradeRequest, report: Report) -
     begun = read_upgrading(site)
     if begun is not None and begun.phase == "back":
         raise _back(machine, begun, report)
+    if begun is not None and begun.phase == "served":
+        return _done(machine, begun, old_data_of(site, begun.stamp, begun.postgres, report), report)
     if begun is None and request.backs_up:
         _refuse_without_repository(site)
     machine.prepare()
@@ -167,6 +169,8 @@ def _forward(machine: UpgradedMachine, images: ImageSet, mark: Upgrading, report
 def _done(machine: UpgradedMachine, mark: Upgrading, old: OldData, report: Report) -> str:
     site = machine.site
     with report.stage("end"):
+        # From here on people save: a repetition must not go back to the data of before.
+        write_upgrading(site, replace(mark, phase="served"))
         end_maintenance(site)
         kept = [one for one in read_upgraded(site) if one.stamp != mark.stamp]
         write_upgraded(site, [*kept, Upgraded(mark.stamp, mark.postgres, mark.backup)])

@@ -10,8 +10,8 @@ from core.errors import LabelrigError, Unfinished
 from infra.roles.backup.files import UPGRADING
 from infra.stack.site import Site
 
-Phase = Literal["keeping", "forward", "back"]
-PHASES = ("keeping", "forward", "back")
+Phase = Literal["keeping", "forward", "served", "back"]
+PHASES = ("keeping", "forward", "served", "back")
 PRIVATE = 0o600
 
 
@@ -22,7 +22,8 @@ class Upgrading:
     Attributes:
         stamp: the moment, in the names of what is kept.
         phase: `keeping`: the old data are being set aside, and nothing new has worked on them; `forward`: the new
-            version may have; `back`: the old data and the old version are being put back.
+            version may have; `served`: it passed its gate, people may be in, and there is no way back; `back`: the old
+            data and the old version are being put back.
         previous: what served before: the id of a release, empty on this machine.
         backup: the backup of the state before; empty: none was made, on request.
         passing: what requests carry that the proxy lets through while people see the maintenance page.

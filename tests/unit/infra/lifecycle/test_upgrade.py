@@ -241,6 +241,21 @@ def test_killed_anywhere_then_repeated(world: World, kill_at: int, fails: bool) 
     assert read_upgrading(world.site) is None
 
 
+@pytest.mark.parametrize("kill_at", [2 * 9 - 1, 2 * 9, 2 * 10 - 1])
+def test_no_way_back_once_people_are_in(world: World, kill_at: int) -> None:
+    """Killed after the page went: what people save from then on is kept, also where the gate would fail now."""
+    world.kill_at = kill_at
+    with pytest.raises(Killed):
+        world.upgrade()
+    assert not world.page
+    world.kill_at, world.data = None, "new, and what people saved"
+    world.breaks["gate"] = LabelrigError("no click came back")
+    if read_upgrading(world.site) is not None:
+        world.upgrade()
+    assert (world.version, world.data, world.page) == ("new", "new, and what people saved", False)
+    refuse_half_upgraded(world.site)
+
+
 def test_a_lost_connection_leaves_the_mark(world: World) -> None:
     world.breaks["start"] = ConnectionLost("gone")
     with pytest.raises(ConnectionLost):

@@ -93,15 +93,15 @@ class Context(_Incoming):
     untouched.
 
     Attributes:
-        ask: `state` asks how the backend is, instead of for a mask; `twin` for the mask of `result` on the other image
-            of its pair.
+        ask: `state` asks how the backend is, instead of for a mask; `preview` for the outline of the mask that a click
+            would give; `twin` for the mask of `result` on the other image of its pair.
         request_id: of the click, as the page shows it with an error.
         candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is sent
             again with the points that come after, so that they refine the mask that the annotator saw.
     """
 
     result: Annotated[list[ContextRegion], Field(max_length=MAX_ENTRIES)] | None = None
-    ask: Literal["state", "twin"] | None = None
+    ask: Literal["state", "preview", "twin"] | None = None
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
 

@@ -1,4 +1,4 @@
-"""One thread for the model: clicks before opened tasks before batches.
+"""One thread for the model: clicks before opened tasks before previews before batches.
 
 The model computes one thing at a time: several threads on one device only make each answer later, and engines keep
 state that must not be shared. So every job goes through `ModelQueue`, in order of priority and then of arrival.
@@ -21,7 +21,12 @@ __all__ = ["DEFAULT_LIMITS", "ModelQueue", "Priority", "QueueState", "Running", 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 THREAD_NAME = "model"
-DEFAULT_LIMITS: Mapping[Priority, int] = {Priority.CLICK: 64, Priority.OPEN: 32, Priority.BATCH: 64}
+DEFAULT_LIMITS: Mapping[Priority, int] = {
+    Priority.CLICK: 64,
+    Priority.OPEN: 32,
+    Priority.PREVIEW: 8,
+    Priority.BATCH: 64,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class ModelQueue:
     ) -> None:
         """
         Args:
-            limits: how many jobs may wait, by priority. Beyond it a click or a batch job is refused; of the opened
+            limits: how many jobs may wait, by priority. Beyond it a job is refused; of the opened
                 tasks, whose jobs no request waits for, the oldest gives way.
             on_finished: called in the model thread after each job and before its tickets end, with the job's name
                 and what it raised; must not raise.
@@ -100,7 +105,7 @@ class ModelQueue:
             name: what it is, for people: `encode`.
 
         Raises:
-            Busy: too many clicks or batch jobs wait already.
+            Busy: too many of its priority wait already; never of opened tasks.
             ModelNotReady: the queue was closed.
             RuntimeError: called from a job, which would wait for the thread that it runs in.
         """

@@ -24,10 +24,16 @@ class Priority(IntEnum):
 
     CLICK = 0
     OPEN = 1
-    BATCH = 2
+    PREVIEW = 2
+    BATCH = 3
 
 
-PLURALS = {Priority.CLICK: "clicks", Priority.OPEN: "opened tasks", Priority.BATCH: "batch jobs"}
+PLURALS = {
+    Priority.CLICK: "clicks",
+    Priority.OPEN: "opened tasks",
+    Priority.PREVIEW: "previews",
+    Priority.BATCH: "batch jobs",
+}
 
 
 @dataclass(eq=False)
@@ -109,7 +115,7 @@ class WaitingLine:
     def __init__(self, limits: Mapping[Priority, int], clock: Callable[[], float]) -> None:
         """
         Args:
-            limits: how many jobs may wait, by priority. Beyond it a click or a batch job is refused; of the opened
+            limits: how many jobs may wait, by priority. Beyond it a job is refused; of the opened
                 tasks, whose jobs no request waits for, the oldest gives way.
             clock: seconds, monotonic; deadlines are in its time.
         """

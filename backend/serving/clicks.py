@@ -121,7 +121,7 @@ class ClickAnswerer:
         drafts = task.drafts or ()
         pixels = min(self.pixel_limit, max(one.original_width * one.original_height for one in regions))
         needed = STROKE_BYTES * pixels if drafts or any(one.type in BRUSHES for one in regions) else 0
-        with self.work.hold(needed, _turn(deadline)):
+        with self.work.hold(needed, turn(deadline)):
             return read_click(regions, drafts, self.pixel_limit)
 
     def _answer(
@@ -144,8 +144,8 @@ class ClickAnswerer:
             url = image_url(task.data, shown, click.item_index)
             file = self.sources.open(url, task.id, deadline)
         with stages("read"):
-            info = self.images.describe(file, _turn(deadline))
-        _check_same_shape(info.size_wh, click.size_wh)
+            info = self.images.describe(file, turn(deadline))
+        check_same_shape(info.size_wh, click.size_wh)
         prompts = to_pixels(click, info.size_wh)
         kind, what = described(prompts, click)
         line = f"click task={task.id} image={info.size_wh[0]}x{info.size_wh[1]} {what}"
@@ -156,7 +156,7 @@ class ClickAnswerer:
         wanted = request.context.candidate if request.context else None
         view = View(
             info,
-            lambda make: self.images.use(file, info, make, _turn(deadline)),
+            lambda make: self.images.use(file, info, make, turn(deadline)),
             deadline,
             token,
             stages,
@@ -165,7 +165,7 @@ class ClickAnswerer:
         )
         found = self.predictor.predict(model, view, prompts, closer=options.crop_small_objects)
         token.check()
-        with stages("post"), self.work.hold(_mask_bytes(found, click, options, output), _turn(deadline)):
+        with stages("post"), self.work.hold(_mask_bytes(found, click, options, output), turn(deadline)):
             results, covered = self._results(found, click, prompts, info.size_wh, options, output)
         logger.info("%s area=%.2f%% score=%.3f %s: %s", line, 100 * covered, found.score, found.embedding, stages)
         offered = None if wanted is None else found.candidates
@@ -192,7 +192,7 @@ class ClickAnswerer:
         return Prediction(model_version=self.model_version, score=score, result=results, candidates=candidates)
 
 
-def _turn(deadline: float) -> float:
+def turn(deadline: float) -> float:
     """Until when a click waits for memory."""
     return min(deadline, time.monotonic() + WAIT_SECONDS)
 
@@ -227,8 +227,12 @@ def _share(mask: NDArray[np.bool_]) -> float:
     return float(np.count_nonzero(mask)) / mask.size
 
 
-def _check_same_shape(file_wh: tuple[int, int], shown_wh: tuple[int, int]) -> None:
-    """A scaled picture is fine, prompts are percent. A turned or exchanged one would give a wrong mask."""
+def check_same_shape(file_wh: tuple[int, int], shown_wh: tuple[int, int]) -> None:
+    """A scaled picture is fine, prompts are percent. A turned or exchanged one would give a wrong mask.
+
+    Raises:
+        ImageError: the shapes differ.
+    """
     if abs(file_wh[0] * shown_wh[1] / (file_wh[1] * shown_wh[0]) - 1) > ASPECT_TOLERANCE:
         raise ImageError(
             f"the image on disk is {file_wh[0]}x{file_wh[1]} pixels but the browser shows "

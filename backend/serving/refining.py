@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.budget import WAIT_SECONDS
 from backend.errors import BadRequest, ImageError
 from backend.geometry.mask_prompts import prompts_of
 from backend.queue.scheduling import Priority
-from backend.serving.clicks import MASK_BYTES, ClickAnswerer
+from backend.serving.clicks import MASK_BYTES, ClickAnswerer, turn
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
 from backend.serving.segmenting import View
@@ -59,13 +57,13 @@ def refine(
         RequestError: the image or a mask cannot be read, or has another size; too late, or out of memory.
     """
     file = answerer.sources.open(url, task, deadline)
-    info = answerer.images.describe(file, _turn(deadline))
+    info = answerer.images.describe(file, turn(deadline))
     if info.size_wh != size_wh:
         seen, said = ("x".join(map(str, one)) for one in (info.size_wh, size_wh))
         raise ImageError(f"the masks are of an image of {said} pixels, and it has {seen}")
     view = View(
         info,
-        lambda make: answerer.images.use(file, info, make, _turn(deadline)),
+        lambda make: answerer.images.use(file, info, make, turn(deadline)),
         deadline,
         Token(),
         Stages(),
@@ -73,7 +71,7 @@ def refine(
     )
     found: list[Refined | None] = []
     for number, code in enumerate(codes):
-        with answerer.work.hold(size_wh[0] * size_wh[1] * BYTES, _turn(deadline)):
+        with answerer.work.hold(size_wh[0] * size_wh[1] * BYTES, turn(deadline)):
             mask = _decoded(number, code, size_wh)
             got = answerer.predictor.predict(model, view, prompts_of(mask), closer=True, start=mask)
             answer = got.mask(size_wh)
@@ -89,7 +87,3 @@ def _decoded(number: int, code: bytes, size_wh: tuple[int, int]) -> NDArray[np.b
     if not mask.any():
         raise BadRequest(f"masks.{number} is empty")
     return mask
-
-
-def _turn(deadline: float) -> float:
-    return min(deadline, time.monotonic() + WAIT_SECONDS)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.errors import ImageError
 from backend.geometry import masks
 from backend.geometry.crop import CELL, Crop, choose_crop, first_point, object_box
 from backend.images.image_store import ImageInfo
@@ -35,6 +36,7 @@ class View:
         stages: where the time goes.
         priority: in the model's queue.
         candidate: which mask of several is wanted, 0 the best one.
+        is_preview: encode nothing and remember nothing.
     """
 
     info: ImageInfo
@@ -44,6 +46,7 @@ class View:
     stages: Stages
     priority: Priority = Priority.CLICK
     candidate: int = 0
+    is_preview: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ class MaskPredictor:
                 that is remembered counts.
 
         Raises:
-            RequestError: superseded, too late, out of memory, or the image cannot be read.
+            RequestError: superseded, too late, out of memory, or the image cannot be read; of a preview, also that
+                something must be encoded.
         """
         whole: Found | None = None
         if closer:
@@ -128,6 +132,8 @@ class MaskPredictor:
     ) -> Found:
         view.token.check()
         where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
+        if view.is_preview and where is None:
+            raise ImageError("the image is not encoded yet, and a preview encodes nothing")
         embedding = self._embedding(model, view, crop)
         # With the candidate, so that one annotator's second choice is not what another's points start from.
         key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
@@ -149,7 +155,7 @@ class MaskPredictor:
         view.stages.add("wait", ticket.waited_seconds)
         view.stages.add("decode", ticket.ran_seconds)
         logits, score = masks.best(candidates, view.candidate)
-        if start is None:
+        if start is None and not view.is_preview:
             self._memory.store(key, placed, logits)
         return Found(logits, score, crop, where or "encoded", len(candidates.iou))
 

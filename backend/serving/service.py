@@ -39,6 +39,7 @@ from backend.weights.catalog import ModelFiles
 logger = logging.getLogger(__name__)
 OPTIONS_FILE = "projects.json"
 ALIGNMENTS = "alignments"
+PREVIEWS = 8  # at once; they take no click's place
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Service:
     alignments: AlignmentStore
     answerer: ClickAnswerer
     in_flight: InFlight
+    previews: InFlight
     queue: ModelQueue
     loader: ModelLoader
     watch: Watch
@@ -162,7 +164,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     )
     return Service(
         settings, files, sources, images, pictures, defaults, options, AlignmentStore(kept / ALIGNMENTS), answerer,
-        in_flight, queue, loader, watch, metrics, Recent(), time.monotonic(), temporary,
+        in_flight, InFlight(PREVIEWS), queue, loader, watch, metrics, Recent(), time.monotonic(), temporary,
     )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ from backend.segmenter import Segmenter
 from backend.serving.clicks import Answered
 from backend.serving.metrics import CONTENT_TYPE
 from backend.serving.model import Model
-from backend.serving.service import Service, build_service
+from backend.serving.preview import preview_answer
+from backend.serving.service import PREVIEWS, Service, build_service
 from backend.serving.state import prewarm, state_answer, task_images
 from backend.serving.status_page import HEADERS, render_status
 from backend.serving.twin import twin_answer
@@ -64,11 +65,13 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     bodies = Bodies(settings.request_limit_mb * MEGABYTE)
     clicks: CapacityLimiter | None = None
     states: CapacityLimiter | None = None
+    previews: CapacityLimiter | None = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        nonlocal clicks, states
+        nonlocal clicks, states, previews
         clicks, states = CapacityLimiter(settings.click_limit + SPARE_THREADS), CapacityLimiter(STATE_THREADS)
+        previews = CapacityLimiter(PREVIEWS)
         service.start()
         yield
         await run_sync(service.close)
@@ -126,6 +129,8 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
             take_request_id(request, body.context.request_id)
             if body.context.ask == "state":
                 return JSONResponse(await run_sync(state_answer, service, body, limiter=states))
+            if body.context.ask == "preview":
+                return JSONResponse(await run_sync(preview_answer, service, body, limiter=previews))
             if body.context.ask == "twin":
                 return _json(PredictAnswer(results=[await run_sync(twin_answer, service, body, limiter=clicks)]))
             model = await service.loader.model(settings.model_wait_seconds)

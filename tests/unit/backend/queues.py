@@ -10,7 +10,7 @@ import pytest
 
 from backend.queue.scheduling import ModelQueue, Priority
 
-CLICK, OPEN, BATCH = Priority.CLICK, Priority.OPEN, Priority.BATCH
+CLICK, OPEN, PREVIEW, BATCH = Priority
 PATIENCE = 30.0
 
 

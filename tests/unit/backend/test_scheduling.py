@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from backend.errors import Busy, DeadlinePassed, ImageError, ModelNotReady, Superseded
 from backend.queue.scheduling import ModelQueue, Priority, Ticket
-from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, Clock, Gate, drain, make
+from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, PREVIEW, Clock, Gate, drain, make
 
 __all__ = ["make"]  # a fixture
 
@@ -117,7 +117,7 @@ def test_state_tells_what_waits_and_runs(make: Callable[..., ModelQueue]) -> Non
     state = queue.state()
     assert state.running is not None
     assert (state.running.name, state.running.priority, state.running.seconds) == ("gate", CLICK, 5.5)
-    assert state.waiting == {CLICK: 0, OPEN: 1, BATCH: 1}
+    assert state.waiting == {CLICK: 0, OPEN: 1, PREVIEW: 0, BATCH: 1}
     assert state.longest_wait_seconds == 3.5
     assert not state.closed
     gate.open()
@@ -211,7 +211,7 @@ ENDS = (Superseded, Busy, DeadlinePassed)
 def test_thousands_of_jobs_from_many_threads(make: Callable[..., ModelQueue]) -> None:
     """Every ticket ends once, with its own job's value; no job runs twice, or after its only ticket was cancelled."""
     threads, each = 6, 1000
-    queue = make(limits={CLICK: 10_000, OPEN: 50, BATCH: 10_000})
+    queue = make(limits={CLICK: 10_000, OPEN: 50, PREVIEW: 10_000, BATCH: 10_000})
     ran: list[tuple[int, int]] = []  # appended to by the model's thread alone
 
     def annotator(number: int) -> tuple[list[tuple[tuple[int, int], Ticket[Any]]], set[Any], list[Any]]:

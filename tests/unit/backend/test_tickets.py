@@ -12,7 +12,7 @@ import pytest
 
 from backend.errors import Busy, DeadlinePassed, ImageError, Superseded
 from backend.queue.scheduling import ModelQueue, Priority
-from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, Clock, Gate, depth, drain, make
+from tests.unit.backend.queues import BATCH, CLICK, OPEN, PATIENCE, PREVIEW, Clock, Gate, depth, drain, make
 
 __all__ = ["make"]  # a fixture
 
@@ -24,12 +24,21 @@ def test_result_and_thread(make: Callable[..., ModelQueue]) -> None:
 def test_order_is_priority_then_arrival(make: Callable[..., ModelQueue]) -> None:
     queue, ran = make(), []
     gate = Gate(queue)
-    for name, priority in (("b1", BATCH), ("o1", OPEN), ("c1", CLICK), ("b2", BATCH), ("c2", CLICK), ("o2", OPEN)):
+    coming = (
+        ("b1", BATCH),
+        ("p1", PREVIEW),
+        ("o1", OPEN),
+        ("c1", CLICK),
+        ("b2", BATCH),
+        ("c2", CLICK),
+        ("p2", PREVIEW),
+    )
+    for name, priority in (*coming, ("o2", OPEN)):
         queue.submit(lambda name=name: ran.append(name), priority)  # type: ignore[misc]
-    assert [depth(queue, priority) for priority in Priority] == [2, 2, 2]
+    assert [depth(queue, priority) for priority in Priority] == [2, 2, 2, 2]
     gate.open()
     drain(queue)
-    assert ran == ["c1", "c2", "o1", "o2", "b1", "b2"]
+    assert ran == ["c1", "c2", "o1", "o2", "p1", "p2", "b1", "b2"]
 
 
 def test_promoted_job_goes_behind_those_that_wait_there(make: Callable[..., ModelQueue]) -> None:
@@ -169,8 +178,8 @@ def test_failure_reaches_its_tickets_only(make: Callable[..., ModelQueue], caplo
     ]
 
 
-def test_clicks_and_batches_beyond_the_limit_are_refused(make: Callable[..., ModelQueue]) -> None:
-    queue = make(limits={CLICK: 2, OPEN: 1, BATCH: 1})
+def test_all_but_opened_tasks_are_refused_beyond_the_limit(make: Callable[..., ModelQueue]) -> None:
+    queue = make(limits={CLICK: 2, OPEN: 1, PREVIEW: 1, BATCH: 1})
     gate = Gate(queue)
     clicks = [queue.submit(lambda: None, CLICK) for _ in range(2)]
     queue.submit(lambda: None, BATCH)
@@ -178,6 +187,9 @@ def test_clicks_and_batches_beyond_the_limit_are_refused(make: Callable[..., Mod
         queue.submit(lambda: None, CLICK)
     with pytest.raises(Busy, match=r"^1 batch jobs wait"):
         queue.submit(lambda: None, BATCH)
+    queue.submit(lambda: None, PREVIEW)
+    with pytest.raises(Busy, match=r"^1 previews wait"):
+        queue.submit(lambda: None, PREVIEW)
     opened = queue.submit(lambda: 7, OPEN)
     with pytest.raises(Busy):
         opened.share(CLICK)
@@ -188,7 +200,7 @@ def test_clicks_and_batches_beyond_the_limit_are_refused(make: Callable[..., Mod
 
 
 def test_of_opened_tasks_the_oldest_gives_way(make: Callable[..., ModelQueue]) -> None:
-    queue, ran = make(limits={CLICK: 1, OPEN: 2, BATCH: 1}), []
+    queue, ran = make(limits={CLICK: 1, OPEN: 2, PREVIEW: 0, BATCH: 1}), []
     gate = Gate(queue)
     tickets = [queue.submit(lambda name=name: ran.append(name), OPEN) for name in range(4)]  # type: ignore[misc]
     assert depth(queue, OPEN) == 2
@@ -202,12 +214,12 @@ def test_of_opened_tasks_the_oldest_gives_way(make: Callable[..., ModelQueue]) -
 
 def test_kind_without_room_is_refused(make: Callable[..., ModelQueue]) -> None:
     with pytest.raises(Busy, match=r"^0 opened tasks wait"):
-        make(limits={CLICK: 1, OPEN: 0, BATCH: 0}).submit(lambda: None, OPEN)
+        make(limits={CLICK: 1, OPEN: 0, PREVIEW: 0, BATCH: 0}).submit(lambda: None, OPEN)
 
 
 def test_jobs_that_came_too_late_make_room(make: Callable[..., ModelQueue]) -> None:
     clock = Clock()
-    queue = make(limits={CLICK: 1, OPEN: 1, BATCH: 1}, clock=clock)
+    queue = make(limits={CLICK: 1, OPEN: 1, PREVIEW: 0, BATCH: 1}, clock=clock)
     gate = Gate(queue)
     late = queue.submit(lambda: None, CLICK, deadline=1001.0)
     clock.now = 1002.0

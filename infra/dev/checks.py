@@ -13,7 +13,7 @@ from hosts.local import LocalHost
 from infra.dev.environment import install_test_environment
 from infra.dev.lanes import Lane, Lanes, Outcome
 from infra.dev.results import merge_junit
-from infra.dev.test_needs import install_test_needs
+from infra.dev.test_needs import install_test_needs, unpack_test_needs
 
 WINGS = (
     "commands",
@@ -58,6 +58,7 @@ def run_checks(report: Report, *, fast: bool = False, slow: bool = False, only: 
     host = LocalHost()
     with report.stage("what the tests need"):
         install_test_needs(host, report)
+        unpack_test_needs(host, report)
         if only is not None:
             install_test_environment(host, report)
     lanes = [Lane("only", (_pytest("only", only, "--verbose"),))] if only is not None else all_lanes(fast, slow)

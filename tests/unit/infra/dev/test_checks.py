@@ -64,6 +64,7 @@ def test_what_failed_is_named_and_the_rest_ran(tmp_path: Path, monkeypatch: pyte
     ]
     monkeypatch.setattr(checks, "install_test_environment", lambda *_: None)
     monkeypatch.setattr(checks, "install_test_needs", lambda *_: None)
+    monkeypatch.setattr(checks, "unpack_test_needs", lambda *_: None)
     monkeypatch.setattr(checks, "all_lanes", lambda *_: lanes)
     monkeypatch.setattr(checks, "REPOSITORY", tmp_path)
     monkeypatch.setattr(checks, "REPORTS", tmp_path / "reports")

@@ -126,6 +126,10 @@ def _dpkg_query(arguments: tuple[str, ...]) -> bool:
     return arguments[:1] == ("-W",) and _options(arguments) <= {"-W", "-f"}
 
 
+def _systemd_analyze(arguments: tuple[str, ...]) -> bool:
+    return arguments[:1] == ("calendar",) and not _options(arguments)
+
+
 def _nvidia_smi(arguments: tuple[str, ...]) -> bool:
     return bool(arguments) and all(one.startswith(("--query-gpu=", "--format=")) for one in arguments)
 
@@ -152,6 +156,7 @@ RULES: Mapping[str, Callable[[tuple[str, ...]], bool]] = {
     "sh": _sh,
     "sha256sum": _any,
     "stat": _any,
+    "systemd-analyze": _systemd_analyze,
     "test": _any,
 }
 

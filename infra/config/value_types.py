@@ -299,7 +299,8 @@ IPv4 = Annotated[str, AfterValidator(_ipv4)]
 Subnet = Annotated[str, AfterValidator(private_subnet)]
 BackupRepository = Annotated[str, AfterValidator(backup_repository)]
 BackupKeep = Annotated[str, AfterValidator(backup_keep)]
-# What systemd's OnCalendar= takes is systemd's to say: here only what may stand in a unit file.
+NO_SCHEDULE = "off"  # of backups
+# What systemd's OnCalendar= takes is systemd's to say (preflight asks it): here only what may stand in a unit file.
 BackupSchedule = Annotated[
     str,
     AfterValidator(_like(r"[A-Za-z0-9*][A-Za-z0-9*:.,/ ~-]{0,79}", "off, or a time as systemd's OnCalendar has it")),

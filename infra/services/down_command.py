@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.operation import converge
 from core.results import HostResult, recap
+from infra.config.value_types import NO_SCHEDULE
 from infra.deploy.prune import remove_unneeded_images
 from infra.fleet.choice import Choice, Outcome
 from infra.fleet.on_hosts import on_hosts, on_this_machine
@@ -23,7 +24,7 @@ from infra.lifecycle.upgraded import FILE as UPGRADED
 from infra.releases.scripts import run_script
 from infra.roles.backup.files import FOLDER as BACKUP_FOLDER
 from infra.roles.backup.files import FOLDERS_BROUGHT, RESTORING, UPGRADING
-from infra.roles.backup.timer import OFF, BackupTimer
+from infra.roles.backup.timer import BackupTimer
 from infra.roles.images.remove import remove_images
 from infra.roles.notes.role import FILE as NOTES
 from infra.roles.stack.secrets import ROTATION
@@ -83,7 +84,7 @@ def down(one: Session, *, purge: bool) -> None:
                 shutil.rmtree(one.site.state)
                 one.report.ok("state folder removed", [f"removed {one.site.state}"])
             return
-        timer = BackupTimer(one.host, one.site.settings.project, "", OFF)
+        timer = BackupTimer(one.host, one.site.settings.project, "", NO_SCHEDULE)
         converge([timer], one.report)
         _remove_files(one)
         one.report.ok("images removed", _removed(remove_unneeded_images(one.host, one.host_settings.root)))

@@ -10,8 +10,9 @@ from core.operation import Operation
 from core.report import Report
 from hosts.base import Host
 from infra.config.settings import Settings
+from infra.config.value_types import NO_SCHEDULE
 from infra.roles.backup.files import FOLDER, PASSWORD, BackupPlace, backup_files
-from infra.roles.backup.timer import OFF, BackupTimer
+from infra.roles.backup.timer import BackupTimer
 from infra.roles.docker.compose import find_compose
 from infra.roles.stack.files import FilesWritten
 from infra.roles.stack.image_folders import ImageFolder
@@ -56,7 +57,7 @@ def backup_role(
 
     Without a repository they take the timer away, and leave the rest: backups of before can still be restored.
     """
-    schedule = settings.backup_schedule if settings.backup_repository else OFF
+    schedule = settings.backup_schedule if settings.backup_repository else NO_SCHEDULE
     timer: list[Operation] = [] if host.is_local else [BackupTimer(host, settings.project, place.script, schedule)]
     if not settings.backup_repository:
         return timer

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from core.diff import masked_diff
 from core.operation import Change, Operation
 from hosts.base import Host
+from infra.config.value_types import NO_SCHEDULE
 from infra.roles.docker.service import has_systemd
 
 UNITS = "/etc/systemd/system"
-OFF = "off"
 TIMEOUT = 120.0
 SERVICE = """\
 # Written by labelrig: a backup of the stack {project}. `systemctl status {name}` says how the last one went; for a mail
@@ -54,7 +54,7 @@ class BackupTimer(Operation):
         self._host = host
         self._unit = f"labelrig-{project}-backup"
         words = {"project": project, "name": self._unit, "script": script, "schedule": schedule}
-        wanted = {} if schedule == OFF else {"service": SERVICE, "timer": TIMER}
+        wanted = {} if schedule == NO_SCHEDULE else {"service": SERVICE, "timer": TIMER}
         self._wanted = {f"{UNITS}/{self._unit}.{kind}": text.format(**words).encode() for kind, text in wanted.items()}
 
     @property

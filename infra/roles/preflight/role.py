@@ -21,6 +21,7 @@ from infra.roles.preflight.bundle import BundleUse, bundle_needs, bundle_problem
 from infra.roles.preflight.container_user import container_user_problems
 from infra.roles.preflight.data_folder import FolderCheck, check_folder
 from infra.roles.preflight.outbound import outbound_problems
+from infra.roles.preflight.schedule import schedule_problems
 
 DOCKER_ROOT = "/var/lib/docker"
 LABEL_PROJECT = "com.docker.compose.project"
@@ -101,6 +102,7 @@ def check_machine(
         *_port_problems(listening, settings, facts),
         *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
         *container_user_problems(host, uid),
+        *schedule_problems(host, settings),
         *(
             bundle_problems(host, bundle, ready=ready, images=facts.images)
             if bundle is not None

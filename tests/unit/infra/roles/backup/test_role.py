@@ -44,6 +44,14 @@ class ThereHost(FakeHost):
             self.script("systemctl", *arguments)
 
 
+def units_of(script: str, schedule: str, host: ThereHost | None = None) -> dict[str, bytes]:
+    """The unit files that the operation writes on a server: path -> content."""
+    there = ThereHost() if host is None else host
+    for change in BackupTimer(there, "lab", script, schedule).plan():
+        change.apply()
+    return dict(there.files)
+
+
 def settings(**given: object) -> Settings:
     return Settings.model_validate({"LABELRIG_PROJECT": "lab", **GIVEN, **given})
 

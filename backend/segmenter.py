@@ -90,6 +90,54 @@ class Candidates:
     iou: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """One object's mask on one frame of a sequence.
+
+    Attributes:
+        logits: ``(h, w)`` float32 at the model's own low resolution, stretched over the whole frame; above 0 is
+            object. All are negative where the object is absent.
+        score: the model's own estimate of the mask's overlap with the truth, 0 to 1.
+        presence: the model's own estimate that the object is in the frame at all, 0 to 1; below 0.5 it is absent.
+    """
+
+    logits: NDArray[np.float32]
+    score: float
+    presence: float
+
+
+class Tracker(Protocol):
+    """Follows objects through the frames of one sequence, in one direction. For one caller at a time.
+
+    An object's memory holds its anchors and the last frames; what is no longer read is let go, so it stays of one
+    size however long the sequence is. Every method that computes raises `backend.errors.OutOfMemory` when the
+    device's memory does not suffice; the memory is then as it was before the call.
+    """
+
+    def anchor(self, object_id: str, frame: int, embedding: Embedding, mask: NDArray[np.bool_]) -> None:
+        """Give an object's mask on a frame, before the first `step` that is to know it.
+
+        Args:
+            object_id: the object; a new one begins its track.
+            frame: number of the frame in the sequence, from 0.
+            embedding: of the frame.
+            mask: ``(H, W)`` bool, of any size, stretched over the whole frame.
+
+        Raises:
+            ValueError: there is no such frame, or the mask has no two dimensions.
+        """
+
+    def step(self, object_id: str, frame: int, embedding: Embedding) -> Tracked:
+        """Follow an object into a frame that is not an anchor of it, and remember its mask there.
+
+        Raises:
+            ValueError: there is no such frame, or the object has no anchor before it in the direction of the track.
+        """
+
+    def forget(self, object_id: str) -> None:
+        """End an object's track and let go of its memory."""
+
+
 Image = Prepared | NDArray[np.uint8]
 
 
@@ -126,6 +174,17 @@ class Segmenter(Protocol):
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         """Answer the prompts: three candidates for a lone point, else one."""
+
+    def track(self, frames: int, *, backward: bool = False) -> Tracker:
+        """Begin to follow objects through a sequence.
+
+        Args:
+            frames: how many there are in the sequence.
+            backward: from later frames to earlier ones.
+
+        Raises:
+            ModelError: the model has no memory.
+        """
 
     def size_of(self, embedding: Embedding) -> int:
         """The memory that an embedding holds, in bytes."""

@@ -110,6 +110,40 @@ class EngineContract:
             with pytest.raises(ValueError, match=r"^pixels: expected \(H, W, 3\) uint8, got "):
                 segmenter.encode(wrong)  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize("backward", [False, True])
+    def test_objects_are_followed(self, segmenter: Segmenter, backward: bool) -> None:
+        """Two objects from a mask each, into a frame on either side; what one answers does not depend on the other."""
+        embedding = segmenter.encode(picture())
+        one, other = (np.zeros((192, 256), np.bool_) for _ in range(2))
+        one[45:135, 35:125] = other[40:100, 160:235] = True
+        alone, both = (segmenter.track(3, backward=backward) for _ in range(2))
+        for tracker in (alone, both):
+            tracker.anchor("disc", 1, embedding, one)
+        both.anchor("box", 1, embedding, other)
+        into = 0 if backward else 2
+        found = both.step("box", into, embedding), both.step("disc", into, embedding)
+        again = alone.step("disc", into, embedding)
+        for each in found:
+            assert each.logits.dtype == np.float32
+            assert each.logits.ndim == 2
+            assert 0 <= each.score <= 1
+            assert 0 <= each.presence <= 1
+        np.testing.assert_allclose(found[1].logits, again.logits, atol=CLOSE)
+
+    def test_wrong_frames_are_refused(self, segmenter: Segmenter) -> None:
+        embedding = segmenter.encode(picture())
+        tracker = segmenter.track(3)
+        with pytest.raises(ValueError, match=r"^frame: expected 0 to 2, got 3$"):
+            tracker.anchor("disc", 3, embedding, np.ones((4, 4), np.bool_))
+        with pytest.raises(ValueError, match=r"^mask: expected shape \(H, W\), got \(4,\)$"):
+            tracker.anchor("disc", 0, embedding, np.ones(4, np.bool_))
+        with pytest.raises(ValueError, match=r"^object 'disc' has no anchor before frame 1$"):
+            tracker.step("disc", 1, embedding)
+        tracker.anchor("disc", 0, embedding, np.ones((4, 4), np.bool_))
+        tracker.forget("disc")
+        with pytest.raises(ValueError, match=r"^object 'disc' has no anchor before frame 1$"):
+            tracker.step("disc", 1, embedding)
+
     @pytest.mark.parametrize("size_wh", [(1, 1), (1, 200), (333, 7)])
     def test_odd_sizes(self, segmenter: Segmenter, size_wh: tuple[int, int]) -> None:
         pixels = np.full((size_wh[1], size_wh[0], 3), 90, np.uint8)

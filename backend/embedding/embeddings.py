@@ -202,6 +202,30 @@ class Embeddings:
             name="encode batch",
         )
 
+    def get_in_batch(
+        self,
+        info: ImageInfo,
+        load: Callable[[], Image],
+        deadline: float,
+        claim: Callable[[Ticket[list[Embedding]]], object],
+    ) -> Embedding:
+        """The embedding of one of many images that are passed over once; see `get`.
+
+        The memory is left to the images that are open; what must be encoded goes onto the disk.
+
+        Raises:
+            RequestError: as `get`.
+        """
+        key = self.key(info)
+        known = self._memory.get(key) or self._from_disk(key)
+        if known is not None:
+            return known
+        ticket = self.submit_batch([self._loaded(load, deadline)], deadline)
+        claim(ticket)
+        (embedding,) = ticket.result()
+        self._write_later(key, embedding)
+        return embedding
+
     def keep(self, info: ImageInfo, embedding: Embedding) -> int:
         """Put an embedding on the disk now; returns its bytes there, 0 when it is not there afterwards."""
         if self._disk is None:
@@ -230,17 +254,27 @@ class Embeddings:
         if known is not None:
             self._count("memory_hits")
             return known
+        embedding = self._from_disk(key)
+        if embedding is None:
+            return self._loaded(load, deadline)
+        self._memory.put(key, embedding, self._segmenter.size_of(embedding))
+        return embedding
+
+    def _from_disk(self, key: str) -> Embedding | None:
         packed = self._disk.read(key) if self._disk is not None else None
         if packed is None or self._disk is None:
-            return self._loaded(load, deadline)
+            return None
         try:
             embedding = self.with_memory(lambda: self._segmenter.unpack(packed))
         except ValueError:
             self._disk.discard(key)
-            return self._loaded(load, deadline)
+            return None
         self._count("disk_hits")
-        self._memory.put(key, embedding, self._segmenter.size_of(embedding))
         return embedding
+
+    def _write_later(self, key: str, embedding: Embedding) -> None:
+        if self._disk is not None:
+            self._disk.write_later(key, lambda: self._segmenter.pack(embedding))
 
     def _loaded(self, load: Callable[[], Image], deadline: float) -> Image:
         """The image, once there is room for it; the room is free again when nothing refers to the image any more."""
@@ -299,8 +333,7 @@ class Embeddings:
         embedding = self.with_memory(lambda: self._segmenter.encode(image))
         self._count("encoded")
         self._memory.put(key, embedding, self._segmenter.size_of(embedding))
-        if self._disk is not None:
-            self._disk.write_later(key, lambda: self._segmenter.pack(embedding))
+        self._write_later(key, embedding)
         return embedding
 
     def _count(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,11 +85,14 @@ def _openvino(files: ModelFiles, folder: Path | None) -> OpenVinoSegmenter:
         logger.info("%s converted after %.1f s", files.name, time.monotonic() - started)
         if kept is not None:
             kept.save(graphs)
-    segmenter, agreement = _checked(OpenVinoSegmenter(graphs), kept, files, model)
+    build = partial(build_model, files.config, files.checkpoint, CPU)
+    segmenter, agreement = _checked(OpenVinoSegmenter(graphs, build_model=build), kept, files, model)
     if agreement < self_check.MIN_MEAN_IOU and segmenter.engine == IN_BFLOAT16:
         # This processor's short numbers round the masks of this model too much: the same graphs in full precision.
         logger.info("%s agrees by %.4f only; trying float32", segmenter.engine, agreement)
-        segmenter, agreement = _checked(OpenVinoSegmenter(graphs, bfloat16=False), kept, files, model)
+        segmenter, agreement = _checked(
+            OpenVinoSegmenter(graphs, bfloat16=False, build_model=build), kept, files, model
+        )
     if agreement < self_check.MIN_MEAN_IOU:
         raise ModelError(
             f"the masks of {segmenter.engine} agree with torch's by a mean IoU of {agreement:.4f} only, "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from backend.engines.inputs import model_input, prompt_arrays
 from backend.engines.openvino_runtime import compile_options, has_bfloat16, load_openvino
 from backend.engines.out_of_memory import translated
 from backend.engines.tensor_segmenter import TensorSegmenter
+from backend.engines.torch_model import without_encoder
+from backend.engines.torch_tracker import TorchTracker
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Embedding, Image, Prompts
 
@@ -22,11 +25,18 @@ class OpenVinoSegmenter(TensorSegmenter):
 
     device = "cpu"
 
-    def __init__(self, graphs: Mapping[str, Any], *, bfloat16: bool | None = None) -> None:
+    def __init__(
+        self,
+        graphs: Mapping[str, Any],
+        *,
+        bfloat16: bool | None = None,
+        build_model: Callable[[], Any] | None = None,
+    ) -> None:
         """
         Args:
             graphs: `openvino.Model` by the names in `openvino_export.GRAPHS`.
             bfloat16: compute the image encoder and the decoder in it; None where the processor does.
+            build_model: builds the `SAM2Base` that the graphs were made of, when its memory is first needed.
 
         Raises:
             ModelError: they cannot be compiled here.
@@ -50,6 +60,9 @@ class OpenVinoSegmenter(TensorSegmenter):
             torch.bfloat16 if bfloat16 else torch.float32,
         )
         super().__init__(int(graphs["image"].input(0).shape[2]), graphs["mask"].input(0).shape[2:], layout)
+        self._build_model = build_model
+        self._memory_model: Any = None
+        self._building = threading.Lock()
 
     def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes, one after the other: every core works on each already."""
@@ -77,6 +90,22 @@ class OpenVinoSegmenter(TensorSegmenter):
         if prompts.is_lone_point:
             return Candidates(several[0], several_iou[0])
         return Candidates(single[0], single_iou[0])
+
+    def track(self, frames: int, *, backward: bool = False) -> TorchTracker:
+        """Begin to follow objects through a sequence of so many frames.
+
+        The memory computes in torch, on the features that OpenVINO's encoder made: its attention is over as many
+        tokens as there are memories, which graphs of fixed shapes do not have.
+
+        Raises:
+            ModelError: the model has no memory, or cannot be built.
+        """
+        if self._build_model is None:
+            raise ModelError("this engine was made without a model for its memory: it cannot follow objects")
+        with self._building:
+            if self._memory_model is None:
+                self._memory_model = without_encoder(self._build_model())
+        return TorchTracker(self._memory_model, None, self._lock, frames, backward=backward)
 
     def free_memory(self) -> None:
         """Nothing to do: what OpenVINO keeps are the weights and the memory of one run."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from backend.engines import packing
 from backend.engines.inputs import prepared
 from backend.picture import Picture
-from backend.segmenter import Embedding, Image, Prepared
+from backend.segmenter import Embedding, Image, Prepared, Tracker
 
 
 class TensorSegmenter(ABC):
@@ -51,6 +51,10 @@ class TensorSegmenter(ABC):
     @abstractmethod
     def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes."""
+
+    @abstractmethod
+    def track(self, frames: int, *, backward: bool = False) -> Tracker:
+        """Begin to follow objects through a sequence of so many frames."""
 
     def size_of(self, embedding: Embedding) -> int:
         """The memory that an embedding holds, in bytes."""

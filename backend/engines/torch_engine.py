@@ -7,7 +7,7 @@ every candidate. This does the same arithmetic without state; the tests compare 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from backend.engines.cuda_graphs import Capture, Function, Recorded
 from backend.engines.inputs import model_input, prompt_arrays
 from backend.engines.out_of_memory import translated
 from backend.engines.tensor_segmenter import TensorSegmenter
-from backend.engines.torch_model import build_model, feature_shapes, image_features
+from backend.engines.torch_model import build_model, computing, feature_shapes, image_features
+from backend.engines.torch_tracker import TorchTracker
 from backend.segmenter import Candidates, Embedding, Image, Prompts
 
 # Points, a box counting as two, for which the decoder is recorded on CUDA; more are decoded without a recording.
@@ -62,8 +63,7 @@ class TorchSegmenter(TensorSegmenter):
         images = model_input(batch, self._side)
         if not images:
             return []
-        with translated(self.device, "encoding"), self._lock, ExitStack() as stack:
-            self._enter_modes(stack)
+        with translated(self.device, "encoding"), self._lock, self._computing():
             maps = self._encoder(self._tensor(np.stack([one.values for one in images])))
             # A copy each: a slice would keep the memory of the whole batch alive, and a layout that a file does not
             # keep would make what is read from it answer with other last digits.
@@ -84,10 +84,17 @@ class TorchSegmenter(TensorSegmenter):
         inputs = [
             self._tensor(array) for array in (arrays.coordinates, arrays.labels, arrays.mask) if array is not None
         ]
-        with translated(self.device, "decoding"), self._lock, ExitStack() as stack:
-            self._enter_modes(stack)
+        with translated(self.device, "decoding"), self._lock, self._computing():
             logits, iou = decoder(*embedding.features, *inputs)
             return Candidates(logits[0].cpu().numpy(), iou[0].cpu().numpy())
+
+    def track(self, frames: int, *, backward: bool = False) -> TorchTracker:
+        """Begin to follow objects through a sequence of so many frames.
+
+        Raises:
+            ModelError: the model has no memory.
+        """
+        return TorchTracker(self._model, self._autocast_dtype, self._lock, frames, backward=backward)
 
     def unpack(self, data: bytes) -> Embedding:
         """Read what `pack` wrote, onto the model's device."""
@@ -110,8 +117,7 @@ class TorchSegmenter(TensorSegmenter):
         decoders = {several: Recorded(self._decoders[several], capture) for several in (False, True)}
         features = [torch.zeros(shape, dtype=self._layout.dtype, device=self._device) for shape in self._layout.shapes]
         mask = torch.zeros((1, 1, *self._mask_hw), device=self._device)
-        with translated(self.device, "recording the graphs"), self._lock, ExitStack() as stack:
-            self._enter_modes(stack)
+        with translated(self.device, "recording the graphs"), self._lock, self._computing():
             encoder.record(torch.zeros((1, 3, self._side, self._side), device=self._device))
             for count in range(1, RECORDED_POINTS + 1):
                 coordinates = torch.zeros((1, count, 2), device=self._device)
@@ -149,14 +155,8 @@ class TorchSegmenter(TensorSegmenter):
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _enter_modes(self, stack: ExitStack) -> None:
-        """Both modes belong to the thread, so each call enters them itself."""
-        stack.enter_context(torch.inference_mode())
-        if self._autocast_dtype is not None:
-            # Without its cache of weights: a cached one would lie in memory that a recorded graph reuses.
-            stack.enter_context(
-                torch.autocast(self._device.type, dtype=self._autocast_dtype, cache_enabled=self._device.type != "cuda")
-            )
+    def _computing(self) -> AbstractContextManager[None]:
+        return computing(self._device, self._autocast_dtype)
 
     def _preprocess(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """To ``(1, 3, S, S)`` float32, as `SAM2Transforms` does."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from sam2.build_sam import build_sam2
 
 from backend.device import DeviceChoice
 from backend.errors import ModelError
+
+# As `sam2.build_sam.build_sam2_video_predictor` has it: the memory of a given mask holds the mask itself. It changes
+# nothing for single images.
+OVERRIDES = ("++model.binarize_mask_from_pts_for_mem_enc=true",)
 
 
 def pick_device(choice: DeviceChoice) -> torch.device:
@@ -57,7 +63,8 @@ def build_model(config: Path, checkpoint: Path | None, device: torch.device) -> 
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(config.resolve().parent), version_base="1.2"):
-            return build_sam2(config.name, str(checkpoint) if checkpoint else None, device=str(device))
+            weights = str(checkpoint) if checkpoint else None
+            return build_sam2(config.name, weights, device=str(device), hydra_overrides_extra=list(OVERRIDES))
     except (
         OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError,
         HydraException, OmegaConfBaseException,
@@ -68,6 +75,13 @@ def build_model(config: Path, checkpoint: Path | None, device: torch.device) -> 
             f"the model {config.name} with the weights {checkpoint} cannot be built ({type(error).__name__}: "
             f"{reason}); use the YAML that belongs to the weights"
         ) from error
+
+
+def without_encoder(model: Any) -> Any:
+    """A `SAM2Base` that only reads features, without the weights of its image encoder: most of what it holds."""
+    model.image_encoder.trunk = None
+    model.image_encoder.neck.convs = None
+    return model
 
 
 def feature_shapes(model: Any) -> tuple[tuple[int, ...], ...]:
@@ -94,3 +108,19 @@ def image_features(model: Any, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
     if model.directly_add_no_mem_embed:
         coarsest = coarsest + model.no_mem_embed.view(1, -1, 1, 1)
     return (*details, coarsest)
+
+
+@contextmanager
+def computing(device: torch.device, autocast_dtype: torch.dtype | None) -> Iterator[None]:
+    """Inference mode and autocast. Both belong to the thread, so each call that computes enters them itself.
+
+    Args:
+        autocast_dtype: None computes in the weights' own precision.
+    """
+    # Without autocast's cache of weights: a cached one would lie in memory that a recorded graph reuses.
+    cached = device.type != "cuda"
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None, cache_enabled=cached),
+    ):
+        yield

@@ -15,17 +15,22 @@ REASON = "a newer click on the same object came"
 class Cancellable(Protocol):
     """A `backend.queue.scheduling.Ticket`, as far as it matters here."""
 
-    def cancel(self) -> bool:
-        """Wake who waits, with Superseded."""
+    def cancel(self, reason: str) -> bool:
+        """Wake who waits, with Superseded for this reason."""
 
 
 C = TypeVar("C", bound=Cancellable)
 
 
 class Token:
-    """One click's right to go on. Used by the thread that works on it; superseded by any other."""
+    """The right of a click, or of a run, to go on. Used by the thread that works on it; superseded by any other."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = REASON) -> None:
+        """
+        Args:
+            reason: why it is superseded, should it be.
+        """
+        self._reason = reason
         self._lock = threading.Lock()
         self._tickets: list[Cancellable] = []
         self._superseded = False
@@ -37,7 +42,7 @@ class Token:
             Superseded: a newer click came; this answer would not be shown.
         """
         if self._superseded:
-            raise Superseded(REASON)
+            raise Superseded(self._reason)
 
     def attach(self, ticket: C) -> C:
         """Tie a ticket to the click: it is cancelled with it. Returns the ticket.
@@ -49,8 +54,8 @@ class Token:
             if not self._superseded:
                 self._tickets.append(ticket)
                 return ticket
-        ticket.cancel()
-        raise Superseded(REASON)
+        ticket.cancel(self._reason)
+        raise Superseded(self._reason)
 
     def supersede(self) -> None:
         """Cancel the click's tickets, and those that it will create."""
@@ -58,7 +63,7 @@ class Token:
             self._superseded = True
             tickets, self._tickets = self._tickets, []
         for ticket in tickets:
-            ticket.cancel()
+            ticket.cancel(self._reason)
 
 
 class InFlight:

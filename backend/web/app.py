@@ -46,6 +46,7 @@ from backend.web.middleware import (
 )
 from backend.web.openapi import describe
 from backend.web.picture_routes import add_picture_routes
+from backend.web.propagate_routes import add_propagate_routes
 from backend.web.refine_routes import add_refine_routes
 from backend.weights.catalog import ModelFiles
 
@@ -162,6 +163,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     add_embed_routes(app, service, bodies)
     add_box_routes(app, service, bodies)
     add_refine_routes(app, service, bodies)
+    add_propagate_routes(app, service, bodies)
     add_alignment_routes(app, service, bodies)
     add_picture_routes(app, service)
     describe(app)

@@ -14,6 +14,7 @@ from backend.serving.alignments import Alignment
 from backend.web.box_routes import BoxesRequest
 from backend.web.embed_routes import EmbedRequest
 from backend.web.picture_routes import PATH as PICTURE
+from backend.web.propagate_routes import NDJSON, PropagateRequest
 from backend.web.refine_routes import RefineRequest
 
 REFERENCE = "#/components/schemas/{model}"
@@ -23,6 +24,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/embed": EmbedRequest,
     "/boxes": BoxesRequest,
     "/refine": RefineRequest,
+    "/propagate": PropagateRequest,
     "/alignment": Alignment,
 }
 COMMON = {"400": "the request cannot be understood or served", "500": "a defect; the log has the details"}
@@ -52,6 +54,14 @@ ERRORS: dict[str, dict[str, str]] = {
         "503": "the model is loading, failed to load, or is out of memory",
         "504": "clicks kept the model busy for too long",
     },
+    "/propagate": {
+        "409": "the same propagation was begun again",
+        "422": "the image of a frame with masks cannot be read, or has another size than the masks",
+        "502": "the server that holds the image did not answer",
+        "503": "the model is loading, failed to load, or is out of memory, or too many propagations run",
+        "504": "clicks kept the model busy for too long",
+    },
+    "/propagate/{key}": {"404": "there is no such propagation"},
     "/picture": {
         "401": "no grant of Label Studio's came with it, or one that has ended",
         "422": "the image cannot be read",
@@ -68,7 +78,7 @@ ERRORS: dict[str, dict[str, str]] = {
 OPEN = "/health"
 UNAUTHORIZED = {"401": "the password is missing or wrong, where the backend asks for one"}
 GOOD = {"/webhook": "201", "/embed": "202"}
-TEXTS = {"/status": "text/html", "/metrics": "text/plain"}
+TEXTS = {"/status": "text/html", "/metrics": "text/plain", "/propagate": NDJSON}
 
 
 def describe(app: FastAPI) -> None:

@@ -39,7 +39,7 @@ from tests.e2e.test_containers import container_of
 
 ROUTES = (
     *(("GET", path) for path in ("/", "/ready", "/status", "/metrics", "/versions", "/openapi.json", "/embed")),
-    *(("POST", path) for path in ("/setup", "/predict", "/boxes", "/refine", "/embed", "/webhook")),
+    *(("POST", path) for path in ("/setup", "/predict", "/boxes", "/refine", "/propagate", "/embed", "/webhook")),
 )
 ACCOUNT_ROW = "select is_superuser, is_staff, is_active, password from htx_user where email = ?"
 READ_ROW = (

@@ -46,7 +46,8 @@ def graphs() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def segmenter(graphs: Mapping[str, Any]) -> OpenVinoSegmenter:
-    return OpenVinoSegmenter(graphs, bfloat16=False)
+    assert CONFIG is not None
+    return OpenVinoSegmenter(graphs, bfloat16=False, build_model=lambda: build_model(CONFIG, CHECKPOINT, CPU))
 
 
 def prompts(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backend import __version__
 from backend.picture import Picture
-from backend.segmenter import Candidates, Embedding, Image, Prepared, Prompts
+from backend.segmenter import Candidates, Embedding, Image, Prepared, Prompts, Tracked
 from backend.weights.catalog import ModelFiles
 
 SIDE = 64
@@ -38,6 +38,37 @@ V2 = """<View>
 </View>"""
 
 
+class FakeTracker:
+    """Objects stay where they were given last; on the frames of `absent` none is there."""
+
+    def __init__(self, frames: int, absent: frozenset[int]) -> None:
+        self._frames = frames
+        self._absent = absent
+        self._masks: dict[str, NDArray[np.bool_]] = {}
+
+    def anchor(self, object_id: str, frame: int, embedding: Embedding, mask: NDArray[np.bool_]) -> None:
+        self._check(frame)
+        if mask.ndim != 2:
+            raise ValueError(f"mask: expected shape (H, W), got {mask.shape}")
+        rows, columns = (np.arange(SIDE) * length // SIDE for length in mask.shape)
+        self._masks[object_id] = mask[np.ix_(rows, columns)]
+
+    def step(self, object_id: str, frame: int, embedding: Embedding) -> Tracked:
+        self._check(frame)
+        if object_id not in self._masks:
+            raise ValueError(f"object {object_id!r} has no anchor before frame {frame}")
+        if frame in self._absent:
+            return Tracked(np.full((SIDE, SIDE), -1024, np.float32), 0.25, 0.125)
+        return Tracked(np.where(self._masks[object_id], 4.0, -4.0).astype(np.float32), 0.75, 0.875)
+
+    def forget(self, object_id: str) -> None:
+        self._masks.pop(object_id, None)
+
+    def _check(self, frame: int) -> None:
+        if not 0 <= frame < self._frames:
+            raise ValueError(f"frame: expected 0 to {self._frames - 1}, got {frame}")
+
+
 class FakeSegmenter:
     """Answers with a box, or with squares around the positive points; a lone point has three candidates."""
 
@@ -51,6 +82,10 @@ class FakeSegmenter:
         self.decoded: list[Prompts] = []
         self.gate: threading.Event | None = None
         self.freed = 0
+        self.absent: frozenset[int] = frozenset()
+
+    def track(self, frames: int, *, backward: bool = False) -> FakeTracker:
+        return FakeTracker(frames, self.absent)
 
     def prepare(self, picture: Picture) -> Prepared:
         return Prepared(picture.size_wh, picture.piece((0, 0, *picture.size_wh)))

@@ -110,7 +110,7 @@ def test_brackets_count_for_more_than_numbers() -> None:
     assert memory_of(b"[0" + b",0" * 1000 + b"]") < 100 * 1000
 
 
-@pytest.mark.parametrize("path", ["/predict", "/setup", "/boxes", "/refine", "/embed", "/webhook"])
+@pytest.mark.parametrize("path", ["/predict", "/setup", "/boxes", "/refine", "/propagate", "/embed", "/webhook"])
 def test_a_client_that_is_gone_is_no_error(client: TestClient, path: str, caplog: pytest.LogCaptureFixture) -> None:
     """750 tracebacks in the log after 750 requests that were broken off."""
     messages = [{"type": "http.request", "body": b'{"tasks": [', "more_body": True}, {"type": "http.disconnect"}]

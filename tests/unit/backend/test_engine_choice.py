@@ -68,7 +68,7 @@ class World:
         monkeypatch.setattr(choose, "pick_device", lambda _: self.place)
         monkeypatch.setattr(choose, "build_model", lambda *_: object())
         monkeypatch.setattr(choose, "TorchSegmenter", lambda *_: Engine("torch-float32"))
-        monkeypatch.setattr(choose, "OpenVinoSegmenter", lambda _: self.openvino)
+        monkeypatch.setattr(choose, "OpenVinoSegmenter", lambda _, build_model: self.openvino)
         monkeypatch.setattr(openvino_export, "convert", self._convert)
         monkeypatch.setattr(torch_engine, "build", self._build)
         monkeypatch.setattr(choose, "capture_on", lambda place: place)

@@ -24,7 +24,7 @@ class Cancellable:
     def __init__(self) -> None:
         self.cancelled = 0
 
-    def cancel(self) -> bool:
+    def cancel(self, reason: str) -> bool:
         self.cancelled += 1
         return True
 

@@ -1,0 +1,179 @@
+"""`/propagate`: masks through a sequence, streamed frame by frame, asked for by `./inv propagate`.
+
+The answer is NDJSON: a line that says which model answers, a line a frame as soon as it is done, and a last line with
+`done` or, where the run ended early, `error` and its `status`. Everything that can be wrong with the request is said
+by the status of the answer, before the first line.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+
+from backend.errors import BadRequest, ModelError, NotFound, RequestError
+from backend.images.image_store import TaskImage
+from backend.labelstudio.protocol import Name
+from backend.serving.in_flight import Token
+from backend.serving.model import Model
+from backend.serving.propagating import Anchor, FollowedFrame, Frame, Propagation, Runs, Wanted
+from backend.serving.service import Service
+from backend.web.bodies import MEGABYTE, Bodies
+from backend.web.middleware import one_line, request_id_of
+
+MAX_FRAMES = 100_000
+MAX_ANCHORS = 8  # each is read for every frame; SAM 2 is trained with 4
+MAX_OBJECTS = 64
+LOST_AFTER = 15  # frames: as far back as SAM 2 remembers what an object is
+BODY_BYTES = 64 * MEGABYTE
+NDJSON = "application/x-ndjson"
+Side = Annotated[int, Field(gt=0, le=10**6)]
+Number = Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
+Key = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class PropagateFrame(BaseModel):
+    """One frame: its number in the sequence, from 0, and its image as a task names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    number: Number
+    url: Annotated[str, Field(min_length=1, max_length=4000)]
+    task: Name | None = None
+
+    def frame(self) -> Frame:
+        """As the run knows it."""
+        return Frame(self.number, TaskImage(self.url, self.task))
+
+
+class PropagateAnchor(PropagateFrame):
+    """A frame whose masks are given, by object: Label Studio's run-length code in base64, of the image's size."""
+
+    size_wh: tuple[Side, Side]
+    masks: Annotated[dict[Key, Base64Bytes], Field(min_length=1, max_length=MAX_OBJECTS)]
+
+
+class PropagateRequest(BaseModel):
+    """Frames with masks, and frames to follow their objects into, in the order in which they follow.
+
+    `length` is how many frames the sequence has; `backward` follows from later to earlier frames. The track of an
+    object that is absent from `lost_after` frames in a row ends. While a run of the same `key` is under way, this one
+    takes its place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    key: Key
+    length: Annotated[int, Field(gt=0, le=MAX_FRAMES)]
+    anchors: Annotated[list[PropagateAnchor], Field(min_length=1, max_length=MAX_ANCHORS)]
+    frames: Annotated[list[PropagateFrame], Field(min_length=1, max_length=MAX_FRAMES)]
+    backward: bool = False
+    lost_after: Annotated[int, Field(ge=1, le=MAX_FRAMES)] = LOST_AFTER
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PropagateRequest:
+        numbers = [one.number for one in self.frames]
+        if numbers != sorted(set(numbers), reverse=self.backward):
+            raise ValueError(f"`frames` must come from {'later to earlier' if self.backward else 'earlier to later'}")
+        given = [one.number for one in self.anchors]
+        if len({*numbers, *given}) < len(numbers) + len(given):
+            raise ValueError("a frame is either one of `anchors`, once, or one of `frames`")
+        if max(*numbers, *given) >= self.length:
+            raise ValueError(f"`length` is {self.length}, so the last frame has the number {self.length - 1}")
+        if len({object_id for one in self.anchors for object_id in one.masks}) > MAX_OBJECTS:
+            raise ValueError(f"there are more than {MAX_OBJECTS} objects")
+        return self
+
+    def wanted(self) -> Wanted:
+        """As the run knows it."""
+        anchors = [Anchor(one.frame(), one.size_wh, dict(one.masks)) for one in self.anchors]
+        return Wanted(self.length, anchors, [one.frame() for one in self.frames], self.backward, self.lost_after)
+
+
+def add_propagate_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:
+    """Add the routes to the application."""
+    runs = Runs()
+
+    @app.post("/propagate")
+    async def propagate(request: Request) -> StreamingResponse:
+        """Follow objects from the frames whose masks are given into those that follow; a line a frame."""
+        async with bodies.parsed(request, PropagateRequest, "the format of /propagate", BODY_BYTES) as asked:
+            key, wanted = asked.key, asked.wanted()
+        model = await service.loader.model(service.settings.model_wait_seconds)
+        token = runs.enter(key)
+        try:
+            run = await run_sync(_begun, service, model, wanted, token)
+        except BaseException:
+            runs.leave(key, token)
+            raise
+
+        async def lines() -> AsyncIterator[str]:
+            try:
+                yield _line({"model_version": service.files.version, "frames": len(wanted.frames)})
+                passed = run.frames()
+                while True:
+                    line = await run_sync(_next, service, passed, request_id_of(request))
+                    yield _line(line)
+                    if "frame" not in line:
+                        break
+            finally:  # also when the client goes: then this is cancelled, at the end of the frame that is in work
+                run.close()
+                runs.leave(key, token)
+
+        return StreamingResponse(lines(), media_type=NDJSON)
+
+    @app.delete("/propagate/{key}")
+    async def cancel(key: str) -> JSONResponse:
+        """End a run."""
+        if not runs.cancel(key):
+            raise NotFound("no propagation of this key is under way")
+        return JSONResponse({"cancelled": True})
+
+
+def _begun(service: Service, model: Model, wanted: Wanted, token: Token) -> Propagation:
+    try:
+        run = Propagation(service.answerer, model, wanted, token)
+    except ModelError as error:
+        raise BadRequest(str(error)) from None
+    try:
+        run.begin()
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def _next(service: Service, passed: Iterator[FollowedFrame], request_id: str) -> dict[str, object]:
+    """What to say of the next frame, or of the end. The status of the answer was sent long ago."""
+    try:
+        found = next(passed, None)
+    except RequestError as error:
+        service.failed(error, request_id)
+        return {"error": one_line(str(error)), "status": error.status}
+    return {"done": True} if found is None else _frame(found)
+
+
+def _frame(found: FollowedFrame) -> dict[str, object]:
+    about: dict[str, object] = {"frame": found.frame.number, "task": found.frame.image.task_id}
+    if found.problem is not None:
+        return {**about, "problem": found.problem}
+    masks = {
+        object_id: {
+            "rle": None if one.rle is None else base64.b64encode(one.rle).decode("ascii"),
+            "score": round(one.score, 4),
+            "presence": round(one.presence, 4),
+            "ended": one.ended,
+        }
+        for object_id, one in found.masks.items()
+    }
+    return {**about, "size_wh": found.size_wh, "masks": masks}
+
+
+def _line(line: dict[str, object]) -> str:
+    return json.dumps(line, separators=(",", ":")) + "\n"

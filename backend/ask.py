@@ -8,6 +8,8 @@ response. Exit code 0 for a 2xx response, 1 for any other, 2 without a response.
 `python -m backend.ask --lines METHOD PATH` sends each line of standard input as one request. Each line of the output is
 `{"status": ..., "body": ...}`, in the same order, with status 0 where there was no response. Several requests are under
 way at once, so that an image is read while the model works.
+
+`python -m backend.ask --stream METHOD PATH` sends one request and prints its response line by line, as they come.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ def main() -> int:
     """Send one request, or one for each line of standard input."""
     parser = argparse.ArgumentParser(prog="python -m backend.ask", description="Send requests to the backend.")
     parser.add_argument("--lines", action="store_true", help="each line of standard input is the body of a request")
+    parser.add_argument("--stream", action="store_true", help="print the response's lines as they come")
     parser.add_argument("method")
     parser.add_argument("path")
     options = parser.parse_args()
     port = os.environ.get("PORT") or "9090"
     try:
-        return (_each_line if options.lines else _one)(int(port), options.method, options.path)
+        send = _each_line if options.lines else _stream if options.stream else _one
+        return send(int(port), options.method, options.path)
     except (OSError, ValueError, http.client.HTTPException) as error:
         sys.stderr.write(f"no answer on port {port}: {error}\n")
         return 2
@@ -64,6 +68,20 @@ def _each_line(port: int, method: str, path: str) -> int:
             sys.stdout.write(json.dumps(one, separators=(",", ":")) + "\n")
             sys.stdout.flush()
     return 0
+
+
+def _stream(port: int, method: str, path: str) -> int:
+    body = sys.stdin.buffer.read() if method in WITH_BODY else None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LINE_TIMEOUT_SECONDS)
+    try:
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json", **_credential()})
+        answer = connection.getresponse()
+        for line in answer:
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+    finally:
+        connection.close()
+    return 0 if 200 <= answer.status < 300 else 1
 
 
 def _request(port: int, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:

@@ -55,6 +55,7 @@ EXAMPLES = {
     "project.plan": ("project.plan --project rgbt-sar",),
     "project.apply": ("project.apply --project rgbt-sar --rename Car=Vehicle",),
     "preannotate": ("preannotate --boxes annotations", "preannotate --boxes boxes.json --label person=Civilian"),
+    "propagate": ("propagate --from 12 --frames 50", "propagate --from 12 --to 40 --objects Vehicle --redo"),
     "export": (
         "export --format coco --out exports/march",
         "export --format yolo-seg --since 2026-03-01",

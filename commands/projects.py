@@ -1,10 +1,11 @@
-"""Tasks on projects: project.plan, project.apply, project.pull, project.sync."""
+"""Tasks on projects: project.plan, .apply, .pull, .sync, preannotate, propagate, stats, embed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from commands.base import LOCK_WAIT_HELP, host_task, run_options
+from commands.base import LOCK_WAIT_HELP, host_task, number, run_options
+from dataset.propagate.help import HELP as PROPAGATE_HELP
 
 if TYPE_CHECKING:
     from infra.fleet.choice import Choice, Outcome
@@ -110,6 +111,31 @@ def preannotate(
     options = PreannotateOptions(project, boxes, labels, image, also_annotated, skip_broken)
     file = read_boxes(options)
     return do("preannotate", lambda session: work_on(session, options, file), choice)
+
+
+@host_task({**PROJECT, **{name.replace("-", "_"): text for name, text in PROPAGATE_HELP.items()}}, here=True)
+def propagate(
+    choice: Choice,
+    from_: str,
+    project: str | None = None,
+    to: str | None = None,
+    frames: str | None = None,
+    backward: bool = False,
+    objects: str | None = None,
+    redo: bool = False,
+    lost_after: str | None = None,
+    image: str | None = None,
+) -> Outcome:
+    """Follow an annotated image's masks into the images after it; run it again to resume. Annotations never change."""
+    from dataset.propagate.command import LOST_AFTER, PropagateOptions, run_propagate
+
+    start = number("--from", from_)
+    names = frozenset(filter(None, map(str.strip, (objects or "").split(","))))
+    options = PropagateOptions(
+        project, start or 0, number("--to", to), number("--frames", frames), backward, names, redo,
+        LOST_AFTER if lost_after is None else number("--lost-after", lost_after) or 0, image,
+    )  # fmt: skip
+    return do("propagate", lambda session: run_propagate(session, options), choice, one_host=True)
 
 
 @host_task({**PROJECT, "html": "the page to write (default: stats.html here; `-` writes none)"}, here=True)

@@ -158,6 +158,10 @@ class Client(Connection):
         """Delete a task and everything in it."""
         self._request(f"delete task {task_id}", "DELETE", f"/api/tasks/{task_id}/")
 
+    def delete_prediction(self, prediction_id: int) -> None:
+        """Remove a prediction from its task."""
+        self._request(f"remove prediction {prediction_id}", "DELETE", f"/api/predictions/{prediction_id}/")
+
     def backends(self, project_id: int) -> list[Backend]:
         """The project's ML backends in Label Studio's order, each asked for its health on the way."""
         return [_backend(one) for one in self._objects("list the ML backends", "/api/ml/", project_id)]

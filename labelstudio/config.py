@@ -19,6 +19,7 @@ from labelstudio.projects_file import (
     FILE,
     ProjectPart,
     Sampling,
+    SequencePart,
     demo_title,
     key_of,
     listed,
@@ -54,6 +55,7 @@ class ProjectSpec:
     sampling: Sampling = "sequential"
     members: tuple[str, ...] = ()
     versions: Mapping[int, str] = field(default_factory=dict)
+    sequence: SequencePart = field(default_factory=SequencePart)
 
     @property
     def wants_complete_maps(self) -> bool:
@@ -114,6 +116,7 @@ def _spec(repository: Path, name: str, part: ProjectPart, *, provable: bool) -> 
         sampling=part.sampling,
         members=part.members,
         versions=read_versions(repository, part.config),
+        sequence=part.sequence,
     )
 
 

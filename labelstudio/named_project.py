@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
 from core.text import inline
-from labelstudio.config import demo_spec, load_project
+from labelstudio.config import ProjectSpec, demo_spec, load_project
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -43,14 +43,25 @@ def named_project(client: Client, repository: Path, called: str | None, *, on_de
     )
 
 
-def _titles_of(repository: Path, called: str | None, *, on_demo: bool) -> list[str]:
-    """The titles that the project may have, the likeliest first."""
+def named_spec(repository: Path, called: str | None) -> ProjectSpec | None:
+    """What `projects.yaml` says of a project; None of one that was made by hand, which it does not have.
+
+    Raises:
+        SettingsError: no project was named, and there is no default one.
+    """
     try:
-        spec = load_project(repository, called, provable=False)
+        return load_project(repository, called, provable=False)
     except SettingsError:
         if called is None:
             raise
-        return [called]  # a project that was made by hand; a broken file does not concern it
+        return None  # a broken file does not concern it
+
+
+def _titles_of(repository: Path, called: str | None, *, on_demo: bool) -> list[str]:
+    """The titles that the project may have, the likeliest first."""
+    spec = named_spec(repository, called)
+    if spec is None:
+        return [] if called is None else [called]
     plain, demo = spec.title, demo_spec(spec).title
     titles = [demo, plain] if on_demo else [plain, demo]
     if called is None or called == spec.name:

@@ -22,6 +22,8 @@ NAME = "{name}"
 DEMO = "demo"
 COMPLETE_MAPS = "complete_maps"  # as an option of the ML backend, where the page reads it
 
+BY_NAME, BY_TASK = "name", "task"  # orders of a sequence; any other is a key of the tasks' data
+
 Sampling = Literal["sequential", "uniform", "uncertainty"]
 
 
@@ -82,6 +84,21 @@ class BackendPart(_Part):
     interactive: bool = True
 
 
+class SequencePart(_Part):
+    """Which images follow on each other, for `propagate`.
+
+    Attributes:
+        order: `name` (natural: 9 before 10), `task` (the tasks' numbers), or the key of the tasks' data to sort by.
+        split: what the names of one sequence in a folder share, where a folder holds several: the expression's first
+            group, or all that it finds.
+        cuts: images, by name or path, with which a new sequence begins.
+    """
+
+    order: Annotated[str, Field(min_length=1, max_length=200)] = BY_NAME
+    split: Annotated[str, AfterValidator(_regular_expression)] | None = None
+    cuts: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class ProjectPart(_Part):
     """One project of `projects.yaml`. The title's length is Label Studio's own rule.
 
@@ -100,6 +117,7 @@ class ProjectPart(_Part):
     members: tuple[Annotated[str, AfterValidator(_email)], ...] = ()
     default: Annotated[bool, Field(strict=True)] = False
     complete_maps: Annotated[bool | None, Field(strict=True)] = None
+    sequence: SequencePart = SequencePart()
 
 
 class ProjectsFile(_Part):
@@ -133,7 +151,7 @@ def _said(error: Mapping[str, Any]) -> str:
     if error["type"] != "extra_forbidden":
         return str(error["msg"]).removeprefix("Value error, ")
     *above, key = error["loc"]
-    parts: dict[str, type[BaseModel]] = {"images": ImagesPart, "backend": BackendPart}
+    parts: dict[str, type[BaseModel]] = {"images": ImagesPart, "backend": BackendPart, "sequence": SequencePart}
     part = parts.get(str(above[-1]), ProjectPart) if above[1:] else ProjectsFile
     known = list(part.model_fields)
     near = difflib.get_close_matches(str(key), known, 1)

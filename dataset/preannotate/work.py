@@ -16,7 +16,7 @@ from core.report import Report
 from core.text import some
 from dataset.preannotate.boxes import Box
 from hosts.base import Exec
-from infra.roles.project.ask_backend import NOT_NOW, OK, Answer, ask_backend_json, ask_backend_lines
+from infra.roles.project.ask_backend import NOT_NOW, OK, Answer, ask_backend_lines, model_version
 from labelstudio.bulk import add_predictions
 from labelstudio.models import Project
 
@@ -96,7 +96,7 @@ class Preannotation:
             LabelStudioError: the backend does not answer, Label Studio did not take them, or images failed: then the
                 others are done.
         """
-        version = self.model_version()
+        version = model_version(self.run)
         tally, began = Tally(), time.monotonic()
         done = self.client.tasks_predicted_by(self.project.id, version)
         left = []
@@ -136,14 +136,6 @@ class Preannotation:
                 shown.append(f"  and {more} more")
             raise LabelStudioError("\n".join([f"{len(tally.failures)} images failed; {tally.text()}", *shown]))
         return tally
-
-    def model_version(self) -> str:
-        """What the backend calls its model: the version under which Label Studio shows its predictions."""
-        _, answer = ask_backend_json(self.run, "GET", "/versions")
-        try:
-            return str(answer["versions"][0])
-        except (KeyError, IndexError, TypeError):
-            raise LabelStudioError(f"the version of the SAM2 backend is unknown; it answered {answer}") from None
 
     def _request(self, task: TaskState, image: str | None, boxes: Sequence[Box]) -> dict[str, object]:
         named = [{**box.as_json(), "label": self.labels.get(box.label, box.label)} for box in boxes]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from typing import Any
 
-from core.errors import CommandFailed, LabelStudioError
+from core.errors import CommandFailed, LabelrigError, LabelStudioError
 from hosts.base import Exec, Result
 from labelstudio.asking import STOPPED
 
 ASK_BACKEND = ("python", "-m", "backend.ask")
 REFUSED, NO_ANSWER = 1, 2  # its exit codes beside 0
 SECONDS_FOR_ONE = 330.0
+STREAM_SECONDS = 7 * 24 * 3600.0
+JOIN_SECONDS = 10.0
 OK, NOT_NOW = 200, (0, 503, 504)  # statuses; 0 where there was no response
 Answer = dict[str, Any]  # to one of many requests: `status` and `body`
 
@@ -50,6 +55,19 @@ def ask_backend_json(
     return result.ok, answer
 
 
+def model_version(run: Exec) -> str:
+    """What the backend calls its model: the version under which Label Studio shows its predictions.
+
+    Raises:
+        LabelStudioError: it does not say.
+    """
+    _, answer = ask_backend_json(run, "GET", "/versions")
+    try:
+        return str(answer["versions"][0])
+    except (KeyError, IndexError, TypeError):
+        raise LabelStudioError(f"the version of the SAM2 backend is unknown; it answered {answer}") from None
+
+
 def ask_backend_lines(
     run: Exec, path: str, requests: Sequence[object], on_answer: Callable[[int], None] = lambda _count: None
 ) -> list[Answer]:
@@ -81,6 +99,72 @@ def ask_backend_lines(
             "command again: it goes on from here"
         )
     return answers
+
+
+@contextmanager
+def backend_stream(run: Exec, path: str, body: dict[str, object], cancel: str) -> Iterator[Iterator[Answer]]:
+    """Send one request whose response is lines of JSON, and read them as they come.
+
+    Args:
+        body: of a POST.
+        cancel: path of a DELETE that ends the work, sent where the context is left before the last line came.
+
+    Returns:
+        A context that yields the lines.
+
+    Raises:
+        LabelStudioError: the backend refuses, or it stopped in the middle; while the lines are read.
+    """
+    arriving: SimpleQueue[str | Result | BaseException] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            ask_stream = (*ASK_BACKEND, "--stream", "POST", path)
+            stdin, ok = json.dumps(body).encode(), (0, REFUSED, NO_ANSWER, *STOPPED)
+            arriving.put(run(*ask_stream, ok=ok, timeout=STREAM_SECONDS, stdin=stdin, on_line=arriving.put))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the lines are read
+            arriving.put(error)
+
+    ended = False
+
+    def lines() -> Iterator[Answer]:
+        nonlocal ended
+        refusal = ""
+        while isinstance(one := arriving.get(), str):
+            line = _object_in(one)
+            if line is not None and "detail" in line:
+                refusal = str(line["detail"])
+            elif line is not None:
+                yield line
+        ended = True
+        if isinstance(one, BaseException):
+            raise one
+        if refusal:
+            raise LabelStudioError(f"the SAM2 backend refuses: {refusal}")
+        if not one.ok:
+            raise LabelStudioError(
+                f"the SAM2 backend stopped in the middle of POST {path}; see its log, and run the same command again: "
+                "it goes on from here"
+            )
+
+    asking = threading.Thread(target=ask, name="backend stream", daemon=True)
+    asking.start()
+    try:
+        yield lines()
+    finally:
+        if not ended:
+            with suppress(LabelrigError):
+                ask_backend(run, "DELETE", cancel)
+        asking.join(JOIN_SECONDS)
+
+
+def _object_in(text: str) -> Answer | None:
+    """A line as an object; None of what a program says on its other stream."""
+    try:
+        line = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def _no_answer(method: str, path: str, result: Result) -> CommandFailed:

@@ -53,6 +53,7 @@ COMMANDS = {
     "import": ("import", "annotations.json"),
     "embed": ("embed",),
     "preannotate": ("preannotate", "--boxes", "annotations"),
+    "propagate": ("propagate", "--from", "12"),
     "stats": ("stats",),
 }
 
@@ -83,6 +84,8 @@ def test_options_are_checked_before_the_project(clone: Clone) -> None:
         ("import", "nowhere.json"): ("nowhere.json: there is no such file",),
         ("embed", "--project", "lake", "--folder", "x"): ("give either --project or --folder",),
         ("preannotate", "--boxes", "nowhere"): ("--boxes nowhere: must be",),
+        ("propagate", "--from", "12", "--to", "3", "--frames", "2"): ("give either --to or --frames",),
+        ("propagate", "--from", "first"): ("--from first: must be a whole number",),
     }
     for command, messages in wrong.items():
         done = clone.inv(*command)

@@ -105,6 +105,7 @@ class AnnotatedLabelStudio(FakeLabelStudio):
             ("POST", r"/api/tasks/(\d+)/annotations", self._annotate),
             ("POST", r"/api/projects/(\d+)/import/predictions", self._predict),
             ("POST", "/api/predictions", self._predict_one),
+            ("DELETE", r"/api/predictions/(\d+)", self._delete_prediction),
             ("POST", r"/api/projects/(\d+)/import", self._import),
             ("GET", "/data/local-files", self._image),
             *super()._routes(),
@@ -181,6 +182,14 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         one = json.loads(request.content)
         self.predictions[one["task"]].append({"id": self.new_id(), **one})
         return httpx.Response(201, json={"id": 1})
+
+    def _delete_prediction(self, _request: httpx.Request, key: int) -> httpx.Response:
+        for task, found in self.predictions.items():
+            left = [one for one in found if one["id"] != key]
+            if len(left) < len(found):
+                self.predictions[task] = left
+                return httpx.Response(204)
+        return httpx.Response(404, text="no")
 
     def _import(self, request: httpx.Request, key: int) -> httpx.Response:
         for one in json.loads(request.content):

@@ -55,7 +55,7 @@ PROJECTS = {
         "  - labeling_configs/projects.yaml: projects.one.images.filter: is no regular expression: "
         "nothing to repeat at position 0\n"
         "  - labeling_configs/projects.yaml: projects.one.colour: is no key here (there are: "
-        "title, description, config, version, images, backend, sampling, members, default, complete_maps)",
+        "title, description, config, version, images, backend, sampling, members, default, complete_maps, sequence)",
     ),
     "not yaml": (
         "projects: {one: [}\n",

@@ -1,0 +1,227 @@
+"""The run of `./inv propagate`: segment by segment, each one request whose answer comes frame by frame.
+
+What came is stored some frames at a time. A run that is stopped or killed is begun again by the same command: it
+follows the objects again from the segment's anchor, which gives the same masks, and stores those that are missing.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import LabelStudioError
+from core.report import Report
+from core.text import inline, some
+from dataset.importing.target import RegionKey, Shape, results_of
+from dataset.propagate.objects import AnnotatedFrame
+from dataset.propagate.plan import Plan, PredictedFrame, Segment
+from dataset.propagate.storing import NewMasks, PredictionStore
+from dataset.tracks import TrackNote, note_text
+from hosts.base import Exec
+from infra.roles.project.ask_backend import Answer, backend_stream
+from labeling.config import LabelingConfig
+from masks.rle import decode_rle
+
+FRAMES_AT_A_TIME = 10  # in one import into Label Studio,
+SECONDS_AT_MOST = 10.0  # unless they come so slowly that people would wait for them
+SHOWN_LOWEST = 5
+LOW_SCORE = 0.5
+
+
+@dataclass
+class Tally:
+    """What came of it.
+
+    Attributes:
+        frames: stored.
+        same: made again, and the same as before.
+        before: left out, since they had theirs.
+        absent: masks that are not there since the object was not.
+        annotated: frames that people annotated meanwhile.
+        lost: tracks that ended, in words.
+        scores: of the masks that were stored, with what they are of.
+        problems: frames that could not be read, in sentences.
+    """
+
+    frames: int = 0
+    masks: int = 0
+    same: int = 0
+    before: int = 0
+    absent: int = 0
+    annotated: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    scores: list[tuple[float, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_facts(self) -> dict[str, Any]:
+        """For `--json`."""
+        low = sum(score < LOW_SCORE for score, _ in self.scores)
+        return {**{name: value for name, value in vars(self).items() if name != "scores"}, "low_scores": low}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        found = [f"{self.masks} masks in {self.frames} frames in {self.seconds:.0f} s"]
+        if self.before:
+            found.append(f"  {self.before} frames had theirs already")
+        if self.same:
+            found.append(f"  {self.same} frames were followed again and have the same masks as before")
+        if self.absent:
+            found.append(f"  {self.absent} times an object was not there, so it has no mask")
+        found += [f"  {inline(one)}" for one in self.lost]
+        if self.annotated:
+            found.append(
+                f"  people annotated {some(self.annotated)} meanwhile: left alone; what follows is from before that, "
+                "make it again with --redo"
+            )
+        lowest = sorted(self.scores)[:SHOWN_LOWEST]
+        if lowest:
+            low = ", ".join(f"{inline(what)} {score:.2f}" for score, what in lowest)
+            found.append(f"  look first at the lowest scores: {low}")
+        return found + [f"  left out: {inline(one)}" for one in self.problems]
+
+
+@dataclass
+class Run:
+    """One run.
+
+    Attributes:
+        sam2: runs a command in the sam2 container.
+        labeling: of the project.
+        image: the image tag.
+        length: how many frames the sequence has.
+        key: tells the backend which runs replace each other.
+        lost_after: see the backend's `/propagate`.
+    """
+
+    sam2: Exec
+    store: PredictionStore
+    labeling: LabelingConfig
+    report: Report
+    image: str
+    length: int
+    key: str
+    backward: bool
+    lost_after: int
+    redo: bool
+    tally: Tally = field(default_factory=Tally)
+    _held: list[tuple[PredictedFrame, NewMasks, list[float]]] = field(default_factory=list)
+    _since: float = field(default_factory=time.monotonic)
+
+    def go(self, plan: Plan) -> Tally:
+        """Follow the objects of every segment.
+
+        Raises:
+            LabelStudioError: the backend or Label Studio failed on the way; what was stored stays.
+        """
+        began = time.monotonic()
+        work = [(segment, segment.to_do(redo=self.redo)) for segment in plan.segments]
+        self.tally.before = sum(len(segment.frames) - len(left) for segment, left in work)
+        for segment, left in work:
+            if not segment.tracks:  # the annotated frame before it shows no object any more
+                self._held += [(one, NewMasks(one.frame.task, segment.ended, []), []) for one in left]
+                self._flush()
+        # A segment is followed from its anchor up to the last frame that lacks masks.
+        passed = [(segment, left, _up_to(segment, left[-1])) for segment, left in work if left and segment.tracks]
+        total, done = sum(len(frames) for *_, frames in passed), 0
+        for segment, left, frames in passed:
+            wanted = {one.place: one for one in left}
+            with backend_stream(self.sam2, "/propagate", self._request(segment, frames), self._cancel) as lines:
+                for line in lines:
+                    if "error" in line:
+                        self._flush()
+                        raise LabelStudioError(
+                            f"the SAM2 backend stopped: {line['error']}; {self.tally.lines()[0]}; run the same command "
+                            "again, it goes on from here"
+                        )
+                    if "frame" not in line:
+                        continue
+                    done += 1
+                    self._take(segment, wanted.get(int(line["frame"])), line)
+                    rate = done / max(time.monotonic() - began, 1e-3)
+                    self.report.progress(
+                        f"propagate: {done} of {total} frames, {rate:.2f} a second, {(total - done) / rate:.0f} s left"
+                    )
+            self._flush()
+        self.tally.seconds = time.monotonic() - began
+        return self.tally
+
+    @property
+    def _cancel(self) -> str:
+        return f"/propagate/{self.key}"
+
+    def _request(self, segment: Segment, frames: Sequence[PredictedFrame]) -> dict[str, object]:
+        return {
+            "key": self.key,
+            "length": self.length,
+            "backward": self.backward,
+            "lost_after": self.lost_after,
+            "anchors": [_anchor(one, segment) for one in segment.anchors],
+            "frames": [_frame(one) for one in frames],
+        }
+
+    def _take(self, segment: Segment, wanted: PredictedFrame | None, line: Answer) -> None:
+        """Keep the masks of a frame that lacks them; one that has them was only followed through."""
+        if wanted is None:
+            return
+        if "problem" in line:
+            self.tally.problems.append(f"{wanted.frame.name}: {line['problem']}")
+            return
+        results, scores = list[dict[str, Any]](), list[float]()
+        taken = set[RegionKey]()
+        origin = segment.anchors[0].frame.name
+        for track, found in line["masks"].items():
+            one = segment.tracks[track]
+            if found["ended"]:
+                self.tally.lost.append(
+                    f"track {track} ({one.labels[0]}) ends: it is not in {self.lost_after} frames up to "
+                    f"{wanted.frame.name}"
+                )
+            if found["rle"] is None:
+                self.tally.absent += 1
+                continue
+            size_wh = (int(line["size_wh"][0]), int(line["size_wh"][1]))
+            mask = decode_rle(base64.b64decode(found["rle"]), size_wh)
+            shape = Shape(track, "brush", one.labels, self.image, None, size_wh, mask)
+            note = TrackNote(track, segment.digests[track], found["score"])
+            text = note_text(note, origin, found["presence"])
+            results += [{**each, "meta": {"text": [text]}} for each in results_of(shape, self.labeling, track, taken)]
+            scores.append(found["score"])
+        masks = NewMasks(wanted.frame.task, frozenset(segment.tracks) | segment.ended, results)
+        self._held.append((wanted, masks, scores))
+        if len(self._held) >= FRAMES_AT_A_TIME or time.monotonic() - self._since > SECONDS_AT_MOST:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Store what came."""
+        held, self._held = self._held, []
+        self._since = time.monotonic()
+        if not held:
+            return
+        stored = self.store.store([masks for _, masks, _ in held])
+        for one, _, scores in held:
+            if one.frame.task in stored.written:
+                self.tally.frames += 1
+                self.tally.masks += len(scores)
+                self.tally.scores += [(score, one.frame.name) for score in scores]
+            elif one.frame.task in stored.annotated:
+                self.tally.annotated.append(one.frame.name)
+        self.tally.same += len(stored.same)
+
+
+def _up_to(segment: Segment, last: PredictedFrame) -> list[PredictedFrame]:
+    return list(segment.frames[: segment.frames.index(last) + 1])
+
+
+def _frame(one: PredictedFrame | AnnotatedFrame) -> dict[str, object]:
+    return {"number": one.place, "url": one.frame.url, "task": str(one.frame.task)}
+
+
+def _anchor(one: AnnotatedFrame, segment: Segment) -> dict[str, object]:
+    masks = {
+        each.track: base64.b64encode(each.code).decode("ascii") for each in one.objects if each.track in segment.tracks
+    }
+    return {**_frame(one), "size_wh": one.size_wh, "masks": masks}

@@ -1,0 +1,57 @@
+"""One object through a sequence: how a region says which track it belongs to, and where its mask comes from.
+
+A track is called by the region that it began with, `12.8fK2a`: the task, and the region's id in it. So that region
+needs no note, and two tracks never have one name. All others carry a note in their `meta`, which people see in the
+region's details and Label Studio keeps when a prediction becomes an annotation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MODEL_VERSION = "propagate"  # of the predictions that propagated masks are in
+SPACE = re.compile(r"\s+")
+NOTE = re.compile(r"track (?P<track>\S+): out of .*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
+
+
+@dataclass(frozen=True)
+class TrackNote:
+    """What a propagated region says of itself.
+
+    Attributes:
+        track: its name.
+        run: what its mask was made from: the digest of the track's masks that were given, and of the model.
+        score: the model's own estimate of the mask's IoU.
+    """
+
+    track: str
+    run: str
+    score: float
+
+
+def track_name(task: int, region_id: str) -> str:
+    """The name of the track that begins with this region."""
+    return f"{task}.{SPACE.sub('_', region_id)}"
+
+
+def note_text(note: TrackNote, origin: str, presence: float) -> str:
+    """The note of a region; `origin` is the image that its track was followed from."""
+    shown = SPACE.sub(" ", origin)
+    return f"track {note.track}: out of {shown}, score {note.score:.2f}, presence {presence:.2f}, run {note.run}"
+
+
+def note_of(result: Mapping[str, Any]) -> TrackNote | None:
+    """The note of a stored result; what a person changed of its mask since does not matter. None without one."""
+    meta = result.get("meta")
+    texts = meta.get("text") if isinstance(meta, dict) else None
+    for text in texts if isinstance(texts, list) else [texts]:
+        found = NOTE.fullmatch(text) if isinstance(text, str) else None
+        if found is not None:
+            try:
+                return TrackNote(found["track"], found["run"], float(found["score"]))
+            except ValueError:  # digits and points that are no number
+                continue
+    return None

@@ -90,6 +90,7 @@ def export(
     classes: str | None = None,
     coco: str = "compressed",
     instance: bool = False,
+    mots: bool = False,
     split: bool = False,
     tolerance: str | None = None,
     ignore: str | None = None,
@@ -128,6 +129,7 @@ def export(
         classes=None if classes is None else Path(classes),
         coco=coco,  # type: ignore[arg-type]
         instances=instance,
+        mots=mots,
         split=split,
         tolerance=decimal("--tolerance", tolerance),
         ignore=IGNORE if ignore is None else number("--ignore", ignore) or 0,

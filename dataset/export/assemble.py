@@ -13,6 +13,7 @@ from dataset.export.regions import KEPT, Reading, Region, read_results
 from dataset.export.results import key_of
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
+from dataset.tracks import track_name
 from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from labelstudio.image_files import served_at
 from masks.arrays import Mask
@@ -21,7 +22,8 @@ from masks.arrays import Mask
 class Assembler:
     """Makes an ExportTask of each task and an ExportImage of each image, and counts what it leaves out.
 
-    `size_of` finds the size of an image without regions; it may raise LabelStudioError.
+    `size_of` finds the size of an image without regions; it may raise LabelStudioError. With `has_tracks` masks were
+    propagated in the project, so that each region is of a track.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Assembler:
         *,
         needs_masks: bool,
         needs_sizes: bool,
+        has_tracks: bool = False,
     ) -> None:
         self._config = config
         self._selection = selection
@@ -42,6 +45,7 @@ class Assembler:
         self._size_of = size_of
         self._needs_masks = needs_masks
         self._needs_sizes = needs_sizes
+        self._has_tracks = has_tracks
         self._images = 0
         self._named: dict[str, str] = {}
 
@@ -144,7 +148,11 @@ class Assembler:
                 continue
             mask = self._mask(task, region)
             if mask is not None:
-                yield Object(region, mask)
+                yield Object(region, mask, region.track or self._own_track(task, region))
+
+    def _own_track(self, task: int, region: Region) -> str:
+        """The track that begins with a region, which says nothing of it: it may be one of this object alone."""
+        return track_name(task, region.id) if self._has_tracks else ""
 
     def _mask(self, task_id: int, region: Region) -> Mask | None:
         """The mask of a region; None where it cannot be read or is empty, which is recorded."""

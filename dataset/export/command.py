@@ -33,6 +33,7 @@ HELP = {
     "classes": "file with the class numbers (default: labeling_configs/<name>/classes.lock)",
     "coco": f"coco: mask encoding, {', '.join(COCO)} (with polygons a mask with holes stays run-length coded)",
     "instance": "png: also which pixel belongs to which object",
+    "mots": "png: also mots/<image>.png, 16 bits: class x 1000 + the object's number in its sequence",
     "split": "yolo-seg: one line for each part of a mask, instead of a bridge between them",
     "tolerance": "yolo-seg: leave out corners this many pixels from the outline (default: 0, exact)",
     "ignore": f"dataset: the value of pixels that nobody labelled, 0 to 255 (default: {IGNORE})",

@@ -27,6 +27,7 @@ class ExportOptions:
     Attributes:
         coco: RLE as pycocotools' string, RLE as plain numbers, or polygons where a mask has no hole.
         instances: png: also write which pixel belongs to which object.
+        mots: png: also class and track of each pixel, as MOTS has them.
         split: yolo-seg: a line for each part instead of a bridge between them.
         tolerance: yolo-seg: leave out corners this many pixels from the line between others.
         ignore: dataset: the value of pixels that nobody labelled.
@@ -46,6 +47,7 @@ class ExportOptions:
     format: Format
     coco: Coco = "compressed"
     instances: bool = False
+    mots: bool = False
     split: bool = False
     tolerance: float = 0.0
     ignore: int = IGNORE

@@ -33,6 +33,7 @@ from dataset.export.results import (
     value_of,
     with_ids,
 )
+from dataset.tracks import note_of
 from labeling.config import LabelingConfig
 from masks.arrays import Mask, Points, check_size
 from masks.raster import filled
@@ -49,7 +50,8 @@ class Region:
     """One object. `value` is Label Studio's, in percent; `kind` is brush, bitmask, polygon, rectangle or ellipse.
 
     One of kind keypoint cannot be read: it is a mask that lost the result of the tag that drew it. `labels` are those
-    of the mask's own tag or its palette; most formats take the first.
+    of the mask's own tag or its palette; most formats take the first. `track` is that of a propagated mask, also
+    where a person has changed it since; empty without one.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Region:
     item_index: int | None
     size_wh: tuple[int, int]
     value: Mapping[str, Any]
+    track: str = ""
 
     @property
     def label(self) -> str:
@@ -138,6 +141,7 @@ def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
 def region_of(found: RegionResults) -> Region:
     """The region that results with a shape draw; `Region.mask` says whether it can be read."""
     first = found.shapes[0]
+    note = note_of(first)
     return Region(
         id=str(first.get("id", "")),
         kind=found.kind,
@@ -146,6 +150,7 @@ def region_of(found: RegionResults) -> Region:
         item_index=item_index_of(first),
         size_wh=size_of_result(first),
         value=value_of(first),
+        track="" if note is None else note.track,
     )
 
 

@@ -25,6 +25,7 @@ from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportImage, LeftOut, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
+from dataset.tracks import MODEL_VERSION as PROPAGATED
 from labeling.data_urls import is_data_url, shown_data_url
 from labeling.images import TaskImage
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows, tasks_with_drafts
@@ -212,6 +213,9 @@ class Export:
         """Write what the tasks of a project hold; return the class numbers with those of its labels."""
         sizes = functools.partial(size_of, self.client)
         needs = {"needs_masks": writer.needs_masks, "needs_sizes": writer.needs_sizes}
+        needs["has_tracks"] = writer.wants_tracks and bool(
+            self.client.tasks_predicted_by(source.project.id, PROPAGATED)
+        )
         assembler = Assembler(source.config, source.selection, tally, source.rows, sizes, **needs)
         for whole in TaskReader(self.client, source.project.id).read([row.id for row in source.rows]):
             task = assembler.task(whole)
@@ -277,6 +281,7 @@ class Export:
             "options": {
                 "coco": self.options.coco,
                 "instances": self.options.instances,
+                "mots": self.options.mots,
                 "split": self.options.split,
                 "tolerance": self.options.tolerance,
                 **self._dataset_options(),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.text import aligned, inline
 from dataset.stats.coverage import Coverage
 from dataset.stats.shapes import ImagePlace, Shape, shapes_in
+from dataset.stats.tracks import TrackCount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,7 @@ class Stats:
     by_class: dict[str, ClassStats] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
+    tracks: TrackCount = field(default_factory=TrackCount)
 
     @property
     def masks(self) -> int:
@@ -119,6 +121,7 @@ class Collector:
         drawn: list[list[Shape]] = []
         for one in done:
             shapes, unreadable = shapes_in(one.get("result") or ())
+            stats.tracks.add(int(task["id"]), one.get("result") or ())
             stats.unreadable += unreadable
             drawn.append(shapes)
             if isinstance(one.get("completed_by"), int):
@@ -177,7 +180,7 @@ def table(stats: Stats) -> str:
     share = f"{100 * stats.annotated / stats.images:.0f} %" if stats.images else "none"
     head = f"{inline(stats.title)}: {stats.images} images, {stats.annotated} annotated ({share}), {stats.masks} masks"
     remarks = [UNREADABLE.format(stats.unreadable)] if stats.unreadable else []
-    return "\n".join([head, "", *aligned(rows), *stats.coverage.lines(), *remarks])
+    return "\n".join([head, "", *aligned(rows), *stats.coverage.lines(), *stats.tracks.lines(), *remarks])
 
 
 def as_facts(stats: Stats) -> dict[str, object]:
@@ -202,6 +205,7 @@ def as_facts(stats: Stats) -> dict[str, object]:
         "median_seconds_per_mask": stats.seconds_per_mask,
         "predicted": stats.predicted,
         "unlabelled": stats.coverage.as_facts(),
+        "tracks": stats.tracks.as_facts(),
         "bins_percent": list(BINS),
         "classes": dict(classes),
     }

@@ -17,10 +17,29 @@ from masks.arrays import Mask
 
 @dataclass(frozen=True)
 class Object:
-    """A region whose mask was decoded and is not empty: ``(H, W)`` bool in the image's pixels."""
+    """A region whose mask was decoded and is not empty: ``(H, W)`` bool in the image's pixels.
+
+    `track` is the name of its track through a sequence; empty where the project has none.
+    """
 
     region: Region
     mask: Mask
+    track: str = ""
+
+
+class TrackNumbers:
+    """Tracks counted from 1, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def row(self, one: Object) -> dict[str, int]:
+        """What a JSON format says of an object's track; nothing where the project has none."""
+        return {"track_id": self.of(one.track)} if one.track else {}
+
+    def of(self, track: str) -> int:
+        """The number of a track."""
+        return self._numbers.setdefault(track, len(self._numbers) + 1)
 
 
 @dataclass(frozen=True)
@@ -86,12 +105,14 @@ class Writer(Protocol):
     """Writes one format into a folder: images (`add`), or tasks (`add_task`).
 
     `needs_masks` is whether it wants decoded masks, `needs_sizes` whether it wants the size of images without any, and
-    `keeps_all_labels` whether it writes all labels of a region and not its first alone.
+    `keeps_all_labels` whether it writes all labels of a region and not its first alone. `wants_tracks` is whether it
+    writes `Object.track`.
     """
 
     needs_masks: bool
     needs_sizes: bool
     keeps_all_labels: bool = True
+    wants_tracks: bool = False
 
     def add(self, image: ExportImage, classes: Classes) -> None:
         """Write one image. `classes` knows every label in it.

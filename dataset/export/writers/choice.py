@@ -37,7 +37,7 @@ def open_writer(
     if options.format == "png":
         from dataset.export.writers.png import PngWriter
 
-        return PngWriter(folder, colours, instances=options.instances)
+        return PngWriter(folder, colours, instances=options.instances, mots=options.mots)
     if options.format == "rle-json":
         from dataset.export.writers.rle_json import RleJsonWriter
 

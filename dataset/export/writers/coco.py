@@ -17,7 +17,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportImage, Lines, Object, Writer, image_row
+from dataset.export.writers.base import ExportImage, Lines, Object, TrackNumbers, Writer, image_row
 from masks.measure import box_xywh
 from masks.outlines import parts_of
 
@@ -30,6 +30,7 @@ class CocoWriter(Writer):
 
     needs_masks = True
     needs_sizes = True
+    wants_tracks = True
 
     def __init__(self, folder: Path, segmentation: RLE = "compressed") -> None:
         self._path = folder / FILE
@@ -37,6 +38,7 @@ class CocoWriter(Writer):
         self._images = Lines(folder / ".images", array=True)
         self._annotations = Lines(folder / ".annotations", array=True)
         self._last_id = 0
+        self._tracks = TrackNumbers()
 
     def add(self, image: ExportImage, classes: Classes) -> None:
         self._images.write({"id": image.number, **image_row(image)})
@@ -80,7 +82,7 @@ class CocoWriter(Writer):
             row["shape"] = region.shape_pixels(DECIMALS)
         if len(region.labels) > 1:
             row["labels"] = list(region.labels)
-        return row
+        return row | self._tracks.row(one)
 
     def _shape(self, one: Object) -> tuple[Any, Any]:
         """The segmentation, and the mask that a reader gets of it."""

@@ -3,7 +3,8 @@
 Where objects overlap, the one drawn later lies above, as the editor lists them. `images.jsonl` says which mask is
 whose: of images that differ in their suffix alone (`a.jpg`, `a.png`), the second one's has its whole name
 (`a.png.png`). With `instances` also `instances/<image>.png`, 16 bits, whose pixels count the objects of the image
-from 1, and `instances.jsonl`, which says what each number is. `legend.json` and `legend.png` tell colours and names.
+from 1, and `instances.jsonl`, which says what each number is; with `mots` what `mots.py` writes. `legend.json` and
+`legend.png` tell colours and names.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from core.errors import LabelrigError
 from dataset.export.classes import Classes
 from dataset.export.writers.base import ExportImage, Lines, NotWritable, Writer, file_beside
+from dataset.export.writers.mots import MotsFiles
 
 MOST_CLASSES = 255
 MOST_INSTANCES = 65535
@@ -34,13 +36,17 @@ class PngWriter(Writer):
     needs_sizes = True
     keeps_all_labels = False
 
-    def __init__(self, folder: Path, colours: Mapping[str, str], *, instances: bool = False) -> None:
+    def __init__(
+        self, folder: Path, colours: Mapping[str, str], *, instances: bool = False, mots: bool = False
+    ) -> None:
         self._folder = folder
         self._colours = colours
         self._taken: set[str] = set()
         self._renamed: dict[str, str] = {}
         self._hidden = 0
         self._instances = Lines(folder / "instances.jsonl") if instances else None
+        self._mots = MotsFiles(folder) if mots else None
+        self.wants_tracks = mots
         self._files = Lines(folder / "images.jsonl")
 
     def add(self, image: ExportImage, classes: Classes) -> None:
@@ -53,6 +59,8 @@ class PngWriter(Writer):
         self._write_classes(image, name, classes)
         if self._instances is not None:
             self._write_instances(image, name, classes, self._instances)
+        if self._mots is not None:
+            self._mots.write(image, name, classes)
         self._files.write({"image": image.file_name, "mask": f"masks/{name}"})
 
     def _name_of(self, file_name: str) -> str:
@@ -99,6 +107,8 @@ class PngWriter(Writer):
         self._files.close()
         if self._instances is not None:
             self._instances.close()
+        if self._mots is not None:
+            self._mots.close()
 
     def _write_classes(self, image: ExportImage, name: str, classes: Classes) -> None:
         pixels = np.zeros((image.size_wh[1], image.size_wh[0]), dtype=np.uint8)

@@ -13,7 +13,7 @@ from dataset.export import coco_rle
 from dataset.export.classes import Classes
 from dataset.export.regions import PIXEL_DECIMALS as DECIMALS
 from dataset.export.regions import SHAPE_KEYS
-from dataset.export.writers.base import ExportImage, Lines, Object, Writer, image_row
+from dataset.export.writers.base import ExportImage, Lines, Object, TrackNumbers, Writer, image_row
 from masks.measure import box_xywh
 
 FILE = "masks.jsonl"
@@ -24,12 +24,14 @@ class RleJsonWriter(Writer):
 
     needs_masks = True
     needs_sizes = True
+    wants_tracks = True
 
     def __init__(self, folder: Path) -> None:
         self._lines = Lines(folder / FILE)
+        self._tracks = TrackNumbers()
 
     def add(self, image: ExportImage, classes: Classes) -> None:
-        regions = [_region(one, classes) for one in image.objects]
+        regions = [{**_region(one, classes), **self._tracks.row(one)} for one in image.objects]
         self._lines.write({**image_row(image), "regions": regions})
 
     def close(self) -> None:

@@ -1,0 +1,57 @@
+"""Tracks of propagated masks in what people have annotated: how many there are, and through how many images they go."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from dataset.tracks import note_of, track_name
+
+
+@dataclass
+class TrackCount:
+    """Takes one annotation after the other.
+
+    A track begins with a region that says nothing of it, so all of those are held as names until the end.
+    """
+
+    _tasks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    _others: set[str] = field(default_factory=set)
+
+    def add(self, task: int, results: Sequence[Mapping[str, Any]]) -> None:
+        """Count the results of one annotation."""
+        for one in results if isinstance(results, list | tuple) else ():
+            if not isinstance(one, Mapping):
+                continue
+            note = note_of(one)
+            if note is not None:
+                self._tasks[note.track].add(task)
+            elif one.get("id"):
+                self._others.add(track_name(task, str(one["id"])))
+
+    @property
+    def images(self) -> list[int]:
+        """In how many images each track is, the one that it began with among them."""
+        return [len(tasks) + (name in self._others) for name, tasks in self._tasks.items()]
+
+    def lines(self) -> list[str]:
+        """For people; nothing where there are none."""
+        found = self.images
+        if not found:
+            return []
+        return [
+            f"{len(found)} tracks of propagated masks, through {median(found):g} images in the middle, "
+            f"{max(found)} at most"
+        ]
+
+    def as_facts(self) -> dict[str, object]:
+        """For `--json`."""
+        found = self.images
+        return {
+            "count": len(found),
+            "median_images": median(found) if found else None,
+            "most_images": max(found, default=None),
+        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,29 @@ def ellipse(x: int, y: int) -> NDArray[np.bool_]:
     return mask.astype(bool)
 
 
+MASKS = {"Civilian-Car": ellipse(120, 80), "Debris": ellipse(200, 170)}
+
+
+def paint_things(folder: Path, name: str) -> None:
+    """What the masks are of, seen by both cameras: SAM2 looks at the twin, and would find another thing there."""
+    for number, mask in enumerate(MASKS.values()):
+        for side, shown, value in (
+            ("rgb", mask, (250, 240 - 200 * number, 30)),
+            ("thermal", carried(mask, KNOWN, SIZE), 31000 + 500 * number),
+        ):
+            path = folder / side / f"{name}.png"
+            with Image.open(path) as opened:
+                pixels = np.array(opened)
+            pixels[shown] = value
+            Image.fromarray(pixels).save(path)
+
+
 @pytest.fixture
 def served(stage: Stage, demo_folder: Path, tmp_path: Path) -> Any:
     """The pictures of two pairs in the image folder, as Label Studio serves it."""
     draw_pair(tmp_path, "0001", 3, KNOWN)
     draw_pair(tmp_path, "0002", 4, KNOWN)
+    paint_things(tmp_path, "0001")
     folder = demo_folder / "images" / "transfer Ñ"
     for side in ("rgb", "thermal"):
         shutil.copytree(tmp_path / side, folder / side)
@@ -63,10 +82,9 @@ def test_a_pair_is_registered_carried_over_and_written(
             client, project.id, [{side: f"{root}/{side}/{one}.png" for side in ("rgb", "thermal")} for one in names]
         )
         first, _ = (int(one["id"]) for one in client.task_states(project.id))
-        masks = {"Civilian-Car": ellipse(120, 110), "Debris": ellipse(200, 150)}
         results = [
             {**one, "from_name": f"{one['from_name']}-rgb", "to_name": "rgb"}
-            for label, mask in masks.items()
+            for label, mask in MASKS.items()
             for one in split_brush(mask, label, label[:4])
         ]
         add_annotation(client, first, {"result": results, "lead_time": 5.0})
@@ -80,7 +98,7 @@ def test_a_pair_is_registered_carried_over_and_written(
         assert prediction.model_version == "transfer"
         assert {str(one["to_name"]) for one in prediction.results} == {"rgb", "thermal"}
         found = {one.labels[0]: one.mask for one in masks_in([r for r in prediction.results if r["to_name"] != "rgb"])}
-        for label, mask in masks.items():
+        for label, mask in MASKS.items():
             assert iou(found[label], carried(mask, KNOWN, SIZE)) > 0.9
         notes = [one["meta"]["text"][0] for one in prediction.results if one["to_name"] == "thermal"]
         assert all(text.startswith("from rgb ") for text in notes)
@@ -96,8 +114,9 @@ def test_a_pair_is_registered_carried_over_and_written(
         assert (once["masks"], once["before"]) == (0, 1)
         own = {"result": draft["result"][:1]}
         client.call("change the draft", "PATCH", f"/api/drafts/{draft['id']}/", json=own)
-        left = clone.result("pairs.transfer", *there, *drafts)["transfer"]
-        assert "has a draft of their own" in left["left_out"][0]["reason"]
+        left = clone.inv("pairs.transfer", *there, *drafts, "--json")
+        assert left.returncode == 1, "everything was left out"
+        assert "has a draft of their own" in json.loads(left.stdout)["transfer"]["left_out"][0]["reason"]
         (kept,) = client.call("read the drafts", "GET", f"/api/tasks/{first}/drafts")
         assert kept["result"] == draft["result"][:1]
         clone.result(
@@ -106,5 +125,5 @@ def test_a_pair_is_registered_carried_over_and_written(
     assert (out / "images" / "thermal" / "0001.png").read_bytes() == (served / "thermal" / "0001.png").read_bytes()
     with Image.open(io.BytesIO((out / "labels" / "rgb" / "0001.png").read_bytes())) as opened:
         pixels = np.asarray(opened)
-    assert iou(pixels != 255, masks["Civilian-Car"] | masks["Debris"]) == 1
+    assert iou(pixels != 255, MASKS["Civilian-Car"] | MASKS["Debris"]) == 1
     assert (out / "train.txt").read_text() == "0001\n"

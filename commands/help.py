@@ -54,7 +54,11 @@ EXAMPLES = {
     "user.remove": ("user.remove ana@lab.example",),
     "project.plan": ("project.plan --project rgbt-sar",),
     "project.apply": ("project.apply --project rgbt-sar --rename Car=Vehicle",),
-    "preannotate": ("preannotate --boxes annotations", "preannotate --boxes boxes.json --label person=Civilian"),
+    "preannotate": (
+        "preannotate --boxes annotations",
+        "preannotate --boxes boxes.json --label person=Civilian",
+        "preannotate --everything --label Vegetation",
+    ),
     "propagate": ("propagate --from 12 --frames 50", "propagate --from 12 --to 40 --objects Vehicle --redo"),
     "export": (
         "export --format coco --out exports/march",

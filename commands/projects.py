@@ -84,8 +84,10 @@ def sync(choice: Choice, project: list[str], *, lock_wait: str | None = None) ->
     {
         **PROJECT,
         "boxes": "annotations, predictions, a COCO file, or a folder of YOLO text files",
-        "label": "THEIRS=OURS: what a label of the boxes is called in the project; may be given several times",
-        "image": "the image tag that the boxes are of, where a task has several images (default: the first)",
+        "everything": "all objects that SAM2 finds in each image, without boxes",
+        "label": "THEIRS=OURS: what a label of the boxes is called in the project; may be given several times. With "
+        "--everything: what all objects are called (default: they get no label)",
+        "image": "only the images of this tag, where a task has several images",
         "also_annotated": "make masks for images that people have annotated too; their annotations stay as they are",
         "skip_broken": "leave out boxes that cannot be read, and name them",
     },
@@ -95,16 +97,27 @@ def sync(choice: Choice, project: list[str], *, lock_wait: str | None = None) ->
 def preannotate(
     choice: Choice,
     label: list[str],
-    boxes: str,
+    boxes: str | None = None,
+    everything: bool = False,
     project: str | None = None,
     image: str | None = None,
     also_annotated: bool = False,
     skip_broken: bool = False,
 ) -> Outcome:
-    """Make SAM2 masks of boxes, as predictions; run it again to resume. What people annotated is never changed."""
+    """Make SAM2 masks of boxes, or of all objects, as predictions; run it again to resume."""
+    from core.errors import SettingsError
     from dataset.preannotate.command import PreannotateOptions, read_boxes
     from dataset.preannotate.command import preannotate as work_on
+    from dataset.preannotate.everything import EverythingOptions, preannotate_everything
     from labelstudio.label_use import Rename
+
+    if everything:
+        if boxes is not None or skip_broken:
+            raise SettingsError("--everything: there are no boxes; leave --boxes and --skip-broken out")
+        wanted = EverythingOptions.of(project, label, image, also_annotated=also_annotated)
+        return do("preannotate", lambda session: preannotate_everything(session, wanted), choice)
+    if boxes is None:
+        raise SettingsError("say what the masks are made of: --boxes WHAT, or --everything")
 
     names = [Rename.parse(one, "--label") for one in label]
     labels = {one.old: one.new for one in names}

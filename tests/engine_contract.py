@@ -78,6 +78,18 @@ class EngineContract:
             np.testing.assert_allclose(one.logits, other.logits, atol=CLOSE)
         assert segmenter.encode_batch([]) == []
 
+    def test_points_of_a_batch_are_answered_as_alone(self, segmenter: Segmenter) -> None:
+        embedding = segmenter.encode(picture())
+        places = np.asarray([(80, 90), (200, 60), (10, 180)], dtype=np.float32)
+        together = segmenter.decode_points(embedding, places)
+        assert len(together) == 3
+        for (x, y), found in zip(places.tolist(), together, strict=True):
+            alone = segmenter.decode(embedding, points((x, y)))
+            assert found.logits.shape == alone.logits.shape
+            np.testing.assert_allclose(found.iou, alone.iou, atol=CLOSE)
+            assert np.mean((found.logits > 0) == (alone.logits > 0)) > 0.999
+        assert len(segmenter.decode_points(embedding, places[:1])) == 1
+
     def test_packing_keeps_the_answer(self, segmenter: Segmenter) -> None:
         embedding = segmenter.encode(picture())
         again = segmenter.unpack(segmenter.pack(embedding))

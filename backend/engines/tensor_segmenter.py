@@ -6,10 +6,13 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backend.engines import packing
 from backend.engines.inputs import prepared
 from backend.picture import Picture
-from backend.segmenter import Embedding, Image, Prepared, Tracker
+from backend.segmenter import Candidates, Embedding, Image, Prepared, Prompts, Tracker
 
 
 class TensorSegmenter(ABC):
@@ -55,6 +58,15 @@ class TensorSegmenter(ABC):
     @abstractmethod
     def track(self, frames: int, *, backward: bool = False) -> Tracker:
         """Begin to follow objects through a sequence of so many frames."""
+
+    @abstractmethod
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        """Answer the prompts: three candidates for a lone point, else one."""
+
+    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+        """Three candidates for each of ``(N, 2)`` points, one after the other: every core works on each already."""
+        positive = np.ones(1, dtype=np.bool_)
+        return [self.decode(embedding, Prompts(point[None], positive)) for point in points_xy]
 
     def size_of(self, embedding: Embedding) -> int:
         """The memory that an embedding holds, in bytes."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from backend.engines import packing
 from backend.engines.cuda_graphs import Capture, Function, Recorded
-from backend.engines.inputs import model_input, prompt_arrays
+from backend.engines.inputs import POSITIVE, model_input, prompt_arrays
 from backend.engines.out_of_memory import translated
 from backend.engines.tensor_segmenter import TensorSegmenter
 from backend.engines.torch_model import build_model, computing, feature_shapes, image_features
@@ -96,6 +96,15 @@ class TorchSegmenter(TensorSegmenter):
         """
         return TorchTracker(self._model, self._autocast_dtype, self._lock, frames, backward=backward)
 
+    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+        """Three candidates for each of ``(N, 2)`` points, in one run of the decoder."""
+        scaled = points_xy / np.asarray(embedding.size_wh, dtype=np.float32) * self._side
+        with translated(self.device, "decoding"), self._lock, self._computing():
+            coordinates = self._tensor(scaled[:, None].astype(np.float32))
+            labels = self._tensor(np.full((len(scaled), 1), POSITIVE, dtype=np.int32))
+            logits, iou = self._decode_tensors(*embedding.features, coordinates, labels, several=True)
+            return [Candidates(*one) for one in zip(logits.cpu().numpy(), iou.cpu().numpy(), strict=True)]
+
     def unpack(self, data: bytes) -> Embedding:
         """Read what `pack` wrote, onto the model's device."""
         embedding = super().unpack(data)
@@ -130,7 +139,7 @@ class TorchSegmenter(TensorSegmenter):
         return tuple(level.to(self._layout.dtype) for level in image_features(self._model, batch))
 
     def _decode_tensors(self, *tensors: torch.Tensor, several: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features, coordinates, labels, and a mask or none, to ``(1, C, h, w)`` logits and ``(1, C)`` scores.
+        """Features of one image, coordinates, labels, a mask or none, to ``(B, C, h, w)`` logits and ``(B, C)`` scores.
 
         As `SAM2ImagePredictor._predict`; what is the same for every prompt is kept instead of made again.
         """
@@ -147,7 +156,7 @@ class TorchSegmenter(TensorSegmenter):
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=several,
-            repeat_image=False,
+            repeat_image=coordinates.shape[0] > 1,
             high_res_features=details,
         )
         return logits.float(), iou.float()

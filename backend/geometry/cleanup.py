@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from masks.editing import without_holes
+
 
 class CleanupOptions(Protocol):
     """Areas in pixels, 0 for off; which parts of a mask are kept."""
@@ -51,25 +53,14 @@ def clean(
         return mask
     inside = mask[top : top + height, left : left + width]
     if options.fill_holes_pixels:
-        inside = _without_holes(inside, options.fill_holes_pixels)
+        # What touches the box's edge is open to the rest of the image, or to its edge.
+        inside = without_holes(inside, options.fill_holes_pixels)
     if options.remove_specks_pixels or options.keep != "all":
         points = None if positive_xy is None else np.floor(positive_xy).astype(np.int64) - (left, top)
         inside = _wanted_parts(inside, options, points)
     cleaned = np.zeros_like(mask)
     cleaned[top : top + height, left : left + width] = inside
     return cleaned
-
-
-def _without_holes(mask: NDArray[np.bool_], largest: int) -> NDArray[np.bool_]:
-    """Fill the enclosed background; what touches the box's edge is open to the rest of the image, or to its edge."""
-    number, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)
-    fill = stats[:, cv2.CC_STAT_AREA] <= largest
-    fill[0] = False  # the mask itself
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        fill[edge] = False
-    if number == 1 or not fill.any():
-        return mask
-    return np.asarray(mask | fill[labels])
 
 
 def _wanted_parts(

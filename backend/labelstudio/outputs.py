@@ -36,9 +36,15 @@ def values(mask: NDArray[np.bool_], kind: OutputKind, labels: list[str] | None, 
         return [BitmaskValue(image_data_url=png_url(mask), bitmasklabels=labels)]
     if kind == "rectangle":
         return [_rectangle(mask, labels)]
+    rings = percent_rings(mask, tolerance, DECIMALS)
+    return [PolygonValue(points=ring, polygonlabels=labels) for ring in rings]
+
+
+def percent_rings(mask: NDArray[np.bool_], tolerance: float, decimals: int) -> list[list[tuple[float, float]]]:
+    """The rings of `masks.polygons`, in percent of the mask's own size."""
     percent = 100 / np.asarray([mask.shape[1], mask.shape[0]], dtype=np.float64)
-    rings = ((ring * percent).round(DECIMALS).tolist() for ring in polygons(mask, tolerance))
-    return [PolygonValue(points=[(x, y) for x, y in ring], polygonlabels=labels) for ring in rings]
+    rings = ((ring * percent).round(decimals).tolist() for ring in polygons(mask, tolerance))
+    return [[(x, y) for x, y in ring] for ring in rings]
 
 
 def png_url(mask: NDArray[np.bool_]) -> str:

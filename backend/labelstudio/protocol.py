@@ -22,6 +22,7 @@ MAX_POINTS = 10_000  # of a polygon
 MAX_CODE = 1_000_000  # bytes of a stroke's run-length code; a ragged mask of 12 megapixels takes 600 000
 MAX_DRAFTS = 100
 MAX_TASKS = 10_000
+MAX_PROPOSALS = 10_000
 
 
 class _Incoming(BaseModel):
@@ -86,6 +87,19 @@ class ContextRegion(_Incoming):
     value: RegionValue
 
 
+class Edit(_Incoming):
+    """What is done to masks that were accepted.
+
+    Attributes:
+        what: the first mask and the others joined, or without them; its holes filled; each of its parts by itself; its
+            edge smoothed; as a polygon; as a brush mask.
+        tolerance: of a polygon, in pixels; None takes the project's.
+    """
+
+    what: Literal["add", "take", "fill", "split", "smooth", "polygon", "brush"]
+    tolerance: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | None = None
+
+
 class Context(_Incoming):
     """What the annotator drew and has not accepted yet. Empty when the last prompt was deleted.
 
@@ -94,16 +108,22 @@ class Context(_Incoming):
 
     Attributes:
         ask: `state` asks how the backend is, instead of for a mask; `preview` for the outline of the mask that a click
-            would give; `twin` for the mask of `result` on the other image of its pair.
+            would give; `twin` for the mask of `result` on the other image of its pair; `everything` for proposals for
+            all objects of the image that `result` names; `edit` for what takes the place of the masks in `result`;
+            `outlines` for where those lie.
         request_id: of the click, as the page shows it with an error.
         candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is sent
             again with the points that come after, so that they refine the mask that the annotator saw.
+        proposal: of `everything`, the number of the one that is taken.
+        edit: of `edit`, what is done.
     """
 
     result: Annotated[list[ContextRegion], Field(max_length=MAX_ENTRIES)] | None = None
-    ask: Literal["state", "preview", "twin"] | None = None
+    ask: Literal["state", "preview", "twin", "everything", "edit", "outlines"] | None = None
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
+    proposal: Annotated[int, Field(ge=0, le=MAX_PROPOSALS)] | None = None
+    edit: Edit | None = None
 
 
 class PredictParams(_Incoming):

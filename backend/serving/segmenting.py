@@ -134,7 +134,7 @@ class MaskPredictor:
         where = model.embeddings.where(view.info, None if crop is None else crop.box_xyxy)
         if view.is_preview and where is None:
             raise ImageError("the image is not encoded yet, and a preview encodes nothing")
-        embedding = self._embedding(model, view, crop)
+        embedding = self.embedding(model, view, crop)
         # With the candidate, so that one annotator's second choice is not what another's points start from.
         key = f"{view.info.digest} {model.segmenter.engine} {'' if crop is None else crop.key} {view.candidate or ''}"
         placed_prompts = prompts if crop is None else crop.prompts(prompts)
@@ -159,7 +159,13 @@ class MaskPredictor:
             self._memory.store(key, placed, logits)
         return Found(logits, score, crop, where or "encoded", len(candidates.iou))
 
-    def _embedding(self, model: Model, view: View, crop: Crop | None) -> Embedding:
+    def embedding(self, model: Model, view: View, crop: Crop | None = None) -> Embedding:
+        """The embedding of an image, or of a piece of it, from where it is or from the encoder.
+
+        Raises:
+            RequestError: superseded, too late, out of memory, or the image cannot be read.
+        """
+
         def prepare(picture: Picture) -> Prepared:
             return model.embeddings.prepare(
                 picture if crop is None else ArrayPicture(np.ascontiguousarray(picture.piece(crop.box_xyxy)))

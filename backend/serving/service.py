@@ -27,6 +27,7 @@ from backend.serving.memory import BoxMemory, MaskMemory
 from backend.serving.metrics import CacheUse, Metrics
 from backend.serving.model import MEGABYTE, Model, put_to_work
 from backend.serving.pictures import PictureStore
+from backend.serving.proposal_jobs import ProposalJobs
 from backend.serving.recent import Recent
 from backend.serving.segmenting import MaskPredictor
 from backend.serving.status_page import StatusSnapshot, resident_bytes
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 OPTIONS_FILE = "projects.json"
 ALIGNMENTS = "alignments"
 PREVIEWS = 8  # at once; they take no click's place
+PROPOSALS_BYTES = 64 * MEGABYTE  # of the images whose objects pages look at; a real model's take 5 to 30 MB each
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Service:
     defaults: ProjectOptions
     options: ProjectOptionsRegistry
     alignments: AlignmentStore
+    proposals: ProposalJobs
     answerer: ClickAnswerer
     in_flight: InFlight
     previews: InFlight
@@ -72,6 +75,7 @@ class Service:
 
     def close(self) -> None:
         """Fail what waits and end the threads."""
+        self.proposals.close()
         model = self.loader.loaded
         if model is not None:
             model.close()
@@ -163,8 +167,9 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
         lambda: loader.state, queue.state, lambda: _problems(loader.loaded, sources, pictures)
     )
     return Service(
-        settings, files, sources, images, pictures, defaults, options, AlignmentStore(kept / ALIGNMENTS), answerer,
-        in_flight, InFlight(PREVIEWS), queue, loader, watch, metrics, Recent(), time.monotonic(), temporary,
+        settings, files, sources, images, pictures, defaults, options, AlignmentStore(kept / ALIGNMENTS),
+        ProposalJobs(PROPOSALS_BYTES), answerer, in_flight, InFlight(PREVIEWS), queue, loader, watch, metrics,
+        Recent(), time.monotonic(), temporary,
     )  # fmt: skip
 
 

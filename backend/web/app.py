@@ -24,9 +24,12 @@ from backend.labelstudio.options import read_options
 from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupRequest
 from backend.segmenter import Segmenter
 from backend.serving.clicks import Answered
+from backend.serving.editing import edited_answer
 from backend.serving.metrics import CONTENT_TYPE
 from backend.serving.model import Model
+from backend.serving.outlining import outlines_answer
 from backend.serving.preview import preview_answer
+from backend.serving.proposing import everything_answer
 from backend.serving.service import PREVIEWS, Service, build_service
 from backend.serving.state import prewarm, state_answer, task_images
 from backend.serving.status_page import HEADERS, render_status
@@ -38,6 +41,7 @@ from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.box_routes import add_box_routes
 from backend.web.credential import CredentialMiddleware, PasswordFile
 from backend.web.embed_routes import add_embed_routes
+from backend.web.everything_routes import add_everything_routes
 from backend.web.middleware import (
     error_response,
     install_error_handlers,
@@ -134,7 +138,14 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
                 return JSONResponse(await run_sync(preview_answer, service, body, limiter=previews))
             if body.context.ask == "twin":
                 return _json(PredictAnswer(results=[await run_sync(twin_answer, service, body, limiter=clicks)]))
+            if body.context.ask == "outlines":
+                return JSONResponse(await run_sync(outlines_answer, service, body, limiter=clicks))
+            if body.context.ask == "edit":
+                return _json(PredictAnswer(results=[await run_sync(edited_answer, service, body, limiter=clicks)]))
             model = await service.loader.model(settings.model_wait_seconds)
+            if body.context.ask == "everything":
+                deadline = arrived + settings.click_deadline_seconds
+                return JSONResponse(await run_sync(everything_answer, service, model, body, deadline, limiter=clicks))
             deadline, request_id = arrived + settings.click_deadline_seconds, request_id_of(request)
             return await run_sync(_click, service, body, model, deadline, stages, request_id, limiter=clicks)
 
@@ -162,6 +173,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
 
     add_embed_routes(app, service, bodies)
     add_box_routes(app, service, bodies)
+    add_everything_routes(app, service, bodies)
     add_refine_routes(app, service, bodies)
     add_propagate_routes(app, service, bodies)
     add_alignment_routes(app, service, bodies)

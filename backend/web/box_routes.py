@@ -85,7 +85,7 @@ def add_box_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:
 
 def _masks(service: Service, model: Model, request: BoxesRequest, deadline: float) -> Prediction:
     config = config_of_task(request.label_config, request.data)
-    to_name = request.to_name or _first_image(config)
+    to_name = request.to_name or first_image(config)
     task = Task(id=request.task, data=request.data)
     size_wh = service.answerer.shown_size(task, image_url(task.data, image_named(config, to_name), None), deadline)
     if request.size_wh is not None:
@@ -123,7 +123,12 @@ def _check_shape(said_wh: tuple[int, int], shown_wh: tuple[int, int]) -> None:
         )
 
 
-def _first_image(config: LabelingConfig) -> str:
+def first_image(config: LabelingConfig) -> str:
+    """The name of the image tag that is meant where none is named.
+
+    Raises:
+        LabelingConfigError: there is none.
+    """
     if not config.images:
         raise LabelingConfigError("the labeling configuration has no <Image>")
     return config.images[0].name

@@ -13,6 +13,7 @@ from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupReq
 from backend.serving.alignments import Alignment
 from backend.web.box_routes import BoxesRequest
 from backend.web.embed_routes import EmbedRequest
+from backend.web.everything_routes import EverythingRequest
 from backend.web.picture_routes import PATH as PICTURE
 from backend.web.propagate_routes import NDJSON, PropagateRequest
 from backend.web.refine_routes import RefineRequest
@@ -23,6 +24,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/setup": SetupRequest,
     "/embed": EmbedRequest,
     "/boxes": BoxesRequest,
+    "/everything": EverythingRequest,
     "/refine": RefineRequest,
     "/propagate": PropagateRequest,
     "/alignment": Alignment,
@@ -43,6 +45,12 @@ ERRORS: dict[str, dict[str, str]] = {
     },
     "/boxes": {
         "422": "the task's image cannot be read, or has another shape than the boxes' file says",
+        "502": "the server that holds the image did not answer",
+        "503": "the model is loading, failed to load, or is out of memory",
+        "504": "clicks kept the model busy for too long",
+    },
+    "/everything": {
+        "422": "the task's image cannot be read",
         "502": "the server that holds the image did not answer",
         "503": "the model is loading, failed to load, or is out of memory",
         "504": "clicks kept the model busy for too long",

@@ -1,4 +1,4 @@
-"""`./inv preannotate`: boxes become SAM2 masks, as predictions that people accept, correct or throw away.
+"""`./inv preannotate`: boxes, or all objects, become SAM2 masks: predictions to accept, correct or throw away.
 
 An image is one request to the backend, some images are one import into Label Studio. What has a prediction of this
 model already is left out, so a run that was killed goes on where it was. A person's annotation is never touched.
@@ -43,6 +43,21 @@ class TaskState:
     drawn: Sequence[Mapping[str, Any]] = ()
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What the backend is asked about one image of a task.
+
+    Attributes:
+        image: its tag; None where the backend takes the first.
+        boxes: of how many boxes a mask is expected.
+        body: of the request, beside the task.
+    """
+
+    image: str | None
+    boxes: int
+    body: Mapping[str, object]
+
+
 @dataclass
 class Tally:
     """What came of it."""
@@ -69,7 +84,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Preannotation:
-    """Masks for the boxes of one project.
+    """Masks for the images of one project.
 
     Attributes:
         run: runs a command in the sam2 container.
@@ -86,11 +101,25 @@ class Preannotation:
     also_annotated: bool = False
 
     def go(self, boxes: Mapping[int, Sequence[Box]], tasks: Mapping[int, TaskState]) -> Tally:
-        """Make the masks that are missing.
+        """Make the masks of boxes that are missing.
 
         Args:
             boxes: by task.
             tasks: what each task has; those that are not in `boxes` do not matter.
+
+        Raises:
+            LabelStudioError: as `ask`.
+        """
+        asks = {task: [self._of_boxes(*one) for one in by_image(found).items()] for task, found in boxes.items()}
+        return self.ask("/boxes", asks, tasks)
+
+    def ask(self, path: str, asks: Mapping[int, Sequence[Ask]], tasks: Mapping[int, TaskState]) -> Tally:
+        """Ask about the images of all tasks that have no prediction of this model, and store what comes.
+
+        Args:
+            path: of the backend.
+            asks: by task.
+            tasks: what each task has.
 
         Raises:
             LabelStudioError: the backend does not answer, Label Studio did not take them, or images failed: then the
@@ -100,18 +129,19 @@ class Preannotation:
         tally, began = Tally(), time.monotonic()
         done = self.client.tasks_predicted_by(self.project.id, version)
         left = []
-        for task in sorted(boxes):
+        for task in sorted(asks):
             if task in done:
-                tally.before += len(by_image(boxes[task]))
+                tally.before += len(asks[task])
             elif tasks[task].annotations and not self.also_annotated:
-                tally.annotated += len(by_image(boxes[task]))
+                tally.annotated += len(asks[task])
             else:
                 left.append(task)
-        images, asked = sum(len(by_image(boxes[task])) for task in left), 0
-        self.report.info(f"  {images} images with {sum(len(boxes[task]) for task in left)} boxes to do")
+        images, asked = sum(len(asks[task]) for task in left), 0
+        boxes = sum(one.boxes for task in left for one in asks[task])
+        self.report.info(f"  {images} images{f' with {boxes} boxes' if boxes else ''} to do")
         for start in range(0, len(left), TASKS_AT_A_TIME):
             some_tasks = left[start : start + TASKS_AT_A_TIME]
-            jobs = [(task, image, found) for task in some_tasks for image, found in by_image(boxes[task]).items()]
+            jobs = [(task, one) for task in some_tasks for one in asks[task]]
 
             def show(answered: int, before: int = asked) -> None:
                 count, failed = before + answered, len(tally.failures)
@@ -121,13 +151,13 @@ class Preannotation:
                     f"{(images - count) / rate:.0f} s left{f', {failed} failed' if failed else ''}"
                 )
 
-            requests = [self._request(tasks[task], image, found) for task, image, found in jobs]
-            answers = ask_backend_lines(self.run, "/boxes", requests, show)
+            requests = [self._request(tasks[task], one) for task, one in jobs]
+            answers = ask_backend_lines(self.run, path, requests, show)
             asked += len(jobs)
             by_task: dict[int, list[Answer]] = {task: [] for task in some_tasks}
-            for (task, _, _), answer in zip(jobs, answers, strict=True):
+            for (task, _), answer in zip(jobs, answers, strict=True):
                 by_task[task].append(answer)
-            self._take(by_task, boxes, tally)
+            self._take(by_task, asks, tally)
         tally.seconds = time.monotonic() - began
         self.report.facts["preannotate"] = {**vars(tally), "model_version": version}
         if tally.failures:
@@ -137,19 +167,22 @@ class Preannotation:
             raise LabelStudioError("\n".join([f"{len(tally.failures)} images failed; {tally.text()}", *shown]))
         return tally
 
-    def _request(self, task: TaskState, image: str | None, boxes: Sequence[Box]) -> dict[str, object]:
+    def _of_boxes(self, image: str | None, boxes: Sequence[Box]) -> Ask:
         named = [{**box.as_json(), "label": self.labels.get(box.label, box.label)} for box in boxes]
+        size = {} if boxes[0].of_wh is None else {"size_wh": boxes[0].of_wh}
+        return Ask(image, len(boxes), {**size, "boxes": named})
+
+    def _request(self, task: TaskState, one: Ask) -> dict[str, object]:
         return {
             "project": self.project.key,
             "label_config": self.project.label_config,
             "task": str(task.id),
             "data": dict(task.data),
-            **({} if image is None else {"to_name": image}),
-            **({} if boxes[0].of_wh is None else {"size_wh": boxes[0].of_wh}),
-            "boxes": named,
+            **({} if one.image is None else {"to_name": one.image}),
+            **one.body,
         }
 
-    def _take(self, answers: Mapping[int, list[Answer]], boxes: Mapping[int, Sequence[Box]], tally: Tally) -> None:
+    def _take(self, answers: Mapping[int, list[Answer]], asks: Mapping[int, Sequence[Ask]], tally: Tally) -> None:
         """Import what came, one prediction a task with all its images, and only then say what did not."""
         bad = [(task, one) for task, found in answers.items() for one in found if one["status"] != OK]
         failed = {task for task, _ in bad}
@@ -159,7 +192,7 @@ class Preannotation:
         for task, found in good.items():
             masks = len({region["id"] for one in found for region in one["result"]})
             tally.images, tally.masks = tally.images + len(found), tally.masks + masks
-            tally.empty += max(0, len(boxes[task]) - masks)
+            tally.empty += max(0, sum(one.boxes for one in asks[task]) - masks)
         for task, one in bad:
             tally.failures.append(f"task {task}: {one['body'].get('detail', one['body'])}")
         if bad and all(one["status"] in NOT_NOW for _, one in bad):

@@ -20,6 +20,7 @@ from dataset.image_lookup import ImageLookup, Place
 from dataset.preannotate.boxes import Box, matched
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
+from dataset.preannotate.everything import EverythingOptions, asks_of
 from dataset.preannotate.work import Preannotation, Tally, states
 from dataset.stats.collect import Collector
 from infra.roles.project.project import get_project
@@ -103,6 +104,27 @@ def test_boxes_of_a_file_become_the_masks_of_the_drawn_objects(own: Stage, tmp_p
     assert np.mean(ious) >= MEAN_IOU
     assert run(own, boxes).before == len(boxes)
     assert all(len(rows) == 1 for rows in predictions(own).values())
+
+
+def test_everything_finds_the_drawn_objects(own: Stage) -> None:  # noqa: F811
+    """Without boxes: most objects of each image have a mask, all of one label, and there are few others."""
+    project = project_of(own)
+    tasks = {one.id: one for one in states(own.client, project, None, Report(io.StringIO()))}
+    some = dict(list(tasks.items())[:3])
+    options = EverythingOptions(None, own.spec.labeling.labels[0])
+    work = Preannotation(own.client, own.ctx.exec_in_backend, project, Report(io.StringIO()))
+    tally = work.ask("/everything", asks_of(some, own.spec.labeling, options), some)
+    assert (tally.images, tally.failures) == (3, [])
+    found, wanted = 0, 0
+    for image, rows in predictions(own).items():
+        masks = [one for row in rows for one in masks_in(row["result"])]
+        assert {one.labels for one in masks} <= {(options.label,)}
+        objects = truth(own, image) if rows else []
+        wanted += len(objects)
+        found += sum(max(intersection_over_union(one.mask, each.mask()) for one in masks) > 0.75 for each in objects)
+    assert found >= 0.8 * wanted > 0
+    assert tally.masks <= 2 * wanted
+    assert work.ask("/everything", asks_of(some, own.spec.labeling, options), some).before == 3
 
 
 def test_boxes_that_people_drew_become_masks_and_stay(own: Stage) -> None:  # noqa: F811

@@ -58,6 +58,9 @@ class Encoder:
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         raise AssertionError("a cache never decodes")
 
+    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+        raise AssertionError("a cache never decodes")
+
     def size_of(self, embedding: Embedding) -> int:
         return EMBEDDING_BYTES
 

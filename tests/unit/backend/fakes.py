@@ -80,6 +80,7 @@ class FakeSegmenter:
     def __init__(self) -> None:
         self.encoded: list[NDArray[np.uint8]] = []
         self.decoded: list[Prompts] = []
+        self.batches: list[int] = []
         self.gate: threading.Event | None = None
         self.freed = 0
         self.absent: frozenset[int] = frozenset()
@@ -114,6 +115,10 @@ class FakeSegmenter:
 
     def free_memory(self) -> None:
         self.freed += 1
+
+    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+        self.batches.append(len(points_xy))
+        return [self.decode(embedding, Prompts(point[None], np.ones(1, np.bool_))) for point in points_xy]
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         if not prompts.names_an_object:

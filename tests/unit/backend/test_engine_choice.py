@@ -44,6 +44,9 @@ class Engine:
         count = 3 if prompts.is_lone_point else 1
         return Candidates(np.repeat(disc[None], count, axis=0).astype(np.float32), np.ones(count, np.float32))
 
+    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+        raise AssertionError("the choice asks about one prompt at a time")
+
     def record_graphs(self, capture: object) -> None:
         if self.fails:
             raise OutOfMemory("recording the graphs needs more memory than cuda:0 has free")

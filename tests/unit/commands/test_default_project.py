@@ -86,6 +86,9 @@ def test_options_are_checked_before_the_project(clone: Clone) -> None:
         ("preannotate", "--boxes", "nowhere"): ("--boxes nowhere: must be",),
         ("propagate", "--from", "12", "--to", "3", "--frames", "2"): ("give either --to or --frames",),
         ("propagate", "--from", "first"): ("--from first: must be a whole number",),
+        ("preannotate",): ("--boxes WHAT, or --everything",),
+        ("preannotate", "--everything", "--boxes", "annotations"): ("leave --boxes and --skip-broken out",),
+        ("preannotate", "--everything", "--label", "a=b"): ("it is one label of the project",),
     }
     for command, messages in wrong.items():
         done = clone.inv(*command)

@@ -15,13 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from backend.budget import WAIT_SECONDS
 from backend.errors import BadRequest, Busy, ImageError
 from backend.geometry.masks import full_size
 from backend.images.image_store import ImageInfo, TaskImage
 from backend.queue.scheduling import Priority
-from backend.segmenter import Embedding, Tracker
-from backend.serving.clicks import MASK_BYTES, ClickAnswerer
+from backend.segmenter import Embedding, Prepared, Tracker
+from backend.serving.clicks import MASK_BYTES, ClickAnswerer, turn
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
 from masks.rle import decode_rle, encode_rle
@@ -205,17 +204,19 @@ class Propagation:
 
     def _read(self, frame: Frame) -> tuple[ImageInfo, Embedding]:
         self._token.check()
-        deadline = time.monotonic() + FRAME_SECONDS
+        deadline = _deadline()
         store, embeddings = self._answerer.images, self._model.embeddings
         file = self._answerer.sources.open(*frame.image, deadline)
-        info = store.describe(file, deadline)
-        embedding = embeddings.get_in_batch(
-            info, lambda: store.use(file, info, embeddings.prepare, deadline, keep=False), deadline, self._token.attach
-        )
+        info = store.describe(file, turn(deadline))
+
+        def load() -> Prepared:
+            return store.use(file, info, embeddings.prepare, turn(deadline), keep=False)
+
+        embedding = embeddings.get_in_batch(info, load, deadline, self._token.attach)
         return info, embedding
 
     def _anchor(self, number: int, object_id: str, code: bytes, size_wh: tuple[int, int], embedding: Embedding) -> None:
-        with self._answerer.work.hold(size_wh[0] * size_wh[1] * ANCHOR_BYTES, _turn()):
+        with self._answerer.work.hold(size_wh[0] * size_wh[1] * ANCHOR_BYTES, turn(_deadline())):
             try:
                 mask = decode_rle(code, size_wh)
             except ValueError as error:
@@ -231,7 +232,7 @@ class Propagation:
         found = self._run(lambda: self._tracker.step(object_id, number, embedding))
         code: bytes | None = None
         if found.presence > PRESENT and (found.logits > 0).any():
-            with self._answerer.work.hold(size_wh[0] * size_wh[1] * MASK_BYTES, _turn()):
+            with self._answerer.work.hold(size_wh[0] * size_wh[1] * MASK_BYTES, turn(_deadline())):
                 mask = full_size(found.logits, size_wh)
                 code = bytes(encode_rle(mask)) if mask.any() else None
         self._absent[object_id] = 0 if code is not None else self._absent.get(object_id, 0) + 1
@@ -247,11 +248,11 @@ class Propagation:
         ticket = self._model.queue.submit(
             lambda: self._model.embeddings.with_memory(work),
             Priority.BATCH,
-            deadline=time.monotonic() + FRAME_SECONDS,
+            deadline=_deadline(),
             name="propagate",
         )
         return self._token.attach(ticket).result()
 
 
-def _turn() -> float:
-    return time.monotonic() + WAIT_SECONDS
+def _deadline() -> float:
+    return time.monotonic() + FRAME_SECONDS

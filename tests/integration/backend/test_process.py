@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import queue
@@ -27,8 +28,10 @@ from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.serving.propagating import RUNS_AT_ONCE
 from demo.images import draw_demo_images
 from infra.roles.images.tags import BACKEND
+from masks.rle import encode_rle
 from tests.unit.backend.fakes import V1, V2, click, region
 
 # The process imports torch and may convert a model first.
@@ -244,6 +247,52 @@ def test_requests_line_by_line(client: httpx.Client) -> None:
     assert [one["body"]["detail"] for one in refused] == [one.json()["detail"] for one in alone]
     assert len({one["body"]["detail"] for one in refused}) == len(bodies)
     assert [one["status"] for one in ask(1)] == [0, 0, 0]
+
+
+def propagation(key: str, frames: int) -> dict[str, object]:
+    """A square on the first frame, to be followed through frames that show the scenes in turn."""
+    square = np.zeros(SIZE_WH[::-1], dtype=np.bool_)
+    square[100:200, 100:200] = True
+    shown = [
+        {"number": number, "url": f"/data/local-files/?d=images/scene-{number % SCENES + 1:02}.png"}
+        for number in range(frames + 1)
+    ]
+    code = base64.b64encode(bytes(encode_rle(square))).decode()
+    first = {**shown[0], "size_wh": SIZE_WH, "masks": {"one": code}}
+    return {"key": key, "length": frames + 1, "anchors": [first], "frames": shown[1:], "lost_after": frames + 1}
+
+
+def test_propagation_line_by_line(client: httpx.Client) -> None:
+    """As `./inv propagate` reads it: each line when it comes, and a refusal as what it is."""
+
+    def ask(body: dict[str, object]) -> tuple[int, list[dict[str, Any]]]:
+        done = subprocess.run(
+            (sys.executable, "-m", "backend.ask", "--stream", "POST", "/propagate"),
+            cwd=REPOSITORY, env={"PORT": str(client.base_url.port)}, timeout=120, check=False, capture_output=True,
+            input=json.dumps(body).encode(),
+        )  # fmt: skip
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    code, lines = ask(propagation("lines", 3))
+    assert code == 0
+    assert [one.get("frame") for one in lines] == [None, 1, 2, 3, None]
+    assert lines[-1] == {"done": True}
+    assert all(0 <= one["masks"]["one"]["presence"] <= 1 for one in lines[1:-1])
+    code, (refusal,) = ask({**propagation("lines", 3), "length": 2})
+    assert code == 1
+    assert "`length` is 2" in refusal["detail"]
+
+
+def test_propagation_ends_with_its_client(client: httpx.Client) -> None:
+    """At the end of the frame that was in work: as many as may run at once are left, and another one finds room."""
+    for number in range(RUNS_AT_ONCE):
+        with client.stream("POST", "/propagate", json=propagation(f"gone {number}", 50_000)) as answer:
+            lines = answer.iter_lines()
+            assert [json.loads(next(lines)).get("frame") for _ in range(2)] == [None, 1]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while (answer := client.post("/propagate", json=propagation("next", 1))).status_code == 503:
+        assert time.monotonic() < deadline
+    assert answer.text.endswith('{"done":true}\n')
 
 
 def test_stop_while_loading(tmp_path: Path) -> None:

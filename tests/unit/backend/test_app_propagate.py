@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.errors import Busy, OutOfMemory, Superseded
-from backend.segmenter import Embedding, Tracked
+from backend.segmenter import Candidates, Embedding, Prompts, Tracked
 from backend.serving.propagating import RUNS_AT_ONCE, Runs
 from backend.settings import Settings
 from masks.rle import decode_rle, encode_rle
+from tests.unit.backend.caching import WAIT, eventually
 from tests.unit.backend.fakes import VERSION, FakeTracker, click, region
-from tests.unit.backend.held_segmenter import House, draw, open_house, refused
+from tests.unit.backend.held_segmenter import HeldSegmenter, House, draw, open_house, refused
 
 SIZE_WH = (64, 48)
 Mask = NDArray[np.bool_]
@@ -168,6 +171,37 @@ def test_frames_are_encoded_once_for_both(house: House) -> None:
     assert len(house.segmenter.encoded) == 2  # the anchor's frame
     lines(house, body(1))
     assert len(house.segmenter.encoded) == 3  # which is kept nowhere without a folder for embeddings
+
+
+def test_click_waits_for_one_step_at_most(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while an object is followed into the first of five frames, two objects each: it is answered next."""
+    done: list[str] = []
+    held, go = threading.Event(), threading.Event()
+    step, decode = FakeTracker.step, HeldSegmenter.decode
+
+    def held_step(tracker: FakeTracker, object_id: str, number: int, embedding: Embedding) -> Tracked:
+        done.append("step")
+        held.set()
+        assert go.wait(WAIT)
+        return step(tracker, object_id, number, embedding)
+
+    def seen(segmenter: HeldSegmenter, embedding: Embedding, prompts: Prompts) -> Candidates:
+        done.append("click")
+        return decode(segmenter, embedding, prompts)
+
+    monkeypatch.setattr(FakeTracker, "step", held_step)
+    monkeypatch.setattr(HeldSegmenter, "decode", seen)
+    with ThreadPoolExecutor(1) as threads:
+        whole = threads.submit(lines, house, body(1, 2, 3, 4, 5))
+        assert held.wait(WAIT)
+        clicked = house.send(click(region("keypointlabels", 30, 30), image="set/5.png"))
+        eventually(lambda: 'labelrig_queue_depth{priority="click"} 1.0' in house.client.get("/metrics").text)
+        go.set()
+        assert clicked.result(WAIT).status_code == 200
+        assert whole.result(WAIT)[-1] == {"done": True}
+    # The step that was under way, and one more where the click's image was encoded before its mask was asked for.
+    assert done.index("click") <= 2
+    assert done.count("step") == 10
 
 
 def test_run_of_the_same_key_ends_the_one_before() -> None:

@@ -87,19 +87,19 @@ def draw_scene(
     wanted = int(rng.integers(2, 5)) if count is None else count
     look_rng, grain_rng = (np.random.default_rng(int(rng.integers(2**63))) for _ in range(2))
     labels = _labels(rng, wanted, style)
-    placed = place(rng, [_kind(rng, label, style) for label in labels], size_wh, overlap=_overlap(rng, style))
+    placed = place(rng, [shape_kind(rng, label, style) for label in labels], size_wh, overlap=_overlap(rng, style))
     factors = np.ones(len(placed)) if shrink is None else _factors(rng, shrink, len(placed))
-    picture, ground = _background(look_rng, size_wh, style)
+    picture, ground = background(look_rng, size_wh, style)
     used = list(ground)
     masks: list[NDArray[np.bool_]] = []
     for label, item, factor in zip(labels, placed, factors, strict=False):
-        colour = _colour(look_rng, label, style, used)
+        colour = colour_beside(look_rng, label, style, used)
         used.append(colour)
         raster = _raster(look_rng, item, size_wh, style, float(factor))
-        _paint(look_rng, picture, raster, colour, style)
+        paint(look_rng, picture, raster, colour, style)
         mask = raster.placed(size_wh)
         masks = [*(earlier & ~mask for earlier in masks), mask]
-    image = _finish(grain_rng, picture, style)
+    image = grained(grain_rng, picture, style)
     objects = zip(masks, labels, placed, strict=False)
     return Scene(image, tuple(SceneObject(mask, label, item.kind) for mask, label, item in objects), style)
 
@@ -116,7 +116,8 @@ def _labels(rng: np.random.Generator, wanted: int, style: str) -> list[str]:
     return (labels * (wanted // len(labels) + 1))[:wanted]
 
 
-def _kind(rng: np.random.Generator, label: str, style: str) -> str:
+def shape_kind(rng: np.random.Generator, label: str, style: str) -> str:
+    """One of ``shapes.KINDS`` that fits a label in this style."""
     if style == "sar":
         return str(rng.choice(palette.OUTDOOR[label].kinds))
     if style == "thermal":
@@ -128,7 +129,7 @@ def _overlap(rng: np.random.Generator, style: str) -> bool:
     return style == "cluttered" or (style in ("sar", "thermal") and bool(rng.random() < 0.25))
 
 
-def _background(
+def background(
     rng: np.random.Generator, size_wh: tuple[int, int], style: str
 ) -> tuple[NDArray[np.float32], list[palette.Colour]]:
     """The ground, ``(H, W, 3)`` float32, and the colours it is made of."""
@@ -156,7 +157,7 @@ def _background(
     ]
 
 
-def _colour(rng: np.random.Generator, label: str, style: str, used: list[palette.Colour]) -> palette.Colour:
+def colour_beside(rng: np.random.Generator, label: str, style: str, used: list[palette.Colour]) -> palette.Colour:
     """A colour for the next object that stands out from the ground and from the objects so far."""
     enough = {"thermal": 85.0, "sar": 100.0}.get(style, 120.0)
     best, best_distance = used[0], -1.0
@@ -189,14 +190,14 @@ def _raster(
     return shapes.rasterise(points * side, size_wh, supersample=4 if side < 900 else 3, blur_px=blur_px)
 
 
-def _paint(
+def paint(
     rng: np.random.Generator,
     picture: NDArray[np.float32],
     raster: shapes.Raster,
     colour: palette.Colour,
     style: str,
 ) -> None:
-    """Blend one object into the picture, in place."""
+    """Blend one object into the picture, in place; one seed gives it the same surface wherever it stands."""
     side = (picture.shape[0] * picture.shape[1]) ** 0.5
     (x, y), (h, w) = raster.origin_xy, raster.coverage.shape
     shade = textures.gradient((w, h), rng.uniform(0, 2 * np.pi)) * np.float32(rng.uniform(4, 14))
@@ -210,7 +211,7 @@ def _paint(
     piece += (surface - piece) * alpha
 
 
-def _finish(rng: np.random.Generator, picture: NDArray[np.float32], style: str) -> NDArray[np.uint8]:
+def grained(rng: np.random.Generator, picture: NDArray[np.float32], style: str) -> NDArray[np.uint8]:
     """Add grain and round to 8 bits. The grain has a fixed grid, so that large pictures stay small as PNG
     files."""
     height, width = picture.shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,12 +23,12 @@ Logits = NDArray[np.float32]
 
 
 @lru_cache(maxsize=1)
-def demo_segmenter() -> TorchSegmenter:
-    """The shipped demo model in the backend's engine, full precision; built once a process."""
+def demo_segmenter(weights: Path = demo_model.WEIGHTS) -> TorchSegmenter:
+    """The demo model in the backend's engine, full precision; built once a process."""
     config = load_catalog().models["demo"].config_file()
     if config is None:
         raise FileNotFoundError(f"the demo model's YAML is not in {PACKAGE}")
-    return torch_engine.build(config, demo_model.WEIGHTS, torch.device("cpu"), None)
+    return torch_engine.build(config, weights, torch.device("cpu"), None)
 
 
 def prompts(points: list[tuple[float, float]], positive: list[bool], box: tuple[float, ...] | None = None) -> Prompts:

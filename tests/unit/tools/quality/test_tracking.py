@@ -1,0 +1,58 @@
+"""J, F, and what is counted of tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tools.quality.region_and_contour import contour, contour_accuracy, j_and_f, region_similarity
+from tools.quality.tracking import WAYS, Track, figures
+
+
+def square(left: int, top: int, side: int = 20) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    mask = np.zeros((60, 80), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+NOTHING = np.zeros((60, 80), bool)
+
+
+def test_same_masks_agree() -> None:
+    assert region_similarity(square(10, 10), square(10, 10)) == 1
+    assert contour_accuracy(square(10, 10), square(10, 10)) == 1
+    assert j_and_f(NOTHING, NOTHING) == 1
+
+
+@pytest.mark.parametrize("pair", [(NOTHING, square(10, 10)), (square(10, 10), NOTHING), (square(0, 0), square(50, 30))])
+def test_nothing_in_common(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    assert j_and_f(*pair) == 0
+
+
+def test_region_is_intersection_over_union() -> None:
+    assert region_similarity(square(10, 10), square(20, 10)) == pytest.approx(200 / 600)
+
+
+def test_contours_may_be_a_tolerance_apart() -> None:
+    """0.8 % of the diagonal, rounded up: here one pixel. Two apart, only the edges along the way still agree."""
+    assert contour_accuracy(square(11, 10), square(10, 10)) == 1
+    assert 0.4 < contour_accuracy(square(12, 10), square(10, 10)) < 0.7
+    assert contour_accuracy(square(10, 10, 20), square(16, 16, 8)) == 0
+
+
+def test_contour_is_a_pixel_wide() -> None:
+    edge = contour(square(10, 10))
+    assert 70 < edge.sum() < 90
+    assert not edge[15, 15]
+
+
+def test_figures_are_means_and_shares() -> None:
+    tracks = [
+        Track("motion", dict.fromkeys(WAYS, 0.5), swapped=False, left=0, left_empty=0),
+        Track("alike", dict.fromkeys(WAYS, 1.0), swapped=True, left=4, left_empty=3),
+    ]
+    found = figures(tracks)
+    assert found["J&F"] == dict.fromkeys(WAYS, 0.75)
+    assert found["by kind"]["alike"] == dict.fromkeys(WAYS, 1.0)
+    assert (found["tracks"], found["swapped"], found["empty when gone"]) == (2, 0.5, 0.75)
+    assert figures(tracks[:1])["empty when gone"] is None

@@ -1,0 +1,276 @@
+"""Train the demo model's memory on drawn moving scenes, on top of weights that segment single images.
+
+    python -m tools.training.memory --work DIR [--steps 4000]      # goes on where it stopped
+
+Only what single images do not use is trained: memory encoder, memory attention, pointers, and the head that says
+whether an object is there. All else is frozen, to the bit, so single images cannot get worse. Everything random comes
+from the seed and the step.
+
+A step is some objects through some frames: the first frame's truth is the anchor, as when a person gives it, and each
+frame's own answer (or, some of the time, its truth) is what is remembered of it, as in `SAM2Base._track_step`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+from torch.nn import functional
+
+from demo import model as demo_model
+from demo.moving import KINDS, STYLES, MovingScene, draw_moving
+from tools.training.losses import mask_loss
+
+log = logging.getLogger("tools.training.memory")
+# Parts of the state's names; nothing of a single image's way through the model is among them.
+TRAINED = (
+    "memory_attention.", "memory_encoder.", "maskmem_tpos_enc", "no_obj_ptr", "no_obj_embed_spatial", "obj_ptr_proj.",
+    "obj_ptr_tpos_proj.", "mask_downsample.", "sam_mask_decoder.pred_obj_score_head.",
+)  # fmt: skip
+SIZE = 192
+SCENES, FRAMES, OBJECTS = 3, 6, 2  # in a step; objects a scene
+STRIDES = (1, 2, 3)  # a scene is drawn at full speed and looked at every so many frames
+TRUTH_SHARE = 0.3  # of remembered masks that are the truth instead of the answer
+RATE, WARM = 6e-4, 100
+PRESENCE_WEIGHT = 0.5
+GRADIENT_LIMIT = 1.0
+SAVE_EVERY = 25
+BEGIN_PRESENT = 2.0  # the presence head's first answer: objects are there
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Objects through frames.
+
+    Attributes:
+        features: of each frame, finest level first, ``(S, C, h, w)``, without ``no_mem_embed``.
+        truth: ``(T, N, s, s)`` float in [0, 1], the share of each low-resolution cell that the object covers.
+        rivals: the same for the other objects.
+        scene_of: ``(N,)`` which of the S scenes each object is in.
+    """
+
+    features: list[list[Tensor]]
+    truth: Tensor
+    rivals: Tensor
+    scene_of: Tensor
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.training.memory", description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--steps", type=int, default=4000, help="over which the learning rate falls")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--weights", type=Path, default=demo_model.WEIGHTS, help="what to begin with")
+    parser.add_argument("--out", type=Path, help="where the half-precision weights go at the end")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    model = trained(options.weights, options.work / "memory.pt", options.steps, options.seed)
+    if options.out is not None:
+        demo_model.save_weights(model, options.out)
+    return 0
+
+
+def trained(weights: Path, checkpoint: Path, steps: int, seed: int) -> SAM2Base:
+    """Train up to so many steps, from the checkpoint where there is one.
+
+    Args:
+        weights: of a model for single images.
+        checkpoint: written every `SAVE_EVERY` steps, in one piece.
+    """
+    torch.manual_seed(seed)
+    model = demo_model.build_model()
+    fresh = {name: value.clone() for name, value in model.state_dict().items()}
+    demo_model.load_weights(model, weights)
+    parameters = unfrozen(model)
+    with torch.no_grad():
+        for name, value in parameters.items():  # the shipped ones may have stood still, or been trained before
+            value.copy_(fresh[name])
+        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(BEGIN_PRESENT)
+    optimiser = torch.optim.AdamW(list(parameters.values()), weight_decay=0.01)
+    began = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        began = int(state["step"])
+    reports: list[dict[str, float]] = []
+    clock = time.monotonic()
+    for step in range(began, steps):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / WARM) * (1 - 0.95 * step / steps)
+        optimiser.zero_grad()
+        rng = np.random.default_rng((seed, step))
+        loss, report = clip_loss(model, drawn_clip(model, rng), rng)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(list(parameters.values()), GRADIENT_LIMIT)
+        optimiser.step()
+        reports.append(report)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+            part = checkpoint.with_name(checkpoint.name + ".part")
+            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}, part)
+            part.replace(checkpoint)
+            means = {name: float(np.mean([one[name] for one in reports if name in one])) for name in reports[0]}
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+            log.info("step %d, %.0f s: %s", step + 1, time.monotonic() - clock, shown)
+            reports.clear()
+    return model
+
+
+def unfrozen(model: SAM2Base) -> dict[str, torch.nn.Parameter]:
+    """What is trained; everything else is frozen from now on."""
+    found = {}
+    for name, value in model.named_parameters():
+        value.requires_grad_(any(part in name for part in TRAINED))
+        if value.requires_grad:
+            found[name] = value
+    return found
+
+
+def drawn_clip(model: SAM2Base, rng: np.random.Generator) -> Clip:
+    """Scenes of random kinds, encoded, with some objects of each that can be seen on the first frame."""
+    scenes: list[tuple[MovingScene, NDArray[np.int64], list[int]]] = []
+    while len(scenes) < SCENES:
+        stride = int(rng.choice(STRIDES))
+        scene = draw_moving(
+            rng, (SIZE, SIZE), str(rng.choice(STYLES)), str(rng.choice(KINDS)), (FRAMES - 1) * stride + 1
+        )  # fmt: skip
+        numbers = np.arange(FRAMES) * stride
+        if rng.random() < 0.5:
+            numbers = numbers[::-1]
+        first = scene.owners[numbers[0]]
+        seen = [item for item in range(len(scene.labels)) if (first == item + 1).sum() > SIZE]
+        if seen:
+            scenes.append((scene, numbers, [int(one) for one in rng.permutation(seen)[:OBJECTS]]))
+    frames, truth, rivals = [], [], []
+    for place in range(FRAMES):
+        images = np.stack([scene.images[numbers[place]] for scene, numbers, _ in scenes])
+        with torch.no_grad():
+            levels = model.forward_image(demo_model.normalised(images, SIZE))["backbone_fpn"]
+            frames.append([level.detach() for level in levels[-model.num_feature_levels :]])
+        own, other = [], []
+        for scene, numbers, items in scenes:
+            owners = torch.from_numpy(scene.owners[numbers[place]])
+            for item in items:
+                own.append(_cells(owners == item + 1))
+                other.append(_cells((owners != item + 1) & (owners > 0)))
+        truth.append(torch.stack(own))
+        rivals.append(torch.stack(other))
+    scene_of = torch.tensor([number for number, (*_, items) in enumerate(scenes) for _ in items])
+    return Clip(frames, torch.stack(truth), torch.stack(rivals), scene_of)
+
+
+def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    """The loss over all frames after the first, and what was measured on the way."""
+    bank: dict[str, dict[int, dict[str, Any]]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    given = functional.interpolate(clip.truth[0][:, None], size=(SIZE, SIZE), mode="bilinear")
+    features, positions, sizes = _levels(model, clip, 0)
+    details = [_map(level, size) for level, size in zip(features[:-1], sizes[:-1], strict=True)]
+    outputs = model._use_mask_as_output(_map(features[-1], sizes[-1]), details, (given >= 0.5).float())
+    bank["cond_frame_outputs"][0] = _memory(model, features, sizes, outputs[4], outputs[6], outputs[5], given=True)
+    total = torch.zeros(())
+    overlaps, right = [], []
+    for frame in range(1, len(clip.features)):
+        features, positions, sizes = _levels(model, clip, frame)
+        conditioned = model._prepare_memory_conditioned_features(
+            frame_idx=frame,
+            is_init_cond_frame=False,
+            current_vision_feats=features[-1:],
+            current_vision_pos_embeds=positions[-1:],
+            feat_sizes=sizes[-1:],
+            output_dict=bank,
+            num_frames=len(clip.features),
+        )
+        details = [_map(level, size) for level, size in zip(features[:-1], sizes[:-1], strict=True)]
+        logits, quality, tokens, present = _decoded(model, conditioned, details)
+        truth, rivals = clip.truth[frame], clip.rivals[frame]
+        there = truth.flatten(1).sum(1) > 1
+        if there.any():
+            loss, iou = mask_loss(
+                logits[there], quality[there], truth[there], rivals[there], foreground=1.0, rival=4.0
+            )  # fmt: skip
+            total = total + loss
+            chosen = quality[there][:, 1:].argmax(1, keepdim=True) + 1
+            overlaps.append(float(iou.gather(1, chosen).mean()))
+        total = total + PRESENCE_WEIGHT * functional.binary_cross_entropy_with_logits(present[:, 0], there.float())
+        right.append(float(((present[:, 0] > 0) == there).float().mean()))
+        best = quality[:, 1:].argmax(1) + 1
+        rows = torch.arange(len(best))
+        answer = torch.where(there[:, None, None], logits[rows, best], -1024.0)
+        if rng.random() < TRUTH_SHARE:
+            answer = (truth * 2 - 1) * 10
+        full = functional.interpolate(answer[:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+        pointer = model.obj_ptr_proj(tokens[rows, best - 1])
+        shown = there.float()[:, None]
+        pointer = shown * pointer + (1 - shown) * model.no_obj_ptr
+        bank["non_cond_frame_outputs"][frame] = _memory(
+            model, features, sizes, full, (shown * 2 - 1) * 10, pointer, given=False
+        )  # fmt: skip
+    report = {"loss": float(total.detach()), "presence": float(np.mean(right))}
+    return total, report | ({"IoU": float(np.mean(overlaps))} if overlaps else {"IoU": 0.0})
+
+
+def _decoded(model: SAM2Base, image: Tensor, details: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits ``(N, 4, s, s)``, scores ``(N, 4)``, tokens of the three candidates and presence ``(N, 1)``, as
+    `SAM2Base._forward_sam_heads` without a prompt."""
+    count = len(image)
+    sparse, dense = model.sam_prompt_encoder(
+        points=(torch.zeros(count, 1, 2), -torch.ones(count, 1, dtype=torch.int32)), boxes=None, masks=None
+    )
+    logits, quality, tokens, present = model.sam_mask_decoder.predict_masks(
+        image_embeddings=image,
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        repeat_image=False,
+        high_res_features=details,
+    )
+    return logits, quality, tokens[:, 1:], present
+
+
+def _memory(
+    model: SAM2Base,
+    features: list[Tensor],
+    sizes: list[tuple[int, int]],
+    full: Tensor,
+    present: Tensor,
+    pointer: Tensor,
+    *,
+    given: bool,
+) -> dict[str, Any]:
+    spatial, positions = model._encode_new_memory(features, sizes, full, present, is_mask_from_pts=given)
+    return {"maskmem_features": spatial, "maskmem_pos_enc": positions, "obj_ptr": pointer}
+
+
+def _levels(model: SAM2Base, clip: Clip, frame: int) -> tuple[list[Tensor], list[Tensor], list[tuple[int, int]]]:
+    """Features and positions ``(h * w, N, C)`` of each level, a row an object."""
+    maps = [level[clip.scene_of] for level in clip.features[frame]]
+    encode = model.image_encoder.neck.position_encoding
+    flat = [level.flatten(2).permute(2, 0, 1) for level in maps]
+    positions = [encode(level).flatten(2).permute(2, 0, 1) for level in maps[-1:]]
+    return flat, positions, [(int(level.shape[-2]), int(level.shape[-1])) for level in maps]
+
+
+def _map(level: Tensor, size: tuple[int, int]) -> Tensor:
+    return level.permute(1, 2, 0).reshape(level.shape[1], level.shape[2], *size)
+
+
+def _cells(mask: Tensor) -> Tensor:
+    """``(S, S)`` bool to the share of each low-resolution cell, ``(S / 4, S / 4)``."""
+    return functional.avg_pool2d(mask.float()[None], 4)[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

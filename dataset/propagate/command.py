@@ -123,7 +123,7 @@ def _frames(client: Client, project: Project, config: UsedConfig, image: str) ->
     for row in task_rows(client, project.id):
         shown = [one for one in config.images_of(row.data) if one.name == image]
         if len(shown) == 1 and shown[0].item_index is None:
-            yield Frame(row.id, shown[0].url, bool(row.annotations), row.data)
+            yield Frame(row.id, shown[0].url, row.data)
 
 
 def _visited(sequence: Sequence[Frame], place: int, options: PropagateOptions) -> list[int]:

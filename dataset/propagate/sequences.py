@@ -28,12 +28,11 @@ class Frame:
     Attributes:
         task: that shows it.
         url: as the task names it.
-        annotated: people have annotated the task.
+        data: of the task.
     """
 
     task: int
     url: str
-    annotated: bool
     data: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property

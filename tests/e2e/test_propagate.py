@@ -98,6 +98,7 @@ def start(stack: Stack) -> None:
     stack.running.wait_until_healthy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["sam2", "label-studio"])
 def test_killed_services_lose_nothing(
     running: Stack,

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn import functional
@@ -141,15 +140,15 @@ def unfrozen(model: SAM2Base) -> dict[str, torch.nn.Parameter]:
 
 def drawn_clip(model: SAM2Base, rng: np.random.Generator) -> Clip:
     """Scenes of random kinds, encoded, with some objects of each that can be seen on the first frame."""
-    scenes: list[tuple[MovingScene, NDArray[np.int64], list[int]]] = []
+    scenes: list[tuple[MovingScene, list[int], list[int]]] = []
     while len(scenes) < SCENES:
         stride = int(rng.choice(STRIDES))
         scene = draw_moving(
             rng, (SIZE, SIZE), str(rng.choice(STYLES)), str(rng.choice(KINDS)), (FRAMES - 1) * stride + 1
         )  # fmt: skip
-        numbers = np.arange(FRAMES) * stride
+        numbers = [number * stride for number in range(FRAMES)]
         if rng.random() < 0.5:
-            numbers = numbers[::-1]
+            numbers.reverse()
         first = scene.owners[numbers[0]]
         seen = [item for item in range(len(scene.labels)) if (first == item + 1).sum() > SIZE]
         if seen:

@@ -13,7 +13,7 @@ from tests.unit.labelstudio.annotated import url
 
 
 def frames(*paths: str, **data: object) -> list[Frame]:
-    return [Frame(number, url(path), False, data) for number, path in enumerate(paths, 1)]
+    return [Frame(number, url(path), data) for number, path in enumerate(paths, 1)]
 
 
 def paths(found: list[list[Frame]]) -> list[list[str]]:
@@ -50,7 +50,7 @@ def test_cuts_begin_a_new_sequence() -> None:
 
 
 def test_other_orders() -> None:
-    given = [Frame(task, url(f"a/{name}.png"), False, {"time": time}) for task, name, time in (
+    given = [Frame(task, url(f"a/{name}.png"), {"time": time}) for task, name, time in (
         (1, "c", 10), (2, "a", 9.5), (3, "b", 100),
     )]  # fmt: skip
     assert [one.task for one in sequences(given, SequencePart(order="task"))[0]] == [1, 2, 3]
@@ -60,7 +60,7 @@ def test_other_orders() -> None:
 
 
 def test_images_in_their_tasks_are_in_no_sequence() -> None:
-    given = [*frames("a/1.png", "a/2.png"), Frame(7, "data:image/png;base64,AAAA", False)]
+    given = [*frames("a/1.png", "a/2.png"), Frame(7, "data:image/png;base64,AAAA")]
     found = sequences(given, SequencePart())
     assert sequence_with(found, 2)[1] == 1
     with pytest.raises(SettingsError, match=r"^task 7 is in no sequence: the project has no such task, or it shows no"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from commands.base import LOCK_WAIT_HELP, host_task, number, run_options
 from dataset.propagate.help import HELP as PROPAGATE_HELP
+from dataset.propagate.help import LOST_AFTER
 
 if TYPE_CHECKING:
     from infra.fleet.choice import Choice, Outcome
@@ -140,7 +141,7 @@ def propagate(
     image: str | None = None,
 ) -> Outcome:
     """Follow an annotated image's masks into the images after it; run it again to resume. Annotations never change."""
-    from dataset.propagate.command import LOST_AFTER, PropagateOptions, run_propagate
+    from dataset.propagate.command import PropagateOptions, run_propagate
 
     start = number("--from", from_)
     names = frozenset(filter(None, map(str.strip, (objects or "").split(","))))

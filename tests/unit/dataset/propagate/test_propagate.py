@@ -88,7 +88,8 @@ def test_every_frame_gets_the_masks_of_both_objects(bench: Bench) -> None:
     assert text.startswith(f"track {bench.track('c1')}: out of 2.png, score 0.90, presence 0.95, run ")
     (one,) = bench.server.predictions[bench.tasks[1]]
     assert (one["model_version"], one["score"]) == ("propagate", 0.9)
-    assert bench.exports.report.facts["propagate"]["masks"] == 14
+    facts: Any = bench.exports.report.facts["propagate"]
+    assert facts["masks"] == 14
 
 
 def test_with_a_palette_both_results_have_the_note(exports: ExportBench) -> None:
@@ -106,7 +107,7 @@ def test_with_a_palette_both_results_have_the_note(exports: ExportBench) -> None
         ({"frames": 99}, [1, 2, 3, 4, 5, 6, 7]),
     ],
 )
-def test_up_to_where(bench: Bench, options: dict[str, int], filled: list[int]) -> None:
+def test_up_to_where(bench: Bench, options: dict[str, Any], filled: list[int]) -> None:
     if "to" in options:
         options = {"to": bench.tasks[options["to"]]}
     bench.run(**options)
@@ -322,5 +323,11 @@ def test_notes_are_read_as_they_were_written() -> None:
     text = note_text(note, "a, score b.png", 0.75)
     assert note_of({"meta": {"text": ["something else", text]}}) == note
     assert note_of({"meta": {"text": text}}) == note
-    for other in ({}, {"meta": []}, {"meta": {"text": ["track 3"]}}, {"meta": {"text": [text + " more"]}}):
+    others: list[dict[str, Any]] = [
+        {},
+        {"meta": []},
+        {"meta": {"text": ["track 3"]}},
+        {"meta": {"text": [text + " more"]}},
+    ]
+    for other in others:
         assert note_of(other) is None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tools.quality.region_and_contour import contour, contour_accuracy, j_and_f, region_similarity
+from tools.quality.region_and_contour import Mask, contour, contour_accuracy, j_and_f, region_similarity
 from tools.quality.tracking import WAYS, Track, figures
 
 
-def square(left: int, top: int, side: int = 20) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def square(left: int, top: int, side: int = 20) -> Mask:
     mask = np.zeros((60, 80), bool)
     mask[top : top + side, left : left + side] = True
     return mask
@@ -25,7 +25,7 @@ def test_same_masks_agree() -> None:
 
 
 @pytest.mark.parametrize("pair", [(NOTHING, square(10, 10)), (square(10, 10), NOTHING), (square(0, 0), square(50, 30))])
-def test_nothing_in_common(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_nothing_in_common(pair: tuple[Mask, Mask]) -> None:
     assert j_and_f(*pair) == 0
 
 

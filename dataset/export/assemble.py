@@ -9,7 +9,7 @@ from core.errors import LabelStudioError
 from dataset.export.gather import Gathered, Gatherer, Size
 from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally
-from dataset.export.regions import KEPT, Reading, Region, read_results
+from dataset.export.regions import KEPT, Reading, Region, places_of_prompts_alone, read_results
 from dataset.export.results import key_of
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
@@ -68,7 +68,8 @@ class Assembler:
                 _leave_out(reading, [one for one in reading.regions if self._mask(task.id, one) is None])
             self._tally.regions_by[annotation.annotator] += len(reading.regions)
         regions = [region for _, reading in readings for region in reading.regions]
-        elsewhere = self._gatherer.add(task, chosen, regions)
+        prompted = [places_of_prompts_alone(one.results, config.labeling) for one in chosen]
+        elsewhere = self._gatherer.add(task, chosen, regions, prompted)
         if elsewhere:
             self._problem(task.id, f"{elsewhere} regions lie on an image that the task does not have")
         return ExportTask(
@@ -111,6 +112,9 @@ class Assembler:
 
     def _image(self, image: Gathered) -> ExportImage | None:
         size_wh = image.size_wh
+        if not image.is_annotated and self._selection.annotated_only:
+            self._tally.left_out["image with prompts alone"] += 1
+            return None
         if self._needs_masks:
             # Whoever pairs masks with images by name would give one image the masks of both.
             other = self._named.setdefault(image.file_name, image.url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from masks.arrays import check_size
 
 Size = tuple[int, int]
+Place = tuple[str, int]  # an image tag, and which one of a list of images
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Gathered:
     Attributes:
         url, to_name, item_index: as the first task has it.
         sizes: how often each size was told.
-        is_annotated: one of the tasks has an annotation that counts.
+        is_annotated: one of the tasks has an annotation that counts, with more on the image than prompts.
     """
 
     url: str
@@ -58,8 +59,18 @@ class Gatherer:
                 self._last[image_key(image.url)] = row.id
         self._held: dict[str, Gathered] = {}
 
-    def add(self, task: WholeTask, chosen: list[Annotation], regions: list[Region]) -> int:
-        """Take a task in. Return how many of its regions lie on an image that it does not have."""
+    def add(
+        self,
+        task: WholeTask,
+        chosen: list[Annotation],
+        regions: list[Region],
+        prompted: Collection[Collection[Place]] = (),
+    ) -> int:
+        """Take a task in. Return how many of its regions lie on an image that it does not have.
+
+        Args:
+            prompted: of each annotation in `chosen`, the images on which it holds prompts alone.
+        """
         found = 0
         for shown in self._images_of(task.data):
             held = self._held.setdefault(image_key(shown.url), _started(shown))
@@ -69,7 +80,7 @@ class Gatherer:
             mine = [(task.id, one) for one in regions if (one.to_name, one.item_index or 0) == place]
             held.regions += mine
             held.sizes.update(_sizes(chosen, place))
-            held.is_annotated |= bool(chosen)
+            held.is_annotated |= len(chosen) > sum(place in places for places in prompted)
             found += len(mine)
         return len(regions) - found
 

@@ -22,6 +22,8 @@ REASONS = {
     "empty": "masks without a pixel",
     "further label": "a region counts as its first label; coco and rle-json list the others",
     "ghost": "second results of masks with the label of another tag; the masks themselves are exported",
+    "image with prompts alone": "points or boxes and no mask: an object was meant, so the image is no empty one; open "
+    "these tasks and draw it, or delete the prompts",
     "key point": "they prompt the model",
     "image beside the pair": "images of tags that are not of the pair; --image and --to-image name the two",
     "label not selected": "regions with labels that --labels does not name",

@@ -154,6 +154,20 @@ def region_of(found: RegionResults) -> Region:
     )
 
 
+def places_of_prompts_alone(results: Sequence[Result], labeling: LabelingConfig) -> frozenset[tuple[str, int]]:
+    """The images of an annotation on which it holds prompts and nothing else: an image tag, and which one of a list.
+
+    An object was meant there, and no mask of it was kept: that the image holds none is not said.
+    """
+    asked, drawn = set[tuple[str, int]](), set[tuple[str, int]]()
+    for one in regions_in(with_ids(results)):
+        if one.shapes:
+            first = one.shapes[0]
+            place = (str(first.get("to_name", "")), item_index_of(first) or 0)
+            (asked if _is_prompt(one, labeling) else drawn).add(place)
+    return frozenset(asked - drawn)
+
+
 def _take(found: RegionResults, config: UsedConfig, reading: Reading) -> None:
     reading.left_out["ghost"] += found.ghosts
     if not found.shapes:
@@ -181,13 +195,17 @@ def _not_meant(found: RegionResults, labeling: LabelingConfig) -> str:
         return "key point"
     if found.kind == "vector":
         return "vector"
+    return "prompt" if _is_prompt(found, labeling) else ""
+
+
+def _is_prompt(found: RegionResults, labeling: LabelingConfig) -> bool:
+    """Whether a point or a box asked SAM2 for a mask: on an image that has masks, with a tool that may ask."""
     image = str(found.shapes[0].get("to_name", ""))
-    if found.kind == "rectangle" and labeling.draws_masks(image):
-        tool = labeling.control(str(found.shapes[0].get("from_name", "")))
-        may_prompt = not found.labels or any(labeling.offers_mask(label, image) for label in found.labels)
-        if (tool is None or tool.smart) and may_prompt:
-            return "prompt"
-    return ""
+    if not (found.is_a_point or found.kind == "rectangle") or not labeling.draws_masks(image):
+        return False
+    tool = labeling.control(str(found.shapes[0].get("from_name", "")))
+    may_prompt = not found.labels or any(labeling.offers_mask(label, image) for label in found.labels)
+    return (tool is None or tool.smart) and may_prompt
 
 
 def _fits(found: RegionResults, labeling: LabelingConfig) -> bool:

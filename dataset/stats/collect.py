@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from core.text import aligned, inline
+from dataset.export.regions import places_of_prompts_alone
 from dataset.stats.coverage import Coverage
 from dataset.stats.shapes import ImagePlace, Shape, shapes_in
 from dataset.stats.tracks import TrackCount
@@ -16,6 +17,8 @@ from dataset.stats.tracks import TrackCount
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from labeling.config import LabelingConfig
 
 # Upper ends of the histogram's bins, in percent of the image.
 BINS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -100,7 +103,19 @@ class Stats:
 class Collector:
     """Takes one task after the other."""
 
-    def __init__(self, title: str, labels: Sequence[str], *, wants_complete_maps: bool = False) -> None:
+    def __init__(
+        self,
+        title: str,
+        labels: Sequence[str],
+        *,
+        labeling: LabelingConfig | None = None,
+        wants_complete_maps: bool = False,
+    ) -> None:
+        """
+        Args:
+            labeling: the project's configuration, which says what is a prompt; without it nothing is.
+        """
+        self._labeling = labeling
         self.stats = Stats(title, by_class={label: ClassStats() for label in labels})
         self.stats.coverage.is_wanted = wants_complete_maps
         self._shown: Counter[str] = Counter()
@@ -116,7 +131,8 @@ class Collector:
         done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
         stats.skipped += len(task.get("annotations") or ()) - len(done)
         stats.annotations += len(done)
-        stats.annotated += len(images) if done else 0
+        annotated = {place: image for place, image in images.items() if self._is_annotated(task, done, place)}
+        stats.annotated += len(annotated)
         seen: set[tuple[ImagePlace, str]] = set()
         drawn: list[list[Shape]] = []
         for one in done:
@@ -129,11 +145,18 @@ class Collector:
             seen |= self._count(shapes, one.get("lead_time"))
             for place, image in images.items():
                 self._show(int(task["id"]), place, image, [shape for shape in shapes if shape.place == place])
-        for place, image in images.items() if done else ():
+        for place, image in annotated.items():
             on_image = ([shape for shape in shapes if shape.place == place] for shapes in drawn)
             stats.coverage.add(int(task["id"]), image, on_image)
         for _, label in seen:
             stats.by_class[label].images += 1
+
+    def _is_annotated(self, task: Mapping[str, Any], done: Sequence[Mapping[str, Any]], place: ImagePlace) -> bool:
+        """Whether an annotation says what is on an image; as in an export, prompts alone do not."""
+        if self._labeling is None:
+            return bool(done)
+        labeling = self._labeling.for_data(task.get("data") or {})
+        return any(place not in places_of_prompts_alone(one.get("result") or (), labeling) for one in done)
 
     def _count(self, shapes: Sequence[Shape], lead_time: object) -> set[tuple[ImagePlace, str]]:
         each = float(lead_time) / len(shapes) if isinstance(lead_time, int | float) and shapes else None

@@ -47,7 +47,8 @@ def stats(
     labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
     colours = {label: labeling.colours.get(label, NO_COLOUR) for label in labeling.labels}
     with session.report.stage(f"stats of {spec.title}"):
-        collector = Collector(spec.title, list(colours), wants_complete_maps=spec.wants_complete_maps)
+        complete = spec.wants_complete_maps
+        collector = Collector(spec.title, list(colours), labeling=labeling, wants_complete_maps=complete)
         urls: dict[tuple[int, ImagePlace], str] = {}
         for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
             session.report.progress(f"counted {count} of {project.task_count} tasks")

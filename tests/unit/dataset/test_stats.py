@@ -336,3 +336,18 @@ def test_images_are_counted_however_the_tag_names_them(value: str, data: dict[st
 def test_images_of_a_list_are_counted_each() -> None:
     labeling = read_config('<View><Image name="i" valueList="$images"/></View>')
     assert image_urls_of(labeling, {"images": ["/a.png", "/b.png"]}) == {("i", 0): "/a.png", ("i", 1): "/b.png"}
+
+
+def test_an_image_with_prompts_alone_is_not_annotated() -> None:
+    """As in an export: a point without a mask means an object that was not kept."""
+    labeling = read_config(
+        '<View><KeyPointLabels name="point" toName="image" smart="true"><Label value="Car"/></KeyPointLabels>'
+        '<BrushLabels name="brush" toName="image"><Label value="Car"/></BrushLabels>'
+        '<Image name="image" value="$image"/></View>'
+    )
+    one = Collector("Prompts", ["Car"], labeling=labeling)
+    point = {**result("keypointlabels", x=1, y=1, width=0.2, keypointlabels=["Car"]), "from_name": "point"}
+    for number, results in enumerate(([point], [point, brush(square(5), "m", brushlabels=["Car"])], [])):
+        one.add(task(number, *results), {AT: f"{number}.png"})
+    assert (one.stats.images, one.stats.annotated, one.stats.annotations) == (3, 2, 3)
+    assert [image.image for image in one.stats.coverage.images] == ["1.png", "2.png"]

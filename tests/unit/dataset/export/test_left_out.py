@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 
 from core.errors import LabelrigError
 from dataset.export.selection import selection
@@ -11,6 +14,7 @@ from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.labelstudio.annotated import (
     FUSED,
     OTHER,
+    PAIR,
     SPLIT,
     brush,
     ghost,
@@ -147,3 +151,40 @@ def test_a_project_of_drafts_alone_says_so(exports: ExportBench) -> None:
     exports.server.drafts[task] = 1
     with pytest.raises(LabelrigError, match=rf"no annotation yet; .*; tasks {task} hold drafts: open them and press"):
         exports.export(project, "coco")
+
+
+def test_an_image_with_prompts_alone_is_not_empty(exports: ExportBench) -> None:
+    """A point without a mask means an object; what was submitted without anything says that there is none."""
+    project = exports.server.project(FUSED)
+    point, box = key_point("Car"), rectangle("Car", (1, 1, 5, 5), SIZE, "b")
+    content = io.BytesIO()
+    Image.new("RGB", SIZE).save(content, "PNG")
+    exports.server.images["none.png"] = content.getvalue()  # where nothing is drawn, it tells the size
+    for name, results in {"mask": [*brush(CAR, "Car"), point], "point": [point], "box": [box], "none": []}.items():
+        exports.server.annotate(exports.server.task(project, image=url(f"{name}.png")), results)
+    exports.export(project, "coco")
+    assert [one["file_name"] for one in exports.json("out/annotations.json")["images"]] == ["mask.png", "none.png"]
+    counts = exports.json("out/manifest.json")["counts"]
+    assert counts["left_out"] == {"image with prompts alone": 2, "key point": 2, "prompt": 1}
+    exports.export(project, "coco", "all", selection=selection(annotated_only=False))
+    annotated = {one["file_name"]: one.get("annotated", True) for one in exports.json("all/annotations.json")["images"]}
+    assert annotated == {"mask.png": True, "point.png": False, "box.png": False, "none.png": True}
+
+
+def test_of_a_pair_the_image_with_a_mask_counts(exports: ExportBench) -> None:
+    """The key point's tag is none of the configuration's any more: it may have asked, too."""
+    project = exports.server.project(PAIR)
+    task = exports.server.task(project, rgb=url("rgb.png"), thermal=url("thermal.png"))
+    masks = [one | {"from_name": "brush_rgb", "to_name": "rgb"} for one in brush(CAR, "Car")]
+    exports.server.annotate(task, [*masks, key_point("Car") | {"to_name": "thermal"}])
+    exports.export(project, "coco")
+    assert [one["file_name"] for one in exports.json("out/annotations.json")["images"]] == ["rgb.png"]
+
+
+def test_points_that_ask_nothing_leave_an_image_annotated(exports: ExportBench) -> None:
+    """A tag that says smart="false" asks for no mask: what it draws is an answer, though no format has it."""
+    asks = 'name="kpts" toName="image" smart="true"'
+    project = exports.server.project(FUSED.replace(asks, asks.replace("true", "false")))
+    exports.server.annotate(exports.server.task(project, image=url("a.png")), [key_point("Car")])
+    exports.export(project, "coco")
+    assert len(exports.json("out/annotations.json")["images"]) == 1

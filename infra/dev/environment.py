@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ PIP = (
 )
 LOCKS = (
     *("backend.lock", "dev.lock", "torch.lock", "torch-cuda.lock"),
-    *("sam2-build.lock", "sam2.lock", "reference.in"),
+    *("sam2-build.lock", "sam2.lock", "reference.in", "s3-server.lock"),
 )
 # Ends with 0 where the torch that is installed is a CUDA build, which wants packages beside it.
 WANTS_CUDA = (
@@ -37,6 +38,11 @@ WANTS_CUDA = (
     "sys.exit(not any(need.startswith(('cuda-', 'nvidia-', 'triton')) for need in needs))"
 )
 INSTALL_TIMEOUT = 1800.0
+
+
+def s3_server_folder() -> Path:
+    """The packages of the tests' S3 server: apart from ours, as both want a version of the same package."""
+    return Path(sys.prefix) / "s3-server"
 
 
 def main() -> int:
@@ -59,14 +65,16 @@ def install_test_environment(host: Host, report: Report) -> None:
     stamp = Path(sys.prefix) / ".test-digest"
     if stamp.exists() and stamp.read_text() == digest:
         return
-    backend, dev, torch, cuda, build, sam2, reference = (str(lock) for lock in locks)
+    backend, dev, torch, cuda, build, sam2, reference, s3 = (str(lock) for lock in locks)
     hashed = ("--no-deps", "--require-hashes")
     first: Sequence[tuple[str, ...]] = ((*hashed, "-r", backend, "-r", dev, "-r", build),)
     then: Sequence[tuple[str, ...]] = (
         # sam2 names torch as a build requirement: isolated, its build would fetch a second one.
         (*hashed, "--no-build-isolation", "-r", sam2),
         ("--no-deps", "-r", reference),
+        (*hashed, "--target", str(s3_server_folder()), "-r", s3),
     )
+    shutil.rmtree(s3_server_folder(), ignore_errors=True)  # pip replaces nothing there
     _install(host, report, first)
     with _wheels_here(host, Path(torch)) as page:
         _install(host, report, [(*hashed, "--find-links", page, "-r", torch)])

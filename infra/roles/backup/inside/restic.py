@@ -23,7 +23,6 @@ FULL = re.compile(r"no space left|read-only file system|quota", re.IGNORECASE)
 NO_LOCK = "unable to create lock"
 SFTP_PORT = re.compile(r"sftp://(?P<login>(?:[\w.-]+@)?[\w.-]+):(?P<port>\d+)/(?P<path>/.+)", re.ASCII)
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
-ENDED_BY_US = 124
 PROCESS_NUMBERS = 96  # see `Restic.unlock`
 TURN_SECONDS, PAUSE_SECONDS = 1800.0, 15.0  # see `Restic.run_in_turn`
 Facts = dict[str, Any]
@@ -31,6 +30,10 @@ Facts = dict[str, Any]
 
 class Failed(Problem):
     """restic ended with an exit code other than 0: its own last words follow."""
+
+
+class TimedOut(Failed):
+    """restic was ended because it took too long: a server takes the connection and does not answer."""
 
 
 class Restic:
@@ -70,23 +73,26 @@ class Restic:
     def run(
         self,
         *arguments: str,
-        timeout: float = SHORT,
+        timeout: float | None = None,
         each: Callable[[Facts], None] | None = None,
         lines: Callable[[str], None] | None = None,
     ) -> str:
         """Run restic; returns its output.
 
         Args:
-            timeout: seconds, after which it is ended.
+            timeout: seconds, after which it is ended; None: `SHORT`.
             each: gets each line of output that is JSON, and then none is returned.
             lines: gets each line of output that is not.
 
         Raises:
             Failed: it ended with another exit code than 0: also 1 and 3, with which a part is missing.
+            TimedOut: it took longer.
         """
+        timeout = SHORT if timeout is None else timeout
         argv = [self._program, *self._options, *arguments]
         kept: list[str] = []
-        with _running(argv, self._environment, timeout) as (process, errors):
+        late = threading.Event()
+        with _running(argv, self._environment, timeout, late) as (process, errors):
             assert process.stdout is not None  # noqa: S101 - asked for
             for line in process.stdout:
                 facts = _facts(line) if each is not None else None
@@ -97,6 +103,8 @@ class Restic:
                     lines(line.rstrip())
                 kept.append(line)
             code = process.wait()
+        if late.is_set():
+            raise TimedOut(f"restic {arguments[0]} had no answer for {timeout:.0f} s and was ended")
         if code:
             words = [line.strip() for line in (*kept, *errors) if line.strip()][-3:] or ["it said nothing"]
             raise Failed(f"restic {arguments[0]} ended with exit code {code}: {'; '.join(words)}")
@@ -107,7 +115,7 @@ class Restic:
         *arguments: str,
         alone: bool = True,
         wait: float | None = None,
-        timeout: float = SHORT,
+        timeout: float | None = None,
         each: Callable[[Facts], None] | None = None,
         lines: Callable[[str], None] | None = None,
     ) -> str:
@@ -126,6 +134,8 @@ class Restic:
         while True:
             try:
                 return self.run(*arguments, timeout=timeout, each=each, lines=lines)
+            except TimedOut:
+                raise
             except Failed as error:
                 if arguments[0] in READS and NO_LOCK in str(error) and FULL.search(str(error)):
                     say("the repository's disk is full, or may not be written to: it is read without a lock")
@@ -180,7 +190,7 @@ class Restic:
                 self.run("cat", "config", "--no-lock")  # also while another machine has the repository for itself
                 return False
         except Failed as error:
-            if self.is_folder or known or not make:
+            if self.is_folder or known or not make or isinstance(error, TimedOut):
                 raise self._cannot_open(error) from None
             try:  # another machine's: only restic can say whether one is there, and it makes none where one is
                 self.run("init")
@@ -274,7 +284,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def _running(
-    argv: Sequence[str], environment: Mapping[str, str], timeout: float
+    argv: Sequence[str], environment: Mapping[str, str], timeout: float, late: threading.Event
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     errors: list[str] = []
     process = subprocess.Popen(
@@ -297,7 +307,12 @@ def _running(
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    ended = threading.Timer(timeout, process.kill)
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    ended = threading.Timer(timeout, end)
     ended.start()
     try:
         yield process, errors

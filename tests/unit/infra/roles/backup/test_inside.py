@@ -1,4 +1,4 @@
-"""What a snapshot holds, what is refused, and what a damaged one is found to be. On restic itself where it is there."""
+"""What a snapshot holds, what is refused, and what a damaged one is found to be. `--all` also on restic itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +20,15 @@ from infra.roles.backup.inside import fetching, reading, saving
 from infra.roles.backup.inside.media import walk
 from infra.roles.backup.inside.places import MANIFEST, MEDIA_LIST, Problem
 from infra.roles.backup.inside.request import BEFORE_RESTORE, Request
-from infra.roles.backup.inside.restic import Failed, Restic, read_environment, ssh_command
+from infra.roles.backup.inside.restic import Failed, Restic, TimedOut, read_environment, ssh_command
+from tests.programs import need_program
 from tests.unit.infra.roles.backup.inside_bench import InsideBench, facts_of, fake_program
 
-REAL = shutil.which("restic")
 
-
-@pytest.fixture(params=["stand-in", *(["restic"] if REAL else [])])
+@pytest.fixture(params=["stand-in", pytest.param("restic", marks=pytest.mark.slow)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InsideBench:
     monkeypatch.setattr("infra.roles.backup.inside.restic.PROCESS_NUMBERS", 1)
-    name = REAL if request.param == "restic" else fake_program(tmp_path)
-    assert name is not None
+    name = need_program("restic") if request.param == "restic" else fake_program(tmp_path)
     return InsideBench.make(tmp_path / "root", name, os.getuid())
 
 
@@ -357,3 +356,32 @@ def test_full_repository_is_written_by_none(bench: InsideBench, tmp_path: Path) 
         "restic backup ended with exit code 1: write /repository/locks/8a82-tmp-37: no space left on device; "
         "unable to create lock in backend"
     )
+
+
+class Noted(Restic):
+    """Keeps what it was asked for."""
+
+    asked: tuple[str, ...] = ()
+
+    def run(self, *arguments: str, **more: Any) -> str:
+        self.asked += arguments[:1]
+        return super().run(*arguments, **more)
+
+
+def test_server_without_an_answer_is_one_sentence(
+    bench: InsideBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes the connection and says nothing: asked once, and no repository is made there."""
+    monkeypatch.setattr("infra.roles.backup.inside.restic.SHORT", 1.0)
+    (tmp_path / "waiting-restic").write_text("#!/bin/sh\nexec sleep 100\n")
+    (tmp_path / "waiting-restic").chmod(0o755)
+    restic = Noted(bench.places, "rest:http://nas.lab:8000/lab", program=str(tmp_path / "waiting-restic"))
+    with pytest.raises(Problem) as caught:
+        restic.open(make=True, known=False)
+    assert str(caught.value) == (
+        "the repository rest:http://nas.lab:8000/lab cannot be opened with this password, or not be reached "
+        "(restic cat had no answer for 1 s and was ended); nothing was changed"
+    )
+    with pytest.raises(TimedOut):
+        restic.run_in_turn("snapshots", alone=False)
+    assert restic.asked == ("cat", "snapshots")

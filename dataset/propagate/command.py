@@ -102,9 +102,10 @@ def propagate(
         )
     plan = plan_of(visited, options.objects, version, backward=options.backward)
     _check(plan, sequence[place], options, project, labeling, image)
+    key = f"project-{project.id}-{sequence[0].task}"  # a run in one sequence takes the place of the one before
     run = Run(
-        sam2, PredictionStore(client, project.id), labeling, report, image, len(sequence), f"project-{project.id}",
-        options.backward, options.lost_after, options.redo,
+        sam2, PredictionStore(client, project.id), labeling, report, image, len(sequence), key, options.backward,
+        options.lost_after, options.redo,
     )  # fmt: skip
     try:
         tally = run.go(plan)

@@ -107,7 +107,7 @@ def test_the_schema_names_bodies_answers_and_errors(client: TestClient) -> None:
     assert seen <= set(schema["components"]["schemas"])
     assert set(schema["paths"]) == {
         "/", "/health", "/ready", "/setup", "/predict", "/versions", "/webhook", "/status", "/metrics", "/embed",
-        "/embed/{job}", "/boxes", "/refine", "/propagate", "/propagate/{key}", "/alignment", "/picture",
+        "/embed/{job}", "/boxes", "/everything", "/refine", "/propagate", "/propagate/{key}", "/alignment", "/picture",
     }  # fmt: skip
 
 

@@ -240,7 +240,7 @@ def test_error_of_the_backend_keeps_what_came(bench: Bench) -> None:
     ):
         bench.run()
     assert bench.stored == [0, 1, 1, 1, 0, 0, 0, 0]
-    assert bench.sam2.cancelled == [f"/propagate/project-{bench.project.id}"]
+    assert bench.sam2.cancelled == [f"/propagate/project-{bench.project.id}-{bench.tasks[0]}"]
 
 
 def test_stopped_by_hand_ends_the_backends_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +252,7 @@ def test_stopped_by_hand_ends_the_backends_run(bench: Bench, monkeypatch: pytest
     monkeypatch.setattr(bench.exports.report, "progress", stop)
     with pytest.raises(KeyboardInterrupt):
         bench.run()
-    assert bench.sam2.cancelled == [f"/propagate/project-{bench.project.id}"]
+    assert bench.sam2.cancelled == [f"/propagate/project-{bench.project.id}-{bench.tasks[0]}"]
     assert bench.stored == [0, 1, 1, 1, 0, 0, 0, 0]
 
 

@@ -9,6 +9,7 @@ const CANNOT_SERVE = "ER";
 // The task is sent without its annotations: infra/roles/images/dockerfiles/label-studio/clicked_task.py.
 const HEADERS = { "Content-Type": "application/json", "X-Labelrig-Click": "1" };
 const STATE_LIMIT_MS = 20_000;
+const PREVIEW_LIMIT_MS = 3_000;
 const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend
 // Label Studio takes 3 s to find that a backend hangs, and the annotator must know within 5 s of the click.
 const PATIENCE_MS = 1_500;
@@ -100,6 +101,20 @@ export class Api {
     const context = { result: entries, ask: "twin", request_id: requestId };
     const data = await this.#interactive(backend, task, context, requestId, STATE_LIMIT_MS, signal);
     return /** @type {{ result?: any[] } | null} */ (data)?.result ?? [];
+  }
+
+  /**
+   * The outline of the mask that a click would give, in percent of its image; empty where none can be had now.
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {PromptEntry} entry
+   * @param {AbortSignal} signal
+   * @returns {Promise<number[][]>} a ring each, x and y in turn
+   */
+  async preview(backend, task, entry, signal) {
+    const context = { result: [entry], ask: "preview", candidate: 0 };
+    const data = await this.#interactive(backend, task, context, null, PREVIEW_LIMIT_MS, signal);
+    return /** @type {{ preview?: { outline?: number[][] } } | null} */ (data)?.preview?.outline ?? [];
   }
 
   /**

@@ -8,10 +8,12 @@ export class Asker {
   /**
    * @param {Api} api
    * @param {number | string} project
+   * @param {(entries: PromptEntry[]) => PromptEntry[]} aimed prompts at the places that they are asked about
    */
-  constructor(api, project) {
+  constructor(api, project, aimed = (entries) => entries) {
     this.api = api;
     this.project = project;
+    this.aimed = aimed;
     /** @type {{ control: AbortController, done: Promise<void> } | null} */
     this.current = null;
   }
@@ -39,7 +41,7 @@ export class Asker {
     this.stop();
     const control = new AbortController();
     const requestId = randomHex(4);
-    const answer = this.#mask(backend, task, entriesOf(prompts), candidate, requestId, control.signal);
+    const answer = this.#mask(backend, task, this.aimed(entriesOf(prompts)), candidate, requestId, control.signal);
     const shown = store.loadSuggestions(answer, ({ results }) => underNewIds(results, prompts, () => randomHex(16)));
     const done = Promise.all([answer, shown]).then(
       ([came]) => this.#end(control) && answered(came),

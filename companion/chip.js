@@ -51,9 +51,19 @@ export class Chip {
 
   /** Above the bottom bar, wherever it is now. */
   #place() {
-    const bar = this.page.querySelector(".lsf-bottombar, .lsf-bottom-bar") ?? this.page.querySelector(".lsf-main-content");
-    const box = bar?.getBoundingClientRect();
+    const box = bottomBar(this.page);
+    const panel = /** @type {HTMLElement | null} */ (this.page.querySelector("labelrig-panel"));
+    this.host.style.maxWidth = box ? `min(46rem, ${box.width - (panel?.offsetWidth ?? 0) - 24}px)` : "";
     this.host.style.left = `${Math.max(8, (box?.left ?? 0) + 8)}px`;
     this.host.style.bottom = `${box ? Math.max(8, innerHeight - box.top + 6) : 64}px`;
   }
+}
+
+/**
+ * Where the editor's bottom bar is now, or the editor.
+ * @param {Document} page
+ */
+export function bottomBar(page) {
+  const bar = page.querySelector(".lsf-bottombar, .lsf-bottom-bar") ?? page.querySelector(".lsf-main-content");
+  return bar?.getBoundingClientRect() ?? null;
 }

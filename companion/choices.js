@@ -2,10 +2,29 @@
 
 /** @import { Look } from "./looks.js" */
 
-/** @typedef {{ autoAnnotation: boolean, autoAccept: boolean, brushAsks: boolean, looks: Record<string, Look> }} Choice looks by image tag */
+/**
+ * @typedef {object} Choice
+ * @property {boolean} autoAnnotation
+ * @property {boolean} autoAccept
+ * @property {boolean} brushAsks
+ * @property {Record<string, Look>} looks by image tag
+ * @property {number} fill how much of their own opacity the masks have, 0 to 1
+ * @property {boolean} keepsLabel whether the label of an accepted mask is picked for the next object
+ * @property {boolean} previews whether the mask is outlined before the click
+ * @property {boolean} panel whether the list of classes is open
+ */
 
 /** @type {Choice} */
-const FIRST = { autoAnnotation: true, autoAccept: false, brushAsks: true, looks: {} };
+const FIRST = {
+  autoAnnotation: true,
+  autoAccept: false,
+  brushAsks: true,
+  looks: {},
+  fill: 1,
+  keepsLabel: false,
+  previews: true,
+  panel: false,
+};
 
 export class Choices {
   /**

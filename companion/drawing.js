@@ -17,6 +17,8 @@ const HELD_MS = 250; // for an answer that takes longer, the point is drawn firs
  * @property {Store | null} store
  * @property {Backend | null} backend
  * @property {number | null} task
+ * @property {boolean} [keepsLabel] whether the label of a mask that is accepted is picked for the next object
+ * @property {(entries: PromptEntry[]) => PromptEntry[]} [aimed] prompts at the places that they are asked about
  * @property {() => void} asked
  * @property {() => void} answered
  * @property {(error: unknown, requestId: string) => void} refused
@@ -32,7 +34,7 @@ export class Drawing {
   constructor(api, project, around, storage) {
     this.around = around;
     this.leftovers = new Leftovers(storage);
-    this.asker = new Asker(api, project);
+    this.asker = new Asker(api, project, (entries) => around.aimed?.(entries) ?? entries);
     /** @type {Annotation | null} */
     this.annotation = null;
     this.negative = false;
@@ -146,8 +148,9 @@ export class Drawing {
       return;
     }
     if (!annotation.suggestions.size) return;
-    accept(store, annotation, promptsAmong(annotation.regions));
+    const kept = accept(store, annotation, promptsAmong(annotation.regions), this.around.keepsLabel);
     this.#startAfresh();
+    this.kept = kept;
   }
 
   /** Esc. */

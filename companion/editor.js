@@ -86,6 +86,26 @@ export function lacksLabel(page, annotation) {
 }
 
 /**
+ * Whether a label is picked for what is drawn on an image, or its project has none.
+ * @param {Annotation} annotation
+ * @param {string} name of the image's tag
+ */
+export function isLabelPicked(annotation, name) {
+  const palettes = [...annotation.names.values()].filter((one) => one.type.endsWith("labels") && one.toname === name);
+  return !palettes.length || palettes.some((one) => one.isSelected);
+}
+
+/**
+ * Whether the tool that is picked for an image asks about points.
+ * @param {Window} page
+ * @param {string} name of the image's tag
+ */
+export function hasSmartPoint(page, name) {
+  const tool = page.ToolManager?.getInstance({ name })?.findSelectedTool();
+  return tool?.toolName === "KeyPointTool" && tool.dynamic;
+}
+
+/**
  * Pick the smart twin of a plain point or box tool: with the plain one, a click asks nothing.
  * @param {Window} page
  */
@@ -105,10 +125,12 @@ export function preferSmartTools(page) {
  * @param {Store} store
  * @param {Annotation} annotation
  * @param {Region[]} prompts those that go
+ * @param {boolean} keepsLabel whether their label is picked for the next object, also where the editor's own setting is off
+ * @returns {Label[]} those that are picked then
  */
-export function accept(store, annotation, prompts) {
+export function accept(store, annotation, prompts, keepsLabel = false) {
+  const labels = keepsLabel || store.settings.continuousLabeling ? selectedLabelsOf(prompts) : [];
   asOneStep(annotation, () => {
-    const labels = store.settings.continuousLabeling ? selectedLabelsOf(prompts) : [];
     // The editor gives the mask every label that is selected: the ghosts that break exports. Only a mask that was asked
     // for without a label takes the one that was picked since.
     if (prompts.some((one) => one.labelName)) annotation.unselectAll();
@@ -117,6 +139,7 @@ export function accept(store, annotation, prompts) {
     remove(annotation, prompts);
     for (const label of labels) label.setSelected(true);
   });
+  return labels;
 }
 
 /**

@@ -2,6 +2,8 @@
 
 /** @typedef {Pick<KeyboardEvent, "key" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} Press */
 /** @typedef {"invert" | "colour" | "reset"} Seeing how the picture is looked at */
+/** @typedef {"fill" | "label" | "task"} Showing how masks are filled; the label stays; the next task */
+/** @typedef {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing | Showing} Wish */
 
 /** @param {Press} press */
 export function isPlain(press) {
@@ -12,7 +14,7 @@ export function isPlain(press) {
  * What a key press asks for, if anything.
  * @param {Press} press
  * @param {Set<string>} taken hotkeys of labels
- * @returns {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing | null}
+ * @returns {Wish | null}
  */
 export function wishOf(press, taken) {
   if (press.ctrlKey || press.metaKey || press.altKey) return null;
@@ -26,6 +28,9 @@ export function wishOf(press, taken) {
   if (key === "i" && !press.shiftKey && !taken.has("i")) return "invert";
   if (key === "f" && !press.shiftKey && !taken.has("f")) return "colour";
   if (key === "g" && press.shiftKey && !taken.has("shift+g")) return "reset";
+  if (key === "o" && !press.shiftKey && !taken.has("o")) return "fill";
+  if (key === "l" && !press.shiftKey && !taken.has("l")) return "label";
+  if (key === "tab" && !press.shiftKey && !taken.has("tab")) return "task";
   return null;
 }
 

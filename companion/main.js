@@ -67,6 +67,9 @@ function onKey(press) {
     (wish === "twin" && session.isPair) ||
     ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
     ((wish === "invert" || wish === "colour" || wish === "reset") && session.windowing.name !== null) ||
+    wish === "fill" ||
+    wish === "label" ||
+    (wish === "task" && session.board.next.isPossible && press.target === document.body) ||
     (isPlain(press) && drawing.keeps(press.key));
   if (!isOurs) return;
   press.preventDefault();
@@ -75,11 +78,11 @@ function onKey(press) {
 }
 
 /**
- * Whether what the mouse does is about how a picture is looked at; the editor then sees nothing of it.
+ * Whether what the mouse does is about how a picture is looked at, or a sign on it; the editor then sees nothing of it.
  * @param {MouseEvent} event
  */
 function onMouse(event) {
-  const isOurs = session?.store ? session.windowing.moved(event) : false;
+  const isOurs = session?.store ? session.pointed(event) : false;
   if (isOurs) {
     event.preventDefault();
     event.stopImmediatePropagation();

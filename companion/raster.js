@@ -19,6 +19,28 @@ export function emptyGrid(width, height) {
   return { width, height, data: new Uint8Array(Math.ceil((width * height) / 4) * 4) };
 }
 
+/** Grids that are used again: to make one of a large image takes longer than to empty it. */
+export class Grids {
+  constructor() {
+    /** @type {Grid[]} */
+    this.kept = [];
+  }
+
+  /**
+   * @param {number} number which of them; the one that was given under it before is no longer its taker's
+   * @param {number} width
+   * @param {number} height
+   */
+  empty(number, width, height) {
+    const kept = this.kept[number];
+    if (kept?.width === width && kept.height === height) {
+      kept.data.fill(0);
+      return kept;
+    }
+    return (this.kept[number] = emptyGrid(width, height));
+  }
+}
+
 /**
  * The share of the pixels that are not covered, of 0 to 1.
  * @param {Grid} grid

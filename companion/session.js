@@ -1,6 +1,7 @@
 /** One project in the page: which task and annotation are on the screen, how SAM2 is, and what the chip says of it. */
 
 import { Trouble } from "./api.js";
+import { Board } from "./board.js";
 import { Choices } from "./choices.js";
 import { Coverage } from "./coverage.js";
 import { Drawing } from "./drawing.js";
@@ -10,13 +11,14 @@ import { follow } from "./following.js";
 import { hotkeysIn } from "./keys.js";
 import { AS_IT_CAME, isAsItCame, lookOf } from "./looks.js";
 import { Pictures } from "./pictures.js";
+import { Sight } from "./sight.js";
 import { coverageWords, lookWords, statusLine } from "./status.js";
 import { Twin } from "./twin.js";
 import { Windowing } from "./windowing.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Chip } from "./chip.js" */
-/** @import { Seeing } from "./keys.js" */
+/** @import { Wish } from "./keys.js" */
 /** @import { Look } from "./looks.js" */
 /** @import { Texts } from "./messages.js" */
 
@@ -43,6 +45,8 @@ export class Session {
     this.filters = new Filters(page.document);
     this.coverage = new Coverage();
     this.windowing = new Windowing(this);
+    this.sight = new Sight(this);
+    this.board = new Board(this);
     /** @type {Backend | null} */
     this.backend = null;
     this.wantsCompleteMaps = false;
@@ -79,6 +83,8 @@ export class Session {
     this.drawing.stop();
     this.twin.stop();
     this.filters.clear();
+    this.sight.close();
+    this.board.close();
     this.manager.off(FINISHED, this.#drawn);
     this.manager.off("lsf:entityCreate", this.#created);
     this.manager.off("lsf:beforeSaveAnnotation", this.#beforeSave);
@@ -105,7 +111,21 @@ export class Session {
 
   tick = () => this.#safely(this.#look);
 
+  safely = (/** @type {() => void} */ work) => this.#safely(work);
+
   // -- how pictures are looked at
+
+  /**
+   * Whether a move or a button of the mouse is about how a picture is looked at, or a sign on it.
+   * @param {MouseEvent} event
+   */
+  pointed(event) {
+    let isOurs = false;
+    this.#safely(() => {
+      isOurs = this.windowing.moved(event) || this.sight.moved(event);
+    });
+    return isOurs;
+  }
 
   /**
    * The image tag that an element belongs to, by its name; of null, one whose picture is on the screen.
@@ -139,7 +159,7 @@ export class Session {
     });
   }
 
-  /** @param {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing} wish */
+  /** @param {Wish} wish */
   obey(wish) {
     this.#safely(() => {
       if (wish === "accept") this.drawing.accept();
@@ -148,6 +168,7 @@ export class Session {
       else if (wish === "twin") this.#takeOver();
       else if (wish === "negative") this.drawing.negative = !this.drawing.negative;
       else if (wish === "invert" || wish === "colour" || wish === "reset") this.windowing.obey(wish);
+      else if (wish === "fill" || wish === "label" || wish === "task") this.board.obey(wish);
       else this.choices.write({ brushAsks: !this.choices.read().brushAsks });
       this.#show();
     });
@@ -161,7 +182,20 @@ export class Session {
     void this.twin.take(annotation);
   }
 
-  // -- what the drawing tells
+  // -- what the drawing asks and tells
+
+  /** Whether the label of a mask that is accepted is picked for the next object. */
+  get keepsLabel() {
+    return this.choices.read().keepsLabel;
+  }
+
+  /**
+   * @param {PromptEntry[]} entries
+   * @returns {PromptEntry[]}
+   */
+  aimed(entries) {
+    return this.sight.hover.aimed(entries);
+  }
 
   asked() {
     this.trouble = null;
@@ -197,6 +231,7 @@ export class Session {
       if (!this.store?.autoAnnotation) return;
       const isStroke = region.type === "brushregion" && !region.dynamic && isBrushTool(this.page, region);
       if (isStroke && this.choices.read().brushAsks) region.makeDynamic();
+      this.sight.drawn(region);
       queueMicrotask(this.#drawn); // the labels are put on right after this event
     });
 
@@ -315,6 +350,10 @@ export class Session {
 
   #show() {
     const { store, texts, drawing } = this;
+    this.#safely(() => {
+      this.sight.look();
+      this.board.look();
+    });
     if (!store) return this.chip.hide();
     const { trouble, state, isUnknown } = this;
     const { isSuggested, foundNothing, negative, candidate, candidates } = drawing;
@@ -332,7 +371,7 @@ export class Session {
           trouble,
           state,
           pictures: this.pictures.look(images),
-          look: lookWords(changed, texts),
+          look: [lookWords(changed, texts), ...this.board.hints].filter(Boolean).join(" · "),
           coverage: coverageWords(shares, texts),
           isUnknown,
           isBusy,

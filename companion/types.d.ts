@@ -20,7 +20,7 @@ interface Region {
   fromSuggestion: boolean;
   isDrawing: boolean;
   labelName?: string;
-  object: { name: string; stageRef?: Stage };
+  object: { name: string; stageRef?: Stage; currentImageEntity?: ImageEntity | null };
   item_index: number | null;
   results: Result[];
   x?: number;
@@ -40,6 +40,12 @@ interface Region {
   /** Of a polygon: its corners, in percent. */
   points?: ArrayLike<{ x: number; y: number }>;
   closed?: boolean;
+  strokeColor?: string;
+  hidden?: boolean;
+  /** What Konva draws it with: of a brush a layer of its own, of a bitmask its picture, else its shape. */
+  layerRef?: Layer | null;
+  imageRef?: Drawn | null;
+  shapeRef?: Drawn | null;
   /** Notes at the region, under `text`. */
   meta?: { text?: unknown };
   makeDynamic(): void;
@@ -58,8 +64,11 @@ interface Touch {
 /** An image tag, and the picture that it shows now. */
 interface ImageTag extends Control {
   stageRef?: Stage;
+  stageWidth: number;
+  stageHeight: number;
   currentImageEntity: ImageEntity | null;
   imageIsLoaded: boolean;
+  multiImage?: boolean;
 }
 
 interface ImageEntity {
@@ -68,6 +77,7 @@ interface ImageEntity {
   index: number;
   naturalWidth: number;
   naturalHeight: number;
+  rotation?: number;
   /** The picture as the page has it, once it was downloaded. */
   currentSrc?: string;
   error: boolean;
@@ -83,6 +93,11 @@ interface ImageEntity {
 interface Stage {
   content: HTMLElement;
   getLayers(): Layer[];
+  on(events: string, callback: () => void): void;
+  off(events: string): void;
+  width(): number;
+  height(): number;
+  getAbsoluteTransform(): { getMatrix(): number[] };
 }
 
 interface Layer {
@@ -91,11 +106,14 @@ interface Layer {
   getStage(): Stage | null;
   getChildren(): Drawn[];
   getNativeCanvasElement(): HTMLCanvasElement;
+  listening(isListening: boolean): unknown;
 }
 
 interface Drawn {
   className: string;
   image?(): unknown;
+  opacity(opacity: number): unknown;
+  visible(isVisible: boolean): unknown;
 }
 
 interface Annotation {
@@ -104,8 +122,12 @@ interface Annotation {
   names: Map<string, Control>;
   regions: Region[];
   selectedRegions?: Region[];
-  suggestions: { size: number; keys(): Iterable<string>; has(id: string): boolean };
-  history: { freeze(key: string): void; unfreeze(key: string): void };
+  suggestions: { size: number; keys(): Iterable<string>; values(): Iterable<Region>; has(id: string): boolean };
+  history: { freeze(key: string): void; unfreeze(key: string): void; hasChanges?: boolean };
+  /** Made here; and of those, whether it was submitted already. */
+  userGenerate?: boolean;
+  sentUserGenerate?: boolean;
+  draftId?: number;
   acceptSuggestion(id: string): void;
   rejectSuggestion(id: string): void;
   unselectAll(): void;
@@ -123,6 +145,8 @@ interface Store {
   annotationStore: { selected: Annotation | null; viewingAll?: boolean };
   setAutoAnnotation(on: boolean): void;
   setAutoAcceptSuggestions(on: boolean): void;
+  submitAnnotation(): unknown;
+  updateAnnotation(): unknown;
   loadSuggestions(answer: Promise<unknown>, read: (answer: any) => unknown): Promise<void>;
 }
 
@@ -131,6 +155,14 @@ interface Control {
   name: string;
   type: string;
   isSelected?: boolean;
+  toname?: string;
+  /** Of a palette: its labels. */
+  children?: PaletteLabel[];
+}
+
+interface PaletteLabel {
+  value?: string;
+  background?: string;
 }
 
 interface Tool {
@@ -149,6 +181,12 @@ interface Manager {
 interface DataManager {
   projectId: number | string;
   lsf?: { lsf: Store; task: { id: number } | null };
+  /** The list of tasks beside the editor, as far as it was scrolled to. */
+  store?: {
+    isLabelStreamMode: boolean;
+    dataStore: { list: { id: number }[]; hasNextPage?: boolean; fetch(how: { interaction: string }): Promise<unknown> } | null;
+    startLabeling(task: { id: number }): void;
+  };
   on(event: string, callback: (...given: any[]) => unknown): void;
   off(event: string, callback: (...given: any[]) => unknown): void;
   getEventCallbacks(event: string): Set<(...given: any[]) => unknown>;
@@ -161,6 +199,9 @@ interface PromptEntry {
   from_name: string;
   to_name: string;
   item_index?: number;
+  original_width?: number;
+  original_height?: number;
+  image_rotation?: number;
   is_positive?: boolean;
   value: Record<string, any>;
 }

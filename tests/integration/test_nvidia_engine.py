@@ -32,7 +32,7 @@ from infra.roles.nvidia.facts import parse_gpus, read_gpu
 from infra.roles.nvidia.role import RUNTIME
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.render import GPU as GPU_OVERRIDE
-from infra.roles.stack.render import PROXY, StackFiles, render_stack, stack_values
+from infra.roles.stack.render import StackFiles, render_stack, stack_values
 from tests.base_image import base_image
 from tests.nvidia_shim.programs import GPU, hook, install, runtime, working_smi
 
@@ -174,7 +174,7 @@ def test_gpu_yaml_merges_with_what_is_rendered(tmp_path: Path) -> None:
     folders = [ImageFolder("set", str(tmp_path)), ImageFolder("more", str(tmp_path))]
 
     def sam2(**backend: str) -> dict[str, Any]:
-        files = StackFiles(str(tmp_path), (GPU_OVERRIDE, PROXY))
+        files = StackFiles(str(tmp_path), (GPU_OVERRIDE,))
         host = LocalHost()
         for file in render_stack(files, values, folders, folders, [4711], backend):
             host.write(file.path, file.content, file.mode)

@@ -144,6 +144,10 @@ class Desk:
         (palette,) = re.findall(f'<Labels name="{self.palette}".*?</Labels>', self.config, re.DOTALL)
         self.keys = keys_in(palette)
 
+    def opened(self, task: int) -> None:
+        """Wait until a task that the page itself opens can be drawn on."""
+        self._wait_open(task)
+
     # -- what people do
 
     def pick_row(self, row: int, task: int) -> None:
@@ -166,6 +170,12 @@ class Desk:
         self.page.mouse.click(*self._place(xy))
         for modifier in modifiers:
             self.page.keyboard.up(modifier)
+
+    def rest(self, xy: XY) -> None:
+        """Move the mouse to a pixel of the image, and leave it there."""
+        x, y = self._place(xy)
+        self.page.mouse.move(x - 40, y - 40)
+        self.page.mouse.move(x, y)
 
     def drag(self, *way: XY) -> None:
         """Draw from one pixel over others to the last with the button down."""

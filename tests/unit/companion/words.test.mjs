@@ -41,7 +41,8 @@ test("keys", () => {
   assert.equal(wishOf(press("c"), none), "next");
   assert.equal(wishOf(press("B", { shiftKey: true }), none), "brush");
   assert.deepEqual([press("i"), press("f"), press("G", { shiftKey: true })].map((one) => wishOf(one, none)), ["invert", "colour", "reset"]);
-  for (const other of [press("b"), press("g"), press("I", { shiftKey: true }), press("f", { ctrlKey: true }), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
+  assert.deepEqual([press("o"), press("L"), press("Tab")].map((one) => wishOf(one, none)), ["fill", "label", "task"]);
+  for (const other of [press("b"), press("g"), press("Tab", { shiftKey: true }), press("o", { ctrlKey: true }), press("I", { shiftKey: true }), press("f", { ctrlKey: true }), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
     assert.equal(wishOf(other, none), null, other.key);
   }
 });
@@ -49,6 +50,7 @@ test("keys", () => {
 test("a label's own key stays the label's", () => {
   const taken = hotkeysIn(`<Label value="Net" hotkey="N"/><Label value="Boat" hotkey='shift+b, x'/>`);
   assert.deepEqual([...taken], ["n", "shift+b", "x"]);
+  for (const key of ["o", "l", "Tab"]) assert.equal(wishOf(press(key), new Set([key.toLowerCase()])), null, key);
   assert.equal(wishOf(press("n"), taken), null);
   assert.equal(wishOf(press("B", { shiftKey: true }), taken), null);
 });
@@ -75,8 +77,9 @@ test("somebody who types text is left alone, somebody on a switch is not", () =>
 test("choices are of a project, and a broken store is the first time", () => {
   const held = new Map();
   const storage = { getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
-  const first = { autoAnnotation: true, autoAccept: false, brushAsks: true, looks: {} };
-  assert.deepEqual(new Choices(storage, 1).read(), first);
+  const first = new Choices(storage, 1).read();
+  assert.deepEqual([first.autoAnnotation, first.autoAccept, first.brushAsks, first.looks], [true, false, true, {}]);
+  assert.deepEqual([first.fill, first.keepsLabel, first.previews, first.panel], [1, false, true, false]);
   new Choices(storage, 1).write({ autoAnnotation: false });
   assert.deepEqual(new Choices(storage, 1).read(), { ...first, autoAnnotation: false });
   assert.deepEqual(new Choices(storage, 2).read(), first);

@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 
-import httpx
 import pytest
 
 from tests.deploy.command import Lab
 from tests.deploy.first import BASE
 from tests.deploy.tunnel import api
+from tests.e2e.people_made import PEOPLE, annotation_count, people_save
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 REPOSITORY_THERE, PASSWORD_THERE = "/srv/backup", "/root/backup-password"
-PEOPLE, SECONDS = 8, 60.0
-POINT = {
-    "from_name": "point",
-    "to_name": "image",
-    "type": "keypointlabels",
-    "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["Car"]},
-}
-
-
-@dataclass
-class Saved:
-    """What people saved, and what was refused to them."""
-
-    count: int = 0
-    failed: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def people_save(http: httpx.Client) -> Iterator[Saved]:
-    """Eight people save annotations, each on a task of their own."""
-    tasks = http.get("/api/tasks?project=1&page_size=100").raise_for_status().json()["tasks"]
-    saved, stop = Saved(), threading.Event()
-
-    def person(task: int) -> None:
-        while not stop.is_set():
-            try:
-                done = http.post(f"/api/tasks/{task}/annotations/", json={"result": [POINT]}, timeout=SECONDS)
-            except httpx.HTTPError as error:
-                saved.failed.append(repr(error))
-                continue
-            if done.status_code == httpx.codes.CREATED:
-                saved.count += 1
-            else:
-                saved.failed.append(f"{done.status_code}: {done.text[:200]}")
-
-    threads = [threading.Thread(target=person, args=(task["id"],)) for task in tasks[:PEOPLE]]
-    for thread in threads:
-        thread.start()
-    try:
-        yield saved
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(SECONDS)
-
-
-def annotation_count(http: httpx.Client) -> int:
-    return int(http.get("/api/projects/1").raise_for_status().json()["total_annotations_number"])
 
 
 @pytest.mark.usefixtures("redeployed_after")
@@ -79,7 +28,7 @@ def test_destroyed_and_restored_on_a_bare_host(lab: Lab) -> None:
     assert any("LABELRIG_BACKUP_PASSWORD" in notice for notice in deployed["notices"])
     with api(lab) as http:
         before = annotation_count(http)
-        with people_save(http) as saved:
+        with people_save(lambda: nullcontext(http)) as saved:
             made = lab.on_host("backup", inventory=inventory)["backup"]
         after = annotation_count(http)
     assert saved.failed == []

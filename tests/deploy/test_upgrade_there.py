@@ -17,20 +17,12 @@ from tests.deploy.first import First, redeploy
 from tests.deploy.images import image_from
 from tests.deploy.tunnel import api, url_of
 from tests.e2e.old_tree import failing_migration_step
+from tests.e2e.people_made import BRUSH, annotate, tasks_of, view
 from tests.labhost.host import LabHost
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 REPOSITORY_THERE = "/srv/backup-before-upgrades"
 MAINTENANCE = "Label Studio is not available right now"
-MARKER = {
-    "from_name": "brush",
-    "to_name": "image",
-    "type": "brushlabels",
-    "original_width": 8,
-    "original_height": 8,
-    "image_rotation": 0,
-    "value": {"format": "rle", "rle": [0, 0, 1, 0, 4, 5, 6], "brushlabels": ["Car"]},
-}
 
 
 @dataclass(frozen=True)
@@ -45,31 +37,10 @@ def inventory_of(lab: Lab, **settings: object) -> Path:
     return lab.inventory("upgrade.yaml", backup_repository=REPOSITORY_THERE, **settings)
 
 
-def annotate(lab: Lab) -> None:
-    """A region on the first task."""
-    with api(lab) as http:
-        (project,) = http.get("/api/projects/").raise_for_status().json()["results"]
-        task = http.get(f"/api/tasks?project={project['id']}").raise_for_status().json()["tasks"][0]
-        http.post(f"/api/tasks/{task['id']}/annotations/", json={"result": [MARKER]}).raise_for_status()
-
-
-def view(lab: Lab) -> dict[str, Any]:
+def made_and_migrated(lab: Lab) -> dict[str, Any]:
     """What people have made, and how far the tables have come."""
     with api(lab) as http:
-        (project,) = http.get("/api/projects/").raise_for_status().json()["results"]
-        query = f"/api/tasks?project={project['id']}&page_size=100&fields=all"
-        tasks = http.get(query).raise_for_status().json()["tasks"]
-        people = http.get("/api/users/").raise_for_status().json()
-    return {
-        "project": [project["title"], project["label_config"]],
-        "tasks": {task["id"]: [task["data"], task["overlap"], results(task)] for task in tasks},
-        "people": sorted(one["email"] for one in people),
-        "migrations": migrations(lab.hosts["lab1"]),
-    }
-
-
-def results(task: dict[str, Any]) -> list[tuple[object, ...]]:
-    return [(one["id"], one["result"], one["completed_by"]) for one in task["annotations"]]
+        return {**view(http), "migrations": migrations(lab.hosts["lab1"])}
 
 
 def migrations(host: LabHost) -> list[str]:
@@ -124,8 +95,9 @@ def before(first: First, lab: Lab) -> Iterator[Before]:
     lab.hosts["lab1"].exec("mkdir", REPOSITORY_THERE)
     try:
         lab.on_host("deploy", "--yes", inventory=inventory_of(lab))
-        annotate(lab)
-        found = Before(lab.current(), view(lab))
+        with api(lab) as http:
+            annotate(http, tasks_of(http)[0]["id"], BRUSH).raise_for_status()
+        found = Before(lab.current(), made_and_migrated(lab))
         assert [one for _, _, results in found.view["tasks"].values() for one in results]
         yield found
     finally:
@@ -143,7 +115,7 @@ def test_failed_upgrade_leaves_release_and_data(lab: Lab, before: Before) -> Non
     assert saw_maintenance(seen)
     label_studio_serves(lab)
     assert lab.current() == before.release
-    assert view(lab) == before.view
+    assert made_and_migrated(lab) == before.view
     assert next(one["gate"] for one in lab.releases() if not one["current"]) == "failed"
 
 
@@ -157,11 +129,11 @@ def test_good_upgrade_passes_and_keeps_data(lab: Lab, before: Before) -> None:
         assert saw_maintenance(seen)
         label_studio_serves(lab)
         assert lab.current() != before.release
-        assert view(lab) == before.view
+        assert made_and_migrated(lab) == before.view
         reasons = {one["id"]: one["reason"] for one in lab.on_host("backup.list", inventory=inventory)["backups"]}
         assert reasons[upgraded["backup"]] == "before-upgrade"
         lab.on_host("backup", inventory=inventory)
         lab.on_host("backup.verify", inventory=inventory)
         assert "data of before an upgrade" in lab.inv("prune", "--host", "lab1", "--dry-run", inventory=inventory).out
         lab.on_host("prune", "--yes", inventory=inventory)
-        assert view(lab) == before.view
+        assert made_and_migrated(lab) == before.view

@@ -12,6 +12,7 @@ import httpx
 
 from core.repository import REPOSITORY
 from infra.config.settings import Settings, load_settings
+from tests.e2e.people_made import view
 from tests.machine import free_port, free_subnet
 from tests.warm_python import run_inv
 
@@ -75,6 +76,17 @@ class OwnStack:
         done = run_inv(self.root, *arguments, environment=self.environment, timeout=TIMEOUT)
         assert done.returncode != 0, done.stdout
         return done.returncode, done.stderr[done.stderr.rindex("error: ") :]
+
+    def upload(self, content: bytes) -> None:
+        """Import a picture into the first project, as a task more."""
+        with self.api() as api:
+            files = {"file": ("upload.png", content, "image/png")}
+            api.post("/api/projects/1/import", files=files).raise_for_status()
+
+    def view(self) -> dict[str, Any]:
+        """What people have made."""
+        with self.api() as api:
+            return view(api)
 
     def remove(self) -> None:
         """Everything of it, whatever came of the test."""

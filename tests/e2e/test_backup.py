@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,10 @@ from infra.lifecycle.restore_command import drill_stacks
 from infra.lifecycle.script import BackupScript
 from infra.roles.docker.compose import run_docker
 from infra.roles.project.verify import verify
+from infra.roles.stack.render import parse_stack_env
 from labelstudio.session import sign_in
 from tests.e2e.own_stack import TIMEOUT, OwnStack
+from tests.e2e.people_made import PEOPLE, Saved, annotation_count, people_save, tasks_of
 from tests.warm_python import run_inv
 
 SPOIL = """
@@ -41,15 +42,8 @@ with sqlite3.connect("/data/label_studio.sqlite3.moving") as db:
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PROJECT = f"labelrig-backup-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
-PEOPLE = 8
 UPLOADS = 40
 PICTURE = REPOSITORY / "docs/images/annotator/point.png"
-POINT = {
-    "from_name": "point",
-    "to_name": "image",
-    "type": "keypointlabels",
-    "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["Car"]},
-}
 
 
 class Lab(OwnStack):
@@ -58,69 +52,39 @@ class Lab(OwnStack):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, PROJECT)
 
-    def upload(self, content: bytes) -> None:
-        with self.api() as api:
-            files = {"file": ("upload.png", content, "image/png")}
-            api.post("/api/projects/1/import", files=files).raise_for_status()
-
     def backups(self) -> list[str]:
         """The ids of the backups, the newest first."""
         return [row["id"] for row in self.inv("backup.list")["backups"]]
 
     def tasks(self) -> list[dict[str, Any]]:
         with self.api() as api:
-            found: list[dict[str, Any]] = api.get("/api/tasks?project=1&page_size=100").json()["tasks"]
-            return found
+            return tasks_of(api)
 
     def annotations(self) -> int:
         with self.api() as api:
-            return int(api.get("/api/projects/1").raise_for_status().json()["total_annotations_number"])
+            return annotation_count(api)
 
 
-@dataclass
-class Crowd:
-    """People who save annotations, and one who uploads pictures, until they are told to stop."""
+@contextmanager
+def uploads(lab: Lab) -> Iterator[Saved]:
+    """Someone uploads pictures, one after the other, until the context ends."""
+    saved, stop = Saved(), threading.Event()
 
-    lab: Lab
-    stop: threading.Event = field(default_factory=threading.Event)
-    saved: int = 0
-    uploaded: int = 0
-    failed: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Crowd:
-        ids = [task["id"] for task in self.lab.tasks()]
-        self._threads = [threading.Thread(target=self._person, args=(ids[number],)) for number in range(PEOPLE)]
-        self._threads.append(threading.Thread(target=self._uploads))
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self._threads:
-            thread.join(TIMEOUT)
-
-    def _uploads(self) -> None:
-        while self.uploaded < UPLOADS and not self.stop.wait(0.5):
+    def upload() -> None:
+        while saved.count < UPLOADS and not stop.wait(0.5):
             try:
-                self.lab.upload(PICTURE.read_bytes())
-                self.uploaded += 1
+                lab.upload(PICTURE.read_bytes())
+                saved.count += 1
             except httpx.HTTPError as error:
-                self.failed.append(repr(error))
+                saved.failed.append(repr(error))
 
-    def _person(self, task: int) -> None:
-        with self.lab.api() as api:
-            while not self.stop.is_set():
-                try:
-                    done = api.post(
-                        f"/api/tasks/{task}/annotations/", json={"result": [POINT]}, timeout=BUSY_SECONDS * 2
-                    )
-                    if done.status_code == 201:
-                        self.saved += 1
-                    else:
-                        self.failed.append(f"{done.status_code}: {done.text[:200]}")
-                except httpx.HTTPError as error:
-                    self.failed.append(repr(error))
+    thread = threading.Thread(target=upload)
+    thread.start()
+    try:
+        yield saved
+    finally:
+        stop.set()
+        thread.join(TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -140,14 +104,14 @@ def test_backup_under_load_then_destroyed_then_restored(lab: Lab) -> None:
     """Nine people save and upload meanwhile: none fails, the backup is one moment, and all of it comes back."""
     picture = PICTURE.read_bytes()
     lab.upload(picture)
-    with Crowd(lab) as crowd:
+    with people_save(lab.api, BUSY_SECONDS * 2) as saved, uploads(lab) as uploaded:
         before = lab.annotations()
         made = lab.inv("backup")["backup"]
         after = lab.annotations()
-    assert crowd.failed == []
-    assert crowd.saved > PEOPLE
-    assert crowd.uploaded >= 1
-    assert 1 <= made["files"] <= 1 + crowd.uploaded
+    assert (saved.failed, uploaded.failed) == ([], [])
+    assert saved.count > PEOPLE
+    assert uploaded.count >= 1
+    assert 1 <= made["files"] <= 1 + uploaded.count
     lab.inv("backup.verify")
     password, old = lab.settings.password, lab.settings
     kept = lab.folder / "password"
@@ -164,9 +128,9 @@ def test_backup_under_load_then_destroyed_then_restored(lab: Lab) -> None:
     assert lab.settings.api_key == old.api_key
     assert password is not None
     with sign_in(lab.settings.url, lab.settings.username, password.get_secret_value()) as session:
-        uploads = [one["data"] for one in lab.tasks() if "/data/upload/" in str(one["data"])]
-        assert 1 <= len(uploads) <= made["files"]
-        for (url,) in (data.values() for data in uploads):
+        shown = [one["data"] for one in lab.tasks() if "/data/upload/" in str(one["data"])]
+        assert 1 <= len(shown) <= made["files"]
+        for (url,) in (data.values() for data in shown):
             assert session.http.get(url).content == picture
     assert "came back as a mask" in restored["proof_sentence"]
 
@@ -286,6 +250,61 @@ def test_drill_fails_where_a_table_was_tampered_with(lab: Lab, monkeypatch: pyte
     assert left(lab) == ""
 
 
+def restic(lab: Lab, script: str) -> str:
+    """Run a script by hand, as root, where restic is and the repository with it, in a container of its own."""
+    values = parse_stack_env((REPOSITORY / ".labelrig" / PROJECT / "backup" / "backup.env").read_bytes())
+    mounts = (f"{lab.repository}:/repository", f"{values['LABELRIG_BACKUP_PASSWORD_FILE']}:/password:ro")
+    given = ("RESTIC_REPOSITORY=/repository", "RESTIC_PASSWORD_FILE=/password")
+    argv = (
+        *("docker", "run", "--rm", "--user", "0:0", "--network", "none", "--entrypoint", "sh"),
+        *(word for mount in mounts for word in ("--volume", mount)),
+        *(word for one in given for word in ("--env", one)),
+        *(values["LABELRIG_BACKUP_IMAGE"], "-euc", script),
+    )
+    return run_docker(LocalHost(), *argv, timeout=TIMEOUT).stdout
+
+
+@contextmanager
+def newest_lacks_an_upload(lab: Lab) -> Iterator[str]:
+    """The newest backup once more without one of the uploaded files that its manifest names; the name of that file."""
+    newest = lab.inv("backup.list")["backups"][0]
+    tags = f"--tag labelrig --tag project:{PROJECT} --host {newest['machine']}"
+    name = restic(
+        lab,
+        f"restic restore {newest['id']} --target / >&2; cd /label-studio/data/media; "
+        'lost=$(find upload -type f | sort | head -n 1); rm "$lost"; '
+        f"restic backup --quiet {tags} /staging/database /staging/files /label-studio/data/media /proxy-data >&2; "
+        'basename "$lost"',
+    ).strip()
+    spoiled, before, *_ = lab.backups()
+    assert before == newest["id"]
+    try:
+        yield name
+    finally:
+        restic(lab, f"restic forget {spoiled} >&2")
+
+
+def test_drill_fails_where_a_file_is_missing(lab: Lab) -> None:
+    """An upload that the manifest names is not in the snapshot: the drill says which, as `backup.verify` does."""
+    lab.upload(PICTURE.read_bytes())
+    lab.inv("backup")
+    before = lab.annotations()
+    with newest_lacks_an_upload(lab) as name:
+        assert name.endswith(".png")
+        code, said = lab.refused("restore", "--drill")
+        assert (code, f"is not what its manifest says: {name} is missing; nothing was changed" in said) == (1, True), (
+            said
+        )
+        assert f"{name} is missing" in last_drill()["answer"]["problem"]
+        assert left(lab) == ""
+        code, said = lab.refused("backup.verify")
+        assert (code, f"lacks {name}, which its manifest names" in said) == (1, True), said
+    (shown,) = lab.inv("status")["hosts"]
+    assert shown["status"]["backup"]["drill_ok"] is False
+    assert lab.annotations() == before
+    lab.inv("backup.verify")
+
+
 def test_drill_fails_where_the_click_does_not_come(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*arguments: Any) -> Any:
         run_docker(LocalHost(), "docker", "stop", "-t", "1", f"{PROJECT}-drill-sam2-1")
@@ -302,7 +321,7 @@ def kill_script() -> None:
     """Kill the script of the backup with all that it started: it has a session of its own."""
     script = str(REPOSITORY / ".labelrig" / PROJECT / "backup").encode()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if path.read_bytes().startswith(b"sh\0" + script):
                 os.killpg(int(path.parent.name), signal.SIGKILL)
 

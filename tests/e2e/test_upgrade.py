@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,19 +20,11 @@ from core.repository import REPOSITORY
 from labelstudio.session import sign_in
 from tests.e2e.old_tree import OldTree
 from tests.e2e.own_stack import TIMEOUT, OwnStack
+from tests.e2e.people_made import BRUSH, annotate, tasks_of
 from tests.warm_python import run_inv
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]
 OWNER = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]
-RESULT = {
-    "from_name": "brush",
-    "to_name": "image",
-    "type": "brushlabels",
-    "original_width": 8,
-    "original_height": 8,
-    "image_rotation": 0,
-    "value": {"format": "rle", "rle": [0, 0, 1, 0, 4, 5, 6], "brushlabels": ["Car"]},
-}
 UPGRADED = "being upgraded"
 
 
@@ -54,38 +45,13 @@ class Lab(OwnStack):
         with self.api() as api:
             return str(api.get("/api/version").json()["label-studio-os-package"]["version"])
 
-    def view(self) -> dict[str, Any]:
-        """What people have made, as any version tells it."""
-        with self.api() as api:
-            project = api.get("/api/projects/1").raise_for_status().json()
-            tasks = api.get("/api/tasks?project=1&page_size=100&fields=all").raise_for_status().json()["tasks"]
-            people = api.get("/api/users/").raise_for_status().json()
-            uploads = [url for task in tasks for url in task["data"].values() if "/data/upload/" in str(url)]
-            files = [hashlib.sha256(api.get(url).raise_for_status().content).hexdigest() for url in uploads]
-        return {
-            "project": [project["title"], project["label_config"]],
-            "tasks": [
-                (
-                    task["id"],
-                    task["data"],
-                    task["overlap"],
-                    [(one["id"], one["result"], one["completed_by"]) for one in task["annotations"]],
-                )
-                for task in sorted(tasks, key=lambda task: int(task["id"]))
-            ],
-            "people": sorted(one["email"] for one in people),
-            "files": files,
-        }
-
     def people_work(self) -> None:
         """Annotations, an uploaded picture, an account."""
-        picture = (REPOSITORY / "docs/images/annotator/point.png").read_bytes()
+        self.upload((REPOSITORY / "docs/images/annotator/point.png").read_bytes())
         with self.api() as api:
-            api.post("/api/projects/1/import", files={"file": ("upload.png", picture, "image/png")}).raise_for_status()
-            tasks = api.get("/api/tasks?project=1&page_size=100").json()["tasks"]
-            for number, task in enumerate(tasks):
+            for number, task in enumerate(tasks_of(api)):
                 for _ in range(number % 3):
-                    api.post(f"/api/tasks/{task['id']}/annotations/", json={"result": [RESULT]}).raise_for_status()
+                    annotate(api, task["id"], BRUSH).raise_for_status()
 
 
 @dataclass
@@ -154,7 +120,7 @@ def test_failing_migration_leaves_the_old_one_serving(lab: Lab) -> None:
     """Exit code 5; what the first of the two had changed is as it was before it."""
     assert lab.version() == "1.22.0"
     before = lab.view()
-    assert sum(len(task[3]) for task in before["tasks"]) > 5
+    assert sum(len(results) for _, _, results in before["tasks"].values()) > 5
     lab.tree.with_failing_migration()
     with Visitor(lab) as visitor:
         code, said = lab.refused("upgrade", "--yes")

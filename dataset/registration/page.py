@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.html_page import filled_page
+from dataset.registration.judging import PairResult
 from dataset.registration.pictures import PicturePair, eight_bit, read_pair
-from dataset.registration.register import PairResult, Registration
+from dataset.registration.register import Registration
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SHOWN = 12

@@ -62,19 +62,16 @@ class PairFields:
         frame = self.frame
         matrix, count = frame.matrix(numbers, model), COUNTS[model]
         turn = rotation_of(matrix)
-        of_x, of_y = frame.derivatives(numbers, model)
+        of_x, of_y = (one.reshape(count, 1, -1) for one in frame.derivatives(numbers, model))
         weight = self._weight(matrix)
         fields = [turned(warped(one, matrix, frame.first), turn) * weight for one in (self.b, *_differences(self.b))]
-        seen, by_x, by_y = (np.concatenate([one[..., 0].ravel(), one[..., 1].ravel()]) for one in fields)
-        derivative = np.concatenate([of_x.reshape(-1, count)] * 2) * by_x[:, None]
-        derivative += np.concatenate([of_y.reshape(-1, count)] * 2) * by_y[:, None]
-        norm = float(np.sqrt(np.sum(seen * seen, dtype=np.float64))) or 1.0
-        seen, derivative = seen / np.float32(norm), derivative / np.float32(norm)
-        derivative -= seen[:, None] * (seen @ derivative)
-        wanted = self.a * weight
-        wanted = np.concatenate([wanted[..., 0].ravel(), wanted[..., 1].ravel()])
-        wanted = wanted / np.float32(float(np.sqrt(np.sum(wanted * wanted, dtype=np.float64))) or 1.0)
-        return (derivative.T @ wanted).astype(np.float64), (derivative.T @ derivative).astype(np.float64)
+        seen, by_x, by_y, wanted = (_channels(one) for one in (*fields, self.a * weight))
+        derivative = (of_x * by_x + of_y * by_y).reshape(count, -1)
+        norm = np.float32(_length(seen))
+        seen, wanted = seen.ravel() / norm, wanted.ravel() / np.float32(_length(wanted))
+        derivative /= norm
+        derivative -= (derivative @ seen)[:, None] * seen
+        return (derivative @ wanted).astype(np.float64), (derivative @ derivative.T).astype(np.float64)
 
 
 def refined(pairs: Sequence[PairFields], numbers: Numbers, model: Model) -> tuple[Numbers, float]:
@@ -110,3 +107,12 @@ def _differences(field: Field) -> tuple[Field, Field]:
         for way in ((1, 0), (0, 1))
     ]
     return both[0].astype(np.float32), both[1].astype(np.float32)
+
+
+def _channels(field: Field) -> NDArray[np.float32]:
+    """One after the other, ``(2, H * W)``: sums over many pixels are several times quicker in this order."""
+    return np.ascontiguousarray(np.moveaxis(field, -1, 0)).reshape(2, -1)
+
+
+def _length(values: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.sum(values * values, dtype=np.float64))) or 1.0

@@ -9,49 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import LabelrigError
-from dataset.registration.features import field_of, filled
-from dataset.registration.pictures import WIDEST, Picture, PicturePair, read_pair, spread
+from dataset.registration.consensus import chosen
+from dataset.registration.judging import FEW, PairResult, judged, least_score
+from dataset.registration.levels import COARSE, FINE, GUESS, Loaded
+from dataset.registration.pictures import PicturePair, read_pair, spread
 from dataset.registration.refine import PairFields, mean_score, refined
-from dataset.registration.search import Ranges, best_guess
-from dataset.registration.transforms import MODELS, Frame, Matrix, Model, Numbers, Size, distances
+from dataset.registration.search import Ranges, guesses
+from dataset.registration.transforms import MODELS, Matrix, Model, Numbers, Size, distances
 from masks.pictures import PictureError
 
 POOLED = 24  # pairs that the rig's transform is made from, at most
 SEARCHED = 10  # of them, for the first guess
-GUESS, COARSE, FINE = 8, 4, 2  # of a picture in the whole working width: its size is divided by these
-# Of twelve real pairs the lowest score of a right one is 0.16 with a transform of its own and 0.18 with the rig's, the
-# highest of a wrong one 0.13 and 0.09. Of few pairs the whole range is searched, where wrong ones find more by chance:
-# 0.14, 0.16 and 0.18 were seen, and 0.17 of right ones. docs/pairs.md.
-LEAST_SCORE = 0.13
-LEAST_OF_FEW = 0.16
-OWN_GAIN = 0.03  # by how much the score of a pair's own transform is higher where that is no chance
+GUESSES = 16  # of few pairs, from which the tiles choose
 MODEL_GAIN = 0.01  # by how much of itself the score of held-out pairs must rise for a model with more numbers
-FOLDS = 2
-FEW = 2 * FOLDS  # pairs, below which a registration has no halves
+FOLDS = 2  # FEW pairs have two of each
 TILES = 8
 NO_NUMBERS = np.zeros(4)
 Start = Callable[[Size, Size], Matrix]  # of the RGB and the thermal pictures: RGB pixels to thermal pixels
-NEAR = Ranges(degrees=1.5, scale=1.03, shift=0.1)  # of a pair's own transform around the rig's
-
-
-@dataclass(frozen=True)
-class PairResult:
-    """One pair.
-
-    Attributes:
-        residual_px: how far the pair's own best similarity lies from the rig's transform: the median over the picture,
-            in thermal pixels; None where the pair has none.
-        score: the correlation of the edges where the transform puts them.
-        own: the pair's own matrix, where it is better than the rig's by more than chance.
-        reason: why it was refused, or empty.
-    """
-
-    name: str
-    accepted: bool
-    score: float
-    residual_px: float | None = None
-    own: Matrix | None = None
-    reason: str = ""
 
 
 @dataclass
@@ -70,22 +44,6 @@ class Registration:
     score: float = 0.0
     residual_px: float | None = None
     pairs: list[PairResult] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A pair that was read, with its fields by level."""
-
-    pair: PicturePair
-    rgb: Picture
-    thermal: Picture
-
-    def at(self, step: int) -> PairFields:
-        """Its fields at 1/step of the working size; of smaller pictures, as many pixels as far as there are."""
-        rgb, thermal = self.rgb, self.thermal
-        step = max(1, round(step * rgb.grey.shape[1] / WIDEST))
-        a, b = field_of(rgb.grey, step, rgb.blank), field_of(thermal.grey, step, thermal.blank)
-        return PairFields(a, b, filled(thermal.blank, step, (b.shape[1], b.shape[0])).astype(np.float32))
 
 
 def register(
@@ -115,21 +73,21 @@ def register(
         raise LabelrigError(f"no pair can be read; {found.pairs[0].name}: {found.pairs[0].reason}")
     numbers = _start(loaded[0], start)
     guessed = [one.at(GUESS) for one in loaded[:: max(1, len(loaded) // SEARCHED)][:SEARCHED]]
-    numbers, _ = best_guess([one.a for one in guessed], [one.b for one in guessed], numbers, Ranges(), progress)
+    most = GUESSES if len(loaded) < FEW else 1
+    begins = guesses([one.a for one in guessed], [one.b for one in guessed], numbers, Ranges(), progress, most)
     progress("refining")
-    numbers, _ = refined([one.at(COARSE) for one in loaded], numbers, "similarity")
-    fine = [one.at(FINE) for one in loaded]
+    coarse, fine = ([one.at(step) for one in loaded] for step in (COARSE, FINE))
+    numbers = chosen(coarse, fine, begins) if len(begins) > 1 else refined(coarse, begins[0], "similarity")[0]
     numbers, _ = refined(fine, numbers, "similarity")
-    least = LEAST_OF_FEW if len(fine) < FEW else LEAST_SCORE
+    least = least_score(len(loaded))
     used = _right(fine, numbers, least)
     if used and len(used) < len(fine):  # wrong pairs pull at the transform
         numbers, _ = refined(used, numbers, "similarity")
         used = _right(fine, numbers, least) or used
-    chosen, numbers, halves = _model(used or fine, numbers, model, progress)
-    found.model = chosen
-    matrix = _whole(loaded[0], fine[0].frame, numbers, chosen)
-    found.residual_px = _apart(loaded[0], fine[0].frame, halves, chosen)
-    _judge(pairs, loaded, found, numbers, least, progress)
+    found.model, numbers, halves = _model(used or fine, numbers, model, progress)
+    matrix = loaded[0].whole(numbers, found.model)
+    found.residual_px = _apart(loaded[0], halves, found.model)
+    _judge(pairs, loaded, found, numbers, progress)
     accepted = [one for one in found.pairs if one.accepted]
     if accepted:
         found.matrix = matrix
@@ -155,10 +113,9 @@ def _start(first: Loaded, start: Start | None) -> Numbers:
     """Of the working pictures; without a start, both show the same width."""
     if start is None:
         return NO_NUMBERS
-    frame = Frame(_size(first.rgb), _size(first.thermal))
     matrix = start(first.rgb.size_wh, first.thermal.size_wh)
     inner = first.thermal.to_work @ matrix @ np.linalg.inv(first.rgb.to_work)
-    return frame.numbers(inner, "similarity")
+    return first.frame.numbers(inner, "similarity")
 
 
 def _right(pairs: Sequence[PairFields], numbers: Numbers, least: float) -> list[PairFields]:
@@ -180,10 +137,10 @@ def _model(
         score = float(np.mean([mean_score(theirs, half, one) for half, (_, theirs) in zip(halves, folds, strict=True)]))
         if best is None or score > best_score * (1 + MODEL_GAIN):
             best, best_score = (one, halves), score
-    chosen, halves = best or ("similarity", [])
+    taken, halves = best or ("similarity", [])
     frame = pairs[0].frame
-    begin = frame.numbers(frame.matrix(numbers, "similarity"), chosen)
-    return chosen, refined(pairs, begin, chosen)[0], halves
+    begin = frame.numbers(frame.matrix(numbers, "similarity"), taken)
+    return taken, refined(pairs, begin, taken)[0], halves
 
 
 def _folds(pairs: Sequence[PairFields]) -> list[tuple[list[PairFields], list[PairFields]]]:
@@ -203,17 +160,10 @@ def _tiles(shape: tuple[int, ...], odd: bool) -> NDArray[np.float32]:
     return np.asarray((rows[:, None] + columns) % 2 == odd, dtype=np.float32)
 
 
-def _whole(one: Loaded, frame: Frame, numbers: Numbers, model: Model) -> Matrix:
-    """The matrix of the files' own pixels."""
-    full = Frame(_size(one.rgb), _size(one.thermal))
-    found = np.linalg.inv(one.thermal.to_work) @ full.matrix(numbers, model) @ one.rgb.to_work
-    return np.asarray(found / found[2, 2])
-
-
-def _apart(one: Loaded, frame: Frame, halves: Sequence[Numbers], model: Model) -> float | None:
+def _apart(one: Loaded, halves: Sequence[Numbers], model: Model) -> float | None:
     if len(halves) != FOLDS:
         return None
-    first, second = (_whole(one, frame, half, model) for half in halves)
+    first, second = (one.whole(half, model) for half in halves)
     return float(np.median(distances(first, second, one.rgb.size_wh)))
 
 
@@ -222,7 +172,6 @@ def _judge(
     loaded: Sequence[Loaded],
     found: Registration,
     numbers: Numbers,
-    least: float,
     progress: Callable[[str], None],
 ) -> None:
     """Score every pair with the rig's transform and with its own, near the rig's."""
@@ -239,40 +188,4 @@ def _judge(
         except PictureError as error:
             found.pairs.append(PairResult(pair.name, False, 0.0, reason=str(error)))
             continue
-        found.pairs.append(_judged(one, found.model, numbers, least))
-
-
-def _judged(one: Loaded, model: Model, numbers: Numbers, least: float) -> PairResult:
-    fields = one.at(FINE)
-    frame = fields.frame
-    score = fields.score(numbers, model)
-    begin = frame.numbers(frame.matrix(numbers, model), "similarity")
-    mine, own_score = max(
-        (_refined_again(one, fields, near) for near in (begin, _guess_near(one, begin))), key=_score_of
-    )
-    rig, own = _whole(one, frame, numbers, model), _whole(one, frame, mine, "similarity")
-    best = max(score, own_score)
-    if best < least:
-        reason = f"the edges of both pictures agree by {best:.2f} at most, and of pictures of one place by {least}"
-        return PairResult(one.pair.name, False, best, reason=reason)
-    residual = float(np.median(distances(rig, own, one.rgb.size_wh)))
-    is_own = own_score > score + OWN_GAIN
-    return PairResult(one.pair.name, True, own_score if is_own else score, residual, own if is_own else None)
-
-
-def _guess_near(one: Loaded, begin: Numbers) -> Numbers:
-    """Cameras that do not release at once see a turning scene many pixels apart: farther than a step finds."""
-    rough = one.at(GUESS)
-    return best_guess([rough.a], [rough.b], begin, NEAR, lambda _text: None)[0]
-
-
-def _refined_again(one: Loaded, fine: PairFields, begin: Numbers) -> tuple[Numbers, float]:
-    return refined([fine], refined([one.at(COARSE)], begin, "similarity")[0], "similarity")
-
-
-def _score_of(found: tuple[Numbers, float]) -> float:
-    return found[1]
-
-
-def _size(picture: Picture) -> Size:
-    return picture.grey.shape[1], picture.grey.shape[0]
+        found.pairs.append(judged(one, found.model, numbers, len(loaded)))

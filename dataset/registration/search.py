@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dataset.registration.features import Field, turned, warped
 from dataset.registration.transforms import Frame, Numbers
 
+APART = 1.5  # pixels of the level, between guesses
 Spectrum = NDArray[np.complex64]
 
 
@@ -41,20 +42,21 @@ class Ranges:
         return np.asarray(self.scale_step ** np.arange(-count, count + 1))
 
 
-def best_guess(
-    a: Sequence[Field], b: Sequence[Field], start: Numbers, ranges: Ranges, progress: Callable[[str], None]
-) -> tuple[Numbers, float]:
-    """The similarity around `start` with the highest mean correlation over all pairs, and that.
+def guesses(
+    a: Sequence[Field], b: Sequence[Field], start: Numbers, ranges: Ranges, progress: Callable[[str], None], most: int
+) -> list[Numbers]:
+    """The similarities around `start` with the highest mean correlation over all pairs, the best one first.
 
     Args:
         a, b: the fields of each pair; all of one size on each side.
         start: of a similarity.
+        most: so many at most, each at least `APART` pixels from those before it.
     """
     frame = Frame(_size(a[0]), _size(b[0]))
     width, height = frame.first
     spectra = [np.conj(_spectrum(one)) for one in a]
     reach = max(1, round(ranges.shift * width))
-    best, score = start, -1.0
+    seen: list[tuple[float, Numbers]] = []
     turns = ranges.turns
     for count, turn in enumerate(turns, 1):
         progress(f"looked at {count} of {len(turns)} turns")
@@ -66,12 +68,15 @@ def best_guess(
                 for columns in (slice(0, reach), slice(-reach, None)):
                     near[rows, columns] = surface[rows, columns]
             row, column = divmod(int(near.argmax()), near.shape[1])
-            if near[row, column] > score:
-                score = float(near[row, column])
-                best = _shifted(
-                    numbers, column - 2 * width * (column >= width), row - 2 * height * (row >= height), width
-                )
-    return best, score
+            x, y = column - 2 * width * (column >= width), row - 2 * height * (row >= height)
+            seen.append((float(near[row, column]), _shifted(numbers, x, y, width)))
+    kept: list[Numbers] = []
+    for _, numbers in sorted(seen, key=lambda one: -one[0]):
+        if len(kept) == most:
+            break
+        if all(frame.apart(numbers, other) >= APART for other in kept):
+            kept.append(numbers)
+    return kept
 
 
 def _surface(spectra: Sequence[Spectrum], b: Sequence[Field], frame: Frame, numbers: Numbers) -> NDArray[np.float32]:

@@ -53,8 +53,13 @@ class Frame:
         six = [inner[0, 0] - 1, inner[0, 1], inner[0, 2], inner[1, 0], inner[1, 1] - 1, inner[1, 2]]
         return np.array(six if model == "affine" else [*six, inner[2, 0], inner[2, 1]])
 
+    def apart(self, first: Numbers, second: Numbers) -> float:
+        """How far two similarities take the same pixels apart: the median over the picture, in pixels."""
+        matrices = (self.matrix(first, "similarity"), self.matrix(second, "similarity"))
+        return float(np.median(distances(*matrices, self.first)))
+
     def derivatives(self, numbers: Numbers, model: Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """How x and y in the second picture move with each number: two ``(H, W, K)`` arrays, in pixels."""
+        """How x and y in the second picture move with each number: two ``(K, H, W)`` arrays, in pixels."""
         width, height = self.first
         x, y = np.meshgrid(
             ((np.arange(width) - (width - 1) / 2) / self._half).astype(np.float32),
@@ -62,7 +67,7 @@ class Frame:
         )
         of_x, of_y = DERIVATIVES[model](x, y, in_frame(numbers, model).astype(np.float32))
         half = np.float32(self._half)
-        return np.stack(of_x, -1) * half, np.stack(of_y, -1) * half
+        return np.stack(of_x) * half, np.stack(of_y) * half
 
 
 def in_frame(numbers: Numbers, model: Model) -> Matrix:

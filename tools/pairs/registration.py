@@ -1,8 +1,9 @@
 """`python -m tools.pairs.registration FOLDER`: how well registration finds a known similarity on top of real pairs.
 
 The folder has `rgb` and `thermal`, as `./inv pairs.register` takes them. For each seed all thermal pictures are turned,
-scaled and moved alike; the right answer is what all pairs give without that, and the known similarity on top. Each
-line of the output is one registration, as JSON.
+scaled and moved alike; the right answer is what all pairs give without that, and the known similarity on top. Of a pair
+alone it is also compared to the pair's own transform among all, where it has one: cameras that did not release at once
+are off the rig's by as much as they turned. Each line of the output is one registration, as JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.registration.pictures import PicturePair, pairs_in
-from dataset.registration.register import register
+from dataset.registration.register import Registration, register
 from dataset.registration.transforms import Matrix, distances
 
 SEED = 41
@@ -53,17 +54,24 @@ def injected(pairs: Sequence[PicturePair], known: Matrix, folder: Path) -> list[
     return found
 
 
-def tried(pairs: Sequence[PicturePair], right: Matrix | None) -> dict[str, object]:
-    """One registration: how many were accepted, how far it lies from the right answer, and how long it took."""
+def tried(pairs: Sequence[PicturePair], right: Matrix | None, own: Matrix | None = None) -> dict[str, object]:
+    """One registration: what was accepted, how far it lies from the right answer, and how long it took.
+
+    Args:
+        own: the right answer of a pair alone by its own transform.
+    """
     began = time.process_time()
     found = register(pairs, lambda _text: None, model="similarity")
     accepted = sum(one.accepted for one in found.pairs)
-    away = None
-    if right is not None and found.matrix is not None:
-        own = found.pairs[0].own if len(pairs) == 1 else None
-        matrix = found.matrix if own is None else own
-        away = round(float(np.median(distances(matrix, right, found.rgb_wh))), 2)
-    return {"accepted": accepted, "of": len(pairs), "away_px": away, "seconds": round(time.process_time() - began, 1)}
+    away, own_away = (_away(found, one) for one in (right, own))
+    seconds = round(time.process_time() - began, 1)
+    return {"accepted": accepted, "of": len(pairs), "away_px": away, "own_away_px": own_away, "seconds": seconds}
+
+
+def _away(found: Registration, right: Matrix | None) -> float | None:
+    if right is None or found.matrix is None:
+        return None
+    return round(float(np.median(distances(found.matrix, right, found.rgb_wh))), 2)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,14 +94,17 @@ def main(argv: list[str] | None = None) -> int:
         order = rng.permutation(len(pairs))
         with tempfile.TemporaryDirectory() as name:
             moved = injected(pairs, known, Path(name))
-            jobs: list[tuple[str, list[PicturePair], Matrix | None]] = []
+            right, none = known @ whole.matrix, None
+            jobs: list[tuple[str, list[PicturePair], Matrix | None, Matrix | None]] = []
             if not options.no_pooled:
-                jobs.append(("pooled", [moved[index] for index in sorted(order[:POOLED])], known @ whole.matrix))
+                jobs.append(("pooled", [moved[index] for index in sorted(order[:POOLED])], right, none))
             for index, other in zip(order[: options.singles], np.roll(order, 1), strict=False):
-                jobs.append(("right", [moved[index]], known @ whole.matrix))
-                jobs.append(("wrong", [PicturePair("wrong", moved[index].rgb, moved[other].thermal)], None))
-            for kind, chosen, right in jobs:
-                sys.stdout.write(json.dumps({"seed": seed, "kind": kind, **tried(chosen, right)}) + "\n")
+                own = whole.pairs[index].own
+                jobs.append(("right", [moved[index]], right, right if own is None else known @ own))
+                jobs.append(("wrong", [PicturePair("wrong", moved[index].rgb, moved[other].thermal)], none, none))
+            for kind, chosen, *answers in jobs:
+                line = {"seed": seed, "kind": kind, "pair": chosen[0].name if len(chosen) == 1 else None}
+                sys.stdout.write(json.dumps({**line, **tried(chosen, *answers)}) + "\n")
                 sys.stdout.flush()
     return 0
 

@@ -12,9 +12,10 @@ import pytest
 
 from core.errors import SettingsError
 from dataset.registration.alignment import NotAligned, Refused, alignment_text, read_alignment
+from dataset.registration.judging import PairResult
 from dataset.registration.pair_names import PairNames
 from dataset.registration.pictures import PicturePair, digest_of_file
-from dataset.registration.register import PairResult, Registration
+from dataset.registration.register import Registration
 from tests.unit.dataset.registration.scenes import similarity
 from tests.unit.dataset.transfer.drawn import KNOWN, alignment
 

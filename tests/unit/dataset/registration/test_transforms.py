@@ -36,10 +36,15 @@ def test_derivatives_are_those_of_small_changes(model: Model) -> None:
         change[number] = step
         ends = [FRAME.matrix(numbers + sign * change, model) @ place for sign in (1, -1)]
         (x1, y1), (x0, y0) = (end[:2] / end[2] for end in ends)
-        assert of_x[30, 10, number] == pytest.approx((x1 - x0) / (2 * step), rel=1e-3, abs=1e-3)
-        assert of_y[30, 10, number] == pytest.approx((y1 - y0) / (2 * step), rel=1e-3, abs=1e-3)
+        assert of_x[number, 30, 10] == pytest.approx((x1 - x0) / (2 * step), rel=1e-3, abs=1e-3)
+        assert of_y[number, 30, 10] == pytest.approx((y1 - y0) / (2 * step), rel=1e-3, abs=1e-3)
 
 
 def test_a_shift_is_as_far_everywhere() -> None:
     shift = np.array([[1.0, 0, 3], [0, 1, 4], [0, 0, 1]])
     assert distances(np.eye(3), shift, (64, 48)) == pytest.approx(np.full(300, 5.0))
+
+
+def test_similarities_lie_apart_in_pixels() -> None:
+    none, shifted = np.zeros(4), np.array([0, 0, 3 / 32, 4 / 32])
+    assert FRAME.apart(none, shifted) == pytest.approx(5)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backend.engines import torch_engine
 from backend.engines.torch_engine import TorchSegmenter
-from backend.geometry import crop, masks
+from backend.geometry import crop, masks, proposals
 from backend.geometry.mask_prompts import prompts_of
 from backend.segmenter import Embedding, Prompts
 from backend.weights.catalog import PACKAGE, load_catalog
@@ -20,6 +20,7 @@ from demo import model as demo_model
 
 Mask = NDArray[np.bool_]
 Logits = NDArray[np.float32]
+BATCH = 64  # points
 
 
 @lru_cache(maxsize=1)
@@ -58,6 +59,15 @@ class Whole:
     def mask(self, given: Prompts) -> Mask:
         """The answer at full size, without a closer look."""
         return masks.full_size(self.logits(given), self.size_wh)
+
+    def everything(self) -> list[Mask]:
+        """The proposals for all objects at full size, the best first, as `backend.serving.everything` makes them."""
+        points = proposals.grid_points(proposals.points_a_side(self._segmenter.input_side // crop.CELL), self.size_wh)
+        found: list[proposals.Proposal] = []
+        for start in range(0, len(points), BATCH):
+            found += proposals.good_ones(self._segmenter.decode_points(self._embedding, points[start : start + BATCH]))
+        kept = proposals.without_duplicates(found)
+        return [masks.full_size(one.logits.astype(np.float32), self.size_wh) for one in kept]
 
     def from_mask(self, start: Mask) -> tuple[Mask, float]:
         """SAM 2's mask and score where a rough one is given, as `backend.serving.refining` asks for it."""

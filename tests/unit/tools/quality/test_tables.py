@@ -8,8 +8,8 @@ import pytest
 from backend.segmenter import Prompts
 from core.text import between_markers
 from demo.scenes import STYLES, draw_scene
-from tools.quality import prompt_kinds, small_objects
-from tools.quality.__main__ import DOCUMENT
+from tools.quality import everything, prompt_kinds, small_objects
+from tools.quality.__main__ import DOCUMENT, TABLES
 from tools.quality.pipeline import Whole, demo_segmenter, prompts
 from tools.quality.small_objects import ObjectScore
 from tools.training import evaluate
@@ -84,9 +84,18 @@ def test_small_objects_are_counted_by_size() -> None:
     ]
 
 
-def test_the_document_has_both_tables() -> None:
+def test_everything_finds_the_objects_of_a_scene() -> None:
+    """Of a plain scene: each object has a proposal, and each proposal is of an object or of a part of the ground."""
+    _, scores = everything.measure(0)
+    assert scores["recall"] == [1.0, 1.0]
+    assert min(scores["iou"]) > 0.85
+    assert sum(scores["precision"]) >= 2
+    assert len(scores["precision"]) <= 4
+
+
+def test_the_document_has_all_tables() -> None:
     text = DOCUMENT.read_text()
-    for name in ("prompts", "crops"):
+    for name in TABLES:
         assert between_markers(text, f"<!-- {name} -->", f"<!-- end {name} -->", "") != text
-    for row in prompt_kinds.ROWS.values():
+    for row in (*prompt_kinds.ROWS.values(), *everything.ROWS.values()):
         assert f"| {row} |" in text, f"{row}: run `python -m tools.quality --update`"

@@ -118,6 +118,29 @@ export class Api {
   }
 
   /**
+   * What the backend gives for another wish of the page: see `Context` in backend/labelstudio/protocol.py.
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {object} context
+   * @param {string} requestId
+   * @param {AbortSignal} signal
+   * @returns {Promise<any>} its answer for the task
+   */
+  async wish(backend, task, context, requestId, signal) {
+    return this.#interactive(backend, task, { request_id: requestId, ...context }, requestId, CLICK_LIMIT_MS, signal);
+  }
+
+  /**
+   * Read something of Label Studio's, as who is signed in.
+   * @param {string} path
+   * @param {AbortSignal} signal
+   * @returns {Promise<any>}
+   */
+  async read(path, signal) {
+    return this.#json(path, {}, STATE_LIMIT_MS, signal);
+  }
+
+  /**
    * Rejects when no answer came and Label Studio finds that the backend hangs; else never settles.
    * @param {number | string} project
    * @param {AbortSignal} over

@@ -147,17 +147,74 @@ export function accept(store, annotation, prompts, keepsLabel = false) {
  * has no part in it.
  * @param {Annotation} annotation
  * @param {any[]} results Label Studio's
+ * @param {Label[]} labels that are picked afterwards
  * @returns {Region[]} the new regions, under ids of the editor's
  */
-export function addRegions(annotation, results) {
+export function addRegions(annotation, results, labels = []) {
+  return replaceRegions(annotation, [], results, labels);
+}
+
+/**
+ * Put results in the place of regions, as one step of the history: undo brings the old ones back.
+ * @param {Annotation} annotation
+ * @param {Region[]} gone
+ * @param {any[]} results Label Studio's
+ * @param {Label[]} labels that are picked afterwards
+ * @returns {Region[]} the new regions, under ids of the editor's
+ */
+export function replaceRegions(annotation, gone, results, labels = []) {
   /** @type {Region[]} */
   let made = [];
   asOneStep(annotation, () => {
     annotation.unselectAll();
+    for (const one of gone) one.deleteRegion();
     made = annotation.appendResults(results) ?? [];
-    annotation.unselectAll();
+    pick(annotation, labels);
   });
   return made;
+}
+
+/**
+ * Pick labels, and nothing else; no region is selected then, which would get them.
+ * @param {Annotation} annotation
+ * @param {Label[]} labels
+ */
+export function pick(annotation, labels) {
+  annotation.unselectAll();
+  for (const label of labels) label.setSelected(true);
+}
+
+/**
+ * The label that is picked for an image, with the palette that it is of; null where none is.
+ * @param {Annotation} annotation
+ * @param {string} name of the image tag
+ * @returns {{ type: string, value: string, labels: Label[] } | null}
+ */
+export function pickedLabel(annotation, name) {
+  for (const one of annotation.names.values()) {
+    const isOn = one.toname === undefined || one.toname.split(",").includes(name);
+    const value = one.type.endsWith("labels") && one.isSelected && isOn ? one.selectedValues?.()[0] : undefined;
+    if (value !== undefined) return { type: one.type, value, labels: [...(one.selectedLabels ?? [])] };
+  }
+  return null;
+}
+
+/**
+ * The labels that a region has of a palette that several tools share.
+ * @param {Region} region
+ * @returns {Label[]}
+ */
+export function labelsOf(region) {
+  return region.results.flatMap((one) => (one.type === "labels" ? one.selectedLabels ?? [] : []));
+}
+
+/**
+ * The masks that wait to be accepted.
+ * @param {Annotation} annotation
+ * @returns {Region[]}
+ */
+export function suggestionsIn(annotation) {
+  return [...annotation.suggestions.values()];
 }
 
 /**

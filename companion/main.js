@@ -56,6 +56,11 @@ function onKey(press) {
     press.stopImmediatePropagation();
     return;
   }
+  if (session.tools.pressed(press, session.taken)) {
+    press.preventDefault();
+    press.stopImmediatePropagation();
+    return;
+  }
   // A tool may be picked by this key: the smart one, before the next click.
   setTimeout(session.tick);
   const wish = wishOf(press, session.taken);
@@ -82,10 +87,14 @@ function onKey(press) {
  * @param {MouseEvent} event
  */
 function onMouse(event) {
-  const isOurs = session?.store ? session.pointed(event) : false;
+  if (!session?.store) return false;
+  const isOurs = session.pointed(event);
   if (isOurs) {
     event.preventDefault();
     event.stopImmediatePropagation();
+  } else if (session.tools.isOverMasks && !/move$/.test(event.type) && isOnCanvas(event)) {
+    // The editor takes Ctrl for "draw here, also where a mask lies".
+    Object.defineProperty(event, "ctrlKey", { get: () => true });
   }
   return isOurs;
 }
@@ -93,10 +102,14 @@ function onMouse(event) {
 /** @param {MouseEvent} release */
 function onRelease(release) {
   if (!session?.store || onMouse(release)) return;
-  const isOnImage = /** @type {Element | null} */ (release.target)?.tagName === "CANVAS";
-  if (isOnImage && session.marksNegative) {
+  if (isOnCanvas(release) && session.marksNegative) {
     // The editor takes Alt for "not this"; the key N says so without it.
     Object.defineProperty(release, "altKey", { get: () => true });
   }
   setTimeout(session.tick);
+}
+
+/** @param {MouseEvent} event */
+function isOnCanvas(event) {
+  return /** @type {Element | null} */ (event.target)?.tagName === "CANVAS";
 }

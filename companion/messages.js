@@ -47,6 +47,19 @@ const ENGLISH = {
   http: (/** @type {number} */ status) => `Label Studio answered with an error (${status}); its log says more`,
   cut: "SAM2 did not answer in time; try again",
   request: (/** @type {string} */ id) => `request ${id}`,
+  finding: (/** @type {number} */ percent) => `A: looking for all objects, ${percent} % (Esc ends)`,
+  offered: (/** @type {number} */ count) => `${count} object${count === 1 ? "" : "s"}: pick a label and click on one; Shift+Enter takes all, Esc ends`,
+  copies: (/** @type {number} */ count) => `${count} mask${count === 1 ? "" : "s"} of the image before: click on one; Shift+Enter takes all, Esc ends`,
+  noneFound: "A: SAM2 finds no objects here; try a point or a box",
+  noTaskBefore: "J: this is the first image of the list",
+  noMasksBefore: "J: the image before has no masks that fit here",
+  otherSizeBefore: "J: the image before has another size",
+  workKeys: "mask: A add, X take away, F fill holes, S split, J join, M smooth, P polygon or brush; W ends",
+  adding: "the next mask is added: draw, then Enter; Esc twice ends",
+  taking: "the next mask is taken away: draw, then Enter; Esc twice ends",
+  tolerance: (/** @type {number} */ pixels) => `polygon within ${pixels} pixels: + coarser, - finer; W ends`,
+  noMask: "W: there is no mask to work on",
+  joinTwo: "J: select two masks first (Ctrl and click), then W and J",
 };
 
 /** @type {typeof ENGLISH} */
@@ -94,6 +107,19 @@ const SPANISH = {
   http: (status) => `Label Studio respondió con un error (${status}); su registro dice más`,
   cut: "SAM2 no respondió a tiempo; inténtalo otra vez",
   request: (id) => `petición ${id}`,
+  finding: (percent) => `A: buscando todos los objetos, ${percent} % (Esc termina)`,
+  offered: (count) => `${count} objeto${count === 1 ? "" : "s"}: elige una etiqueta y haz clic en uno; Mayús+Intro los toma todos, Esc termina`,
+  copies: (count) => `${count} máscara${count === 1 ? "" : "s"} de la imagen anterior: haz clic en una; Mayús+Intro las toma todas, Esc termina`,
+  noneFound: "A: SAM2 no encuentra objetos aquí; prueba un punto o una caja",
+  noTaskBefore: "J: esta es la primera imagen de la lista",
+  noMasksBefore: "J: la imagen anterior no tiene máscaras que sirvan aquí",
+  otherSizeBefore: "J: la imagen anterior tiene otro tamaño",
+  workKeys: "máscara: A añadir, X quitar, F rellenar agujeros, S separar, J unir, M suavizar, P polígono o pincel; W termina",
+  adding: "la siguiente máscara se añade: dibuja y pulsa Intro; Esc dos veces termina",
+  taking: "la siguiente máscara se quita: dibuja y pulsa Intro; Esc dos veces termina",
+  tolerance: (pixels) => `polígono a ${pixels} píxeles como mucho: + más simple, - más fino; W termina`,
+  noMask: "W: no hay ninguna máscara con la que trabajar",
+  joinTwo: "J: selecciona antes dos máscaras (Ctrl y clic), después W y J",
 };
 
 /** @typedef {typeof ENGLISH} Texts */

@@ -13,6 +13,7 @@ import { AS_IT_CAME, isAsItCame, lookOf } from "./looks.js";
 import { Pictures } from "./pictures.js";
 import { Sight } from "./sight.js";
 import { coverageWords, lookWords, statusLine } from "./status.js";
+import { Tools } from "./tools.js";
 import { Twin } from "./twin.js";
 import { Windowing } from "./windowing.js";
 
@@ -41,6 +42,7 @@ export class Session {
     this.choices = new Choices(page.localStorage, manager.projectId);
     this.drawing = new Drawing(api, manager.projectId, this, page.localStorage);
     this.twin = new Twin(api, manager.projectId, this);
+    this.tools = new Tools(this);
     this.pictures = new Pictures(texts);
     this.filters = new Filters(page.document);
     this.coverage = new Coverage();
@@ -82,6 +84,7 @@ export class Session {
     clearInterval(this.timer);
     this.drawing.stop();
     this.twin.stop();
+    this.tools.stop();
     this.filters.clear();
     this.sight.close();
     this.board.close();
@@ -116,13 +119,13 @@ export class Session {
   // -- how pictures are looked at
 
   /**
-   * Whether a move or a button of the mouse is about how a picture is looked at, or a sign on it.
+   * Whether a move or a button of the mouse is about how a picture is looked at, a sign on it, or a proposal.
    * @param {MouseEvent} event
    */
   pointed(event) {
     let isOurs = false;
     this.#safely(() => {
-      isOurs = this.windowing.moved(event) || this.sight.moved(event);
+      isOurs = this.windowing.moved(event) || this.sight.moved(event) || this.tools.moved(event);
     });
     return isOurs;
   }
@@ -162,7 +165,7 @@ export class Session {
   /** @param {Wish} wish */
   obey(wish) {
     this.#safely(() => {
-      if (wish === "accept") this.drawing.accept();
+      if (wish === "accept") this.tools.accept();
       else if (wish === "reject") this.#reject();
       else if (wish === "next") this.drawing.next();
       else if (wish === "twin") this.#takeOver();
@@ -238,6 +241,7 @@ export class Session {
   /** Label Studio saves when this says true, and not at all when it throws. */
   #beforeSave = async () => {
     try {
+      await this.tools.finish();
       await this.drawing.finish();
     } catch (error) {
       this.#giveUp(error);
@@ -255,7 +259,9 @@ export class Session {
     if (annotation !== drawing.annotation) {
       drawing.turnTo(annotation);
       this.twin.stop();
+      this.tools.stop();
     }
+    this.tools.look(annotation);
     if (annotation && store.autoAnnotation) {
       preferSmartTools(this.page);
       drawing.look();
@@ -357,7 +363,7 @@ export class Session {
     if (!store) return this.chip.hide();
     const { trouble, state, isUnknown } = this;
     const { isSuggested, foundNothing, negative, candidate, candidates } = drawing;
-    const isBusy = drawing.isBusy || this.twin.isBusy;
+    const isBusy = drawing.isBusy || this.twin.isBusy || this.tools.isBusy;
     const { brushAsks } = this.choices.read();
     const { autoAnnotation } = store;
     const annotation = openAnnotation(store);
@@ -371,7 +377,7 @@ export class Session {
           trouble,
           state,
           pictures: this.pictures.look(images),
-          look: [lookWords(changed, texts), ...this.board.hints].filter(Boolean).join(" · "),
+          look: [...this.tools.hints, lookWords(changed, texts), ...this.board.hints].filter(Boolean).join(" · "),
           coverage: coverageWords(shares, texts),
           isUnknown,
           isBusy,

@@ -158,6 +158,8 @@ interface Control {
   toname?: string;
   /** Of a palette: its labels. */
   children?: PaletteLabel[];
+  selectedLabels?: Label[];
+  selectedValues?(): string[];
 }
 
 interface PaletteLabel {
@@ -183,6 +185,7 @@ interface DataManager {
   lsf?: { lsf: Store; task: { id: number } | null };
   /** The list of tasks beside the editor, as far as it was scrolled to. */
   store?: {
+    viewsStore?: { selected?: { id?: number | string; virtual?: boolean; query?: string } };
     isLabelStreamMode: boolean;
     dataStore: { list: { id: number }[]; hasNextPage?: boolean; fetch(how: { interaction: string }): Promise<unknown> } | null;
     startLabeling(task: { id: number }): void;
@@ -203,6 +206,7 @@ interface PromptEntry {
   original_height?: number;
   image_rotation?: number;
   is_positive?: boolean;
+  meta?: object;
   value: Record<string, any>;
 }
 
@@ -230,7 +234,7 @@ interface Backend {
   is_interactive: boolean;
   error_message: string | null;
   /** The project's options (backend/labelstudio/options.py), or the same as text. */
-  extra_params?: { complete_maps?: unknown } | string | null;
+  extra_params?: { complete_maps?: unknown; polygon_tolerance_pixels?: unknown } | string | null;
 }
 
 interface Window {

@@ -1,0 +1,231 @@
+/** What keys do beside clicks: all objects (A), the masks of the image before (J), work on masks (W). */
+
+import { Nothing, masksBefore } from "./before.js";
+import { imagesOf, openAnnotation, pickedLabel } from "./editor.js";
+import { Everything, newId } from "./everything.js";
+import { Proposals } from "./proposals.js";
+import { Work } from "./work.js";
+
+/** @import { Api } from "./api.js" */
+/** @import { Drawing } from "./drawing.js" */
+/** @import { Press } from "./keys.js" */
+/** @import { Texts } from "./messages.js" */
+/** @import { Offer } from "./proposals.js" */
+
+/**
+ * @typedef {object} Desk what the session knows, and is told
+ * @property {Window} page
+ * @property {DataManager} manager
+ * @property {Api} api
+ * @property {Store | null} store
+ * @property {Backend | null} backend
+ * @property {number | null} task
+ * @property {Drawing} drawing
+ * @property {Texts} texts
+ * @property {{ name: string | null }} windowing the picture that is pointed at
+ * @property {() => void} tick
+ * @property {() => void} asked
+ * @property {() => void} answered
+ * @property {(error: unknown, requestId: string) => void} refused
+ */
+
+export class Tools {
+  /** @param {Desk} desk */
+  constructor(desk) {
+    this.desk = desk;
+    this.work = new Work(desk.api, desk.manager.projectId, desk);
+    this.everything = new Everything(desk.api);
+    this.proposals = new Proposals(desk.page, (error) => desk.refused(error, newId()));
+    /** @type {AbortController | null} while the image before is read */
+    this.reading = null;
+    /** @type {"offered" | "copies"} what the proposals are */
+    this.kind = "offered";
+    this.note = "";
+  }
+
+  /** Whether something waits that is there at once: not all objects, beside which people go on. */
+  get isBusy() {
+    return this.work.isBusy || this.reading !== null || this.proposals.isBusy;
+  }
+
+  /** Whether prompts are drawn on masks too. */
+  get isOverMasks() {
+    return this.work.isOverMasks;
+  }
+
+  /** What the line says of all this. */
+  get hints() {
+    const { texts } = this.desk;
+    const { everything, proposals } = this;
+    const left = proposals.left.length;
+    return [
+      everything.isBusy && texts.finding(Math.round(100 * everything.share)),
+      proposals.isOpen && left > 0 && texts[this.kind](left),
+      this.note,
+      ...this.work.hints,
+    ].filter((one) => typeof one === "string" && one !== "");
+  }
+
+  stop() {
+    this.#end();
+    this.work.stop();
+    this.note = "";
+  }
+
+  /** @param {Annotation | null} annotation on the screen */
+  look(annotation) {
+    if (!annotation) return;
+    this.work.look(annotation);
+    this.proposals.look();
+  }
+
+  /** Enter: the mask that waits becomes one of its own, or a part of the one that is worked on. */
+  accept() {
+    const annotation = this.#annotation;
+    if (!annotation || !this.work.isOverMasks) return this.desk.drawing.accept();
+    void this.work.accept(annotation).then(this.desk.tick);
+  }
+
+  /** Before the annotation is saved: a mask that waits goes where Enter would put it. */
+  async finish() {
+    const annotation = this.#annotation;
+    if (annotation && this.work.isOverMasks) await this.work.accept(annotation);
+    this.stop();
+  }
+
+  /**
+   * Whether a move or a button of the mouse is about proposals; the editor then sees nothing of it.
+   * @param {MouseEvent} event
+   */
+  moved(event) {
+    return this.proposals.moved(event);
+  }
+
+  /**
+   * Whether a key is one of these; it is obeyed then.
+   * @param {Press & { repeat?: boolean }} press
+   * @param {Set<string>} taken hotkeys of labels
+   */
+  pressed(press, taken) {
+    const annotation = this.#annotation;
+    if (!annotation || press.ctrlKey || press.metaKey || press.altKey) return false;
+    const isOurs = this.#obey(press, annotation, taken);
+    if (isOurs) this.desk.tick();
+    return isOurs;
+  }
+
+  /**
+   * @param {Press & { repeat?: boolean }} press
+   * @param {Annotation} annotation
+   * @param {Set<string>} taken
+   */
+  #obey(press, annotation, taken) {
+    const key = press.key.toLowerCase();
+    const isAgain = press.repeat === true;
+    if (key === "enter" && press.shiftKey && this.proposals.left.length) {
+      if (!isAgain) this.#takeAll(annotation);
+      return true;
+    }
+    if (press.shiftKey && key !== "+") return false;
+    if (this.work.isOpen && this.work.pressed(key, annotation)) return true;
+    if (key === "escape" && this.#isOffering && !this.desk.drawing.isPending) {
+      this.#end();
+      return true;
+    }
+    if (taken.has(key) || !(key === "a" || key === "j" || key === "w")) return false;
+    if (isAgain) return true;
+    this.note = "";
+    if (key === "w") this.work.toggle(annotation);
+    else if (this.#isOffering) this.#end();
+    else void this.#offer(key, annotation);
+    return true;
+  }
+
+  /** @param {Annotation} annotation */
+  #takeAll(annotation) {
+    const { proposals, desk } = this;
+    const name = proposals.offer?.image.name ?? "";
+    if (this.kind === "offered" && pickedLabel(annotation, name) === null) this.note = desk.texts.label;
+    else proposals.takeAll();
+  }
+
+  /**
+   * @param {"a" | "j"} key
+   * @param {Annotation} annotation
+   */
+  async #offer(key, annotation) {
+    const { desk } = this;
+    const { store, task } = desk;
+    const name = desk.windowing.name;
+    const image = store ? imagesOf(store).find((one) => one.name === name) : undefined;
+    if (!image || task === null) return;
+    desk.asked();
+    try {
+      const backend = desk.backend ?? (await desk.api.backend(desk.manager.projectId));
+      if (backend === null) return;
+      const offer = key === "a" ? await this.#all(backend, task, image, annotation) : await this.#before(backend, task, image, annotation);
+      if (!offer || this.#annotation !== annotation) return;
+      if (!offer.proposals.length) {
+        this.note = desk.texts.noneFound;
+        return;
+      }
+      this.kind = key === "a" ? "offered" : "copies";
+      this.proposals.open(offer);
+    } catch (error) {
+      if (error instanceof Nothing) this.note = desk.texts[error.reason];
+      else if (this.#annotation === annotation) desk.refused(error, newId());
+    } finally {
+      desk.tick();
+    }
+  }
+
+  /**
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {ImageTag} image
+   * @param {Annotation} annotation
+   * @returns {Promise<Offer | null>}
+   */
+  #all(backend, task, image, annotation) {
+    return this.everything.find(backend, task, image, annotation, () => this.desk.tick());
+  }
+
+  /**
+   * @param {Backend} backend
+   * @param {number} task
+   * @param {ImageTag} image
+   * @param {Annotation} annotation
+   * @returns {Promise<Offer | null>}
+   */
+  async #before(backend, task, image, annotation) {
+    const control = new AbortController();
+    this.reading = control;
+    this.desk.tick(); // the line shows that something is on its way
+    try {
+      const offer = await masksBefore(this.desk.api, this.desk.manager, backend, task, image, annotation, control.signal);
+      return this.reading === control ? offer : null;
+    } catch (error) {
+      if (this.reading !== control) return null;
+      throw error;
+    } finally {
+      if (this.reading === control) this.reading = null;
+    }
+  }
+
+  #end() {
+    this.everything.stop();
+    this.reading?.abort();
+    this.reading = null;
+    this.proposals.close();
+  }
+
+  /** Whether there is something to take, or to wait for. Once all were taken, undo offers one again. */
+  get #isOffering() {
+    return this.proposals.left.length > 0 || this.everything.isBusy || this.reading !== null;
+  }
+
+  get #annotation() {
+    const { store } = this.desk;
+    return store && openAnnotation(store);
+  }
+}

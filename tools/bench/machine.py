@@ -29,6 +29,23 @@ def describe() -> str:
     return f"{cores} core{'s' * (cores != 1)} of {name}, {memory / 1e9:.0f} GB of memory{gpu}"
 
 
+def gpu_memory_mb(pid: int) -> float | None:
+    """What a process holds of the GPUs' memory, in MB (10^6 bytes); None where the driver does not say."""
+    query = ("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return memory_of(pid, found)
+
+
+def memory_of(pid: int, listed: str) -> float | None:
+    """The sum over the lines `pid, MiB` of nvidia-smi that are of this process; None where there is none."""
+    lines = [line.split(",") for line in listed.splitlines() if line.count(",") == 1]
+    found = [int(used) for owner, used in lines if owner.strip() == str(pid) and used.strip().isdigit()]
+    return sum(found) * (1 << 20) / 1e6 if found else None
+
+
 def processor(cpuinfo: str) -> str:
     """The processor's name, with the instructions that matter to a model, out of `/proc/cpuinfo`."""
     name, flags = (re.search(rf"^{field}\s*:(.*)", cpuinfo, re.MULTILINE) for field in ("model name", "flags"))

@@ -25,7 +25,6 @@ from tools.bench.server import Backend
 from tools.bench.worker import Call
 
 IDLE_SECONDS = 90.0
-ANNOTATORS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,12 @@ class Bench:
         )
 
     def annotators(self) -> list[LoadRow]:
-        """1, 2, 4 and 8 people who click without a pause, each on an image of their own that was clicked before."""
-        pictures = [self.album.new(self.size) for _ in range(max(ANNOTATORS))]
+        """Some people at once who click without a pause, each on an image of their own that was clicked before."""
+        together = self.counts.annotators
+        pictures = [self.album.new(self.size) for _ in range(max(together))]
         for picture in pictures:
             self._click(picture, 0)
-        return [self._load(pictures[:people], self.counts.load // people) for people in ANNOTATORS]
+        return [self._load(pictures[:people], self.counts.load // people) for people in together]
 
     def _load(self, pictures: Sequence[Picture], each: int) -> LoadRow:
         def person(bodies: list[bytes]) -> list[float]:

@@ -26,6 +26,7 @@ class Counts:
     stock: int = 3  # stock clicks, per size
     rounds: int = 6  # of warm clicks and bare decodes in turn
     per_round: int = 10
+    annotators: tuple[int, ...] = (1, 2, 4, 8)  # who click at once
     load: int = 80  # clicks per number of annotators, all together
     opened: int = 5  # tasks
     revisits: int = 6  # images clicked after a restart
@@ -40,7 +41,10 @@ class Counts:
         return replace(self, cold=0, stock=min(2, self.stock), rounds=max(1, self.rounds // 2))
 
 
-QUICK = Counts(3, 2, 3, 6, load=32, opened=3, revisits=3, embed=4, fidelity=2, prompts=4, memory_seconds=0.0)
+QUICK = Counts(
+    cold=3, stock=2, rounds=3, per_round=6, load=32, opened=3, revisits=3, embed=4, fidelity=2, prompts=4,
+    memory_seconds=0.0,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ class Plan:
     quick: bool
     docs: bool
     machine: str | None
+    chosen: Counts | None = None
 
     @property
     def counts(self) -> Counts:
         """How often each thing is measured."""
-        return QUICK if self.quick else Counts()
+        return self.chosen or (QUICK if self.quick else Counts())
 
     def has_ragged(self, model: str, engine: str) -> bool:
         """Once per model with random weights, on the last engine: what it shows does not depend on the engine."""

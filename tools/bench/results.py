@@ -97,6 +97,7 @@ class EngineResult:
     opened: Sample | None = None  # first click after the task was opened and the backend had finished what that started
     revisit: Sample | None = None  # first click on an image whose embedding an earlier process left on disk
     memory: Memory | None = None
+    gpu_memory_mb: float | None = None  # what the backend holds of the GPU's, after the clicks and the embed job
     fidelity: list[Fidelity] = field(default_factory=list)
 
 

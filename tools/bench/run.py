@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from backend.weights.catalog import load_catalog
@@ -31,11 +31,17 @@ class Runner:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan, self._folder = plan, folder
         self._began = time.monotonic()
-        self._album = Album(folder / "files")
+        self.album = Album(folder / "files")
+        self._keep: Callable[[], None] = lambda: None
 
-    def run(self) -> Run:
-        """Measure everything; an engine whose processes fail is left out with its reason."""
+    def run(self, keep: Callable[[Run], None] = lambda _run: None) -> Run:
+        """Measure everything; an engine whose processes fail is left out with its reason.
+
+        Args:
+            keep: gets what was measured so far, again and again: what is killed later leaves that much.
+        """
         run = Run(self._plan.machine or describe(), software())
+        self._keep = lambda: keep(run)
         for model in self._plan.models:
             for engine in self._plan.engines:
                 result = EngineResult(model, engine)
@@ -49,10 +55,10 @@ class Runner:
         return run
 
     def _engine(self, result: EngineResult) -> None:
-        plan, album, size = self._plan, self._album, self._plan.sizes[0]
+        plan, album, size = self._plan, self.album, self._plan.sizes[0]
         at = f"{result.model}, {result.engine}"
         weights = "trained" if result.model == "demo" else "clean"
-        environment = self._environment(result.model, result.engine, weights)
+        environment = self.environment(result.model, result.engine, weights)
         self._print(f"{at}: start")
         with self._processes(result, weights, plan.counts) as bench:
             result.ready_seconds = bench.backend.ready_seconds
@@ -69,6 +75,7 @@ class Runner:
             count = plan.counts.embed * (GPU_FACTOR if result.engine == "cuda" else 1)
             result.embed_per_second = bench.backend.embed([album.new(size).url for _ in range(count)])
             result.fidelity.append(bench.fidelity())
+            result.gpu_memory_mb = bench.backend.gpu_memory_mb() if result.engine == "cuda" else None
             bodies = bench.first_clicks()
         self._print(f"{at}: restart")
         with started(environment, self._log(f"{at} again")) as backend:
@@ -92,15 +99,16 @@ class Runner:
     @contextlib.contextmanager
     def _processes(self, result: EngineResult, weights: str, counts: Counts) -> Iterator[measure.Bench]:
         row = (result.model, result.engine, weights)
-        environment, name = self._environment(*row), " ".join(row)
+        environment, name = self.environment(*row), " ".join(row)
         with (
             started(environment, self._log(name)) as backend,
             worker("engine", environment, self._log(f"{name} engine")) as engine,
             worker("stock", environment, self._log(f"{name} stock")) as stock,
         ):
-            yield measure.Bench(row, backend, engine, stock, self._album, counts, self._plan.sizes[0])
+            yield measure.Bench(row, backend, engine, stock, self.album, counts, self._plan.sizes[0])
 
     def _print(self, text: str) -> None:
+        self._keep()
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         sys.stderr.write(f"{minutes}:{seconds:02d} {text}\n")
         sys.stderr.flush()
@@ -108,7 +116,8 @@ class Runner:
     def _log(self, name: str) -> Path:
         return self._folder / f"{name.replace(', ', '-').replace(' ', '-')}.log"
 
-    def _environment(self, model: str, engine: str, weights: str) -> dict[str, str]:
+    def environment(self, model: str, engine: str, weights: str) -> dict[str, str]:
+        """Variables of a backend with this model (weights: trained, clean or ragged) on this engine."""
         entry = load_catalog().models[model]
         if (config := entry.config_file()) is None:
             raise BenchError(f"the configuration of {model} is missing: install the sam2 package")

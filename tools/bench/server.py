@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.clicks import checked, exchange
+from tools.bench.machine import gpu_memory_mb
 from tools.bench.results import EngineFailed
 from tools.bench.worker import last_words
 
@@ -31,6 +32,7 @@ class Backend:
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process, self._log = process, log
+        self.pid = process.pid
         self.port, self.ready_seconds = 0, 0.0
 
     def get(self, path: str) -> dict[str, Any]:
@@ -58,8 +60,21 @@ class Backend:
 
     def memory_mb(self, line: str = "VmRSS") -> float:
         """Resident memory in MB (10^6 bytes); `VmHWM` is the highest so far."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(status.split(f"{line}:")[1].split()[0]) * 1024 / 1e6
+
+    def gpu_memory_mb(self) -> float | None:
+        """What the process holds of the GPUs' memory, in MB (10^6 bytes); None where the driver does not say."""
+        return gpu_memory_mb(self.pid)
+
+    def figure(self, name: str) -> float:
+        """A figure of `/metrics` that has no labels; `EngineFailed` where there is none of that name."""
+        status, _, body = exchange(self.port, "GET", "/metrics")
+        text = checked("/metrics", status, body).decode()
+        for line in text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        raise EngineFailed(f"the backend's /metrics has no figure {name}")
 
     def wait_until_idle(self, seconds: float) -> None:
         """Wait until the process uses no processor time, so many seconds at most."""
@@ -85,7 +100,7 @@ class Backend:
         raise EngineFailed(f"the backend was not ready after {START_SECONDS:.0f} s: {last_words(self._log)}")
 
     def _processor_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND  # utime, stime: proc(5)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from label_studio_sdk.converter.brush import mask2rle
 from numpy.typing import NDArray
 from sam2.build_sam import build_sam2
 
@@ -35,6 +34,7 @@ class Stock:
 
     def __init__(self) -> None:
         self._library = _declare_operators()  # declared for as long as it is held
+        self._mask2rle = _mask2rle()
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
         device, config = os.environ["SAM2_DEVICE"], Path(os.environ["SAM2_CONFIG"])
@@ -56,7 +56,7 @@ class Stock:
         masks, scores, _ = self._predict(point)
         predicted = time.perf_counter()
         best = masks[int(np.argmax(scores))].astype(np.uint8)
-        mask2rle(best * 255)  # type: ignore[no-untyped-call]
+        self._mask2rle(best * 255)
         seconds = {"set_image": encoded - began, "predict": predicted - encoded, "rle": time.perf_counter() - predicted}
         return {name: value * 1000 for name, value in seconds.items()}
 
@@ -69,6 +69,20 @@ class Stock:
         xy, positive = np.asarray([point], dtype=np.float32), np.asarray([1], dtype=np.int32)
         masks, scores, low = self._predictor.predict(point_coords=xy, point_labels=positive, multimask_output=True)
         return masks, scores, low
+
+
+def _mask2rle() -> Callable[[NDArray[np.uint8]], list[int]]:
+    """The SDK's, out of its file: its package imports a hundred others, which a bare machine lacks."""
+    package = find_spec("label_studio_sdk")
+    folders = (package.submodule_search_locations if package else None) or ()
+    for folder in folders:
+        spec = spec_from_file_location("sdk_brush", Path(folder) / "converter" / "brush.py")
+        if spec is not None and spec.loader is not None:
+            module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            found: Callable[[NDArray[np.uint8]], list[int]] = module.mask2rle
+            return found
+    raise SystemExit("label-studio-sdk is missing: ./inv bench installs it")
 
 
 def _declare_operators() -> Any:

@@ -172,8 +172,18 @@ class Segmenter(Protocol):
     def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes in one run of the encoder."""
 
+    @property
+    def decode_at_once(self) -> int:
+        """How many prompts that wait are worth one call of `decode_batch`; 1 where one after the other is as fast."""
+
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         """Answer the prompts: three candidates for a lone point, else one."""
+
+    def decode_batch(self, asked: Sequence[tuple[Embedding, Prompts]]) -> list[Candidates]:
+        """Answer prompts of one image or of several, each as `decode` does, in their order.
+
+        In few runs of the decoder where the engine gains by it.
+        """
 
     def track(self, frames: int, *, backward: bool = False) -> Tracker:
         """Begin to follow objects through a sequence.
@@ -184,12 +194,6 @@ class Segmenter(Protocol):
 
         Raises:
             ModelError: the model has no memory.
-        """
-
-    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
-        """Three candidates for each of many lone points of one image, ``(N, 2)`` in its pixels, in their order.
-
-        In one run of the decoder where the engine gains by it.
         """
 
     def size_of(self, embedding: Embedding) -> int:

@@ -78,17 +78,22 @@ class EngineContract:
             np.testing.assert_allclose(one.logits, other.logits, atol=CLOSE)
         assert segmenter.encode_batch([]) == []
 
-    def test_points_of_a_batch_are_answered_as_alone(self, segmenter: Segmenter) -> None:
-        embedding = segmenter.encode(picture())
-        places = np.asarray([(80, 90), (200, 60), (10, 180)], dtype=np.float32)
-        together = segmenter.decode_points(embedding, places)
-        assert len(together) == 3
-        for (x, y), found in zip(places.tolist(), together, strict=True):
-            alone = segmenter.decode(embedding, points((x, y)))
+    def test_prompts_in_a_batch_are_answered_one_by_one(self, segmenter: Segmenter) -> None:
+        """Of one image and of several, of every kind, more than one run takes: each as if it were alone."""
+        one, other = segmenter.encode(picture()), segmenter.encode(picture()[::-1].copy())
+        start = segmenter.decode(one, points((80, 90))).logits[0]
+        kinds = [points((80, 90)), box(35, 45, 125, 135), points((80, 90), mask=start), points((80, 90), (95, 110))]
+        asked = [(one, kinds[0]), *((embedding, kind) for kind in kinds for embedding in (one, other))]
+        asked += [(other, points((20.0 + 20 * number, 60))) for number in range(11)]
+        together = segmenter.decode_batch(asked)
+        assert len(together) == len(asked)
+        for (embedding, prompts), found in zip(asked, together, strict=True):
+            alone = segmenter.decode(embedding, prompts)
             assert found.logits.shape == alone.logits.shape
+            np.testing.assert_allclose(found.logits, alone.logits, atol=CLOSE)
             np.testing.assert_allclose(found.iou, alone.iou, atol=CLOSE)
-            assert np.mean((found.logits > 0) == (alone.logits > 0)) > 0.999
-        assert len(segmenter.decode_points(embedding, places[:1])) == 1
+        assert segmenter.decode_batch([]) == []
+        assert segmenter.decode_at_once >= 1
 
     def test_packing_keeps_the_answer(self, segmenter: Segmenter) -> None:
         embedding = segmenter.encode(picture())

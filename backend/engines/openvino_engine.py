@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backend.engines import packing
 from backend.engines.inputs import model_input, prompt_arrays
+from backend.engines.openvino_decoder import FEW_TOKENS
 from backend.engines.openvino_runtime import compile_options, has_bfloat16, load_openvino
 from backend.engines.out_of_memory import translated
 from backend.engines.tensor_segmenter import TensorSegmenter
@@ -18,6 +19,9 @@ from backend.engines.torch_model import without_encoder
 from backend.engines.torch_tracker import TorchTracker
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Embedding, Image, Prompts
+
+# Positions of points need more than the 8 bits of bfloat16: a pixel of 1024 is 10.
+EXACT = ("points", "mask")
 
 
 class OpenVinoSegmenter(TensorSegmenter):
@@ -44,11 +48,9 @@ class OpenVinoSegmenter(TensorSegmenter):
         core = load_openvino().Core()
         bfloat16 = has_bfloat16(core) if bfloat16 is None else bfloat16
         fast, exact = compile_options(bfloat16=bfloat16), compile_options(bfloat16=False)
-        # Positions of points need more than the 8 bits of bfloat16: a pixel of 1024 is 10.
-        options = {"image": fast, "points": exact, "mask": exact, "decoder": fast}
         try:
             self._requests = {
-                name: core.compile_model(graph, "CPU", options[name]).create_infer_request()
+                name: core.compile_model(graph, "CPU", exact if name in EXACT else fast).create_infer_request()
                 for name, graph in graphs.items()
             }
         except RuntimeError as error:
@@ -70,23 +72,23 @@ class OpenVinoSegmenter(TensorSegmenter):
         for image in model_input(batch, self._side):
             with translated(self.device, "encoding"), self._lock:
                 maps = self._run("image", image.values[None])
-                features = tuple(torch.from_numpy(level).to(self._layout.dtype) for level in maps)
+                features = tuple(_channels_last(torch.from_numpy(level), self._layout.dtype) for level in maps)
             embeddings.append(Embedding(image.size_wh, features))
         return embeddings
 
-    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
-        """Answer the prompts: three candidates for a lone point, else one.
+    def decode_batch(self, asked: Sequence[tuple[Embedding, Prompts]]) -> list[Candidates]:
+        """Answer prompts one after the other."""
+        return [self._decode(embedding, prompts) for embedding, prompts in asked]
 
-        Raises:
-            ValueError: the prompts name no object, or their mask has another size than the logits of this model.
-        """
+    def _decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         arrays = prompt_arrays(embedding.size_wh, prompts, self._side, self._mask_hw)
         with translated(self.device, "decoding"), self._lock:
             sparse, dense = self._run("points", arrays.coordinates, arrays.labels)
             if arrays.mask is not None:
                 (dense,) = self._run("mask", arrays.mask)
-            features = (level.float().numpy() for level in embedding.features)
-            several, several_iou, single, single_iou = self._run("decoder", sparse, dense, *features)
+            features = (_array(level) for level in embedding.features)
+            graph = "few-tokens" if sparse.shape[1] <= FEW_TOKENS else "decoder"
+            several, several_iou, single, single_iou = self._run(graph, sparse, dense, *features)
         if prompts.is_lone_point:
             return Candidates(several[0], several_iou[0])
         return Candidates(single[0], single_iou[0])
@@ -107,6 +109,12 @@ class OpenVinoSegmenter(TensorSegmenter):
                 self._memory_model = without_encoder(self._build_model())
         return TorchTracker(self._memory_model, None, self._lock, frames, backward=backward)
 
+    def unpack(self, data: bytes) -> Embedding:
+        """Read what `pack` wrote; in memory it lies as `encode_batch` leaves it."""
+        embedding = super().unpack(data)
+        features = tuple(_channels_last(level, self._layout.dtype) for level in embedding.features)
+        return Embedding(embedding.size_wh, features)
+
     def free_memory(self) -> None:
         """Nothing to do: what OpenVINO keeps are the weights and the memory of one run."""
 
@@ -114,3 +122,14 @@ class OpenVinoSegmenter(TensorSegmenter):
         """Outputs in the graph's order, copied: the next run overwrites the request's own."""
         results = self._requests[name].infer(dict(enumerate(inputs)), share_inputs=True)
         return [results[index] for index in range(len(results))]
+
+
+def _channels_last(maps: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """``(1, C, h, w)`` as before, in the order of memory in which the decoder's graphs take it."""
+    return maps.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _array(level: torch.Tensor) -> NDArray[Any]:
+    """``(1, h, w, C)`` float32, a view where the engine computes in that: NumPy has no bfloat16."""
+    array: NDArray[Any] = level.float().permute(0, 2, 3, 1).numpy()
+    return array

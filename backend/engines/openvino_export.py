@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from backend.engines.openvino_decoder import FewTokensGraph, both_answers
 from backend.engines.openvino_runtime import load_openvino
 from backend.engines.torch_model import feature_shapes, image_features
 from backend.errors import ModelError
 
 # Goes into the name of what is cached: a change of the graphs below needs a new one.
-EXPORT_VERSION = 2
-GRAPHS = ("image", "points", "mask", "decoder")
+EXPORT_VERSION = 3
+GRAPHS = ("image", "points", "mask", "few-tokens", "decoder")
 
 
 class ImageGraph(nn.Module):
@@ -58,10 +59,10 @@ class MaskGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """`MaskDecoder.forward` (sam2/modeling/sam/mask_decoder.py) for one image, with both of its answers.
+    """`MaskDecoder.forward` (sam2/modeling/sam/mask_decoder.py) for one image and any prompts, with both its answers.
 
-    Returns ``(1, 3, h, w)`` logits and ``(1, 3)`` scores for a lone point, then ``(1, 1, h, w)`` and ``(1, 1)``
-    for everything else.
+    Features are ``(1, h, w, C)``, finest first. Returns ``(1, 3, h, w)`` logits and ``(1, 3)`` scores for a lone point,
+    then ``(1, 1, h, w)`` and ``(1, 1)`` for everything else.
     """
 
     def __init__(self, model: Any) -> None:
@@ -70,7 +71,7 @@ class DecoderGraph(nn.Module):
         self.register_buffer("positions", model.sam_prompt_encoder.get_dense_pe().detach().clone())
 
     def forward(self, sparse: torch.Tensor, dense: torch.Tensor, *features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        *details, image = features
+        *details, image = (one.permute(0, 3, 1, 2) for one in features)
         logits, iou, _, _ = self.decoder.predict_masks(
             image_embeddings=image,
             image_pe=self.positions,
@@ -79,11 +80,7 @@ class DecoderGraph(nn.Module):
             repeat_image=False,
             high_res_features=details,
         )
-        if self.decoder.dynamic_multimask_via_stability:
-            single, single_iou = self.decoder._dynamic_multimask_via_stability(logits, iou)
-        else:
-            single, single_iou = logits[:, :1], iou[:, :1]
-        return logits[:, 1:], iou[:, 1:], single, single_iou
+        return both_answers(self.decoder, logits, iou)
 
 
 class Traced(NamedTuple):
@@ -133,16 +130,15 @@ def _modules(model: Any) -> dict[str, Traced]:
     shapes = feature_shapes(model)
     channels = shapes[-1][1]
     mask_hw = [int(length) for length in model.sam_prompt_encoder.mask_input_size]
-    features = tuple(torch.zeros(shape) for shape in shapes)
+    last = [[1, height, width, count] for _, count, height, width in shapes]  # channels last
+    prompted = (torch.zeros(1, 3, channels), torch.zeros(1, channels, 1, 1), *(torch.zeros(shape) for shape in last))
+    any_prompts = [[1, -1, channels], [1, channels, -1, -1], *last]
     return {
         "image": Traced(ImageGraph(model), (torch.zeros(1, 3, side, side),), [[1, 3, side, side]]),
         "points": Traced(
             PointsGraph(model), (torch.ones(1, 2, 2), torch.ones(1, 2, dtype=torch.int32)), [[1, -1, 2], [1, -1]]
         ),
         "mask": Traced(MaskGraph(model), (torch.zeros(1, 1, *mask_hw),), [[1, 1, *mask_hw]]),
-        "decoder": Traced(
-            DecoderGraph(model),
-            (torch.zeros(1, 3, channels), torch.zeros(1, channels, 1, 1), *features),
-            [[1, -1, channels], [1, channels, -1, -1], *(list(shape) for shape in shapes)],
-        ),
+        "few-tokens": Traced(FewTokensGraph(model), prompted, any_prompts),
+        "decoder": Traced(DecoderGraph(model), prompted, any_prompts),
     }

@@ -6,9 +6,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from backend.engines import packing
 from backend.engines.inputs import prepared
 from backend.picture import Picture
@@ -19,6 +16,7 @@ class TensorSegmenter(ABC):
     """A model behind one lock; see `backend.segmenter.Segmenter`."""
 
     engine_note = ""
+    decode_at_once = 1  # every core works on one set of prompts already
 
     def __init__(self, side: int, mask_hw: Sequence[int], layout: packing.Layout) -> None:
         """
@@ -55,18 +53,21 @@ class TensorSegmenter(ABC):
     def encode_batch(self, batch: Sequence[Image]) -> list[Embedding]:
         """Encode several images of any sizes."""
 
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        """Answer the prompts: three candidates for a lone point, else one.
+
+        Raises:
+            ValueError: the prompts name no object, or their mask has another size than the logits of this model.
+        """
+        return self.decode_batch([(embedding, prompts)])[0]
+
+    @abstractmethod
+    def decode_batch(self, asked: Sequence[tuple[Embedding, Prompts]]) -> list[Candidates]:
+        """Answer prompts of one image or of several, each as `decode` does."""
+
     @abstractmethod
     def track(self, frames: int, *, backward: bool = False) -> Tracker:
         """Begin to follow objects through a sequence of so many frames."""
-
-    @abstractmethod
-    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
-        """Answer the prompts: three candidates for a lone point, else one."""
-
-    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
-        """Three candidates for each of ``(N, 2)`` points, one after the other: every core works on each already."""
-        positive = np.ones(1, dtype=np.bool_)
-        return [self.decode(embedding, Prompts(point[None], positive)) for point in points_xy]
 
     def size_of(self, embedding: Embedding) -> int:
         """The memory that an embedding holds, in bytes."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from backend.errors import RequestError
-from backend.queue.tickets import Job, Priority, Ticket, WaitingLine
+from backend.queue.tickets import Job, Priority, Ticket, Together, WaitingLine
 
-__all__ = ["DEFAULT_LIMITS", "ModelQueue", "Priority", "QueueState", "Running", "Ticket"]
+__all__ = ["DEFAULT_LIMITS", "ModelQueue", "Priority", "QueueState", "Running", "Ticket", "Together"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class ModelQueue:
         self._line = WaitingLine(limits, clock)
         self._on_finished = on_finished
         self._clock = clock
-        self._running: Job[Any] | None = None
+        self._running: list[Job[Any]] = []  # more than one where they are done together
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._line.worker = self._thread
 
@@ -91,10 +91,16 @@ class ModelQueue:
         self._line.close()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(patience_seconds)
-        self._line.close(begun=self._running)
+        self._line.close(begun=list(self._running))
 
     def submit(
-        self, work: Callable[[], T], priority: Priority, *, deadline: float | None = None, name: str = ""
+        self,
+        work: Callable[[], T],
+        priority: Priority,
+        *,
+        deadline: float | None = None,
+        name: str = "",
+        together: Together | None = None,
     ) -> Ticket[T]:
         """Queue a job; it runs in the context of who submits it, so its log lines carry the request's id.
 
@@ -103,6 +109,7 @@ class ModelQueue:
             priority: who goes first.
             deadline: in the queue's clock; the job is not begun after it, and `Ticket.result` waits no longer.
             name: what it is, for people: `encode`.
+            together: lets it be done in one call with others of its kind that wait when its turn comes.
 
         Raises:
             Busy: too many of its priority wait already; never of opened tasks.
@@ -111,12 +118,12 @@ class ModelQueue:
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError(f"{name or 'a job'} was submitted from a job: it would wait for the thread it blocks")
-        return self._line.put(work, priority, deadline, name)
+        return self._line.put(work, priority, deadline, name, together)
 
     def state(self) -> QueueState:
         """What waits and what runs."""
         with self._line.changed:
-            now, job = self._clock(), self._running
+            now, job = self._clock(), next(iter(self._running), None)
             running = None
             if job is not None and job.started is not None:
                 running = Running(job.name, job.priority, now - job.started)
@@ -133,16 +140,28 @@ class ModelQueue:
             # Also when something ends the thread: no request may wait for what never comes.
             if not self._line.closed:
                 logger.critical("the model's thread has ended, nothing can be answered: restart the backend")
-            self._line.close(begun=self._running)
+            self._line.close(begun=list(self._running))
 
     def _run_next(self) -> bool:
-        """Wait for a job and run it; a call of its own, so that nothing of it is kept while the thread is idle."""
+        """Wait for a job and run it, with those that go together with it.
+
+        A call of its own, so that nothing of them is kept while the thread is idle.
+        """
         with self._line.changed:
             while (job := self._line.take()) is None:
                 if self._line.closed:
                     return False
                 self._line.changed.wait()
-            self._running = job
+            self._running = self._line.take_with(job)
+        values = _all_at_once(self._running)
+        for index, one in enumerate(list(self._running)):
+            if values is None:
+                self._run_alone(one)
+            else:
+                self._finish(one, values[index], None)
+        return True
+
+    def _run_alone(self, job: Job[Any]) -> None:
         value, error = None, None
         try:
             value = job.context.run(job.work)
@@ -150,15 +169,33 @@ class ModelQueue:
             error = raised
             job.context.run(_log, job.name, raised)
         try:
-            if self._on_finished is not None:
-                self._on_finished(job.name, error)
-            with self._line.changed:
-                self._running = None
-                self._line.finish(job, value, error)
+            self._finish(job, value, error)
         finally:
             # The error's traceback holds this frame, and the frames of the work with their arrays.
             del error
-        return True
+
+    def _finish(self, job: Job[Any], value: Any, error: Exception | None) -> None:
+        if self._on_finished is not None:
+            self._on_finished(job.name, error)
+        with self._line.changed:
+            self._running.remove(job)
+            self._line.finish(job, value, error)
+
+
+def _all_at_once(jobs: Sequence[Job[Any]]) -> Sequence[Any] | None:
+    """The outcomes of jobs that go together; None where there is one job alone, or where the call failed.
+
+    A call fails for one of them, or because all of them take more memory than one: each has another chance by itself.
+    """
+    together = [job.together for job in jobs if job.together is not None]
+    if len(together) < 2:
+        return None
+    try:
+        values = jobs[0].context.run(together[0].work, [one.item for one in together])
+    except Exception as error:  # noqa: BLE001 - what is wrong is found again, and told, by the job that is wrong
+        jobs[0].context.run(logger.info, "%d jobs %s one by one: %s", len(jobs), jobs[0].name, error)
+        return None
+    return values if len(values) == len(jobs) else None
 
 
 def _log(name: str, error: Exception) -> None:

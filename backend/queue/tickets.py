@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -36,6 +36,23 @@ PLURALS = {
 }
 
 
+@dataclass(frozen=True)
+class Together:
+    """Jobs of one kind that wait at the same priority may be done in one call.
+
+    Attributes:
+        kind: the same for all that go together.
+        item: what this job adds to the call.
+        work: the call: outcomes in the order of the items. Where it fails, each job is done by itself.
+        limit: how many items one call takes.
+    """
+
+    kind: str
+    item: Any
+    work: Callable[[Sequence[Any]], Sequence[Any]]
+    limit: int
+
+
 @dataclass(eq=False)
 class Job(Generic[T]):
     """One piece of work. Changed only under the line's lock."""
@@ -45,6 +62,7 @@ class Job(Generic[T]):
     name: str
     context: contextvars.Context
     arrived: float
+    together: Together | None = None
     tickets: list[Ticket[T]] = field(default_factory=list)
     started: float | None = None
     seconds: float | None = None
@@ -127,7 +145,14 @@ class WaitingLine:
         self.waiting: dict[Priority, dict[Job[Any], None]] = {priority: {} for priority in Priority}
         self._clock = clock
 
-    def put(self, work: Callable[[], T], priority: Priority, deadline: float | None, name: str) -> Ticket[T]:
+    def put(
+        self,
+        work: Callable[[], T],
+        priority: Priority,
+        deadline: float | None,
+        name: str,
+        together: Together | None = None,
+    ) -> Ticket[T]:
         """Let a job wait; it keeps the context variables of its caller.
 
         Raises:
@@ -139,7 +164,7 @@ class WaitingLine:
                 raise _stopping()
             self._make_room(priority)
             now = self._clock()
-            job = Job(work, priority, name, contextvars.copy_context(), now)
+            job = Job(work, priority, name, contextvars.copy_context(), now, together)
             ticket = Ticket(self, job, deadline, now)
             job.tickets.append(ticket)
             self.waiting[priority][job] = None
@@ -158,11 +183,24 @@ class WaitingLine:
                 self._drop(job)
         return None
 
+    def take_with(self, first: Job[Any]) -> list[Job[Any]]:
+        """The job that was taken and those that may be done in one call with it, begun, in their order."""
+        taken = [first]
+        if first.together is not None:
+            for job in list(self.waiting[first.priority]):
+                if len(taken) >= first.together.limit:
+                    break
+                if job.together is not None and job.together.kind == first.together.kind and self._alive(job):
+                    del self.waiting[first.priority][job]
+                    job.started = first.started
+                    taken.append(job)
+        return taken
+
     def finish(self, job: Job[Any], value: Any = None, error: BaseException | None = None) -> None:
         """End all tickets that a job has left."""
         with self.changed:
             job.over = True
-            job.work = _nothing  # a ticket that lives on must not keep the arrays that the work used
+            job.work, job.together = _nothing, None  # a ticket that lives on must not keep the arrays of the work
             if job.started is not None:
                 job.seconds = self._clock() - job.started
             tickets, job.tickets = job.tickets, []
@@ -172,15 +210,15 @@ class WaitingLine:
                 else:
                     ticket.outcome.set_result(value)
 
-    def close(self, begun: Job[Any] | None = None) -> None:
-        """Close the queue: reject new jobs, and fail the tickets of waiting jobs and of one that will not end."""
+    def close(self, begun: Sequence[Job[Any]] = ()) -> None:
+        """Close the queue: reject new jobs, and fail the tickets of waiting jobs and of those that will not end."""
         with self.changed:
             self.closed = True
             for jobs in self.waiting.values():
                 for job in list(jobs):
                     self._drop(job, _stopping())
-            if begun is not None:
-                self.finish(begun, error=_stopping())
+            for job in begun:
+                self.finish(job, error=_stopping())
             self.changed.notify_all()
 
     def wait_for(self, ticket: Ticket[Any]) -> None:

@@ -29,6 +29,7 @@ class CacheUse:
         entries: how many it holds now; None when they are not counted.
         used_bytes: how much that is.
         limit_bytes: how much it may be; None when it has no bound in bytes.
+        emptied: times that it was given up because the device's memory did not suffice.
     """
 
     hits: int
@@ -36,6 +37,7 @@ class CacheUse:
     entries: int | None
     used_bytes: int
     limit_bytes: int | None = None
+    emptied: int = 0
 
     @property
     def hit_ratio(self) -> float | None:
@@ -108,6 +110,9 @@ class _AtScrape(Collector):
         entries = GaugeMetricFamily("labelrig_cache_entries", "What a cache holds.", labels=("cache",))
         used = GaugeMetricFamily("labelrig_cache_bytes", "How much a cache holds.", labels=("cache",))
         limit = GaugeMetricFamily("labelrig_cache_limit_bytes", "How much a cache may hold.", labels=("cache",))
+        emptied = CounterMetricFamily(
+            "labelrig_cache_emptied", "Times a cache was given up for want of the device's memory.", labels=("cache",)
+        )
         for name, read in self._caches.items():
             use = read()
             hits.add_metric((name,), use.hits)
@@ -115,9 +120,10 @@ class _AtScrape(Collector):
             if use.entries is not None:
                 entries.add_metric((name,), use.entries)
             used.add_metric((name,), use.used_bytes)
+            emptied.add_metric((name,), use.emptied)
             if use.limit_bytes is not None:
                 limit.add_metric((name,), use.limit_bytes)
-        yield from (hits, misses, entries, used, limit)
+        yield from (hits, misses, entries, used, limit, emptied)
         state = self._queue()
         depth = GaugeMetricFamily("labelrig_queue_depth", "Jobs that wait for the model.", labels=("priority",))
         for priority, count in state.waiting.items():

@@ -14,7 +14,7 @@ from backend.geometry import masks
 from backend.geometry.crop import CELL, Crop, choose_crop, first_point, object_box
 from backend.images.image_store import ImageInfo
 from backend.picture import ArrayPicture, Picture
-from backend.queue.scheduling import Priority
+from backend.queue.scheduling import Priority, Together
 from backend.segmenter import Candidates, Embedding, Prepared, Prompts
 from backend.serving.in_flight import Token
 from backend.serving.memory import MaskMemory, PromptSet, prompt_set
@@ -150,6 +150,9 @@ class MaskPredictor:
             view.priority,
             deadline=view.deadline,
             name="decode",
+            together=Together(
+                "decode", (embedding, placed_prompts), model.segmenter.decode_batch, model.segmenter.decode_at_once
+            ),
         )
         candidates: Candidates = view.token.attach(ticket).result()
         view.stages.add("wait", ticket.waited_seconds)

@@ -182,7 +182,9 @@ def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], C
             return CacheUse(0, 0, 0, 0)
         stats = loaded.embeddings.stats
         missed = stats.disk_hits + stats.joined + stats.encoded
-        return CacheUse(stats.memory_hits, missed, stats.held_images, stats.held_bytes, stats.limit_bytes)
+        return CacheUse(
+            stats.memory_hits, missed, stats.held_images, stats.held_bytes, stats.limit_bytes, stats.emptied
+        )
 
     def disk() -> CacheUse:
         loaded = model()

@@ -105,6 +105,29 @@ class TestOpenVino(EngineContract):
     pass
 
 
+def test_few_points_are_spared_products(segmenter: OpenVinoSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many are for the decoder as it is."""
+    graphs: list[str] = []
+    run = segmenter._run
+
+    def noted(name: str, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        graphs.append(name)
+        return run(name, *inputs)
+
+    embedding = segmenter.encode(self_check.drawn_picture())
+    monkeypatch.setattr(segmenter, "_run", noted)
+    for name in ("lone point", "box", "many points"):
+        segmenter.decode(embedding, CASES[name])
+    assert graphs == ["points", "few-tokens"] * 2 + ["points", "decoder"]
+
+
+def test_features_lie_as_the_decoder_takes_them(segmenter: OpenVinoSegmenter) -> None:
+    """In memory, fresh and from a file: else each click would turn them round."""
+    embedding = segmenter.encode(self_check.drawn_picture())
+    for one in (embedding, segmenter.unpack(segmenter.pack(embedding))):
+        assert all(level.is_contiguous(memory_format=torch.channels_last) for level in one.features)
+
+
 @pytest.fixture
 def counted(graphs: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the choice of an engine really does: conversions and self-checks, one word each."""

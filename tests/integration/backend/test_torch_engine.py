@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from backend.engines import torch_engine, torch_model
-from backend.engines.torch_engine import TorchSegmenter
+from backend.engines.inputs import PromptArrays
+from backend.engines.torch_engine import TorchSegmenter, pieces
 from backend.errors import ModelError
 from backend.segmenter import Candidates, Prompts
 from backend.weights.catalog import load_catalog
@@ -157,10 +158,26 @@ def test_recorded_graphs_give_the_same_answers(segmenter: TorchSegmenter) -> Non
     asked = [point(30, 30), point(90, 60), box, refined, many, point(30, 30)]
     answers = [recorded.decode(embedding, prompts) for prompts in asked]
     assert len(replays) == 1 + len(asked) - 1  # the encoder, and all but the many points
+    replays.clear()
+    answers += recorded.decode_batch([(embedding, point(30, 30)), *([(embedding, point(90, 60))] * 10)])[:2]
+    asked += [point(30, 30), point(90, 60)]
+    assert len(replays) == 3  # eleven lone points: eight, two and one
     for prompts, answer in zip(asked, answers, strict=True):
         expected = segmenter.decode(plain, prompts)
         np.testing.assert_allclose(answer.logits, expected.logits, atol=1e-4)
         np.testing.assert_allclose(answer.iou, expected.iou, atol=1e-5)
+
+
+def test_prompts_that_are_alike_go_together() -> None:
+    """As many points, and a mask or none; in few sizes, because each needs a recording."""
+    mask = np.zeros((1, 1, 48, 48), np.float32)
+    arrays = [
+        PromptArrays(np.zeros((1, count, 2), np.float32), np.zeros((1, count), np.int32), mask if with_mask else None)
+        for count, with_mask in [(1, False), (2, False), (1, True), (1, False), (2, False), *([(1, False)] * 9)]
+    ]
+    found = list(pieces(arrays))
+    assert found == [[0, 3, 5, 6, 7, 8, 9, 10], [11, 12], [13], [1, 4], [2]]
+    assert {len(piece) for piece in found} <= set(torch_engine.PIECES)
 
 
 def test_a_point_more_than_asked_would_change_the_mask(segmenter: TorchSegmenter) -> None:

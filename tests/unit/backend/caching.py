@@ -28,6 +28,7 @@ class Encoder:
     """A segmenter whose embedding is the mean of the image. It can be held at `gate`, and made to fail."""
 
     device = "fake"
+    decode_at_once = 1
 
     def __init__(self, engine: str = "fake-float32") -> None:
         self.engine = engine
@@ -58,7 +59,7 @@ class Encoder:
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         raise AssertionError("a cache never decodes")
 
-    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+    def decode_batch(self, asked: Sequence[tuple[Embedding, Prompts]]) -> list[Candidates]:
         raise AssertionError("a cache never decodes")
 
     def size_of(self, embedding: Embedding) -> int:

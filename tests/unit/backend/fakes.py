@@ -76,11 +76,12 @@ class FakeSegmenter:
     engine = "fake-float32"
     engine_note = ""
     input_side = 4 * SIDE
+    decode_at_once = 1
 
     def __init__(self) -> None:
         self.encoded: list[NDArray[np.uint8]] = []
         self.decoded: list[Prompts] = []
-        self.batches: list[int] = []
+        self.batches: list[int] = []  # prompts that were decoded together
         self.gate: threading.Event | None = None
         self.freed = 0
         self.absent: frozenset[int] = frozenset()
@@ -116,9 +117,9 @@ class FakeSegmenter:
     def free_memory(self) -> None:
         self.freed += 1
 
-    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
-        self.batches.append(len(points_xy))
-        return [self.decode(embedding, Prompts(point[None], np.ones(1, np.bool_))) for point in points_xy]
+    def decode_batch(self, asked: Sequence[tuple[Embedding, Prompts]]) -> list[Candidates]:
+        self.batches.append(len(asked))
+        return [self.decode(embedding, prompts) for embedding, prompts in asked]
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
         if not prompts.names_an_object:

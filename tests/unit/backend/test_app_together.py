@@ -102,6 +102,21 @@ def test_ten_clicks_on_one_image_are_one_encoder_run(house: House) -> None:
     assert len(house.segmenter.encoded) == 1
 
 
+def test_clicks_that_wait_are_decoded_in_one_call(settings: Settings) -> None:
+    """Where the engine says that it pays; each gets its own mask."""
+    with open_house(settings) as house:
+        house.segmenter.decode_at_once = 4
+        assert said(house.ask(click(point("0"))))
+        draw(settings.local_files_document_root / "set", "b.png")
+        first = house.send_and_hold(click(point("first"), image="set/b.png"))
+        others = [house.send(click(point(str(number), 10 * number))) for number in range(1, 4)]
+        eventually(lambda: 'labelrig_queue_depth{priority="click"} 3.0' in house.client.get("/metrics").text)
+        house.segmenter.let_go()
+        assert said(first.result(30))
+        assert len({str(said(one.result(30))[0]["value"]["rle"]) for one in others}) == 3
+        assert 3 in house.segmenter.batches
+
+
 def test_memory_that_does_not_suffice_once_is_made_free(house: House) -> None:
     assert said(house.ask(click(point("0", 50))))
     house.segmenter.errors = [OutOfMemory("no memory")]
@@ -110,6 +125,7 @@ def test_memory_that_does_not_suffice_once_is_made_free(house: House) -> None:
     assert house.client.get("/health").json()["state"] == "ready"
     assert said(house.ask(click(point("b", 10))))
     assert len(house.segmenter.encoded) == 2  # the cache had been emptied
+    assert 'labelrig_cache_emptied_total{cache="memory"} 1.0' in house.client.get("/metrics").text
 
 
 def test_memory_that_does_not_suffice_twice_is_told(house: House) -> None:

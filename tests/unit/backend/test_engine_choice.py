@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Engine:
         count = 3 if prompts.is_lone_point else 1
         return Candidates(np.repeat(disc[None], count, axis=0).astype(np.float32), np.ones(count, np.float32))
 
-    def decode_points(self, embedding: Embedding, points_xy: NDArray[np.float32]) -> list[Candidates]:
+    def decode_batch(self, asked: Sequence[tuple[Embedding, Prompts]]) -> list[Candidates]:
         raise AssertionError("the choice asks about one prompt at a time")
 
     def record_graphs(self, capture: object) -> None:

@@ -66,12 +66,13 @@ def test_stages_fall_into_buckets(source: Source) -> None:
 
 def test_caches_are_asked_at_each_scrape(source: Source) -> None:
     assert source.sample("labelrig_cache_hits_total", cache="memory") == 0
-    source.memory = CacheUse(hits=9, misses=3, entries=4, used_bytes=700, limit_bytes=1000)
+    source.memory = CacheUse(hits=9, misses=3, entries=4, used_bytes=700, limit_bytes=1000, emptied=2)
     assert source.sample("labelrig_cache_hits_total", cache="memory") == 9
     assert source.sample("labelrig_cache_misses_total", cache="memory") == 3
     assert source.sample("labelrig_cache_entries", cache="memory") == 4
     assert source.sample("labelrig_cache_bytes", cache="memory") == 700
     assert source.sample("labelrig_cache_limit_bytes", cache="memory") == 1000
+    assert source.sample("labelrig_cache_emptied_total", cache="memory") == 2
 
 
 def test_what_a_cache_does_not_know_is_left_out(source: Source) -> None:

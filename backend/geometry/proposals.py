@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.segmenter import Candidates
+from backend.segmenter import Candidates, Prompts
 
 MOST_POINTS_A_SIDE = 32
 CELLS_A_POINT = 3  # closer points give the same masks
@@ -74,6 +74,12 @@ def stability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     inner = np.count_nonzero(logits > STABILITY_OFFSET, axis=(-2, -1))
     outer = np.count_nonzero(logits > -STABILITY_OFFSET, axis=(-2, -1))
     return np.asarray(inner / np.maximum(outer, 1), dtype=np.float64)
+
+
+def lone_points(points_xy: NDArray[np.float32]) -> list[Prompts]:
+    """``(N, 2)`` points as prompts of one each."""
+    positive = np.ones(1, dtype=np.bool_)
+    return [Prompts(point[None], positive) for point in points_xy]
 
 
 def good_ones(found: Sequence[Candidates]) -> list[Proposal]:

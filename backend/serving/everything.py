@@ -8,11 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.geometry.crop import CELL
-from backend.geometry.proposals import Proposal, good_ones, grid_points, points_a_side, without_duplicates
+from backend.geometry.proposals import (
+    Proposal,
+    good_ones,
+    grid_points,
+    lone_points,
+    points_a_side,
+    without_duplicates,
+)
 from backend.labelstudio.labeling_config import config_of_task, image_named, image_url
 from backend.labelstudio.protocol import Task
 from backend.queue.scheduling import Priority
-from backend.segmenter import Candidates, Embedding, Prompts
+from backend.segmenter import Candidates, Embedding
 from backend.serving.clicks import ClickAnswerer, turn
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
@@ -85,8 +92,7 @@ def next_size(size: int, seconds: float) -> int:
 def _decoded(
     model: Model, view: View, embedding: Embedding, points_xy: NDArray[np.float32]
 ) -> tuple[list[Candidates], float]:
-    positive = np.ones(1, dtype=np.bool_)
-    asked = [(embedding, Prompts(point[None], positive)) for point in points_xy]
+    asked = [(embedding, prompts) for prompts in lone_points(points_xy)]
     ticket = model.queue.submit(
         lambda: model.embeddings.with_memory(lambda: model.segmenter.decode_batch(asked)),
         view.priority,

@@ -65,7 +65,8 @@ class Whole:
         points = proposals.grid_points(proposals.points_a_side(self._segmenter.input_side // crop.CELL), self.size_wh)
         found: list[proposals.Proposal] = []
         for start in range(0, len(points), BATCH):
-            found += proposals.good_ones(self._segmenter.decode_points(self._embedding, points[start : start + BATCH]))
+            prompted = proposals.lone_points(points[start : start + BATCH])
+            found += proposals.good_ones(self._segmenter.decode_batch([(self._embedding, one) for one in prompted]))
         kept = proposals.without_duplicates(found)
         return [masks.full_size(one.logits.astype(np.float32), self.size_wh) for one in kept]
 

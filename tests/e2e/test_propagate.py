@@ -1,6 +1,6 @@
 """Masks through a sequence on the containers: predictions by frame, and what was cut off goes on, once.
 
-The demo model's memory is not trained, so what is looked at is where masks go, not how good they are.
+The demo images are no sequence, so what is looked at is where masks go, not how good they are.
 """
 
 from __future__ import annotations

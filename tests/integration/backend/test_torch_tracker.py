@@ -28,6 +28,7 @@ from backend.weights.catalog import load_catalog
 CPU = torch.device("cpu")
 WIDTH, HEIGHT = 160, 120
 SAME = 0.999  # mean IoU
+SPREAD = 20.0  # of the logits
 SHARP, LOUD = 8.0, 3.0  # how much more attention makes of the memory than weights as they begin
 Masks = dict[tuple[str, int], NDArray[np.float32]]
 
@@ -61,11 +62,12 @@ def built(name: str, *, shipped: bool) -> TorchSegmenter:
     torch.manual_seed(4)
     spec = load_catalog().models[name]
     segmenter = torch_engine.build(config_of(name), spec.checkpoint(Path()) if shipped else None, CPU, None)
-    _livened(segmenter._model, spread=1.0 if shipped else 20.0)
+    if not shipped:
+        _livened(segmenter._model)
     return segmenter
 
 
-def _livened(model: Any, spread: float) -> None:
+def _livened(model: Any) -> None:
     """Weights as they begin answer with flat masks of absent objects, and a memory that says almost nothing.
 
     The objects are there, masks have both signs, and what is remembered counts.
@@ -82,7 +84,7 @@ def _livened(model: Any, spread: float) -> None:
         decoder = model.sam_mask_decoder
         decoder.pred_obj_score_head.layers[-1].bias.fill_(1.0)
         for network in decoder.output_hypernetworks_mlps:
-            network.layers[-1].weight.mul_(spread)
+            network.layers[-1].weight.mul_(SPREAD)
 
 
 def stock(segmenter: TorchSegmenter, name: str) -> Any:

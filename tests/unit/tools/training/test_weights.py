@@ -12,6 +12,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from demo import clicks, model
 from demo.scenes import STYLES, Scene, draw_scene
 from masks.measure import intersection_over_union
+from tools.quality import tracking
+from tools.quality.pipeline import demo_segmenter
 from tools.training import evaluate, segment
 
 SEED = 424_242
@@ -95,3 +97,12 @@ def test_a_bad_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         evaluate.main(["--size", "large"])
     assert "expected WIDTHxHEIGHT, for instance 1920x1080, got 'large'" in capsys.readouterr().err
+
+
+def test_objects_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far better than to copy the first mask, on moving scenes that no training draws."""
+    monkeypatch.setattr(tracking, "FRAMES", 8)
+    found = [one for number in range(2) for one in tracking.measured(demo_segmenter(), number)]
+    followed, copied = (np.mean([one.scores[way] for one in found]) for way in tracking.WAYS[:2])
+    assert followed >= 0.7
+    assert followed >= copied + 0.2

@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ from infra.roles.project.verify import verify
 from infra.roles.stack.render import parse_stack_env
 from labelstudio.session import sign_in
 from tests.e2e.own_stack import TIMEOUT, OwnStack
-from tests.e2e.people_made import PEOPLE, Saved, annotation_count, people_save, tasks_of
+from tests.e2e.people_made import PEOPLE, POINT, Saved, annotate, annotation_count, people_save, tasks_of
+from tests.e2e.watching import Watcher
 from tests.warm_python import run_inv
 
 SPOIL = """
@@ -43,6 +46,7 @@ with sqlite3.connect("/data/label_studio.sqlite3.moving") as db:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PROJECT = f"labelrig-backup-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
 UPLOADS = 40
+KILLS = 20
 PICTURE = REPOSITORY / "docs/images/annotator/point.png"
 
 
@@ -358,18 +362,77 @@ def test_killed_backup_harms_nothing(lab: Lab, number: int) -> None:
         lab.inv("backup.verify")
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_killed_restore_is_finished_by_the_next(lab: Lab, number: int) -> None:
-    """Whenever it is killed: nothing was touched and the stack serves, or nothing serves until it is finished."""
-    snapshot = lab.inv("backup")["backup"]["snapshot"]
-    before = lab.annotations()
-    killed_after(random.uniform(5, 60), lab, "restore", snapshot, "--yes")
-    marked = (REPOSITORY / ".labelrig" / PROJECT / "restoring.json").exists()
-    if marked:
-        for task in ("up", "restart", "backup"):
-            code, said = lab.refused(task)
-            assert (code, "the stack is half of two" in said) == (1, True), (task, said)
-        served = run_docker(LocalHost(), "docker", "ps", "-q", "--filter", f"name={PROJECT}-proxy").stdout
-        assert served == ""
-    lab.inv("restore", *([] if marked else [snapshot]), "--yes")
-    assert lab.annotations() == before
+@dataclass(frozen=True)
+class State:
+    """A state of the stack: its backup, and what people saw of it."""
+
+    snapshot: str
+    view: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kills:
+    """Two states of the stack, and moments at which a restore of one over the other is killed.
+
+    Attributes:
+        seconds: how long a whole restore takes here.
+        seed: of the moments; LABELRIG_TEST_SEED gives the one of an earlier run.
+    """
+
+    states: tuple[State, State]
+    seconds: float
+    seed: int
+
+    def other_than(self, view: dict[str, Any]) -> State:
+        """The state to restore where this one serves."""
+        (found,) = [one for one in self.states if one.view != view]
+        return found
+
+    def moment(self, number: int) -> float:
+        """Seconds after the begin: at random within this kill's part of the whole duration."""
+        return self.seconds * (number + random.Random(f"{self.seed} {number}").random()) / KILLS
+
+
+def restore_of(snapshot: str) -> Sequence[str]:
+    return ("restore", snapshot, "--yes", "--without-backup")
+
+
+@pytest.fixture(scope="module")
+def kills(lab: Lab) -> Kills:
+    """The states differ in an annotation, a task and its file; the restore that is measured ends on the first."""
+    states = []
+    for _ in range(2):
+        lab.upload(PICTURE.read_bytes())
+        with lab.api() as api:
+            annotate(api, tasks_of(api)[0]["id"], POINT).raise_for_status()
+        states.append(State(lab.inv("backup")["backup"]["snapshot"], lab.view()))
+    first, second = states
+    assert first.view != second.view
+    began = time.monotonic()
+    lab.inv(*restore_of(first.snapshot))
+    seconds = time.monotonic() - began
+    assert lab.view() == first.view
+    return Kills((first, second), seconds, int(os.environ.get("LABELRIG_TEST_SEED", random.randrange(10**6))))
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_killed_restore_is_finished_by_the_next(
+    lab: Lab, kills: Kills, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a random moment, by SIGKILL: people see all of the old state, all of the new, or nothing; the same command
+    again ends on the new one."""
+    old = lab.view()
+    new, seconds = kills.other_than(old), kills.moment(number)
+    with capsys.disabled():
+        sys.stdout.write(f"\nseed {kills.seed}, kill {number}: after {seconds:.1f} of {kills.seconds:.1f} s\n")
+    with Watcher(lab) as watcher:
+        killed_after(seconds, lab, *restore_of(new.snapshot))
+        if (REPOSITORY / ".labelrig" / PROJECT / "restoring.json").exists():
+            for task in ("up", "restart", "backup"):
+                code, said = lab.refused(task)
+                assert (code, "the stack is half of two" in said) == (1, True), (task, said)
+        lab.inv(*restore_of(new.snapshot))
+    assert lab.view() == new.view
+    assert watcher.faults == []
+    assert watcher.views[:1] == [old]
+    assert [one for one in watcher.views if one not in (old, new.view)] == []

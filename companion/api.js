@@ -10,6 +10,7 @@ const CANNOT_SERVE = "ER";
 const HEADERS = { "Content-Type": "application/json", "X-Labelrig-Click": "1" };
 const STATE_LIMIT_MS = 20_000;
 const PREVIEW_LIMIT_MS = 3_000;
+const REACH_LIMIT_MS = 10_000;
 const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend
 // Label Studio takes 3 s to find that a backend hangs, and the annotator must know within 5 s of the click.
 const PATIENCE_MS = 1_500;
@@ -58,6 +59,14 @@ export class Api {
   async state(backend, task) {
     const data = await this.#interactive(backend, task, { result: [], ask: "state" }, null, STATE_LIMIT_MS);
     return /** @type {{ state?: BackendState } | null} */ (data)?.state ?? null;
+  }
+
+  /**
+   * Whether Label Studio takes what is submitted: it answers, and knows who asks.
+   * @throws {Trouble} with what is in the way
+   */
+  async reach() {
+    await this.#json("/api/current-user/whoami", {}, REACH_LIMIT_MS, null, this.texts.unreachable);
   }
 
   /**
@@ -208,9 +217,10 @@ export class Api {
    * @param {RequestInit} init
    * @param {number} limitMs
    * @param {AbortSignal | null} signal
+   * @param {string} lateText what is said when the limit is over
    * @returns {Promise<any>}
    */
-  async #json(path, init, limitMs, signal = null) {
+  async #json(path, init, limitMs, signal = null, lateText = this.texts.cut) {
     const late = AbortSignal.timeout(limitMs);
     const either = signal ? AbortSignal.any([signal, late]) : late;
     const ask = () => this.ask(this.prefix + path, { ...init, signal: either });
@@ -220,7 +230,7 @@ export class Api {
       answer = await ask().catch((error) => (either.aborted ? Promise.reject(error) : ask()));
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new Trouble(late.aborted ? this.texts.cut : this.texts.unreachable);
+      throw new Trouble(late.aborted ? lateText : this.texts.unreachable);
     }
     if (answer.status === 401 || answer.status === 403) throw new Trouble(this.texts.signedOut);
     if (!answer.ok) throw new Trouble(this.texts.http(answer.status));

@@ -1,61 +1,75 @@
-/** The status chip: one quiet line above the editor's bottom bar. Red with a sentence when something went wrong. */
+/**
+ * The line above the editor's bottom bar, in a place of its own: what is drawn ends above it. Red with a sentence when
+ * something went wrong.
+ */
 
 /** @import { Line } from "./status.js" */
 
+const PLACE = ".lsf-main-content";
+const HEIGHT = "--labelrig-line"; // of the line, in the page
+// The colours are Label Studio's, which are others in its dark mode; a page without them has those behind the comma.
 const STYLE = `
-:host { position: fixed; z-index: 900; pointer-events: none; max-width: 46rem; }
-div { display: inline-block; padding: 3px 10px; border-radius: 10px; font: 13px/1.45 Figtree, system-ui, sans-serif;
-  background: #f4f4f6ee; color: #44464f; border: 1px solid #d8d9df; }
-:host([data-mood="busy"]) div { color: #2b4a9b; border-color: #a9bcf0; }
-:host([data-mood="ready"]) div { color: #1f6b3a; border-color: #a5d6b5; }
-:host([data-mood="error"]) div { color: #8f1616; background: #fff1f0f7; border-color: #e39a96; pointer-events: auto; }
-span { color: #6b3fa0; } span:not(:empty)::before { content: " · "; }`;
+:host { position: fixed; z-index: 900; box-sizing: border-box; min-height: 31px; padding: 5px 8px; overflow: hidden;
+  font: 13px/1.45 Figtree, system-ui, sans-serif; background: var(--color-neutral-background, #fff);
+  color: var(--color-neutral-content-subtle, #44464f); border-top: 1px solid var(--color-neutral-border, #d8d9df); }
+:host([hidden]) { display: none; }
+:host(:not([data-mood="error"])) { white-space: nowrap; text-overflow: ellipsis; }
+:host([data-mood="busy"]) { color: var(--color-primary-content, #2b4a9b); }
+:host([data-mood="ready"]) { color: var(--color-positive-content, #1f6b3a); }
+:host([data-mood="error"]) { color: var(--color-negative-content, #8f1616); }`;
+// The editor's pane ends above the line: nothing that is drawn, nor a scroll bar, is behind it.
+const ROOM = `${PLACE} { max-height: calc(100% - var(--bottombar-height, 0px) - var(${HEIGHT}, 0px)) !important;
+  padding-bottom: 8px !important; }`;
 
 export class Chip {
   /** @param {Document} page */
   constructor(page) {
     this.page = page;
     this.host = page.createElement("labelrig-chip");
-    this.host.setAttribute("role", "status");
+    this.host.setAttribute("role", "status"); // read aloud when its words change, after what is being read
     this.host.hidden = true;
     const root = this.host.attachShadow({ mode: "open" });
     const style = page.createElement("style");
     style.textContent = STYLE;
-    const line = page.createElement("div");
-    this.text = page.createElement("b");
-    this.text.style.fontWeight = "500";
-    this.extra = page.createElement("span");
-    line.append(this.text, this.extra);
-    root.append(style, line);
+    root.append(style, page.createElement("slot"));
+    this.room = page.createElement("style");
+    this.room.textContent = ROOM;
     page.body.append(this.host);
   }
 
   /** @param {Line} line */
-  show({ mood, text, extra }) {
+  show({ mood, text, extra, about }) {
     this.host.dataset.mood = mood;
-    // For whoever looks from outside: a screen reader, a test. A shadow tree's text is neither's. Set again, the same
-    // words would be read aloud again.
+    // In the page itself: what is in a shadow is read by no screen reader as it changes. Set again, the same words would
+    // be read again.
     const all = extra ? `${text} · ${extra}` : text;
-    if (this.host.getAttribute("aria-label") !== all) {
-      this.host.setAttribute("aria-label", all);
-      this.text.textContent = text;
-      this.extra.textContent = extra;
-    }
-    this.#place();
+    if (this.host.textContent !== all) this.host.textContent = all;
+    const title = `${about}\n${all}`; // the whole of it, where the line is cut off
+    if (this.host.title !== title) this.host.title = title;
     this.host.hidden = false;
+    if (!this.room.isConnected) this.page.head.append(this.room);
+    this.#place();
   }
 
   hide() {
+    if (this.host.hidden) return;
     this.host.hidden = true;
+    this.host.textContent = "";
+    this.room.remove();
   }
 
-  /** Above the bottom bar, wherever it is now. */
+  /** Above the bottom bar, as wide as it, wherever it is now. */
   #place() {
-    const box = bottomBar(this.page);
+    const bar = bottomBar(this.page);
     const panel = /** @type {HTMLElement | null} */ (this.page.querySelector("labelrig-panel"));
-    this.host.style.maxWidth = box ? `min(46rem, ${box.width - (panel?.offsetWidth ?? 0) - 24}px)` : "";
-    this.host.style.left = `${Math.max(8, (box?.left ?? 0) + 8)}px`;
-    this.host.style.bottom = `${box ? Math.max(8, innerHeight - box.top + 6) : 64}px`;
+    const { style } = this.host;
+    style.left = `${bar?.left ?? 0}px`;
+    style.width = bar ? `${bar.width}px` : "100%";
+    style.bottom = `${bar ? Math.max(0, innerHeight - bar.top) : 0}px`;
+    style.paddingRight = `${(panel?.offsetWidth ?? 0) + 16}px`; // the list of classes stands at its end
+    const height = `${this.host.offsetHeight}px`;
+    const { style: root } = this.page.documentElement;
+    if (root.getPropertyValue(HEIGHT) !== height) root.setProperty(HEIGHT, height);
   }
 }
 

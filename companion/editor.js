@@ -3,12 +3,12 @@
  * `ToolManager`. What a name does stands in Label Studio's sources of the versions listed here.
  */
 
-import { ghostsOf, promptsAmong } from "./prompts.js";
+import { asOneStep } from "./history.js";
+import { ghostsOf } from "./prompts.js";
 
 export const VERSIONS = ["1.23.2"];
 export const FINISHED = "lsf:regionFinishedDrawing";
 const PROMPT_TOOLS = /^(KeyPointTool|RectangleTool|Rectangle3PointTool)$/;
-const HISTORY_KEY = "labelrig";
 
 /**
  * Null when the page is of a version that we know; else why nothing is done.
@@ -73,6 +73,29 @@ export function isBrushTool(page, region) {
 }
 
 /**
+ * What draws now: the tool that is picked on the first image that has one.
+ * @param {Window} page
+ * @returns {"point" | "box" | "brush" | null}
+ */
+export function pickedTool(page) {
+  const names = (page.ToolManager?.allInstances() ?? []).map((one) => one.findSelectedTool()?.toolName ?? "");
+  if (names.some((one) => /^Brush|^Erase/.test(one))) return "brush";
+  if (names.some((one) => /^Rectangle/.test(one))) return "box";
+  return names.some((one) => /^KeyPoint/.test(one)) ? "point" : null;
+}
+
+/**
+ * The tools that are picked and have a size, by what makes them thinner and thicker.
+ * @param {Window} page
+ * @returns {{ thinner(): void, thicker(): void }[]}
+ */
+export function brushesOf(page) {
+  const shortcuts = (page.ToolManager?.allInstances() ?? []).map((one) => one.findSelectedTool()?.extraShortcuts ?? {});
+  const sized = shortcuts.filter((one) => "tool:decrease-tool" in one && "tool:increase-tool" in one);
+  return sized.map((one) => ({ thinner: one["tool:decrease-tool"][1], thicker: one["tool:increase-tool"][1] }));
+}
+
+/**
  * Whether what is drawn now would be of no label, though the project has labels.
  * @param {Window} page
  * @param {Annotation} annotation
@@ -125,18 +148,19 @@ export function preferSmartTools(page) {
  * @param {Store} store
  * @param {Annotation} annotation
  * @param {Region[]} prompts those that go
+ * @param {boolean} joins whether it belongs to what was done last, such as the first point of the next object
  * @param {boolean} keepsLabel whether their label is picked for the next object, also where the editor's own setting is off
  * @returns {Label[]} those that are picked then
  */
-export function accept(store, annotation, prompts, keepsLabel = false) {
+export function accept(store, annotation, prompts, joins = false, keepsLabel = false) {
   const labels = keepsLabel || store.settings.continuousLabeling ? selectedLabelsOf(prompts) : [];
-  asOneStep(annotation, () => {
+  asOneStep(annotation, joins, () => {
     // The editor gives the mask every label that is selected: the ghosts that break exports. Only a mask that was asked
     // for without a label takes the one that was picked since.
     if (prompts.some((one) => one.labelName)) annotation.unselectAll();
     for (const id of [...annotation.suggestions.keys()]) annotation.acceptSuggestion(id);
     annotation.unselectAll();
-    remove(annotation, prompts);
+    removeRegions(annotation, prompts);
     for (const label of labels) label.setSelected(true);
   });
   return labels;
@@ -165,7 +189,7 @@ export function addRegions(annotation, results, labels = []) {
 export function replaceRegions(annotation, gone, results, labels = []) {
   /** @type {Region[]} */
   let made = [];
-  asOneStep(annotation, () => {
+  asOneStep(annotation, false, () => {
     annotation.unselectAll();
     for (const one of gone) one.deleteRegion();
     made = annotation.appendResults(results) ?? [];
@@ -229,23 +253,43 @@ export function selectedIn(annotation) {
 /**
  * Take back the suggestions and what they were asked with.
  * @param {Annotation} annotation
+ * @param {Region[]} prompts
+ * @param {boolean} joins whether it belongs to what was done last: a point that gave an error
  */
-export function reject(annotation) {
-  asOneStep(annotation, () => {
+export function reject(annotation, prompts, joins = false) {
+  asOneStep(annotation, joins, () => {
     for (const id of [...annotation.suggestions.keys()]) annotation.rejectSuggestion(id);
-    remove(annotation, promptsAmong(annotation.regions));
+    removeRegions(annotation, prompts);
     annotation.unselectAll(); // as after a mask was accepted: the next object begins with its label
   });
 }
 
 /**
- * Remove prompts without the editor asking about what is left of them.
+ * Remove prompts, as a step of its own.
  * @param {Annotation} annotation
  * @param {Region[]} prompts
  */
 export function remove(annotation, prompts) {
-  const ids = new Set(prompts.map((one) => one.id));
-  for (const one of promptsAmong(annotation.regions).filter((region) => ids.has(region.id))) {
+  asOneStep(annotation, false, () => removeRegions(annotation, prompts));
+}
+
+/**
+ * Remove regions that the annotator did not remove: it belongs to what was done last.
+ * @param {Annotation} annotation
+ * @param {Region[]} regions
+ */
+export function tidy(annotation, regions) {
+  if (regions.length) asOneStep(annotation, true, () => removeRegions(annotation, regions));
+}
+
+/**
+ * Without the editor asking about what is left of them.
+ * @param {Annotation} annotation
+ * @param {Region[]} regions
+ */
+function removeRegions(annotation, regions) {
+  const ids = new Set(regions.map((one) => one.id));
+  for (const one of annotation.regions.filter((region) => ids.has(region.id))) {
     one.setDrawing(true); // Label Studio's own way to keep it from asking
     one.deleteRegion();
   }
@@ -291,26 +335,35 @@ export function isPicked(label) {
 
 /** @param {Annotation} annotation */
 export function stripGhosts(annotation) {
-  for (const region of annotation.regions) {
-    for (const ghost of ghostsOf(region)) region.removeResult(ghost);
-  }
+  const found = annotation.regions.flatMap((region) => ghostsOf(region).map((ghost) => ({ region, ghost })));
+  if (found.length) asOneStep(annotation, true, () => found.forEach(({ region, ghost }) => region.removeResult(ghost)));
+}
+
+/**
+ * Give prompts the labels that are picked for their image, as a step of its own.
+ * @param {Annotation} annotation
+ * @param {Region[]} prompts without a label
+ */
+export function giveLabels(annotation, prompts) {
+  asOneStep(annotation, false, () => {
+    for (const one of prompts) {
+      for (const palette of one.object.activeStates()) if (palette.type === "labels") one.setValue(palette);
+    }
+  });
+}
+
+/**
+ * The labels that are picked, for what is drawn next; empty where a region is selected, whose labels they show then.
+ * @param {Annotation} annotation
+ */
+export function pickedLabels(annotation) {
+  if (selectedIn(annotation).length) return "";
+  const palettes = [...annotation.names.values()].filter((one) => one.type.endsWith("labels") && one.isSelected);
+  return palettes.map((one) => JSON.stringify([one.name, one.selectedValues?.()])).join();
 }
 
 /** @param {Region[]} prompts */
 function selectedLabelsOf(prompts) {
   const last = prompts[prompts.length - 1];
   return last?.results.flatMap((one) => (one.type.endsWith("labels") ? one.selectedLabels ?? [] : [])) ?? [];
-}
-
-/**
- * @param {Annotation} annotation
- * @param {() => void} work
- */
-function asOneStep(annotation, work) {
-  annotation.history.freeze(HISTORY_KEY);
-  try {
-    work();
-  } finally {
-    annotation.history.unfreeze(HISTORY_KEY);
-  }
 }

@@ -1,11 +1,14 @@
 /** Keys for what Label Studio has none for. A key that the project's own labels use stays theirs. */
 
-/** @typedef {Pick<KeyboardEvent, "key" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} Press */
+import { brushKey, typed } from "./keyboard.js";
+
+/** @typedef {import("./keyboard.js").Press} Press */
 /** @typedef {"invert" | "colour" | "reset"} Seeing how the picture is looked at */
 /** @typedef {"fill" | "label" | "task"} Showing how masks are filled; the label stays; the next task */
-/** @typedef {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing | Showing} Wish */
+/** @typedef {"undo" | "redo" | "thinner" | "thicker"} Working a step back or on; the brush */
+/** @typedef {"accept" | "reject" | "negative" | "next" | "brush" | "twin" | Seeing | Showing | Working} Wish */
 
-/** @param {Press} press */
+/** @param {Pick<Press, "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} press */
 export function isPlain(press) {
   return !press.shiftKey && !press.ctrlKey && !press.metaKey && !press.altKey;
 }
@@ -17,8 +20,11 @@ export function isPlain(press) {
  * @returns {Wish | null}
  */
 export function wishOf(press, taken) {
+  const key = typed(press);
+  const brush = brushKey(press, taken);
+  if (brush) return brush;
+  if (key === "z" && (press.ctrlKey || press.metaKey) && !press.altKey) return press.shiftKey ? "redo" : "undo";
   if (press.ctrlKey || press.metaKey || press.altKey) return null;
-  const key = press.key.toLowerCase();
   if (key === "enter" && !press.shiftKey) return "accept";
   if (key === "escape") return "reject";
   if (key === "n" && !press.shiftKey && !taken.has("n")) return "negative";

@@ -2,12 +2,15 @@
 
 import { Api } from "./api.js";
 import { Chip } from "./chip.js";
-import { FINISHED, isUsable, strangeness } from "./editor.js";
+import { FINISHED, brushesOf, isUsable, openAnnotation, strangeness } from "./editor.js";
+import { drawsOverMask } from "./gestures.js";
 import { isPlain, isTyping, wishOf } from "./keys.js";
 import { textsFor } from "./messages.js";
 import { Session } from "./session.js";
 
 const LOOK_MS = 300;
+const REPEATED = new Set(["undo", "redo", "thinner", "thicker"]); // as long as the key is held
+const STEPS = "[data-testid=bottombar-undo-button], [data-testid=bottombar-redo-button]";
 
 /** @type {Session | null} */
 let session = null;
@@ -25,6 +28,10 @@ function begin() {
   window.addEventListener("keydown", onKey, { capture: true });
   window.addEventListener("keyup", (press) => session?.windowing.lifted(press), { capture: true });
   window.addEventListener("blur", () => session?.windowing.release());
+  window.addEventListener("focus", () => void session?.keyboard.read());
+  window.addEventListener("beforeunload", (leaving) => {
+    if (session?.isUnsaved) leaving.preventDefault();
+  });
   for (const name of /** @type {const} */ (["pointerdown", "mousedown", "pointermove", "mousemove"])) {
     window.addEventListener(name, onMouse, { capture: true });
   }
@@ -71,6 +78,8 @@ function onKey(press) {
     (wish === "next" && drawing.offersMore) ||
     (wish === "twin" && session.isPair) ||
     ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
+    ((wish === "undo" || wish === "redo") && openAnnotation(session.store) !== null) ||
+    ((wish === "thinner" || wish === "thicker") && brushesOf(window).length > 0) ||
     ((wish === "invert" || wish === "colour" || wish === "reset") && session.windowing.name !== null) ||
     wish === "fill" ||
     wish === "label" ||
@@ -79,7 +88,7 @@ function onKey(press) {
   if (!isOurs) return;
   press.preventDefault();
   press.stopImmediatePropagation();
-  if (wish !== null && !press.repeat) session.obey(wish);
+  if (wish !== null && (!press.repeat || REPEATED.has(wish))) session.obey(wish);
 }
 
 /**
@@ -89,19 +98,40 @@ function onKey(press) {
 function onMouse(event) {
   if (!session?.store) return false;
   const isOurs = session.pointed(event);
+  if (!isOurs && (event.type === "pointerdown" || event.type === "mousedown")) onPress(event);
   if (isOurs) {
     event.preventDefault();
     event.stopImmediatePropagation();
   } else if (session.tools.isOverMasks && !/move$/.test(event.type) && isOnCanvas(event)) {
-    // The editor takes Ctrl for "draw here, also where a mask lies".
-    Object.defineProperty(event, "ctrlKey", { get: () => true });
+    holdCtrl(event);
   }
   return isOurs;
+}
+
+/** @param {MouseEvent} press */
+function onPress(press) {
+  if (!session?.store) return;
+  if (!isOnCanvas(press)) return session.leave(); // a row of the list, another page: what is not saved is sent before
+  if (!session.tools.isOverMasks && drawsOverMask(window, session.store, press)) holdCtrl(press);
+}
+
+/**
+ * The editor takes Ctrl for "draw here, also where a mask lies".
+ * @param {MouseEvent} event
+ */
+function holdCtrl(event) {
+  Object.defineProperty(event, "ctrlKey", { get: () => true });
 }
 
 /** @param {MouseEvent} release */
 function onRelease(release) {
   if (!session?.store || onMouse(release)) return;
+  const step = release.type === "click" ? /** @type {Element | null} */ (release.target)?.closest?.(STEPS) : null;
+  if (step && openAnnotation(session.store)) {
+    release.preventDefault();
+    release.stopImmediatePropagation();
+    return session.obey(/** @type {HTMLElement} */ (step).dataset.testid?.includes("undo") ? "undo" : "redo");
+  }
   if (isOnCanvas(release) && session.marksNegative) {
     // The editor takes Alt for "not this"; the key N says so without it.
     Object.defineProperty(release, "altKey", { get: () => true });

@@ -9,10 +9,23 @@ const ENGLISH = {
   encoding: (/** @type {string} */ name) => `${name}: reading the image …`,
   ready: (/** @type {string} */ name) => `${name}: ready`,
   thinking: (/** @type {string} */ name) => `${name}: thinking …`,
-  pending: (/** @type {string} */ name) => `${name}: Enter accepts, Esc rejects`,
-  nothing: (/** @type {string} */ name) => `${name}: no object there; try another point, or draw a box`,
+  pending: "Enter accepts, Esc rejects",
+  unlabelledMask: "pick a label for the mask: press its key; Esc rejects",
+  wantsLabel: "Not accepted: this mask has no label, and no export would have it. Pick a label, or press Esc",
+  nothing: "no object there; try another point, or draw a box",
+  nothingInBox: "no object in that box; draw it closer, or add a point",
+  nothingThere: (/** @type {number} */ number, /** @type {number} */ of) =>
+    `no mask here (this is ${number} of ${of}); C: another one`,
   off: "SAM2: off; switch Auto-Annotation on",
   label: "pick a label: press its key",
+  click: "click on the object",
+  drawBox: "draw a box around the object",
+  paint: "paint over the object",
+  brushKeys: (/** @type {string} */ thinner, /** @type {string} */ thicker) => `${thinner} ${thicker}: thinner, thicker`,
+  selected: (/** @type {string} */ label) => `selected: ${label || "a region"}; a label’s key changes its label, Esc lets it go`,
+  relabelled: (/** @type {string} */ from, /** @type {string} */ to) => `${from} is ${to} now; Ctrl+Z takes it back`,
+  notSaved: (/** @type {string} */ reason) =>
+    `Not saved yet, it is tried again: leave this page open. ${reason}`,
   another: (/** @type {number} */ number, /** @type {number} */ of) => `C: another mask (this is ${number} of ${of})`,
   negative: "N: points say “not this”",
   byHand: "Shift+B: the brush paints by hand",
@@ -39,6 +52,7 @@ const ENGLISH = {
   saving: "saving, then the next task …",
   last: "that was the last task of the list",
   unsaved: "Label Studio did not save this task: it stays open",
+  demoShort: "DEMO",
   silent: (/** @type {string} */ url) =>
     `SAM2 does not answer at ${url}: it is stopped or starts again; tell whoever runs the server (./inv status)`,
   refused: (/** @type {string} */ reason) => `SAM2 cannot serve this project: ${reason}`,
@@ -69,10 +83,23 @@ const SPANISH = {
   encoding: (name) => `${name}: leyendo la imagen …`,
   ready: (name) => `${name}: listo`,
   thinking: (name) => `${name}: pensando …`,
-  pending: (name) => `${name}: Intro acepta, Esc descarta`,
-  nothing: (name) => `${name}: ahí no encuentra ningún objeto; prueba otro punto o dibuja una caja`,
+  pending: "Intro acepta, Esc descarta",
+  unlabelledMask: "elige una etiqueta para la máscara: pulsa su tecla; Esc la descarta",
+  wantsLabel:
+    "No aceptada: esta máscara no tiene etiqueta y no saldría en ninguna exportación. Elige una etiqueta o pulsa Esc",
+  nothing: "ahí no encuentra ningún objeto; prueba otro punto o dibuja una caja",
+  nothingInBox: "no encuentra ningún objeto en esa caja; dibújala más ajustada o añade un punto",
+  nothingThere: (number, of) => `aquí no hay máscara (esta es la ${number} de ${of}); C: otra`,
   off: "SAM2: apagado; activa Auto-Annotation",
   label: "elige una etiqueta: pulsa su tecla",
+  click: "haz clic en el objeto",
+  drawBox: "dibuja una caja alrededor del objeto",
+  paint: "pinta sobre el objeto",
+  brushKeys: (thinner, thicker) => `${thinner} ${thicker}: más fino, más grueso`,
+  selected: (label) =>
+    `seleccionada: ${label || "una región"}; la tecla de una etiqueta le cambia la suya, Esc la suelta`,
+  relabelled: (from, to) => `${from} es ahora ${to}; Ctrl+Z lo deshace`,
+  notSaved: (reason) => `Aún no está guardado, se vuelve a intentar: deja esta página abierta. ${reason}`,
   another: (number, of) => `C: otra máscara (esta es la ${number} de ${of})`,
   negative: "N: los puntos dicen «esto no»",
   byHand: "Mayús+B: el pincel pinta a mano",
@@ -99,6 +126,7 @@ const SPANISH = {
   saving: "guardando, después la siguiente tarea …",
   last: "era la última tarea de la lista",
   unsaved: "Label Studio no ha guardado esta tarea: sigue abierta",
+  demoShort: "DEMO",
   silent: (url) =>
     `SAM2 no responde en ${url}: está parado o reiniciándose; avisa a quien lleva el servidor (./inv status)`,
   refused: (reason) => `SAM2 no puede trabajar en este proyecto: ${reason}`,
@@ -150,4 +178,13 @@ export function nameOf(state, texts) {
   if (!state?.model) return "SAM2";
   const where = state.device ? ` (${state.device})` : "";
   return state.model === "demo" ? `SAM2 demo${where}, ${texts.demo}` : `SAM2 ${state.model}${where}`;
+}
+
+/**
+ * The same in a word, for the line.
+ * @param {BackendState | null} state
+ * @param {Texts} texts
+ */
+export function shortNameOf(state, texts) {
+  return state?.model === "demo" ? `SAM2 ${texts.demoShort}` : "SAM2";
 }

@@ -142,6 +142,6 @@ export class Panel {
   #place() {
     const box = bottomBar(this.page);
     this.host.style.right = `${Math.max(8, innerWidth - (box?.right ?? innerWidth) + 8)}px`;
-    this.host.style.bottom = `${box ? Math.max(8, innerHeight - box.top + 6) : 64}px`;
+    this.host.style.bottom = `${box ? Math.max(8, innerHeight - box.top + 2) : 64}px`;
   }
 }

@@ -15,6 +15,16 @@ export function promptsAmong(regions) {
 }
 
 /**
+ * Prompts that a draft brings back as points like any other, from a page without this script: Label Studio's sources
+ * write `is_positive` at a point that asks, and at no other (libs/editor, regions/KeyPointRegion.jsx).
+ * @param {Region[]} regions
+ * @returns {Region[]}
+ */
+export function promptsOfDrafts(regions) {
+  return regions.filter((one) => !one.dynamic && !one.isDrawing && one._rawResult?.is_positive !== undefined);
+}
+
+/**
  * Prompts with the same subject ask for one object together: points, boxes and strokes of one label on one image.
  * @param {Region} prompt
  */

@@ -5,22 +5,25 @@ import { Board } from "./board.js";
 import { Choices } from "./choices.js";
 import { Coverage } from "./coverage.js";
 import { Drawing } from "./drawing.js";
-import { FINISHED, canvasOf, imagesOf, isBrushTool, lacksLabel, openAnnotation, preferSmartTools } from "./editor.js";
-import { Filters } from "./filters.js";
-import { follow } from "./following.js";
+import { FINISHED, brushesOf, imagesOf, isBrushTool, lacksLabel, openAnnotation, preferSmartTools } from "./editor.js";
+import { follow, wantsCompleteMaps } from "./following.js";
+import { step } from "./history.js";
+import { mendIcons } from "./icons.js";
+import { Keyboard } from "./keyboard.js";
 import { hotkeysIn } from "./keys.js";
-import { AS_IT_CAME, isAsItCame, lookOf } from "./looks.js";
 import { Pictures } from "./pictures.js";
+import { Relabelled } from "./relabelled.js";
+import { Saving } from "./saving.js";
 import { Sight } from "./sight.js";
-import { coverageWords, lookWords, statusLine } from "./status.js";
+import { situationOf } from "./situation.js";
+import { statusLine } from "./status.js";
 import { Tools } from "./tools.js";
 import { Twin } from "./twin.js";
-import { Windowing } from "./windowing.js";
+import { Viewing } from "./viewing.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Chip } from "./chip.js" */
 /** @import { Wish } from "./keys.js" */
-/** @import { Look } from "./looks.js" */
 /** @import { Texts } from "./messages.js" */
 
 const TICK_MS = 250;
@@ -40,13 +43,20 @@ export class Session {
     this.texts = texts;
     this.page = page;
     this.choices = new Choices(page.localStorage, manager.projectId);
-    this.drawing = new Drawing(api, manager.projectId, this, page.localStorage);
+    this.drawing = new Drawing(api, manager.projectId, this);
+    this.saving = new Saving(manager, this);
+    this.keyboard = new Keyboard(/** @type {any} */ (page.navigator));
+    this.relabelled = new Relabelled();
     this.twin = new Twin(api, manager.projectId, this);
     this.tools = new Tools(this);
     this.pictures = new Pictures(texts);
-    this.filters = new Filters(page.document);
     this.coverage = new Coverage();
-    this.windowing = new Windowing(this);
+    this.viewing = new Viewing(this, page.document, () =>
+      this.#safely(() => {
+        this.viewing.show();
+        this.#show();
+      }),
+    );
     this.sight = new Sight(this);
     this.board = new Board(this);
     /** @type {Backend | null} */
@@ -75,6 +85,9 @@ export class Session {
     this.manager.on(FINISHED, this.#drawn);
     this.manager.on("lsf:entityCreate", this.#created);
     this.manager.on("lsf:beforeSaveAnnotation", this.#beforeSave);
+    this.saving.start();
+    this.unmend = mendIcons(/** @type {any} */ (this.page));
+    void this.keyboard.read();
     this.timer = setInterval(this.tick, TICK_MS);
   }
 
@@ -85,7 +98,9 @@ export class Session {
     this.drawing.stop();
     this.twin.stop();
     this.tools.stop();
-    this.filters.clear();
+    this.saving.close();
+    this.unmend?.();
+    this.viewing.clear();
     this.sight.close();
     this.board.close();
     this.manager.off(FINISHED, this.#drawn);
@@ -101,9 +116,24 @@ export class Session {
     return !this.closed && store?.task && !store.isLoading ? store : null;
   }
 
+  get windowing() {
+    return this.viewing.windowing;
+  }
+
   /** Whether a click means "not this". */
   get marksNegative() {
     return this.drawing.negative && this.store?.autoAnnotation === true;
+  }
+
+  /** Whether what is drawn now would be of no label, though the project has labels. */
+  get lacksLabel() {
+    const annotation = this.store && openAnnotation(this.store);
+    return annotation !== null && lacksLabel(this.page, annotation);
+  }
+
+  /** Whether something would be lost with the page: what is not saved, and what waits to be accepted. */
+  get isUnsaved() {
+    return !this.closed && (this.saving.isUnsaved || this.drawing.isPending);
   }
 
   /** Whether a task shows two images, and can be drawn on. */
@@ -115,8 +145,6 @@ export class Session {
   tick = () => this.#safely(this.#look);
 
   safely = (/** @type {() => void} */ work) => this.#safely(work);
-
-  // -- how pictures are looked at
 
   /**
    * Whether a move or a button of the mouse is about how a picture is looked at, a sign on it, or a proposal.
@@ -130,37 +158,24 @@ export class Session {
     return isOurs;
   }
 
-  /**
-   * The image tag that an element belongs to, by its name; of null, one whose picture is on the screen.
-   * @param {EventTarget | null} target
-   */
-  nameAt(target) {
-    if (!this.store || (target !== null && !isCanvas(target))) return null;
-    const shown = imagesOf(this.store).filter((one) => one.imageIsLoaded && one.stageRef);
-    const isThere = (/** @type {ImageTag} */ one) =>
-      target === null || one.stageRef?.content.contains(/** @type {Node} */ (target));
-    return shown.find(isThere)?.name ?? null;
+  // -- what is saved
+
+  /** @param {string} id of a region */
+  isPrompt(id) {
+    return this.drawing.prompts.has(id);
   }
 
-  /**
-   * @param {string} name of an image tag
-   * @returns {Look}
-   */
-  look(name) {
-    return lookOf(this.choices.read().looks[name]);
+  /** @param {Annotation} annotation */
+  waiting(annotation) {
+    return this.drawing.waiting(annotation);
   }
 
-  /**
-   * @param {string} name
-   * @param {Look} look
-   */
-  change(name, look) {
-    this.choices.write({ looks: { ...this.choices.read().looks, [name]: look } });
-    this.#safely(() => {
-      this.#filter();
-      this.#show();
-    });
+  /** The annotator goes elsewhere in the page: what Label Studio lacks is on its way before it is asked. */
+  leave() {
+    this.#safely(() => void this.saving.save());
   }
+
+  // -- what keys ask for
 
   /** @param {Wish} wish */
   obey(wish) {
@@ -169,12 +184,22 @@ export class Session {
       else if (wish === "reject") this.#reject();
       else if (wish === "next") this.drawing.next();
       else if (wish === "twin") this.#takeOver();
-      else if (wish === "negative") this.drawing.negative = !this.drawing.negative;
+      else if (wish === "negative") this.drawing.turnNegative();
+      else if (wish === "undo" || wish === "redo") this.#step(wish);
+      else if (wish === "thinner" || wish === "thicker") for (const one of brushesOf(this.page)) one[wish]();
       else if (wish === "invert" || wish === "colour" || wish === "reset") this.windowing.obey(wish);
       else if (wish === "fill" || wish === "label" || wish === "task") this.board.obey(wish);
       else this.choices.write({ brushAsks: !this.choices.read().brushAsks });
       this.#show();
     });
+  }
+
+  /** @param {"undo" | "redo"} way */
+  #step(way) {
+    const annotation = this.store && openAnnotation(this.store);
+    if (!annotation || this.drawing.turn(way)) return;
+    step(annotation, way);
+    this.#look();
   }
 
   /** The mask on the other image of its pair; one that still waits is accepted first. */
@@ -234,6 +259,7 @@ export class Session {
       if (!this.store?.autoAnnotation) return;
       const isStroke = region.type === "brushregion" && !region.dynamic && isBrushTool(this.page, region);
       if (isStroke && this.choices.read().brushAsks) region.makeDynamic();
+      this.drawing.note(region);
       this.sight.drawn(region);
       queueMicrotask(this.#drawn); // the labels are put on right after this event
     });
@@ -242,11 +268,25 @@ export class Session {
   #beforeSave = async () => {
     try {
       await this.tools.finish();
+      if (this.drawing.lacksMaskLabel()) {
+        this.#show();
+        return false;
+      }
       await this.drawing.finish();
     } catch (error) {
       this.#giveUp(error);
+      return true;
     }
-    return true;
+    await this.saving.hold(); // a draft that is saved from now on would stay beside what is submitted
+    try {
+      await this.api.reach();
+      return true;
+    } catch (error) {
+      this.saving.resume();
+      this.#fail(error, null);
+      if (this.task !== null) void this.#follow(this.task); // which finds when it is over
+      return false;
+    }
   };
 
   #look = () => {
@@ -258,6 +298,7 @@ export class Session {
     const annotation = openAnnotation(store);
     if (annotation !== drawing.annotation) {
       drawing.turnTo(annotation);
+      this.saving.turnTo(annotation);
       this.twin.stop();
       this.tools.stop();
     }
@@ -266,17 +307,10 @@ export class Session {
       preferSmartTools(this.page);
       drawing.look();
     }
-    this.#filter();
+    this.saving.look(!drawing.isPending);
+    this.viewing.show();
     this.#show();
   };
-
-  /** Show each picture by its look: the editor may have made its canvas anew. */
-  #filter() {
-    for (const image of this.store ? imagesOf(this.store) : []) {
-      const canvas = canvasOf(image);
-      if (canvas) this.filters.show(canvas, this.look(image.name));
-    }
-  }
 
   /**
    * A store is new: give it this project's switches.
@@ -355,61 +389,12 @@ export class Session {
   }
 
   #show() {
-    const { store, texts, drawing } = this;
+    const { store } = this;
     this.#safely(() => {
       this.sight.look();
       this.board.look();
     });
-    if (!store) return this.chip.hide();
-    const { trouble, state, isUnknown } = this;
-    const { isSuggested, foundNothing, negative, candidate, candidates } = drawing;
-    const isBusy = drawing.isBusy || this.twin.isBusy || this.tools.isBusy;
-    const { brushAsks } = this.choices.read();
-    const { autoAnnotation } = store;
-    const annotation = openAnnotation(store);
-    const images = imagesOf(store);
-    const shares = this.wantsCompleteMaps && annotation ? this.coverage.look(images, annotation.regions) : new Map();
-    const changed = images.map((one) => this.look(one.name)).find((one) => !isAsItCame(one)) ?? AS_IT_CAME;
-    this.chip.show(
-      statusLine(
-        {
-          autoAnnotation,
-          trouble,
-          state,
-          pictures: this.pictures.look(images),
-          look: [...this.tools.hints, lookWords(changed, texts), ...this.board.hints].filter(Boolean).join(" · "),
-          coverage: coverageWords(shares, texts),
-          isUnknown,
-          isBusy,
-          isSuggested,
-          foundNothing,
-          candidate,
-          candidates,
-          negative,
-          lacksLabel: annotation !== null && lacksLabel(this.page, annotation),
-          brushAsks,
-        },
-        texts,
-      ),
-    );
+    if (!store || store.annotationStore.viewingAll) return this.chip.hide();
+    this.chip.show(statusLine(situationOf(this, store), this.texts));
   }
-}
-
-/**
- * Whether the project wants a label for every pixel (`complete_maps` in projects.yaml): an option of its backend.
- * @param {Backend | null} backend
- */
-function wantsCompleteMaps(backend) {
-  try {
-    const given = backend?.extra_params;
-    const options = typeof given === "string" ? JSON.parse(given) : given; // what was typed in the browser is a text
-    return options?.complete_maps === true;
-  } catch {
-    return false;
-  }
-}
-
-/** @param {EventTarget} target */
-function isCanvas(target) {
-  return /** @type {Element} */ (target).tagName === "CANVAS";
 }

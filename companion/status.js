@@ -1,7 +1,7 @@
 /** What the chip says, from how things are. */
 
 import { isAsItCame } from "./looks.js";
-import { nameOf } from "./messages.js";
+import { nameOf, shortNameOf } from "./messages.js";
 
 /** @import { Trouble } from "./api.js" */
 /** @import { Look } from "./looks.js" */
@@ -11,6 +11,7 @@ import { nameOf } from "./messages.js";
  * @typedef {object} Situation
  * @property {boolean} autoAnnotation whether the editor asks at all
  * @property {Trouble | null} trouble what went wrong last
+ * @property {number | null} unsaved the HTTP status with which the last save failed
  * @property {BackendState | null} state what the backend said last
  * @property {"shown" | "loading" | { problem: string }} pictures whether what is asked about can be seen
  * @property {string} look how a picture is looked at, if not as it came
@@ -19,47 +20,100 @@ import { nameOf } from "./messages.js";
  * @property {boolean} isBusy whether a click waits for its answer
  * @property {boolean} isSuggested whether a mask waits to be accepted
  * @property {boolean} foundNothing whether the last answer held no mask
+ * @property {boolean} hasBox whether it was asked for with a box
  * @property {number} candidate which of the model's masks is on the screen, from 0
  * @property {number} candidates of how many
  * @property {boolean} negative whether points say "not this"
  * @property {boolean} lacksLabel whether what is drawn would be of no label
+ * @property {boolean} isUnlabelled whether what waits is of no label
+ * @property {boolean} wantsLabel whether it was to be accepted all the same
  * @property {boolean} brushAsks whether the brush asks SAM2
+ * @property {string | null} selected the label of the region that is selected
+ * @property {{ from: string, to: string } | null} relabelled what was done last
+ * @property {"point" | "box" | "brush" | null} tool that draws
+ * @property {string[]} brushKeys what stands on the keys for thinner and thicker
  */
 
-/** @typedef {{ mood: "quiet" | "busy" | "ready" | "error", text: string, extra: string }} Line */
+/** @typedef {{ mood: "quiet" | "busy" | "ready" | "error", text: string, extra: string, about: string }} Line */
 
 /**
+ * The line: what to do next. What answers, and where, is in `about`.
  * @param {Situation} now
  * @param {Texts} texts
  * @returns {Line}
  */
 export function statusLine(now, texts) {
-  const { trouble, state } = now;
-  if (trouble?.requestId) return { mood: "error", text: trouble.message, extra: texts.request(trouble.requestId) };
+  return { ...problemLine(now, texts) ?? workLine(now, texts), about: nameOf(now.state, texts) };
+}
+
+/** @typedef {Omit<Line, "about">} Words */
+
+/**
+ * What is in the way; null where nothing is.
+ * @param {Situation} now
+ * @param {Texts} texts
+ * @returns {Words | null}
+ */
+function problemLine(now, texts) {
+  const { trouble } = now;
+  const error = (/** @type {string} */ text, extra = "") => ({ mood: /** @type {const} */ ("error"), text, extra });
+  if (now.unsaved !== null) return error(texts.notSaved(reasonOf(now.unsaved, texts)));
+  if (trouble?.requestId) return error(trouble.message, texts.request(trouble.requestId));
   // What is said of a mask that waits counts more than another image of the task.
-  if (typeof now.pictures === "object" && !now.isBusy && !now.isSuggested) {
-    return { mood: "error", text: now.pictures.problem, extra: "" };
-  }
-  if (trouble) return { mood: "error", text: trouble.message, extra: "" };
-  if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: [now.coverage, now.look].filter(Boolean).join(" · ") };
-  const hints = [
-    now.lacksLabel && texts.label,
-    now.candidates > 1 && texts.another(now.candidate + 1, now.candidates),
-    now.negative && texts.negative,
-    !now.brushAsks && texts.byHand,
-    now.coverage,
-    now.look,
-  ];
-  const extra = hints.filter(Boolean).join(" · ");
-  const name = nameOf(state, texts);
-  if (now.isBusy) return { mood: "busy", text: texts.thinking(name), extra };
-  if (now.isSuggested) return { mood: "ready", text: texts.pending(name), extra };
-  if (now.foundNothing) return { mood: "quiet", text: texts.nothing(name), extra };
-  if (now.pictures === "loading") return { mood: "busy", text: texts.pictureLoading, extra };
-  if (now.isUnknown) return { mood: "quiet", text: texts.starting, extra };
-  if (state?.backend === "loading") return { mood: "busy", text: texts.loading(state.model ?? ""), extra };
-  if (state?.image === "encoding") return { mood: "busy", text: texts.encoding(name), extra };
-  return { mood: "ready", text: texts.ready(name), extra };
+  if (typeof now.pictures === "object" && !now.isBusy && !now.isSuggested) return error(now.pictures.problem);
+  if (trouble) return error(trouble.message);
+  return now.wantsLabel ? error(texts.wantsLabel) : null;
+}
+
+/**
+ * @param {number} status
+ * @param {Texts} texts
+ */
+function reasonOf(status, texts) {
+  if (status === 401 || status === 403) return texts.signedOut;
+  return status === 503 ? texts.unreachable : texts.http(status);
+}
+
+/**
+ * @param {Situation} now
+ * @param {Texts} texts
+ * @returns {Words}
+ */
+function workLine(now, texts) {
+  const { state } = now;
+  const seen = [now.coverage, now.look];
+  const line = (/** @type {Line["mood"]} */ mood, /** @type {string} */ text, /** @type {(string | false)[]} */ ...hints) => ({
+    mood,
+    text,
+    extra: [...hints, now.negative && texts.negative, !now.brushAsks && texts.byHand, ...seen].filter(Boolean).join(" · "),
+  });
+  if (now.relabelled) return line("ready", texts.relabelled(now.relabelled.from, now.relabelled.to));
+  if (!now.autoAnnotation) return { mood: "quiet", text: texts.off, extra: seen.filter(Boolean).join(" · ") };
+  const name = shortNameOf(state, texts);
+  const another = now.candidates > 1 && texts.another(now.candidate + 1, now.candidates);
+  if (now.isBusy) return line("busy", texts.thinking(name));
+  if (now.isSuggested && now.isUnlabelled) return line("ready", texts.unlabelledMask, another);
+  if (now.isSuggested) return line("ready", texts.pending, another);
+  if (now.foundNothing && now.candidates > 1) return line("quiet", texts.nothingThere(now.candidate + 1, now.candidates));
+  if (now.foundNothing) return line("quiet", now.hasBox ? texts.nothingInBox : texts.nothing);
+  if (now.pictures === "loading") return line("busy", texts.pictureLoading);
+  if (now.isUnknown) return line("quiet", texts.starting);
+  if (state?.backend === "loading") return line("busy", texts.loading(state.model ?? ""));
+  if (state?.image === "encoding") return line("busy", texts.encoding(name), nextStep(now, texts));
+  return line("ready", texts.ready(name), nextStep(now, texts));
+}
+
+/**
+ * @param {Situation} now
+ * @param {Texts} texts
+ */
+function nextStep(now, texts) {
+  if (now.selected !== null) return texts.selected(now.selected);
+  if (now.lacksLabel) return texts.label;
+  if (now.tool === "box") return texts.drawBox;
+  if (now.tool !== "brush") return now.tool === "point" && texts.click;
+  const [thinner, thicker] = now.brushKeys;
+  return [now.brushAsks && texts.paint, texts.brushKeys(thinner, thicker)].filter(Boolean).join(" · ");
 }
 
 /**

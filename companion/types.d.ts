@@ -3,7 +3,8 @@
 interface Result {
   type: string;
   selectedLabels?: Label[];
-  serialize(): PromptEntry | null;
+  /** @param options `fast`: a brush's strokes as they are, as drafts have them */
+  serialize(options?: { fast?: boolean }): PromptEntry | null;
 }
 
 interface Label {
@@ -20,7 +21,9 @@ interface Region {
   fromSuggestion: boolean;
   isDrawing: boolean;
   labelName?: string;
-  object: { name: string; stageRef?: Stage; currentImageEntity?: ImageEntity | null };
+  object: { name: string; stageRef?: Stage; currentImageEntity?: ImageEntity | null; activeStates(): Control[] };
+  /** The result that it was read from: of a draft, or of what was submitted. */
+  _rawResult?: { is_positive?: boolean };
   item_index: number | null;
   results: Result[];
   x?: number;
@@ -49,6 +52,7 @@ interface Region {
   /** Notes at the region, under `text`. */
   meta?: { text?: unknown };
   makeDynamic(): void;
+  setValue(palette: Control): void;
   setDrawing(drawing: boolean): void;
   deleteRegion(): void;
   removeResult(result: Result): void;
@@ -66,6 +70,8 @@ interface ImageTag extends Control {
   stageRef?: Stage;
   stageWidth: number;
   stageHeight: number;
+  /** The palettes with a label that is picked, of this image. */
+  activeStates(): Control[];
   currentImageEntity: ImageEntity | null;
   imageIsLoaded: boolean;
   multiImage?: boolean;
@@ -98,6 +104,7 @@ interface Stage {
   width(): number;
   height(): number;
   getAbsoluteTransform(): { getMatrix(): number[] };
+  getIntersection(place: { x: number; y: number }): Drawn | null;
 }
 
 interface Layer {
@@ -111,6 +118,8 @@ interface Layer {
 
 interface Drawn {
   className: string;
+  attrs: { id?: string; name?: string };
+  getParent(): Drawn | null;
   image?(): unknown;
   opacity(opacity: number): unknown;
   visible(isVisible: boolean): unknown;
@@ -123,16 +132,40 @@ interface Annotation {
   regions: Region[];
   selectedRegions?: Region[];
   suggestions: { size: number; keys(): Iterable<string>; values(): Iterable<Region>; has(id: string): boolean };
-  history: { freeze(key: string): void; unfreeze(key: string): void; hasChanges?: boolean };
+  history: History;
+  undo(): void;
+  redo(): void;
   /** Made here; and of those, whether it was submitted already. */
   userGenerate?: boolean;
   sentUserGenerate?: boolean;
-  draftId?: number;
+  /** Of its draft, 0 as long as it has none. */
+  draftId: number;
+  isDraftSaving: boolean;
+  versions: { draft?: PromptEntry[] };
+  /** Saves a draft, five seconds after the first change. */
+  autosave?: { cancel(): void };
+  serializeAnnotation(options: { fast: boolean }): PromptEntry[];
+  addVersions(versions: { draft: PromptEntry[] }): void;
+  setDraftId(id: number): void;
+  setDraftSaving(saving: boolean): void;
+  onDraftSaved(): void;
   acceptSuggestion(id: string): void;
   rejectSuggestion(id: string): void;
   unselectAll(): void;
   appendResults(results: any[]): Region[] | undefined;
   isReadOnly(): boolean;
+}
+
+/** Undo and redo: the regions after each step, and which of them are on the screen. */
+interface History {
+  history: { areas: Record<string, object> }[];
+  undoIdx: number;
+  canUndo: boolean;
+  canRedo: boolean;
+  hasChanges?: boolean;
+  freeze(key: string): void;
+  unfreeze(key: string): void;
+  setReplaceNextUndoState(replace: boolean): void;
 }
 
 interface Store {
@@ -147,6 +180,7 @@ interface Store {
   setAutoAcceptSuggestions(on: boolean): void;
   submitAnnotation(): unknown;
   updateAnnotation(): unknown;
+  submitDraft(annotation: Annotation): Promise<unknown>;
   loadSuggestions(answer: Promise<unknown>, read: (answer: any) => unknown): Promise<void>;
 }
 
@@ -155,6 +189,7 @@ interface Control {
   name: string;
   type: string;
   isSelected?: boolean;
+  selectedValues?(): string[];
   toname?: string;
   /** Of a palette: its labels. */
   children?: PaletteLabel[];
@@ -170,6 +205,9 @@ interface PaletteLabel {
 interface Tool {
   toolName: string;
   dynamic: boolean;
+  isDrawingTool?: boolean;
+  /** What its keys do, by the name of the key: a title, and the work. */
+  extraShortcuts?: Record<string, [string, () => void]>;
   mode?: string;
   control: Control;
 }
@@ -192,6 +230,7 @@ interface DataManager {
   };
   on(event: string, callback: (...given: any[]) => unknown): void;
   off(event: string, callback: (...given: any[]) => unknown): void;
+  apiCall(name: string, params: object, body?: object, ...more: any[]): Promise<any>;
   getEventCallbacks(event: string): Set<(...given: any[]) => unknown>;
 }
 

@@ -1,5 +1,6 @@
 /** G held down: dragging on a picture, or the arrow keys, change its contrast and brightness. */
 
+import { typed } from "./keyboard.js";
 import { AS_IT_CAME, dragged } from "./looks.js";
 
 /** @import { Look } from "./looks.js" */
@@ -38,12 +39,12 @@ export class Windowing {
 
   /**
    * Whether a key is this one's.
-   * @param {Pick<KeyboardEvent, "key" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} press
+   * @param {Pick<KeyboardEvent, "key" | "code" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">} press
    * @param {Set<string>} taken hotkeys of labels
    */
   pressed(press, taken) {
     if (press.shiftKey || press.ctrlKey || press.metaKey || press.altKey) return false;
-    if (press.key.toLowerCase() === "g" && !taken.has("g")) {
+    if (typed(press) === "g" && !taken.has("g")) {
       this.isHeld = true;
       return true;
     }
@@ -54,9 +55,9 @@ export class Windowing {
     return true;
   }
 
-  /** @param {Pick<KeyboardEvent, "key">} press */
+  /** @param {Pick<KeyboardEvent, "key" | "code">} press */
   lifted(press) {
-    if (press.key.toLowerCase() === "g") this.isHeld = false;
+    if (typed(press) === "g") this.isHeld = false;
   }
 
   /** @param {"invert" | "colour" | "reset"} wish */

@@ -27,6 +27,13 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
 COLOURS = 200  # as many as a page has without the image's noise, and a tenth of the size
 EDITOR = ".lsf-main-content"  # the pictures leave the list of tasks and the panels out
+# From the editor's pane down to the line below it; the whole page where there is none.
+SHOWN = """(editor) => {
+  const box = document.querySelector(editor)?.getBoundingClientRect();
+  const line = document.querySelector('labelrig-chip:not([hidden])')?.getBoundingClientRect();
+  if (!box) return { x: 0, y: 0, width: innerWidth, height: innerHeight };
+  return { x: box.x, y: box.y, width: box.width, height: Math.max(box.bottom, line?.bottom ?? 0) - box.y };
+}"""
 VIEW = {"width": 1440, "height": 900}
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 LOADS = 3  # of a page, until all of its parts came
@@ -60,10 +67,23 @@ SUGGESTED = f"() => {SELECTED}.suggestions.size > 0 && !Htx.awaitingSuggestions"
 REGIONS = f"""() => {SELECTED}.regions.map((one) => ({{
   type: one.type, label: one.labelName, dynamic: one.dynamic, results: one.results.map((result) => result.type),
 }}))"""
+# For half a second: what was done is noticed within a quarter of one.
+SETTLED = f"""() => {{
+  const one = {SELECTED}, line = document.querySelector('labelrig-chip');
+  const rests = !Htx.isLoading && !Htx.awaitingSuggestions && !one?.isDraftSaving && line?.dataset.mood !== 'busy';
+  if (!rests) window.restsSince = undefined;
+  else window.restsSince ??= performance.now();
+  return rests && performance.now() - window.restsSince > 500;
+}}"""
 SUGGESTION = f"""() => Array.from({SELECTED}.suggestions.values(), (one) => ({{
   rle: Array.from(one.rle ?? []), label: one.labelName,
   size: [one.object.naturalWidth, one.object.naturalHeight],
 }}))"""
+
+MASK = f"""(number) => {{
+  const one = {SELECTED}.regions[number];
+  return {{ rle: Array.from(one.rle ?? []), size: [one.object.naturalWidth, one.object.naturalHeight] }};
+}}"""
 
 
 @contextmanager
@@ -215,9 +235,12 @@ class Desk:
         """The mask that waits to be accepted, ``(H, W)`` bool."""
         self.page.wait_for_function(SUGGESTED)
         (one,) = self.page.evaluate(SUGGESTION)
-        width, height = one["size"]
-        flat = np.asarray(decode_rle(one["rle"]), dtype=np.uint8)
-        return np.asarray(flat.reshape(height, width, 4)[..., 3] > 127)
+        return decoded(one["rle"], one["size"])
+
+    def mask_of(self, number: int) -> Mask:
+        """The mask of a region, ``(H, W)`` bool, as Label Studio has it."""
+        one = self.page.evaluate(MASK, number)
+        return decoded(one["rle"], one["size"])
 
     @property
     def suggestions(self) -> int:
@@ -233,6 +256,15 @@ class Desk:
     def masks(self) -> int:
         return sum(one["type"] == "brushregion" and not one["dynamic"] for one in self.regions())
 
+    def undone(self, key: str = "Control+z") -> None:
+        """One thing back, or on again; back when SAM2 has answered what it is asked anew, if anything."""
+        self.key(key)
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until nothing waits for an answer: neither SAM2's nor Label Studio's."""
+        self.page.wait_for_function(SETTLED)
+
     @property
     def chip(self) -> Locator:
         return self.page.locator("labelrig-chip")
@@ -241,22 +273,21 @@ class Desk:
         """Wait until the status chip holds a text; how long that took, in seconds."""
         begun = time.monotonic()
         self.page.wait_for_function(
-            "(text) => document.querySelector('labelrig-chip')?.getAttribute('aria-label')?.includes(text)",
+            "(text) => document.querySelector('labelrig-chip')?.textContent.includes(text)",
             arg=text,
             timeout=within_s * 1000,
         )
         return time.monotonic() - begun
 
     def said(self) -> str:
-        return self.chip.get_attribute("aria-label") or ""
+        return self.chip.text_content() or ""
 
     def shot(self, name: str) -> None:
         """Keep what the screen shows, where somebody asked for it."""
         if folder := os.environ.get(SCREENSHOTS):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.wait_for_timeout(400)  # tool tips and colours settle
-            editor = self.page.locator(EDITOR)
-            shown = editor.first.screenshot() if editor.count() else self.page.screenshot()
+            shown = self.page.screenshot(clip=self.page.evaluate(SHOWN, EDITOR))
             image = Image.open(io.BytesIO(shown)).convert("RGB")
             few = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             few.save(Path(folder) / f"{name}.png", optimize=True)
@@ -312,6 +343,13 @@ class Desk:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]
         x, y = self.page.evaluate(PLACE, [self.image, *percent])
         return x, y
+
+
+def decoded(rle: list[int], size_wh: Sequence[int]) -> Mask:
+    """A brush's mask, ``(H, W)`` bool."""
+    width, height = size_wh
+    flat = np.asarray(decode_rle(rle), dtype=np.uint8)
+    return np.asarray(flat.reshape(height, width, 4)[..., 3] > 127)
 
 
 def keys_in(config: str) -> dict[str, str]:

@@ -37,7 +37,8 @@ def test_the_first_ten_minutes(desk: Desk, bench: Bench, scenes: list[Scene], ro
     task = bench.task(image=scene.task.image)
     desk.open(bench.project_id, task, scene.size_wh)
     desk.says(": ready")
-    assert "SAM2 demo (cpu)" in desk.said()
+    assert "SAM2 DEMO: ready" in desk.said()
+    assert "SAM2 demo (cpu)" in (desk.chip.get_attribute("title") or "")
     assert desk.page.evaluate("() => [Htx.autoAnnotation, Htx.autoAcceptSuggestions]") == [True, False]
     desk.shot("open")
     first, second, third = scene.objects[:3]
@@ -261,10 +262,11 @@ def test_what_somebody_switched_stays_so_in_the_project(desk: Desk, bench: Bench
     desk.says("switch Auto-Annotation on")
 
 
-@pytest.mark.parametrize(("language", "ready"), [("es-ES", "DEMOSTRACIÓN, solo para figuras dibujadas: listo")])
+@pytest.mark.parametrize(("language", "ready"), [("es-ES", "DEMO: listo · elige una etiqueta: pulsa su tecla")])
 def test_it_speaks_spanish(make_desk: MakeDesk, bench: Bench, scenes: list[Scene], language: str, ready: str) -> None:
     desk = make_desk(language=language)
     task = bench.task(image=scenes[0].task.image)
     desk.open(bench.project_id, task, scenes[0].size_wh)
     desk.says(ready)
+    assert "DEMOSTRACIÓN, solo para figuras dibujadas" in (desk.chip.get_attribute("title") or "")
     desk.shot("es-open")

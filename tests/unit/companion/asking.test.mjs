@@ -74,26 +74,42 @@ test("the line says the most urgent thing", () => {
   const calm = {
     autoAnnotation: true, trouble: null, state, isUnknown: false, isBusy: false, isSuggested: false,
     foundNothing: false, candidate: 0, candidates: 1, negative: false, lacksLabel: false, brushAsks: true,
-    pictures: "shown", coverage: "", look: "",
+    pictures: "shown", coverage: "", look: "", unsaved: null, hasBox: false, isUnlabelled: false, wantsLabel: false,
+    selected: null, relabelled: null, tool: null, brushKeys: ["[", "]"],
   };
-  const name = "SAM2 tiny (cuda:0)";
+  const name = "SAM2";
   const lines = [
     [{}, "ready", texts.ready(name), ""],
-    [{ isSuggested: true, candidate: 1, candidates: 3 }, "ready", texts.pending(name), texts.another(2, 3)],
+    [{ isSuggested: true, candidate: 1, candidates: 3 }, "ready", texts.pending, texts.another(2, 3)],
+    [{ tool: "point" }, "ready", texts.ready(name), texts.click],
+    [{ tool: "box" }, "ready", texts.ready(name), texts.drawBox],
+    [{ tool: "brush", brushKeys: ["`", "+"] }, "ready", texts.ready(name), `${texts.paint} · ${texts.brushKeys("`", "+")}`],
+    [{ tool: "point", lacksLabel: true }, "ready", texts.ready(name), texts.label],
+    [{ selected: "Sky", tool: "point" }, "ready", texts.ready(name), texts.selected("Sky")],
+    [{ relabelled: { from: "Sky", to: "Road" } }, "ready", texts.relabelled("Sky", "Road"), ""],
+    [{ isSuggested: true, isUnlabelled: true, lacksLabel: true }, "ready", texts.unlabelledMask, ""],
+    [{ isSuggested: true, isUnlabelled: true, wantsLabel: true }, "error", texts.wantsLabel, ""],
+    [{ unsaved: 503, isSuggested: true }, "error", texts.notSaved(texts.unreachable), ""],
+    [{ unsaved: 401 }, "error", texts.notSaved(texts.signedOut), ""],
+    [{ unsaved: 500 }, "error", texts.notSaved(texts.http(500)), ""],
     [{ negative: true }, "ready", texts.ready(name), texts.negative],
     [{ brushAsks: false }, "ready", texts.ready(name), texts.byHand],
     [{ lacksLabel: true, negative: true }, "ready", texts.ready(name), `${texts.label} · ${texts.negative}`],
     [{ state: { ...state, image: "encoding" } }, "busy", texts.encoding(name), ""],
     [{ state: { backend: "loading", model: "tiny" } }, "busy", texts.loading("tiny"), ""],
     [{ isUnknown: true, state: null }, "quiet", texts.starting, ""],
-    [{ foundNothing: true }, "quiet", texts.nothing(name), ""],
-    [{ isSuggested: true, foundNothing: true }, "ready", texts.pending(name), ""],
+    [{ foundNothing: true }, "quiet", texts.nothing, ""],
+    [{ foundNothing: true, hasBox: true }, "quiet", texts.nothingInBox, ""],
+    [{ foundNothing: true, candidate: 1, candidates: 3 }, "quiet", texts.nothingThere(2, 3), ""],
+    [{ isSuggested: true, foundNothing: true }, "ready", texts.pending, ""],
     [{ isBusy: true, isSuggested: true }, "busy", texts.thinking(name), ""],
     [{ autoAnnotation: false, isBusy: true }, "quiet", texts.off, ""],
     [{ trouble: new Trouble("no", "ab12"), isBusy: true }, "error", "no", texts.request("ab12")],
     [{ trouble: new Trouble("no"), autoAnnotation: false }, "error", "no", ""],
   ];
   for (const [change, mood, text, extra] of lines) {
-    assert.deepEqual(statusLine({ ...calm, ...change }, texts), { mood, text, extra }, JSON.stringify(change));
+    const { about, ...line } = statusLine({ ...calm, ...change }, texts);
+    assert.deepEqual(line, { mood, text, extra }, JSON.stringify(change));
+    assert.match(about, /^SAM2( tiny( \(cuda:0\))?)?$/);
   }
 });

@@ -118,6 +118,6 @@ test("the line says it in words", () => {
   assert.equal(coverageWords(new Map([["rgb", 0], ["thermal", 0]]), texts), "every pixel has a label");
   assert.equal(coverageWords(new Map([["rgb", 0], ["thermal", 1]]), texts), "rgb 0.0 %, thermal 100.0 % of the pixels have no label");
   assert.equal(coverageWords(new Map([["image", 0.5]]), textsFor(["es"])), "50.0 % de los píxeles sin etiqueta");
-  const off = { autoAnnotation: false, trouble: null, state: null, pictures: "shown", coverage: "x", look: "" };
-  assert.deepEqual(statusLine(off, texts), { mood: "quiet", text: texts.off, extra: "x" });
+  const off = { autoAnnotation: false, trouble: null, state: null, pictures: "shown", coverage: "x", look: "", unsaved: null };
+  assert.deepEqual(statusLine(off, texts), { mood: "quiet", text: texts.off, extra: "x", about: "SAM2" });
 });

@@ -7,13 +7,13 @@ import { region } from "./fakes.mjs";
 
 /** An annotation, a store and an Api as far as a drawing looks; answers come when the test says so. */
 function bench() {
-  const held = new Map();
-  const storage = { getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
   const annotation = {
     isDrawing: false,
+    names: new Map(),
     regions: [],
+    selectedRegions: [],
     suggestions: new Map(),
-    history: { freeze: () => {}, unfreeze: () => {} },
+    history: { history: [{ areas: {} }], undoIdx: 0, freeze() {}, unfreeze() {}, setReplaceNextUndoState() {} },
     unselectAll: () => {},
     acceptSuggestion: (id) => {
       annotation.suggestions.delete(id);
@@ -57,13 +57,14 @@ function bench() {
     store,
     backend: { id: 3 },
     task: 5,
+    lacksLabel: false,
     asked: () => told.push("asked"),
     answered: () => told.push("answered"),
     refused: (error) => told.push(error.message),
   };
-  const drawing = new Drawing(api, 7, around, storage);
+  const drawing = new Drawing(api, 7, around);
   drawing.turnTo(annotation);
-  return { annotation, add, store, asked, told, drawing, storage };
+  return { annotation, add, store, asked, told, drawing, around };
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve));
@@ -166,14 +167,73 @@ test("saving waits for the answer and takes it; with nothing drawn it changes no
   assert.deepEqual(types(annotation), ["brushregion"]);
 });
 
-test("a point that a draft kept goes, one that is no prompt of ours stays", () => {
+test("a prompt that a draft brings back goes in any browser, a plain point stays", () => {
   const { annotation, add, drawing } = bench();
-  const prompt = add({ id: "ours" });
+  add({ id: "asked", dynamic: false, _rawResult: { is_positive: true } });
+  add({ id: "asked-not-this", dynamic: false, _rawResult: { is_positive: false } });
+  add({ id: "plain", dynamic: false, _rawResult: {} });
+  add({ id: "drawn-now", dynamic: false });
   drawing.look();
-  prompt.dynamic = false; // as a reopened draft has it
-  add({ id: "theirs", dynamic: false });
+  assert.deepEqual(annotation.regions.map((one) => one.cleanId), ["plain", "drawn-now"]);
+});
+
+test("Enter refuses a mask without a label, and takes it when it has one", async () => {
+  const { annotation, add, asked, drawing, around } = bench();
+  around.lacksLabel = true;
+  const point = add({ label: null });
+  drawing.reconcile();
+  await turn();
+  drawing.accept(); // before the answer, too
+  asked[0].answer([{ id: "m" }]);
+  await turn();
+  drawing.accept();
+  assert.deepEqual([drawing.wantsLabel, annotation.suggestions.size, types(annotation)], [true, 1, ["keypointregion"]]);
+  point.labelName = "Sky";
+  drawing.reconcile();
+  await turn();
+  asked[1].answer([{ id: "m2" }]);
+  await turn();
+  drawing.accept();
+  assert.deepEqual([drawing.wantsLabel, types(annotation)], [false, ["brushregion"]]);
+});
+
+test("a label that is picked while a mask waits without one is given to its prompts", async () => {
+  const { annotation, add, drawing, around } = bench();
+  around.lacksLabel = true;
+  const palette = { name: "label", type: "labels", isSelected: false, selectedValues: () => ["Sky"] };
+  annotation.names.set("label", palette);
+  const given = [];
+  add({ label: null, object: { name: "image", activeStates: () => [palette] }, setValue: (one) => given.push(one) });
   drawing.look();
-  assert.deepEqual(annotation.regions.map((one) => one.cleanId), ["theirs"]);
+  assert.deepEqual(given, []);
+  palette.isSelected = true;
+  drawing.look();
+  assert.deepEqual(given, [palette]);
+});
+
+test("points say not this for one object: another label ends it", () => {
+  const { annotation, drawing } = bench();
+  let picked = ["Sky"];
+  annotation.names.set("label", { name: "label", type: "labels", isSelected: true, selectedValues: () => picked });
+  drawing.turnNegative();
+  drawing.look();
+  assert.equal(drawing.negative, true);
+  picked = ["Road"];
+  drawing.look();
+  assert.equal(drawing.negative, false);
+});
+
+test("a mask that waits is in the draft of the task that is left, prompts are not", async () => {
+  const { annotation, add, asked, drawing } = bench();
+  add({ id: "point" });
+  drawing.look();
+  drawing.look();
+  await turn();
+  asked[0].answer([{ id: "m", results: [{ serialize: ({ fast }) => ({ id: "m", fast }) }, { serialize: () => null }] }]);
+  await turn();
+  assert.deepEqual(drawing.waiting(annotation), [{ id: "m", fast: true }]);
+  assert.deepEqual(drawing.waiting({}), []);
+  assert.deepEqual([drawing.prompts.has("point"), drawing.prompts.has("m")], [true, false]);
 });
 
 test("only the key of a label that is still picked is kept", async () => {

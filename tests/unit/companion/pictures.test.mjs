@@ -128,10 +128,11 @@ test("what is answered after another task was opened counts for nothing", async 
 const ready = {
   autoAnnotation: true, trouble: null, state: { backend: "ready", model: "tiny", image: "ready" }, pictures: "shown", coverage: "", look: "", isUnknown: false,
   isBusy: false, isSuggested: false, foundNothing: false, candidate: 0, candidates: 1, negative: false, lacksLabel: false, brushAsks: true,
+  unsaved: null, hasBox: false, isUnlabelled: false, wantsLabel: false, selected: null, relabelled: null, tool: null, brushKeys: ["[", "]"],
 };
 
 test("the line is never ready over a picture that is not there", () => {
-  assert.equal(statusLine(ready, texts).text, "SAM2 tiny: ready");
+  assert.equal(statusLine(ready, texts).text, "SAM2: ready");
   for (const more of [{}, { foundNothing: false, look: "inverted" }, { state: null, isUnknown: true }]) {
     const line = statusLine({ ...ready, ...more, pictures: "loading" }, texts);
     assert.equal(line.text, "the picture is loading …");

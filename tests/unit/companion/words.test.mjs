@@ -3,8 +3,9 @@ import test from "node:test";
 
 import { Choices } from "../../../companion/choices.js";
 import { strangeness } from "../../../companion/editor.js";
+import { Keyboard, brushKey } from "../../../companion/keyboard.js";
 import { hotkeysIn, isTyping, wishOf } from "../../../companion/keys.js";
-import { backendSentence, nameOf, textsFor } from "../../../companion/messages.js";
+import { backendSentence, nameOf, shortNameOf, textsFor } from "../../../companion/messages.js";
 
 const press = (key, more = {}) => ({ key, shiftKey: false, ctrlKey: false, metaKey: false, altKey: false, ...more });
 
@@ -19,6 +20,7 @@ test("the demo model never goes without saying so", () => {
   for (const languages of [["en"], ["es"]]) {
     const texts = textsFor(languages);
     assert.ok(nameOf({ backend: "ready", model: "demo", device: "cpu" }, texts).includes(texts.demo));
+    assert.equal(shortNameOf({ backend: "ready", model: "demo" }, texts), "SAM2 DEMO");
   }
   assert.equal(nameOf({ backend: "ready", model: "tiny", device: "cuda:0" }, textsFor([])), "SAM2 tiny (cuda:0)");
   assert.equal(nameOf(null, textsFor([])), "SAM2");
@@ -40,10 +42,63 @@ test("keys", () => {
   assert.equal(wishOf(press("n"), none), "negative");
   assert.equal(wishOf(press("c"), none), "next");
   assert.equal(wishOf(press("B", { shiftKey: true }), none), "brush");
+  assert.equal(wishOf(press("z", { ctrlKey: true }), none), "undo");
+  assert.equal(wishOf(press("Z", { metaKey: true, shiftKey: true }), none), "redo");
   assert.deepEqual([press("i"), press("f"), press("G", { shiftKey: true })].map((one) => wishOf(one, none)), ["invert", "colour", "reset"]);
   assert.deepEqual([press("o"), press("L"), press("Tab")].map((one) => wishOf(one, none)), ["fill", "label", "task"]);
-  for (const other of [press("b"), press("g"), press("Tab", { shiftKey: true }), press("o", { ctrlKey: true }), press("I", { shiftKey: true }), press("f", { ctrlKey: true }), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("1")]) {
+  for (const other of [press("b"), press("g"), press("Tab", { shiftKey: true }), press("o", { ctrlKey: true }), press("I", { shiftKey: true }), press("f", { ctrlKey: true }), press("C", { shiftKey: true }), press("c", { ctrlKey: true }), press("Enter", { ctrlKey: true }), press("n", { altKey: true }), press("z"), press("z", { ctrlKey: true, altKey: true }), press("1")]) {
     assert.equal(wishOf(other, none), null, other.key);
+  }
+});
+
+// What Chromium tells of a press: [what], [code, key], and how the third level is told (AltGr is Ctrl+Alt on Windows).
+const third = { getModifierState: (name) => name === "AltGraph" };
+const KEYBOARDS = [
+  ["US", "thinner", "BracketLeft", "[", {}],
+  ["US", "thicker", "BracketRight", "]", {}],
+  ["Spanish, by its place", "thinner", "BracketLeft", "Dead", {}],
+  ["Spanish, by its place", "thicker", "BracketRight", "+", {}],
+  ["Spanish, AltGr", "thinner", "BracketLeft", "[", third],
+  ["Spanish, AltGr on Windows", "thicker", "BracketRight", "]", { ctrlKey: true, altKey: true }],
+  ["German, by its place", "thinner", "BracketLeft", "ü", {}],
+  ["German, by its place", "thicker", "BracketRight", "+", {}],
+  ["German, AltGr", "thinner", "Digit8", "[", third],
+  ["German, AltGr", "thicker", "Digit9", "]", third],
+  ["French, by its place", "thinner", "BracketLeft", "Dead", {}],
+  ["French, by its place", "thicker", "BracketRight", "$", {}],
+  ["French, AltGr", "thinner", "Digit5", "[", third],
+  ["French, AltGr", "thicker", "Minus", "]", third],
+  ["US, zoom", null, "BracketLeft", "[", { ctrlKey: true }],
+  ["Spanish, a capital", null, "BracketRight", "*", { shiftKey: true }],
+  ["German, another sign of the third level", null, "BracketRight", "~", third],
+];
+
+for (const [keyboard, expected, code, key, more] of KEYBOARDS) {
+  test(`brush keys: ${keyboard}, ${key}`, () => {
+    assert.equal(brushKey(press(key, { code, ...more }), new Set()), expected);
+    if (expected) assert.equal(brushKey(press(key, { code, ...more }), new Set([key.toLowerCase()])), null); // a label's key
+  });
+}
+
+test("letters are those that are typed, and their places on a keyboard without Latin ones", () => {
+  for (const [code, key, expected] of [
+    ["KeyN", "n", "negative"], ["KeyL", "n", "negative"], ["KeyN", "т", "negative"], ["KeyC", "ψ", "next"],
+    ["KeyA", "q", null], ["Semicolon", "ñ", null], ["KeyN", "ü", null],
+  ]) {
+    assert.equal(wishOf(press(key, { code }), new Set()), expected, `${key} at ${code}`);
+  }
+});
+
+test("the line names what stands on the keys, and the signs where the browser does not say", async () => {
+  const layouts = [
+    [{ getLayoutMap: async () => new Map([["BracketLeft", "ü"], ["BracketRight", "+"]]) }, ["ü", "+"]],
+    [{ getLayoutMap: async () => { throw new Error("denied"); } }, ["[", "]"]],
+    [undefined, ["[", "]"]],
+  ];
+  for (const [keyboard, expected] of layouts) {
+    const one = new Keyboard({ keyboard });
+    await one.read();
+    assert.deepEqual(one.brushKeys, expected);
   }
 });
 

@@ -1,0 +1,47 @@
+/** How things are, as the line above the bottom bar is told. */
+
+import { imagesOf, openAnnotation, pickedTool, selectedIn } from "./editor.js";
+import { AS_IT_CAME, isAsItCame } from "./looks.js";
+import { coverageWords, lookWords } from "./status.js";
+
+/** @import { Session } from "./session.js" */
+/** @import { Situation } from "./status.js" */
+
+/**
+ * @param {Session} session
+ * @param {Store} store its store
+ * @returns {Situation}
+ */
+export function situationOf(session, store) {
+  const { texts, drawing, saving } = session;
+  const annotation = openAnnotation(store);
+  const images = imagesOf(store);
+  const shares = session.wantsCompleteMaps && annotation ? session.coverage.look(images, annotation.regions) : new Map();
+  const changed = images.map((one) => session.viewing.look(one.name)).find((one) => !isAsItCame(one)) ?? AS_IT_CAME;
+  const chosen = annotation ? selectedIn(annotation).filter((one) => !one.dynamic) : [];
+  return {
+    autoAnnotation: store.autoAnnotation,
+    trouble: session.trouble,
+    unsaved: saving.problem,
+    state: session.state,
+    pictures: session.pictures.look(images),
+    look: [...session.tools.hints, lookWords(changed, texts), ...session.board.hints].filter(Boolean).join(" · "),
+    coverage: coverageWords(shares, texts),
+    isUnknown: session.isUnknown,
+    isBusy: drawing.isBusy || session.twin.isBusy || session.tools.isBusy,
+    isSuggested: drawing.isSuggested,
+    foundNothing: drawing.foundNothing,
+    hasBox: drawing.hasBox,
+    candidate: drawing.candidates.number,
+    candidates: drawing.candidates.of,
+    negative: drawing.negative,
+    lacksLabel: session.lacksLabel,
+    isUnlabelled: drawing.isUnlabelled,
+    wantsLabel: drawing.wantsLabel && drawing.isUnlabelled,
+    brushAsks: session.choices.read().brushAsks,
+    selected: chosen.length === 1 ? chosen[0].labelName ?? "" : null,
+    relabelled: annotation ? session.relabelled.look(annotation) : null,
+    tool: pickedTool(session.page),
+    brushKeys: session.keyboard.brushKeys,
+  };
+}

@@ -52,8 +52,8 @@ export class Board {
 
   look() {
     const { page, store, sight, texts, choices, safely } = this.desk;
-    const classes = store ? sight.classes() : [];
-    if (!classes.length) return this.panel?.hide();
+    const count = store ? sight.count : null;
+    if (count === null) return this.panel?.hide();
     this.panel ??= new Panel(page.document, texts, {
       fold: () => safely(() => this.#flip("panel")),
       toggle: (name) => safely(() => sight.toggle(name)),
@@ -63,7 +63,8 @@ export class Board {
     const { isSlow, median } = sight.hover;
     this.panel.show({
       isOpen: panel,
-      classes,
+      count,
+      classes: panel ? sight.classes() : [],
       hidden: sight.hidden,
       switches: [
         { key: "keepsLabel", text: texts.keepLabel, isOn: keepsLabel },

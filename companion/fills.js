@@ -28,6 +28,7 @@ export class Fills {
    * @param {(region: Region) => boolean} isShown
    */
   show(regions, fill, isShown) {
+    if (fill === 1 && !this.set.size && regions.every(isShown)) return;
     /** @type {Set<Layer | Drawn>} */
     const there = new Set();
     for (const region of regions) {

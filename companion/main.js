@@ -100,7 +100,8 @@ function onMouse(event) {
   const isOurs = session.pointed(event);
   if (!isOurs && (event.type === "pointerdown" || event.type === "mousedown")) onPress(event);
   if (isOurs) {
-    event.preventDefault();
+    // After a cancelled pointerdown no mouse event would come until the button is up, and the editor may get them yet.
+    if (event.type !== "pointerdown") event.preventDefault();
     event.stopImmediatePropagation();
   } else if (session.tools.isOverMasks && !/move$/.test(event.type) && isOnCanvas(event)) {
     holdCtrl(event);

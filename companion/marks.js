@@ -25,7 +25,7 @@ const RED = "#d92d20";
 export function markOf(prompt) {
   const { type, x = 0, y = 0, width = 0, height = 0 } = prompt;
   if (type === "keypointregion") return { region: prompt, kind: prompt.negative ? "minus" : "plus", x, y, lines: [] };
-  if (type === "rectregion" || type === "rectangleregion") {
+  if (type === "rectangleregion") {
     return { region: prompt, kind: "box", ...corner(prompt, 0, 0), lines: [sides(prompt, width, height)] };
   }
   const strokes = Array.from(prompt.touches ?? [], (one) => Array.from(one.relativePoints)).filter((one) => one.length >= 2);

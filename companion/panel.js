@@ -25,7 +25,8 @@ button:focus-visible { outline: 2px solid #2b4a9b; outline-offset: -2px; }
 /**
  * @typedef {object} Contents
  * @property {boolean} isOpen
- * @property {LabelCount[]} classes those with regions are listed
+ * @property {number} count of regions
+ * @property {LabelCount[]} classes while it is open; those with regions are listed
  * @property {Set<string>} hidden names of classes that are not shown
  * @property {{ key: string, text: string, isOn: boolean }[]} switches
  */
@@ -60,12 +61,11 @@ export class Panel {
 
   /** @param {Contents} contents */
   show(contents) {
-    const { isOpen, classes, hidden, switches } = contents;
-    const key = JSON.stringify([isOpen, classes, [...hidden], switches]);
+    const { isOpen, count, classes, hidden, switches } = contents;
+    const key = JSON.stringify([isOpen, count, classes, [...hidden], switches]);
     if (key !== this.key) {
       this.key = key;
       const focused = this.host.shadowRoot?.activeElement?.getAttribute("data-key");
-      const count = classes.reduce((sum, one) => sum + one.count, 0);
       const head = this.#button("head", "fold", `${isOpen ? "▾" : "▸"} ${this.texts.regions(count)}`, this.wishes.fold);
       head.setAttribute("aria-expanded", String(isOpen));
       this.box.replaceChildren(head);

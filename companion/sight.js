@@ -1,6 +1,6 @@
 /** What is seen on the pictures besides the editor's own: outlines, prompts as signs, and the mask before the click. */
 
-import { classesOf, drawnAmong } from "./classes.js";
+import { NO_LABEL, classesOf, drawnAmong } from "./classes.js";
 import { hasSmartPoint, imagesOf, isLabelPicked, openAnnotation, remove } from "./editor.js";
 import { Fills } from "./fills.js";
 import { Hover } from "./hover.js";
@@ -100,6 +100,11 @@ export class Sight {
     this.outliner.keep(new Set(all.map((one) => one.id)));
     this.fills.show(all, this.desk.choices.read().fill, (one) => this.#isShown(one));
     for (const image of images) this.#lay(image, this.#scene(store, image, regions, suggestions));
+  }
+
+  /** How many regions there are; null while no task is open. */
+  get count() {
+    return this.annotation && drawnAmong([...this.annotation.regions]).length;
   }
 
   /** The classes of the task, with their counts; empty while none is open. */
@@ -279,7 +284,7 @@ export class Sight {
 
   /** @param {Region} region */
   #isShown(region) {
-    return region.dynamic || !this.hidden.has(region.labelName ?? "");
+    return this.hidden.size === 0 || region.dynamic || !this.hidden.has(region.labelName || NO_LABEL);
   }
 }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Request, Response
 
 from core.repository import REPOSITORY
@@ -86,6 +90,20 @@ def outlined(desk: Desk, mask: Mask) -> float:
     return float((colours(desk, edge(mask))[:, 3] > 60).mean())
 
 
+def overlay(desk: Desk) -> NDArray[np.uint8]:
+    """Our canvas, ``(H, W, 4)``, once it was drawn for how the image lies now."""
+    colours(desk, [])
+    url = desk.page.evaluate("() => document.querySelector('.labelrig-overlay').toDataURL()")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+        return np.asarray(picture.convert("RGBA"))
+
+
+def pieces(canvas: NDArray[np.uint8], rgb: tuple[int, ...]) -> int:
+    """How many separate pieces a colour has."""
+    near = (np.abs(canvas[..., :3].astype(int) - rgb).max(axis=2) <= 24) & (canvas[..., 3] >= 230)
+    return int(cv2.connectedComponents(cv2.dilate(near.astype(np.uint8), np.ones((3, 3), np.uint8)))[0]) - 1
+
+
 def accept(desk: Desk) -> None:
     desk.key("Enter")
     desk.page.wait_for_function(f"() => {SELECTED}.suggestions.size === 0")
@@ -151,8 +169,8 @@ def test_what_begins_on_a_sign_and_goes_on_is_the_editors(desk: Desk, bench: Ben
     desk.key("r")
     x, y = one.click_xy
     with desk.asking():
-        desk.drag((x + 3, y + 3), (x + 90, y + 70))
-    assert sorted(region["type"] for region in desk.regions()) == ["keypointregion", "rectregion"]
+        desk.drag((x + 7, y + 7), (x + 90, y + 70))  # on the sign, beside the editor's own dot
+    assert sorted(region["type"] for region in desk.regions()) == ["keypointregion", "rectangleregion"]
     with desk.asking():
         desk.key("Control+z")
     assert [region["type"] for region in desk.regions()] == ["keypointregion"]
@@ -164,15 +182,18 @@ def test_masks_have_outlines_dashed_while_they_wait(desk: Desk, bench: Bench, sc
     one = scene.objects[0]
     desk.ask_about(one)
     mask = desk.suggestion()
-    pending = colours(desk, edge(mask))
-    assert (pending[:, 3] > 60).mean() >= 0.95
-    white = (pending[:, :3] > 200).all(axis=1).mean()
-    assert 0.1 < white < 0.95  # dashes, and gaps between them
+    assert outlined(desk, mask) >= 0.95
+    waits = overlay(desk)
+    assert pieces(waits, (255, 255, 255)) >= 10  # dashes
     accept(desk)
-    accepted = colours(desk, edge(mask))
-    assert (accepted[:, 3] > 60).mean() >= 0.95
-    assert len(np.unique(accepted[:, :3] // 64, axis=0)) <= 6
-    assert outlined(desk, np.roll(mask, 25, axis=1) & ~mask) < 0.5  # only there
+    assert outlined(desk, mask) >= 0.95
+    assert pieces(overlay(desk), (255, 255, 255)) == 0
+    colour = desk.page.evaluate(f"() => {SELECTED}.regions[0].strokeColor")
+    rgb = tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    assert 1 <= pieces(overlay(desk), rgb) < 10  # a line
+    rows, columns = np.nonzero(mask)
+    middle = (float(columns.mean()), float(rows.mean()))
+    assert (colours(desk, [middle, (2.0, 2.0)])[:, 3] == 0).all()  # only there
     for look in ("i", "f"):
         desk.key(look)
     assert outlined(desk, mask) >= 0.95
@@ -272,7 +293,7 @@ def test_no_mask_is_asked_for_where_none_is_wanted(desk: Desk, bench: Bench, sce
     accept(desk)
     desk.label(second.label)
     assert rest(first.click_xy) == 0
-    assert rest(second.click_xy) == 1
+    assert rest(second.click_xy) >= 1
     desk.key("b")
     assert rest(second.click_xy) == 0
     desk.key("k")
@@ -284,7 +305,7 @@ def test_no_mask_is_asked_for_where_none_is_wanted(desk: Desk, bench: Bench, sce
 def test_the_label_is_kept_for_the_next_object(desk: Desk, bench: Bench, scenes: list[Scene]) -> None:
     scene = scenes[0]
     opened(desk, bench, scene)
-    first, second = scene.objects[:2]
+    first, second, third = scene.objects[:3]
     desk.key("l")
     desk.says("the label stays")
     desk.ask_about(first)
@@ -297,7 +318,7 @@ def test_the_label_is_kept_for_the_next_object(desk: Desk, bench: Bench, scenes:
     assert [one["label"] for one in desk.regions()] == [first.label] * 2
     assert {result for one in desk.regions() for result in one["results"]} == {"brush", "labels"}
     desk.key("l")
-    desk.ask_about(second)
+    desk.ask_about(third)
     accept(desk)
     assert desk.page.evaluate(f"() => {SELECTED}.names.get('label').selectedValues()") == []
 
@@ -336,20 +357,20 @@ def test_a_pair_has_outlines_and_signs_on_both_images(make_desk: MakeDesk, stage
     with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, config) as own:
         task = own.task(rgb=scene.task.image, thermal=scene.task.image)
         desk = make_desk(config)
-        first, second = scene.objects[:2]
-        for side, one in (("rgb", first), ("thermal", second)):
+        masks: dict[str, Mask] = {}
+        for side, one in zip(("rgb", "thermal"), scene.objects, strict=False):
             desk.turn_to(side)
             if side == "rgb":
                 desk.open(own.project_id, task, scene.size_wh)
                 desk.says(": ready")
             desk.label(one.label)
-            shown, _ = rests(desk, one.click_xy)
+            before, _ = rests(desk, one.click_xy)
             with desk.asking():
                 desk.click(one.click_xy)
-            mask = desk.suggestion()
-            assert intersection_over_union(mask, shown) >= SAME
-            assert outlined(desk, mask) >= 0.95
+            masks[side] = desk.suggestion()
+            assert intersection_over_union(masks[side], before) >= SAME
+            assert outlined(desk, masks[side]) >= 0.95
             accept(desk)
         desk.turn_to("rgb")
-        assert outlined(desk, first.mask()) >= 0.5
-        assert outlined(desk, second.mask()) <= 0.2
+        assert outlined(desk, masks["rgb"]) >= 0.95
+        assert outlined(desk, masks["thermal"]) <= 0.2

@@ -108,7 +108,7 @@ test("a click beside what was shown asks about the shown place", async () => {
 test("a negative, a far and a box prompt take nothing over", async () => {
   const all = bench();
   await shown(all);
-  const given = [{ x: 30, y: 50, negative: true }, { x: 50, y: 50 }, { type: "rectregion", x: 30, y: 50 }];
+  const given = [{ x: 30, y: 50, negative: true }, { x: 50, y: 50 }, { type: "rectangleregion", x: 30, y: 50 }];
   given.forEach((one, number) => all.hover.drawn(region({ id: `r${number}`, ...one })));
   assert.equal(all.hover.taken.size, 0);
 });

@@ -22,6 +22,7 @@ namespace = Collection(
     lifecycle.upgrade,
     projects.embed,
     projects.preannotate,
+    projects.propagate,
     projects.stats,
     deploying.plan,
     deploying.deploy,

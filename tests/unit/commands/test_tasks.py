@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import json
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from invoke.tasks import Task
 
+import commands
 from commands.help import EXAMPLES, THEMES
 from commands.program import Front, named
 from core.repository import REPOSITORY
@@ -43,6 +46,17 @@ def every_option() -> dict[str, dict[str, str | None]]:
 def options(name: str) -> dict[str, str | None]:
     """The options of a task, each with its help."""
     return every_option()[name]
+
+
+def test_every_task_of_the_commands_can_be_called() -> None:
+    """A task that `tasks.py` does not list is one that `./inv` does not know."""
+    written = {
+        one
+        for found in pkgutil.iter_modules(commands.__path__)
+        for one in vars(importlib.import_module(f"commands.{found.name}")).values()
+        if isinstance(one, Task)
+    }
+    assert {one.body for one in written} == {one.body for one in TASKS.values()}
 
 
 def test_every_option_has_help_of_one_line(name: str) -> None:

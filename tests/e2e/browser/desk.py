@@ -193,9 +193,7 @@ class Desk:
 
     def rest(self, xy: XY) -> None:
         """Move the mouse to a pixel of the image, and leave it there."""
-        x, y = self._place(xy)
-        self.page.mouse.move(x - 40, y - 40)
-        self.page.mouse.move(x, y)
+        self.page.mouse.move(*self._place(xy))
 
     def drag(self, *way: XY) -> None:
         """Draw from one pixel over others to the last with the button down."""

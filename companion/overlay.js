@@ -62,13 +62,7 @@ export class Overlay {
 
   /** @returns {View | null} null while the picture has no size */
   view() {
-    const { image, stage } = this;
-    const { naturalWidth = 0, naturalHeight = 0 } = image.currentImageEntity ?? {};
-    if (naturalWidth < 1 || naturalHeight < 1 || !(image.stageWidth > 1)) return null;
-    const [a, b, c, d, e, f] = stage.getAbsoluteTransform().getMatrix();
-    const [x, y] = [image.stageWidth / naturalWidth, image.stageHeight / naturalHeight];
-    const matrix = /** @type {Matrix} */ ([a * x, b * x, c * y, d * y, e, f]);
-    return { matrix, scale: Math.hypot(matrix[0], matrix[1]), width: stage.width(), height: stage.height() };
+    return viewOf(this.image, this.stage);
   }
 
   #ask() {
@@ -107,6 +101,32 @@ export class Overlay {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.paint(context, view);
   }
+}
+
+/**
+ * @param {ImageTag} image
+ * @param {Stage} stage its own
+ * @returns {View | null} null while the picture has no size
+ */
+export function viewOf(image, stage) {
+  const { naturalWidth = 0, naturalHeight = 0 } = image.currentImageEntity ?? {};
+  if (naturalWidth < 1 || naturalHeight < 1 || !(image.stageWidth > 1)) return null;
+  const [a, b, c, d, e, f] = stage.getAbsoluteTransform().getMatrix();
+  const [x, y] = [image.stageWidth / naturalWidth, image.stageHeight / naturalHeight];
+  const matrix = /** @type {Matrix} */ ([a * x, b * x, c * y, d * y, e, f]);
+  return { matrix, scale: Math.hypot(matrix[0], matrix[1]), width: stage.width(), height: stage.height() };
+}
+
+/**
+ * From percent of a picture to pixels of the page.
+ * @param {View} view
+ * @param {ImageTag} image
+ * @returns {Matrix}
+ */
+export function percentOf({ matrix: [a, b, c, d, e, f] }, image) {
+  const { naturalWidth = 1, naturalHeight = 1 } = image.currentImageEntity ?? {};
+  const [x, y] = [naturalWidth / 100, naturalHeight / 100];
+  return [a * x, b * x, c * y, d * y, e, f];
 }
 
 /**

@@ -66,11 +66,8 @@ function paintMask(context, { matrix, scale }, { outline, colour, isPending }) {
  * @param {Ring[]} rings
  * @param {Matrix} percent
  */
-function paintPreview(context, rings, [a, b, c, d, e, f]) {
-  const path = new Path2D();
-  for (const ring of rings) {
-    trace(path, ring.map((value, at) => (at % 2 ? b * ring[at - 1] + d * value + f : a * value + c * ring[at + 1] + e)));
-  }
+function paintPreview(context, rings, percent) {
+  const path = pathOf(rings, percent);
   context.setLineDash([]);
   context.lineWidth = CASING;
   context.strokeStyle = "#00000080";
@@ -80,6 +77,18 @@ function paintPreview(context, rings, [a, b, c, d, e, f]) {
   context.strokeStyle = "#fff";
   context.stroke(path);
   context.setLineDash([]);
+}
+
+/**
+ * @param {Ring[]} rings in percent of a picture
+ * @param {Matrix} percent to pixels of the page
+ */
+export function pathOf(rings, [a, b, c, d, e, f]) {
+  const path = new Path2D();
+  for (const ring of rings) {
+    trace(path, ring.map((value, at) => (at % 2 ? b * ring[at - 1] + d * value + f : a * value + c * ring[at + 1] + e)));
+  }
+  return path;
 }
 
 /**

@@ -1,8 +1,9 @@
 /** Proposals on a picture: what lies under the mouse is marked, a click takes it. */
 
-import { Veil, isInside, percentAt } from "./veil.js";
+import { contains } from "./outlines.js";
+import { Veil } from "./veil.js";
 
-/** @import { Ring } from "./veil.js" */
+/** @import { Ring } from "./outlines.js" */
 
 /**
  * @typedef {object} Proposal
@@ -20,11 +21,11 @@ import { Veil, isInside, percentAt } from "./veil.js";
 
 export class Proposals {
   /**
-   * @param {Window} page
+   * @param {(work: () => void) => void} safely ends the companion where the work fails
    * @param {(error: unknown) => void} failed
    */
-  constructor(page, failed) {
-    this.veil = new Veil(page);
+  constructor(safely, failed) {
+    this.veil = new Veil(safely);
     this.failed = failed;
     /** @type {Offer | null} */
     this.offer = null;
@@ -77,7 +78,7 @@ export class Proposals {
     if (!offer) return;
     if (this.marked && !left.includes(this.marked)) this.marked = null;
     const now = JSON.stringify(left.map((one) => [offer.proposals.indexOf(one), one === this.marked]));
-    if (now === this.drawn) return;
+    if (now === this.drawn && this.veil.isOn(offer.image)) return;
     this.drawn = now;
     this.veil.show(offer.image, left.map((one) => ({ rings: one.rings, isMarked: one === this.marked })));
   }
@@ -120,8 +121,8 @@ export class Proposals {
   #under(event) {
     const image = this.offer?.image;
     if (!image?.stageRef?.content.contains(/** @type {Node} */ (event.target))) return null;
-    const place = percentAt(image, event.clientX, event.clientY);
-    const hit = place ? this.left.filter((one) => isInside(one.rings, place)) : [];
+    const place = this.veil.percentAt(event.clientX, event.clientY);
+    const hit = place ? this.left.filter((one) => contains(one.rings, ...place)) : [];
     return hit.sort((one, other) => one.area - other.area)[0] ?? null;
   }
 

@@ -7,7 +7,7 @@ import { Hover } from "./hover.js";
 import { markAt, markOf } from "./marks.js";
 import { Outliner } from "./outliner.js";
 import { contains } from "./outlines.js";
-import { Overlay, inverse, moved } from "./overlay.js";
+import { Overlay, inverse, moved, percentOf } from "./overlay.js";
 import { paint } from "./painting.js";
 import { promptsAmong } from "./prompts.js";
 
@@ -16,7 +16,7 @@ import { promptsAmong } from "./prompts.js";
 /** @import { Drawing } from "./drawing.js" */
 /** @import { Place } from "./hover.js" */
 /** @import { Mark } from "./marks.js" */
-/** @import { Matrix, View } from "./overlay.js" */
+/** @import { View } from "./overlay.js" */
 /** @import { Scene } from "./painting.js" */
 
 const OUTLINED = /^(brush|bitmask)region$/;
@@ -286,18 +286,6 @@ export class Sight {
   #isShown(region) {
     return this.hidden.size === 0 || region.dynamic || !this.hidden.has(region.labelName || NO_LABEL);
   }
-}
-
-/**
- * From percent of a picture to pixels of the page.
- * @param {View} view
- * @param {ImageTag} image
- * @returns {Matrix}
- */
-function percentOf({ matrix: [a, b, c, d, e, f] }, image) {
-  const { naturalWidth = 1, naturalHeight = 1 } = image.currentImageEntity ?? {};
-  const [x, y] = [naturalWidth / 100, naturalHeight / 100];
-  return [a * x, b * x, c * y, d * y, e, f];
 }
 
 /**

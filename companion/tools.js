@@ -24,6 +24,7 @@ import { Work } from "./work.js";
  * @property {Texts} texts
  * @property {{ name: string | null }} windowing the picture that is pointed at
  * @property {() => void} tick
+ * @property {(work: () => void) => void} safely
  * @property {() => void} asked
  * @property {() => void} answered
  * @property {(error: unknown, requestId: string) => void} refused
@@ -35,7 +36,7 @@ export class Tools {
     this.desk = desk;
     this.work = new Work(desk.api, desk.manager.projectId, desk);
     this.everything = new Everything(desk.api);
-    this.proposals = new Proposals(desk.page, (error) => desk.refused(error, newId()));
+    this.proposals = new Proposals(desk.safely, (error) => desk.refused(error, newId()));
     /** @type {AbortController | null} while the image before is read */
     this.reading = null;
     /** @type {"offered" | "copies"} what the proposals are */

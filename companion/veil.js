@@ -1,22 +1,25 @@
-/** Outlines above a picture, on a canvas of our own that follows the editor's zoom. Places are in percent of the picture. */
+/** Proposals above a picture, on an overlay. */
 
-/** @typedef {readonly (readonly [number, number])[]} Ring corners, not closed by a repeated one */
-/** @typedef {{ rings: Ring[], isMarked: boolean }} Figure */
+import { Overlay, inverse, moved, percentOf } from "./overlay.js";
+import { pathOf } from "./painting.js";
+
+/** @import { Ring } from "./outlines.js" */
+/** @import { View } from "./overlay.js" */
+
+/** @typedef {{ rings: Ring[], isMarked: boolean }} Figure rings in percent of the picture, by the even-odd rule */
 
 const LINE = "#ffd21f";
 const SHADE = "#ffd21f59";
 const UNDER = "#000000b0"; // a line that is seen on any picture
 
 export class Veil {
-  /** @param {Window} page */
-  constructor(page) {
-    this.page = page;
-    /** @type {HTMLCanvasElement | null} */
-    this.canvas = null;
-    /** @type {{ image: ImageTag, figures: Figure[] } | null} */
-    this.shown = null;
-    this.drawn = "";
-    this.frame = 0;
+  /** @param {(work: () => void) => void} safely ends the companion where the work fails */
+  constructor(safely) {
+    this.safely = safely;
+    /** @type {Overlay | null} */
+    this.overlay = null;
+    /** @type {Figure[]} */
+    this.figures = [];
   }
 
   /**
@@ -24,125 +27,60 @@ export class Veil {
    * @param {Figure[]} figures
    */
   show(image, figures) {
-    this.shown = { image, figures };
-    this.drawn = "";
-    this.#follow();
+    // Those that are marked last: they lie above the others.
+    this.figures = [...figures].sort((one, other) => Number(one.isMarked) - Number(other.isMarked));
+    if (this.overlay && this.isOn(image)) return this.overlay.invalidate();
+    this.hide();
+    const { stageRef } = image;
+    if (!stageRef) return;
+    this.overlay = new Overlay(image, stageRef, (context, view) => this.#paint(context, view, image), this.safely);
+    this.overlay.canvas.dataset.labelrig = "proposals";
+  }
+
+  /**
+   * Whether they lie on a picture; the editor may have made its stage anew.
+   * @param {ImageTag} image
+   */
+  isOn(image) {
+    return this.overlay !== null && this.overlay.image === image && this.overlay.stage === image.stageRef;
   }
 
   hide() {
-    this.shown = null;
-    this.page.cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    this.canvas?.remove();
-    this.canvas = null;
+    this.overlay?.remove();
+    this.overlay = null;
   }
 
-  /** Draw again whenever the editor has moved the picture. */
-  #follow = () => {
-    this.page.cancelAnimationFrame(this.frame);
-    if (!this.shown) return;
-    const { image, figures } = this.shown;
-    const matrix = matrixOf(image);
-    const content = image.stageRef?.content;
-    if (matrix && content) {
-      const size = [content.clientWidth, content.clientHeight];
-      const now = JSON.stringify([matrix, size]);
-      if (now !== this.drawn || this.canvas?.parentElement !== content) this.#draw(content, size, matrix, figures);
-      this.drawn = now;
-    }
-    this.frame = this.page.requestAnimationFrame(this.#follow);
-  };
+  /**
+   * Where a place of the screen lies on the picture, in percent; null where the picture is not there.
+   * @param {number} clientX
+   * @param {number} clientY
+   * @returns {[number, number] | null}
+   */
+  percentAt(clientX, clientY) {
+    const { overlay } = this;
+    const view = overlay?.view() ?? null;
+    if (overlay === null || view === null) return null;
+    const { left, top } = overlay.stage.content.getBoundingClientRect();
+    return moved(inverse(percentOf(view, overlay.image)), clientX - left, clientY - top);
+  }
 
   /**
-   * @param {HTMLElement} content
-   * @param {number[]} size
-   * @param {number[]} matrix
-   * @param {Figure[]} figures
+   * @param {CanvasRenderingContext2D} context in pixels of the page
+   * @param {View} view
+   * @param {ImageTag} image
    */
-  #draw(content, [width, height], matrix, figures) {
-    const canvas = (this.canvas ??= this.page.document.createElement("canvas"));
-    canvas.dataset.labelrig = "proposals";
-    canvas.style.cssText = `position:absolute;left:0;top:0;width:${width}px;height:${height}px;pointer-events:none`;
-    const sharp = this.page.devicePixelRatio || 1;
-    canvas.width = Math.round(width * sharp);
-    canvas.height = Math.round(height * sharp);
-    if (canvas.parentElement !== content) content.append(canvas);
-    const context = canvas.getContext("2d");
-    if (!context) return;
-    context.scale(sharp, sharp);
-    // Those that are marked last: they lie above the others.
-    for (const { rings, isMarked } of [...figures].sort((one, other) => Number(one.isMarked) - Number(other.isMarked))) {
-      context.beginPath();
-      for (const ring of rings) {
-        ring.forEach((corner, number) => {
-          const [x, y] = placed(matrix, corner);
-          if (number) context.lineTo(x, y);
-          else context.moveTo(x, y);
-        });
-        context.closePath();
-      }
+  #paint(context, view, image) {
+    for (const { rings, isMarked } of this.figures) {
+      const path = pathOf(rings, percentOf(view, image));
       if (isMarked) {
         context.fillStyle = SHADE;
-        context.fill("evenodd");
+        context.fill(path, "evenodd");
       }
       for (const [style, line] of /** @type {const} */ ([[UNDER, 3], [LINE, isMarked ? 2.5 : 1.25]])) {
         context.strokeStyle = style;
         context.lineWidth = line;
-        context.stroke();
+        context.stroke(path);
       }
     }
   }
-}
-
-/**
- * Where a place of the screen lies on a picture, in percent; null where the picture is not there.
- * @param {ImageTag} image
- * @param {number} clientX
- * @param {number} clientY
- * @returns {[number, number] | null}
- */
-export function percentAt(image, clientX, clientY) {
-  const matrix = matrixOf(image);
-  const box = image.stageRef?.content.getBoundingClientRect();
-  if (!matrix || !box) return null;
-  const [a, b, c, d, e, f] = matrix;
-  const [x, y, scale] = [clientX - box.left - e, clientY - box.top - f, a * d - b * c];
-  return scale ? [(d * x - c * y) / scale, (a * y - b * x) / scale] : null;
-}
-
-/**
- * Whether a place lies in rings, by the even-odd rule.
- * @param {Ring[]} rings
- * @param {readonly [number, number]} place
- */
-export function isInside(rings, [x, y]) {
-  let inside = false;
-  for (const ring of rings) {
-    ring.forEach(([x0, y0], number) => {
-      const [x1, y1] = ring[(number + 1) % ring.length];
-      if (y0 > y !== y1 > y && x < x0 + ((y - y0) * (x1 - x0)) / (y1 - y0)) inside = !inside;
-    });
-  }
-  return inside;
-}
-
-/**
- * From percent of the picture to pixels of what it is drawn on: zoom, place and rotation.
- * @param {ImageTag} image
- * @returns {number[] | null}
- */
-function matrixOf(image) {
-  const stage = image.stageRef;
-  if (!stage || !image.imageIsLoaded) return null;
-  const [a, b, c, d, e, f] = stage.getAbsoluteTransform().getMatrix();
-  const [across, down] = [image.stageWidth / 100, image.stageHeight / 100];
-  return [a * across, b * across, c * down, d * down, e, f];
-}
-
-/**
- * @param {number[]} matrix
- * @param {readonly [number, number]} place
- */
-function placed([a, b, c, d, e, f], [x, y]) {
-  return [a * x + c * y + e, b * x + d * y + f];
 }

@@ -28,12 +28,13 @@ def small_size(size_wh: tuple[int, int]) -> tuple[int, int]:
 
 
 def outlined(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Rings of corners in percent of the image, to be filled by the even-odd rule, and the area as a share of it.
+    """Rings, to be filled by the even-odd rule (x and y in turn, in percent of the image), and the area as a share of it.
 
     Args:
         mask: ``(H, W)`` bool, not larger than `small_size`.
     """
-    return {"rings": percent_rings(mask, TOLERANCE, DECIMALS), "area": round(float(mask.mean()), 6)}
+    rings = [[value for corner in ring for value in corner] for ring in percent_rings(mask, TOLERANCE, DECIMALS)]
+    return {"rings": rings, "area": round(float(mask.mean()), 6)}
 
 
 def outlines_answer(service: Service, request: PredictRequest) -> dict[str, Any]:

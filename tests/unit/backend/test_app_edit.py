@@ -156,7 +156,7 @@ def test_where_masks_lie_is_told_by_their_ids(client: TestClient) -> None:
     assert [one["id"] for one in found] == ["a", "b"]
     assert found[1]["area"] == pytest.approx(SECOND.mean(), abs=1e-4)
     (ring,) = found[1]["rings"]
-    assert np.array_equal(filled(np.asarray(ring) / 100 * SIZE, SIZE), SECOND)
+    assert np.array_equal(filled(np.reshape(ring, (-1, 2)) / 100 * SIZE, SIZE), SECOND)
     body["params"] = {"context": {"ask": "outlines", "result": []}}
     assert refused(client.post("/predict", json=body)) == (400, "which masks are meant: expected regions")
 

@@ -135,7 +135,7 @@ function before(results, picture = image()) {
   const asked = [];
   const api = {
     read: async (path) => (path.startsWith("/api/tasks?") ? { total: 2, tasks: [{ id: 1 }, { id: 2 }] } : { annotations: [{ id: 8, result: results }] }),
-    wish: async (_backend, _task, context) => (asked.push(context), { outlines: [{ id: "a", rings: [[[0, 0], [9, 0], [9, 9]]], area: 0.1 }] }),
+    wish: async (_backend, _task, context) => (asked.push(context), { outlines: [{ id: "a", rings: [[0, 0, 9, 0, 9, 9]], area: 0.1 }] }),
   };
   const annotation = annotationWith({ name: "brush", type: "brush" }, palette);
   return { asked, annotation, offer: () => masksBefore(api, manager({ id: 4 }), { id: 1 }, 2, picture, annotation, none) };

@@ -8,7 +8,7 @@ import { region } from "./fakes.mjs";
 const texts = textsFor(["en"]);
 const turn = () => new Promise((resolve) => setTimeout(resolve));
 const press = (key, more = {}) => ({ key, shiftKey: false, ctrlKey: false, metaKey: false, altKey: false, ...more });
-const proposals = [{ rings: [[[0, 0], [9, 0], [9, 9]]], area: 0.1 }, { rings: [[[50, 50], [59, 50], [59, 59]]], area: 0.1 }];
+const proposals = [{ rings: [[0, 0, 9, 0, 9, 9]], area: 0.1 }, { rings: [[50, 50, 59, 50, 59, 59]], area: 0.1 }];
 
 function bench(given = {}) {
   const image = { name: "image", type: "image", imageIsLoaded: true, currentImageEntity: { naturalWidth: 64, naturalHeight: 48, index: 0 } };

@@ -128,7 +128,10 @@ export class Drawing {
     // It ends with the object.
     if (this.negative && picked && picked !== this.negativeFor) this.negative = false;
     const ours = this.#ours();
-    if (ours.length && picked && !ours.some((one) => one.labelName)) giveLabels(annotation, ours);
+    if (ours.length && picked && !ours.some((one) => one.labelName)) {
+      giveLabels(annotation, ours);
+      this.reconcile(); // at once: Enter, pressed right after, is about them under their label
+    }
     const now = promptsAmong(annotation.regions).map(stateOf).join("\n");
     if (now === this.lately) this.reconcile();
     this.lately = now;

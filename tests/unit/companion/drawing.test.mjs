@@ -197,18 +197,31 @@ test("Enter refuses a mask without a label, and takes it when it has one", async
   assert.deepEqual([drawing.wantsLabel, types(annotation)], [false, ["brushregion"]]);
 });
 
-test("a label that is picked while a mask waits without one is given to its prompts", async () => {
-  const { annotation, add, drawing, around } = bench();
+test("a label that is picked while a mask waits without one is given to its prompts, and Enter is about them", async () => {
+  const { annotation, add, asked, drawing, around } = bench();
   around.lacksLabel = true;
   const palette = { name: "label", type: "labels", isSelected: false, selectedValues: () => ["Sky"] };
   annotation.names.set("label", palette);
   const given = [];
-  add({ label: null, object: { name: "image", activeStates: () => [palette] }, setValue: (one) => given.push(one) });
+  const take = (one) => {
+    given.push(one);
+    point.labelName = "Sky";
+  };
+  const point = add({ label: null, object: { name: "image", activeStates: () => [palette] }, setValue: take });
+  drawing.reconcile();
+  await turn();
+  asked[0].answer([{ id: "m" }]);
+  await turn();
   drawing.look();
   assert.deepEqual(given, []);
   palette.isSelected = true;
   drawing.look();
   assert.deepEqual(given, [palette]);
+  drawing.accept(); // before anything else is looked at
+  await turn();
+  asked[1].answer([{ id: "m2" }]);
+  await turn();
+  assert.deepEqual([annotation.suggestions.size, types(annotation)], [0, ["brushregion"]]);
 });
 
 test("points say not this for one object: another label ends it", () => {

@@ -125,8 +125,7 @@ export class Drawing {
     const prompts = promptsAmong(annotation.regions);
     for (const one of prompts) this.note(one);
     const picked = pickedLabels(annotation);
-    // It ends with the object.
-    if (this.negative && picked && picked !== this.negativeFor) this.negative = false;
+    this.endNegative();
     const ours = this.#ours();
     if (ours.length && picked && !ours.some((one) => one.labelName)) {
       giveLabels(annotation, ours);
@@ -141,6 +140,12 @@ export class Drawing {
   turnNegative() {
     this.negative = !this.negative;
     this.negativeFor = this.annotation ? pickedLabels(this.annotation) : "";
+  }
+
+  /** "Not this" ends with its object: with another label, also where that was picked a moment ago. */
+  endNegative() {
+    const picked = this.annotation ? pickedLabels(this.annotation) : "";
+    if (this.negative && picked && picked !== this.negativeFor) this.negative = false;
   }
 
   /**

@@ -122,6 +122,7 @@ export class Session {
 
   /** Whether a click means "not this". */
   get marksNegative() {
+    this.#safely(() => this.drawing.endNegative());
     return this.drawing.negative && this.store?.autoAnnotation === true;
   }
 

@@ -21,7 +21,7 @@ NONE_YET = "100.0 % of the pixels have no label"
 def unlabelled(desk: Desk, *others: str) -> float:
     """The percentage in the line, once it is none of the others."""
     desk.page.wait_for_function(
-        "(others) => { const line = document.querySelector('labelrig-chip')?.getAttribute('aria-label') ?? '';"
+        "(others) => { const line = document.querySelector('labelrig-chip')?.textContent ?? '';"
         " return line.includes('of the pixels have no label') && !others.some((one) => line.includes(one)); }",
         arg=list(others),
     )

@@ -232,7 +232,7 @@ test("points say not this for one object: another label ends it", () => {
   drawing.look();
   assert.equal(drawing.negative, true);
   picked = ["Road"];
-  drawing.look();
+  drawing.endNegative(); // a click asks, before the next look
   assert.equal(drawing.negative, false);
 });
 

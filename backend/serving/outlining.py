@@ -28,7 +28,7 @@ def small_size(size_wh: tuple[int, int]) -> tuple[int, int]:
 
 
 def outlined(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Rings, to be filled by the even-odd rule (x and y in turn, in percent of the image), and the area as a share of it.
+    """Rings for the even-odd rule (x and y in turn, in percent of the image), and the area as a share of it.
 
     Args:
         mask: ``(H, W)`` bool, not larger than `small_size`.

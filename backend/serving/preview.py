@@ -1,6 +1,6 @@
 """The outline of the mask that a click would give, before it: what the page asks for while the mouse rests on an image.
 
-A preview must cost nobody anything: it is below clicks and opened tasks in the model's queue, takes no click's place,
+A preview may delay no one: it is below clicks and opened tasks in the model's queue, takes no click's place,
 encodes nothing, remembers nothing, and is given up after half a second. So one that does not come is no error.
 """
 

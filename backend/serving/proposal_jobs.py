@@ -1,4 +1,4 @@
-"""Proposals of images, made for as long as somebody asks after them, and kept for those who ask later."""
+"""Proposals of images, made for as long as a page asks after them, and kept for later questions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Proposals = tuple[Proposal, ...]
 
 
 class Abandoned(Exception):
-    """Nobody asks any more."""
+    """No page asks any more."""
 
 
 @dataclass
@@ -107,14 +107,14 @@ class ProposalJobs:
             self._done.put(key, made, ENTRY_BYTES + sum(one.nbytes for one in made))
         except Abandoned:
             pass
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody asks after the job
+        except Exception as error:  # noqa: BLE001 - it is raised where a page asks after the job
             job.error = error
             return
         with self._lock:
             self._jobs.pop(key, None)
 
     def _forget(self, now: float) -> None:
-        """Drop the failures that nobody asked after."""
+        """Drop the failures that no page asked after."""
         for key, job in list(self._jobs.items()):
             if job.error is not None and now - job.asked > PATIENCE_SECONDS:
                 del self._jobs[key]

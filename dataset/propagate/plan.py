@@ -21,7 +21,7 @@ DIGEST_DIGITS = 12
 
 @dataclass(frozen=True)
 class PredictedFrame:
-    """A frame that nobody has annotated, its place in the sequence, and the notes of the masks that it has.
+    """A frame without an annotation, its place in the sequence, and the notes of the masks that it has.
 
     `notes` is None where it has no propagated prediction; one of a frame on which no object is has no notes.
     """

@@ -1,4 +1,4 @@
-"""Proposals are made for as long as somebody asks, once for all who ask, and kept."""
+"""Proposals are made for as long as a page asks, once for all pages, and kept."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labelstudio.models import Project
 from tests.unit.dataset.export_bench import ExportBench
-from tests.unit.labelstudio.annotated import FUSED, brush, ghost, key_point, rectangle_mask, url
+from tests.unit.labelstudio.annotated import FUSED, brush, ghost, rectangle_mask, url
 
 SIZE = (20, 10)
 CAR, ROAD = rectangle_mask(SIZE, 2, 3, 9, 8), rectangle_mask(SIZE, 0, 8, 20, 10)
@@ -17,5 +17,5 @@ def annotated_project(exports: ExportBench) -> Project:
     server.annotate(server.task(project, image=url("set/b.png")), [*brush(CAR, "Car"), *brush(ROAD, "Road", "b")])
     server.annotate(server.task(project, image=url("set/a%20%C3%91.png")), [*brush(ROAD, "Road"), ghost(ROAD, "Car")])
     server.task(project, image=url("set/d.png"))
-    server.annotate(server.task(project, image=url("set/c.png")), [key_point("Car")], completed_by=2)
+    server.annotate(server.task(project, image=url("set/c.png")), brush(CAR & ~CAR, "Car"), completed_by=2)
     return project

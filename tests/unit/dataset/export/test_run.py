@@ -55,9 +55,9 @@ def test_the_manifest_counts_and_holds_checksums(exports: ExportBench, project: 
         },
         "annotators": {
             "admin@labelrig.local": {"annotations": 2, "regions": 3},
-            OTHER: {"annotations": 1, "regions": 0},
+            OTHER: {"annotations": 1, "regions": 1},
         },
-        "left_out": {"ghost": 1, "key point": 1},
+        "left_out": {"empty": 1, "ghost": 1},
         "problems": [],
         "problem_count": 0,
     }

@@ -127,7 +127,7 @@ export class Api {
   }
 
   /**
-   * What the backend gives for another wish of the page: see `Context` in backend/labelstudio/protocol.py.
+   * What the backend gives for another question of the page: see `Context` in backend/labelstudio/protocol.py.
    * @param {Backend} backend
    * @param {number} task
    * @param {object} context
@@ -135,7 +135,7 @@ export class Api {
    * @param {AbortSignal} signal
    * @returns {Promise<any>} its answer for the task
    */
-  async wish(backend, task, context, requestId, signal) {
+  async query(backend, task, context, requestId, signal) {
     return this.#interactive(backend, task, { request_id: requestId, ...context }, requestId, CLICK_LIMIT_MS, signal);
   }
 

@@ -42,7 +42,7 @@ export async function masksBefore(api, manager, backend, task, image, annotation
   const { naturalWidth, naturalHeight } = image.currentImageEntity ?? {};
   const fitting = unique.filter((one) => one.original_width === naturalWidth && one.original_height === naturalHeight);
   if (!fitting.length) throw new Nothing("otherSizeBefore");
-  const data = await api.wish(backend, task, { ask: "outlines", result: fitting.map(plain) }, newId(), signal);
+  const data = await api.query(backend, task, { ask: "outlines", result: fitting.map(plain) }, newId(), signal);
   /** @type {{ id: string, rings: any[], area: number }[]} */
   const outlines = data?.outlines ?? [];
   const proposals = outlines.map(({ rings, area }) => ({ rings, area }));

@@ -48,7 +48,7 @@ export class Everything {
     try {
       while (this.current === control) {
         const context = { ask: "everything", result: [entryFor(image)] };
-        const data = await this.api.wish(backend, task, context, newId(), control.signal);
+        const data = await this.api.query(backend, task, context, newId(), control.signal);
         if (this.current !== control) return null;
         const { share = 0, proposals } = data?.everything ?? {};
         if (proposals) return { image, annotation, proposals, take: this.#take(backend, task, image, annotation, proposals) };
@@ -82,7 +82,7 @@ export class Everything {
       const answers = [];
       for (const one of chosen) {
         const context = { ask: "everything", result: [entry], proposal: proposals.indexOf(one) };
-        const data = await this.api.wish(backend, task, context, newId(), new AbortController().signal);
+        const data = await this.api.query(backend, task, context, newId(), new AbortController().signal);
         answers.push(data?.result ?? []);
       }
       return addInTurn(annotation, answers, picked.labels);
@@ -109,7 +109,7 @@ export function addInTurn(annotation, answers, labels = []) {
  * @param {ImageTag} image
  * @returns {PromptEntry}
  */
-export function entryFor(image) {
+function entryFor(image) {
   const { naturalWidth = 1, naturalHeight = 1, index = 0 } = image.currentImageEntity ?? {};
   return {
     id: newId(),

@@ -107,7 +107,7 @@ function isSeen({ box }, { matrix: [a, b, c, d, e, f], width, height }) {
  * Whether black stands out from a colour more than white does (relative luminance of WCAG 2, without its gamma).
  * @param {string} colour #rrggbb
  */
-export function isLight(colour) {
+function isLight(colour) {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
   return !(0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5);
 }

@@ -32,7 +32,7 @@ button:focus-visible { outline: 2px solid #2b4a9b; outline-offset: -2px; }
  */
 
 /**
- * @typedef {object} Wishes
+ * @typedef {object} Actions
  * @property {() => void} fold open or close the list
  * @property {(name: string) => void} toggle show or hide a class
  * @property {(key: string) => void} flip a switch
@@ -42,12 +42,12 @@ export class Panel {
   /**
    * @param {Document} page
    * @param {Texts} texts
-   * @param {Wishes} wishes
+   * @param {Actions} actions
    */
-  constructor(page, texts, wishes) {
+  constructor(page, texts, actions) {
     this.page = page;
     this.texts = texts;
-    this.wishes = wishes;
+    this.actions = actions;
     this.host = page.createElement("labelrig-panel");
     this.host.hidden = true;
     const root = this.host.attachShadow({ mode: "open" });
@@ -66,7 +66,7 @@ export class Panel {
     if (key !== this.key) {
       this.key = key;
       const focused = this.host.shadowRoot?.activeElement?.getAttribute("data-key");
-      const head = this.#button("head", "fold", `${isOpen ? "▾" : "▸"} ${this.texts.regions(count)}`, this.wishes.fold);
+      const head = this.#button("head", "fold", `${isOpen ? "▾" : "▸"} ${this.texts.regions(count)}`, this.actions.fold);
       head.setAttribute("aria-expanded", String(isOpen));
       this.box.replaceChildren(head);
       if (isOpen) this.box.append(this.#list(classes, hidden), this.#switches(switches));
@@ -92,7 +92,7 @@ export class Panel {
     const list = this.page.createElement("div");
     list.className = "list";
     for (const { name, colour, count } of classes.filter((one) => one.count > 0 || hidden.has(one.name))) {
-      const row = this.#button("row class", `class:${name}`, "", () => this.wishes.toggle(name));
+      const row = this.#button("row class", `class:${name}`, "", () => this.actions.toggle(name));
       row.setAttribute("aria-pressed", String(!hidden.has(name)));
       row.title = this.texts.toggle;
       const swatch = this.page.createElement("i");
@@ -111,7 +111,7 @@ export class Panel {
     const list = this.page.createElement("div");
     list.className = "switches";
     for (const { key, text, isOn } of switches) {
-      const row = this.#button("row switch", key, "", () => this.wishes.flip(key));
+      const row = this.#button("row switch", key, "", () => this.actions.flip(key));
       row.setAttribute("aria-pressed", String(isOn));
       const label = this.page.createElement("span");
       label.textContent = text;

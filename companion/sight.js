@@ -229,7 +229,7 @@ export class Sight {
     if (!hasSmartPoint(page, image.name) || !isLabelPicked(annotation, image.name)) return false;
     const { naturalWidth = 0, naturalHeight = 0 } = image.currentImageEntity ?? {};
     const masks = this.layers.get(image.name)?.scene.masks ?? [];
-    // A click on a mask that is there selects it.
+    // Over a mask that is there two outlines would lie on each other.
     return !masks.some(({ outline }) => contains(outline.rings, (x / 100) * naturalWidth, (y / 100) * naturalHeight));
   }
 

@@ -215,7 +215,7 @@ export class Work {
       const labels = entries.filter((one) => one.type === "labels").map((one) => ({ ...one, value: withoutShape(one.value) }));
       const shapes = [...entries.filter((one) => SHAPES.test(one.type)), ...labels];
       const context = { ask: "edit", result: shapes, edit, request_id: requestId };
-      const data = await this.api.wish(asked, task ?? 0, context, requestId, control.signal);
+      const data = await this.api.query(asked, task ?? 0, context, requestId, control.signal);
       if (!isWanted() || !data?.result?.length) return false;
       before();
       const made = replaceRegions(annotation, gone, dressed(data.result, entries));

@@ -192,6 +192,31 @@ class ClickAnswerer:
         return Prediction(model_version=self.model_version, score=score, result=results, candidates=candidates)
 
 
+def view_behind_clicks(
+    answerer: ClickAnswerer, url: str, task: str | None, deadline: float, priority: Priority, token: Token | None = None
+) -> View:
+    """An image, for work that every click goes before.
+
+    Args:
+        url: of the image, as its task names it.
+        deadline: `time.monotonic` value.
+        token: ends the work from elsewhere; None: nothing does.
+
+    Raises:
+        RequestError: the image cannot be read.
+    """
+    file = answerer.sources.open(url, task, deadline)
+    info = answerer.images.describe(file, turn(deadline))
+    return View(
+        info,
+        lambda make: answerer.images.use(file, info, make, turn(deadline)),
+        deadline,
+        token or Token(),
+        Stages(),
+        priority,
+    )
+
+
 def turn(deadline: float) -> float:
     """Until when a click waits for memory."""
     return min(deadline, time.monotonic() + WAIT_SECONDS)

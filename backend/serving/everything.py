@@ -20,11 +20,9 @@ from backend.labelstudio.labeling_config import config_of_task, image_named, ima
 from backend.labelstudio.protocol import Task
 from backend.queue.scheduling import Priority
 from backend.segmenter import Candidates, Embedding
-from backend.serving.clicks import ClickAnswerer, turn
-from backend.serving.in_flight import Token
+from backend.serving.clicks import ClickAnswerer, view_behind_clicks
 from backend.serving.model import Model
 from backend.serving.segmenting import View
-from backend.stages import Stages
 
 FIRST_BATCH, LARGEST_BATCH = 4, 64  # points
 BATCH_SECONDS = 0.1  # so long a click may wait behind a batch
@@ -44,16 +42,7 @@ def view_of(
     """
     config = config_of_task(label_config, task.data)
     url = image_url(task.data, image_named(config, to_name), item_index)
-    file = answerer.sources.open(url, task.id, deadline)
-    info = answerer.images.describe(file, turn(deadline))
-    return View(
-        info,
-        lambda make: answerer.images.use(file, info, make, turn(deadline)),
-        deadline,
-        Token(),
-        Stages(),
-        Priority.BATCH,
-    )
+    return view_behind_clicks(answerer, url, task.id, deadline, Priority.BATCH)
 
 
 def all_objects(

@@ -7,6 +7,7 @@ encodes nothing, remembers nothing, and is given up after half a second. So one 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,10 @@ from backend.labelstudio.labeling_config import config_of_task, image_named, ima
 from backend.labelstudio.prompts import Click, read_click, to_pixels
 from backend.labelstudio.protocol import PredictRequest
 from backend.queue.scheduling import Priority
-from backend.serving.clicks import MASK_BYTES, PART_BYTES, ClickAnswerer, check_same_shape, turn
+from backend.serving.clicks import MASK_BYTES, PART_BYTES, ClickAnswerer, check_same_shape, turn, view_behind_clicks
 from backend.serving.in_flight import InFlight, Token
 from backend.serving.model import Model
-from backend.serving.segmenting import View
 from backend.serving.service import Service
-from backend.stages import Stages
 from masks.outlines import parts_of, simplified
 
 LIMIT_SECONDS = 0.5
@@ -72,21 +71,14 @@ def _outline(answerer: ClickAnswerer, request: PredictRequest, click: Click, mod
     deadline = time.monotonic() + LIMIT_SECONDS
     task, options = request.tasks[0], answerer.options.of(request.project)
     tag = image_named(config_of_task(request.label_config, task.data), click.to_name)
-    file = answerer.sources.open(image_url(task.data, tag, click.item_index), task.id, deadline)
-    info = answerer.images.describe(file, turn(deadline))
+    url = image_url(task.data, tag, click.item_index)
+    view = view_behind_clicks(answerer, url, task.id, deadline, Priority.PREVIEW, token)
+    info = view.info
     check_same_shape(info.size_wh, click.size_wh)
     prompts = to_pixels(click, info.size_wh)
     if not prompts.names_an_object:
         return []
-    view = View(
-        info,
-        lambda make: answerer.images.use(file, info, make, turn(deadline)),
-        deadline,
-        token,
-        Stages(),
-        Priority.PREVIEW,
-        is_preview=True,
-    )
+    view = replace(view, is_preview=True)
     found = answerer.predictor.predict(model, view, prompts, closer=options.crop_small_objects)
     token.check()
     with answerer.work.hold((MASK_BYTES + PART_BYTES) * click.size_wh[0] * click.size_wh[1], turn(deadline)):

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from backend.errors import BadRequest, ImageError
 from backend.geometry.mask_prompts import prompts_of
 from backend.queue.scheduling import Priority
-from backend.serving.clicks import MASK_BYTES, ClickAnswerer, turn
-from backend.serving.in_flight import Token
+from backend.serving.clicks import MASK_BYTES, ClickAnswerer, turn, view_behind_clicks
 from backend.serving.model import Model
-from backend.serving.segmenting import View
-from backend.stages import Stages
 from masks.rle import decode_rle, encode_rle
 
 BYTES = 8 * MASK_BYTES  # for each pixel: the mask, its distances from the edge and its parts, and the answer
@@ -56,19 +53,10 @@ def refine(
     Raises:
         RequestError: the image or a mask cannot be read, or has another size; too late, or out of memory.
     """
-    file = answerer.sources.open(url, task, deadline)
-    info = answerer.images.describe(file, turn(deadline))
-    if info.size_wh != size_wh:
-        seen, said = ("x".join(map(str, one)) for one in (info.size_wh, size_wh))
+    view = view_behind_clicks(answerer, url, task, deadline, Priority.BATCH)
+    if view.info.size_wh != size_wh:
+        seen, said = ("x".join(map(str, one)) for one in (view.info.size_wh, size_wh))
         raise ImageError(f"the masks are of an image of {said} pixels, and it has {seen}")
-    view = View(
-        info,
-        lambda make: answerer.images.use(file, info, make, turn(deadline)),
-        deadline,
-        Token(),
-        Stages(),
-        Priority.BATCH,
-    )
     found: list[Refined | None] = []
     for number, code in enumerate(codes):
         with answerer.work.hold(size_wh[0] * size_wh[1] * BYTES, turn(deadline)):

@@ -9,17 +9,16 @@ from pathlib import Path
 from core.errors import LabelStudioError, SettingsError
 from core.report import Report
 from core.text import some
-from dataset.export.labeling import check_image, read_labeling
 from dataset.image_lookup import ImageLookup
 from dataset.label_names import respelled
 from dataset.preannotate.boxes import Box, BoxFile, matched, with_labels
 from dataset.preannotate.coco import read_coco
 from dataset.preannotate.drawn import newest
-from dataset.preannotate.work import Preannotation, TaskState, states, without_task
+from dataset.preannotate.project import open_project
+from dataset.preannotate.work import Preannotation, TaskState, without_task
 from dataset.preannotate.yolo import read_yolo
 from dataset.problems import FileProblems
 from infra.fleet.session import Session
-from infra.roles.project.project import get_project
 from labeling.config import LabelingConfig
 from labeling.images import task_images
 
@@ -72,27 +71,20 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
         SettingsError: labels or images do not fit; nothing was done.
         LabelStudioError: some or all of it failed; the same command goes on from there.
     """
-    spec, _ = session.spec(options.project)
-    client = session.access.client()
-    project = get_project(client, spec.title)
-    labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
-    check_image(options.image, labeling)
-    with session.report.stage(f"preannotate {spec.title}"):
-        tasks = {
-            one.id: one for one in states(client, project, options.boxes if file is None else None, session.report)
-        }
-        if not tasks:
-            raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
+    opened = open_project(session, options.project, options.image)
+    labeling = opened.labeling
+    with session.report.stage(f"preannotate {opened.title}"):
+        tasks = opened.tasks(session, options.boxes if file is None else None)
         if file is None:
-            boxes = _drawn(session.report, tasks, options, spec.title)
+            boxes = _drawn(session.report, tasks, options, opened.title)
         else:
             boxes = _of_file(session.report, file, tasks, options, labeling)
         if not boxes:
-            raise LabelStudioError(f"{spec.title}: there are no boxes in {options.boxes} for any of its tasks")
+            raise LabelStudioError(f"{opened.title}: there are no boxes in {options.boxes} for any of its tasks")
         names = _labels(session.report, boxes, options, labeling)
         # Boxes that people drew are in annotations, which are there to be made masks of.
         also = options.also_annotated or options.boxes == "annotations"
-        work = Preannotation(client, session.site.exec_in("sam2"), project, session.report, names, also)
+        work = Preannotation(opened.client, session.site.exec_in("sam2"), opened.project, session.report, names, also)
         return work.go(boxes, tasks).text()
 
 

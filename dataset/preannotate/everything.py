@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.errors import LabelStudioError, SettingsError
-from dataset.export.labeling import check_image, read_labeling
+from core.errors import SettingsError
 from dataset.label_names import quoted
-from dataset.preannotate.work import Ask, Preannotation, TaskState, states
+from dataset.preannotate.project import open_project
+from dataset.preannotate.work import Ask, Preannotation, TaskState
 from infra.fleet.session import Session
-from infra.roles.project.project import get_project
 from labeling.config import MASK_SHAPES, LabelingConfig
 from labeling.images import task_images
 
@@ -52,18 +51,12 @@ def preannotate_everything(session: Session, options: EverythingOptions) -> str:
         SettingsError: the configuration has no such label or image, or takes no mask without a label; nothing was done.
         LabelStudioError: some or all of it failed; the same command goes on from there.
     """
-    spec, _ = session.spec(options.project)
-    client = session.access.client()
-    project = get_project(client, spec.title)
-    labeling = read_labeling(project.label_config, f"the project {spec.title!r}")
-    check_image(options.image, labeling)
-    with session.report.stage(f"preannotate {spec.title}"):
-        tasks = {one.id: one for one in states(client, project, None, session.report)}
-        if not tasks:
-            raise LabelStudioError(f"{spec.title} has no tasks; `./inv project.sync` makes them")
-        asks = asks_of(tasks, labeling, options)
+    opened = open_project(session, options.project, options.image)
+    with session.report.stage(f"preannotate {opened.title}"):
+        tasks = opened.tasks(session, None)
+        asks = asks_of(tasks, opened.labeling, options)
         run, report = session.site.exec_in("sam2"), session.report
-        work = Preannotation(client, run, project, report, also_annotated=options.also_annotated)
+        work = Preannotation(opened.client, run, opened.project, report, also_annotated=options.also_annotated)
         return work.ask("/everything", asks, tasks).text()
 
 

@@ -6,10 +6,11 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from tests.unit.backend.fakes import VERSION, FakeTracker, click, region
 from tests.unit.backend.held_segmenter import HeldSegmenter, House, draw, open_house, refused
 
 SIZE_WH = (64, 48)
+CLICK_WAITS = 'labelrig_queue_depth{priority="click"} 1.0'
 Mask = NDArray[np.bool_]
 
 
@@ -177,12 +179,15 @@ def test_click_waits_for_one_step_at_most(house: House, monkeypatch: pytest.Monk
     """It comes while an object is followed into the first of five frames, two objects each: it is answered next."""
     done: list[str] = []
     held, go = threading.Event(), threading.Event()
+    clicks: list[Future[httpx2.Response]] = []
     step, decode = FakeTracker.step, HeldSegmenter.decode
 
     def held_step(tracker: FakeTracker, object_id: str, number: int, embedding: Embedding) -> Tracked:
         done.append("step")
         held.set()
         assert go.wait(WAIT)
+        # A real step takes longer than the click needs to ask for its mask once its image is encoded.
+        eventually(lambda: clicks[0].done() or CLICK_WAITS in house.client.get("/metrics").text)
         return step(tracker, object_id, number, embedding)
 
     def seen(segmenter: HeldSegmenter, embedding: Embedding, prompts: Prompts) -> Candidates:
@@ -194,10 +199,10 @@ def test_click_waits_for_one_step_at_most(house: House, monkeypatch: pytest.Monk
     with ThreadPoolExecutor(1) as threads:
         whole = threads.submit(lines, house, body(1, 2, 3, 4, 5))
         assert held.wait(WAIT)
-        clicked = house.send(click(region("keypointlabels", 30, 30), image="set/5.png"))
-        eventually(lambda: 'labelrig_queue_depth{priority="click"} 1.0' in house.client.get("/metrics").text)
+        clicks.append(house.send(click(region("keypointlabels", 30, 30), image="set/5.png")))
+        eventually(lambda: CLICK_WAITS in house.client.get("/metrics").text)
         go.set()
-        assert clicked.result(WAIT).status_code == 200
+        assert clicks[0].result(WAIT).status_code == 200
         assert whole.result(WAIT)[-1] == {"done": True}
     # The step that was under way, and one more where the click's image was encoded before its mask was asked for.
     assert done.index("click") <= 2

@@ -30,7 +30,7 @@ const proposals = [{ rings: [], area: 0.1 }, { rings: [], area: 0.2 }];
 test("it asks until all are there, and says how far it is", async () => {
   const asked = [];
   const answers = [{ share: 0 }, { share: 0.5 }, { share: 1, proposals }];
-  const api = { wish: async (_backend, task, context) => (asked.push([task, context.ask, context.result[0]]), { everything: answers.shift() }) };
+  const api = { query: async (_backend, task, context) => (asked.push([task, context.ask, context.result[0]]), { everything: answers.shift() }) };
   const told = [];
   const offer = await new Everything(api, async () => {}).find({ id: 1 }, 5, image({ multiImage: true }), annotationWith(), (share) => told.push(share));
   assert.deepEqual(told, [0, 0.5]);
@@ -41,14 +41,14 @@ test("it asks until all are there, and says how far it is", async () => {
 
 test("who stops it asks no more", async () => {
   let count = 0;
-  const everything = new Everything({ wish: async () => ((count += 1), { everything: { share: 0.1 } }) }, async () => everything.stop());
+  const everything = new Everything({ query: async () => ((count += 1), { everything: { share: 0.1 } }) }, async () => everything.stop());
   assert.equal(await everything.find({ id: 1 }, 5, image(), annotationWith(), () => {}), null);
   assert.equal(count, 1);
   assert.equal(everything.isBusy, false);
 });
 
 test("a refusal is raised, that of a question that was stopped is not", async () => {
-  const refusing = (before) => new Everything({ wish: async () => { before?.(); throw new Error("busy"); } }, async () => {});
+  const refusing = (before) => new Everything({ query: async () => { before?.(); throw new Error("busy"); } }, async () => {});
   await assert.rejects(refusing().find({ id: 1 }, 5, image(), annotationWith(), () => {}), /busy/);
   const stopped = refusing(() => stopped.stop());
   assert.equal(await stopped.find({ id: 1 }, 5, image(), annotationWith(), () => {}), null);
@@ -57,7 +57,7 @@ test("a refusal is raised, that of a question that was stopped is not", async ()
 test("one is taken with the label that is picked, as one step, and the label stays picked", async () => {
   const asked = [];
   const results = [{ id: "x", type: "brush" }, { id: "x", type: "labels" }];
-  const api = { wish: async (_backend, _task, context) => (asked.push(context), asked.length === 1 ? { everything: { proposals } } : { result: results }) };
+  const api = { query: async (_backend, _task, context) => (asked.push(context), asked.length === 1 ? { everything: { proposals } } : { result: results }) };
   const annotation = annotationWith(palette);
   const offer = await new Everything(api, async () => {}).find({ id: 1 }, 5, image(), annotation, () => {});
   assert.deepEqual(await offer.take([proposals[1]]), [["new-x"]]);
@@ -68,7 +68,7 @@ test("one is taken with the label that is picked, as one step, and the label sta
 });
 
 test("without a label nothing is taken", async () => {
-  const api = { wish: async () => ({ everything: { proposals } }) };
+  const api = { query: async () => ({ everything: { proposals } }) };
   for (const controls of [[], [{ ...palette, isSelected: false }], [{ ...palette, toname: "other" }]]) {
     const offer = await new Everything(api, async () => {}).find({ id: 1 }, 5, image(), annotationWith(...controls), () => {});
     assert.equal(await offer.take(proposals), null);
@@ -135,7 +135,7 @@ function before(results, picture = image()) {
   const asked = [];
   const api = {
     read: async (path) => (path.startsWith("/api/tasks?") ? { total: 2, tasks: [{ id: 1 }, { id: 2 }] } : { annotations: [{ id: 8, result: results }] }),
-    wish: async (_backend, _task, context) => (asked.push(context), { outlines: [{ id: "a", rings: [[0, 0, 9, 0, 9, 9]], area: 0.1 }] }),
+    query: async (_backend, _task, context) => (asked.push(context), { outlines: [{ id: "a", rings: [[0, 0, 9, 0, 9, 9]], area: 0.1 }] }),
   };
   const annotation = annotationWith({ name: "brush", type: "brush" }, palette);
   return { asked, annotation, offer: () => masksBefore(api, manager({ id: 4 }), { id: 1 }, 2, picture, annotation, none) };

@@ -20,7 +20,7 @@ function bench(given = {}) {
   const desk = {
     page: { requestAnimationFrame: () => 1, cancelAnimationFrame: () => {} },
     manager: { projectId: 7 },
-    api: { wish: (_backend, _task, context) => new Promise((resolve, reject) => asked.push({ ...context, resolve, reject })), read: async () => ({ total: 1, tasks: [{ id: 5 }] }) },
+    api: { query: (_backend, _task, context) => new Promise((resolve, reject) => asked.push({ ...context, resolve, reject })), read: async () => ({ total: 1, tasks: [{ id: 5 }] }) },
     store: { annotationStore: { selected: annotation } },
     backend: { id: 3 },
     task: 5,

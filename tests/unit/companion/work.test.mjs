@@ -57,7 +57,7 @@ function bench(...regions) {
     answered: () => {},
     refused: (error) => told.push(error.message),
   };
-  const api = { wish: (_backend, _task, context) => new Promise((resolve, reject) => asked.push({ ...context, resolve, reject })) };
+  const api = { query: (_backend, _task, context) => new Promise((resolve, reject) => asked.push({ ...context, resolve, reject })) };
   return { annotation, steps, asked, told, drawing, desk, work: new Work(api, 7, desk) };
 }
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -217,12 +218,15 @@ class TestEngine:
         assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
 
     def test_events_stream_until_they_are_closed(self, engine: docker.DockerClient) -> None:
-        stream = engine.events(decode=True, filters={"type": "volume"})
-        volume = engine.volumes.create()
-        seen = next(stream)
-        volume.remove()
-        stream.close()
-        assert seen["Actor"]["ID"] == volume.name
+        """Of one volume: other lanes make theirs on the same engine at the same time."""
+        name = f"labelrig-events-{uuid.uuid4().hex}"
+        with contextlib.closing(engine.events(decode=True, filters={"type": "volume", "volume": name})) as stream:
+            volume = engine.volumes.create(name)
+            try:
+                seen = next(stream)
+            finally:
+                volume.remove()
+        assert (seen["Actor"]["ID"], seen["Action"]) == (name, "create")
 
     def test_several_clients_at_once(self, lab: SshHost) -> None:
         def ask(_number: int) -> bool:

@@ -1,6 +1,7 @@
 /** The key A: proposals for all objects of a picture. They are made for as long as they are asked for. */
 
-import { addRegions, pickedLabel } from "./editor.js";
+import { pickedLabel } from "./picked.js";
+import { addRegions } from "./regions.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Offer, Proposal } from "./proposals.js" */

@@ -56,17 +56,3 @@ async function untilReady(api, project, task, watch, pause) {
     await pause(ENCODING_PAUSE_MS);
   }
 }
-
-/**
- * Whether the project wants a label for every pixel (`complete_maps` in projects.yaml): an option of its backend.
- * @param {Backend | null} backend
- */
-export function wantsCompleteMaps(backend) {
-  try {
-    const given = backend?.extra_params;
-    const options = typeof given === "string" ? JSON.parse(given) : given; // what was typed in the browser is a text
-    return options?.complete_maps === true;
-  } catch {
-    return false;
-  }
-}

@@ -2,6 +2,8 @@
 
 import { imagesOf, openAnnotation, selectedIn } from "./editor.js";
 
+/** @import { Session } from "./session.js" */
+
 /**
  * Whether a button that goes down on a mask would select it, though a label is picked to draw with. Label Studio draws
  * there with Ctrl held. A prompt that is not accepted yet is dragged, as ever.
@@ -20,6 +22,16 @@ export function drawsOverMask(page, store, press) {
   const { left, top } = image.stageRef.content.getBoundingClientRect();
   const shape = image.stageRef.getIntersection({ x: press.clientX - left, y: press.clientY - top });
   return maskOf(annotation, shape) !== undefined;
+}
+
+/**
+ * Whether a click means "not this".
+ * @param {Pick<Session, "store" | "drawing" | "safely">} session
+ */
+export function meansNotThis(session) {
+  const { negative, annotation } = session.drawing;
+  session.safely(() => negative.look(annotation));
+  return negative.isOn && session.store?.autoAnnotation === true;
 }
 
 /**

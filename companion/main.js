@@ -2,10 +2,11 @@
 
 import { Api } from "./api.js";
 import { Chip } from "./chip.js";
-import { FINISHED, brushesOf, isUsable, openAnnotation, strangeness } from "./editor.js";
-import { drawsOverMask } from "./gestures.js";
+import { FINISHED, isUsable, openAnnotation, strangeness } from "./editor.js";
+import { drawsOverMask, meansNotThis } from "./gestures.js";
 import { isPlain, isTyping, wishOf } from "./keys.js";
 import { textsFor } from "./messages.js";
+import { isPossible } from "./obeying.js";
 import { Session } from "./session.js";
 
 const LOOK_MS = 300;
@@ -71,20 +72,8 @@ function onKey(press) {
   // A tool may be picked by this key: the smart one, before the next click.
   setTimeout(session.tick);
   const wish = wishOf(press, session.taken);
-  const { drawing } = session;
   const isOurs =
-    (wish === "accept" && drawing.isPending) ||
-    (wish === "reject" && (drawing.isPending || session.trouble !== null)) ||
-    (wish === "next" && drawing.offersMore) ||
-    (wish === "twin" && session.isPair) ||
-    ((wish === "negative" || wish === "brush") && session.store.autoAnnotation) ||
-    ((wish === "undo" || wish === "redo") && openAnnotation(session.store) !== null) ||
-    ((wish === "thinner" || wish === "thicker") && brushesOf(window).length > 0) ||
-    ((wish === "invert" || wish === "colour" || wish === "reset") && session.windowing.name !== null) ||
-    wish === "fill" ||
-    wish === "label" ||
-    (wish === "task" && session.board.next.isPossible && press.target === document.body) ||
-    (isPlain(press) && drawing.keeps(press.key));
+    (wish !== null && isPossible(session, wish, press.target)) || (isPlain(press) && session.drawing.keeps(press.key));
   if (!isOurs) return;
   press.preventDefault();
   press.stopImmediatePropagation();
@@ -133,7 +122,7 @@ function onRelease(release) {
     release.stopImmediatePropagation();
     return session.obey(/** @type {HTMLElement} */ (step).dataset.testid?.includes("undo") ? "undo" : "redo");
   }
-  if (isOnCanvas(release) && session.marksNegative) {
+  if (isOnCanvas(release) && meansNotThis(session)) {
     // The editor takes Alt for "not this"; the key N says so without it.
     Object.defineProperty(release, "altKey", { get: () => true });
   }

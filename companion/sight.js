@@ -1,15 +1,18 @@
 /** What is seen on the pictures besides the editor's own: outlines, prompts as signs, and the mask before the click. */
 
 import { NO_LABEL, classesOf, drawnAmong } from "./classes.js";
-import { hasSmartPoint, imagesOf, isLabelPicked, openAnnotation, remove } from "./editor.js";
+import { imagesOf, openAnnotation } from "./editor.js";
 import { Fills } from "./fills.js";
 import { Hover } from "./hover.js";
-import { markAt, markOf } from "./marks.js";
+import { markOf } from "./marks.js";
 import { Outliner } from "./outliner.js";
 import { contains } from "./outlines.js";
-import { Overlay, inverse, moved, percentOf } from "./overlay.js";
+import { Overlay, percentOf } from "./overlay.js";
 import { paint } from "./painting.js";
+import { hasSmartPoint, isLabelPicked } from "./picked.js";
+import { Pointing } from "./pointing.js";
 import { promptsAmong } from "./prompts.js";
+import { remove } from "./regions.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Choice } from "./choices.js" */
@@ -20,7 +23,6 @@ import { promptsAmong } from "./prompts.js";
 /** @import { Scene } from "./painting.js" */
 
 const OUTLINED = /^(brush|bitmask)region$/;
-const CLICK_PIXELS = 4; // what moves farther with the button down is no click
 
 /**
  * @typedef {object} Desk what the session knows, and does
@@ -28,7 +30,7 @@ const CLICK_PIXELS = 4; // what moves farther with the button down is no click
  * @property {Window} page
  * @property {Store | null} store
  * @property {Backend | null} backend
- * @property {BackendState | null} state
+ * @property {{ state: BackendState | null }} watch
  * @property {number | null} task
  * @property {Drawing} drawing
  * @property {{ read(): Choice }} choices
@@ -65,9 +67,7 @@ export class Sight {
     this.hidden = new Set();
     /** @type {Annotation | null} */
     this.annotation = null;
-    /** @type {{ mark: Mark, press: MouseEvent } | null} a button that went down on a sign */
-    this.pressed = null;
-    this.isReplaying = false;
+    this.pointing = new Pointing(this.layers, (place) => this.hover.moved(place), (mark) => this.#remove(mark));
   }
 
   close() {
@@ -135,44 +135,7 @@ export class Sight {
    * @param {MouseEvent} event
    */
   moved(event) {
-    if (this.isReplaying) return false;
-    if (event.type === "pointerdown") return this.#press(event);
-    if (event.type === "pointermove") this.#move(event);
-    if (!this.pressed) return false;
-    if (event.type === "pointerup") {
-      this.#remove(this.pressed.mark);
-      setTimeout(() => (this.pressed = null)); // after the click that follows
-    }
-    return true;
-  }
-
-  /** @param {MouseEvent} event */
-  #press(event) {
-    const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.altKey && !event.shiftKey;
-    const mark = isPlain ? this.#markAt(event) : null;
-    this.pressed = mark && { mark, press: event };
-    return mark !== null;
-  }
-
-  /**
-   * What begins on a sign and moves on is the editor's: a box, a stroke, a point that is dragged.
-   * @param {MouseEvent} event
-   */
-  #move(event) {
-    const { pressed } = this;
-    if (!pressed) return this.hover.moved(event.buttons ? null : this.#place(event));
-    const { press } = pressed;
-    if (Math.hypot(event.clientX - press.clientX, event.clientY - press.clientY) <= CLICK_PIXELS) return;
-    this.pressed = null;
-    this.isReplaying = true;
-    try {
-      for (const Kind of /** @type {const} */ ([PointerEvent, MouseEvent])) {
-        const type = Kind === PointerEvent ? "pointerdown" : "mousedown";
-        press.target?.dispatchEvent(new Kind(type, { ...initOf(press), pointerId: 1 }));
-      }
-    } finally {
-      this.isReplaying = false;
-    }
+    return this.pointing.moved(event);
   }
 
   /** @param {Mark} mark */
@@ -182,50 +145,15 @@ export class Sight {
     this.desk.tick();
   }
 
-  /** @param {MouseEvent} event */
-  #markAt(event) {
-    const at = this.#at(event);
-    const marks = at ? this.layers.get(at.image.name)?.scene.marks ?? [] : [];
-    return at && markAt(marks, percentOf(at.view, at.image), at.x, at.y);
-  }
-
-  /**
-   * Where on a picture the mouse is.
-   * @param {MouseEvent} event
-   * @returns {Place | null}
-   */
-  #place(event) {
-    const at = this.#at(event);
-    if (!at) return null;
-    const percent = percentOf(at.view, at.image);
-    const [x, y] = moved(inverse(percent), at.x, at.y);
-    const isOn = x >= 0 && y >= 0 && x <= 100 && y <= 100;
-    const [a, b, c, d] = percent;
-    return isOn ? { image: at.image, x, y, across: Math.hypot(a, b), down: Math.hypot(c, d) } : null;
-  }
-
-  /** @param {MouseEvent} event */
-  #at(event) {
-    const target = /** @type {Element | null} */ (event.target);
-    if (target?.tagName !== "CANVAS") return null;
-    for (const { overlay } of this.layers.values()) {
-      const view = overlay.stage.content.contains(target) ? overlay.view() : null;
-      if (view === null) continue;
-      const { left, top } = overlay.stage.content.getBoundingClientRect();
-      return { image: overlay.image, view, x: event.clientX - left, y: event.clientY - top };
-    }
-    return null;
-  }
-
   /**
    * Whether a click would ask for the mask of a new object.
    * @param {Place} place
    */
   #isPreviewed({ image, x, y }) {
-    const { store, drawing, state, choices, page } = this.desk;
+    const { store, drawing, watch, choices, page } = this.desk;
     const annotation = store && openAnnotation(store);
     if (!annotation || !store.autoAnnotation || !choices.read().previews) return false;
-    if (state?.image !== "ready" || drawing.isPending || drawing.negative || annotation.isDrawing) return false;
+    if (watch.state?.image !== "ready" || drawing.isPending || drawing.negative.isOn || annotation.isDrawing) return false;
     if (!hasSmartPoint(page, image.name) || !isLabelPicked(annotation, image.name)) return false;
     const { naturalWidth = 0, naturalHeight = 0 } = image.currentImageEntity ?? {};
     const masks = this.layers.get(image.name)?.scene.masks ?? [];
@@ -286,12 +214,4 @@ export class Sight {
   #isShown(region) {
     return this.hidden.size === 0 || region.dynamic || !this.hidden.has(region.labelName || NO_LABEL);
   }
-}
-
-/**
- * @param {MouseEvent} event
- * @returns {MouseEventInit}
- */
-function initOf({ clientX, clientY, screenX, screenY, button, buttons }) {
-  return { clientX, clientY, screenX, screenY, button, buttons, bubbles: true, cancelable: true, composed: true };
 }

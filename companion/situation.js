@@ -1,7 +1,8 @@
 /** How things are, as the line above the bottom bar is told. */
 
-import { imagesOf, openAnnotation, pickedTool, selectedIn } from "./editor.js";
+import { imagesOf, openAnnotation, selectedIn } from "./editor.js";
 import { AS_IT_CAME, isAsItCame } from "./looks.js";
+import { pickedTool } from "./picked.js";
 import { coverageWords, lookWords } from "./status.js";
 
 /** @import { Session } from "./session.js" */
@@ -13,31 +14,31 @@ import { coverageWords, lookWords } from "./status.js";
  * @returns {Situation}
  */
 export function situationOf(session, store) {
-  const { texts, drawing, saving } = session;
+  const { texts, drawing, saving, watch } = session;
   const annotation = openAnnotation(store);
   const images = imagesOf(store);
-  const shares = session.wantsCompleteMaps && annotation ? session.coverage.look(images, annotation.regions) : new Map();
+  const shares = watch.wantsCompleteMaps && annotation ? session.coverage.look(images, annotation.regions) : new Map();
   const changed = images.map((one) => session.viewing.look(one.name)).find((one) => !isAsItCame(one)) ?? AS_IT_CAME;
   const chosen = annotation ? selectedIn(annotation).filter((one) => !one.dynamic) : [];
   return {
     autoAnnotation: store.autoAnnotation,
-    trouble: session.trouble,
+    trouble: watch.trouble,
     unsaved: saving.problem,
-    state: session.state,
+    state: watch.state,
     pictures: session.pictures.look(images),
     look: [...session.tools.hints, lookWords(changed, texts), ...session.board.hints].filter(Boolean).join(" · "),
     coverage: coverageWords(shares, texts),
-    isUnknown: session.isUnknown,
+    isUnknown: watch.isUnknown,
     isBusy: drawing.isBusy || session.twin.isBusy || session.tools.isBusy,
     isSuggested: drawing.isSuggested,
     foundNothing: drawing.foundNothing,
-    hasBox: drawing.hasBox,
+    hasBox: drawing.pending.hasBox,
     candidate: drawing.candidates.number,
     candidates: drawing.candidates.of,
-    negative: drawing.negative,
+    negative: drawing.negative.isOn,
     lacksLabel: session.lacksLabel,
-    isUnlabelled: drawing.isUnlabelled,
-    wantsLabel: drawing.wantsLabel && drawing.isUnlabelled,
+    isUnlabelled: drawing.pending.isUnlabelled,
+    wantsLabel: drawing.wantsLabel && drawing.pending.isUnlabelled,
     brushAsks: session.choices.read().brushAsks,
     selected: chosen.length === 1 ? chosen[0].labelName ?? "" : null,
     relabelled: annotation ? session.relabelled.look(annotation) : null,

@@ -1,8 +1,9 @@
 /** What keys do beside clicks: all objects (A), the masks of the image before (J), work on masks (W). */
 
 import { Nothing, masksBefore } from "./before.js";
-import { imagesOf, openAnnotation, pickedLabel } from "./editor.js";
+import { imagesOf, openAnnotation } from "./editor.js";
 import { Everything, newId } from "./everything.js";
+import { pickedLabel } from "./picked.js";
 import { Proposals } from "./proposals.js";
 import { Work } from "./work.js";
 

@@ -1,7 +1,8 @@
 /** The key T: the mask that is selected, or was accepted last, on the other image of its pair. */
 
-import { addRegions, selectedIn } from "./editor.js";
+import { selectedIn } from "./editor.js";
 import { entriesOf } from "./prompts.js";
+import { addRegions } from "./regions.js";
 
 /** @import { Api } from "./api.js" */
 

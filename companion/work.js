@@ -3,21 +3,21 @@
  * masks, as one step of the history, with their labels and answers.
  */
 
-import { labelsOf, pick, replaceRegions, selectedIn, suggestionsIn } from "./editor.js";
-import { entriesOf } from "./prompts.js";
+import { selectedIn, suggestionsIn } from "./editor.js";
 import { newId } from "./everything.js";
+import { toleranceOf } from "./options.js";
+import { labelsOf, pick } from "./picked.js";
+import { entriesOf } from "./prompts.js";
+import { replaceRegions } from "./regions.js";
+import { dressed, isShape, withoutShape } from "./results.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Drawing } from "./drawing.js" */
 /** @import { Texts } from "./messages.js" */
 
 const MASKS = /^(brush|bitmask|polygon)region$/;
-const SHAPES = /^(brush|bitmask|polygon)(labels)?$/;
-// Of a result's value, what draws the region; the rest is its labels and answers.
-const DRAWN = ["format", "rle", "touches", "maskDataURL", "imageDataURL", "points", "closed", "x", "y", "width", "height", "rotation"];
 /** @type {Record<string, "fill" | "split" | "smooth" | "join" | undefined>} */
 const AT_ONCE = { f: "fill", s: "split", m: "smooth", j: "join" };
-const TOLERANCE = 1.5; // pixels, where the project says nothing else
 const STEP = 1.5;
 
 /**
@@ -213,7 +213,7 @@ export class Work {
       if (asked === null) return false;
       const edit = tolerance === null ? { what } : { what, tolerance };
       const labels = entries.filter((one) => one.type === "labels").map((one) => ({ ...one, value: withoutShape(one.value) }));
-      const shapes = [...entries.filter((one) => SHAPES.test(one.type)), ...labels];
+      const shapes = [...entries.filter(isShape), ...labels];
       const context = { ask: "edit", result: shapes, edit, request_id: requestId };
       const data = await this.api.query(asked, task ?? 0, context, requestId, control.signal);
       if (!isWanted() || !data?.result?.length) return false;
@@ -243,46 +243,7 @@ export class Work {
   }
 }
 
-/**
- * New shapes with all that the old region had: its labels, its answers to questions about a region, its notes.
- * @param {any[]} results the backend's
- * @param {any[]} entries of the old region, and of others after it
- * @returns {any[]}
- */
-export function dressed(results, entries) {
-  const old = entries.filter((one) => one.id === entries[0].id);
-  const shape = old.find((one) => SHAPES.test(one.type));
-  const labels = shape?.value[shape.type];
-  const seen = new Set();
-  return results.flatMap((one) => {
-    if (seen.has(one.id)) return [];
-    seen.add(one.id);
-    const value = Array.isArray(labels) && one.type.endsWith("labels") ? { ...one.value, [one.type]: labels } : one.value;
-    const rest = old.filter((entry) => entry !== shape);
-    return [
-      { ...one, value, ...(shape?.meta ? { meta: shape.meta } : {}) },
-      ...rest.map((entry) => ({ ...entry, id: one.id, value: withoutShape(entry.value) })),
-    ];
-  });
-}
-
-/** @param {Record<string, any>} value */
-function withoutShape(value) {
-  return Object.fromEntries(Object.entries(value).filter(([name]) => !DRAWN.includes(name)));
-}
-
 /** @param {Region} region */
 function isMask(region) {
   return MASKS.test(region.type) && !region.dynamic && !region.isDrawing;
-}
-
-/** @param {Backend | null} backend */
-function toleranceOf(backend) {
-  try {
-    const given = backend?.extra_params;
-    const options = typeof given === "string" ? JSON.parse(given) : given; // what was typed in the browser is a text
-    return Number(options?.polygon_tolerance_pixels) || TOLERANCE;
-  } catch {
-    return TOLERANCE;
-  }
 }

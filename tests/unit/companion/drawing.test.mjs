@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Drawing } from "../../../companion/drawing.js";
-import { holdDrawing } from "../../../companion/editor.js";
+import { holdDrawing } from "../../../companion/holding.js";
 import { region } from "./fakes.mjs";
 
 /** An annotation, a store and an Api as far as a drawing looks; answers come when the test says so. */
@@ -228,12 +228,12 @@ test("points say not this for one object: another label ends it", () => {
   const { annotation, drawing } = bench();
   let picked = ["Sky"];
   annotation.names.set("label", { name: "label", type: "labels", isSelected: true, selectedValues: () => picked });
-  drawing.turnNegative();
+  drawing.negative.turn(annotation);
   drawing.look();
-  assert.equal(drawing.negative, true);
+  assert.equal(drawing.negative.isOn, true);
   picked = ["Road"];
-  drawing.endNegative(); // a click asks, before the next look
-  assert.equal(drawing.negative, false);
+  drawing.negative.look(annotation); // a click asks, before the next look
+  assert.equal(drawing.negative.isOn, false);
 });
 
 test("a mask that waits is in the draft of the task that is left, prompts are not", async () => {
@@ -244,9 +244,9 @@ test("a mask that waits is in the draft of the task that is left, prompts are no
   await turn();
   asked[0].answer([{ id: "m", results: [{ serialize: ({ fast }) => ({ id: "m", fast }) }, { serialize: () => null }] }]);
   await turn();
-  assert.deepEqual(drawing.waiting(annotation), [{ id: "m", fast: true }]);
-  assert.deepEqual(drawing.waiting({}), []);
-  assert.deepEqual([drawing.prompts.has("point"), drawing.prompts.has("m")], [true, false]);
+  assert.deepEqual(drawing.pending.waiting(annotation), [{ id: "m", fast: true }]);
+  assert.deepEqual(drawing.pending.waiting({}), []);
+  assert.deepEqual([drawing.pending.ids.has("point"), drawing.pending.ids.has("m")], [true, false]);
 });
 
 test("only the key of a label that is still picked is kept", async () => {

@@ -113,7 +113,7 @@ export class Editor {
     const one = this.#put({ type: "keypointregion", dynamic: true, labelName: name, x, negative: isNegative });
     this.annotation.history.unfreeze("click");
     this.annotation.unselectAll();
-    this.drawing.note(one);
+    this.drawing.pending.note(one);
     this.drawing.reconcile();
   }
   pick(name) {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { textsFor } from "../../../companion/messages.js";
-import { Work, dressed } from "../../../companion/work.js";
+import { dressed } from "../../../companion/results.js";
+import { Work } from "../../../companion/work.js";
 import { region } from "./fakes.mjs";
 
 const texts = textsFor(["en"]);

@@ -52,7 +52,10 @@ export class Everything {
         const data = await this.api.query(backend, task, context, newId(), control.signal);
         if (this.current !== control) return null;
         const { share = 0, proposals } = data?.everything ?? {};
-        if (proposals) return { image, annotation, proposals, take: this.#take(backend, task, image, annotation, proposals) };
+        if (proposals) {
+          const take = this.#take(backend, task, image, annotation, proposals);
+          return { image, annotation, proposals, isOfObjects: true, take };
+        }
         this.share = share;
         told(share);
         await this.pause(PAUSE_MS);

@@ -14,14 +14,34 @@ import { imagesOf, openAnnotation, selectedIn } from "./editor.js";
 export function drawsOverMask(page, store, press) {
   const annotation = openAnnotation(store);
   if (!annotation || !store.autoAnnotation || press.button !== 0 || press.shiftKey) return false;
-  if (selectedIn(annotation).length) return false;
   const holds = (/** @type {ImageTag} */ one) => one.stageRef?.content.contains(/** @type {Node} */ (press.target));
   const image = imagesOf(store).find(holds);
-  if (!image?.stageRef || !image.activeStates().length) return false;
-  if (!page.ToolManager?.getInstance({ name: image.name })?.findSelectedTool()?.isDrawingTool) return false;
+  if (!image?.stageRef || !mayDrawOnMasks(page, annotation, image)) return false;
   const { left, top } = image.stageRef.content.getBoundingClientRect();
-  const shape = image.stageRef.getIntersection({ x: press.clientX - left, y: press.clientY - top });
-  return maskOf(annotation, shape) !== undefined;
+  return maskAt(annotation, image.stageRef, press.clientX - left, press.clientY - top) !== undefined;
+}
+
+/**
+ * Whether a click at a place draws there; else it selects the mask that lies there.
+ * @param {Window} page
+ * @param {Annotation} annotation
+ * @param {ImageTag} image
+ * @param {number} x in pixels of the page, from the corner of the stage
+ * @param {number} y
+ */
+export function isDrawnAt(page, annotation, image, x, y) {
+  if (mayDrawOnMasks(page, annotation, image)) return true;
+  return image.stageRef !== undefined && maskAt(annotation, image.stageRef, x, y) === undefined;
+}
+
+/**
+ * @param {Window} page
+ * @param {Annotation} annotation
+ * @param {ImageTag} image
+ */
+function mayDrawOnMasks(page, annotation, image) {
+  if (selectedIn(annotation).length || !image.activeStates().length) return false;
+  return page.ToolManager?.getInstance({ name: image.name })?.findSelectedTool()?.isDrawingTool === true;
 }
 
 /**
@@ -35,12 +55,14 @@ export function meansNotThis(session) {
 }
 
 /**
- * The region that a shape is drawn for, if it is no prompt.
+ * The region that lies at a place, if it is no prompt.
  * @param {Annotation} annotation
- * @param {Drawn | null} shape
+ * @param {Stage} stage
+ * @param {number} x
+ * @param {number} y
  */
-function maskOf(annotation, shape) {
-  for (let one = shape; one; one = one.getParent()) {
+function maskAt(annotation, stage, x, y) {
+  for (let one = stage.getIntersection({ x, y }); one; one = one.getParent()) {
     const { id, name } = one.attrs;
     const found = annotation.regions.find((region) => id === region.cleanId || name?.startsWith(region.id));
     if (found) return found.dynamic ? undefined : found;

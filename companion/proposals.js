@@ -16,6 +16,7 @@ import { Veil } from "./veil.js";
  * @property {ImageTag} image
  * @property {Annotation} annotation
  * @property {Proposal[]} proposals
+ * @property {boolean} [isOfObjects] whether one whose object has a mask already is left out
  * @property {(chosen: Proposal[]) => Promise<string[][] | null>} take for each the ids of the regions that it became; null where nothing was taken
  */
 
@@ -23,10 +24,12 @@ export class Proposals {
   /**
    * @param {(work: () => void) => void} safely ends the companion where the work fails
    * @param {(error: unknown) => void} failed
+   * @param {(offer: Offer) => Set<Proposal>} masked those of objects that have a mask already
    */
-  constructor(safely, failed) {
+  constructor(safely, failed, masked = () => new Set()) {
     this.veil = new Veil(safely);
     this.failed = failed;
+    this.masked = masked;
     /** @type {Offer | null} */
     this.offer = null;
     /** @type {Map<Proposal, string[]>} the ids of the regions that one became */
@@ -48,8 +51,21 @@ export class Proposals {
     return this.waiting.size > 0;
   }
 
-  /** Those that were not taken, or whose region was undone. */
+  /** Those that were not taken, or whose region was undone, and whose object has no mask. */
   get left() {
+    const { leftOut } = this;
+    return this.#free.filter((one) => !leftOut.has(one));
+  }
+
+  /** Those whose object has a mask that was made otherwise. */
+  get leftOut() {
+    const { offer } = this;
+    const masked = offer?.isOfObjects ? this.masked(offer) : [];
+    const free = new Set(this.#free);
+    return new Set([...masked].filter((one) => free.has(one)));
+  }
+
+  get #free() {
     const { offer } = this;
     if (!offer) return [];
     const there = new Set(offer.annotation.regions.map((one) => one.cleanId));

@@ -50,11 +50,11 @@ export class Session {
     this.keyboard = new Keyboard(/** @type {any} */ (page.navigator));
     this.relabelled = new Relabelled();
     this.twin = new Twin(api, manager.projectId, this);
-    this.tools = new Tools(this);
+    this.tools = /** @type {Tools} */ (new Tools(this));
     this.pictures = new Pictures(texts);
     this.coverage = new Coverage();
     this.viewing = new Viewing(this, page.document, () => this.safely(this.#looked));
-    this.sight = new Sight(this);
+    this.sight = /** @type {Sight} */ (new Sight(this)); // types of both would lead to each other
     this.board = new Board(this);
     this.listening = new Listening(this);
     /** @type {Store | null} the one whose switches were set */

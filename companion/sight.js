@@ -3,11 +3,11 @@
 import { NO_LABEL, classesOf, drawnAmong } from "./classes.js";
 import { imagesOf, openAnnotation } from "./editor.js";
 import { Fills } from "./fills.js";
+import { isDrawnAt } from "./gestures.js";
 import { Hover } from "./hover.js";
 import { markOf } from "./marks.js";
 import { Outliner } from "./outliner.js";
-import { contains } from "./outlines.js";
-import { Overlay, percentOf } from "./overlay.js";
+import { Overlay, moved, percentOf } from "./overlay.js";
 import { paint } from "./painting.js";
 import { hasSmartPoint, isLabelPicked } from "./picked.js";
 import { Pointing } from "./pointing.js";
@@ -34,6 +34,7 @@ const OUTLINED = /^(brush|bitmask)region$/;
  * @property {number | null} task
  * @property {Drawing} drawing
  * @property {{ read(): Choice }} choices
+ * @property {{ isOverMasks: boolean, takesClick: boolean }} tools
  * @property {() => void} tick look at everything now
  * @property {(work: () => void) => void} safely
  */
@@ -150,15 +151,14 @@ export class Sight {
    * @param {Place} place
    */
   #isPreviewed({ image, x, y }) {
-    const { store, drawing, watch, choices, page } = this.desk;
+    const { store, drawing, watch, choices, page, tools } = this.desk;
     const annotation = store && openAnnotation(store);
     if (!annotation || !store.autoAnnotation || !choices.read().previews) return false;
     if (watch.state?.image !== "ready" || drawing.isPending || drawing.negative.isOn || annotation.isDrawing) return false;
     if (!hasSmartPoint(page, image.name) || !isLabelPicked(annotation, image.name)) return false;
-    const { naturalWidth = 0, naturalHeight = 0 } = image.currentImageEntity ?? {};
-    const masks = this.layers.get(image.name)?.scene.masks ?? [];
-    // Over a mask that is there two outlines would lie on each other.
-    return !masks.some(({ outline }) => contains(outline.rings, (x / 100) * naturalWidth, (y / 100) * naturalHeight));
+    if (tools.takesClick) return false;
+    const view = this.layers.get(image.name)?.overlay.view();
+    return !!view && (tools.isOverMasks || isDrawnAt(page, annotation, image, ...moved(percentOf(view, image), x, y)));
   }
 
   /**

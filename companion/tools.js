@@ -3,6 +3,7 @@
 import { Nothing, masksBefore } from "./before.js";
 import { imagesOf, openAnnotation } from "./editor.js";
 import { Everything, newId } from "./everything.js";
+import { Masked } from "./masked.js";
 import { pickedLabel } from "./picked.js";
 import { Proposals } from "./proposals.js";
 import { Work } from "./work.js";
@@ -11,6 +12,7 @@ import { Work } from "./work.js";
 /** @import { Drawing } from "./drawing.js" */
 /** @import { Press } from "./keys.js" */
 /** @import { Texts } from "./messages.js" */
+/** @import { Outliner } from "./outliner.js" */
 /** @import { Offer } from "./proposals.js" */
 
 /**
@@ -24,6 +26,7 @@ import { Work } from "./work.js";
  * @property {Drawing} drawing
  * @property {Texts} texts
  * @property {{ name: string | null }} windowing the picture that is pointed at
+ * @property {{ outliner: Pick<Outliner, "of"> }} sight
  * @property {() => void} tick
  * @property {(work: () => void) => void} safely
  * @property {() => void} asked
@@ -37,7 +40,8 @@ export class Tools {
     this.desk = desk;
     this.work = new Work(desk.api, desk.manager.projectId, desk);
     this.everything = new Everything(desk.api);
-    this.proposals = new Proposals(desk.safely, (error) => desk.refused(error, newId()));
+    const masked = new Masked(() => desk.sight.outliner);
+    this.proposals = new Proposals(desk.safely, (error) => desk.refused(error, newId()), (offer) => masked.among(offer));
     /** @type {AbortController | null} while the image before is read */
     this.reading = null;
     /** @type {"offered" | "copies"} what the proposals are */
@@ -55,14 +59,20 @@ export class Tools {
     return this.work.isOverMasks;
   }
 
+  /** Whether a click where the mouse is takes a proposal. */
+  get takesClick() {
+    return this.proposals.marked !== null;
+  }
+
   /** What the line says of all this. */
   get hints() {
     const { texts } = this.desk;
     const { everything, proposals } = this;
-    const left = proposals.left.length;
+    const [left, leftOut] = [proposals.left.length, proposals.leftOut.size];
     return [
       everything.isBusy && texts.finding(Math.round(100 * everything.share)),
       proposals.isOpen && left > 0 && texts[this.kind](left),
+      leftOut > 0 && texts.leftOut(leftOut),
       this.note,
       ...this.work.hints,
     ].filter((one) => typeof one === "string" && one !== "");

@@ -274,7 +274,7 @@ def is_click_request(request: Request) -> bool:
 
 
 def test_no_mask_is_asked_for_where_none_is_wanted(desk: Desk, bench: Bench, scenes: list[Scene]) -> None:
-    """Without a label, over an accepted mask, while a mask waits, with the brush, and switched off."""
+    """Without a label, while a mask waits, with the brush, switched off; on a mask it is, as a click draws there."""
     scene = scenes[0]
     opened(desk, bench, scene)
     first, second = scene.objects[:2]
@@ -291,9 +291,15 @@ def test_no_mask_is_asked_for_where_none_is_wanted(desk: Desk, bench: Bench, sce
     desk.ask_about(first)
     assert rest(second.click_xy) == 0
     accept(desk)
+    assert rest(first.click_xy) == 0  # a click selects the mask
     desk.label(second.label)
-    assert rest(first.click_xy) == 0
     assert rest(second.click_xy) >= 1
+    assert rest(first.click_xy) >= 1
+    with desk.asking():
+        desk.click(first.click_xy)
+    assert (desk.suggestions, desk.prompts()) == (1, 1)
+    desk.key("Escape")
+    desk.label(second.label)
     desk.key("b")
     assert rest(second.click_xy) == 0
     desk.key("k")

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Chip } from "../../../companion/chip.js";
-import { drawsOverMask } from "../../../companion/gestures.js";
+import { drawsOverMask, isDrawnAt } from "../../../companion/gestures.js";
 import { mendIcons } from "../../../companion/icons.js";
 import { Relabelled } from "../../../companion/relabelled.js";
 
@@ -26,7 +26,8 @@ function pageWith(more = {}) {
   };
   const store = { autoAnnotation: given.autoAnnotation, annotationStore: { selected: annotation } };
   const page = { ToolManager: { getInstance: () => ({ findSelectedTool: () => given.tool }) } };
-  return drawsOverMask(page, store, { target: canvas, button: 0, shiftKey: false, clientX: 110, clientY: 70 });
+  const holdsCtrl = drawsOverMask(page, store, { target: canvas, button: 0, shiftKey: false, clientX: 110, clientY: 70 });
+  return { holdsCtrl, isDrawn: isDrawnAt(page, annotation, annotation.names.get("image"), 10, 20) };
 }
 
 for (const [what, more, expected] of [
@@ -38,7 +39,17 @@ for (const [what, more, expected] of [
   ["is as ever with the move tool", { tool: {} }, false],
   ["is as ever without Auto-Annotation", { autoAnnotation: false }, false],
 ]) {
-  test(`a click with a label picked ${what}`, () => assert.equal(pageWith(more), expected));
+  test(`a click with a label picked ${what}`, () => assert.equal(pageWith(more).holdsCtrl, expected));
+}
+
+for (const [what, more, expected] of [
+  ["on a mask with a label picked", {}, true],
+  ["not on a mask where no label is picked", { picked: [] }, false],
+  ["not on a mask while a region is selected", { selected: [{}] }, false],
+  ["not on a mask with the move tool", { tool: {} }, false],
+  ["beside all masks", { hit: null, picked: [] }, true],
+]) {
+  test(`a click draws ${what}: there its mask is outlined before`, () => assert.equal(pageWith(more).isDrawn, expected));
 }
 
 test("a label that changed is told until something else is done, and not when it is undone", () => {

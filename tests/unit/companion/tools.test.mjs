@@ -27,6 +27,7 @@ function bench(given = {}) {
     drawing,
     texts,
     windowing: { name: "image" },
+    sight: { outliner: { of: () => null } },
     tick: () => {},
     asked: () => {},
     answered: () => {},
@@ -64,6 +65,18 @@ test("all objects are looked for, shown, and put away", async () => {
   assert.equal(tools.pressed(press("Escape"), none), true);
   assert.deepEqual([tools.hints, tools.proposals.isOpen], [[], false]);
   assert.equal(tools.pressed(press("Escape"), none), false);
+});
+
+test("the line says how many objects are left out because they have a mask", async () => {
+  const box = (left) => [left, 10, left + 10, 10, left + 10, 20, left, 20];
+  const outline = { number: 1, rings: [box(10).map((value, at) => value * (at % 2 ? 0.48 : 0.64))] };
+  const { tools, asked, annotation } = bench({ sight: { outliner: { of: () => outline } } });
+  annotation.regions[0].object = { name: "image" };
+  tools.pressed(press("a"), none);
+  await turn();
+  asked[0].resolve({ everything: { proposals: [{ rings: [box(10)], area: 0.01 }, { rings: [box(60)], area: 0.01 }] } });
+  await turn();
+  assert.deepEqual(tools.hints, [texts.offered(1), texts.leftOut(1)]);
 });
 
 test("Esc ends the search, once nothing waits to be accepted", async () => {

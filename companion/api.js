@@ -150,6 +150,19 @@ export class Api {
   }
 
   /**
+   * Change something of Label Studio's, as who is signed in. It is tried once: whoever asks looks what is there first.
+   * @param {"POST" | "DELETE"} method
+   * @param {string} path
+   * @param {object | null} body
+   * @param {AbortSignal} signal
+   * @returns {Promise<any>} what Label Studio says of it; null where it says nothing
+   */
+  async write(method, path, body, signal) {
+    const init = { method, headers: HEADERS, ...(body ? { body: JSON.stringify(body) } : {}) };
+    return this.#json(path, init, STATE_LIMIT_MS, signal, this.texts.cut, 1);
+  }
+
+  /**
    * Rejects when no answer came and Label Studio finds that the backend hangs; else never settles.
    * @param {number | string} project
    * @param {AbortSignal} over
@@ -218,22 +231,23 @@ export class Api {
    * @param {number} limitMs
    * @param {AbortSignal | null} signal
    * @param {string} lateText what is said when the limit is over
+   * @param {number} tries
    * @returns {Promise<any>}
    */
-  async #json(path, init, limitMs, signal = null, lateText = this.texts.cut) {
+  async #json(path, init, limitMs, signal = null, lateText = this.texts.cut, tries = 2) {
     const late = AbortSignal.timeout(limitMs);
     const either = signal ? AbortSignal.any([signal, late]) : late;
     const ask = () => this.ask(this.prefix + path, { ...init, signal: either });
     let answer;
     try {
       // Once more: a browser drops its connections when the computer changes its network. No question changes anything.
-      answer = await ask().catch((error) => (either.aborted ? Promise.reject(error) : ask()));
+      answer = await ask().catch((error) => (either.aborted || tries < 2 ? Promise.reject(error) : ask()));
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Trouble(late.aborted ? lateText : this.texts.unreachable);
     }
     if (answer.status === 401 || answer.status === 403) throw new Trouble(this.texts.signedOut);
     if (!answer.ok) throw new Trouble(this.texts.http(answer.status));
-    return answer.json();
+    return answer.status === 204 ? null : answer.json();
   }
 }

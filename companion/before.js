@@ -12,7 +12,7 @@ const MADE_HERE = ["score", "origin", "parentID"]; // of the other task alone
 
 /** What there is no offer for, and why: a word of the page's texts. */
 export class Nothing extends Error {
-  /** @param {"noTaskBefore" | "noMasksBefore" | "otherSizeBefore"} reason */
+  /** @param {"noTaskBefore" | "noMasksBefore" | "otherSizeBefore" | "goneHere"} reason */
   constructor(reason) {
     super(reason);
     this.reason = reason;
@@ -36,6 +36,21 @@ export async function masksBefore(api, manager, backend, task, image, annotation
   const before = await api.read(`/api/tasks/${id}/`, signal);
   const index = image.multiImage ? image.currentImageEntity?.index ?? 0 : 0;
   const mine = resultsOf(before).filter((one) => one.to_name === image.name && (one.item_index ?? 0) === index);
+  return offerOf(api, backend, task, image, annotation, mine, signal);
+}
+
+/**
+ * Results as proposals: each mask can be taken with all that its region has.
+ * @param {Api} api
+ * @param {Backend} backend
+ * @param {number} task
+ * @param {ImageTag} image that they are offered on
+ * @param {Annotation} annotation
+ * @param {any[]} mine results of one image
+ * @param {AbortSignal} signal
+ * @returns {Promise<Offer>}
+ */
+export async function offerOf(api, backend, task, image, annotation, mine, signal) {
   const shapes = mine.filter((one) => MASKS.test(one.type) && annotation.names.has(one.from_name));
   const unique = [...new Map(shapes.map((one) => [one.id, one])).values()];
   if (!unique.length) throw new Nothing("noMasksBefore");

@@ -1,9 +1,10 @@
 /** The list of classes with its switches, and the keys O, L and Tab. */
 
 import { nextFill } from "./fills.js";
-import { openAnnotation } from "./editor.js";
+import { openAnnotation, selectedIn } from "./editor.js";
 import { Next } from "./next.js";
 import { Panel } from "./panel.js";
+import { trackLine } from "./tracks.js";
 
 /** @import { Choices } from "./choices.js" */
 /** @import { Drawing } from "./drawing.js" */
@@ -12,6 +13,7 @@ import { Panel } from "./panel.js";
 /** @import { Sight } from "./sight.js" */
 
 const NOTE_MS = 6_000;
+const ONWARD = [10, 20, 50, 100, 0]; // images, 0 for all that follow
 
 /**
  * @typedef {object} Desk what the session knows, and does
@@ -59,8 +61,9 @@ export class Board {
       toggle: (name) => safely(() => sight.toggle(name)),
       flip: (key) => safely(() => this.#flip(key)),
     });
-    const { panel, keepsLabel, previews } = choices.read();
+    const { panel, keepsLabel, previews, onward } = choices.read();
     const { isSlow, median } = sight.hover;
+    const annotation = store?.annotationStore.selected;
     this.panel.show({
       isOpen: panel,
       count,
@@ -69,7 +72,9 @@ export class Board {
       switches: [
         { key: "keepsLabel", text: texts.keepLabel, isOn: keepsLabel },
         { key: "previews", text: isSlow ? texts.slowPreviews(Math.round(median)) : texts.previews, isOn: previews && !isSlow },
+        { key: "onward", text: texts.onwardCount(onward) },
       ],
+      track: annotation ? trackLine(selectedIn(annotation), texts) : null,
     });
   }
 
@@ -103,6 +108,7 @@ export class Board {
     const { choices, sight, tick } = this.desk;
     const choice = choices.read();
     if (key === "keepsLabel") choices.write({ keepsLabel: !choice.keepsLabel });
+    if (key === "onward") choices.write({ onward: ONWARD[(ONWARD.indexOf(choice.onward) + 1) % ONWARD.length] });
     if (key === "panel") choices.write({ panel: !choice.panel });
     if (key === "previews") {
       choices.write({ previews: sight.hover.isSlow || !choice.previews });

@@ -11,6 +11,7 @@
  * @property {number} fill how much of their own opacity the masks have, 0 to 1
  * @property {boolean} keepsLabel whether the label of an accepted mask is picked for the next object
  * @property {boolean} previews whether the mask is outlined before the click
+ * @property {number} onward into how many images Shift+M continues masks, 0 for all that follow
  * @property {boolean} panel whether the list of classes is open
  */
 
@@ -23,6 +24,7 @@ const FIRST = {
   fill: 1,
   keepsLabel: false,
   previews: true,
+  onward: 20,
   panel: false,
 };
 

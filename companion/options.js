@@ -1,5 +1,7 @@
 /** A project's options for the page, which Label Studio keeps with its backend. */
 
+/** @import { Rule } from "./sequence.js" */
+
 const TOLERANCE = 1.5; // pixels, where the project says nothing else
 
 /**
@@ -16,6 +18,19 @@ export function wantsCompleteMaps(backend) {
  */
 export function toleranceOf(backend) {
   return Number(optionsOf(backend)?.polygon_tolerance_pixels) || TOLERANCE;
+}
+
+/**
+ * Which images follow on each other (`sequence` in projects.yaml).
+ * @param {Backend | null} backend
+ * @returns {Rule}
+ */
+export function sequenceRule(backend) {
+  try {
+    return JSON.parse(optionsOf(backend)?.sequence ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** @param {Backend | null} backend */

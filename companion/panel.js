@@ -19,7 +19,9 @@ button:focus-visible { outline: 2px solid #2b4a9b; outline-offset: -2px; }
 .row[aria-pressed="false"].class span { text-decoration: line-through; opacity: 0.55; }
 .row[aria-pressed="false"].class i { opacity: 0.3; }
 .switches { border-top: 1px solid #d8d9df; padding: 4px 0; }
-.switch::before { content: "☐"; } .switch[aria-pressed="true"]::before { content: "☑"; }
+.switch[aria-pressed]::before { content: "☐"; } .switch[aria-pressed="true"]::before { content: "☑"; }
+.track { margin: 0; padding: 3px 10px; border-top: 1px solid #d8d9df; overflow-wrap: anywhere; }
+.track.low { background: #ffe9c7; color: #7a4a00; }
 [hidden] { display: none; }`;
 
 /**
@@ -28,7 +30,8 @@ button:focus-visible { outline: 2px solid #2b4a9b; outline-offset: -2px; }
  * @property {number} count of regions
  * @property {LabelCount[]} classes while it is open; those with regions are listed
  * @property {Set<string>} hidden names of classes that are not shown
- * @property {{ key: string, text: string, isOn: boolean }[]} switches
+ * @property {{ key: string, text: string, isOn?: boolean }[]} switches those without `isOn` go on to their next value
+ * @property {{ text: string, isLow: boolean } | null} track of the region that is selected
  */
 
 /**
@@ -61,14 +64,15 @@ export class Panel {
 
   /** @param {Contents} contents */
   show(contents) {
-    const { isOpen, count, classes, hidden, switches } = contents;
-    const key = JSON.stringify([isOpen, count, classes, [...hidden], switches]);
+    const { isOpen, count, classes, hidden, switches, track } = contents;
+    const key = JSON.stringify([isOpen, count, classes, [...hidden], switches, track]);
     if (key !== this.key) {
       this.key = key;
       const focused = this.host.shadowRoot?.activeElement?.getAttribute("data-key");
       const head = this.#button("head", "fold", `${isOpen ? "▾" : "▸"} ${this.texts.regions(count)}`, this.actions.fold);
       head.setAttribute("aria-expanded", String(isOpen));
       this.box.replaceChildren(head);
+      if (track) this.box.append(this.#track(track));
       if (isOpen) this.box.append(this.#list(classes, hidden), this.#switches(switches));
       if (focused) [...this.box.querySelectorAll("button")].find((one) => one.dataset.key === focused)?.focus();
     }
@@ -106,13 +110,21 @@ export class Panel {
     return list;
   }
 
+  /** @param {NonNullable<Contents["track"]>} track */
+  #track({ text, isLow }) {
+    const line = this.page.createElement("p");
+    line.className = isLow ? "track low" : "track";
+    line.textContent = isLow ? `⚠ ${text}` : text;
+    return line;
+  }
+
   /** @param {Contents["switches"]} switches */
   #switches(switches) {
     const list = this.page.createElement("div");
     list.className = "switches";
     for (const { key, text, isOn } of switches) {
       const row = this.#button("row switch", key, "", () => this.actions.flip(key));
-      row.setAttribute("aria-pressed", String(isOn));
+      if (isOn !== undefined) row.setAttribute("aria-pressed", String(isOn));
       const label = this.page.createElement("span");
       label.textContent = text;
       label.style.whiteSpace = "normal";

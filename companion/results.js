@@ -2,7 +2,7 @@
 
 const SHAPES = /^(brush|bitmask|polygon)(labels)?$/;
 // Of a result's value, what draws the region; the rest is its labels and answers.
-const DRAWN = ["format", "rle", "touches", "maskDataURL", "imageDataURL", "points", "closed", "x", "y", "width", "height", "rotation"];
+const DRAWN = ["format", "rle", "touches", "maskDataURL", "imageDataURL", "points", "closed", "x", "y", "width", "height", "radiusX", "radiusY", "rotation"];
 
 /** @param {{ type: string }} result */
 export function isShape({ type }) {

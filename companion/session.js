@@ -79,7 +79,7 @@ export class Session {
     this.watch.close();
     this.drawing.stop();
     this.twin.stop();
-    this.tools.stop();
+    this.tools.close();
     this.saving.close();
     this.unmend?.();
     this.viewing.clear();

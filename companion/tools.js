@@ -1,11 +1,13 @@
-/** What keys do beside clicks: all objects (A), the masks of the image before (J), work on masks (W). */
+/** What keys do beside clicks: all objects (A), the masks of the image before (J, and M continued by SAM2), work on masks (W). */
 
-import { Nothing, masksBefore } from "./before.js";
+import { Nothing } from "./before.js";
 import { imagesOf, openAnnotation } from "./editor.js";
 import { Everything, newId } from "./everything.js";
 import { Masked } from "./masked.js";
+import { Onward } from "./onward.js";
 import { pickedLabel } from "./picked.js";
 import { Proposals } from "./proposals.js";
+import { Reading } from "./reading.js";
 import { Work } from "./work.js";
 
 /** @import { Api } from "./api.js" */
@@ -13,7 +15,6 @@ import { Work } from "./work.js";
 /** @import { Press } from "./keys.js" */
 /** @import { Texts } from "./messages.js" */
 /** @import { Outliner } from "./outliner.js" */
-/** @import { Offer } from "./proposals.js" */
 
 /**
  * @typedef {object} Desk what the session knows, and is told
@@ -25,6 +26,7 @@ import { Work } from "./work.js";
  * @property {number | null} task
  * @property {Drawing} drawing
  * @property {Texts} texts
+ * @property {{ read(): { onward: number } }} choices
  * @property {{ name: string | null }} windowing the picture that is pointed at
  * @property {{ outliner: Pick<Outliner, "of"> }} sight
  * @property {() => void} tick
@@ -42,16 +44,16 @@ export class Tools {
     this.everything = new Everything(desk.api);
     const masked = new Masked(() => desk.sight.outliner);
     this.proposals = new Proposals(desk.safely, (error) => desk.refused(error, newId()), (offer) => masked.among(offer));
-    /** @type {AbortController | null} while the image before is read */
-    this.reading = null;
-    /** @type {"offered" | "copies"} what the proposals are */
+    this.onward = new Onward(desk);
+    this.reading = new Reading(desk);
+    /** @type {"offered" | "copies" | "continued"} what the proposals are */
     this.kind = "offered";
     this.note = "";
   }
 
   /** Whether something waits that is there at once: not all objects, beside which people go on. */
   get isBusy() {
-    return this.work.isBusy || this.reading !== null || this.proposals.isBusy;
+    return this.work.isBusy || this.reading.isBusy || this.proposals.isBusy;
   }
 
   /** Whether prompts are drawn on masks too. */
@@ -75,6 +77,7 @@ export class Tools {
       leftOut > 0 && texts.leftOut(leftOut),
       this.note,
       ...this.work.hints,
+      ...this.onward.hints,
     ].filter((one) => typeof one === "string" && one !== "");
   }
 
@@ -82,6 +85,11 @@ export class Tools {
     this.#end();
     this.work.stop();
     this.note = "";
+  }
+
+  close() {
+    this.stop();
+    this.onward.stop();
   }
 
   /** @param {Annotation | null} annotation on the screen */
@@ -138,13 +146,17 @@ export class Tools {
       if (!isAgain) this.#takeAll(annotation);
       return true;
     }
+    if (key === "m" && press.shiftKey && !taken.has("shift+m")) {
+      if (!isAgain) this.onward.toggle();
+      return true;
+    }
     if (press.shiftKey && key !== "+") return false;
     if (this.work.isOpen && this.work.pressed(key, annotation)) return true;
     if (key === "escape" && this.#isOffering && !this.desk.drawing.isPending) {
       this.#end();
       return true;
     }
-    if (taken.has(key) || !(key === "a" || key === "j" || key === "w")) return false;
+    if (taken.has(key) || !(key === "a" || key === "j" || key === "m" || key === "w")) return false;
     if (isAgain) return true;
     this.note = "";
     if (key === "w") this.work.toggle(annotation);
@@ -162,7 +174,7 @@ export class Tools {
   }
 
   /**
-   * @param {"a" | "j"} key
+   * @param {"a" | "j" | "m"} key
    * @param {Annotation} annotation
    */
   async #offer(key, annotation) {
@@ -175,13 +187,15 @@ export class Tools {
     try {
       const backend = desk.backend ?? (await desk.api.backend(desk.manager.projectId));
       if (backend === null) return;
-      const offer = key === "a" ? await this.#all(backend, task, image, annotation) : await this.#before(backend, task, image, annotation);
+      const before = key === "a" ? null : await this.reading.before(key, backend, task, image, annotation);
+      const offer = before?.offer ?? (key === "a" ? await this.everything.find(backend, task, image, annotation, () => desk.tick()) : null);
       if (!offer || this.#annotation !== annotation) return;
+      this.kind = before?.kind ?? "offered";
+      this.note = before?.note ?? "";
       if (!offer.proposals.length) {
         this.note = desk.texts.noneFound;
         return;
       }
-      this.kind = key === "a" ? "offered" : "copies";
       this.proposals.open(offer);
     } catch (error) {
       if (error instanceof Nothing) this.note = desk.texts[error.reason];
@@ -191,49 +205,16 @@ export class Tools {
     }
   }
 
-  /**
-   * @param {Backend} backend
-   * @param {number} task
-   * @param {ImageTag} image
-   * @param {Annotation} annotation
-   * @returns {Promise<Offer | null>}
-   */
-  #all(backend, task, image, annotation) {
-    return this.everything.find(backend, task, image, annotation, () => this.desk.tick());
-  }
-
-  /**
-   * @param {Backend} backend
-   * @param {number} task
-   * @param {ImageTag} image
-   * @param {Annotation} annotation
-   * @returns {Promise<Offer | null>}
-   */
-  async #before(backend, task, image, annotation) {
-    const control = new AbortController();
-    this.reading = control;
-    this.desk.tick(); // the line shows that something is on its way
-    try {
-      const offer = await masksBefore(this.desk.api, this.desk.manager, backend, task, image, annotation, control.signal);
-      return this.reading === control ? offer : null;
-    } catch (error) {
-      if (this.reading !== control) return null;
-      throw error;
-    } finally {
-      if (this.reading === control) this.reading = null;
-    }
-  }
-
   #end() {
+    this.note = "";
     this.everything.stop();
-    this.reading?.abort();
-    this.reading = null;
+    this.reading.stop();
     this.proposals.close();
   }
 
   /** Whether there is something to take, or to wait for. Once all were taken, undo offers one again. */
   get #isOffering() {
-    return this.proposals.left.length > 0 || this.everything.isBusy || this.reading !== null;
+    return this.proposals.left.length > 0 || this.everything.isBusy || this.reading.isBusy;
   }
 
   get #annotation() {

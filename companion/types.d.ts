@@ -67,6 +67,8 @@ interface Touch {
 
 /** An image tag, and the picture that it shows now. */
 interface ImageTag extends Control {
+  /** As the configuration writes it: `$image`. */
+  value?: string;
   stageRef?: Stage;
   stageWidth: number;
   stageHeight: number;
@@ -273,7 +275,7 @@ interface Backend {
   is_interactive: boolean;
   error_message: string | null;
   /** The project's options (backend/labelstudio/options.py), or the same as text. */
-  extra_params?: { complete_maps?: unknown; polygon_tolerance_pixels?: unknown } | string | null;
+  extra_params?: { complete_maps?: unknown; polygon_tolerance_pixels?: unknown; sequence?: string } | string | null;
 }
 
 interface Window {

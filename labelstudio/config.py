@@ -17,6 +17,7 @@ from labelstudio.labeling_checks import problems_in
 from labelstudio.projects_file import (
     COMPLETE_MAPS,
     FILE,
+    SEQUENCE,
     ProjectPart,
     Sampling,
     SequencePart,
@@ -36,7 +37,8 @@ class ProjectSpec:
     """One project, ready to be applied: everything in it was read and checked.
 
     `images_filter` is the filter as it is written, see `labeling.image_names.file_pattern`. `backend_options` go to
-    the backend as its extra params, `complete_maps` among them, which the page reads there; it checks them.
+    the backend as its extra params, `complete_maps` and `sequence` among them, which the page reads there; it checks
+    them.
     `labeling` holds the XML and what it says. `versions` holds the text of every version of that configuration.
     """
 
@@ -122,7 +124,9 @@ def _spec(repository: Path, name: str, part: ProjectPart, *, provable: bool) -> 
 
 def _options(part: ProjectPart) -> dict[str, bool | int | float | str]:
     """What the project chooses of the backend, and for the page."""
-    chosen = {} if part.complete_maps is None else {COMPLETE_MAPS: part.complete_maps}
+    chosen: dict[str, bool | str] = {} if part.complete_maps is None else {COMPLETE_MAPS: part.complete_maps}
+    if part.sequence != SequencePart():
+        chosen[SEQUENCE] = part.sequence.model_dump_json(exclude_defaults=True)
     return {**part.backend.options, **chosen}
 
 

@@ -20,7 +20,7 @@ from labelstudio.versions import FOLDER
 FILE = "projects.yaml"
 NAME = "{name}"
 DEMO = "demo"
-COMPLETE_MAPS = "complete_maps"  # as an option of the ML backend, where the page reads it
+COMPLETE_MAPS, SEQUENCE = "complete_maps", "sequence"  # as options of the ML backend, where the page reads them
 
 BY_NAME, BY_TASK = "name", "task"  # orders of a sequence; any other is a key of the tasks' data
 

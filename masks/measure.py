@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from masks.arrays import Mask
+
+SAME_OBJECT = 0.5  # IoU of a redrawn mask with the one that it takes the place of
 
 
 def box_xywh(mask: Mask) -> tuple[int, int, int, int] | None:
@@ -29,3 +32,10 @@ def intersection_over_union(first: Mask, second: Mask) -> float:
         raise ValueError(f"masks of shape {first.shape} and {second.shape} cannot be compared")
     union = int((first | second).sum())
     return int((first & second).sum()) / union if union else 1.0
+
+
+def same_object(mask: Mask, offers: Iterable[tuple[str, Mask]]) -> str | None:
+    """The name of the mask that this one takes the place of; None where it overlaps none of its shape enough."""
+    overlaps = [(intersection_over_union(mask, other), name) for name, other in offers if other.shape == mask.shape]
+    best = max(overlaps, default=(0.0, ""))
+    return best[1] if best[0] >= SAME_OBJECT else None

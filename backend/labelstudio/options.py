@@ -29,7 +29,8 @@ SHOWN_KEYS = 5
 class ProjectOptions(BaseModel):
     """How masks are answered in one project. Areas are pixels of the mask, which has the size the browser shows.
 
-    `complete_maps` is for the page, which reads it from Label Studio's list of backends: nothing is answered otherwise.
+    `complete_maps` and `sequence` are for the page, which reads them from Label Studio's list of backends: nothing is
+    answered otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -50,6 +51,9 @@ class ProjectOptions(BaseModel):
         bool, Field(description="look again, closer, at an object that is small in its image")
     ] = False
     complete_maps: Annotated[bool, Field(description="the page says how much of an image has no label")] = False
+    sequence: Annotated[
+        str | None, Field(max_length=LONGEST_TEXT, description="which images follow on each other, as JSON in a string")
+    ] = None
 
 
 def read_options(extra_params: Any, defaults: ProjectOptions | None = None) -> ProjectOptions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Percent = Annotated[float, Field(allow_inf_nan=False, ge=-1_000_000, le=1_000_000)]
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -23,6 +23,7 @@ MAX_CODE = 1_000_000  # bytes of a stroke's run-length code; a ragged mask of 12
 MAX_DRAFTS = 100
 MAX_TASKS = 10_000
 MAX_PROPOSALS = 10_000
+MAX_FRAMES = 100_000
 
 
 class _Incoming(BaseModel):
@@ -59,6 +60,11 @@ class RegionValue(_Incoming):
     @property
     def label(self) -> str | None:
         """The first label, whichever palette it came from."""
+        return next(iter(self.all_labels), None)
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """Those of the first palette that gave any."""
         palettes = (
             self.labels,
             self.keypointlabels,
@@ -68,7 +74,7 @@ class RegionValue(_Incoming):
             self.brushlabels,
             self.bitmasklabels,
         )
-        return next((labels[0] for labels in palettes if labels), None)
+        return next((tuple(labels) for labels in palettes if labels), ())
 
 
 class ContextRegion(_Incoming):
@@ -84,6 +90,7 @@ class ContextRegion(_Incoming):
     item_index: int | None = None
     is_positive: bool | None = None
     score: float | None = None  # a model made the region: an accepted mask, not a stroke
+    meta: dict[str, Any] | None = None  # notes at the region, under `text`
     value: RegionValue
 
 
@@ -100,6 +107,34 @@ class Edit(_Incoming):
     tolerance: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] | None = None
 
 
+class Follow(_Incoming):
+    """One step of masks through a sequence; see `backend.serving.following`.
+
+    Attributes:
+        run: the page's name for what its steps share; random, so that nobody else's step is of it.
+        step: `anchor` gives the masks in `result` on this task's image, `into` follows them into it; `last` does so too
+            and ends the run, `end` ends it alone.
+        place: of this task's image in its sequence, from 0.
+        length: of the sequence.
+        name: of the image's file, which the notes of masks that come of an anchor give as their origin.
+        predicted: of `anchor`, the propagated masks that the image had before people annotated it: what was drawn anew
+            over one of them is its object.
+    """
+
+    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{16,64}$")]
+    step: Literal["anchor", "into", "last", "end"]
+    place: Annotated[int, Field(ge=0, lt=MAX_FRAMES)] = 0
+    length: Annotated[int, Field(gt=0, le=MAX_FRAMES)] = 1
+    name: Name = ""
+    predicted: Annotated[list[ContextRegion], Field(max_length=MAX_ENTRIES)] = []
+
+    @model_validator(mode="after")
+    def _inside(self) -> Follow:
+        if self.place >= self.length:
+            raise ValueError(f"the sequence has {self.length} images, so the last place is {self.length - 1}")
+        return self
+
+
 class Context(_Incoming):
     """What the annotator drew and has not accepted yet. Empty when the last prompt was deleted.
 
@@ -110,20 +145,22 @@ class Context(_Incoming):
         ask: `state` asks how the backend is, instead of for a mask; `preview` for the outline of the mask that a click
             would give; `twin` for the mask of `result` on the other image of its pair; `everything` for proposals for
             all objects of the image that `result` names; `edit` for what takes the place of the masks in `result`;
-            `outlines` for where those lie.
+            `outlines` for where those lie; `follow` for a step of masks through a sequence.
         request_id: of the click, as the page shows it with an error.
         candidate: which of the model's masks for a lone point is wanted, 0 the one that it trusts most. It is sent
             again with the points that come after, so that they refine the mask that the annotator saw.
         proposal: of `everything`, the number of the one that is taken.
         edit: of `edit`, what is done.
+        follow: of `follow`, which step.
     """
 
     result: Annotated[list[ContextRegion], Field(max_length=MAX_ENTRIES)] | None = None
-    ask: Literal["state", "preview", "twin", "everything", "edit", "outlines"] | None = None
+    ask: Literal["state", "preview", "twin", "everything", "edit", "outlines", "follow"] | None = None
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     candidate: Annotated[int, Field(ge=0, le=MAX_CANDIDATE)] | None = None
     proposal: Annotated[int, Field(ge=0, le=MAX_PROPOSALS)] | None = None
     edit: Edit | None = None
+    follow: Follow | None = None
 
 
 class PredictParams(_Incoming):

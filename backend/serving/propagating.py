@@ -29,6 +29,8 @@ FRAME_SECONDS = 300.0  # for one frame to be read and encoded, and for one objec
 ANCHOR_BYTES = 12  # for each pixel of a given mask: decoded, and as floating point on its way to the model's size
 PRESENT = 0.5
 RUNS_AT_ONCE = 4
+MAX_OBJECTS = 64
+LOST_AFTER = 15  # frames: as far back as SAM 2 remembers what an object is
 REPLACED = "the same propagation was begun again"
 T = TypeVar("T")
 
@@ -166,12 +168,28 @@ class Propagation:
             RequestError: an image or a mask cannot be read, or has another size; too late, or out of memory.
         """
         for anchor in self._wanted.anchors:
-            info, embedding = self._read(anchor.frame)
-            if info.size_wh != anchor.size_wh:
-                seen, said = ("x".join(map(str, one)) for one in (info.size_wh, anchor.size_wh))
-                raise ImageError(f"the masks of frame {anchor.frame.number} are of {said} pixels, and it has {seen}")
-            for object_id, code in anchor.codes.items():
-                self._anchor(anchor.frame.number, object_id, code, info.size_wh, embedding)
+            self.give(anchor)
+
+    def give(self, anchor: Anchor) -> None:
+        """Give one anchor to the model.
+
+        Raises:
+            RequestError: see `begin`.
+        """
+        info, embedding = self._read(anchor.frame)
+        if info.size_wh != anchor.size_wh:
+            seen, said = ("x".join(map(str, one)) for one in (info.size_wh, anchor.size_wh))
+            raise ImageError(f"the masks of frame {anchor.frame.number} are of {said} pixels, and it has {seen}")
+        for object_id, code in anchor.codes.items():
+            self._anchor(anchor.frame.number, object_id, code, info.size_wh, embedding)
+
+    def into(self, frame: Frame) -> FollowedFrame:
+        """Follow all objects into one frame.
+
+        Raises:
+            RequestError: see `frames`; also where the image cannot be read.
+        """
+        return self._followed(frame, *self._read(frame))
 
     def frames(self) -> Iterator[FollowedFrame]:
         """Every frame in its turn.
@@ -189,12 +207,15 @@ class Propagation:
             except ImageError as error:
                 yield FollowedFrame(frame, problem=str(error))
                 continue
-            found = {
-                object_id: self._follow(object_id, frame.number, info.size_wh, embedding)
-                for object_id in list(self._first)
-                if self._is_behind(self._first[object_id], frame.number)
-            }
-            yield FollowedFrame(frame, info.size_wh, found)
+            yield self._followed(frame, info, embedding)
+
+    def _followed(self, frame: Frame, info: ImageInfo, embedding: Embedding) -> FollowedFrame:
+        found = {
+            object_id: self._follow(object_id, frame.number, info.size_wh, embedding)
+            for object_id in list(self._first)
+            if self._is_behind(self._first[object_id], frame.number)
+        }
+        return FollowedFrame(frame, info.size_wh, found)
 
     def _is_behind(self, first: int, number: int) -> bool:
         return first > number if self._wanted.backward else first < number

@@ -26,6 +26,8 @@ from backend.serving.loading import ModelLoader
 from backend.serving.memory import BoxMemory, MaskMemory
 from backend.serving.metrics import CacheUse, Metrics
 from backend.serving.model import MEGABYTE, Model, put_to_work
+from backend.serving.page_run import PageRun, Step
+from backend.serving.page_runs import PageRuns
 from backend.serving.pictures import PictureStore
 from backend.serving.proposal_jobs import ProposalJobs
 from backend.serving.recent import Recent
@@ -57,6 +59,7 @@ class Service:
     options: ProjectOptionsRegistry
     alignments: AlignmentStore
     proposals: ProposalJobs
+    page_runs: PageRuns[PageRun, Step]
     answerer: ClickAnswerer
     in_flight: InFlight
     previews: InFlight
@@ -76,6 +79,7 @@ class Service:
     def close(self) -> None:
         """Fail what waits and end the threads."""
         self.proposals.close()
+        self.page_runs.close()
         model = self.loader.loaded
         if model is not None:
             model.close()
@@ -168,8 +172,8 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     )
     return Service(
         settings, files, sources, images, pictures, defaults, options, AlignmentStore(kept / ALIGNMENTS),
-        ProposalJobs(PROPOSALS_BYTES), answerer, in_flight, InFlight(PREVIEWS), queue, loader, watch, metrics,
-        Recent(), time.monotonic(), temporary,
+        ProposalJobs(PROPOSALS_BYTES), PageRuns(), answerer, in_flight, InFlight(PREVIEWS), queue, loader, watch,
+        metrics, Recent(), time.monotonic(), temporary,
     )  # fmt: skip
 
 

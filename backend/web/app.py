@@ -25,9 +25,11 @@ from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupReq
 from backend.segmenter import Segmenter
 from backend.serving.clicks import Answered
 from backend.serving.editing import edited_answer
+from backend.serving.following import follow_answer
 from backend.serving.metrics import CONTENT_TYPE
 from backend.serving.model import Model
 from backend.serving.outlining import outlines_answer
+from backend.serving.page_runs import AT_ONCE
 from backend.serving.preview import preview_answer
 from backend.serving.proposing import everything_answer
 from backend.serving.service import PREVIEWS, Service, build_service
@@ -71,12 +73,13 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     clicks: CapacityLimiter | None = None
     states: CapacityLimiter | None = None
     previews: CapacityLimiter | None = None
+    follows: CapacityLimiter | None = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        nonlocal clicks, states, previews
+        nonlocal clicks, states, previews, follows
         clicks, states = CapacityLimiter(settings.click_limit + SPARE_THREADS), CapacityLimiter(STATE_THREADS)
-        previews = CapacityLimiter(PREVIEWS)
+        previews, follows = CapacityLimiter(PREVIEWS), CapacityLimiter(2 * AT_ONCE)
         service.start()
         yield
         await run_sync(service.close)
@@ -146,6 +149,8 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
             if body.context.ask == "everything":
                 deadline = arrived + settings.click_deadline_seconds
                 return JSONResponse(await run_sync(everything_answer, service, model, body, deadline, limiter=clicks))
+            if body.context.ask == "follow":
+                return JSONResponse(await run_sync(follow_answer, service, model, body, limiter=follows))
             deadline, request_id = arrived + settings.click_deadline_seconds, request_id_of(request)
             return await run_sync(_click, service, body, model, deadline, stages, request_id, limiter=clicks)
 

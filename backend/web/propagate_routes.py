@@ -19,18 +19,15 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
 from backend.errors import BadRequest, ModelError, NotFound, RequestError
 from backend.images.image_store import TaskImage
-from backend.labelstudio.protocol import Name
+from backend.labelstudio.protocol import MAX_FRAMES, Name
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
-from backend.serving.propagating import Anchor, FollowedFrame, Frame, Propagation, Runs, Wanted
+from backend.serving.propagating import LOST_AFTER, MAX_OBJECTS, Anchor, FollowedFrame, Frame, Propagation, Runs, Wanted
 from backend.serving.service import Service
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.middleware import one_line, request_id_of
 
-MAX_FRAMES = 100_000
 MAX_ANCHORS = 8  # each is read for every frame; SAM 2 is trained with 4
-MAX_OBJECTS = 64
-LOST_AFTER = 15  # frames: as far back as SAM 2 remembers what an object is
 BODY_BYTES = 64 * MEGABYTE
 NDJSON = "application/x-ndjson"
 Side = Annotated[int, Field(gt=0, le=10**6)]

@@ -13,7 +13,7 @@ from dataset.export.regions import KEPT, Reading, Region, places_of_prompts_alon
 from dataset.export.results import key_of
 from dataset.export.selection import Selection
 from dataset.export.writers.base import ExportImage, ExportTask, Object
-from dataset.tracks import track_name
+from labeling.tracks import track_name
 from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from labelstudio.image_files import served_at
 from masks.arrays import Mask

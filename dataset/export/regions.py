@@ -33,8 +33,8 @@ from dataset.export.results import (
     value_of,
     with_ids,
 )
-from dataset.tracks import note_of
 from labeling.config import LabelingConfig
+from labeling.tracks import note_of
 from masks.arrays import Mask, Points, check_size
 from masks.raster import filled
 from masks.rle import ALPHA_THRESHOLD, decode_rle

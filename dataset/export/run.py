@@ -25,9 +25,9 @@ from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
 from dataset.export.writers.base import ExportImage, LeftOut, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
-from dataset.tracks import MODEL_VERSION as PROPAGATED
 from labeling.data_urls import is_data_url, shown_data_url
 from labeling.images import TaskImage
+from labeling.tracks import MODEL_VERSION as PROPAGATED
 from labelstudio.bulk import TaskReader, TaskRow, WholeTask, task_rows, tasks_with_drafts
 from labelstudio.models import Project
 from labelstudio.versions import FOLDER

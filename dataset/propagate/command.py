@@ -18,11 +18,11 @@ from dataset.propagate.plan import Plan, PredictedFrame, plan_of
 from dataset.propagate.sequences import Frame, sequence_with, sequences
 from dataset.propagate.storing import PredictionStore, is_annotated, propagated
 from dataset.propagate.work import Run, Tally
-from dataset.tracks import note_of
 from hosts.base import Exec
 from infra.fleet.session import Session
 from infra.roles.project.ask_backend import model_version
 from labeling.config import LabelingConfig
+from labeling.tracks import note_of
 from labelstudio.bulk import TaskReader, task_rows
 from labelstudio.client import Client
 from labelstudio.models import Project

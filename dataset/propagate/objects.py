@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,12 @@ from dataset.export.labeling import UsedConfig
 from dataset.export.regions import Region, read_results, region_of
 from dataset.export.results import regions_in, with_ids
 from dataset.propagate.sequences import Frame
-from dataset.tracks import note_of, track_name
+from labeling.tracks import mask_digest, note_of, track_name
 from masks.arrays import Mask
-from masks.measure import intersection_over_union
+from masks.measure import same_object
 from masks.rle import encode_rle
 
 MASK_KINDS = ("brush", "bitmask", "polygon", "ellipse")
-SAME_OBJECT = 0.5  # IoU of a redrawn mask with the propagated one of its label, which it takes the place of
 Result = dict[str, Any]
 
 
@@ -40,7 +38,7 @@ class Tracked:
     @property
     def digest(self) -> str:
         """Of the mask."""
-        return hashlib.sha256(self.code).hexdigest()
+        return mask_digest(self.code)
 
     def is_called(self, names: frozenset[str]) -> bool:
         """Whether its region, its track or one of its labels is among the names."""
@@ -95,8 +93,8 @@ def annotated_frame(
         objects.append(_tracked(track, region, mask))
     offers = [one for one in _predicted(predicted, image) if one[0] not in taken]
     for region, mask in waiting:
-        track = _redrawn(region, mask, [one for one in offers if one[0] not in taken])
-        track = track or track_name(frame.task, region.id)
+        same = [(track, other) for track, labels, other in offers if track not in taken and labels == region.labels]
+        track = same_object(mask, same) or track_name(frame.task, region.id)
         taken.add(track)
         objects.append(_tracked(track, region, mask))
     return AnnotatedFrame(frame, place, size_wh, tuple(objects)), problems
@@ -124,16 +122,6 @@ def _predicted(results: Sequence[Result], image: str) -> list[tuple[str, tuple[s
             except ValueError:
                 continue  # it is ours; a broken one is no evidence of anything
     return found
-
-
-def _redrawn(region: Region, mask: Mask, offers: Sequence[tuple[str, tuple[str, ...], Mask]]) -> str | None:
-    overlaps = [
-        (intersection_over_union(mask, other), track)
-        for track, labels, other in offers
-        if labels == region.labels and other.shape == mask.shape
-    ]
-    best = max(overlaps, default=(0.0, ""))
-    return best[1] if best[0] >= SAME_OBJECT else None
 
 
 def _tracked(track: str, region: Region, mask: Mask) -> Tracked:

@@ -6,17 +6,14 @@ stands in its note. So a corrected frame changes the digests of what follows it,
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataset.propagate.objects import AnnotatedFrame, Tracked
 from dataset.propagate.sequences import Frame
-from dataset.tracks import TrackNote
+from labeling.tracks import TrackNote, run_digest
 
 ANCHORS = 4  # of a track, the last before a frame: as many as SAM 2 is trained with
-DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -133,22 +130,17 @@ def _segment(
         if shown and len(anchors) < ANCHORS:
             anchors.append(AnnotatedFrame(frame.frame, frame.place, frame.size_wh, shown))
     digests = {
-        track: _digest(
+        track: run_digest(
             model_version,
-            backward,
             [
                 (one.place - nearest.place, each.digest)
                 for one in anchors
                 for each in one.objects
                 if each.track == track
             ],
+            backward=backward,
         )
         for track in tracks
     }
     known = {one.track for frame in behind for one in frame.objects}
     return Segment(tuple(anchors), tuple(following), tracks, digests, frozenset(known - set(tracks)))
-
-
-def _digest(model_version: str, backward: bool, given: Sequence[tuple[int, str]]) -> str:
-    content = json.dumps([model_version, backward, list(given)])
-    return hashlib.sha256(content.encode()).hexdigest()[:DIGEST_DIGITS]

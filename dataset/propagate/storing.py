@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dataset.tracks import MODEL_VERSION, note_of
+from labeling.tracks import MODEL_VERSION, note_of
 from labelstudio.bulk import Prediction, TaskReader, WholeTask, add_predictions
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from dataset.importing.target import RegionKey, Shape, results_of
 from dataset.propagate.objects import AnnotatedFrame
 from dataset.propagate.plan import Plan, PredictedFrame, Segment
 from dataset.propagate.storing import NewMasks, PredictionStore
-from dataset.tracks import TrackNote, note_text
 from hosts.base import Exec
 from infra.roles.project.ask_backend import Answer, backend_stream
 from labeling.config import LabelingConfig
+from labeling.tracks import TrackNote, note_text
 from masks.rle import decode_rle
 
 FRAMES_AT_A_TIME = 10  # in one import into Label Studio,

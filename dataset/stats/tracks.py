@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from dataset.tracks import note_of, track_name
+from labeling.tracks import note_of, track_name
 
 
 @dataclass

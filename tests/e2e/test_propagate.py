@@ -16,7 +16,7 @@ from dataset.importing.target import Shape, results_of
 from dataset.propagate import work
 from dataset.propagate.command import PropagateOptions, propagate
 from dataset.propagate.work import Tally
-from dataset.tracks import MODEL_VERSION, note_of
+from labeling.tracks import MODEL_VERSION, note_of
 from labelstudio.bulk import add_annotation
 from labelstudio.projects_file import SequencePart
 from tests.e2e.conftest import Stack

@@ -12,7 +12,8 @@ from backend.errors import LabelingConfigError
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry, read_options
 
 ALLOWED = (
-    "complete_maps, crop_small_objects, fill_holes_pixels, keep, output, polygon_tolerance_pixels, remove_specks_pixels"
+    "complete_maps, crop_small_objects, fill_holes_pixels, keep, output, polygon_tolerance_pixels, "
+    "remove_specks_pixels, sequence"
 )
 
 

@@ -124,6 +124,7 @@ FULL = """projects:
     backend: {extra_params: {output: polygon}, interactive: false}
     sampling: uncertainty
     complete_maps: true
+    sequence: {order: time, cuts: [0412.png]}
     members: [ana@lab.example, Bo@lab.example]
   two:
     title: Two projects
@@ -137,10 +138,11 @@ def test_several_projects_with_everything(repository: Path) -> None:
     (repository / "labeling_configs" / "one" / "v2.xml").write_text(GOOD.replace("Road", "Way"))
     one, two = load_projects(repository)
     assert (one.images_folder, one.images_filter) == ("vuelo Ñ/RGB", ".*(png|jpg)")
-    assert (one.backend_options, one.interactive) == ({"output": "polygon", "complete_maps": True}, False)
+    options = {"output": "polygon", "complete_maps": True, "sequence": '{"order":"time","cuts":["0412.png"]}'}
+    assert (one.backend_options, one.interactive) == (options, False)
     assert (one.sampling, one.members) == ("uncertainty", ("ana@lab.example", "Bo@lab.example"))
     assert (one.wants_complete_maps, two.wants_complete_maps) == (True, False)
-    assert "complete_maps" not in two.backend_options
+    assert two.backend_options == {}
     assert (two.images_folder, two.images_filter, two.interactive, two.sampling) == (None, ".*png", True, "sequential")
     assert list(one.versions) == [1, 2]
     assert load_projects(repository, ["two"])[0].title == "Two projects"

@@ -11,7 +11,7 @@ from PIL import Image
 from core.errors import LabelrigError
 from dataset.export.writers import mots
 from dataset.stats.tracks import TrackCount
-from dataset.tracks import TrackNote, note_text, track_name
+from labeling.tracks import TrackNote, note_text, track_name
 from labelstudio.models import Project
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.labelstudio.annotated import FUSED, brush, rectangle_mask, url

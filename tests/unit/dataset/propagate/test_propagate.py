@@ -11,7 +11,7 @@ from core.errors import LabelStudioError, SettingsError
 from dataset.propagate import work
 from dataset.propagate.command import PropagateOptions, propagate
 from dataset.propagate.work import Tally
-from dataset.tracks import TrackNote, note_of, note_text
+from labeling.tracks import TrackNote, note_of, note_text
 from labelstudio.models import Project
 from labelstudio.projects_file import SequencePart
 from masks.arrays import Mask

@@ -7,12 +7,15 @@ region's details and Label Studio keeps when a prediction becomes an annotation.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 MODEL_VERSION = "propagate"  # of the predictions that propagated masks are in
+DIGEST_DIGITS = 12
 SPACE = re.compile(r"\s+")
 NOTE = re.compile(r"track (?P<track>\S+): out of .*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
 
@@ -32,7 +35,7 @@ class TrackNote:
     score: float
 
 
-def track_name(task: int, region_id: str) -> str:
+def track_name(task: int | str, region_id: str) -> str:
     """The name of the track that begins with this region."""
     return f"{task}.{SPACE.sub('_', region_id)}"
 
@@ -55,3 +58,21 @@ def note_of(result: Mapping[str, Any]) -> TrackNote | None:
             except ValueError:  # digits and points that are no number
                 continue
     return None
+
+
+def mask_digest(code: bytes) -> str:
+    """Of a mask that was given, by its run-length code."""
+    return hashlib.sha256(code).hexdigest()
+
+
+def run_digest(model_version: str, given: Sequence[tuple[int, str]], *, backward: bool) -> str:
+    """What a track's masks are made from, as their notes say it.
+
+    Args:
+        model_version: of the backend.
+        given: the masks of the track that were given, the nearest first: how many frames behind the nearest, and its
+            digest.
+        backward: the run goes from later frames to earlier ones.
+    """
+    content = json.dumps([model_version, backward, list(given)])
+    return hashlib.sha256(content.encode()).hexdigest()[:DIGEST_DIGITS]

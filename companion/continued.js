@@ -1,0 +1,72 @@
+/** The key M: the masks of the image before, continued into this one by SAM2's memory, as proposals. */
+
+import { Nothing, masksBefore, offerOf, resultsOf } from "./before.js";
+import { isMask, masksIn, sequenceOf } from "./frames.js";
+import { Memory } from "./memory.js";
+import { sequenceRule } from "./options.js";
+import { withoutShape } from "./results.js";
+import { isDoubtful, noteOf } from "./tracks.js";
+
+/** @import { Api } from "./api.js" */
+/** @import { Offer } from "./proposals.js" */
+
+/**
+ * @typedef {object} Continued
+ * @property {Offer} offer
+ * @property {boolean} isByPlace this image begins its sequence: the masks are those of the list's image before, as they lie there
+ * @property {number} doubtful how many of the masks have a low score
+ */
+
+/**
+ * The masks of the image before in the sequence, as they are on this one.
+ * @param {Api} api
+ * @param {DataManager} manager
+ * @param {Backend} backend
+ * @param {number} task
+ * @param {ImageTag} image
+ * @param {Annotation} annotation
+ * @param {AbortSignal} signal
+ * @returns {Promise<Continued>}
+ */
+export async function masksContinued(api, manager, backend, task, image, annotation, signal) {
+  const sequence = await sequenceOf(api, manager.projectId, task, image, sequenceRule(backend), signal);
+  if (!sequence?.at) {
+    const offer = await masksBefore(api, manager, backend, task, image, annotation, signal);
+    return { offer, isByPlace: true, doubtful: 0 };
+  }
+  const { frames, at } = sequence;
+  const before = await api.read(`/api/tasks/${frames[at - 1].task}/`, signal);
+  const drawn = resultsOf(before);
+  const entries = masksIn(drawn, image.name);
+  if (!entries.length) throw new Nothing("noMasksBefore");
+  const memory = new Memory(api, backend, frames.length, signal);
+  const regions = await memory.give(frames[at - 1], at - 1, entries);
+  const { results } = await memory.into(frames[at], at, true);
+  if (!results.length) throw new Nothing("goneHere");
+  const all = [...results, ...answersIn(drawn, regions)];
+  const offer = await offerOf(api, backend, task, image, annotation, all, signal);
+  return { offer, isByPlace: false, doubtful: doubtfulIn(results).size };
+}
+
+/**
+ * What was answered about the regions, for those that come of them.
+ * @param {any[]} drawn results of the image before
+ * @param {Record<string, string>} regions the id of each track's region there
+ * @returns {any[]}
+ */
+function answersIn(drawn, regions) {
+  return Object.entries(regions).flatMap(([track, id]) => {
+    const answers = drawn.filter((one) => one.id === id && one.type !== "labels" && !isMask(one));
+    return answers.map((one) => ({ ...one, id: track, value: withoutShape(one.value) }));
+  });
+}
+
+/**
+ * The tracks whose masks have a low score.
+ * @param {any[]} results
+ * @returns {Set<string>}
+ */
+export function doubtfulIn(results) {
+  const notes = results.map(noteOf).filter((note) => note !== null);
+  return new Set(notes.filter(isDoubtful).map((note) => note.track));
+}

@@ -1,0 +1,196 @@
+/**
+ * Shift and M: the masks of this image go on into the next ones of its sequence, as predictions, while the person works
+ * on. Images that people have annotated are left alone; from there on their masks count.
+ */
+
+import { Trouble } from "./api.js";
+import { doubtfulIn } from "./continued.js";
+import { imagesOf, openAnnotation } from "./editor.js";
+import { annotatedIn, masksIn, sequenceOf } from "./frames.js";
+import { Memory } from "./memory.js";
+import { sequenceRule } from "./options.js";
+import { propagatedIn, store } from "./predictions.js";
+import { entriesOf } from "./prompts.js";
+
+/** @import { Api } from "./api.js" */
+/** @import { Texts } from "./messages.js" */
+/** @import { Placed } from "./sequence.js" */
+
+const ANCHORS = 4; // as many as SAM2 is trained with
+const NOTE_MS = 20_000;
+
+/** @typedef {{ frame: Placed, place: number, entries: PromptEntry[], predicted: PromptEntry[], tracks: string[] }} Anchor */
+/** @typedef {{ memory: Memory, tracks: Set<string>, ended: Set<string> }} Course */
+
+/**
+ * @typedef {object} Desk what the session knows
+ * @property {DataManager} manager
+ * @property {Api} api
+ * @property {Store | null} store
+ * @property {Backend | null} backend
+ * @property {number | null} task
+ * @property {Texts} texts
+ * @property {{ name: string | null }} windowing the picture that is pointed at
+ * @property {{ read(): { onward: number } }} choices how many images, 0 for all that follow
+ * @property {() => void} tick
+ */
+
+export class Onward {
+  /** @param {Desk} desk */
+  constructor(desk) {
+    this.desk = desk;
+    /** @type {AbortController | null} */
+    this.current = null;
+    this.done = 0;
+    this.total = 0;
+    this.doubtful = 0;
+    this.note = "";
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+  }
+
+  get isBusy() {
+    return this.current !== null;
+  }
+
+  /** What the line says. */
+  get hints() {
+    const { texts } = this.desk;
+    return [this.isBusy ? texts.onward(this.done, this.total) : "", this.note].filter(Boolean);
+  }
+
+  /** The key itself: begin, or end. */
+  toggle() {
+    if (this.isBusy) return this.stop(this.desk.texts.onwardStopped(this.done, this.total));
+    void this.#go();
+  }
+
+  /** @param {string} note */
+  stop(note = "") {
+    this.current?.abort();
+    this.current = null;
+    this.#say(note);
+  }
+
+  async #go() {
+    const { desk } = this;
+    const annotation = desk.store && openAnnotation(desk.store);
+    const image = annotation && desk.store ? imagesOf(desk.store).find((one) => one.name === desk.windowing.name) : undefined;
+    const { task } = desk;
+    if (!annotation || !image || task === null) return;
+    // What is on the screen now: the person works on while the project's list is read.
+    const own = annotation.regions.filter((one) => one.object.name === image.name && !one.dynamic && !one.fromSuggestion);
+    const entries = masksIn(entriesOf(own), image.name);
+    if (!entries.length) return this.#say(desk.texts.noMasksHere);
+    const control = new AbortController();
+    this.current = control;
+    [this.done, this.total, this.doubtful] = [0, 0, 0];
+    this.#say("");
+    try {
+      await this.#follow(task, image, entries, control.signal);
+      if (this.current === control) this.#say(desk.texts.onwardDone(this.done, this.doubtful));
+    } catch (error) {
+      if (this.current !== control) return; // ended, and said so
+      const reason = error instanceof Trouble ? error.message : String(error);
+      if (!(error instanceof Trouble)) console.error("labelrig:", error);
+      this.#say(desk.texts.onwardFailed(this.done, this.total, reason), null);
+    } finally {
+      if (this.current === control) this.current = null;
+      desk.tick();
+    }
+  }
+
+  /**
+   * @param {number} task
+   * @param {ImageTag} image
+   * @param {PromptEntry[]} entries
+   * @param {AbortSignal} signal
+   */
+  async #follow(task, image, entries, signal) {
+    const { api, manager, texts } = this.desk;
+    const backend = this.desk.backend ?? (await api.backend(manager.projectId));
+    if (backend === null) return;
+    const sequence = await sequenceOf(api, manager.projectId, task, image, sequenceRule(backend), signal);
+    const { frames, at } = sequence ?? { frames: [], at: 0 };
+    const most = this.desk.choices.read().onward || frames.length;
+    const last = Math.min(frames.length - 1, at + most);
+    if (last <= at) throw new Trouble(texts.lastOfSequence);
+    this.total = last - at;
+    /** @type {Anchor[]} */
+    const anchors = [anchorOf(frames[at], at, await api.read(`/api/tasks/${task}/`, signal), image, entries)];
+    let course = await this.#begin(backend, frames.length, anchors, new Set(), signal);
+    try {
+      for (let place = at + 1; place <= last; place += 1) {
+        const frame = frames[place];
+        const whole = await api.read(`/api/tasks/${frame.task}/`, signal);
+        const drawn = annotatedIn(whole);
+        if (drawn) {
+          anchors.unshift(anchorOf(frame, place, whole, image, masksIn(drawn, image.name)));
+          course.memory.end(task);
+          if (!anchors[0].entries.length) throw new Trouble(texts.endsAt(frame.name));
+          course = await this.#begin(backend, frames.length, anchors, union(course.tracks, course.ended), signal);
+        } else {
+          const found = await course.memory.into(frame, place, place === last);
+          const how = await store(api, frame.task, found.results, union(course.tracks, course.ended), signal);
+          if (how === "stored") this.doubtful += doubtfulIn(found.results).size ? 1 : 0;
+        }
+        this.done += 1;
+        this.desk.tick();
+      }
+    } catch (error) {
+      course.memory.end(task);
+      throw error;
+    }
+  }
+
+  /**
+   * Give the nearest image's masks, and those of older ones with the same objects.
+   * @param {Backend} backend
+   * @param {number} length
+   * @param {Anchor[]} anchors the nearest first
+   * @param {Set<string>} known all tracks so far
+   * @param {AbortSignal} signal
+   * @returns {Promise<Course>}
+   */
+  async #begin(backend, length, anchors, known, signal) {
+    const memory = new Memory(this.desk.api, backend, length, signal);
+    const [nearest, ...older] = anchors;
+    nearest.tracks = Object.keys(await memory.give(nearest.frame, nearest.place, nearest.entries, nearest.predicted));
+    const tracks = new Set(nearest.tracks);
+    const shared = older.filter((one) => one.tracks.some((track) => tracks.has(track))).slice(0, ANCHORS - 1);
+    for (const one of shared) await memory.give(one.frame, one.place, one.entries, one.predicted);
+    return { memory, tracks, ended: new Set([...known].filter((one) => !tracks.has(one))) };
+  }
+
+  /**
+   * @param {string} note
+   * @param {number | null} forMs null: until the next time
+   */
+  #say(note, forMs = NOTE_MS) {
+    clearTimeout(this.timer);
+    this.note = note;
+    if (note && forMs !== null) this.timer = setTimeout(() => this.#say(""), forMs);
+    this.desk.tick();
+  }
+}
+
+/**
+ * @param {Placed} frame
+ * @param {number} place
+ * @param {any} whole the task as Label Studio gives it
+ * @param {ImageTag} image
+ * @param {PromptEntry[]} entries
+ * @returns {Anchor}
+ */
+function anchorOf(frame, place, whole, image, entries) {
+  return { frame, place, entries, predicted: masksIn(propagatedIn(whole)[0]?.result ?? [], image.name), tracks: [] };
+}
+
+/**
+ * @template V
+ * @param {Set<V>} one
+ * @param {Set<V>} other
+ */
+function union(one, other) {
+  return new Set([...one, ...other]);
+}

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Trouble } from "../../../companion/api.js";
+import { textsFor } from "../../../companion/messages.js";
+import { Onward } from "../../../companion/onward.js";
+import { store } from "../../../companion/predictions.js";
+import { Bench, brush, masked } from "./memory_bench.mjs";
+
+const texts = textsFor(["en"]);
+const signal = new AbortController().signal;
+
+/** The person is at the first image of some, with a mask on the screen. */
+function bench(count, onward = 0) {
+  const api = new Bench(count);
+  const image = { name: "image", type: "image", value: "$image", currentImageEntity: { index: 0 } };
+  const entry = brush("m");
+  const region = { object: { name: "image" }, dynamic: false, fromSuggestion: false, results: [{ serialize: () => entry }] };
+  const annotation = { names: new Map([["image", image]]), regions: [region], isReadOnly: () => false };
+  const desk = {
+    manager: { projectId: 7 }, api, store: { annotationStore: { selected: annotation } }, backend: { id: 3 }, task: 1, texts,
+    windowing: { name: "image" }, choices: { read: () => ({ onward }) }, tick: () => {},
+  };
+  return { api, desk, annotation, onward: new Onward(desk) };
+}
+
+async function until(holds) {
+  for (let turn = 0; turn < 200 && !holds(); turn += 1) await new Promise((go) => setTimeout(go));
+  assert.ok(holds());
+}
+
+async function done(onward) {
+  onward.toggle();
+  await until(() => !onward.isBusy);
+  clearTimeout(onward.timer);
+}
+
+test("the images that follow get predictions, each by a step of its own", async () => {
+  const { api, onward } = bench(4);
+  api.waits = 2; // a step that takes long is asked for again
+  await done(onward);
+  assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["into", 3], ["last", 4]]);
+  assert.deepEqual(api.sent, [["POST", 2], ["POST", 3], ["POST", 4]]);
+  const [prediction] = api.tasks.get(3).predictions;
+  assert.deepEqual([prediction.model_version, prediction.score, prediction.result[0].id], ["propagate", 0.9, "1.m"]);
+  assert.deepEqual(onward.hints, [texts.onwardDone(3, 0)]);
+});
+
+test("as many as are chosen, and the line says how far it is", async () => {
+  const { api, onward } = bench(9, 2);
+  let go;
+  api.held = new Promise((resolve) => (go = resolve));
+  onward.toggle();
+  await until(() => onward.total === 2);
+  assert.deepEqual(onward.hints, [texts.onward(0, 2)]);
+  go();
+  await until(() => !onward.isBusy);
+  clearTimeout(onward.timer);
+  assert.deepEqual(api.sent, [["POST", 2], ["POST", 3]]);
+});
+
+test("an image that people have annotated is left alone, and its masks count from there on", async () => {
+  const { api, onward } = bench(5);
+  api.annotate(3, masked("1.m", 1), brush("new"));
+  await done(onward);
+  assert.deepEqual(api.asked, [
+    ["anchor", 1, "m"], ["into", 2], ["end", 1],
+    ["anchor", 3, "1.m", "new"], ["anchor", 1, "m"], ["into", 4], ["last", 5],
+  ]);
+  assert.deepEqual(api.sent, [["POST", 2], ["POST", 4], ["POST", 5]]);
+  assert.deepEqual(api.tasks.get(4).predictions[0].result.map((one) => one.id), ["1.m", "3.new"]);
+  assert.deepEqual(api.tasks.get(3).predictions, []);
+});
+
+test("an annotated image without masks ends it, with its name", async () => {
+  const { api, onward } = bench(4);
+  api.annotate(3);
+  await done(onward);
+  assert.deepEqual(api.sent, [["POST", 2]]);
+  assert.deepEqual(onward.hints, [texts.onwardFailed(1, 3, texts.endsAt("3.png"))]);
+});
+
+test("a failure is said and stays on the line; nothing is stored for that image", async () => {
+  const { api, onward } = bench(4);
+  api.fails = [3, new Trouble("the image set/3.png is not in the folder", "ab12")];
+  await done(onward);
+  assert.deepEqual(onward.hints, [texts.onwardFailed(1, 3, "the image set/3.png is not in the folder")]);
+  assert.deepEqual(api.sent, [["POST", 2]]);
+  assert.deepEqual(api.asked.at(-1), ["end", 1]);
+  api.fails = null;
+  await done(onward);
+  assert.deepEqual(api.sent, [["POST", 2], ["POST", 3], ["POST", 4]]); // the second has the same ones already
+});
+
+test("the key ends it, and what came stays", async () => {
+  const { api, onward } = bench(4);
+  let go;
+  api.held = new Promise((resolve) => (go = resolve));
+  onward.toggle();
+  await until(() => onward.total === 3);
+  onward.toggle();
+  assert.deepEqual([onward.isBusy, onward.hints], [false, [texts.onwardStopped(0, 3)]]);
+  go();
+  await until(() => api.asked.some(([step]) => step === "end"));
+  clearTimeout(onward.timer);
+  assert.deepEqual([api.sent, onward.hints], [[], [texts.onwardStopped(0, 3)]]);
+});
+
+test("without masks, and on the last image, it says so", async () => {
+  const { onward, annotation, desk } = bench(2);
+  desk.task = 2;
+  await done(onward);
+  assert.deepEqual(onward.hints, [texts.onwardFailed(0, 0, texts.lastOfSequence)]);
+  annotation.regions = [];
+  onward.toggle();
+  clearTimeout(onward.timer);
+  assert.deepEqual([onward.isBusy, onward.hints], [false, [texts.noMasksHere]]);
+});
+
+test("a low score is counted", async () => {
+  const { api, onward } = bench(3);
+  api.score = 0.4;
+  await done(onward);
+  assert.deepEqual(onward.hints, [texts.onwardDone(2, 2)]);
+});
+
+test("other tracks keep their masks, those that ended go, and the older prediction after the new one", async () => {
+  const api = new Bench(1);
+  const task = api.tasks.get(1);
+  task.predictions = [
+    { id: 5, model_version: "propagate", result: [masked("a", 0.8), masked("b", 0.3), masked("c", 0.9)] },
+    { id: 4, model_version: "propagate", result: [] },
+    { id: 3, model_version: "demo@1", result: [masked("a", 0.1)] },
+  ];
+  assert.equal(await store(api, 1, [masked("a", 0.7)], new Set(["a", "c"]), signal), "stored");
+  assert.deepEqual(api.sent, [["POST", 1], ["DELETE", 4], ["DELETE", 5]]);
+  const { result, score } = task.predictions.at(-1);
+  assert.deepEqual([result.map((one) => one.id), score], [["b", "a"], 0.3]);
+});
+
+test("the same masks are not stored twice, also where keys come in another order", async () => {
+  const api = new Bench(1);
+  const turned = (one) => Object.fromEntries(Object.entries(one).reverse());
+  api.tasks.get(1).predictions = [{ id: 5, model_version: "propagate", result: [turned(masked("a", 0.8))] }, { id: 4, model_version: "propagate", result: [] }];
+  assert.equal(await store(api, 1, [masked("a", 0.8)], new Set(["a"]), signal), "same");
+  assert.deepEqual(api.sent, [["DELETE", 4]]);
+});
+
+test("an image that was annotated meanwhile is left alone", async () => {
+  const api = new Bench(1);
+  api.annotate(1);
+  assert.equal(await store(api, 1, [masked("a", 0.8)], new Set(["a"]), signal), "annotated");
+  assert.deepEqual(api.sent, []);
+});

@@ -33,7 +33,10 @@ const ENGLISH = {
   noPicture: (/** @type {string} */ reason) => `The picture does not load: ${reason}`,
   missing: (/** @type {string} */ name, /** @type {number} */ status) => `${name} is not there, or you may not see it (${status})`,
   notAPicture: (/** @type {string} */ name) => `${name} is no picture that this browser shows`,
+  notFromStorage: (/** @type {string} */ name) =>
+    `the storage of ${name} does not let this page read it; whoever runs the project can switch pre-signed URLs off in the storage’s settings`,
   look: (/** @type {string} */ contrast, /** @type {string} */ brightness) => `contrast ${contrast}, brightness ${brightness}`,
+  page: (/** @type {number} */ count) => `page 1 of ${count} of this file`,
   inverted: "inverted",
   coloured: "false colour",
   asItCame: "Shift+G: as SAM2 sees it",
@@ -124,7 +127,10 @@ const SPANISH = {
   noPicture: (reason) => `La imagen no se carga: ${reason}`,
   missing: (name, status) => `${name} no está, o no tienes permiso para verla (${status})`,
   notAPicture: (name) => `${name} no es una imagen que este navegador muestre`,
+  notFromStorage: (name) =>
+    `el almacenamiento de ${name} no deja que esta página la lea; quien lleva el proyecto puede desactivar las URL prefirmadas en los ajustes del almacenamiento`,
   look: (contrast, brightness) => `contraste ${contrast}, brillo ${brightness}`,
+  page: (count) => `página 1 de ${count} de este archivo`,
   inverted: "invertida",
   coloured: "falso color",
   asItCame: "Mayús+G: como la ve SAM2",

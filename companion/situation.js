@@ -3,7 +3,7 @@
 import { imagesOf, openAnnotation, selectedIn } from "./editor.js";
 import { AS_IT_CAME, isAsItCame } from "./looks.js";
 import { pickedTool } from "./picked.js";
-import { coverageWords, lookWords } from "./status.js";
+import { coverageWords, lookWords, pageWords } from "./status.js";
 
 /** @import { Session } from "./session.js" */
 /** @import { Situation } from "./status.js" */
@@ -19,6 +19,7 @@ export function situationOf(session, store) {
   const images = imagesOf(store);
   const shares = watch.wantsCompleteMaps && annotation ? session.coverage.look(images, annotation.regions) : new Map();
   const changed = images.map((one) => session.viewing.look(one.name)).find((one) => !isAsItCame(one)) ?? AS_IT_CAME;
+  const pages = pageWords(watch.state?.pages ?? {}, images.length, texts);
   const chosen = annotation ? selectedIn(annotation).filter((one) => !one.dynamic) : [];
   return {
     autoAnnotation: store.autoAnnotation,
@@ -26,7 +27,7 @@ export function situationOf(session, store) {
     unsaved: saving.problem,
     state: watch.state,
     pictures: session.pictures.look(images),
-    look: [...session.tools.hints, lookWords(changed, texts), ...session.board.hints].filter(Boolean).join(" · "),
+    look: [...session.tools.hints, pages, lookWords(changed, texts), ...session.board.hints].filter(Boolean).join(" · "),
     coverage: coverageWords(shares, texts),
     isUnknown: watch.isUnknown,
     isBusy: drawing.isBusy || session.twin.isBusy || session.tools.isBusy,

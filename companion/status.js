@@ -135,6 +135,17 @@ function percent(share) {
 }
 
 /**
+ * That a file has more pages than the one on the screen; empty where none has.
+ * @param {Record<string, number>} pages by image tag
+ * @param {number} tags how many images the task has
+ * @param {Texts} texts
+ */
+export function pageWords(pages, tags, texts) {
+  const words = Object.entries(pages).map(([name, count]) => (tags > 1 ? `${name}: ${texts.page(count)}` : texts.page(count)));
+  return words.join(", ");
+}
+
+/**
  * What was changed about a picture, and how it is as it came again; empty where nothing was.
  * @param {Look} look
  * @param {Texts} texts

@@ -263,6 +263,8 @@ interface BackendState {
   model?: string;
   device?: string;
   image?: "encoding" | "ready" | "failed";
+  /** By image tag: how many pages its file has, where the first is seen and others are not. */
+  pages?: Record<string, number>;
   reason?: string;
 }
 

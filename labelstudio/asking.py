@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from core.errors import LabelStudioError
@@ -30,6 +30,7 @@ def ask_inside(
     on_facts: Callable[[Facts], None] | None = None,
     *,
     doing: str | None = None,
+    shared: Sequence[str] = (),
 ) -> list[Facts]:
     """Run a module of `inside` in the container.
 
@@ -39,6 +40,7 @@ def ask_inside(
         asked: what its `main` gets; travels on standard input and shows in no process list.
         on_facts: called with each thing it tells, when it does.
         doing: what is done, for the message of a refusal: "make an account".
+        shared: modules of ours that it imports beside those of `inside`, by their whole names.
 
     Returns:
         Everything that it told.
@@ -54,7 +56,7 @@ def ask_inside(
             for facts in _told([text]):
                 on_facts(facts)
 
-    source = program(("django_side", "accounts", module), json.dumps(asked), package=PACKAGE)
+    source = program(("django_side", "accounts", module), json.dumps(asked), package=PACKAGE, shared=shared)
     result = run(*LOADED_PYTHON, ok=(0, REFUSED, *STOPPED), timeout=TIMEOUT, stdin=source, on_line=line)
     told = list(_told(result.stdout.splitlines()))
     if result.exit_code in STOPPED:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from core.errors import LabelStudioError
 from core.report import Report
+from core.text import some
 from core.waiting import Clock
 from hosts.base import Exec
 from labelstudio.asking import Facts, ask_inside
@@ -20,6 +22,9 @@ from labelstudio.models import Storage
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
+
+PAGED = (".tif", ".tiff")  # names of files that may have several
+PAGES_MODULE = "masks.pages"
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,31 @@ def fill(
     if not told or "known" not in told[-1]:
         raise LabelStudioError("Label Studio did not say how the images were taken in; run the same command again")
     return int(told[-1]["made"])
+
+
+def mention_pages(run: Exec, paths: Sequence[str], report: Report) -> None:
+    """Say which of these files have several pages: people and SAM2 see one, and a recording is none.
+
+    Args:
+        run: runs a command in the label-studio container.
+        paths: absolute, as the container sees them.
+    """
+    files = [path for path in paths if path.lower().endswith(PAGED)]
+    if not files:
+        return
+    report.progress(f"looking for several pages in {len(files)} TIFF files")
+    told = ask_inside(run, "pages", {"files": files}, shared=(PAGES_MODULE,))
+    found = [f"{PurePosixPath(one['file']).name}: {one['pages']} pages" for one in told if "file" in one]
+    if found:
+        report.notice(
+            f"{len(found)} files have several pages, of which people and SAM2 see the first ({some(found)}): where "
+            "pages are moments or bands, split them into files"
+        )
+    seen = sum(one.get("seen", 0) for one in told)
+    if seen < len(files):
+        report.notice(
+            f"{len(files) - seen} of {len(files)} TIFF files were not looked at for more pages than one: slow"
+        )
 
 
 def _until_idle(client: Client, project_id: int, storage_id: int, report: Report, pace: Pace) -> None:

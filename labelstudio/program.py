@@ -19,7 +19,9 @@ sys.modules[{last!r}].main(*json.loads({arguments!r}))
 """
 
 
-def program(modules: Sequence[str], *arguments: str, package: str = "infra.database") -> bytes:
+def program(
+    modules: Sequence[str], *arguments: str, package: str = "infra.database", shared: Sequence[str] = ()
+) -> bytes:
     """Return a program for `python -` that calls the last module's `main`.
 
     Args:
@@ -27,7 +29,9 @@ def program(modules: Sequence[str], *arguments: str, package: str = "infra.datab
             what the container has.
         arguments: of `main`.
         package: where the modules lie.
+        shared: modules of other packages, by their whole names, that those import.
     """
-    folder = Path(__file__).parents[1].joinpath(*package.split("."))
-    texts = [(f"{package}.{name}", (folder / f"{name}.py").read_text("utf-8")) for name in modules]
+    root = Path(__file__).parents[1]
+    names = [*shared, *(f"{package}.{name}" for name in modules)]
+    texts = [(name, root.joinpath(*name.split(".")).with_suffix(".py").read_text("utf-8")) for name in names]
     return LOADER.format(modules=json.dumps(texts), last=texts[-1][0], arguments=json.dumps(arguments)).encode()

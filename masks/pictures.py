@@ -1,7 +1,8 @@
 """How a picture lies: as browsers show it, which is how masks lie on it.
 
 Browsers apply the EXIF orientation and know no other: not that of XMP, nor of a PNG's text, which Pillow reads too. A
-TIFF, which they do not show, is turned by its own tag, and Pillow does that itself.
+TIFF, which they do not show, is turned by its own tag, and Pillow does that itself; of its pages one is the picture
+(`masks.pages`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from masks.pages import pages_in
 
 # What browsers show and cameras write. Naming them keeps rarely used, riskier decoders out.
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
@@ -67,6 +70,7 @@ def opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
     """
     try:
         with Image.open(source, formats=FORMATS) as image:
+            _turn_to_picture(image)
             for key in OTHER_METADATA:
                 image.info.pop(key, None)
             yield image
@@ -74,6 +78,18 @@ def opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
         raise FarTooLarge(f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels") from None
     except BROKEN as error:
         raise PictureError(_reason(error, source)) from error
+
+
+def _turn_to_picture(image: Image.Image) -> None:
+    """Of a TIFF, its page that is the picture."""
+    if image.format != "TIFF" or not isinstance(image, ImageFile.ImageFile) or image.fp is None:
+        return
+    place = pages_in(image.fp).place
+    if place:
+        image.seek(place)
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or image.width * image.height)
+        if image.width * image.height > limit:  # Pillow looks at the first page alone
+            raise Image.DecompressionBombError
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from backend.images import images
 from backend.images.images import DecodedPicture
 from backend.picture import ArrayPicture, Picture
 from backend.sources.source_file import SourceFile
+from masks.pages import pages_of
 
 KNOWN_IMAGES = 20_000  # a description is about 300 bytes
 # SHA-256 rather than BLAKE2: processors of servers compute it in hardware (16 MiB: 12 ms against 31 ms measured).
@@ -62,13 +63,15 @@ class ImageInfo:
     """An image without its pixels.
 
     Attributes:
-        digest: SHA-256 of the file's bytes, 64 hex digits.
+        digest: SHA-256 of the file's bytes, 64 hex digits; of a page that is not its first, of that and its place.
         size_wh: width and height in pixels, upright.
+        pages: how many the file has, of which this is the first; see `masks.pages`.
         stamp: the file that was hashed; None is not checked.
     """
 
     digest: str
     size_wh: tuple[int, int]
+    pages: int = field(default=1, compare=False)
     stamp: FileStamp | None = field(default=None, compare=False, repr=False)
 
 
@@ -207,9 +210,12 @@ class ImageStore:
         except OSError as error:
             raise _unreadable(file, error) from error
         size_wh = self._size_of(file, self._pixel_limit, self._work, deadline)
+        pages = pages_of(file.path)
+        if pages.place:  # what was known of the file by its digest was of its first page
+            digest = hashlib.new(DIGEST, f"{digest}:{pages.place}".encode()).hexdigest()
         if not unchanged or _stamp_of(file.path) != stamp:
             raise _changed(file)
-        info = ImageInfo(digest, size_wh, stamp)
+        info = ImageInfo(digest, size_wh, pages.count, stamp)
         self._infos.put(file.identity, info, 1)
         return info
 

@@ -28,8 +28,8 @@ def state_answer(service: Service, request: PredictRequest) -> dict[str, Any]:
     model = service.loader.loaded
     found: dict[str, Any] = {"backend": state, "reason": reason, "model": service.files.name}
     if model is not None:
-        image, problem = _image_state(service, model, request)
-        found |= {"backend": "ready", "reason": problem, "device": model.device, "image": image}
+        image, problem, pages = _image_state(service, model, request)
+        found |= {"backend": "ready", "reason": problem, "device": model.device, "image": image, "pages": pages or None}
     found = {name: value for name, value in found.items() if value is not None}
     return {"results": [{"model_version": service.files.version, "score": 0.0, "result": [], "state": found}]}
 
@@ -48,24 +48,30 @@ def prewarm(service: Service, model: Model, request: PredictRequest, images: lis
         model.prewarmer.opened(request.project, image, partial(following_images, root, image.url, count))
 
 
-def _image_state(service: Service, model: Model, request: PredictRequest) -> tuple[str | None, str | None]:
-    """`ready`, `encoding` or `failed`, and for the last the reason in one sentence."""
+def _image_state(
+    service: Service, model: Model, request: PredictRequest
+) -> tuple[str | None, str | None, dict[str, int]]:
+    """`ready`, `encoding` or `failed`, and for the last the reason in one sentence; and of which image tags the file
+    has more pages than the one that is seen, and how many.
+    """
     if len(request.tasks) != 1:
-        return None, None
+        return None, None, {}
     try:
-        check(config_of_task(request.label_config, request.tasks[0].data), service.options.of(request.project).output)
+        config = config_of_task(request.label_config, request.tasks[0].data)
+        check(config, service.options.of(request.project).output)
         images = task_images(request)
         deadline = time.monotonic() + FIND_SECONDS
         infos = [service.images.describe(service.sources.open(*one, deadline), deadline) for one in images]
     except Busy:  # its turn will come
-        return "encoding", None
+        return "encoding", None, {}
     except RequestError as error:
-        return "failed", str(error)
+        return "failed", str(error), {}
+    pages = {tag.name: info.pages for tag, info in zip(config.images, infos, strict=True) if info.pages > 1}
     if all(model.embeddings.where(info) for info in infos):
-        return "ready", None
+        return "ready", None, pages
     for image, info in zip(images, infos, strict=True):
         if (failure := model.prewarmer.failure_of(image, info)) is not None:
-            return "failed", failure
+            return "failed", failure, pages
     if not model.prewarmer.waiting:  # Label Studio does not tell us of every task that is opened
         prewarm(service, model, request, images)
-    return "encoding", None
+    return "encoding", None, pages

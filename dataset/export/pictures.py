@@ -66,7 +66,8 @@ class Pictures:
 def put_picture(path: Path, content: bytes, image: ExportImage, root: Path | None) -> Path:
     """Write a picture as it is, `path` without its suffix; returns the file.
 
-    It is copied byte by byte, or linked. One that browsers turn is written upright as PNG, since few readers turn it.
+    It is copied byte by byte, or linked. One that browsers turn is written upright as PNG, since few readers turn it;
+    a page that is not its file's first (`masks.pages`) by itself, since readers take the first.
 
     Raises:
         NotWritable: it cannot be read, or has another size than its masks.
@@ -76,6 +77,8 @@ def put_picture(path: Path, content: bytes, image: ExportImage, root: Path | Non
             kind = (stored.format or "png").lower()
             shown = upright(stored)
             check_size(shown.size, image.size_wh)
+            if kind == "tiff" and stored.tell():
+                return save_pixels(path, read_pixels(content, image.size_wh))
             if shown is not stored:
                 target = path.with_name(f"{path.name}.png")
                 with target.open("xb") as file:

@@ -17,7 +17,7 @@ from infra.roles.project.project import find_project, get_project
 from labeling.images import ImageTag
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec
-from labelstudio.filling import NewFile, Pace, fill
+from labelstudio.filling import NewFile, Pace, fill, mention_pages
 from labelstudio.image_files import ImageFiles, list_images, path_in
 from labelstudio.models import Storage, TaskRef
 from labelstudio.wanted_tasks import WantedTasks, image_keys, list_filter, storage_filter, task_url, wanted_tasks
@@ -124,7 +124,8 @@ class ImagesSynced(Operation):
             NewFile(self._key(path), self._data(wanted.tasks[path]), kept[path].id if path in kept else None)
             for path in sorted(new | unknown, key=lambda path: (PurePosixPath(path).name, path))
         ]
-        fill_it = partial(self._fill, files)
+        shown = [f"{self.storage.path}/{one}" for path in sorted(new) for one in wanted.tasks[path].values()]
+        fill_it = partial(self._fill, files, shown)
         if not new:
             summary = f"make {len(unknown)} images known to the storage ({some(unknown)})"
         else:
@@ -210,7 +211,7 @@ class ImagesSynced(Operation):
             )
         return changes, kept
 
-    def _fill(self, files: Sequence[NewFile]) -> None:
+    def _fill(self, files: Sequence[NewFile], shown: Sequence[str]) -> None:
         client = self.access.client()
         project = get_project(client, self.spec.title)
         path = self.storage.path
@@ -218,6 +219,7 @@ class ImagesSynced(Operation):
         if storage is None:
             raise LabelStudioError(f"the folder {path} is not connected to project {project.title}")
         fill(self.run, client, project.id, storage.id, files, self.report, self.pace)
+        mention_pages(self.run, shown, self.report)
 
 
 def look_in(host: Host, folder: str, spec: ProjectSpec) -> tuple[ImageFiles, WantedTasks]:

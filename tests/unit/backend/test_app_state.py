@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from backend.errors import ModelError
 from backend.settings import Settings
@@ -67,6 +68,17 @@ def test_what_will_fail_is_said_before_the_click(client: TestClient, also: dict[
     told = state(client, **also)
     assert told["image"] == "failed"
     assert reason in told["reason"]
+
+
+def test_further_pages_of_a_file_are_told_with_its_image(client: TestClient, root: Path) -> None:
+    """Nobody annotates a recording believing that it is one picture."""
+    frames = [Image.new("L", (40, 30), value) for value in (10, 20, 30)]
+    frames[0].save(root / "set" / "film.tif", save_all=True, append_images=frames[1:])
+    frames[0].save(root / "set" / "one.tif")
+    assert state(client, image="set/film.tif")["pages"] == {"image": 3}
+    eventually(lambda: state(client, image="set/film.tif")["image"] == "ready")
+    assert state(client, image="set/film.tif")["pages"] == {"image": 3}
+    assert "pages" not in state(client, image="set/one.tif")
 
 
 def test_an_image_that_is_cut_off_is_told_and_not_tried_for_ever(

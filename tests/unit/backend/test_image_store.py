@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from backend.budget import MemoryBudget
 from backend.errors import DeadlinePassed, ImageError
@@ -221,3 +222,20 @@ def test_a_large_image_is_not_kept_and_its_pieces_are_the_same(tmp_path: Path) -
     np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(one, np.rot90(noise, -1)[9:70, 7:31])
     assert (keeps.memory_bytes, reads.memory_bytes) == (noise.nbytes, 0)
+
+
+def test_a_page_behind_a_thumbnail_is_another_image_than_its_file(tmp_path: Path) -> None:
+    """What was kept by the file's own digest was of the thumbnail."""
+    full = Image.new("L", (40, 30), 200)
+    with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "a.tif"), True) as file:
+        for kind, one in ((1, full.resize((8, 6))), (0, full), (0, full)):
+            tags = TiffImagePlugin.ImageFileDirectory_v2()
+            tags[254] = kind
+            one.encoderconfig = ()
+            one.save(file, format="TIFF", tiffinfo=tags)
+            file.newFrame()
+    content = (tmp_path / "a.tif").read_bytes()
+    info = ImageStore(10**6, 0).describe(SourceFile(tmp_path / "a.tif", "a.tif", "1"))
+    assert (info.size_wh, info.pages) == ((40, 30), 2)
+    assert re.fullmatch("[0-9a-f]{64}", info.digest)
+    assert info.digest != hashlib.sha256(content).hexdigest()

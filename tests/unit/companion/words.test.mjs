@@ -6,6 +6,7 @@ import { strangeness } from "../../../companion/editor.js";
 import { Keyboard, brushKey } from "../../../companion/keyboard.js";
 import { hotkeysIn, isTyping, wishOf } from "../../../companion/keys.js";
 import { backendSentence, nameOf, shortNameOf, textsFor } from "../../../companion/messages.js";
+import { pageWords } from "../../../companion/status.js";
 
 const press = (key, more = {}) => ({ key, shiftKey: false, ctrlKey: false, metaKey: false, altKey: false, ...more });
 
@@ -33,6 +34,15 @@ test("the first language that we speak is taken, else English", () => {
   assert.equal(textsFor(["fr", "en-GB", "es"]), english);
   assert.equal(textsFor(["de"]), english);
   assert.deepEqual(Object.keys(english), Object.keys(spanish));
+});
+
+test("a file of several pages is said in the line, by its tag where the task has other images", () => {
+  for (const [language, words] of [["en", "page 1 of 12 of this file"], ["es", "página 1 de 12 de este archivo"]]) {
+    const texts = textsFor([language]);
+    assert.equal(pageWords({}, 1, texts), "");
+    assert.equal(pageWords({ image: 12 }, 1, texts), words);
+    assert.equal(pageWords({ thermal: 12 }, 2, texts), `thermal: ${words}`);
+  }
 });
 
 test("keys", () => {

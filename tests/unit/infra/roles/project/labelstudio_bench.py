@@ -63,7 +63,7 @@ class Bench:
     def __init__(self) -> None:
         self.server = FakeLabelStudio()
         self.host = FakeHost()
-        self.inside = InsideFake({"fill": self.server.fill})
+        self.inside = InsideFake({"fill": self.server.fill, "pages": lambda asked: {"seen": len(asked["files"])}})
         self.access = Access(BASE, EMAIL, PASSWORD, self.server.token(), self.server.transport)
         self.spec: ProjectSpec = load_project(REPOSITORY, "rgbt-sar")
         self.report = Report(io.StringIO())

@@ -246,6 +246,28 @@ def test_pairs_are_one_task_each_and_the_rest_is_named(bench: Bench) -> None:
     assert bench.apply() == []
 
 
+def test_files_of_several_pages_are_named_when_they_come(bench: Bench) -> None:
+    """Whichever image of a task they are; only new ones are looked at, and no others than TIFF files."""
+    bench.spec = replace(bench.spec, images_pairs=PAIRS)
+    bench.put("RGB/a.png", "T/a_t.tiff", "RGB/b.png", "T/b_t.TIFF", "RGB/c.png", "T/c_t.tiff")
+    bench.server.folder = []
+    seen = [{"file": "/label-studio/files/set/T/a_t.tiff", "pages": 12}, {"seen": 2}]
+    bench.inside.modules["pages"] = lambda asked: seen
+    bench.apply()
+    asked = [what for name, what in bench.inside.asked if name == "pages"]
+    assert asked == [{"files": [f"/label-studio/files/set/T/{one}" for one in ("a_t.tiff", "b_t.TIFF", "c_t.tiff")]}]
+    assert bench.report.notices[-2:] == [
+        "1 files have several pages, of which people and SAM2 see the first (a_t.tiff: 12 pages): where pages are "
+        "moments or bands, split them into files",
+        "1 of 3 TIFF files were not looked at for more pages than one: slow",
+    ]
+    bench.put(
+        "RGB/a.png", "T/a_t.tiff", "RGB/b.png", "T/b_t.TIFF", "RGB/c.png", "T/c_t.tiff", "RGB/d.png", "T/d_t.tiff"
+    )
+    bench.apply()
+    assert bench.inside.asked[-1] == ("pages", {"files": ["/label-studio/files/set/T/d_t.tiff"]})
+
+
 def test_pairs_of_other_cases_are_pairs_and_files_are_once(bench: Bench) -> None:
     """`B.PNG` is an image too; beside `a.png`, `a.PNG` is a second one of the same name."""
     bench.spec = replace(bench.spec, images_pairs={"rgb": "RGB/{name}.png", "thermal": "RGB/{name}_t.png"})

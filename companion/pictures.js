@@ -5,6 +5,8 @@
 const PATIENCE_MS = 2_000; // then we ask for the picture ourselves
 const PAUSE_MS = 10_000; // between two questions
 const LIMIT_MS = 70_000; // the backend makes a picture within a minute, or says so
+// Label Studio's link to an object of a cloud storage: what it streams is ours to ask, where it leads is not.
+const OF_STORAGE = /\/(?:tasks|projects)\/\d+\/(?:resolve|presign)\/\?(?:[^#]*&)?fileuri=([^&#]+)/;
 
 /**
  * @typedef {object} Wait a picture that is not there
@@ -98,7 +100,8 @@ export class Pictures {
       if (answer.status === 401) return texts.signedOut;
       return texts.noPicture((await sentenceIn(answer)) ?? texts.missing(nameIn(src), answer.status));
     } catch {
-      return hasFailed ? texts.noPicture(nameIn(src)) : null; // of another server, which we may not ask
+      if (!hasFailed) return null; // of another server, which we may not ask
+      return texts.noPicture(OF_STORAGE.test(src) ? texts.notFromStorage(nameIn(src)) : nameIn(src));
     } finally {
       stop.abort(); // the picture itself is the editor's
     }
@@ -141,10 +144,17 @@ async function sentenceIn(answer) {
 
 /** @param {string} src */
 function nameIn(src) {
+  const coded = OF_STORAGE.exec(src)?.[1];
   const last = src.split(/[/=]/).pop() ?? src;
   try {
-    return decodeURIComponent(last).split("/").pop() ?? last;
+    return coded ? uriIn(decodeURIComponent(coded)) : (decodeURIComponent(last).split("/").pop() ?? last);
   } catch {
     return last;
   }
+}
+
+/** @param {string} coded base64url, as Label Studio writes it */
+function uriIn(coded) {
+  const bytes = atob(coded.replaceAll("-", "+").replaceAll("_", "/"));
+  return new TextDecoder().decode(Uint8Array.from(bytes, (one) => one.charCodeAt(0)));
 }

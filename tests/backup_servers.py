@@ -1,4 +1,4 @@
-"""Servers that keep backups, each with one login: restic's own protocol by rclone, S3 by moto. On 127.0.0.1 alone."""
+"""Servers that keep backups, each with one login: restic's own protocol by rclone, S3 by moto. On one address alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class BackupServer(ABC):
         wrong_lines: the same with another password.
         refusal: words of its own, with which it turns those away.
         secret: the password, which belongs nowhere else.
+        address: of this machine, at which it listens.
     """
+
+    address = "127.0.0.1"
 
     repository: str
     lines: str
@@ -91,7 +94,7 @@ class BackupServer(ABC):
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def _variables(self) -> dict[str, str]:
         return {}
@@ -138,7 +141,7 @@ class S3Server(BackupServer):
         self.repository = f"s3:http://127.0.0.1:{self.port}/bucket/lab"
 
     def _command(self) -> Sequence[str]:
-        return (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port))
+        return (sys.executable, "-m", "moto.server", "-H", self.address, "-p", str(self.port))
 
     def _variables(self) -> dict[str, str]:
         return {"INITIAL_NO_AUTH_ACTION_COUNT": str(SETUP_REQUESTS), "PYTHONPATH": str(s3_server_folder())}
@@ -155,7 +158,11 @@ class S3Server(BackupServer):
     def _ask(self, **words: str) -> str:
         form = {"Version": "2010-05-08", "UserName": USER, **words}
         answer = httpx.post(
-            f"http://127.0.0.1:{self.port}/", data=form, headers={"Authorization": SETUP}, timeout=60, trust_env=False
+            f"http://{self.address}:{self.port}/",
+            data=form,
+            headers={"Authorization": SETUP},
+            timeout=60,
+            trust_env=False,
         )
         return answer.raise_for_status().text
 

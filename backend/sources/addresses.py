@@ -50,6 +50,10 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+class HostRefused(ImageError):
+    """A server's address is inside this network, and none of those that may be asked."""
+
+
 class HostPolicy:
     """Decides whom the backend may connect to."""
 
@@ -77,14 +81,14 @@ class HostPolicy:
         """Addresses of the server, looked up now; each of them may be connected to.
 
         Raises:
-            ImageError: it has an address that is not public.
+            HostRefused: it has an address that is not public.
             SourceUnavailable: the name is unknown, or no name server answers.
         """
         _, host, port = origin
         found = self._look_up(host, port, deadline)
         trusted = self.is_label_studio(origin) or not self._allowed.isdisjoint({(host, port), (host, None)})
         if not trusted and not all(is_public(address) for address in found):
-            raise ImageError(
+            raise HostRefused(
                 f"the image's server {host} has an address inside this network, which is not asked; if it is meant, "
                 "add it to IMAGE_HOSTS_ALLOWED"
             )

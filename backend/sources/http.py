@@ -18,7 +18,7 @@ import httpcore
 import httpx
 
 from backend.errors import ImageError, SourceUnavailable
-from backend.sources.addresses import HostPolicy
+from backend.sources.addresses import HostPolicy, HostRefused
 from backend.sources.locations import origin_of
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -159,11 +159,13 @@ class Http:
 
         `authorization` is sent as long as the request stays with Label Studio, and never again after it left.
         """
+        is_presigned = False  # Label Studio has sent us on to a storage
         for _ in range(REDIRECT_LIMIT + 1):
             if not self._policy.is_label_studio(origin_of(url)):
+                is_presigned = is_presigned or authorization is not None
                 authorization = None
             sent = {**headers, "Authorization": authorization} if authorization else headers
-            with self.request("GET", url, sent, deadline) as answer:
+            with _another_way(is_presigned), self.request("GET", url, sent, deadline) as answer:
                 if answer.status not in REDIRECTS:
                     yield answer
                     return
@@ -173,6 +175,19 @@ class Http:
                     return
                 url = following
         raise ImageError(f"the image's server {url.host} redirects more than {REDIRECT_LIMIT} times")
+
+
+@contextmanager
+def _another_way(is_presigned: bool) -> Iterator[None]:
+    """Where Label Studio leads to a storage inside this network: what people can do themselves."""
+    try:
+        yield
+    except HostRefused as error:
+        if not is_presigned:
+            raise
+        raise ImageError(
+            f"{error}, or switch pre-signed URLs off in the settings of the storage: then Label Studio reads it"
+        ) from None
 
 
 @contextmanager

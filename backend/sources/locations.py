@@ -4,6 +4,7 @@
 |----------------------------------------|---------------------------------------------------------|----------------|
 | `/data/local-files/?d=a.png`           | the shared folder, then Label Studio                    | yes            |
 | `/data/upload/3/a.png`, other `/...`   | Label Studio                                            | yes, for files |
+| `/tasks/3/resolve/?fileuri=...`        | the same, which redirects or streams                    | yes            |
 | `http(s)://<Label Studio>/...`         | as if it began at the `/`                               | yes, for files |
 | `http(s)://elsewhere/...`              | that server                                             | no             |
 | `s3://`, `gs://`, `azure-blob://`, ... | Label Studio's resolve link, which redirects or streams | yes            |
@@ -18,7 +19,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import httpx
 
@@ -30,6 +31,7 @@ from labeling.data_urls import is_data_url, shown_data_url
 CLOUD_URI = re.compile(r"(?!https?:|file:|data:)[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+/.+", re.DOTALL | re.IGNORECASE)
 # The token goes with the requests for files and with no other path of Label Studio.
 FILE_PATHS = re.compile(r"/(?:data/(?:upload|local-files)|storage-data|(?:tasks|projects)/\d+/(?:resolve|presign))/")
+RESOLVE_PATH = re.compile(r"/(?:tasks|projects)/\d+/(?:resolve|presign)/")
 NAME_LENGTH = 200
 NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f]")
 Origin = tuple[str, str, int]
@@ -119,7 +121,8 @@ class Locator:
                 f"the task's image {_shown(path)!r} comes from Label Studio by HTTP, but the backend does not know its "
                 "address; set LABEL_STUDIO_URL"
             )
-        return Location(_shown(_last(path)), url=address, with_token=self._serves_files(address))
+        name = _uri_in(query) if RESOLVE_PATH.fullmatch(path) else _last(path)
+        return Location(_shown(name), url=address, with_token=self._serves_files(address))
 
     def _cloud(self, uri: str, task_id: str | None) -> Location:
         name = _shown(uri.split("?")[0])
@@ -154,6 +157,15 @@ class Locator:
 def origin_of(url: httpx.URL) -> Origin:
     """Scheme, host in lower case, and port (RFC 6454): whom one speaks to."""
     return url.scheme, url.host.lower().rstrip("."), url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
+
+
+def _uri_in(query: str) -> str:
+    """What a resolve link leads to, without what may stand behind a `?` in it; as it is where it cannot be read."""
+    encoded = parse_qs(query).get("fileuri", [""])[0]
+    try:
+        return base64.urlsafe_b64decode(encoded.encode()).decode().split("?")[0]
+    except ValueError:
+        return unquote(encoded)
 
 
 def _last(path: str) -> str:

@@ -160,6 +160,20 @@ def test_cloud_uri_streamed_by_label_studio(root: Path) -> None:
         assert fetched(sources(root, server, hosts=""), "gs://bucket/a.png") == IMAGE
 
 
+def test_a_bucket_inside_this_network_is_refused_with_both_ways_out(root: Path) -> None:
+    with (
+        serving({"/k": file(IMAGE)}) as store,
+        label_studio(Desk(), {"/tasks/17/resolve/": redirect(f"{store.url}/k?sig=a")}) as server,
+    ):
+        with pytest.raises(
+            ImageError, match=r"IMAGE_HOSTS_ALLOWED, or switch pre-signed URLs off in the settings of the"
+        ):
+            fetched(sources(root, server, hosts=""), "s3://b/k")
+        with pytest.raises(ImageError, match=r"IMAGE_HOSTS_ALLOWED$"):
+            fetched(sources(root, server, hosts=""), f"{store.url}/k")
+        assert store.seen == []
+
+
 def test_signatures_that_change_make_no_new_download(root: Path) -> None:
     with serving({"/k": file(IMAGE, '"v1"')}) as store:
         signatures = iter("abc")

@@ -152,3 +152,27 @@ test("how a picture is looked at is said beside", () => {
   assert.equal(statusLine({ ...ready, look: "inverted" }, texts).extra, "inverted");
   assert.equal(statusLine({ ...ready, autoAnnotation: false, look: "inverted" }, texts).extra, "inverted");
 });
+
+test("an image of a cloud storage that browsers may not read: its name, and what to switch off", async () => {
+  const uri = "s3://bucket/T/ñ 1.png";
+  const coded = Buffer.from(uri).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+  for (const [owner, written] of [["tasks", coded], ["projects", encodeURIComponent(coded)]]) {
+    const { entity, look } = bench(new TypeError("Failed to fetch"));
+    entity.src = `/${owner}/7/resolve/?fileuri=${written}`;
+    entity.error = true;
+    const problem = said(await look());
+    assert.ok(problem.includes(`the storage of ${uri} does not let this page read it`), problem);
+    assert.ok(problem.includes("pre-signed URLs"));
+  }
+});
+
+test("one that Label Studio streams, and whose storage fails, has Label Studio's reason", async () => {
+  const { entity, look } = bench(json(424, "Stream is None"));
+  entity.src = "/tasks/7/resolve/?fileuri=czM6Ly9iL2sucG5n";
+  entity.error = true;
+  assert.equal(said(await look()), texts.noPicture("Stream is None"));
+  const gone = bench(new Response("", { status: 404 }));
+  gone.entity.src = entity.src;
+  gone.entity.error = true;
+  assert.equal(said(await gone.look()), texts.noPicture(texts.missing("s3://b/k.png", 404)));
+});

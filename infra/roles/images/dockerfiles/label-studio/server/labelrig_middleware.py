@@ -16,7 +16,8 @@ from django.http import HttpResponse, HttpResponseNotFound, JsonResponse  # type
 from django.utils._os import safe_join  # type: ignore[import-not-found]
 from django.utils.html import escape  # type: ignore[import-not-found]
 from labelrig_brake import Brake
-from labelrig_pictures import grant_for, needs_picture
+from labelrig_pictures import grant_for, needs_picture, starts_as_unshown
+from labelrig_storages import Storages, link_of, start_of
 
 GetResponse = Callable[[Any], Any]
 BRAKE_FILE = "/dev/shm/labelrig-sign-ins"  # noqa: S108 - memory of this container, which all its processes see
@@ -28,7 +29,7 @@ IMAGES = re.compile(r"/(?:data/(?:upload|local-files)|storage-data|(?:tasks|proj
 LOCAL_FILES, UPLOADS = "/data/local-files", "/data/upload/"
 ORIGINAL = "original"
 GRANT = "X-Labelrig-Picture"
-FOUND, OK, NOT_MODIFIED = 302, 200, 304
+FOUND, OK, NOT_MODIFIED, SEE_OTHER = 302, 200, 304, 303
 
 
 class SecureCookies:
@@ -145,25 +146,37 @@ class FilesByProxy:
     from the SAM2 backend by a grant, where it is one that browsers do not show.
 
     Label Studio itself would read the whole file for it. With `If-None-Match: *` it only answers whether this person
-    may see it and whether it is there, by 304. Programs, which come with a token, get every file as it is, and so do
-    people who add `original`.
+    may see it and whether it is there, by 304. What lies in a cloud storage it streams, or redirects to: that goes on
+    as it is, but for a picture. Programs, which come with a token, get every file as it is, and so do people who add
+    `original`.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
+        self._storages = Storages()
 
     def __call__(self, request: Any) -> Any:
         by_proxy = request.headers.get("X-Sendfile-Type") == "X-Accel-Redirect" and request.method == "GET"
         if by_proxy and request.path_info.rstrip("/") == LOCAL_FILES:
             return self._local_file(request)
         response = self._get_response(request)
-        if by_proxy and request.path_info.startswith(UPLOADS) and response.status_code == OK:
-            file = request.path_info.removeprefix(settings.MEDIA_URL)
-            picture = _picture(request, str(safe_join(settings.MEDIA_ROOT, file)), quote(request.path_info))
-            if picture is not None:
-                response.close()
-                return picture
-        return response
+        picture = self._instead(request, response) if by_proxy else None
+        if picture is None:
+            return response
+        response.close()
+        return picture
+
+    def _instead(self, request: Any, response: Any) -> Any | None:
+        """A picture in the place of what Label Studio would send; None where that is right."""
+        link = link_of(request)
+        if link is not None and response.status_code == OK and response.streaming:
+            return _picture(request, lambda: starts_as_unshown(start_of(response), link.uri), link.url)
+        if link is not None and response.status_code == SEE_OTHER:
+            return _picture(request, lambda: starts_as_unshown(self._storages.start(link), link.uri), link.url)
+        if request.path_info.startswith(UPLOADS) and response.status_code == OK:
+            path = str(safe_join(settings.MEDIA_ROOT, request.path_info.removeprefix(settings.MEDIA_URL)))
+            return _picture(request, lambda: needs_picture(path), quote(request.path_info))
+        return None
 
     def _local_file(self, request: Any) -> Any:
         request.META["HTTP_IF_NONE_MATCH"] = "*"
@@ -175,7 +188,8 @@ class FilesByProxy:
         if path is None:
             return HttpResponseNotFound()
         url = f"{LOCAL_FILES}/?d={path.lstrip('/')}"
-        picture = _picture(request, os.path.join(os.path.realpath(root), unquote(path).lstrip("/")), url)
+        file = os.path.join(os.path.realpath(root), unquote(path).lstrip("/"))
+        picture = _picture(request, lambda: needs_picture(file), url)
         if picture is not None:
             return picture
         answer = HttpResponse(status=OK)
@@ -183,9 +197,9 @@ class FilesByProxy:
         return answer
 
 
-def _picture(request: Any, file: str, url: str) -> Any | None:
+def _picture(request: Any, needed: Callable[[], bool], url: str) -> Any | None:
     """The answer by which the proxy asks the backend for a picture; None where the file itself is what is wanted."""
-    if "Authorization" in request.headers or ORIGINAL in request.GET or not needs_picture(file):
+    if "Authorization" in request.headers or ORIGINAL in request.GET or not needed():
         return None
     grant = grant_for(url)
     if grant is None:

@@ -32,14 +32,18 @@ def needs_picture(path: str) -> bool:
     """Whether people must get a picture of this file instead of itself. False where it cannot be read."""
     try:
         with open(path, "rb") as file:
-            start = file.read(SNIFFED)
+            return starts_as_unshown(file.read(SNIFFED), path)
     except OSError:
         return False
+
+
+def starts_as_unshown(start: bytes, name: str) -> bool:
+    """The same for a file that begins so; of one shorter than `SNIFFED` this is all of it."""
     if start.startswith(PNG):
         return start[12:16] == b"IHDR" and start[24:26] == b"\x10\x00"  # 16 bits of grey alone
     if start.startswith(SHOWN) or _is_container(start):
         return False
-    return _is_not_shown(start) or path.lower().endswith(ENDINGS)
+    return _is_not_shown(start) or name.lower().endswith(ENDINGS)
 
 
 def _is_not_shown(start: bytes) -> bool:
@@ -56,7 +60,7 @@ def grant_for(url: str) -> str | None:
     """Leave to see the picture of an image for a minute, as the backend reads it; None where there is no password.
 
     Args:
-        url: as a task names the image: `/data/local-files/?d=...`, `/data/upload/...`.
+        url: as a task names the image: `/data/local-files/?d=...`, `/data/upload/...`, `/tasks/3/resolve/?fileuri=...`.
     """
     try:
         with open(os.environ.get(PASSWORD_FILE, ""), "rb") as file:

@@ -31,7 +31,14 @@ export async function sequenceOf(api, project, task, image, rule, signal) {
   /** @type {{ task: number, url: string, data: Record<string, any> }[]} */
   const frames = [];
   for (let page = 1; page <= MOST_PAGES; page += 1) {
-    const asked = new URLSearchParams({ project: String(project), include: "id,data", page: String(page), page_size: String(PAGE) });
+    const asked = new URLSearchParams({
+      project: String(project),
+      include: "id,data",
+      page: String(page),
+      page_size: String(PAGE),
+      query: JSON.stringify({ ordering: ["tasks:id"] }),
+      resolve_uri: "false", // else a link of Label Studio's stands in the place of a cloud storage's address
+    });
     const { tasks = [], total = 0 } = await api.read(`/api/tasks?${asked}`, signal);
     for (const { id, data } of tasks) if (typeof data?.[key] === "string") frames.push({ task: id, url: data[key], data });
     if (!tasks.length || page * PAGE >= total) break;

@@ -6,6 +6,7 @@ Both sides have the same weights and the same frames; the predictor runs its own
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from backend.engines.torch_engine import TorchSegmenter
 from backend.engines.torch_tracker import TorchTracker
 from backend.errors import ModelError
 from backend.segmenter import Embedding, Tracked
+from backend.serving.status_page import resident_bytes
 from backend.weights.catalog import load_catalog
 
 CPU = torch.device("cpu")
@@ -227,6 +229,26 @@ def test_memory_stays_of_one_size(demo: tuple[TorchSegmenter, Any]) -> None:
     assert held[-1] < 9 * spatial + 16 * 128 * 4 + 1
     tracker.forget("right")
     assert tracker.held_bytes == 0
+
+
+@pytest.mark.slow
+def test_process_stays_of_one_size(demo: tuple[TorchSegmenter, Any]) -> None:
+    """Three objects over 500 frames: what the process holds at frame 500 is what it held at frame 100."""
+    segmenter, _ = demo
+    embeddings = [segmenter.encode(one) for one in frames(2)]
+    tracker = segmenter.track(501)
+    things = ("first", "second", "third")
+    for number, thing in enumerate(things):
+        tracker.anchor(thing, 0, embeddings[0], disc("right" if number % 2 else "down", number))
+    held: dict[int, int] = {}
+    for frame in range(1, 501):
+        for thing in things:
+            tracker.step(thing, frame, embeddings[frame % 2])
+        if frame in (100, 500):
+            gc.collect()
+            held[frame] = resident_bytes() or 0
+    assert held[100] > 0
+    assert held[500] - held[100] < 8_000_000, held  # the memories of all frames would be 23 MB
 
 
 def test_next_mask_depends_on_what_is_remembered(demo: tuple[TorchSegmenter, Any]) -> None:

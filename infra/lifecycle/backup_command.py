@@ -65,7 +65,7 @@ def made_text(answer: Answer) -> str:
     """What a backup holds, for people."""
     return (
         f"backup {answer['snapshot']}: {answer['rows']} rows, {answer['files']} uploaded files, "
-        f"{size_text(answer['bytes'])} ({size_text(answer['added_bytes'])} new in the repository)"
+        f"{size_text(answer['bytes'])} ({size_text(answer['added_bytes'])} new, before compression)"
     )
 
 

@@ -1,6 +1,7 @@
 /** labelrig's companion in Label Studio's pages: finds the editor, and is its session's keyboard and mouse. */
 
 import { Api } from "./api.js";
+import { mendBrushes } from "./brushes.js";
 import { Chip } from "./chip.js";
 import { FINISHED, isUsable, openAnnotation, strangeness } from "./editor.js";
 import { drawsOverMask, meansNotThis } from "./gestures.js";
@@ -19,12 +20,14 @@ let session = null;
 let seen = null;
 /** @type {Chip | null} */
 let chip = null;
+let mendShown = () => {};
 
 const strange = strangeness(window);
 if (strange === null) begin();
 else if (window.APP_SETTINGS) console.info(`labelrig: the companion does nothing: ${strange}`);
 
 function begin() {
+  mendShown = mendBrushes(window);
   setInterval(look, LOOK_MS);
   window.addEventListener("keydown", onKey, { capture: true });
   window.addEventListener("keyup", (press) => session?.windowing.lifted(press), { capture: true });
@@ -43,6 +46,7 @@ function begin() {
 
 /** A project's page makes a data manager of its own; one without an interactive backend does not listen for drawings. */
 function look() {
+  if (window.Htx) mendShown();
   const manager = window.dataManager;
   if (manager === seen) return;
   session?.close();

@@ -75,13 +75,26 @@ export function coverPixels({ width, height, data }, rgba) {
 }
 
 /**
- * Cover what a brush covers, by its run lengths (rle-pack over the bytes of the RGBA image).
+ * Cover what a brush covers, by its run lengths.
  * @param {Grid} grid
  * @param {ArrayLike<number>} code
  * @returns {boolean} whether it is such a code, of an image of this size
  */
 export function coverRuns({ width, height, data }, code) {
-  const total = width * height * CHANNELS;
+  return eachRun(code, width * height, (first, last, alpha) => {
+    if (alpha >= HALF) data.fill(1, first, last);
+  });
+}
+
+/**
+ * The pixels of a brush that are not clear, run by run (rle-pack over the bytes of the RGBA image).
+ * @param {ArrayLike<number>} code
+ * @param {number} pixels of the image
+ * @param {(first: number, last: number, alpha: number) => void} found from one pixel on to another, that one not included
+ * @returns {boolean} whether it is such a code, of an image of this size
+ */
+export function eachRun(code, pixels, found) {
+  const total = pixels * CHANNELS;
   const available = 8 * code.length;
   if (available < HEADER_BITS || bits(code, 0, 16) * 65536 + bits(code, 16, 16) !== total) return false;
   if (bits(code, 32, 5) !== 7) return false; // words of eight bits
@@ -96,10 +109,12 @@ export function coverRuns({ width, height, data }, code) {
     if (position > available || to > total) return false;
     const [first, last] = [from >> 2, to >> 2]; // the pixels whose alpha is among these bytes
     if (isRun) {
-      if (bits(code, words, 8) >= HALF) data.fill(1, first, last);
+      const alpha = bits(code, words, 8);
+      if (alpha && first < last) found(first, last, alpha);
     } else {
       for (let at = first; at < last; at += 1) {
-        if (bits(code, words + 8 * (CHANNELS * at + 3 - from), 8) >= HALF) data[at] = 1;
+        const alpha = bits(code, words + 8 * (CHANNELS * at + 3 - from), 8);
+        if (alpha) found(at, at + 1, alpha);
       }
     }
     from = to;

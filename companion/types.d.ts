@@ -25,6 +25,7 @@ interface Region {
   /** The result that it was read from: of a draft, or of what was submitted. */
   _rawResult?: { is_positive?: boolean };
   item_index: number | null;
+  currentImageEntity?: ImageEntity | null;
   results: Result[];
   x?: number;
   y?: number;
@@ -280,6 +281,9 @@ interface Backend {
   extra_params?: { complete_maps?: unknown; polygon_tolerance_pixels?: unknown; sequence?: string } | string | null;
 }
 
+type Factory = (module: object, exports: Record<string, any>, require: unknown) => void;
+type BundleRequire = ((id: string) => Record<string, any>) & { m: Record<string, Factory> };
+
 interface Window {
   APP_SETTINGS?: {
     hostname?: string;
@@ -288,5 +292,7 @@ interface Window {
   };
   dataManager?: DataManager;
   Htx?: Store;
+  /** The parts of its bundle, as webpack loads them. */
+  webpackChunklabelstudio?: { push(part: [(string | number)[], Record<string, Factory>, ((require: BundleRequire) => void)?]): unknown };
   ToolManager?: { getInstance(of: { name: string }): Manager | undefined; allInstances(): Manager[] };
 }

@@ -58,7 +58,7 @@ class OpenVinoSegmenter(TensorSegmenter):
             raise ModelError(f"OpenVINO cannot compile this model ({reason}); set SAM2_ENGINE=torch") from error
         layout = packing.Layout(
             "openvino-bfloat16" if bfloat16 else "openvino-float32",
-            tuple(tuple(int(length) for length in output.shape) for output in graphs["image"].outputs),
+            tuple(_channels_first([int(length) for length in output.shape]) for output in graphs["image"].outputs),
             torch.bfloat16 if bfloat16 else torch.float32,
         )
         super().__init__(int(graphs["image"].input(0).shape[2]), graphs["mask"].input(0).shape[2:], layout)
@@ -72,7 +72,7 @@ class OpenVinoSegmenter(TensorSegmenter):
         for image in model_input(batch, self._side):
             with translated(self.device, "encoding"), self._lock:
                 maps = self._run("image", image.values[None])
-                features = tuple(_channels_last(torch.from_numpy(level), self._layout.dtype) for level in maps)
+                features = tuple(torch.from_numpy(level).to(self._layout.dtype).permute(0, 3, 1, 2) for level in maps)
             embeddings.append(Embedding(image.size_wh, features))
         return embeddings
 
@@ -112,7 +112,7 @@ class OpenVinoSegmenter(TensorSegmenter):
     def unpack(self, data: bytes) -> Embedding:
         """Read what `pack` wrote; in memory it lies as `encode_batch` leaves it."""
         embedding = super().unpack(data)
-        features = tuple(_channels_last(level, self._layout.dtype) for level in embedding.features)
+        features = tuple(level.contiguous(memory_format=torch.channels_last) for level in embedding.features)
         return Embedding(embedding.size_wh, features)
 
     def free_memory(self) -> None:
@@ -124,9 +124,10 @@ class OpenVinoSegmenter(TensorSegmenter):
         return [results[index] for index in range(len(results))]
 
 
-def _channels_last(maps: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """``(1, C, h, w)`` as before, in the order of memory in which the decoder's graphs take it."""
-    return maps.to(dtype).contiguous(memory_format=torch.channels_last)
+def _channels_first(shape: Sequence[int]) -> tuple[int, ...]:
+    """Of ``(1, h, w, C)``, as the graphs have it, to ``(1, C, h, w)``, as embeddings do."""
+    count, height, width, channels = shape
+    return (count, channels, height, width)
 
 
 def _array(level: torch.Tensor) -> NDArray[Any]:

@@ -14,24 +14,14 @@ import torch
 from torch import nn
 
 from backend.engines.openvino_decoder import FewTokensGraph, both_answers
+from backend.engines.openvino_encoder import ImageGraph
 from backend.engines.openvino_runtime import load_openvino
-from backend.engines.torch_model import feature_shapes, image_features
+from backend.engines.torch_model import feature_shapes
 from backend.errors import ModelError
 
 # Goes into the name of what is cached: a change of the graphs below needs a new one.
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 GRAPHS = ("image", "points", "mask", "few-tokens", "decoder")
-
-
-class ImageGraph(nn.Module):
-    """``(1, 3, S, S)`` to the features of `torch_model.feature_shapes`."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return image_features(self.model, image)
 
 
 class PointsGraph(nn.Module):

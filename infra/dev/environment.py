@@ -30,7 +30,7 @@ PIP = (
 )
 LOCKS = (
     *("backend.lock", "dev.lock", "torch.lock", "torch-cuda.lock"),
-    *("sam2-build.lock", "sam2.lock", "reference.in", "s3-server.lock"),
+    *("sam2-build.lock", "sam2.lock", "reference.in", "s3-server.lock", "cluster.lock"),
 )
 # Ends with 0 where the torch that is installed is a CUDA build, which wants packages beside it.
 WANTS_CUDA = (
@@ -43,6 +43,11 @@ INSTALL_TIMEOUT = 1800.0
 def s3_server_folder() -> Path:
     """The packages of the tests' S3 server: apart from ours, as both want a version of the same package."""
     return Path(sys.prefix) / "s3-server"
+
+
+def cluster_folder() -> Path:
+    """Ray and what it needs: apart from ours, as uvicorn runs on another event loop wherever it finds uvloop."""
+    return Path(sys.prefix) / "cluster"
 
 
 def main() -> int:
@@ -65,7 +70,7 @@ def install_test_environment(host: Host, report: Report) -> None:
     stamp = Path(sys.prefix) / ".test-digest"
     if stamp.exists() and stamp.read_text() == digest:
         return
-    backend, dev, torch, cuda, build, sam2, reference, s3 = (str(lock) for lock in locks)
+    backend, dev, torch, cuda, build, sam2, reference, s3, cluster = (str(lock) for lock in locks)
     hashed = ("--no-deps", "--require-hashes")
     first: Sequence[tuple[str, ...]] = ((*hashed, "-r", backend, "-r", dev, "-r", build),)
     then: Sequence[tuple[str, ...]] = (
@@ -73,8 +78,10 @@ def install_test_environment(host: Host, report: Report) -> None:
         (*hashed, "--no-build-isolation", "-r", sam2),
         ("--no-deps", "-r", reference),
         (*hashed, "--target", str(s3_server_folder()), "-r", s3),
+        (*hashed, "--target", str(cluster_folder()), "-r", cluster),
     )
-    shutil.rmtree(s3_server_folder(), ignore_errors=True)  # pip replaces nothing there
+    for folder in (s3_server_folder(), cluster_folder()):
+        shutil.rmtree(folder, ignore_errors=True)  # pip replaces nothing there
     _install(host, report, first)
     with _wheels_here(host, Path(torch)) as page:
         _install(host, report, [(*hashed, "--find-links", page, "-r", torch)])

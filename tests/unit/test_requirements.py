@@ -53,7 +53,7 @@ def imported(*folders: str) -> set[str]:
     ("folders", "files"),
     [
         (("core", "masks", "labeling", "hosts", "labelstudio", "infra", "dataset", "commands"), ("infra.in",)),
-        (("backend", "masks", "labeling"), ("backend.in", "torch.in", "sam2.in")),
+        (("backend", "masks", "labeling"), ("backend.in", "torch.in", "sam2.in", "cluster.in")),
     ],
 )
 def test_direct_imports_are_named(folders: tuple[str, ...], files: tuple[str, ...]) -> None:

@@ -31,7 +31,7 @@ STOP_SECONDS = 8  # below the 10 s that Docker grants
 
 def main() -> int:
     """Run until a signal comes; returns the exit code."""
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     share_freed_memory()
     try:
         settings = load_settings()
@@ -123,7 +123,7 @@ def configure_logging(level: str) -> None:
     )
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
+def stop(_signal: int, _frame: FrameType | None) -> None:
     """Also reached after uvicorn's own orderly stop, which hands the signal on."""
     sys.exit(0)
 

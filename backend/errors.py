@@ -14,6 +14,7 @@ BackendError
     ├── SourceUnavailable  502  the server that holds the image does not give it now
     ├── ModelNotReady      503  the model is loading, or failed to load
     ├── Busy               503  too many clicks wait already, or their memory is taken
+    ├── ReplicaGone        503  of several replicas the one that worked on it ended
     ├── OutOfMemory        503  the device's memory does not suffice, even with the caches emptied
     └── DeadlinePassed     504  no answer in the time that Label Studio waits
 
@@ -105,6 +106,12 @@ class SourceUnavailable(RequestError):
 
 class Busy(RequestError):
     """Too many clicks wait already, or the memory that one needs is taken by others."""
+
+    status = 503
+
+
+class ReplicaGone(RequestError):
+    """The replica that worked on the request ended, and the request was not repeated."""
 
     status = 503
 

@@ -118,6 +118,11 @@ class ProjectOptionsRegistry:
         if path is not None:
             self._differing.update(self._load(path))
 
+    @property
+    def defaults(self) -> ProjectOptions:
+        """The options of a project that chose none."""
+        return self._defaults
+
     def remember(self, project: str | None, extra_params: Any) -> ProjectOptions:
         """Take what `/setup` brought for a project.
 

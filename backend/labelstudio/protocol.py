@@ -183,12 +183,18 @@ class Task(_Incoming):
 
 
 class PredictRequest(_Incoming):
-    """Body of `POST /predict`."""
+    """Body of `POST /predict`.
+
+    Attributes:
+        only_image: of a task with several images the tag whose image is meant, when a task is opened and when its state
+            is asked for; from the ingress of several replicas (`backend.cluster`). None means all of them.
+    """
 
     tasks: Annotated[list[Task], Field(max_length=MAX_TASKS)]
     project: Name | None = None
     label_config: str = ""
     params: PredictParams | None = None
+    only_image: Name | None = None
 
     @property
     def context(self) -> Context | None:

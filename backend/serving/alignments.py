@@ -132,5 +132,13 @@ class AlignmentStore:
             logger.warning("the alignment of a project cannot be read: %s", type(error).__name__)
             raise missing from None
 
+    def stamp(self, project: str) -> str | None:
+        """Another one whenever something else counts for a project; None where nothing does."""
+        try:
+            status = self._path(project).stat()
+        except OSError:
+            return None
+        return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+
     def _path(self, project: str) -> Path:
         return self._folder / f"{hashlib.sha256(project.encode()).hexdigest()[:32]}.json"

@@ -141,8 +141,8 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     )
     images = ImageStore(settings.image_pixel_limit, settings.image_memory_mb * MEGABYTE, work=work)
     pictures = PictureStore(images, kept / "pictures", settings.picture_cache_disk_mb * MEGABYTE)
-    defaults = _defaults(settings)
-    options = ProjectOptionsRegistry(defaults, _in_cache(settings, OPTIONS_FILE))
+    defaults = project_defaults(settings)
+    options = ProjectOptionsRegistry(defaults, in_cache(settings, OPTIONS_FILE))
     in_flight = InFlight(settings.click_limit)
     masks = MaskMemory(settings.mask_memory_mb * MEGABYTE)
     answerer = ClickAnswerer(
@@ -210,7 +210,8 @@ def _problems(model: Model | None, sources: ImageSources, pictures: PictureStore
         yield pictures.problem
 
 
-def _defaults(settings: Settings) -> ProjectOptions:
+def project_defaults(settings: Settings) -> ProjectOptions:
+    """The options of a project that chose none."""
     return ProjectOptions(
         polygon_tolerance_pixels=settings.polygon_tolerance_pixels,
         fill_holes_pixels=settings.mask_fill_holes_pixels,
@@ -236,5 +237,6 @@ def _sources(settings: Settings, fetched: Path) -> ImageSources:
     )
 
 
-def _in_cache(settings: Settings, name: str) -> Path | None:
+def in_cache(settings: Settings, name: str) -> Path | None:
+    """A place that outlives the process, where there is one."""
     return None if settings.embedding_cache_dir is None else settings.embedding_cache_dir / name

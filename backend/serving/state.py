@@ -18,6 +18,8 @@ from backend.labelstudio.labeling_config import config_of_task, image_url
 from backend.labelstudio.protocol import PredictRequest
 from backend.serving.model import Model
 from backend.serving.service import Service
+from labeling.config import LabelingConfig
+from labeling.images import ImageTag
 
 FIND_SECONDS = 2.0  # to find the image; what takes longer is still on its way
 
@@ -35,10 +37,10 @@ def state_answer(service: Service, request: PredictRequest) -> dict[str, Any]:
 
 
 def task_images(request: PredictRequest) -> list[TaskImage]:
-    """The images of the first task, in the order of the labeling configuration."""
+    """The images of the first task, in the order of the labeling configuration; or the one that is meant."""
     task = request.tasks[0]
-    tags = config_of_task(request.label_config, task.data).images
-    return [TaskImage(image_url(task.data, tag, None), task.id) for tag in tags]
+    config = config_of_task(request.label_config, task.data)
+    return [TaskImage(image_url(task.data, tag, None), task.id) for tag in _tags(request, config)]
 
 
 def prewarm(service: Service, model: Model, request: PredictRequest, images: list[TaskImage]) -> None:
@@ -46,6 +48,10 @@ def prewarm(service: Service, model: Model, request: PredictRequest, images: lis
     root, count = service.settings.local_files_document_root, service.settings.prewarm_neighbours
     for image in reversed(images):
         model.prewarmer.opened(request.project, image, partial(following_images, root, image.url, count))
+
+
+def _tags(request: PredictRequest, config: LabelingConfig) -> tuple[ImageTag, ...]:
+    return tuple(tag for tag in config.images if request.only_image in (None, tag.name))
 
 
 def _image_state(
@@ -66,7 +72,7 @@ def _image_state(
         return "encoding", None, {}
     except RequestError as error:
         return "failed", str(error), {}
-    pages = {tag.name: info.pages for tag, info in zip(config.images, infos, strict=True) if info.pages > 1}
+    pages = {tag.name: info.pages for tag, info in zip(_tags(request, config), infos, strict=True) if info.pages > 1}
     if all(model.embeddings.where(info) for info in infos):
         return "ready", None, pages
     for image, info in zip(images, infos, strict=True):

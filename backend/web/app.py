@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import anyio
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
@@ -18,9 +17,6 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from backend import __version__
 from backend.errors import RequestError, Superseded
-from backend.labelstudio.labeling_check import check
-from backend.labelstudio.labeling_config import parse_cached
-from backend.labelstudio.options import read_options
 from backend.labelstudio.protocol import PredictAnswer, PredictRequest, SetupRequest
 from backend.segmenter import Segmenter
 from backend.serving.clicks import Answered
@@ -33,6 +29,7 @@ from backend.serving.page_runs import AT_ONCE
 from backend.serving.preview import preview_answer
 from backend.serving.proposing import everything_answer
 from backend.serving.service import PREVIEWS, Service, build_service
+from backend.serving.setup import set_up
 from backend.serving.state import prewarm, state_answer, task_images
 from backend.serving.status_page import HEADERS, render_status
 from backend.serving.twin import twin_answer
@@ -52,6 +49,7 @@ from backend.web.middleware import (
 )
 from backend.web.openapi import describe
 from backend.web.picture_routes import add_picture_routes
+from backend.web.plain_routes import add_plain_routes
 from backend.web.propagate_routes import add_propagate_routes
 from backend.web.refine_routes import add_refine_routes
 from backend.weights.catalog import ModelFiles
@@ -90,6 +88,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     if settings.backend_password_file is not None:  # first, so that what it refuses is counted and has an id
         app.add_middleware(CredentialMiddleware, password=PasswordFile(settings.backend_password_file))
     install_error_handlers(app, service.failed, service.metrics.count_request)
+    app.state.service = service  # for who hosts the application (backend.cluster)
 
     @app.get("/")
     @app.get("/health")
@@ -123,7 +122,7 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
     async def setup(request: Request) -> JSONResponse:
         """Called at every page load: checks the labeling configuration and takes the project's options."""
         async with bodies.parsed(request, SetupRequest) as body:
-            await run_sync(_set_up, service, body)
+            await run_sync(set_up, service.options, service.defaults, body)
         return JSONResponse({"model_version": files.version})
 
     @app.post("/predict")
@@ -154,18 +153,6 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
             deadline, request_id = arrived + settings.click_deadline_seconds, request_id_of(request)
             return await run_sync(_click, service, body, model, deadline, stages, request_id, limiter=clicks)
 
-    @app.get("/versions")
-    async def versions() -> JSONResponse:
-        """The one model version that this process serves."""
-        return JSONResponse({"versions": [files.version]})
-
-    @app.post("/webhook")
-    async def webhook(request: Request) -> JSONResponse:
-        """Project events are taken and dropped: they hold whole annotations and the project's token."""
-        async for _ in request.stream():
-            await anyio.lowlevel.checkpoint()
-        return JSONResponse({"status": "ok"}, status_code=201)
-
     @app.get("/status")
     async def status() -> HTMLResponse:
         """A page for people: model, device, caches, queue, the last clicks and errors."""
@@ -176,24 +163,16 @@ def create_app(load: Callable[[], Segmenter], settings: Settings, files: ModelFi
         """Figures for Prometheus."""
         return Response(await run_sync(service.metrics.text), media_type=CONTENT_TYPE)
 
+    add_plain_routes(app, files)
     add_embed_routes(app, service, bodies)
     add_box_routes(app, service, bodies)
     add_everything_routes(app, service, bodies)
     add_refine_routes(app, service, bodies)
     add_propagate_routes(app, service, bodies)
-    add_alignment_routes(app, service, bodies)
+    add_alignment_routes(app, service.alignments, bodies)
     add_picture_routes(app, service)
     describe(app)
     return app
-
-
-def _set_up(service: Service, body: SetupRequest) -> None:
-    """
-    Raises:
-        LabelingConfigError: clicks cannot be answered with this configuration, or these options.
-    """
-    check(parse_cached(body.labeling_config), read_options(body.extra_params, service.defaults).output)
-    service.options.remember(body.project, body.extra_params)
 
 
 def _click(

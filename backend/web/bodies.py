@@ -68,18 +68,42 @@ class Bodies:
             BadRequest: it is something else, or does not arrive.
             Busy: other large requests are worked on.
         """
+        async with self._parsed_text(request, kind, format_name, limit_bytes, keep=False) as (body, _):
+            yield body
+
+    @asynccontextmanager
+    async def with_text(
+        self,
+        request: Request,
+        kind: type[Body],
+        format_name: str = "Label Studio's format",
+        limit_bytes: int | None = None,
+    ) -> AsyncIterator[tuple[Body, bytes]]:
+        """As `parsed`, and the text itself, for whoever hands the request on.
+
+        Raises:
+            TooLarge, BadRequest, Busy: as `parsed`.
+        """
+        async with self._parsed_text(request, kind, format_name, limit_bytes, keep=True) as found:
+            yield found
+
+    @asynccontextmanager
+    async def _parsed_text(
+        self, request: Request, kind: type[Body], format_name: str, limit_bytes: int | None, *, keep: bool
+    ) -> AsyncIterator[tuple[Body, bytes]]:
         self._small, self._large = self._small or CapacityLimiter(2), self._large or CapacityLimiter(1)
         text = await self._received(request, limit_bytes or self._limit)
         if limit_bytes is None and self._is_dense(text):
             raise TooLarge("the request holds far more lists, objects or values than any task has; is it one?")
         cost = memory_of(text)
         if cost <= UNCOUNTED_BYTES:
-            yield await run_sync(parse_body, kind, text, format_name, limiter=self._small)
+            yield await run_sync(parse_body, kind, text, format_name, limiter=self._small), text
             return
         async with self._parsed.hold_async(cost):
             body = await run_sync(parse_body, kind, text, format_name, limiter=self._large)
-            del text
-            yield body
+            if not keep:
+                text = b""
+            yield body, text
 
     def _is_dense(self, text: bytes) -> bool:
         """Whether parsing would take far longer than for any task of that many bytes."""

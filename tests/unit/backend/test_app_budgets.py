@@ -194,7 +194,7 @@ def test_setup_keeps_no_one_waiting(settings: Settings, monkeypatch: pytest.Monk
         begun.set()
         assert answered.wait(WAIT)
 
-    monkeypatch.setattr("backend.web.app._set_up", held)
+    monkeypatch.setattr("backend.web.app.set_up", held)
     with open_house(settings) as house, ThreadPoolExecutor(1) as threads:
         setup = threads.submit(house.client.post, "/setup", json={"project": "1", "schema": V1})
         assert begun.wait(WAIT)

@@ -1,0 +1,1 @@
+"""SAM 2 on several GPU hosts behind one URL, on Ray Serve. One host does without it, and without Ray."""

@@ -1,0 +1,82 @@
+"""`python -m backend.cluster`: the ingress, beside Ray's head. Exit code 2: the environment is wrong, or no cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvicorn
+
+from backend.__main__ import STOP_SECONDS, configure_logging, stop
+from backend.cluster.calls import Replicas
+from backend.cluster.deploying import deploy, join
+from backend.cluster.figures import Figures
+from backend.cluster.forwarding import Forwarder
+from backend.cluster.ingress import create_ingress
+from backend.cluster.keys import Keys
+from backend.cluster.projects import Projects
+from backend.cluster.settings import load_cluster_settings
+from backend.cluster.watching import ReplicaWatch
+from backend.errors import SettingsError
+from backend.labelstudio.options import ProjectOptionsRegistry
+from backend.serving.alignments import AlignmentStore
+from backend.serving.service import ALIGNMENTS, OPTIONS_FILE, project_defaults
+from backend.settings import load_settings
+from backend.sources.locations import Locator
+from backend.web.reason import ReasonProtocol
+from backend.weights.catalog import choose, load_catalog
+
+logger = logging.getLogger("backend.cluster")
+
+
+def main() -> int:
+    """Run until a signal comes; returns the exit code."""
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        settings, cluster = load_settings(), load_cluster_settings()
+        configure_logging(settings.log_level)
+        model = choose(settings, load_catalog())
+        join(cluster)
+        handle, count = deploy(cluster, model.version, settings.click_limit)
+    except SettingsError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        return error.exit_code
+    logger.info("model %s on %d replicas", model.version, count)
+    with TemporaryDirectory(prefix="labelrig-ingress-") as temporary:
+        kept = settings.embedding_cache_dir
+        file = None if kept is None else kept / OPTIONS_FILE
+        projects = Projects(
+            ProjectOptionsRegistry(project_defaults(settings), file),
+            AlignmentStore((kept or Path(temporary)) / ALIGNMENTS),
+        )
+        figures = Figures()
+        replicas = Replicas(handle, figures)
+        app = create_ingress(
+            settings, model, ReplicaWatch(replicas.reports, count, model, figures), Forwarder(replicas, projects),
+            projects, Keys(Locator(settings.label_studio_url, settings.label_studio_public_url)), figures,
+        )  # fmt: skip
+        try:
+            uvicorn.run(
+                app,
+                http=ReasonProtocol,
+                host=settings.address,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # Ray's threads do not end by themselves

@@ -1,0 +1,72 @@
+"""The replicas as a deployment of Ray Serve. The only module that imports Ray, beside `backend.cluster.calls`."""
+
+from __future__ import annotations
+
+import os
+
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.config import RequestRouterConfig
+from ray.serve.handle import DeploymentHandle
+
+from backend.cluster.replica import Replica
+from backend.cluster.settings import ClusterSettings
+from backend.errors import SettingsError
+
+APP = "labelrig"
+NAMESPACE = "labelrig"
+ROUTER = "ray.serve.experimental.consistent_hash_router:ConsistentHashRouter"
+FALLBACKS = 2  # replicas after a key's own that are tried where it is full or gone
+HEALTH_PERIOD_SECONDS, HEALTH_TIMEOUT_SECONDS = 5.0, 30.0
+DRAIN_SECONDS = 30.0  # for the requests of a replica that is taken out
+
+
+def join(settings: ClusterSettings) -> None:
+    """Join the cluster as who speaks to it.
+
+    Raises:
+        SettingsError: it is not there, or does not take our token.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(address=settings.cluster_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise SettingsError(
+            [f"no Ray cluster takes us at CLUSTER_ADDRESS={settings.cluster_address}: {first}"]
+        ) from None
+
+
+def deploy(settings: ClusterSettings, model_version: str, places: int) -> tuple[DeploymentHandle, int]:
+    """Have the replicas started, without waiting for them.
+
+    Args:
+        model_version: a replica with another model does not start.
+        places: requests that a replica works on at once; more go to the next replica of the key.
+
+    Returns: how they are called, and how many there are to be.
+    """
+    there = ray.cluster_resources().get("GPU", 0.0)
+    gpus = settings.cluster_replica_gpus
+    if gpus is None:
+        gpus = 1.0 if there else 0.0
+    count = settings.cluster_replicas or max(1, int(there / gpus) if gpus else 1)
+    serve.start(proxy_location="Disabled")
+    deployment = serve.deployment(
+        Replica,
+        name="sam2",
+        num_replicas=count,
+        ray_actor_options={"num_cpus": settings.cluster_replica_cpus, "num_gpus": gpus},
+        max_ongoing_requests=places,
+        max_queued_requests=count * places,
+        health_check_period_s=HEALTH_PERIOD_SECONDS,
+        health_check_timeout_s=HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        request_router_config=RequestRouterConfig(
+            request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": FALLBACKS}
+        ),
+    )
+    target = serve.RunTarget(deployment.bind(model_version), name=APP, route_prefix=None)
+    (handle,) = serve.run_many([target], wait_for_applications_running=False)
+    return handle, count

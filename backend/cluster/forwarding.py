@@ -1,0 +1,127 @@
+"""A request as it goes to a replica, and the answer as it goes to the client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Protocol
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import MutableHeaders
+
+from backend.cluster.messages import Answer, Asked, Began, Behind
+from backend.cluster.projects import Projects
+from backend.errors import ReplicaGone
+from backend.web.grants import Grant
+from backend.web.middleware import REQUEST_ID_HEADER, take_request_id
+from backend.web.picture_routes import GRANT
+
+REPLICA_HEADER = "X-Labelrig-Replica"
+# The replica has a body in one piece, and needs no password of ours.
+NOT_FORWARDED = frozenset({b"authorization", b"content-length", b"transfer-encoding", b"connection", b"x-request-id"})
+
+
+class Calls(Protocol):
+    """How replicas are reached: `backend.cluster.calls.Replicas`, over Ray."""
+
+    async def call(self, key: str, asked: Asked, deadline: float, *, repeat: bool) -> Answer | Behind:
+        """The answer of the replica that holds a key."""
+
+    def stream(
+        self, key: str, asked: Asked, *, repeat: bool
+    ) -> AbstractAsyncContextManager[tuple[Began, AsyncGenerator[bytes, None]]]:
+        """The beginning of an answer, and its body piece by piece."""
+
+    async def owner(self, key: str, deadline: float) -> str:
+        """The tag of the replica that holds a key now."""
+
+
+class Forwarder:
+    """Hands requests to replicas."""
+
+    def __init__(self, replicas: Calls, projects: Projects) -> None:
+        self._replicas = replicas
+        self._projects = projects
+
+    async def answer(
+        self, request: Request, key: str, body: bytes, seconds: float, *, project: str | None = None,
+        repeat: bool = True,
+    ) -> Answer:  # fmt: skip
+        """The answer of the replica that holds a key.
+
+        Raises:
+            RequestError: as `backend.cluster.calls.Replicas.call`.
+        """
+        deadline = time.monotonic() + seconds
+        asked = await self._asked(request, body, project)
+        answer = await self._replicas.call(key, asked, deadline, repeat=repeat)
+        # Once more for another replica, where the first one died in between.
+        for _ in range(2):
+            if isinstance(answer, Answer):
+                return answer
+            full = await self._projects.with_state(asked)
+            answer = await self._replicas.call(key, full, deadline, repeat=repeat)
+        raise ReplicaGone("the replica does not take over the project's options; try again")
+
+    async def response(
+        self, request: Request, key: str, body: bytes, seconds: float, *, project: str | None = None,
+        repeat: bool = True,
+    ) -> Response:  # fmt: skip
+        """The same, for the client."""
+        answer = await self.answer(request, key, body, seconds, project=project, repeat=repeat)
+        return response_of(request, answer, answer.body)
+
+    async def to(self, request: Request, key: str, path: str, seconds: float, *, repeat: bool) -> Answer:
+        """The answer to another path, without a body."""
+        asked = replace(await self._asked(request, b"", None), path=path)
+        answer = await self._replicas.call(key, asked, time.monotonic() + seconds, repeat=repeat)
+        assert isinstance(answer, Answer)  # noqa: S101 - without a project no replica is behind
+        return answer
+
+    async def owner(self, key: str, deadline: float) -> str:
+        """See `Calls`."""
+        return await self._replicas.owner(key, deadline)
+
+    async def streamed(self, request: Request, key: str, body: bytes, *, repeat: bool) -> Response:
+        """An answer whose body goes on as it comes."""
+        context = self._replicas.stream(key, await self._asked(request, body, None), repeat=repeat)
+        began, pieces = await context.__aenter__()
+
+        async def passed() -> AsyncIterator[bytes]:
+            try:
+                async for piece in pieces:
+                    yield piece
+            finally:  # also when the client goes: the replica ends its work
+                await context.__aexit__(None, None, None)
+
+        response = StreamingResponse(passed(), status_code=began.status)
+        return _with_headers(request, response, began)
+
+    async def _asked(self, request: Request, body: bytes, project: str | None) -> Asked:
+        headers = tuple(one for one in request.headers.raw if one[0] not in NOT_FORWARDED)
+        headers += ((b"content-length", str(len(body)).encode()), (b"x-request-id", request.state.request_id.encode()))
+        grant = getattr(request.state, GRANT, None)
+        asked = Asked(
+            request.method, request.url.path, request.scope["query_string"], headers, body,
+            grant if isinstance(grant, Grant) else None,
+        )  # fmt: skip
+        if project is None:
+            return asked
+        return replace(asked, project=project, stamp=await self._projects.stamp(project))
+
+
+def response_of(request: Request, answer: Began, body: bytes) -> Response:
+    """An answer for the client, with the name of its replica."""
+    return _with_headers(request, Response(body, status_code=answer.status), answer)
+
+
+def _with_headers(request: Request, response: Response, began: Began) -> Response:
+    response.raw_headers = [one for one in began.headers if one[0].lower() != REQUEST_ID_HEADER.lower().encode()]
+    given = [value for name, value in began.headers if name.lower() == REQUEST_ID_HEADER.lower().encode()]
+    if given:  # a page chose it, in the body
+        take_request_id(request, given[0].decode("latin-1"))
+    MutableHeaders(raw=response.raw_headers)[REPLICA_HEADER] = began.replica
+    return response

@@ -183,7 +183,10 @@ def _opened(file: SourceFile, pixel_limit: int) -> Iterator[Image.Image]:
                     f"the image {file.name!r} has {width}x{height} pixels, and no browser draws on a side of more than "
                     f"{SIDE_LIMIT}; cut it into pieces"
                 )
-            yield image
+            try:
+                yield image
+            finally:
+                image.close()  # its pixels too, before others get the memory: callers still hold the object
     except FarTooLarge:
         raise ImageError(f"the image {file.name!r} has far more than IMAGE_PIXEL_LIMIT={pixel_limit} pixels") from None
     except PictureError as error:

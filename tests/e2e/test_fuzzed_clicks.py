@@ -54,6 +54,10 @@ def annotator(stage: Stage) -> Iterator[httpx.Client]:
         stage.client.sdk.users.delete(made.id)
 
 
+def process_of(container: Container) -> int:
+    return int(container.attrs["State"]["Pid"])
+
+
 def memory_of(container: Container) -> int:
     """Bytes that its processes hold; what the kernel keeps of files is not counted."""
     found = container.stats(stream=False)
@@ -82,7 +86,7 @@ def test_fuzzed_clicks_of_an_annotator(stack: Stack, round_: Round, annotator: h
         return said.strip("['"), time.monotonic() - started
 
     with (
-        watched(f"http://{address_of(stack.settings.subnet, 'sam2')}:9090") as health,
+        watched(f"http://{address_of(stack.settings.subnet, 'sam2')}:9090", process_of(container)) as health,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         held = 0

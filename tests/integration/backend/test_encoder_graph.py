@@ -52,7 +52,8 @@ def test_same_features_in_windows_that_are_padded(model: Any) -> None:
     check_same_features(model)
 
 
-def test_same_features_where_every_level_is_fused(model: Any) -> None:
-    """Then no two projections follow each other on the finest maps, and none may be merged."""
-    model.image_encoder.neck.fpn_top_down_levels = [0, 1, 2, 3]
+@pytest.mark.parametrize("fused", [[0, 1, 2, 3], [0, 2, 3]])
+def test_same_features_where_the_finest_level_is_fused(model: Any, fused: list[int]) -> None:
+    """Then a level's own map is needed once more, and what follows it may not be merged into it."""
+    model.image_encoder.neck.fpn_top_down_levels = fused
     check_same_features(model)

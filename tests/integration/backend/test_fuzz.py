@@ -227,7 +227,7 @@ def test_mutated_requests_at_the_real_process(root: Path, tmp_path: Path) -> Non
         judge = Judge(client.get("/openapi.json").json())
         expected = normal_click(client)
         heavy = cycle(Sent("POST", "/predict", text) for text in HEAVY.values())
-        with watched(str(client.base_url)) as health:
+        with watched(str(client.base_url), backend.process.pid) as health:
             for start in range(0, REAL_BODIES, HEAVY_EVERY):
                 count = min(HEAVY_EVERY, REAL_BODIES - start)
                 send_all(client, [*(mutator.request() for _ in range(count)), next(heavy)], judge)

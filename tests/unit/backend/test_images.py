@@ -37,6 +37,15 @@ def test_thermal_band_in_16_bit_is_stretched(root: Path) -> None:
     assert (np.diff(pixels[..., 0].ravel().astype(int)) >= 0).all()
 
 
+def test_pixels_are_gone_when_others_may_have_the_memory(root: Path) -> None:
+    """Whoever still holds the picture then: it stayed until its last user had returned."""
+    corners().save(root / "a.png")
+    with images.decoded(file_of(root / "a.png"), LIMIT) as picture:
+        assert picture.piece((0, 0, 8, 8)).shape == (8, 8, 3)
+    with pytest.raises(ValueError, match="closed image"):
+        picture.piece((0, 0, 8, 8))
+
+
 @pytest.mark.parametrize("value", [0, 7000, 65535])
 def test_constant_16_bit_image_is_mid_grey(root: Path, value: int) -> None:
     Image.fromarray(np.full((6, 8), value, dtype=np.uint16)).save(root / "a.png")

@@ -1,6 +1,6 @@
 """Train the demo model's memory on drawn moving scenes, on top of weights that segment single images.
 
-    python -m tools.training.memory --work DIR [--steps 4000]      # goes on where it stopped
+    python -m tools.training.memory --work DIR [--steps 4000] [--further]      # goes on where it stopped
 
 Only what single images do not use is trained: memory encoder, memory attention, pointers, and the head that says
 whether an object is there. All else is frozen, to the bit, so single images cannot get worse. Everything random comes
@@ -37,11 +37,13 @@ TRAINED = (
     "obj_ptr_tpos_proj.", "mask_downsample.", "sam_mask_decoder.pred_obj_score_head.",
 )  # fmt: skip
 SIZE = 192
-SCENES, FRAMES, OBJECTS = 3, 6, 2  # in a step; objects a scene
+SCENES, FRAMES, OBJECTS = 2, 10, 2  # in a step; objects a scene. Long enough to be hidden and come back
 STRIDES = (1, 2, 3)  # a scene is drawn at full speed and looked at every so many frames
+KIND_SHARES = (0.1, 0.15, 0.2, 0.3, 0.25)  # of `KINDS`; what is hard comes more often
 TRUTH_SHARE = 0.3  # of remembered masks that are the truth instead of the answer
 RATE, WARM = 6e-4, 100
 PRESENCE_WEIGHT = 0.5
+ABSENT_WEIGHT = 3.0  # of a frame without the object, beside one with it: there are some seven times fewer
 GRADIENT_LIMIT = 1.0
 SAVE_EVERY = 25
 BEGIN_PRESENT = 2.0  # the presence head's first answer: objects are there
@@ -71,33 +73,36 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=4000, help="over which the learning rate falls")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--weights", type=Path, default=demo_model.WEIGHTS, help="what to begin with")
+    parser.add_argument("--further", action="store_true", help="train the memory of these weights on, not a new one")
     parser.add_argument("--out", type=Path, help="where the half-precision weights go at the end")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    model = trained(options.weights, options.work / "memory.pt", options.steps, options.seed)
+    model = trained(options.weights, options.work / "memory.pt", options.steps, options.seed, further=options.further)
     if options.out is not None:
         demo_model.save_weights(model, options.out)
     return 0
 
 
-def trained(weights: Path, checkpoint: Path, steps: int, seed: int) -> SAM2Base:
+def trained(weights: Path, checkpoint: Path, steps: int, seed: int, *, further: bool = False) -> SAM2Base:
     """Train up to so many steps, from the checkpoint where there is one.
 
     Args:
         weights: of a model for single images.
         checkpoint: written every `SAVE_EVERY` steps, in one piece.
+        further: begin with the memory that the weights have; else with a new one.
     """
     torch.manual_seed(seed)
     model = demo_model.build_model()
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
     demo_model.load_weights(model, weights)
     parameters = unfrozen(model)
-    with torch.no_grad():
-        for name, value in parameters.items():  # the shipped ones may have stood still, or been trained before
-            value.copy_(fresh[name])
-        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(BEGIN_PRESENT)
+    if not further:
+        with torch.no_grad():
+            for name, value in parameters.items():
+                value.copy_(fresh[name])
+            model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(BEGIN_PRESENT)
     optimiser = torch.optim.AdamW(list(parameters.values()), weight_decay=0.01)
     began = 0
     if checkpoint.exists():
@@ -121,7 +126,11 @@ def trained(weights: Path, checkpoint: Path, steps: int, seed: int) -> SAM2Base:
             part = checkpoint.with_name(checkpoint.name + ".part")
             torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}, part)
             part.replace(checkpoint)
-            means = {name: float(np.mean([one[name] for one in reports if name in one])) for name in reports[0]}
+            means = {
+                name: float(np.mean([one[name] for one in reports if name in one]))
+                for name in ("loss", "IoU", "presence", "absent")
+                if any(name in one for one in reports)
+            }
             shown = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
             log.info("step %d, %.0f s: %s", step + 1, time.monotonic() - clock, shown)
             reports.clear()
@@ -142,17 +151,19 @@ def drawn_clip(model: SAM2Base, rng: np.random.Generator) -> Clip:
     """Scenes of random kinds, encoded, with some objects of each that can be seen on the first frame."""
     scenes: list[tuple[MovingScene, list[int], list[int]]] = []
     while len(scenes) < SCENES:
-        stride = int(rng.choice(STRIDES))
-        scene = draw_moving(
-            rng, (SIZE, SIZE), str(rng.choice(STYLES)), str(rng.choice(KINDS)), (FRAMES - 1) * stride + 1
-        )  # fmt: skip
+        kind = str(rng.choice(KINDS, p=KIND_SHARES))
+        stride = int(rng.choice(STRIDES[1:] if kind == "leaving" else STRIDES))  # too few frames to leave and come back
+        scene = draw_moving(rng, (SIZE, SIZE), str(rng.choice(STYLES)), kind, (FRAMES - 1) * stride + 1)
         numbers = [number * stride for number in range(FRAMES)]
         if rng.random() < 0.5:
             numbers.reverse()
         first = scene.owners[numbers[0]]
         seen = [item for item in range(len(scene.labels)) if (first == item + 1).sum() > SIZE]
         if seen:
-            scenes.append((scene, numbers, [int(one) for one in rng.permutation(seen)[:OBJECTS]]))
+            items = [int(one) for one in rng.permutation(seen)]
+            if kind == "leaving":  # the first is the one that leaves
+                items.sort(key=bool)
+            scenes.append((scene, numbers, items[:OBJECTS]))
     frames, truth, rivals = [], [], []
     for place in range(FRAMES):
         images = np.stack([scene.images[numbers[place]] for scene, numbers, _ in scenes])
@@ -180,7 +191,7 @@ def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Te
     outputs = model._use_mask_as_output(_map(features[-1], sizes[-1]), details, (given >= 0.5).float())
     bank["cond_frame_outputs"][0] = _memory(model, features, sizes, outputs[4], outputs[6], outputs[5], given=True)
     total = torch.zeros(())
-    overlaps, right = [], []
+    overlaps, right, absent = [], [], []
     for frame in range(1, len(clip.features)):
         features, positions, sizes = _levels(model, clip, frame)
         conditioned = model._prepare_memory_conditioned_features(
@@ -203,8 +214,13 @@ def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Te
             total = total + loss
             chosen = quality[there][:, 1:].argmax(1, keepdim=True) + 1
             overlaps.append(float(iou.gather(1, chosen).mean()))
-        total = total + PRESENCE_WEIGHT * functional.binary_cross_entropy_with_logits(present[:, 0], there.float())
+        weights = torch.where(there, 1.0, ABSENT_WEIGHT)
+        total = total + PRESENCE_WEIGHT * functional.binary_cross_entropy_with_logits(
+            present[:, 0], there.float(), weight=weights
+        )  # fmt: skip
         right.append(float(((present[:, 0] > 0) == there).float().mean()))
+        if not there.all():
+            absent.append(float((present[~there, 0] <= 0).float().mean()))
         best = quality[:, 1:].argmax(1) + 1
         rows = torch.arange(len(best))
         answer = torch.where(there[:, None, None], logits[rows, best], -1024.0)
@@ -218,7 +234,8 @@ def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Te
             model, features, sizes, full, (shown * 2 - 1) * 10, pointer, given=False
         )  # fmt: skip
     report = {"loss": float(total.detach()), "presence": float(np.mean(right))}
-    return total, report | ({"IoU": float(np.mean(overlaps))} if overlaps else {"IoU": 0.0})
+    report["IoU"] = float(np.mean(overlaps)) if overlaps else 0.0
+    return total, report | ({"absent": float(np.mean(absent))} if absent else {})
 
 
 def _decoded(model: SAM2Base, image: Tensor, details: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

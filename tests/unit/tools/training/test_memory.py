@@ -58,6 +58,26 @@ def test_stopped_training_goes_on(tmp_path: Path) -> None:
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
+def test_a_memory_is_new_or_goes_on(tmp_path: Path) -> None:
+    shipped = demo_model.load_weights(demo_model.build_model()).state_dict()
+    further = memory.trained(demo_model.WEIGHTS, tmp_path / "none", 0, seed=1, further=True).state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in further.items())
+    new = memory.trained(demo_model.WEIGHTS, tmp_path / "none", 0, seed=1).state_dict()
+    assert any(not torch.equal(value, shipped[name]) for name, value in new.items())
+
+
+def test_what_leaves_is_among_what_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that says "gone" learns from objects that are gone."""
+    monkeypatch.setattr(memory, "FRAMES", 6)
+    monkeypatch.setattr(memory, "STRIDES", (1, 2))
+    monkeypatch.setattr(memory, "OBJECTS", 1)
+    monkeypatch.setattr(memory, "KIND_SHARES", (0, 0, 0, 1, 0))
+    model = demo_model.load_weights(demo_model.build_model())
+    clips = [memory.drawn_clip(model, np.random.default_rng(number)) for number in range(8)]
+    gone = [bool((clip.truth.flatten(2).sum(2) == 0).any()) for clip in clips]
+    assert sum(gone) >= 6, gone
+
+
 def test_every_part_of_the_memory_learns() -> None:
     model = demo_model.load_weights(demo_model.build_model())
     parameters = memory.unfrozen(model)

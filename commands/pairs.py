@@ -109,6 +109,7 @@ def transfer(
     annotators: str | None = None,
     kind: str = "prediction",
     refine: str | None = None,
+    aligned: bool = False,
     back: bool = False,
     force: bool = False,
     inventory: str | None = None,
@@ -130,11 +131,12 @@ def transfer(
             raise SettingsError("--masks are files, and --project and --to are of Label Studio: give one of them")
         twin_folder, names = (None if path is None else Path(path).expanduser() for path in (twins, classes))
         folder = Path(out).expanduser()
-        found = run_transfer(TransferRequest(masks, file, twin_folder, folder, format, names, back, force), report)
+        files = TransferRequest(masks, file, twin_folder, folder, format, names, back, force, aligned)
+        found = run_transfer(files, report)
         lines = [*found.lines(), f"{folder} was written"]
     else:
         labels = given_labels(label)
-        request = ProjectRequest(file, image, to_image, annotators, kind, labels, back, refine or "sam2")
+        request = ProjectRequest(file, image, to_image, annotators, kind, labels, back, refine or "sam2", aligned)
         request.check(to)
         with one_session(choose(host, [], None, inventory), run_options("pairs.transfer"), report) as one:
             target = None if to is None else one.project(to)

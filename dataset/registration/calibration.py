@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import SettingsError
 from core.strict_yaml import parse_yaml
 from core.text_file import read_text
-from dataset.registration.transforms import Matrix, Size
+from dataset.registration.transforms import Matrix, Size, scaling
 
 SECTION = re.compile(r"^\[.*\]$")
 NAMES = ("camera matrix", "rectification")
@@ -35,9 +35,7 @@ class Camera:
 
     def in_size(self, size_wh: Size) -> Matrix:
         """The camera matrix of pictures of another size of the same view."""
-        x, y = (new / old for new, old in zip(size_wh, self.size_wh, strict=True))
-        grown = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
-        return np.asarray(grown @ self.matrix)
+        return np.asarray(scaling(self.size_wh, size_wh) @ self.matrix)
 
 
 def start_of_cameras(rgb: Camera, thermal: Camera, rgb_wh: Size, thermal_wh: Size) -> Matrix:

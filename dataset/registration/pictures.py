@@ -17,7 +17,7 @@ from core.errors import LabelStudioError, SettingsError
 from core.text import some
 from dataset.export.image_name import IMAGE_SUFFIXES
 from dataset.registration.features import Grey, Mask, blank_frame
-from dataset.registration.transforms import Matrix
+from dataset.registration.transforms import Matrix, scaling
 from masks.pictures import PictureError, opened, upright
 
 WIDEST = 640  # both pictures are worked on in this width, or in that of the RGB picture where that is smaller
@@ -75,8 +75,7 @@ class Picture:
     @property
     def to_work(self) -> Matrix:
         """The centre of a pixel is a whole number."""
-        x, y = (self.grey.shape[axis] / side for axis, side in ((1, self.size_wh[0]), (0, self.size_wh[1])))
-        return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+        return scaling(self.size_wh, (self.grey.shape[1], self.grey.shape[0]))
 
 
 def pairs_in(rgb: Path, thermal: Path) -> list[PicturePair]:

@@ -79,6 +79,12 @@ def in_frame(numbers: Numbers, model: Model) -> Matrix:
     return np.array([[1 + six[0], six[1], six[2]], [six[3], 1 + six[4], six[5]], [*rest, 1]])
 
 
+def scaling(from_wh: Size, to_wh: Size) -> Matrix:
+    """The matrix between pictures of two sizes that show the same: their corners on each other."""
+    x, y = (to / begin for begin, to in zip(from_wh, to_wh, strict=True))
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+
+
 def rotation_of(matrix: Matrix) -> float:
     """By how much a matrix turns at the middle of the picture, in radians; of a homography, about so."""
     return float(np.arctan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1]))

@@ -41,6 +41,7 @@ HELP = {
     "out": "the folder to write, an export; it must not exist yet (default: transferred)",
     "format": f"of the folder: {', '.join(OUT_FORMATS)} (default: coco)",
     "classes": 'of class maps, the names of their numbers: a JSON file, {"1": "car"} or as classes.lock',
+    "aligned": "the pictures lie on each other already, nearly: a mask moves only where the twin's edges say so",
     "back": "from thermal pictures to RGB ones",
     "force": "replace an export that is there",
 }
@@ -65,6 +66,7 @@ class TransferRequest:
     classes: Path | None = None
     back: bool = False
     force: bool = False
+    aligned: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class ProjectRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     back: bool = False
     refine: str = "sam2"
+    aligned: bool = False
 
     def check(self, to: str | None) -> None:
         """Check the options before anything is connected.
@@ -138,6 +141,7 @@ def run_in_label_studio(
         store=store,
         sam2=exec_in("sam2") if request.refine == "sam2" else None,
         back=request.back,
+        aligned=request.aligned,
         labels=request.labels,
     )
     with report.stage(f"transfer from {sides.source_image} to {sides.target_image}"):
@@ -157,6 +161,8 @@ def run_transfer(
     """
     if request.format not in OUT_FORMATS:
         raise SettingsError(f"--format {request.format}: must be {', '.join(OUT_FORMATS[:-1])} or {OUT_FORMATS[-1]}")
+    if request.aligned and request.twins is None:
+        raise SettingsError("--aligned looks at the pictures that masks are carried to: --twins FOLDER")
     from dataset.agreement.choice import chosen, opened_side
     from dataset.agreement.command import no_server
     from dataset.export.formats import ExportOptions
@@ -175,7 +181,7 @@ def run_transfer(
     masks = chosen(request.masks)
     with report.stage("transfer"), closing(opened_side(masks, request.classes, report, no_server)) as side:
         way = alignment.backwards() if request.back else alignment
-        work = FolderTransfer(side, way, twins, report, now, request.back)
+        work = FolderTransfer(side, way, twins, report, now, request.back, request.aligned)
         options = ExportOptions(request.format, force=request.force)  # type: ignore[arg-type]  # checked above
         found = work.write(request.out, options)
         report.facts["transfer"] = {"folder": str(request.out), **found.as_facts()}

@@ -25,7 +25,7 @@ from dataset.registration.features import Field
 from dataset.registration.pictures import digest_of_file, grey_values
 from dataset.registration.transforms import Matrix
 from dataset.transfer.fit import picture_field
-from dataset.transfer.regions import ImageTransfer, Transfer, carry, counted
+from dataset.transfer.regions import ImageTransfer, Transfer, carry, carry_or_leave, counted
 from dataset.transfer.twins import Twins
 from masks.pictures import PictureError
 
@@ -45,6 +45,7 @@ class FolderTransfer:
         side: the masks.
         twins: the pictures that masks are carried to; None where only the masks are at hand.
         back: the twins are the RGB pictures, and `alignment` leads to them.
+        aligned: the pictures lie on each other already; see `carry_or_leave`.
     """
 
     side: Side
@@ -53,6 +54,7 @@ class FolderTransfer:
     report: Report
     now: Callable[[], datetime]
     back: bool = False
+    aligned: bool = False
     _classes: Classes = field(default_factory=Classes)
     _taken: dict[str, str] = field(default_factory=dict)
 
@@ -109,7 +111,11 @@ class FolderTransfer:
                 raise NotAligned(f"its twin {one.twin} has the masks of {other}")
             objects = []
             for drawn in masks.drawn:
-                mask, figures = carry(drawn.mask, drawn.label, drawn.region, matrix, self.alignment.target_wh, edges)
+                given = (drawn.mask, drawn.label, drawn.region, matrix, self.alignment.target_wh)
+                if self.aligned and edges is not None:
+                    mask, figures = carry_or_leave(*given, edges)
+                else:
+                    mask, figures = carry(*given, edges)
                 one.regions.append(figures)
                 if figures.area and drawn.label:
                     objects.append(Object(self._region(drawn), mask))

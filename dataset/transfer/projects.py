@@ -29,7 +29,7 @@ from dataset.transfer.fit import picture_field
 from dataset.transfer.plan import Plan, is_on, labels_on_twin, plan_of
 from dataset.transfer.ready import Carried, Ready
 from dataset.transfer.refine import NotRefined, ask_sam2
-from dataset.transfer.regions import ImageTransfer, Transfer, carry
+from dataset.transfer.regions import ImageTransfer, Transfer, carry, carry_or_leave
 from dataset.transfer.results import Place, results_on_twin
 from dataset.transfer.storing import Annotations, Drafts, Finished, Left, Predictions
 from hosts.base import Exec
@@ -55,6 +55,7 @@ class ProjectTransfer:
         store: where the masks go.
         sam2: runs a command in the sam2 container; None leaves all masks as the transform puts them.
         back: the twins are the RGB pictures, and `alignment` leads to them.
+        aligned: the pictures lie on each other already; see `carry_or_leave`.
         labels: theirs to ours, where a label is called otherwise on the twin; empty where its masks are left out.
     """
 
@@ -66,6 +67,7 @@ class ProjectTransfer:
     store: Predictions | Annotations | Drafts
     sam2: Exec | None = None
     back: bool = False
+    aligned: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     _unreadable: list[str] = field(default_factory=list)
     _annotated: frozenset[int] = frozenset()
@@ -179,7 +181,8 @@ class ProjectTransfer:
             name = ready.image.name
             self._unreadable.append(f"{name}: region {region.id} ({region.label}) cannot be read: {error}")
             return
-        put = carry(before, region.label, region.id, matrix, self.alignment.target_wh, ready.edges)
+        take = carry_or_leave if self.aligned else carry
+        put = take(before, region.label, region.id, matrix, self.alignment.target_wh, ready.edges)
         ready.carried.append(Carried(region, *put))
 
     def _finish(self, found: Transfer) -> None:

@@ -49,7 +49,7 @@ def better(carried: Mask, figures: RegionFigures, offer: Offer | None, field: Fi
     if fit is None or fit < figures.fit + LEAST_GAIN:
         return carried, figures
     area = int(offer.mask.sum())
-    return offer.mask, replace(figures, area=area, fit=round(fit, 4), sam2=round(offer.score, 4))
+    return offer.mask, replace(figures, area=area, fit=round(fit, 4), sam2=round(offer.score, 4), stayed=False)
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from core.text import inline, some
 from dataset.registration.features import Field
-from dataset.registration.transforms import Matrix, Size
+from dataset.registration.transforms import Matrix, Size, scaling
 from dataset.transfer.fit import outline_fit
 from masks.arrays import Mask
 from masks.warp import carried, share_outside
 
 PARTLY = 0.1  # of a mask beyond the twin's border is worth a line
 SHOWN_WORST = 5
+LEAST_GAIN = 0.15  # of the correlation with the edges, for a mask of pairs that lie on each other already to move
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class RegionFigures:
         outside: the share of it that lies beyond the twin's border.
         fit: see `outline_fit`; None without the twin's picture, and of a mask that is not there.
         sam2: SAM2's own estimate of its mask's IoU, where that mask is taken; None where it lies as the transform says.
+        stayed: it lies where it was drawn, see `carry_or_leave`.
     """
 
     region: str
@@ -37,6 +39,7 @@ class RegionFigures:
     outside: float
     fit: float | None
     sam2: float | None = None
+    stayed: bool = False
 
 
 @dataclass
@@ -92,6 +95,7 @@ class Transfer:
             "outside": sum(not one.area for image in self.done for one in image.regions),
             "fit": float(np.mean(fits)) if fits else None,
             "sam2": sum(one.sam2 is not None for _, one in self.masks),
+            "stayed": sum(one.stayed for _, one in self.masks),
             "left_out": [{"image": one.name, "reason": one.reason} for one in self.left_out],
             "per_image": [
                 {"image": one.name, "twin": one.twin, "regions": [vars(each) for each in one.regions]}
@@ -110,6 +114,10 @@ class Transfer:
             found[0] += f"; their outlines agree with the edges there by {facts['fit']:.2f}"
         if facts["sam2"]:
             found.append(f"  {facts['sam2']} of them are SAM2's, which follow the edges there better")
+        if facts["stayed"]:
+            found.append(
+                f"  {facts['stayed']} of them lie where they were drawn: the edges there do not say that they moved"
+            )
         if self.before:
             found.append(f"  {self.before} images had theirs already")
         if facts["outside"]:
@@ -144,6 +152,24 @@ def carry(
     fit = outline_fit(found, field) if field is not None and area else None
     outside = round(share_outside(mask, matrix, size_wh), 4)
     return found, RegionFigures(region, label, area, outside, None if fit is None else round(fit, 4))
+
+
+def carry_or_leave(
+    mask: Mask, label: str, region: str, matrix: Matrix, size_wh: Size, field: Field
+) -> tuple[Mask, RegionFigures]:
+    """As `carry`, of pictures that lie on each other already: the mask moves where the twin's edges say so, by
+    `LEAST_GAIN`, and else stays where it was drawn.
+
+    Args:
+        mask, matrix, size_wh: as of `carry`.
+        field: of the twin's picture.
+    """
+    same = scaling((mask.shape[1], mask.shape[0]), size_wh)
+    moved, stays = (carry(mask, label, region, each, size_wh, field) for each in (matrix, same))
+    fits = moved[1].fit, stays[1].fit
+    if fits[1] is None or (fits[0] is not None and fits[0] >= fits[1] + LEAST_GAIN):
+        return moved
+    return stays[0], replace(stays[1], stayed=True)
 
 
 def counted(what: Iterable[tuple[int, str]]) -> list[str]:

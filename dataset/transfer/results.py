@@ -10,7 +10,7 @@ import numpy as np
 
 from dataset.export.regions import Region
 from dataset.importing.target import RegionKey, Shape, results_of
-from dataset.registration.transforms import Matrix
+from dataset.registration.transforms import Matrix, scaling
 from dataset.transfer.regions import RegionFigures
 from labeling.config import LabelingConfig
 from masks.arrays import Mask
@@ -51,6 +51,7 @@ def results_on_twin(
         NoTag: no tag of the twin takes it.
     """
     whole = region.kind == "polygon" and figures.outside == 0 and figures.sam2 is None
+    way = scaling(region.size_wh, place.size_wh) if figures.stayed else matrix
     kind = "brush" if region.kind in ("rectangle", "ellipse") else region.kind
     shape = Shape(
         region_id=f"{region.id}-{place.to_name}",
@@ -60,7 +61,7 @@ def results_on_twin(
         item_index=place.item_index,
         size_wh=place.size_wh,
         mask=None if whole else mask,
-        value={"points": _corners(region, matrix, place.size_wh), "closed": True} if whole else {},
+        value={"points": _corners(region, way, place.size_wh), "closed": True} if whole else {},
     )
     found = results_of(shape, labeling, f"{region.id}-{place.to_name}", taken)
     fit = "" if figures.fit is None else f", edges agree by {figures.fit:.2f}"

@@ -181,7 +181,9 @@ def test_health_answers_whatever_an_account_sends(stack: Stack, round_: Round) -
     def send(count: int) -> Sequence[str]:
         return round_.client.click(round_.backend_id, scene.task.id, [region] * count).errors
 
-    with watched(f"http://{network['IPAddress']}:9090") as health, ThreadPoolExecutor(2) as threads:
+    backend = container_of(stack, "sam2")
+    address = f"http://{network['IPAddress']}:9090"
+    with watched(address, int(backend.attrs["State"]["Pid"])) as health, ThreadPoolExecutor(2) as threads:
         refused = list(threads.map(send, (12_000, 1025, 50_000, 12_000)))
     assert all(len(errors) == 1 and "413 Client Error: the request" in errors[0] for errors in refused), refused
     assert health.percentile(90) < 1

@@ -19,7 +19,17 @@ from dataset.registration.pictures import digest_of_file
 from dataset.transfer.command import TransferRequest, run_transfer
 from dataset.transfer.regions import Transfer
 from masks.measure import intersection_over_union as iou
-from tests.unit.dataset.transfer.drawn import KNOWN, RGB_WH, THERMAL_WH, alignment, drawn, task_of, write_pairs
+from tests.unit.dataset.transfer.drawn import (
+    HALF,
+    KNOWN,
+    RGB_WH,
+    THERMAL_WH,
+    alignment,
+    drawn,
+    task_of,
+    thermal_picture,
+    write_pairs,
+)
 
 # pycocotools 2.0.11 converts with numpy's old protocol.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -56,6 +66,30 @@ def test_masks_lie_where_the_transform_puts_them(tmp_path: Path) -> None:
     seen = drawn("curve", KNOWN, THERMAL_WH).sum() / (drawn("curve").sum() * np.sqrt(np.linalg.det(whole)))
     assert inside["curve"].outside == pytest.approx(1 - seen, abs=0.03)
     assert 0.1 < inside["curve"].outside < 0.9
+
+
+def test_of_aligned_pictures_a_mask_moves_where_the_edges_say_so(tmp_path: Path) -> None:
+    """One thing that the twin shows elsewhere, and one that it does not show at all."""
+    write_pairs(tmp_path, a=("car", "person"))
+    Image.fromarray(thermal_picture("car")).save(tmp_path / "thermal" / "a.tiff")
+    alignment(tmp_path / "alignment.yaml")
+    found = transfer(tmp_path, aligned=True)
+    assert [(one.label, one.stayed) for one in found.images[0].regions] == [("car", False), ("person", True)]
+    assert found.as_facts()["stayed"] == 1
+    assert "  1 of them lie where they were drawn: the edges there do not say that they moved" in found.lines()
+    coco = read(tmp_path / "out")
+    car, person = (coco.annToMask(one).astype(bool) for one in coco.loadAnns(coco.getAnnIds()))
+    assert iou(car, drawn("car", KNOWN, THERMAL_WH)) > 0.95
+    assert iou(person, drawn("person", HALF, THERMAL_WH)) > 0.95
+    assert not any(one.stayed for one in transfer(tmp_path, out=tmp_path / "moved").images[0].regions)
+
+
+def test_aligned_pictures_are_looked_at(tmp_path: Path) -> None:
+    write_pairs(tmp_path, a=("car",))
+    alignment(tmp_path / "alignment.yaml")
+    with pytest.raises(SettingsError, match="--aligned looks at the pictures that masks are carried to: --twins"):
+        transfer(tmp_path, aligned=True, twins=None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_fit_tells_right_masks_from_wrong_ones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images in a cloud storage that somebody connected in Label Studio: a real S3 server beside the running stack."""
+"""Images in a cloud storage that is connected in Label Studio: a real S3 server beside the running stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="gives this machine an address: needs root and `ip`"
 )
 BUCKET = "thermal"
-OUTSIDE = "11.250.83.1"  # nobody's in the networks that tests run in; only this machine has it, for a while
+OUTSIDE = "11.250.83.1"  # public, so no guard refuses it; this machine alone has it, for a while
 COUNTS = (28_000 + np.arange(60 * 80).reshape(60, 80) % 700).astype(np.uint16)
 THERMAL = ("T/ñ 1.png", "T/2.tif", "T/3.jp2", "T/named.png")
 PLAIN = ("plain.png", "plain.jpg")

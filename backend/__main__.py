@@ -13,6 +13,7 @@ from types import FrameType
 
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 
 from backend.errors import ModelError, OutOfMemory, SettingsError
@@ -53,6 +54,11 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    return run_server(app, settings)
+
+
+def run_server(app: FastAPI, settings: Settings) -> int:
+    """Serve until a signal comes; returns the exit code."""
     try:
         uvicorn.run(
             app,

@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import uvicorn
-
-from backend.__main__ import STOP_SECONDS, configure_logging, stop
+from backend.__main__ import configure_logging, run_server, stop
 from backend.cluster.calls import Replicas
 from backend.cluster.deploying import deploy, join
 from backend.cluster.figures import Figures
@@ -27,7 +25,6 @@ from backend.serving.alignments import AlignmentStore
 from backend.serving.service import ALIGNMENTS, OPTIONS_FILE, project_defaults
 from backend.settings import load_settings
 from backend.sources.locations import Locator
-from backend.web.reason import ReasonProtocol
 from backend.weights.catalog import choose, load_catalog
 
 logger = logging.getLogger("backend.cluster")
@@ -60,20 +57,7 @@ def main() -> int:
             settings, model, ReplicaWatch(replicas.reports, count, model, figures), Forwarder(replicas, projects),
             projects, Keys(Locator(settings.label_studio_url, settings.label_studio_public_url)), figures,
         )  # fmt: skip
-        try:
-            uvicorn.run(
-                app,
-                http=ReasonProtocol,
-                host=settings.address,
-                port=settings.port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=STOP_SECONDS,
-            )
-        except KeyboardInterrupt:
-            return 130
-    return 0
+        return run_server(app, settings)
 
 
 if __name__ == "__main__":

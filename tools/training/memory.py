@@ -153,7 +153,7 @@ def drawn_clip(model: SAM2Base, rng: np.random.Generator) -> Clip:
     while len(scenes) < SCENES:
         kind = str(rng.choice(KINDS, p=KIND_SHARES))
         # At full speed there are too few frames to leave and come back.
-        stride = int(rng.choice((STRIDES[1:] or STRIDES) if kind == "leaving" else STRIDES))
+        stride = int(rng.choice(STRIDES[-2:] if kind == "leaving" else STRIDES))
         scene = draw_moving(rng, (SIZE, SIZE), str(rng.choice(STYLES)), kind, (FRAMES - 1) * stride + 1)
         numbers = [number * stride for number in range(FRAMES)]
         if rng.random() < 0.5:

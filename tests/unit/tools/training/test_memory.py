@@ -69,7 +69,7 @@ def test_a_memory_is_new_or_goes_on(tmp_path: Path) -> None:
 def test_what_leaves_is_among_what_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that says "gone" learns from objects that are gone."""
     monkeypatch.setattr(memory, "FRAMES", 6)
-    monkeypatch.setattr(memory, "STRIDES", (1, 2))
+    monkeypatch.setattr(memory, "STRIDES", (1, 2, 3))
     monkeypatch.setattr(memory, "OBJECTS", 1)
     monkeypatch.setattr(memory, "KIND_SHARES", (0, 0, 0, 1, 0))
     model = demo_model.load_weights(demo_model.build_model())

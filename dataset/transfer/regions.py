@@ -17,7 +17,7 @@ from masks.warp import carried, share_outside
 
 PARTLY = 0.1  # of a mask beyond the twin's border is worth a line
 SHOWN_WORST = 5
-LEAST_GAIN = 0.15  # of the correlation with the edges, for a mask of pairs that lie on each other already to move
+MOVING_GAIN = 0.15  # of the correlation with the edges: below it a mask of aligned pictures stays
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def carry_or_leave(
     mask: Mask, label: str, region: str, matrix: Matrix, size_wh: Size, field: Field
 ) -> tuple[Mask, RegionFigures]:
     """As `carry`, of pictures that lie on each other already: the mask moves where the twin's edges say so, by
-    `LEAST_GAIN`, and else stays where it was drawn.
+    `MOVING_GAIN`, and else stays where it was drawn.
 
     Args:
         mask, matrix, size_wh: as of `carry`.
@@ -167,7 +167,7 @@ def carry_or_leave(
     same = scaling((mask.shape[1], mask.shape[0]), size_wh)
     moved, stays = (carry(mask, label, region, each, size_wh, field) for each in (matrix, same))
     fits = moved[1].fit, stays[1].fit
-    if fits[1] is None or (fits[0] is not None and fits[0] >= fits[1] + LEAST_GAIN):
+    if fits[1] is None or (fits[0] is not None and fits[0] >= fits[1] + MOVING_GAIN):
         return moved
     return stays[0], replace(stays[1], stayed=True)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from core.report import Report
 from dataset.agreement.choice import chosen, opened_side
 from dataset.agreement.command import no_server
-from dataset.agreement.side import Drawn
+from dataset.agreement.side import Drawn, Side
 from dataset.registration.alignment import Alignment, alignment_text, read_alignment
 from dataset.registration.pictures import digest_of_file, grey_values, pairs_in
 from dataset.registration.register import register
@@ -49,15 +49,14 @@ def alignment(tmp_path_factory: pytest.TempPathFactory) -> Alignment:
     return read_alignment(path)
 
 
+def opened(file: Path) -> closing[Side]:
+    return closing(opened_side(chosen(str(file)), None, Report(io.StringIO()), no_server))
+
+
 def test_of_aligned_pairs_all_masks_beat_the_copy(alignment: Alignment) -> None:
     """Also where 62 of 79 thermal masks are the copy, pixel by pixel."""
-    folder, report = Path(os.environ[REAL]), Report(io.StringIO())
-    rgb_side, thermal_side = (
-        opened_side(chosen(str(folder / name)), None, report, no_server)
-        for name in ("sam2_rgb.json", "sam2_thermal.json")
-    )
-    rows = []
-    with closing(rgb_side) as rgb, closing(thermal_side) as thermal:
+    folder, rows = Path(os.environ[REAL]), []
+    with opened(folder / "sam2_rgb.json") as rgb, opened(folder / "sam2_thermal.json") as thermal:
         of_name = {Path(name).name: name for name in thermal.images}
         for name in rgb.images:
             source = next((folder / "rgb").glob(f"{Path(name).stem}.*"))
@@ -76,13 +75,8 @@ def test_of_aligned_pairs_all_masks_beat_the_copy(alignment: Alignment) -> None:
 
 def test_carried_masks_beat_the_copy(alignment: Alignment) -> None:
     """The tables of docs/pairs.md: 16 of 79 masks were corrected."""
-    folder, report = Path(os.environ[REAL]), Report(io.StringIO())
-    rgb_side, thermal_side = (
-        opened_side(chosen(str(folder / name)), None, report, no_server)
-        for name in ("sam2_rgb.json", "sam2_thermal.json")
-    )
-    rows = []
-    with closing(rgb_side) as rgb, closing(thermal_side) as thermal:
+    folder, rows = Path(os.environ[REAL]), []
+    with opened(folder / "sam2_rgb.json") as rgb, opened(folder / "sam2_thermal.json") as thermal:
         of_name = {Path(name).name: name for name in thermal.images}
         for name in rgb.images:
             ours, theirs = rgb.read(name).drawn, thermal.read(of_name[Path(name).name]).drawn
@@ -90,8 +84,8 @@ def test_carried_masks_beat_the_copy(alignment: Alignment) -> None:
             matrix, size_wh = alignment.of(name, partial(digest_of_file, source)), alignment.target_wh
             picture = folder / "thermal" / Path(name).name
             edges = picture_field(grey_values(picture))
-            with Image.open(picture) as opened:
-                whole = Whole(demo_segmenter(), np.asarray(opened.convert("RGB")))
+            with Image.open(picture) as shown:
+                whole = Whole(demo_segmenter(), np.asarray(shown.convert("RGB")))
             for one in _without(theirs, ours):
                 sources = [each.mask for each in _without(ours, theirs) if each.label == one.label]
                 put = [carry(each, one.label, "", matrix, size_wh, edges) for each in sources]

@@ -7,7 +7,6 @@ have drawn is never changed.
 from __future__ import annotations
 
 import hashlib
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +18,9 @@ from core.errors import LabelStudioError
 from dataset.export.image_name import file_name_of
 from dataset.export.regions import Reading, Region, read_results
 from dataset.export.selection import Selection
-from dataset.fetching import fetch_image
 from dataset.importing.target import NoTag, RegionKey
 from dataset.pair_sides import NoTwin, ProjectSides, Twin, TwinLookup
 from dataset.registration.alignment import Alignment, NotAligned
-from dataset.registration.pictures import grey_values
 from dataset.registration.transforms import Matrix
 from dataset.transfer.fit import picture_field
 from dataset.transfer.plan import Plan, is_on, labels_on_twin, plan_of
@@ -32,10 +29,10 @@ from dataset.transfer.refine import NotRefined, ask_sam2
 from dataset.transfer.regions import ImageTransfer, Transfer, carry, carry_or_leave
 from dataset.transfer.results import Place, results_on_twin
 from dataset.transfer.storing import Annotations, Drafts, Finished, Left, Predictions
+from dataset.transfer.twin_picture import pixels, twin_content, twin_grey
 from hosts.base import Exec
 from labeling.images import TaskImage
 from labelstudio.bulk import Annotation, TaskReader, WholeTask, task_rows
-from masks.pictures import PictureError
 
 if TYPE_CHECKING:
     from core.report import Report
@@ -148,10 +145,10 @@ class ProjectTransfer:
         place = twin.task, twin.item_index or 0
         if other := self._taken.get(place):
             raise NotAligned(f"its twin (task {twin.task}) has the masks of {other}")
-        content = self._content(twin)
+        content = twin_content(self.client, twin)
         rgb = twin.url if self.back else image.url  # pairs are called by their RGB pictures
         matrix = self.alignment.of(rgb, lambda: hashlib.sha256(content).hexdigest())
-        edges = picture_field(self._grey(content, twin))
+        edges = picture_field(twin_grey(content, twin, self.alignment.target_wh))
         # In a task of pairs with the annotation itself, so that whoever takes the masks has those of both images.
         kept = list(reading.kept) if self.sides.is_one else []
         ready = Ready(one, twin, source.id, source.annotator, kept, edges, matrix)
@@ -172,8 +169,8 @@ class ProjectTransfer:
         """
         if region.size_wh != self.alignment.source_wh:
             raise NotAligned(
-                f"has {_size(region.size_wh)} pixels, and the registration is of pictures of "
-                f"{_size(self.alignment.source_wh)}"
+                f"has {pixels(region.size_wh)} pixels, and the registration is of pictures of "
+                f"{pixels(self.alignment.source_wh)}"
             )
         try:
             before = region.mask()
@@ -238,25 +235,3 @@ class ProjectTransfer:
                 )
             ready.image.regions.append(each.figures)
         return found
-
-    def _content(self, twin: Twin) -> bytes:
-        try:
-            return fetch_image(self.client, twin.url, twin.task)
-        except LabelStudioError as error:
-            raise NotAligned(f"its twin {file_name_of(twin.url)} cannot be read: {error}") from None
-
-    def _grey(self, content: bytes, twin: Twin) -> np.ndarray[Any, np.dtype[np.float32]]:
-        try:
-            grey = grey_values(io.BytesIO(content))
-        except PictureError as error:
-            raise NotAligned(f"its twin {file_name_of(twin.url)} cannot be read: {error}") from None
-        if (size_wh := (grey.shape[1], grey.shape[0])) != self.alignment.target_wh:
-            raise NotAligned(
-                f"its twin has {_size(size_wh)} pixels, and the registration is of pictures of "
-                f"{_size(self.alignment.target_wh)}"
-            )
-        return grey
-
-
-def _size(size_wh: Sequence[int]) -> str:
-    return "x".join(map(str, size_wh))

@@ -55,10 +55,15 @@ class Outcome:
 
 
 class Kept:
-    """A part's outcome on the disk: written anew after each figure."""
+    """A part's outcome on the disk: written anew after each figure.
 
-    def __init__(self, path: Path, outcome: Outcome) -> None:
+    Attributes:
+        budget_seconds: after which the part is ended.
+    """
+
+    def __init__(self, path: Path, outcome: Outcome, budget_seconds: float) -> None:
         self.outcome = outcome
+        self.budget_seconds = budget_seconds
         self._path = path
         self.save()
 

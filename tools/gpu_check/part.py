@@ -1,4 +1,4 @@
-"""`python -m tools.gpu_check.part NAME FILE [--dry-run]`: one part, in a process of its own."""
+"""`python -m tools.gpu_check.part NAME FILE SECONDS [--dry-run]`: one part, in a process of its own."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def part_named(name: str) -> Callable[[Kept, bool], None]:
 
 
 if __name__ == "__main__":
-    kept = Kept(Path(sys.argv[2]), Outcome(sys.argv[1]))
-    part_named(sys.argv[1])(kept, DRY_RUN in sys.argv[3:])
+    kept = Kept(Path(sys.argv[2]), Outcome(sys.argv[1]), float(sys.argv[3]))
+    part_named(sys.argv[1])(kept, DRY_RUN in sys.argv[4:])
     kept.save()

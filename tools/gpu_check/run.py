@@ -23,7 +23,12 @@ Command = Callable[[Part, Path], tuple[str, ...]]
 def command_of(plan: Plan) -> Command:
     """What runs a part that is to leave its outcome in a file."""
     dry = ("--dry-run",) if plan.dry_run else ()
-    return lambda part, out: (sys.executable, "-m", "tools.gpu_check.part", part.name, str(out), *dry)
+
+    def command(part: Part, out: Path) -> tuple[str, ...]:
+        seconds = f"{part.seconds * plan.share:g}"
+        return (sys.executable, "-m", "tools.gpu_check.part", part.name, str(out), seconds, *dry)
+
+    return command
 
 
 def run_parts(

@@ -39,6 +39,6 @@ class TestCuda(EngineContract):
 
 
 def test_masks_are_those_of_float32_on_the_cpu(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "engines.json", Outcome("engines"))
+    kept = Kept(tmp_path / "engines.json", Outcome("engines"), 140.0)
     compare(kept, "demo", "trained", torch.device("cuda:0"))
     assert [row.passed for row in kept.outcome.rows] == [True] * len(WAYS), kept.outcome.rows

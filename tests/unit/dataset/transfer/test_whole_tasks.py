@@ -101,7 +101,7 @@ def test_people_keep_the_tasks_that_they_began(
             act(exports, twin)
             return fetch_image(*asked)
 
-        monkeypatch.setattr("dataset.transfer.projects.fetch_image", fetch)
+        monkeypatch.setattr("dataset.transfer.twin_picture.fetch_image", fetch)
     else:
         act(exports, twin)
     before = len(exports.server.annotations[twin])

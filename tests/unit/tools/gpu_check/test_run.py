@@ -33,7 +33,7 @@ def plan_of(*names: str, out: Path, deadline: float = DEADLINE_SECONDS) -> Plan:
 
 def program(part: Part, out: Path) -> tuple[str, ...]:
     start = f"from tools.gpu_check.outcome import *; from pathlib import Path; kept = Kept(Path({str(out)!r}), "
-    return sys.executable, "-c", f"{start}Outcome({part.name!r})); {PROGRAMS[part.name]}"
+    return sys.executable, "-c", f"{start}Outcome({part.name!r}), 1.0); {PROGRAMS[part.name]}"
 
 
 def run(plan: Plan) -> list[Outcome]:
@@ -94,7 +94,7 @@ def test_report_has_figures_reasons_and_what_was_left_out(tmp_path: Path) -> Non
 def test_outcome_is_whole_after_each_figure(tmp_path: Path) -> None:
     path = tmp_path / "part.json"
     assert read(path, "engines") == Outcome("engines")
-    kept = Kept(path, Outcome("engines"))
+    kept = Kept(path, Outcome("engines"), 1.0)
     kept.row("one", "1")
     assert read(path, "engines").rows == [Row("one", "1")]
     path.write_text("{")
@@ -106,8 +106,9 @@ def test_default_plan_is_every_part_within_the_deadline(tmp_path: Path) -> None:
     assert [part.name for part in plan.parts] == ["machine", "engines", "memory", "clicks", "propagate"]
     assert sum(part.seconds for part in PARTS) <= plan.deadline_seconds == DEADLINE_SECONDS == 480
     assert not plan.dry_run
-    command = command_of(parse(["--dry-run", "--parts", "memory"], tmp_path))
-    assert command(PARTS[2], tmp_path / "x")[2:] == ("tools.gpu_check.part", "memory", str(tmp_path / "x"), "--dry-run")
+    command = command_of(parse(["--dry-run", "--parts", "memory", "--seconds", "960"], tmp_path))
+    told = ("tools.gpu_check.part", "memory", str(tmp_path / "x"), "120", "--dry-run")
+    assert command(PARTS[2], tmp_path / "x")[2:] == told
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ SUGGESTION = f"""() => Array.from({SELECTED}.suggestions.values(), (one) => ({{
   size: [one.object.naturalWidth, one.object.naturalHeight],
 }}))"""
 
+# The picture of a mask comes after its region, and only its pixels can be clicked on.
+DRAWN = f"""() => {SELECTED}.regions.filter((one) => one.type === 'brushregion' && !one.dynamic).every((one) =>
+  one.layerRef?.find('Image').some((node) => node.image()?.width > 0 && node.name() !== 'highlight'))"""
 MASK = f"""(number) => {{
   const one = {SELECTED}.regions[number];
   return {{ rle: Array.from(one.rle ?? []), size: [one.object.naturalWidth, one.object.naturalHeight] }};
@@ -190,6 +193,11 @@ class Desk:
         self.page.mouse.click(*self._place(xy))
         for modifier in modifiers:
             self.page.keyboard.up(modifier)
+
+    def select(self, xy: XY) -> None:
+        """Click on a mask that can be seen, with no label picked: that selects it."""
+        self.page.wait_for_function(DRAWN)
+        self.click(xy)
 
     def rest(self, xy: XY) -> None:
         """Move the mouse to a pixel of the image, and leave it there."""

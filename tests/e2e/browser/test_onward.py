@@ -137,7 +137,7 @@ def test_masks_of_the_image_before_are_continued(desk: Desk, moving: Moving) -> 
     desk.page.wait_for_function(f"() => {SELECTED}.regions.length === 1")
     desk.key("Shift+Enter")
     desk.page.wait_for_function(f"() => {SELECTED}.regions.length === 3")
-    desk.click(moving.place(1, 0))  # no label is picked: it selects the mask
+    desk.select(moving.place(1, 0))
     desk.page.wait_for_function(
         f"() => /^(⚠ )?track {moving.tasks[0]}[.]drawn. from 1[.]png, score 0/.test(({PANEL})())"
     )

@@ -48,7 +48,7 @@ def test_a_click_with_a_label_draws_on_a_mask(desk: Desk, bench: Bench, scenes: 
     desk.settled()
     assert labels(desk) == [first.label]
 
-    desk.click(first.click_xy)
+    desk.select(first.click_xy)
     desk.says(f"selected: {first.label}")
     desk.key(desk.keys[second.label])
     desk.says(f"{first.label} is {second.label} now; Ctrl+Z takes it back")

@@ -9,6 +9,7 @@ BackendError
     ├── LabelingConfigError 400 the labeling configuration cannot be served
     ├── NotFound           404  there is no such job
     ├── Superseded         409  a newer click of the same prompts made this one useless
+    ├── LastHost           409  the last of several GPU hosts is not drained
     ├── TooLarge           413  the request holds more than may be sent at once
     ├── ImageError         422  the task's image cannot be read
     ├── SourceUnavailable  502  the server that holds the image does not give it now
@@ -94,6 +95,12 @@ class NotFound(RequestError):
 
 class Superseded(RequestError):
     """A newer click with the same prompts came: this answer would not be shown."""
+
+    status = 409
+
+
+class LastHost(RequestError):
+    """Without this host no replica would answer."""
 
     status = 409
 

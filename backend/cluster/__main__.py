@@ -14,9 +14,13 @@ from backend.cluster.calls import Replicas
 from backend.cluster.deploying import deploy, join
 from backend.cluster.figures import Figures
 from backend.cluster.forwarding import Forwarder
+from backend.cluster.hosts import FILE as HOSTS_FILE
+from backend.cluster.hosts import Hosts
 from backend.cluster.ingress import create_ingress
 from backend.cluster.keys import Keys
+from backend.cluster.placing import Placement
 from backend.cluster.projects import Projects
+from backend.cluster.replica import Replica
 from backend.cluster.settings import load_cluster_settings
 from backend.cluster.watching import ReplicaWatch
 from backend.errors import SettingsError
@@ -30,7 +34,7 @@ from backend.weights.catalog import choose, load_catalog
 logger = logging.getLogger("backend.cluster")
 
 
-def main() -> int:
+def main(replica: type[Replica] = Replica) -> int:
     """Run until a signal comes; returns the exit code."""
     signal.signal(signal.SIGTERM, stop)
     try:
@@ -38,7 +42,7 @@ def main() -> int:
         configure_logging(settings.log_level)
         model = choose(settings, load_catalog())
         join(cluster)
-        handle, count = deploy(cluster, model.version, settings.click_limit)
+        handle, count = deploy(cluster, model.version, settings.click_limit, replica)
     except SettingsError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
@@ -51,12 +55,12 @@ def main() -> int:
             ProjectOptionsRegistry(project_defaults(settings), file),
             AlignmentStore((kept or Path(temporary)) / ALIGNMENTS),
         )
-        figures = Figures()
-        replicas = Replicas(handle, figures)
-        app = create_ingress(
-            settings, model, ReplicaWatch(replicas.reports, count, model, figures), Forwarder(replicas, projects),
-            projects, Keys(Locator(settings.label_studio_url, settings.label_studio_public_url)), figures,
-        )  # fmt: skip
+        figures, placement = Figures(), Placement()
+        hosts = Hosts(placement, None if kept is None else kept / HOSTS_FILE)
+        replicas = Replicas(handle, figures, placement, hosts)
+        watch = ReplicaWatch(replicas, count, model, figures, placement, hosts)
+        keys = Keys(Locator(settings.label_studio_url, settings.label_studio_public_url))
+        app = create_ingress(settings, model, watch, hosts, Forwarder(replicas, projects), projects, keys, figures)
         return run_server(app, settings)
 
 

@@ -1,4 +1,4 @@
-"""The replicas as a deployment of Ray Serve. The only module that imports Ray, beside `backend.cluster.calls`."""
+"""The replicas as a deployment of Ray Serve. Only this module, `calls` and `routing` import Ray."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from ray.exceptions import RayError
 from ray.serve.config import RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
+from backend.cluster.problems import why_of
 from backend.cluster.replica import Replica
 from backend.cluster.settings import ClusterSettings
 from backend.errors import SettingsError
 
 APP = "labelrig"
 NAMESPACE = "labelrig"
-ROUTER = "ray.serve.experimental.consistent_hash_router:ConsistentHashRouter"
+DEPLOYMENT = "sam2"
+ROUTER = "backend.cluster.routing:OrderedRouter"
 FALLBACKS = 2  # replicas after a key's own that are tried where it is full or gone
 HEALTH_PERIOD_SECONDS, HEALTH_TIMEOUT_SECONDS = 5.0, 30.0
 DRAIN_SECONDS = 30.0  # for the requests of a replica that is taken out
@@ -38,12 +40,15 @@ def join(settings: ClusterSettings) -> None:
         ) from None
 
 
-def deploy(settings: ClusterSettings, model_version: str, places: int) -> tuple[DeploymentHandle, int]:
-    """Have the replicas started, without waiting for them.
+def deploy(
+    settings: ClusterSettings, model_version: str, places: int, replica: type[Replica] = Replica
+) -> tuple[DeploymentHandle, int]:
+    """Have the replicas started, without waiting for them; those that run already stay.
 
     Args:
         model_version: a replica with another model does not start.
         places: requests that a replica works on at once; more go to the next replica of the key.
+        replica: what each of them is.
 
     Returns: how they are called, and how many there are to be.
     """
@@ -54,8 +59,8 @@ def deploy(settings: ClusterSettings, model_version: str, places: int) -> tuple[
     count = settings.cluster_replicas or max(1, int(there / gpus) if gpus else 1)
     serve.start(proxy_location="Disabled")
     deployment = serve.deployment(
-        Replica,
-        name="sam2",
+        replica,
+        name=DEPLOYMENT,
         num_replicas=count,
         ray_actor_options={"num_cpus": settings.cluster_replica_cpus, "num_gpus": gpus},
         max_ongoing_requests=places,
@@ -67,6 +72,15 @@ def deploy(settings: ClusterSettings, model_version: str, places: int) -> tuple[
             request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": FALLBACKS}
         ),
     )
-    target = serve.RunTarget(deployment.bind(model_version), name=APP, route_prefix=None)
+    # Without a version Serve makes one up, and a new ingress would have all replicas replaced.
+    versioned = deployment.options(version=model_version, _internal=True)
+    target = serve.RunTarget(versioned.bind(model_version), name=APP, route_prefix=None)
     (handle,) = serve.run_many([target], wait_for_applications_running=False)
     return handle, count
+
+
+def startup_problem() -> str | None:
+    """Why a replica does not start, as Ray Serve has it; None where it says nothing. Waits for Serve's controller."""
+    application = serve.status().applications.get(APP)
+    deployment = None if application is None else application.deployments.get(DEPLOYMENT)
+    return None if deployment is None or not deployment.message else why_of(deployment.message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import MutableHeaders
+from starlette.types import Receive, Scope, Send
 
 from backend.cluster.messages import Answer, Asked, Began, Behind
 from backend.cluster.projects import Projects
@@ -85,8 +86,15 @@ class Forwarder:
         """See `Calls`."""
         return await self._replicas.owner(key, deadline)
 
-    async def streamed(self, request: Request, key: str, body: bytes, *, repeat: bool) -> Response:
-        """An answer whose body goes on as it comes."""
+    async def streamed(
+        self, request: Request, key: str, body: bytes, *, repeat: bool,
+        last: Callable[[ReplicaGone], bytes] | None = None,
+    ) -> Response:  # fmt: skip
+        """An answer whose body goes on as it comes.
+
+        Args:
+            last: what the body ends with when its replica dies; without it the body breaks off.
+        """
         context = self._replicas.stream(key, await self._asked(request, body, None), repeat=repeat)
         began, pieces = await context.__aenter__()
 
@@ -94,11 +102,12 @@ class Forwarder:
             try:
                 async for piece in pieces:
                     yield piece
-            finally:  # also when the client goes: the replica ends its work
-                await context.__aexit__(None, None, None)
+            except ReplicaGone as error:
+                if last is None:
+                    raise
+                yield last(error)
 
-        response = StreamingResponse(passed(), status_code=began.status)
-        return _with_headers(request, response, began)
+        return _with_headers(request, _Streamed(passed(), began.status, context), began)
 
     async def _asked(self, request: Request, body: bytes, project: str | None) -> Asked:
         headers = tuple(one for one in request.headers.raw if one[0] not in NOT_FORWARDED)
@@ -111,6 +120,22 @@ class Forwarder:
         if project is None:
             return asked
         return replace(asked, project=project, stamp=await self._projects.stamp(project))
+
+
+class _Streamed(StreamingResponse):
+    """A body that goes on as it comes. Also when the client goes, before the first piece too, the replica ends."""
+
+    def __init__(
+        self, body: AsyncIterator[bytes], status: int, context: AbstractAsyncContextManager[object]
+    ) -> None:  # fmt: skip
+        super().__init__(body, status_code=status)
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._context.__aexit__(None, None, None)
 
 
 def response_of(request: Request, answer: Began, body: bytes) -> Response:

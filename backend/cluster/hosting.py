@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,6 +15,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
+from backend import __version__
 from backend.cluster.messages import Answer, Asked, Began, Behind, Headers, Report
 from backend.serving.alignments import Alignment
 from backend.serving.service import Service
@@ -25,25 +28,28 @@ AHEAD = 4  # messages that the application may be ahead of its reader
 class AppHost:
     """Answers requests by the application, and takes over what projects' owners said to the ingress."""
 
-    def __init__(self, app: FastAPI, name: str, tag: str) -> None:
+    def __init__(self, app: FastAPI, name: str, tag: str, gpu: str = "") -> None:
         """
         Args:
             app: of `backend.web.app`, within its lifespan.
             name: the same after a restart.
             tag: of this process.
+            gpu: which of its host it has.
         """
         self.name = name
         self.service: Service = app.state.service
         self._tag = tag
         self._app = app
         self._known: dict[str, str] = {}  # the stamps of projects' states
+        self._requests = 0
+        self._gpu = gpu
 
     async def call(self, asked: Asked) -> Answer | Behind:
         """The answer to a request."""
         if await self._is_behind(asked):
             return Behind()
         status, headers, body = 500, NO_HEADERS, bytearray()
-        async with hosted(self._app, asked) as messages:
+        async with self._counted(asked) as messages:
             async for message in messages:
                 if message["type"] == "http.response.start":
                     status, headers = message["status"], _headers(message)
@@ -53,7 +59,7 @@ class AppHost:
 
     async def stream(self, asked: Asked) -> AsyncGenerator[Began | bytes, None]:
         """The answer to a request piece by piece: its beginning, then its body."""
-        async with hosted(self._app, asked) as messages:
+        async with self._counted(asked) as messages:
             async for message in messages:
                 if message["type"] == "http.response.start":
                     yield Began(message["status"], _headers(message), self._shown)
@@ -69,8 +75,28 @@ class AppHost:
         state, reason = self.service.watch.state()
         metrics = await run_sync(self.service.metrics.text)
         model = self.service.loader.loaded
-        device, engine = (model.device, model.segmenter.engine) if model is not None else ("", "")
-        return Report(self.name, self._tag, state, reason, device, engine, metrics)
+        about = Report(
+            self.name, self._tag, state, reason, "", "", metrics, version=__version__, requests=self._requests,
+            waiting=sum(self.service.queue.state().waiting.values()), clock=time.time(),
+            gpu=self._gpu,
+        )  # fmt: skip
+        if model is None:
+            return about
+        held = model.embeddings.stats
+        return replace(
+            about, device=model.device, engine=model.segmenter.engine, hits=held.memory_hits,
+            misses=held.disk_hits + held.joined + held.encoded,
+            jobs=sum(one.state in ("waiting", "running") for one in model.jobs.all()),
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def _counted(self, asked: Asked) -> AsyncIterator[AsyncIterator[Message]]:
+        self._requests += 1
+        try:
+            async with hosted(self._app, asked) as messages:
+                yield messages
+        finally:
+            self._requests -= 1
 
     @property
     def _shown(self) -> str:

@@ -19,6 +19,8 @@ from backend import __version__
 from backend.cluster.embedding import add_embed_routes
 from backend.cluster.figures import Figures
 from backend.cluster.forwarding import REPLICA_HEADER, Forwarder, response_of
+from backend.cluster.host_routes import add_host_routes
+from backend.cluster.hosts import Hosts
 from backend.cluster.keys import Keys, key_of
 from backend.cluster.messages import Answer
 from backend.cluster.pages import add_pages
@@ -42,7 +44,7 @@ from backend.web.openapi import describe
 from backend.web.picture_routes import GRANT, PATH
 from backend.web.plain_routes import add_plain_routes
 from backend.web.propagate_routes import BODY_BYTES as PROPAGATE_BYTES
-from backend.web.propagate_routes import PropagateRequest
+from backend.web.propagate_routes import PropagateRequest, error_line
 from backend.web.refine_routes import RefineRequest
 from backend.weights.catalog import ModelFiles
 
@@ -51,8 +53,8 @@ WORST = ("failed", "encoding", "ready")  # states of images
 
 
 def create_ingress(
-    settings: Settings, files: ModelFiles, watch: ReplicaWatch, forwarder: Forwarder, projects: Projects, keys: Keys,
-    figures: Figures,
+    settings: Settings, files: ModelFiles, watch: ReplicaWatch, hosts: Hosts, forwarder: Forwarder, projects: Projects,
+    keys: Keys, figures: Figures,
 ) -> FastAPI:  # fmt: skip
     """Build the application.
 
@@ -147,7 +149,7 @@ def create_ingress(
         async with bodies.with_text(request, PropagateRequest, form, PROPAGATE_BYTES) as (body, text):
             key = key_of(f"propagate {body.key}")
             await watch.some(settings.model_wait_seconds)
-        return await forwarder.streamed(request, key, text, repeat=True)
+        return await forwarder.streamed(request, key, text, repeat=True, last=error_line)
 
     @app.delete("/propagate/{key}")
     async def cancel(request: Request, key: str) -> Response:
@@ -168,7 +170,8 @@ def create_ingress(
     add_plain_routes(app, files)
     add_embed_routes(app, settings, bodies, watch, forwarder, keys)
     add_alignment_routes(app, projects.alignments, bodies)
-    add_pages(app, files, watch, figures)
+    add_host_routes(app, watch, hosts)
+    add_pages(app, files, watch, hosts, figures)
     describe(app)
     return app
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.web.grants import Grant
 
+NAME = "name"  # in what a replica tells Ray Serve of itself
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -72,6 +73,16 @@ class Report:
         tag: of this very process: its number on its host.
         state, reason: as its `/health` has them.
         metrics: the body of its `/metrics`.
+        version: of labelrig; another one than the ingress's while hosts are upgraded.
+        requests: that it works on.
+        waiting: jobs that wait for its model.
+        jobs: of `/embed`, that wait or run.
+        hits, misses: look-ups of embeddings in its memory, since it began.
+        clock: its wall clock, seconds.
+        gpu: which of its host it has; empty without one.
+
+    What came later has a default: while hosts are upgraded one after the other, a replica of the version before
+    reports without it.
     """
 
     replica: str
@@ -81,3 +92,17 @@ class Report:
     device: str
     engine: str
     metrics: bytes
+    version: str = ""
+    requests: int = 0
+    waiting: int = 0
+    jobs: int = 0
+    hits: int = 0
+    misses: int = 0
+    clock: float = 0.0
+    gpu: str = ""
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Share of embeddings that it found in its memory, 0 to 1; None before the first look-up."""
+        total = self.hits + self.misses
+        return self.hits / total if total else None

@@ -9,6 +9,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from backend import __version__
 from backend.cluster.figures import Figures
+from backend.cluster.hosts import Hosts
+from backend.cluster.messages import Report
+from backend.cluster.placing import host_of
 from backend.cluster.watching import ReplicaWatch
 from backend.serving.metrics import CONTENT_TYPE
 from backend.serving.status_page import HEADERS
@@ -16,11 +19,15 @@ from backend.web.middleware import error_response
 from backend.weights.catalog import ModelFiles
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>labelrig SAM2 replicas</title>
-<h1>SAM2 on {ready} of {wanted} replicas</h1><p>labelrig {version}, model {model}</p>
-<table border="1"><tr><th>replica<th>process<th>state<th>device<th>engine<th>reason</tr>{rows}</table>"""
+<h1>SAM2 on {ready} of {wanted} replicas</h1><p>labelrig {version}, model {model}</p><p>{state}</p>
+<table border="1"><tr>{heads}</tr>{rows}</table>"""
+HEADS = (
+    "host", "replica", "process", "state", "device", "GPU", "engine", "requests", "waiting", "embed jobs",
+    "found in memory", "labelrig", "reason",
+)  # fmt: skip
 
 
-def add_pages(app: FastAPI, files: ModelFiles, watch: ReplicaWatch, figures: Figures) -> None:
+def add_pages(app: FastAPI, files: ModelFiles, watch: ReplicaWatch, hosts: Hosts, figures: Figures) -> None:
     """Add the routes to the application."""
 
     @app.get("/")
@@ -51,19 +58,29 @@ def add_pages(app: FastAPI, files: ModelFiles, watch: ReplicaWatch, figures: Fig
     @app.get("/metrics")
     async def metrics() -> Response:
         """Figures for Prometheus: the ingress's, and those of each replica under its name."""
-        return Response(figures.text(await watch.reports()), media_type=CONTENT_TYPE)
+        return Response(figures.text(await watch.reports(), hosts.drained), media_type=CONTENT_TYPE)
 
     @app.get("/status")
     async def status() -> HTMLResponse:
-        """A page for people: the replicas and how they are."""
+        """A page for people: hosts, replicas, and how they are."""
         reports = await watch.reports()
-        cells = ((one.replica, one.tag, one.state, one.device, one.engine, one.reason or "") for one in reports)
-        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}' for cell in row)}</tr>" for row in cells)
         page = PAGE.format(
             ready=len(watch.ready),
             wanted=watch.wanted,
             version=__version__,
             model=html.escape(files.version),
-            rows=rows,
+            state=html.escape(": ".join(one for one in watch.state() if one is not None)),
+            heads="".join(f"<th>{head}" for head in HEADS),
+            rows="".join(_row(one, hosts) for one in reports),
         )
         return HTMLResponse(page, headers=dict(HEADERS))
+
+
+def _row(one: Report, hosts: Hosts) -> str:
+    host = host_of(one.replica)
+    cells = (
+        f"{host} (drained)" if host in hosts.drained else host, one.replica, one.tag, one.state, one.device, one.gpu,
+        one.engine, one.requests, one.waiting, one.jobs,
+        "" if one.hit_ratio is None else f"{100 * one.hit_ratio:.0f} %", one.version, one.reason or "",
+    )  # fmt: skip
+    return f"<tr>{''.join(f'<td>{html.escape(str(cell))}' for cell in cells)}</tr>"

@@ -14,12 +14,15 @@ from PIL import Image
 
 from backend.__main__ import configure_logging, load_model, share_freed_memory
 from backend.cluster.hosting import AppHost
+from backend.cluster.messages import NAME
+from backend.cluster.settings import load_cluster_settings
 from backend.cluster.slots import Slot
 from backend.errors import ModelError
+from backend.segmenter import Segmenter
 from backend.serving.service import Service
 from backend.settings import Settings, load_settings
 from backend.web.app import create_app
-from backend.weights.catalog import choose, load_catalog
+from backend.weights.catalog import ModelFiles, choose, load_catalog
 
 logger = logging.getLogger("backend.cluster")
 POLL_SECONDS = 0.05
@@ -43,17 +46,30 @@ class Replica(AppHost):
         configure_logging(settings.log_level)
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         model = choose(settings, load_catalog())
-        host = socket.gethostname()
+        host = load_cluster_settings().cluster_host or socket.gethostname()
         if model.version != model_version:
             raise ModelError(f"{host} has the model {model.version}, and the cluster serves {model_version}")
         self._slot = Slot(settings.embedding_cache_dir or Path(tempfile.gettempdir()) / "labelrig-replicas")
         own = of_replica(settings, self._slot)
-        app = create_app(lambda: load_model(own, model), own, model)
+        app = create_app(lambda: self.load(own, model), own, model)
         self._lifespan = app.router.lifespan_context(app)
         await self._lifespan.__aenter__()
-        super().__init__(app, f"{host}/{self._slot.number}", str(os.getpid()))
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "")  # as Ray gives it to a replica that takes one
+        super().__init__(app, f"{host}/{self._slot.number}", str(os.getpid()), gpu)
         await _loaded(self.service)
         logger.info("replica %s serves %s", self.name, model.version)
+
+    def load(self, settings: Settings, model: ModelFiles) -> Segmenter:
+        """Build the model; in a thread.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        return load_model(settings, model)
+
+    def record_replica_metadata(self) -> dict[str, str]:
+        """What the router of the ingress knows of a replica from its first moment: its name."""
+        return {NAME: self.name}
 
     async def check_health(self) -> None:
         """Ray Serve replaces a replica that raises."""

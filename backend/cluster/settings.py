@@ -1,4 +1,4 @@
-"""What the cluster is made of, from the environment of the ingress."""
+"""What the cluster is made of, from the environment of the ingress; and of a host, what it is called."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class ClusterSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True, extra="ignore")
 
     cluster_address: Annotated[str, Field(description="of Ray's head; `auto` is the one on this machine")] = "auto"
+    cluster_host: Annotated[
+        str | None,
+        Field(pattern="^[A-Za-z0-9._-]{1,63}$", description="of a GPU host: its name; default its host name"),
+    ] = None
     cluster_replicas: Annotated[
         int | None, Field(ge=1, le=1000, description="default: one for each GPU, or one where there is none")
     ] = None

@@ -152,8 +152,17 @@ def _next(service: Service, passed: Iterator[FollowedFrame], request_id: str) ->
         found = next(passed, None)
     except RequestError as error:
         service.failed(error, request_id)
-        return {"error": one_line(str(error)), "status": error.status}
+        return _error(error)
     return {"done": True} if found is None else _frame(found)
+
+
+def error_line(error: RequestError) -> bytes:
+    """The last line of a run that ended early."""
+    return _line(_error(error)).encode()
+
+
+def _error(error: RequestError) -> dict[str, object]:
+    return {"error": one_line(str(error)), "status": error.status}
 
 
 def _frame(found: FollowedFrame) -> dict[str, object]:

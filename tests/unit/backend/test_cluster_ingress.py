@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from backend.cluster.figures import Figures
 from backend.cluster.forwarding import REPLICA_HEADER, Forwarder
 from backend.cluster.hosting import AppHost
+from backend.cluster.hosts import Hosts
 from backend.cluster.ingress import create_ingress
 from backend.cluster.keys import Keys
 from backend.cluster.messages import Answer, Asked, Began, Behind, Report
+from backend.cluster.placing import Placement, host_of
 from backend.cluster.projects import Projects
 from backend.cluster.watching import ReplicaWatch
 from backend.errors import ReplicaGone
@@ -27,6 +32,7 @@ from backend.serving.alignments import AlignmentStore
 from backend.settings import Settings
 from backend.sources.locations import Locator
 from backend.web.app import create_app
+from masks.rle import encode_rle
 from tests.unit.backend.fakes import MODEL, V1, FakeSegmenter, click, region
 from tests.unit.backend.held_segmenter import draw
 
@@ -38,46 +44,56 @@ RANDOM_ID = re.compile(rb'"id":"[0-9a-f-]{8,}"')
 
 
 class TwoReplicas:
-    """`Calls` without Ray: an even key is the first one's, an odd one the second's."""
+    """`Calls` without Ray: to the replica that a key belongs to."""
 
-    def __init__(self, hosts: list[AppHost]) -> None:
+    def __init__(self, replicas: list[AppHost], placement: Placement, hosts: Hosts) -> None:
+        self.replicas = replicas
+        self.placement = placement
         self.hosts = hosts
         self.calls: list[tuple[str, Asked]] = []
         self.is_gone = False
+        self.missing: str | None = None
+        self.clock = 0.0
 
     def _of(self, key: str) -> AppHost:
-        return self.hosts[int(key.rpartition("-")[2]) % len(self.hosts)]
+        return next(one for one in self.replicas if one.name == self.placement.order(key)[0])
 
     async def call(self, key: str, asked: Asked, deadline: float, *, repeat: bool) -> Answer | Behind:
         assert deadline > time.monotonic()
         self.calls.append((key, asked))
         if self.is_gone:
             raise ReplicaGone("gone")
-        return await self._of(key).call(asked)
+        with self.hosts.work():
+            return await self._of(key).call(asked)
 
     @asynccontextmanager
     async def stream(
         self, key: str, asked: Asked, *, repeat: bool
     ) -> AsyncIterator[tuple[Began, AsyncGenerator[bytes, None]]]:
-        pieces = self._of(key).stream(asked)
-        began = await anext(pieces)
-        assert isinstance(began, Began)
+        with self.hosts.work() as work:
+            pieces = self._of(key).stream(asked)
+            began = await anext(pieces)
+            assert isinstance(began, Began)
+            work.host = host_of(began.replica)
+            async with aclosing(pieces):
+                yield began, self._body(pieces)
 
-        async def body() -> AsyncGenerator[bytes, None]:
-            async for piece in pieces:
-                assert isinstance(piece, bytes)
-                yield piece
-
-        try:
-            yield began, body()
-        finally:
-            await pieces.aclose()
+    async def _body(self, pieces: AsyncGenerator[Began | bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for piece in pieces:
+            assert isinstance(piece, bytes)
+            yield piece
+            if self.is_gone:
+                raise ReplicaGone("gone")
 
     async def owner(self, key: str, deadline: float) -> str:
         return await self._of(key).tag()
 
     async def reports(self) -> list[Report]:
-        return [await host.report() for host in self.hosts]
+        found = [await one.report() for one in self.replicas]
+        return [replace(one, clock=one.clock + self.clock) for one in found]
+
+    async def why_missing(self) -> str | None:
+        return self.missing
 
 
 class House:
@@ -104,18 +120,19 @@ def house(settings: Settings, root: Path, tmp_path: Path) -> Iterator[House]:
         for client in clients:
             while client.get("/ready").status_code != 200:
                 time.sleep(0.01)
-        hosts = [AppHost(client.app, f"host/{number}", str(number)) for number, client in enumerate(clients[1:])]  # type: ignore[arg-type]
-        replicas = TwoReplicas(hosts)
-        figures = Figures()
+        replicas = [AppHost(client.app, f"{host}/0", host) for host, client in zip("ab", clients[1:], strict=True)]  # type: ignore[arg-type]
+        placement, figures = Placement(), Figures()
+        hosts = Hosts(placement, tmp_path / "drained.json")
+        two = TwoReplicas(replicas, placement, hosts)
         projects = Projects(ProjectOptionsRegistry(), AlignmentStore(tmp_path / "alignments"))
+        watch = ReplicaWatch(two, 2, MODEL, figures, placement, hosts)
         app = create_ingress(
-            settings, MODEL, ReplicaWatch(replicas.reports, 2, MODEL, figures), Forwarder(replicas, projects), projects,
-            Keys(Locator()), figures,
-        )  # fmt: skip
+            settings, MODEL, watch, hosts, Forwarder(two, projects), projects, Keys(Locator()), figures
+        )
         ingress = stack.enter_context(TestClient(app))
         while ingress.get("/ready").status_code != 200:
             time.sleep(0.01)
-        yield House(clients[0], ingress, replicas)
+        yield House(clients[0], ingress, two)
 
 
 def point(x: float = 25, y: float = 75, **more: Any) -> dict[str, object]:
@@ -125,6 +142,14 @@ def point(x: float = 25, y: float = 75, **more: Any) -> dict[str, object]:
 def body_of(answer: httpx2.Response) -> bytes:
     """An answer's bytes but for the ids of requests and regions, which are new each time."""
     return RANDOM_ID.sub(b'"id":"-"', re.sub(rb'"request_id":"[^"]*"', b"", answer.content))
+
+
+def until(house: House, reached: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait for a state of `/health`."""
+    deadline = time.monotonic() + 30
+    while not reached(health := house.ingress.get("/health").json()):
+        assert time.monotonic() < deadline, health
+        time.sleep(0.02)
 
 
 def shares(answer: httpx2.Response) -> str:
@@ -203,11 +228,10 @@ def test_images_of_a_pair_are_opened_at_their_own_replicas(house: House) -> None
     def names_of(body: dict[str, Any]) -> dict[str, Any]:
         return {"image": f"/data/local-files/?d={NAMES[0]}", "b": f"/data/local-files/?d={body['b']}"}
 
-    keys = Keys(Locator())
-    even = int(keys.of_image(f"/data/local-files/?d={NAMES[0]}").rpartition("-")[2]) % 2
-    other = next(
-        name for name in NAMES if int(keys.of_image(f"/data/local-files/?d={name}").rpartition("-")[2]) % 2 != even
-    )
+    def owner(name: str) -> str:
+        return house.replicas.placement.order(Keys(Locator()).of_image(f"/data/local-files/?d={name}"))[0]
+
+    other = next(name for name in NAMES if owner(name) != owner(NAMES[0]))
     task = {"id": 5, "data": names_of({"b": other})}
     opened: dict[str, Any] = {"tasks": [task], "project": "3.1", "label_config": PAIR, "params": {"context": None}}
     assert house.ingress.post("/predict", json=opened).json() == {"results": [[]]}
@@ -216,7 +240,7 @@ def test_images_of_a_pair_are_opened_at_their_own_replicas(house: House) -> None
     while (found := house.ingress.post("/predict", json=asked).json())["results"][0]["state"]["image"] != "ready":
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
-    held = [host.service.loader.loaded.embeddings.stats.held_images for host in house.replicas.hosts]  # type: ignore[union-attr]
+    held = [host.service.loader.loaded.embeddings.stats.held_images for host in house.replicas.replicas]  # type: ignore[union-attr]
     assert held == [1, 1]
 
 
@@ -231,32 +255,115 @@ def test_embed_gives_each_replica_its_own_images(house: House) -> None:
         time.sleep(0.02)
     assert (progress["id"], progress["total"], progress["encoded"], progress["failed"]) == (job, 12, 12, 0)
     assert [one["id"] for one in house.ingress.get("/embed").json()["jobs"]] == [job]
-    before = [host.service.loader.loaded.embeddings.disk_stats.hits for host in house.replicas.hosts]  # type: ignore[union-attr]
+    before = [host.service.loader.loaded.embeddings.disk_stats.hits for host in house.replicas.replicas]  # type: ignore[union-attr]
     for name in NAMES:
         assert house.ingress.post("/predict", json=click(point(), image=name)).status_code == 200
-    after = [host.service.loader.loaded.embeddings.disk_stats.hits for host in house.replicas.hosts]  # type: ignore[union-attr]
+    after = [host.service.loader.loaded.embeddings.disk_stats.hits for host in house.replicas.replicas]  # type: ignore[union-attr]
     assert sum(after) - sum(before) == 12
 
 
 def test_metrics_are_of_all_replicas_by_name(house: House) -> None:
     house.ingress.post("/predict", json=click(point()))
     text = house.ingress.get("/metrics").text
-    assert 'labelrig_clicks_total{prompt="point",replica="host/' in text
-    for number in range(2):
-        assert f'labelrig_cache_bytes{{cache="memory",replica="host/{number}"}}' in text
+    assert 'labelrig_clicks_total{prompt="point",replica="' in text
+    for host in "ab":
+        assert f'labelrig_cache_bytes{{cache="memory",replica="{host}/0"}}' in text
+        assert f'labelrig_replica_up{{host="{host}",replica="{host}/0"}} 1.0' in text
+        assert f'labelrig_host_drained{{host="{host}"}} 0.0' in text
     assert "labelrig_replicas_ready 2.0" in text
     assert 'labelrig_ingress_requests_total{route="/predict",status="200"} 1.0' in text
     assert len(re.findall("# TYPE labelrig_clicks_total", text)) == 1
     page = house.ingress.get("/status").text
-    assert "host/0" in page
-    assert "host/1" in page
+    assert "<td>a<td>a/0<td>a<td>ready" in page
+    assert "<td>b<td>b/0<td>b<td>ready" in page
 
 
 def test_replica_that_is_missing_shows_in_health(house: House) -> None:
-    house.replicas.hosts.pop()
-    house.ingress.get("/metrics")
+    house.replicas.replicas.pop()
+    house.replicas.missing = "b has the model x, and the cluster serves y"
+    wanted = "1 of 2 replicas answer: b has the model x, and the cluster serves y"
+    until(house, lambda health: health.get("reason") == wanted)
     health = house.ingress.get("/health").json()
-    assert (health["status"], health["state"], health["reason"]) == ("UP", "degraded", "1 of 2 replicas answer")
+    assert (health["status"], health["state"]) == ("UP", "degraded")
+    assert wanted in house.ingress.get("/status").text
+
+
+def test_clock_that_is_off_is_named(house: House) -> None:
+    house.replicas.clock = 3600
+    house.ingress.get("/metrics")
+    reason = house.ingress.get("/health").json()["reason"]
+    assert reason == "; ".join(f"the clock of {host} is 3600 s ahead of the ingress's" for host in "ab")
+    assert house.ingress.post("/predict", json=click(point())).status_code == 200
+
+
+def test_drained_host_gets_nothing_and_comes_back(house: House) -> None:
+    def click_all() -> dict[str, str]:
+        answers = {name: house.ingress.post("/predict", json=click(point(), image=name)) for name in NAMES}
+        assert {one.status_code for one in answers.values()} == {200}
+        return {name: shares(one) for name, one in answers.items()}
+
+    before = click_all()
+    assert set(before.values()) == {"a/0 a", "b/0 b"}
+    answer = house.ingress.post("/hosts/b/drain")
+    assert answer.status_code == 200
+    found = answer.json()
+    assert (found["drained"], found["empty"], found["requests"], found["jobs"]) == (True, True, 0, 0)
+    assert set(click_all().values()) == {"a/0 a"}
+    assert 'labelrig_host_drained{host="b"} 1.0' in house.ingress.get("/metrics").text
+    assert house.ingress.get("/health").json()["reason"] == "b is drained"
+    assert "<td>b (drained)<td>b/0" in house.ingress.get("/status").text
+    for _ in range(2):
+        assert house.ingress.delete("/hosts/b/drain").json()["drained"] is False
+    assert click_all() == before
+    whole = house.ingress.get("/hosts").json()
+    assert (whole["state"], whole["ready"], whole["wanted"]) == ("ready", 2, 2)
+    assert [one["host"] for one in whole["hosts"]] == ["a", "b"]
+    assert all(0 < one["replicas"][0]["hit_ratio"] < 1 for one in whole["hosts"])
+
+
+def test_last_host_is_not_drained(house: House) -> None:
+    assert house.ingress.post("/hosts/a/drain").status_code == 200
+    answer = house.ingress.post("/hosts/b/drain")
+    assert answer.status_code == 409
+    assert "b is the last host whose replicas answer" in answer.json()["detail"]
+    assert house.ingress.post("/predict", json=click(point())).status_code == 200
+    unknown = house.ingress.post("/hosts/c/drain")
+    assert (unknown.status_code, unknown.json()["detail"]) == (
+        404, "no replica of a host 'c' answers; there are: a, b"
+    )  # fmt: skip
+
+
+def test_drained_host_is_empty_when_its_requests_end(house: House) -> None:
+    with house.replicas.hosts.work():  # one that has not begun to answer, and may be at either host
+        assert house.ingress.post("/hosts/b/drain").json()["empty"] is False
+        with house.replicas.hosts.work():  # begun afterwards
+            assert house.ingress.get("/hosts/b").json()["requests"] == 1
+    assert house.ingress.get("/hosts/b").json()["empty"] is True
+
+
+def test_propagation_is_that_of_the_plain_backend(house: House) -> None:
+    square = np.zeros((48, 64), dtype=np.bool_)
+    square[6:30, 8:40] = True
+    frames = [{"number": number, "url": f"/data/local-files/?d={name}"} for number, name in enumerate(NAMES)]
+    masks = {"one": base64.b64encode(bytes(encode_rle(square))).decode()}
+    body = {
+        "key": "p",
+        "length": 12,
+        "frames": frames[1:],
+        "anchors": [{**frames[0], "size_wh": (64, 48), "masks": masks}],
+    }
+    plain, ingress = (client.post("/propagate", json=body) for client in (house.plain, house.ingress))
+    assert (plain.status_code, len(plain.text.splitlines())) == (200, 13)
+    assert (ingress.status_code, ingress.text) == (plain.status_code, plain.text)
+    assert ingress.headers["content-type"] == plain.headers["content-type"]
+    assert shares(ingress)
+    house.replicas.is_gone = True
+    first, last = house.ingress.post("/propagate", json=body).text.splitlines()
+    assert (first, last) == (plain.text.splitlines()[0], '{"error":"gone","status":503}')
+    house.replicas.is_gone = False
+    for wrong in ({**body, "frames": []}, {**body, "length": 2}):
+        plain, ingress = (client.post("/propagate", json=wrong) for client in (house.plain, house.ingress))
+        assert (ingress.status_code, body_of(ingress)) == (plain.status_code, body_of(plain))
 
 
 def test_dead_replica_is_one_sentence(house: House) -> None:

@@ -1,8 +1,8 @@
 """Which replica a key belongs to, and which take its place: by the replicas' names, which outlive their processes.
 
 Rendezvous hashing (Thaler and Ravishankar, 1998) gives every key an order of all replicas of its own. A key belongs to
-the first of its order whose keys in use are within `SHARE` of the mean, and stays there while it is in use: consistent
-hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018). Few images need the bound: of 60 drawn at random
+the first of its order whose keys in use are within `SHARE` of the mean, and stays there: consistent hashing with
+bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018). Few images need the bound: of 60 drawn at random
 for four replicas, one gets more than twice as many as another in 21 of 100 draws; with it in none of 2000.
 """
 
@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 SHARE = 1.1
-IN_USE_SECONDS = 600.0  # after its last request a key counts for nothing, and may get another replica
+IN_USE_SECONDS = 60.0  # since its last request: a key without one counts for nothing
+KEPT_SECONDS = 600.0  # since its last request: then a key may get another replica
 FORGOTTEN_SECONDS = 600.0  # for so long a replica that does not report keeps its keys, which others answer meanwhile
 
 
@@ -66,7 +67,7 @@ class Placement:
         Those that did not answer the last question how they are come last.
         """
         now, place = self._clock(), self._places.get(key)
-        if place is None or place.name not in self._seen or now - place.used > IN_USE_SECONDS:
+        if place is None or place.name not in self._seen or now - place.used > KEPT_SECONDS:
             found = self._place(key, now)
             if found is None:
                 return ()

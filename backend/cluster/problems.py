@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ from backend import __version__
 from backend.cluster.messages import Report
 from backend.cluster.placing import host_of
 
-TRACEBACK = ("Traceback", "ray::")
+TRACEBACK = "Traceback (most recent call last)"
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 CLOCK_SECONDS = 20.0  # a report may have waited for one that comes 10 s later
 
 
@@ -39,8 +41,8 @@ def problems_of(reports: Sequence[Report], now: float) -> list[str]:
 
 def why_of(message: str) -> str:
     """What Ray Serve says of replicas that are missing, as one sentence: of a traceback its error alone."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    if not any(line.startswith(TRACEBACK) for line in lines):
+    lines = [line.strip() for line in COLOR.sub("", message).splitlines() if line.strip()]
+    if TRACEBACK not in message:
         return " ".join(lines)
     name, colon, text = lines[-1].partition(": ")
     return text if colon and name.startswith("backend.errors.") else lines[-1]

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from backend.cluster.hosts import Hosts
-from backend.cluster.placing import FORGOTTEN_SECONDS, IN_USE_SECONDS, Placement, other_hosts_first
+from backend.cluster.placing import FORGOTTEN_SECONDS, IN_USE_SECONDS, KEPT_SECONDS, Placement, other_hosts_first
 
 NAMES = ("a/0", "a/1", "b/0", "b/1")
 KEYS = [f"images-{number}" for number in range(60)]
@@ -84,8 +84,21 @@ def test_new_replica_gets_what_is_opened_from_now_on() -> None:
     assert owners(made) == before
     more = Counter(owners(made, [f"new-{number}" for number in range(15)]).values())
     assert more["b/1"] >= 10
-    clock.now += IN_USE_SECONDS + 1  # and of those that nobody uses any more its share
+    clock.now += KEPT_SECONDS + 1  # and of those that nobody uses any more its share
     assert 12 <= Counter(owners(made).values())["b/1"] <= 18
+
+
+def test_keys_that_nobody_uses_any_more_do_not_count() -> None:
+    """A replica that comes new does not get all that is opened: the others have as little to do by then."""
+    clock = Clock()
+    made = placement(NAMES[:1], clock)
+    owners(made)
+    made.report(NAMES[:2])
+    clock.now += IN_USE_SECONDS + 1
+    counts = Counter(owners(made, [f"new-{number}" for number in range(20)]).values())
+    assert set(counts) == {"a/0", "a/1"}
+    assert max(counts.values()) <= 11
+    assert owners(made) == dict.fromkeys(KEYS, "a/0")
 
 
 def test_replicas_of_a_drained_host_are_not_in_the_order(tmp_path: Path) -> None:

@@ -32,8 +32,10 @@ def test_replica_of_a_version_before_reports_less() -> None:
 
 def test_sentence_of_what_ray_serve_says() -> None:
     trace = """A replica failed to start with exception. Retrying. Error:
-ray::ServeReplica:labelrig:sam2.initialize_and_get_metadata() (pid=7)
+\x1b[36mray::ServeReplica:labelrig:sam2.initialize_and_get_metadata()\x1b[39m (pid=7)
   File x, line 3
+RuntimeError: Traceback (most recent call last):
+  File y, line 4
 backend.errors.ModelError: lab has another model
 
 """

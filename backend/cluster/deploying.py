@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import RayError
-from ray.serve.config import RequestRouterConfig
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
 from backend.cluster.problems import why_of
@@ -21,6 +22,7 @@ DEPLOYMENT = "sam2"
 ROUTER = "backend.cluster.routing:OrderedRouter"
 FALLBACKS = 2  # replicas after a key's own that are tried where it is full or gone
 HEALTH_PERIOD_SECONDS, HEALTH_TIMEOUT_SECONDS = 5.0, 30.0
+REQUESTS_BEFORE_MORE = 4  # of a replica, on the average of half a minute; auto-scaling adds replicas above it
 DRAIN_SECONDS = 30.0  # for the requests of a replica that is taken out
 
 
@@ -50,21 +52,34 @@ def deploy(
         places: requests that a replica works on at once; more go to the next replica of the key.
         replica: what each of them is.
 
-    Returns: how they are called, and how many there are to be.
+    Returns: how they are called, and how many there are to be at least.
+
+    Raises:
+        SettingsError: there are to be more than at most.
     """
     there = ray.cluster_resources().get("GPU", 0.0)
     gpus = settings.cluster_replica_gpus
     if gpus is None:
         gpus = 1.0 if there else 0.0
     count = settings.cluster_replicas or max(1, int(there / gpus) if gpus else 1)
+    most = settings.cluster_replicas_max or count
+    if most < count:
+        raise SettingsError([f"CLUSTER_REPLICAS_MAX is {most}, and there are to be {count} replicas"])
+    scaling: dict[str, Any] = {"num_replicas": count}
+    if most > count:
+        scaling = {
+            "autoscaling_config": AutoscalingConfig(
+                min_replicas=count, max_replicas=most, target_ongoing_requests=REQUESTS_BEFORE_MORE
+            )
+        }
     serve.start(proxy_location="Disabled")
     deployment = serve.deployment(
         replica,
         name=DEPLOYMENT,
-        num_replicas=count,
+        **scaling,
         ray_actor_options={"num_cpus": settings.cluster_replica_cpus, "num_gpus": gpus},
         max_ongoing_requests=places,
-        max_queued_requests=count * places,
+        max_queued_requests=most * places,
         health_check_period_s=HEALTH_PERIOD_SECONDS,
         health_check_timeout_s=HEALTH_TIMEOUT_SECONDS,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,

@@ -23,6 +23,9 @@ class ClusterSettings(BaseSettings):
     cluster_replicas: Annotated[
         int | None, Field(ge=1, le=1000, description="default: one for each GPU, or one where there is none")
     ] = None
+    cluster_replicas_max: Annotated[
+        int | None, Field(ge=1, le=1000, description="start more, up to so many, while requests wait; default: never")
+    ] = None
     cluster_replica_cpus: Annotated[
         float, Field(gt=0, le=1024, description="that Ray counts for a replica; it does not limit it")
     ] = 1.0

@@ -27,6 +27,18 @@ def test_wrong_token_is_refused(cluster: Cluster) -> None:
     assert f"no Ray cluster takes us at CLUSTER_ADDRESS={cluster.address}" in ended.stderr
 
 
+def test_more_replicas_than_at_most_are_refused(cluster: Cluster) -> None:
+    """Auto-scaling; nothing of what runs changes."""
+    ended = subprocess.run(
+        (sys.executable, "-m", "backend.cluster"), cwd=cluster.folder, capture_output=True, text=True, timeout=600,
+        env={**cluster.environment, "CLUSTER_REPLICAS": "3", "CLUSTER_REPLICAS_MAX": "2"}, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "CLUSTER_REPLICAS_MAX is 2, and there are to be 3 replicas" in ended.stderr
+    with cluster.client() as client:
+        assert client.get("/hosts").json()["wanted"] == REPLICAS
+
+
 def test_unknown_worker_is_refused(scenes: Path, cluster: Cluster) -> None:
     """A host without the token does not join, even where there is work for it."""
     port = int(cluster.address.rpartition(":")[2])

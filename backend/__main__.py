@@ -9,6 +9,7 @@ import logging.config
 import signal
 import sys
 import warnings
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -57,14 +58,19 @@ def main() -> int:
     return run_server(app, settings)
 
 
-def run_server(app: FastAPI, settings: Settings) -> int:
-    """Serve until a signal comes; returns the exit code."""
+def run_server(app: FastAPI, settings: Settings, socket: Path | None = None) -> int:
+    """Serve until a signal comes; returns the exit code.
+
+    Args:
+        socket: of the file system, where to listen in place of a port.
+    """
     try:
         uvicorn.run(
             app,
             http=ReasonProtocol,
             host=settings.address,
             port=settings.port,
+            uds=None if socket is None else str(socket),
             log_config=None,
             access_log=False,
             server_header=False,

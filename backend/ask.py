@@ -9,6 +9,9 @@ response. Exit code 0 for a 2xx response, 1 for any other, 2 without a response.
 `{"status": ..., "body": ...}`, in the same order, with status 0 where there was no response. Several requests are under
 way at once, so that an image is read while the model works.
 
+`python -m backend.ask --replica NAME METHOD PATH` sends one request to a replica of several hosts, whatever its image
+is, and prints a line as `--lines` does, with the replica that answered.
+
 `python -m backend.ask --stream METHOD PATH` sends one request and prints its response line by line, as they come.
 """
 
@@ -29,18 +32,22 @@ LINE_TIMEOUT_SECONDS = 330.0
 PASSWORD_FILE = "BACKEND_PASSWORD_FILE"  # noqa: S105 - its name
 USER = "backend.ask"  # nobody looks at it
 WITH_BODY = ("POST", "PUT", "PATCH")
+REPLICA_HEADER = "X-Labelrig-Replica"  # of `backend.cluster`
 
 
 def main() -> int:
     """Send one request, or one for each line of standard input."""
     parser = argparse.ArgumentParser(prog="python -m backend.ask", description="Send requests to the backend.")
     parser.add_argument("--lines", action="store_true", help="each line of standard input is the body of a request")
+    parser.add_argument("--replica", metavar="NAME", help="of several hosts, the replica that is to answer")
     parser.add_argument("--stream", action="store_true", help="print the response's lines as they come")
     parser.add_argument("method")
     parser.add_argument("path")
     options = parser.parse_args()
     port = os.environ.get("PORT") or "9090"
     try:
+        if options.replica:
+            return _at_replica(int(port), options.method, options.path, options.replica)
         send = _each_line if options.lines else _stream if options.stream else _one
         return send(int(port), options.method, options.path)
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -68,6 +75,20 @@ def _each_line(port: int, method: str, path: str) -> int:
             sys.stdout.write(json.dumps(one, separators=(",", ":")) + "\n")
             sys.stdout.flush()
     return 0
+
+
+def _at_replica(port: int, method: str, path: str, replica: str) -> int:
+    body = sys.stdin.buffer.read() if method in WITH_BODY else None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LINE_TIMEOUT_SECONDS)
+    try:
+        headers = {"Content-Type": "application/json", REPLICA_HEADER: replica, **_credential()}
+        connection.request(method, path, body=body, headers=headers)
+        got = connection.getresponse()
+        answer = {"status": got.status, "replica": got.getheader(REPLICA_HEADER), "body": json.loads(got.read())}
+    finally:
+        connection.close()
+    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+    return 0 if 200 <= got.status < 300 else 1
 
 
 def _stream(port: int, method: str, path: str) -> int:

@@ -61,7 +61,7 @@ def main(replica: type[Replica] = Replica) -> int:
         watch = ReplicaWatch(replicas, count, model, figures, placement, hosts)
         keys = Keys(Locator(settings.label_studio_url, settings.label_studio_public_url))
         app = create_ingress(settings, model, watch, hosts, Forwarder(replicas, projects), projects, keys, figures)
-        return run_server(app, settings)
+        return run_server(app, settings, cluster.cluster_socket)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from backend.web.grants import Grant
 from backend.web.middleware import REQUEST_ID_HEADER, take_request_id
 from backend.web.picture_routes import GRANT
 
-REPLICA_HEADER = "X-Labelrig-Replica"
+REPLICA_HEADER = "X-Labelrig-Replica"  # of an answer; of a request, whom it is for whatever its image is
 # The replica has a body in one piece, and needs no password of ours.
 NOT_FORWARDED = frozenset({b"authorization", b"content-length", b"transfer-encoding", b"connection", b"x-request-id"})
 
@@ -57,6 +57,7 @@ class Forwarder:
             RequestError: as `backend.cluster.calls.Replicas.call`.
         """
         deadline = time.monotonic() + seconds
+        key = request.headers.get(REPLICA_HEADER, key)
         asked = await self._asked(request, body, project)
         answer = await self._replicas.call(key, asked, deadline, repeat=repeat)
         # Once more for another replica, where the first one died in between.

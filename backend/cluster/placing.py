@@ -64,8 +64,11 @@ class Placement:
     def order(self, key: str) -> tuple[str, ...]:
         """The names of the replicas that may answer for a key, the one it belongs to first; none where none is known.
 
-        Those that did not answer the last question how they are come last.
+        Those that did not answer the last question how they are come last. Where the key is a replica's name, it is
+        that one alone, and no key is placed by it.
         """
+        if key in self._seen:
+            return (key,)
         now, place = self._clock(), self._places.get(key)
         if place is None or place.name not in self._seen or now - place.used > KEPT_SECONDS:
             found = self._place(key, now)

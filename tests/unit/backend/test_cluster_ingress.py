@@ -196,6 +196,15 @@ def test_clicks_of_an_image_go_to_one_replica(house: House) -> None:
     assert len({replica for replicas in found.values() for replica in replicas}) == 2
 
 
+def test_request_may_name_its_replica(house: House) -> None:
+    """The same click is answered by whom it is for, which is how a deploy clicks through all; no image moves by it."""
+    before = shares(house.ingress.post("/predict", json=click(point())))
+    for one in house.replicas.replicas:
+        answer = house.ingress.post("/predict", json=click(point()), headers={REPLICA_HEADER: one.name})
+        assert shares(answer).startswith(f"{one.name} ")
+    assert shares(house.ingress.post("/predict", json=click(point()))) == before
+
+
 def test_request_id_of_a_page_comes_back(house: House) -> None:
     body: Any = click(point())
     body["params"]["context"]["request_id"] = "page-7"

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sam2.build_sam import build_sam2
 
 from backend.device import DeviceChoice
+from backend.engines.memory_attention import narrow
 from backend.errors import ModelError
 
 # As `sam2.build_sam.build_sam2_video_predictor` has it: the memory of a given mask holds the mask itself. It changes
@@ -64,7 +65,7 @@ def build_model(config: Path, checkpoint: Path | None, device: torch.device) -> 
     try:
         with initialize_config_dir(config_dir=str(config.resolve().parent), version_base="1.2"):
             weights = str(checkpoint) if checkpoint else None
-            return build_sam2(config.name, weights, device=str(device), hydra_overrides_extra=list(OVERRIDES))
+            model = build_sam2(config.name, weights, device=str(device), hydra_overrides_extra=list(OVERRIDES))
     except (
         OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError,
         HydraException, OmegaConfBaseException,
@@ -75,6 +76,9 @@ def build_model(config: Path, checkpoint: Path | None, device: torch.device) -> 
             f"the model {config.name} with the weights {checkpoint} cannot be built ({type(error).__name__}: "
             f"{reason}); use the YAML that belongs to the weights"
         ) from error
+    if device.type == "cpu":
+        narrow(model)
+    return model
 
 
 def without_encoder(model: Any) -> Any:

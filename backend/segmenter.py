@@ -134,6 +134,18 @@ class Tracker(Protocol):
             ValueError: there is no such frame, or the object has no anchor before it in the direction of the track.
         """
 
+    def deny(self, object_id: str, frame: int, embedding: Embedding) -> None:
+        """What the last `step` found is not the object: remember that it was not there.
+
+        Args:
+            object_id: the object.
+            frame: the one of the last `step`.
+            embedding: of the frame.
+
+        Raises:
+            ValueError: the object was not followed into this frame.
+        """
+
     def forget(self, object_id: str) -> None:
         """End an object's track and let go of its memory."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from commands.base import LOCK_WAIT_HELP, host_task, number, run_options
+from commands.base import LOCK_WAIT_HELP, decimal, host_task, number, run_options
 from dataset.propagate.help import HELP as PROPAGATE_HELP
 from dataset.propagate.help import LOST_AFTER
 
@@ -138,6 +138,7 @@ def propagate(
     objects: str | None = None,
     redo: bool = False,
     lost_after: str | None = None,
+    least_score: str | None = None,
     image: str | None = None,
 ) -> Outcome:
     """Follow an annotated image's masks into the images after it; run it again to resume. Annotations never change."""
@@ -148,6 +149,7 @@ def propagate(
     options = PropagateOptions(
         project, start or 0, number("--to", to), number("--frames", frames), backward, names, redo,
         LOST_AFTER if lost_after is None else number("--lost-after", lost_after) or 0, image,
+        decimal("--least-score", least_score),
     )  # fmt: skip
     return do("propagate", lambda session: run_propagate(session, options), choice, one_host=True)
 

@@ -62,6 +62,7 @@ class Wanted:
         frames: those to follow the objects into, in this order; none of them is an anchor.
         backward: they come from later to earlier.
         lost_after: the track of an object that is absent from so many frames in a row ends.
+        least_score: a mask of a lower score is not believed: there is none, and the object is remembered as absent.
     """
 
     length: int
@@ -69,6 +70,7 @@ class Wanted:
     frames: Sequence[Frame]
     backward: bool
     lost_after: int
+    least_score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class FollowedMask:
     """One object on one frame.
 
     Attributes:
-        rle: Label Studio's run-length code, of the frame's size; None where the object is absent.
+        rle: Label Studio's run-length code, of the frame's size; None where the object is absent, or the mask not
+            believed.
         score: the model's own estimate of the mask's IoU.
         presence: the model's own estimate that the object is there.
         ended: its track ends here: it was absent for too long.
@@ -252,7 +255,11 @@ class Propagation:
     def _follow(self, object_id: str, number: int, size_wh: tuple[int, int], embedding: Embedding) -> FollowedMask:
         found = self._run(lambda: self._tracker.step(object_id, number, embedding))
         code: bytes | None = None
-        if found.presence > PRESENT and (found.logits > 0).any():
+        there = found.presence > PRESENT
+        if there and found.score < self._wanted.least_score:
+            there = False
+            self._run(lambda: self._tracker.deny(object_id, number, embedding))
+        if there and (found.logits > 0).any():
             with self._answerer.work.hold(size_wh[0] * size_wh[1] * MASK_BYTES, turn(_deadline())):
                 mask = full_size(found.logits, size_wh)
                 code = bytes(encode_rle(mask)) if mask.any() else None

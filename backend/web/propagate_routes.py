@@ -60,8 +60,8 @@ class PropagateRequest(BaseModel):
     """Frames with masks, and frames to follow their objects into, in the order in which they follow.
 
     `length` is how many frames the sequence has; `backward` follows from later to earlier frames. The track of an
-    object that is absent from `lost_after` frames in a row ends. While a run of the same `key` is under way, this one
-    takes its place.
+    object that is absent from `lost_after` frames in a row ends. A mask whose score is below `least_score` is none, and
+    its object is remembered as absent. While a run of the same `key` is under way, this one takes its place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -72,6 +72,7 @@ class PropagateRequest(BaseModel):
     frames: Annotated[list[PropagateFrame], Field(min_length=1, max_length=MAX_FRAMES)]
     backward: bool = False
     lost_after: Annotated[int, Field(ge=1, le=MAX_FRAMES)] = LOST_AFTER
+    least_score: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
     def _in_order(self) -> PropagateRequest:
@@ -90,7 +91,8 @@ class PropagateRequest(BaseModel):
     def wanted(self) -> Wanted:
         """As the run knows it."""
         anchors = [Anchor(one.frame(), one.size_wh, dict(one.masks)) for one in self.anchors]
-        return Wanted(self.length, anchors, [one.frame() for one in self.frames], self.backward, self.lost_after)
+        frames = [one.frame() for one in self.frames]
+        return Wanted(self.length, anchors, frames, self.backward, self.lost_after, self.least_score)
 
 
 def add_propagate_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:

@@ -47,6 +47,7 @@ class PropagateOptions:
     redo: bool = False
     lost_after: int = LOST_AFTER
     image: str | None = None
+    least_score: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -59,6 +60,8 @@ class PropagateOptions:
         for name, number in (("--frames", self.frames), ("--lost-after", self.lost_after)):
             if number is not None and number < 1:
                 raise SettingsError(f"{name} {number}: must be 1 or more")
+        if not 0 <= self.least_score <= 1:
+            raise SettingsError(f"--least-score {self.least_score:g}: must be from 0 to 1")
 
 
 def run_propagate(session: Session, options: PropagateOptions) -> str:
@@ -100,12 +103,14 @@ def propagate(
             f"--from {options.start} ({sequence[place].name}): people have not annotated it; annotate the first "
             "frame, or name one that is"
         )
-    plan = plan_of(visited, options.objects, version, backward=options.backward)
+    # Masks made with another one are others: --redo makes them again.
+    made_by = f"{version} least-score {options.least_score:g}" if options.least_score else version
+    plan = plan_of(visited, options.objects, made_by, backward=options.backward)
     _check(plan, sequence[place], options, project, labeling, image)
     key = f"project-{project.id}-{sequence[0].task}"  # a run in one sequence takes the place of the one before
     run = Run(
         sam2, PredictionStore(client, project.id), labeling, report, image, len(sequence), key, options.backward,
-        options.lost_after, options.redo,
+        options.lost_after, options.redo, options.least_score,
     )  # fmt: skip
     try:
         tally = run.go(plan)
@@ -114,8 +119,8 @@ def propagate(
     stale = [] if options.redo else [one.frame.name for segment in plan.segments for one in segment.stale()]
     if stale:
         report.notice(
-            f"{len(stale)} frames have masks from before an annotated frame was corrected, or of another model "
-            f"({some(stale)}): make them again with --redo"
+            f"{len(stale)} frames have masks from before an annotated frame was corrected, or of another model or "
+            f"--least-score ({some(stale)}): make them again with --redo"
         )
     return tally
 

@@ -94,7 +94,7 @@ class Run:
         image: the image tag.
         length: how many frames the sequence has.
         key: tells the backend which runs replace each other.
-        lost_after: see the backend's `/propagate`.
+        lost_after, least_score: see the backend's `/propagate`.
     """
 
     sam2: Exec
@@ -107,6 +107,7 @@ class Run:
     backward: bool
     lost_after: int
     redo: bool
+    least_score: float = 0.0
     tally: Tally = field(default_factory=Tally)
     _held: list[tuple[PredictedFrame, NewMasks, list[float]]] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)
@@ -159,6 +160,7 @@ class Run:
             "length": self.length,
             "backward": self.backward,
             "lost_after": self.lost_after,
+            "least_score": self.least_score,
             "anchors": [_anchor(one, segment) for one in segment.anchors],
             "frames": [_frame(one) for one in frames],
         }

@@ -39,12 +39,13 @@ V2 = """<View>
 
 
 class FakeTracker:
-    """Objects stay where they were given last; on the frames of `absent` none is there."""
+    """Objects stay where they were given last; on the frames of `absent` none is there. `denied` says what was."""
 
     def __init__(self, frames: int, absent: frozenset[int]) -> None:
         self._frames = frames
         self._absent = absent
         self._masks: dict[str, NDArray[np.bool_]] = {}
+        self.denied: list[tuple[str, int]] = []
 
     def anchor(self, object_id: str, frame: int, embedding: Embedding, mask: NDArray[np.bool_]) -> None:
         self._check(frame)
@@ -60,6 +61,12 @@ class FakeTracker:
         if frame in self._absent:
             return Tracked(np.full((SIDE, SIDE), -1024, np.float32), 0.25, 0.125)
         return Tracked(np.where(self._masks[object_id], 4.0, -4.0).astype(np.float32), 0.75, 0.875)
+
+    def deny(self, object_id: str, frame: int, embedding: Embedding) -> None:
+        self._check(frame)
+        if object_id not in self._masks:
+            raise ValueError(f"object {object_id!r} was not followed into frame {frame}")
+        self.denied.append((object_id, frame))
 
     def forget(self, object_id: str) -> None:
         self._masks.pop(object_id, None)
@@ -85,9 +92,11 @@ class FakeSegmenter:
         self.gate: threading.Event | None = None
         self.freed = 0
         self.absent: frozenset[int] = frozenset()
+        self.trackers: list[FakeTracker] = []
 
     def track(self, frames: int, *, backward: bool = False) -> FakeTracker:
-        return FakeTracker(frames, self.absent)
+        self.trackers.append(FakeTracker(frames, self.absent))
+        return self.trackers[-1]
 
     def prepare(self, picture: Picture) -> Prepared:
         return Prepared(picture.size_wh, picture.piece((0, 0, *picture.size_wh)))

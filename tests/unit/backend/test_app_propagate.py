@@ -103,6 +103,16 @@ def test_absent_object_has_no_mask_and_its_track_ends(house: House) -> None:
     assert last == {"done": True}
 
 
+def test_mask_of_a_low_score_is_none(house: House) -> None:
+    """The tracker is told so; without a least score every mask is one."""
+    wanted = ("one", "two")
+    for least, there in ((0.0, True), (0.75, True), (0.76, False)):
+        _, followed, _ = lines(house, body(1, least_score=least))
+        assert [followed["masks"][name]["rle"] is not None for name in wanted] == [there, there]
+        assert house.segmenter.trackers[-1].denied == ([] if there else [("one", 1), ("two", 1)])
+    assert refused(house.client.post("/propagate", json=body(1, least_score=1.5)))[0] == 400
+
+
 def test_frame_that_cannot_be_read_is_passed_over(house: House, root: Path) -> None:
     (root / "set" / "2.png").write_bytes(b"not a picture")
     _, *followed, last = lines(house, body(1, 2, 3))

@@ -1,11 +1,10 @@
 /** Label Studio's own API, as the page may use it. Every failure is a `Trouble`: one sentence for people. */
 
 import { backendSentence } from "./messages.js";
+import { Trouble, troubleOf } from "./trouble.js";
 
 /** @import { Texts } from "./messages.js" */
 
-const CONNECTED = "CO";
-const CANNOT_SERVE = "ER";
 // The task is sent without its annotations: infra/roles/images/dockerfiles/label-studio/clicked_task.py.
 const HEADERS = { "Content-Type": "application/json", "X-Labelrig-Click": "1" };
 const STATE_LIMIT_MS = 20_000;
@@ -14,18 +13,6 @@ const REACH_LIMIT_MS = 10_000;
 const CLICK_LIMIT_MS = 110_000; // Label Studio waits 100 s for a backend
 // Label Studio takes 3 s to find that a backend hangs, and the annotator must know within 5 s of the click.
 const PATIENCE_MS = 1_500;
-
-/** What went wrong, in one sentence. */
-export class Trouble extends Error {
-  /**
-   * @param {string} sentence
-   * @param {string | null} requestId under which the backend's log has it
-   */
-  constructor(sentence, requestId = null) {
-    super(sentence);
-    this.requestId = requestId;
-  }
-}
 
 export class Api {
   /**
@@ -48,6 +35,19 @@ export class Api {
   async backend(project) {
     const found = await this.#json(`/api/ml?project=${encodeURIComponent(project)}`, {}, STATE_LIMIT_MS);
     return /** @type {Backend[]} */ (found).find((one) => one.is_interactive) ?? null;
+  }
+
+  /**
+   * The backend that is asked for masks, where it serves now.
+   * @param {number | string} project
+   * @returns {Promise<Backend>}
+   * @throws {Trouble} says why it does not
+   */
+  async serving(project) {
+    const backend = await this.backend(project);
+    const trouble = troubleOf(backend, this.texts);
+    if (backend === null || trouble) throw trouble;
+    return backend;
   }
 
   /**
@@ -170,35 +170,8 @@ export class Api {
    */
   async #silence(project, over) {
     await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
-    if (!over.aborted) {
-      const trouble = await this.#diagnosis(project);
-      if (trouble !== null) throw trouble;
-    }
+    if (!over.aborted) await this.serving(project);
     return new Promise(() => {});
-  }
-
-  /**
-   * Why the backend does not answer, by the state that Label Studio finds it in; null when it is well.
-   * @param {number | string} project
-   * @returns {Promise<Trouble | null>}
-   */
-  async #diagnosis(project) {
-    const backend = await this.backend(project);
-    if (backend === null || backend.state === CONNECTED) return null;
-    return this.troubleOf(backend);
-  }
-
-  /**
-   * What is wrong with a backend that is not connected.
-   * @param {Backend} backend
-   * @returns {Trouble | null}
-   */
-  troubleOf(backend) {
-    if (backend.state === CONNECTED) return null;
-    if (backend.state === CANNOT_SERVE && backend.error_message) {
-      return new Trouble(this.texts.refused(backendSentence(backend.error_message) ?? backend.error_message));
-    }
-    return new Trouble(this.texts.silent(backend.url));
   }
 
   /**
@@ -222,7 +195,8 @@ export class Api {
     const told = String(answer.errors[0]);
     const sentence = backendSentence(told);
     if (sentence !== null) throw new Trouble(sentence, requestId);
-    throw (project === null ? null : await this.#diagnosis(project)) ?? new Trouble(told, requestId);
+    if (project !== null) await this.serving(project);
+    throw new Trouble(told, requestId);
   }
 
   /**

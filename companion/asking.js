@@ -72,8 +72,7 @@ export class Asker {
    * @returns {Promise<Answer>}
    */
   async #mask(backend, task, entries, candidate, requestId, signal) {
-    const asked = backend ?? (await this.api.backend(this.project));
-    if (asked === null) return { results: [], candidates: 1 };
+    const asked = backend ?? (await this.api.serving(this.project));
     return this.api.mask(this.project, asked, task, entries, candidate, requestId, signal);
   }
 }

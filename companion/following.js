@@ -1,6 +1,6 @@
 /** Looks after the backend and the image of an opened task until the image is encoded, and again while something is wrong. */
 
-import { Trouble } from "./api.js";
+import { Trouble, troubleOf } from "./trouble.js";
 
 /** @import { Api } from "./api.js" */
 
@@ -44,9 +44,8 @@ async function untilReady(api, project, task, watch, pause) {
   const backend = await api.backend(project);
   if (!watch.isWanted()) return;
   watch.found(backend);
-  if (backend === null) return;
-  const trouble = api.troubleOf(backend);
-  if (trouble) throw trouble;
+  const trouble = troubleOf(backend, api.texts);
+  if (backend === null || trouble) throw trouble;
   for (;;) {
     const state = await api.state(backend, task);
     if (!watch.isWanted()) return;

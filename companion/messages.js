@@ -58,6 +58,7 @@ const ENGLISH = {
   demoShort: "DEMO",
   silent: (/** @type {string} */ url) =>
     `SAM2 does not answer at ${url}: it is stopped or starts again; tell whoever runs the server (./inv status)`,
+  noBackend: "SAM2 is not connected to this project any more: tell whoever runs the server (./inv project.apply)",
   refused: (/** @type {string} */ reason) => `SAM2 cannot serve this project: ${reason}`,
   unreachable: "Label Studio does not answer: is the network up, or the server restarting?",
   signedOut: "You are signed out of Label Studio: sign in again in another tab, then go on here",
@@ -81,7 +82,7 @@ const ENGLISH = {
     `${done} image${done === 1 ? "" : "s"} continued${doubtful ? `, ${doubtful} with a low score` : ""}`,
   onwardStopped: (/** @type {number} */ done, /** @type {number} */ total) => `ended after ${done} of ${total} images; what they have stays`,
   onwardFailed: (/** @type {number} */ done, /** @type {number} */ total, /** @type {string} */ reason) =>
-    `not continued, after ${done} of ${total} images: ${reason} (Shift+M: again)`,
+    `not continued${total ? `, after ${done} of ${total} images` : ""}: ${reason} (Shift+M: again)`,
   onwardCount: (/** @type {number} */ count) => (count ? `Shift+M: continue into ${count} images` : "Shift+M: continue to the end"),
   noMasksHere: "Shift+M: this image has no masks that could be continued",
   lastOfSequence: "this image is the last of its sequence",
@@ -152,6 +153,7 @@ const SPANISH = {
   demoShort: "DEMO",
   silent: (url) =>
     `SAM2 no responde en ${url}: está parado o reiniciándose; avisa a quien lleva el servidor (./inv status)`,
+  noBackend: "SAM2 ya no está conectado a este proyecto: avisa a quien lleva el servidor (./inv project.apply)",
   refused: (reason) => `SAM2 no puede trabajar en este proyecto: ${reason}`,
   unreachable: "Label Studio no responde: ¿hay red, o se está reiniciando el servidor?",
   signedOut: "Se ha cerrado tu sesión en Label Studio: entra otra vez en otra pestaña y sigue aquí",
@@ -174,7 +176,7 @@ const SPANISH = {
   onwardDone: (done, doubtful) =>
     `${done} imagen${done === 1 ? "" : "es"} continuada${done === 1 ? "" : "s"}${doubtful ? `, ${doubtful} con puntuación baja` : ""}`,
   onwardStopped: (done, total) => `terminado tras ${done} de ${total} imágenes; lo que tienen se queda`,
-  onwardFailed: (done, total, reason) => `no se ha continuado, tras ${done} de ${total} imágenes: ${reason} (Mayús+M: otra vez)`,
+  onwardFailed: (done, total, reason) => `no se ha continuado${total ? `, tras ${done} de ${total} imágenes` : ""}: ${reason} (Mayús+M: otra vez)`,
   onwardCount: (count) => (count ? `Mayús+M: continuar en ${count} imágenes` : "Mayús+M: continuar hasta el final"),
   noMasksHere: "Mayús+M: esta imagen no tiene máscaras que se puedan continuar",
   lastOfSequence: "esta imagen es la última de su secuencia",

@@ -3,14 +3,15 @@
  * on. Images that people have annotated are left alone; from there on their masks count.
  */
 
-import { Trouble } from "./api.js";
 import { doubtfulIn } from "./continued.js";
 import { imagesOf, openAnnotation } from "./editor.js";
+import { newId } from "./everything.js";
 import { annotatedIn, masksIn, sequenceOf } from "./frames.js";
 import { Memory } from "./memory.js";
 import { sequenceRule } from "./options.js";
 import { propagatedIn, store } from "./predictions.js";
 import { entriesOf } from "./prompts.js";
+import { Trouble } from "./trouble.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Texts } from "./messages.js" */
@@ -27,12 +28,12 @@ const NOTE_MS = 20_000;
  * @property {DataManager} manager
  * @property {Api} api
  * @property {Store | null} store
- * @property {Backend | null} backend
  * @property {number | null} task
  * @property {Texts} texts
  * @property {{ name: string | null }} windowing the picture that is pointed at
  * @property {{ read(): { onward: number } }} choices how many images, 0 for all that follow
  * @property {() => void} tick
+ * @property {(error: unknown, requestId: string) => void} refused
  */
 
 export class Onward {
@@ -91,9 +92,12 @@ export class Onward {
       if (this.current === control) this.#say(desk.texts.onwardDone(this.done, this.doubtful));
     } catch (error) {
       if (this.current !== control) return; // ended, and said so
-      const reason = error instanceof Trouble ? error.message : String(error);
-      if (!(error instanceof Trouble)) console.error("labelrig:", error);
-      this.#say(desk.texts.onwardFailed(this.done, this.total, reason), null);
+      const away = await whyAway(desk); // it explains what failed
+      if (this.current !== control) return;
+      if (away) desk.refused(away, newId());
+      const cause = away ?? error;
+      if (!(cause instanceof Trouble)) console.error("labelrig:", cause);
+      this.#say(desk.texts.onwardFailed(this.done, this.total, cause instanceof Trouble ? cause.message : String(cause)), null);
     } finally {
       if (this.current === control) this.current = null;
       desk.tick();
@@ -108,8 +112,7 @@ export class Onward {
    */
   async #follow(task, image, entries, signal) {
     const { api, manager, texts } = this.desk;
-    const backend = this.desk.backend ?? (await api.backend(manager.projectId));
-    if (backend === null) return;
+    const backend = await api.serving(manager.projectId); // asked anew: it may have stopped, or been taken away
     const sequence = await sequenceOf(api, manager.projectId, task, image, sequenceRule(backend), signal);
     const { frames, at } = sequence ?? { frames: [], at: 0 };
     const most = this.desk.choices.read().onward || frames.length;
@@ -172,6 +175,15 @@ export class Onward {
     if (note && forMs !== null) this.timer = setTimeout(() => this.#say(""), forMs);
     this.desk.tick();
   }
+}
+
+/**
+ * Why SAM2 cannot be asked now; null where it can.
+ * @param {Desk} desk
+ * @returns {Promise<unknown>}
+ */
+function whyAway({ api, manager }) {
+  return api.serving(manager.projectId).then(() => null, (trouble) => trouble);
 }
 
 /**

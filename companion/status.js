@@ -3,9 +3,9 @@
 import { isAsItCame } from "./looks.js";
 import { nameOf, shortNameOf } from "./messages.js";
 
-/** @import { Trouble } from "./api.js" */
 /** @import { Look } from "./looks.js" */
 /** @import { Texts } from "./messages.js" */
+/** @import { Trouble } from "./trouble.js" */
 
 /**
  * @typedef {object} Situation

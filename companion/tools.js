@@ -185,8 +185,7 @@ export class Tools {
     if (!image || task === null) return;
     desk.asked();
     try {
-      const backend = desk.backend ?? (await desk.api.backend(desk.manager.projectId));
-      if (backend === null) return;
+      const backend = desk.backend ?? (await desk.api.serving(desk.manager.projectId));
       const before = key === "a" ? null : await this.reading.before(key, backend, task, image, annotation);
       const offer = before?.offer ?? (key === "a" ? await this.everything.find(backend, task, image, annotation, () => desk.tick()) : null);
       if (!offer || this.#annotation !== annotation) return;

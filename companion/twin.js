@@ -72,9 +72,8 @@ export class Twin {
     const isWanted = () => this.current === control && store.annotationStore.selected === annotation;
     this.around.asked();
     try {
-      const asked = backend ?? (await this.api.backend(this.project));
-      const entries = entriesOf([region]);
-      const results = asked === null ? [] : await this.api.twin(asked, task ?? 0, entries, requestId, control.signal);
+      const asked = backend ?? (await this.api.serving(this.project));
+      const results = await this.api.twin(asked, task ?? 0, entriesOf([region]), requestId, control.signal);
       if (!isWanted() || !results.length) return;
       const [made] = addRegions(annotation, results);
       if (made) this.made.set(region.cleanId, made.cleanId);

@@ -1,8 +1,8 @@
 /** How SAM2 is for the task on the screen, and what went wrong last. */
 
-import { Trouble } from "./api.js";
 import { follow } from "./following.js";
 import { wantsCompleteMaps } from "./options.js";
+import { Trouble } from "./trouble.js";
 
 /** @import { Api } from "./api.js" */
 

@@ -209,8 +209,7 @@ export class Work {
     const isWanted = () => this.current === control && store.annotationStore.selected === annotation;
     this.desk.asked();
     try {
-      const asked = backend ?? (await this.api.backend(this.project));
-      if (asked === null) return false;
+      const asked = backend ?? (await this.api.serving(this.project));
       const edit = tolerance === null ? { what } : { what, tolerance };
       const labels = entries.filter((one) => one.type === "labels").map((one) => ({ ...one, value: withoutShape(one.value) }));
       const shapes = [...entries.filter(isShape), ...labels];

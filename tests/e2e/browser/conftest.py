@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -74,6 +74,17 @@ def make_desk(browser: Browser, stack: Stack, cookies: list[Any]) -> Iterator[Ma
 
         yield make
     assert [failure for one in made for failure in one.failures if not (one.expects and one.expects in failure)] == []
+
+
+@contextmanager
+def without_backend(stack: Stack) -> Iterator[None]:
+    """The backend is stopped meanwhile."""
+    stack.compose.run("stop", "--timeout", "1", "sam2", timeout=60)
+    try:
+        yield
+    finally:
+        stack.compose.run("start", "sam2", timeout=120)
+        stack.running.wait_until_healthy()
 
 
 @pytest.fixture

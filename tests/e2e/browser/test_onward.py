@@ -25,8 +25,9 @@ from labeling.tracks import MODEL_VERSION, note_of
 from labelstudio.bulk import TaskReader, WholeTask, add_annotation
 from labelstudio.masks import masks_in
 from masks.measure import box_xywh, intersection_over_union
-from tests.e2e.browser.conftest import MakeDesk
+from tests.e2e.browser.conftest import MakeDesk, without_backend
 from tests.e2e.browser.desk import SELECTED, Desk, nearest_inside
+from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import Bench, project
 
@@ -219,6 +220,39 @@ def test_key_ends_it_and_begins_again(desk: Desk, moving: Moving) -> None:
     desk.key("Shift+M")
     desk.says("20 images continued", RUN_S)
     assert moving.predicted(*frames) == [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("language", "ready", "away", "again"),
+    [
+        ("en-US", ": ready", "SAM2 does not answer at http://sam2:9090", "not continued: SAM2 does not answer"),
+        ("es-ES", ": listo", "SAM2 no responde en http://sam2:9090", "no se ha continuado: SAM2 no responde"),
+    ],
+)
+def test_sam2_away_is_said_and_its_return_too(
+    make_desk: MakeDesk, moving: Moving, stack: Stack, language: str, ready: str, away: str, again: str
+) -> None:
+    """It was reported as done, with no image continued."""
+    moving.annotate(0)
+    desk = make_desk(CONFIG, language)
+    desk.open(moving.bench.project_id, moving.tasks[0], SIZE)
+    desk.says(ready)
+    desk.rest(moving.place(0, 0))
+    with without_backend(stack):
+        desk.key("Shift+M")
+        desk.says(away)
+        assert desk.chip.get_attribute("data-mood") == "error"
+        assert "./inv status" in desk.said()
+    desk.says(again, 60)
+    assert moving.predicted(1, 2) == [0, 0]
+
+
+def test_project_without_sam2_says_so(desk: Desk, moving: Moving) -> None:
+    moving.annotate(0)
+    opened(desk, moving, 0)
+    moving.bench.client.sdk.ml.delete(moving.bench.backend_id)
+    desk.key("Shift+M")
+    desk.says("SAM2 is not connected to this project any more: tell whoever runs the server")
 
 
 def test_failure_is_said_and_leaves_nothing_half(desk: Desk, moving: Moving) -> None:

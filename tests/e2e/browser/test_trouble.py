@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from infra.roles.project.backend_token import held_token
 from infra.roles.stack.backend_secrets import KEY_FILE
+from tests.e2e.browser.conftest import without_backend
 from tests.e2e.browser.desk import Desk
 from tests.e2e.clicks import Scene
 from tests.e2e.conftest import Stack
@@ -87,34 +85,23 @@ def bench_config(bench: Bench) -> str:
     return str(bench.client.sdk.projects.get(bench.project_id).label_config)
 
 
-@pytest.fixture
-def without_backend(stack: Stack) -> Iterator[None]:
-    """The backend is stopped while the test runs."""
-    stack.compose.run("stop", "--timeout", "1", "sam2", timeout=60)
-    try:
-        yield
-    finally:
-        stack.compose.run("start", "sam2", timeout=120)
-        stack.running.wait_until_healthy()
-
-
 def test_a_stopped_backend_at_the_open_task_and_later(
-    desk: Desk, bench: Bench, scenes: list[Scene], stage: Stage, request: pytest.FixtureRequest
+    desk: Desk, bench: Bench, scenes: list[Scene], stage: Stage, stack: Stack
 ) -> None:
     scene = scenes[0]
     desk.open(bench.project_id, bench.task(image=scene.task.image), scene.size_wh)
     desk.says(": ready")
-    request.getfixturevalue("without_backend")
-    click_and_read(desk, "Sky", scene, "SAM2 does not answer at http://sam2:9090")
-    thermal = Path(stage.ctx.folder.path) / "stopped.tif"
-    thermal.write_bytes(b"II*\x00")  # what browsers do not show needs the backend
-    try:
-        refused = desk.page.request.get(f"{desk.url}/data/local-files/?d={stage.ctx.folder.name}/{thermal.name}")
-    finally:
-        thermal.unlink()
-    assert refused.status == 502
-    assert refused.json()["detail"].startswith("SAM2, which makes the picture of this file, is starting or has stopped")
-    desk.shot("trouble-stopped")
+    with without_backend(stack):
+        click_and_read(desk, "Sky", scene, "SAM2 does not answer at http://sam2:9090")
+        thermal = Path(stage.ctx.folder.path) / "stopped.tif"
+        thermal.write_bytes(b"II*\x00")  # what browsers do not show needs the backend
+        try:
+            refused = desk.page.request.get(f"{desk.url}/data/local-files/?d={stage.ctx.folder.name}/{thermal.name}")
+        finally:
+            thermal.unlink()
+        assert refused.status == 502
+        words = "SAM2, which makes the picture of this file, is starting or has stopped"
+        assert refused.json()["detail"].startswith(words)
 
 
 def test_a_backend_that_hangs(desk: Desk, bench: Bench, scenes: list[Scene], stack: Stack) -> None:

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Api, Trouble } from "../../../companion/api.js";
+import { Api } from "../../../companion/api.js";
 import { textsFor } from "../../../companion/messages.js";
+import { Trouble, troubleOf } from "../../../companion/trouble.js";
 
 const texts = textsFor(["en"]);
 const backend = { id: 3, url: "http://sam2:9090", state: "CO", is_interactive: true, error_message: null };
@@ -91,13 +92,19 @@ test("the first interactive backend is asked", async () => {
   assert.equal(await served({ "api/ml": [] }).api.backend(7), null);
 });
 
+test("why a backend does not serve is said before it is asked", async () => {
+  for (const [rows, message] of [[[down], texts.silent(down.url)], [[], texts.noBackend]]) {
+    await assert.rejects(served({ "api/ml": rows }).api.serving(7), { message });
+  }
+  assert.equal((await served({ "api/ml": [backend] }).api.serving(7)).id, 3);
+});
+
 test("a configuration that cannot be served is said in the backend's words", () => {
-  const { api } = served({});
   const error_message = "Can't connect. 400 Client Error: no output tag for url: http://sam2:9090/setup";
   const bare = "400 Client Error: no output tag for url: http://sam2:9090/setup";
-  assert.equal(api.troubleOf({ ...backend, state: "ER", error_message: bare }).message, texts.refused("no output tag"));
-  assert.ok(api.troubleOf({ ...backend, state: "ER", error_message }).message.includes("no output tag"));
-  assert.equal(api.troubleOf(backend), null);
+  assert.equal(troubleOf({ ...backend, state: "ER", error_message: bare }, texts).message, texts.refused("no output tag"));
+  assert.ok(troubleOf({ ...backend, state: "ER", error_message }, texts).message.includes("no output tag"));
+  assert.equal(troubleOf(backend, texts), null);
 });
 
 test("a backend that is not ours has no state to tell", async () => {

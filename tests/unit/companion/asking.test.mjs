@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Trouble } from "../../../companion/api.js";
 import { Asker } from "../../../companion/asking.js";
 import { textsFor } from "../../../companion/messages.js";
 import { statusLine } from "../../../companion/status.js";
+import { Trouble } from "../../../companion/trouble.js";
 import { region } from "./fakes.mjs";
 
 const backend = { id: 3, state: "CO" };
@@ -17,7 +17,7 @@ function bench() {
     loadSuggestions: async (answer, read) => shown.push(read(await answer)),
   };
   const api = {
-    backend: async () => backend,
+    serving: async () => backend,
     mask: (project, one, task, entries, candidate, requestId, signal) =>
       new Promise((resolve, reject) => asked.push({ one, task, entries, candidate, requestId, signal, resolve, reject })),
   };

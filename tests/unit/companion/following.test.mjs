@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Trouble } from "../../../companion/api.js";
 import { follow } from "../../../companion/following.js";
+import { textsFor } from "../../../companion/messages.js";
+import { Trouble } from "../../../companion/trouble.js";
 
+const texts = textsFor(["en"]);
 const backend = { id: 3, state: "CO" };
 const ready = { backend: "ready", image: "ready" };
 
@@ -13,7 +15,7 @@ function bench(states, backends = [backend]) {
   const next = (list) => (list.length > 1 ? list.shift() : list[0]);
   const api = {
     backend: async () => next(backends),
-    troubleOf: (one) => (one.state === "CO" ? null : new Trouble("it is stopped")),
+    texts,
     state: async () => {
       const one = next(states);
       if (one instanceof Error) throw one;
@@ -51,9 +53,9 @@ test("what will fail is said, and looked after until it is over, more slowly", a
 });
 
 test("a backend that came back is found again", async () => {
-  const { seen, run } = bench([ready], [{ id: 3, state: "DI" }, backend]);
+  const { seen, run } = bench([ready], [{ id: 3, state: "DI", url: "http://sam2:9090" }, null, backend]);
   await run();
-  assert.deepEqual(seen, ["it is stopped", "ready"]);
+  assert.deepEqual(seen, [texts.silent("http://sam2:9090"), texts.noBackend, "ready"]);
 });
 
 test("nobody is told of a task that was left", async () => {

@@ -29,6 +29,12 @@ export class Bench {
     this.fails = null; // [task, error] for a step into it
     this.held = null; // a promise that steps wait for
     this.made = 100;
+    this.away = null; // why the backend does not serve
+  }
+
+  async serving() {
+    if (this.away) throw this.away;
+    return { id: 3 };
   }
 
   async query(_backend, task, context, _request, signal) {

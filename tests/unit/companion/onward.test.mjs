@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Trouble } from "../../../companion/api.js";
 import { textsFor } from "../../../companion/messages.js";
 import { Onward } from "../../../companion/onward.js";
 import { store } from "../../../companion/predictions.js";
+import { Trouble } from "../../../companion/trouble.js";
 import { Bench, brush, masked } from "./memory_bench.mjs";
 
 const texts = textsFor(["en"]);
@@ -18,8 +18,9 @@ function bench(count, onward = 0) {
   const region = { object: { name: "image" }, dynamic: false, fromSuggestion: false, results: [{ serialize: () => entry }] };
   const annotation = { names: new Map([["image", image]]), regions: [region], isReadOnly: () => false };
   const desk = {
-    manager: { projectId: 7 }, api, store: { annotationStore: { selected: annotation } }, backend: { id: 3 }, task: 1, texts,
+    manager: { projectId: 7 }, api, store: { annotationStore: { selected: annotation } }, task: 1, texts,
     windowing: { name: "image" }, choices: { read: () => ({ onward }) }, tick: () => {},
+    refused: (error) => (desk.trouble = error.message),
   };
   return { api, desk, annotation, onward: new Onward(desk) };
 }
@@ -29,7 +30,7 @@ async function until(holds) {
   assert.ok(holds());
 }
 
-async function done(onward) {
+async function ended(onward) {
   onward.toggle();
   await until(() => !onward.isBusy);
   clearTimeout(onward.timer);
@@ -38,7 +39,7 @@ async function done(onward) {
 test("the images that follow get predictions, each by a step of its own", async () => {
   const { api, onward } = bench(4);
   api.waits = 2; // a step that takes long is asked for again
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["into", 3], ["last", 4]]);
   assert.deepEqual(api.sent, [["POST", 2], ["POST", 3], ["POST", 4]]);
   const [prediction] = api.tasks.get(3).predictions;
@@ -62,7 +63,7 @@ test("as many as are chosen, and the line says how far it is", async () => {
 test("an image that people have annotated is left alone, and its masks count from there on", async () => {
   const { api, onward } = bench(5);
   api.annotate(3, masked("1.m", 1), brush("new"));
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(api.asked, [
     ["anchor", 1, "m"], ["into", 2], ["end", 1],
     ["anchor", 3, "1.m", "new"], ["anchor", 1, "m"], ["into", 4], ["last", 5],
@@ -75,7 +76,7 @@ test("an image that people have annotated is left alone, and its masks count fro
 test("an annotated image without masks ends it, with its name", async () => {
   const { api, onward } = bench(4);
   api.annotate(3);
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(api.sent, [["POST", 2]]);
   assert.deepEqual(onward.hints, [texts.onwardFailed(1, 3, texts.endsAt("3.png"))]);
 });
@@ -83,14 +84,31 @@ test("an annotated image without masks ends it, with its name", async () => {
 test("a failure is said and stays on the line; nothing is stored for that image", async () => {
   const { api, onward } = bench(4);
   api.fails = [3, new Trouble("the image set/3.png is not in the folder", "ab12")];
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(onward.hints, [texts.onwardFailed(1, 3, "the image set/3.png is not in the folder")]);
   assert.deepEqual(api.sent, [["POST", 2]]);
   assert.deepEqual(api.asked.at(-1), ["end", 1]);
   api.fails = null;
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(api.sent, [["POST", 2], ["POST", 3], ["POST", 4]]); // the second has the same ones already
 });
+
+for (const language of ["en", "es"]) {
+  test(`${language}: SAM2 is away when it begins, or stops meanwhile: that is said, and what to do`, async () => {
+    const { api, desk, onward } = bench(4);
+    desk.texts = textsFor([language]);
+    for (const [sentence, done, total] of [[desk.texts.noBackend, 0, 0], [desk.texts.silent("http://sam2:9090"), 1, 3]]) {
+      api.away = new Trouble(sentence);
+      if (total) {
+        api.fails = [3, new Trouble("HTTPConnectionPool(host='sam2', port=9090): Max retries exceeded")];
+        api.serving = async () => (api.asked.some(([step]) => step === "into") ? Promise.reject(api.away) : { id: 3 });
+      }
+      await ended(onward);
+      assert.deepEqual([onward.hints, desk.trouble], [[desk.texts.onwardFailed(done, total, sentence)], sentence]);
+      assert.match(onward.hints[0], /[.]\/inv .*\((Shift|Mayús)\+M: /);
+    }
+  });
+}
 
 test("the key ends it, and what came stays", async () => {
   const { api, onward } = bench(4);
@@ -109,7 +127,7 @@ test("the key ends it, and what came stays", async () => {
 test("without masks, and on the last image, it says so", async () => {
   const { onward, annotation, desk } = bench(2);
   desk.task = 2;
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(onward.hints, [texts.onwardFailed(0, 0, texts.lastOfSequence)]);
   annotation.regions = [];
   onward.toggle();
@@ -120,7 +138,7 @@ test("without masks, and on the last image, it says so", async () => {
 test("a low score is counted", async () => {
   const { api, onward } = bench(3);
   api.score = 0.4;
-  await done(onward);
+  await ended(onward);
   assert.deepEqual(onward.hints, [texts.onwardDone(2, 2)]);
 });
 

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { textsFor } from "../../../companion/messages.js";
-import { Trouble } from "../../../companion/api.js";
 import { Pictures } from "../../../companion/pictures.js";
 import { statusLine } from "../../../companion/status.js";
+import { Trouble } from "../../../companion/trouble.js";
 
 const texts = textsFor(["en"]);
 const SRC = "/data/local-files/?d=set/T/%C3%B1%201.tif";

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Api, Trouble } from "../../../companion/api.js";
+import { Api } from "../../../companion/api.js";
 import { wishOf } from "../../../companion/keys.js";
 import { textsFor } from "../../../companion/messages.js";
+import { Trouble } from "../../../companion/trouble.js";
 import { Twin } from "../../../companion/twin.js";
 import { region, result } from "./fakes.mjs";
 
@@ -28,7 +29,7 @@ function bench(...regions) {
   const store = { annotationStore: { selected: annotation } };
   const asked = [];
   const api = {
-    backend: async () => ({ id: 3 }),
+    serving: async () => ({ id: 3 }),
     twin: (backend, task, entries, requestId, signal) =>
       new Promise((resolve, reject) => asked.push({ task, ids: entries.map((one) => one.id), answer: resolve, reject, signal })),
   };

@@ -203,7 +203,7 @@ export class Session {
       drawing.turnTo(annotation);
       this.saving.turnTo(annotation);
       this.twin.stop();
-      this.tools.stop();
+      this.tools.turn();
     }
     this.tools.look(annotation);
     if (annotation && store.autoAnnotation) {

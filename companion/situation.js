@@ -28,6 +28,7 @@ export function situationOf(session, store) {
     state: watch.state,
     pictures: session.pictures.look(images),
     look: [...session.tools.hints, pages, lookWords(changed, texts), ...session.board.hints].filter(Boolean).join(" · "),
+    leads: session.tools.leads,
     coverage: coverageWords(shares, texts),
     isUnknown: watch.isUnknown,
     isBusy: drawing.isBusy || session.twin.isBusy || session.tools.isBusy,

@@ -15,6 +15,7 @@ import { nameOf, shortNameOf } from "./messages.js";
  * @property {BackendState | null} state what the backend said last
  * @property {"shown" | "loading" | { problem: string }} pictures whether what is asked about can be seen
  * @property {string} look how a picture is looked at, if not as it came
+ * @property {boolean} leads whether that, of what keys do beside clicks, says what to do next
  * @property {string} coverage how many pixels have no label, where the project wants all to have one
  * @property {boolean} isUnknown whether it has not said anything about this task yet
  * @property {boolean} isBusy whether a click waits for its answer
@@ -108,6 +109,7 @@ function workLine(now, texts) {
  * @param {Texts} texts
  */
 function nextStep(now, texts) {
+  if (now.leads) return "";
   if (now.selected !== null) return texts.selected(now.selected);
   if (now.lacksLabel) return texts.label;
   if (now.tool === "box") return texts.drawBox;

@@ -49,6 +49,8 @@ export class Tools {
     /** @type {"offered" | "copies" | "continued"} what the proposals are */
     this.kind = "offered";
     this.note = "";
+    /** @type {{ key: "a" | "j" | "m", task: number, annotation: Annotation } | null} a key whose proposals are still to come */
+    this.wanted = null;
   }
 
   /** Whether something waits that is there at once: not all objects, beside which people go on. */
@@ -64,6 +66,11 @@ export class Tools {
   /** Whether a click where the mouse is takes a proposal. */
   get takesClick() {
     return this.proposals.marked !== null;
+  }
+
+  /** Whether what the line says of all this is what comes next. */
+  get leads() {
+    return this.work.isOpen || (this.proposals.isOpen && this.proposals.left.length > 0);
   }
 
   /** What the line says of all this. */
@@ -84,7 +91,6 @@ export class Tools {
   stop() {
     this.#end();
     this.work.stop();
-    this.note = "";
   }
 
   close() {
@@ -92,9 +98,22 @@ export class Tools {
     this.onward.stop();
   }
 
+  /** Another annotation is on the screen, or none. What was asked for is asked again if it is of the same task. */
+  turn() {
+    const { wanted } = this;
+    this.stop();
+    this.wanted = wanted;
+  }
+
   /** @param {Annotation | null} annotation on the screen */
   look(annotation) {
     if (!annotation) return;
+    const { wanted } = this;
+    if (wanted && wanted.annotation !== annotation) {
+      this.wanted = null;
+      // Label Studio makes the annotation of a task that it opens twice, and a person may be quicker.
+      if (wanted.task === this.desk.task) void this.#offer(wanted.key, annotation);
+    }
     this.work.look(annotation);
     this.proposals.look();
   }
@@ -183,6 +202,8 @@ export class Tools {
     const name = desk.windowing.name;
     const image = store ? imagesOf(store).find((one) => one.name === name) : undefined;
     if (!image || task === null) return;
+    const wanted = { key, task, annotation };
+    this.wanted = wanted;
     desk.asked();
     try {
       const backend = desk.backend ?? (await desk.api.serving(desk.manager.projectId));
@@ -200,12 +221,14 @@ export class Tools {
       if (error instanceof Nothing) this.note = desk.texts[error.reason];
       else if (this.#annotation === annotation) desk.refused(error, newId());
     } finally {
+      if (this.wanted === wanted && this.#annotation === annotation) this.wanted = null;
       desk.tick();
     }
   }
 
   #end() {
     this.note = "";
+    this.wanted = null;
     this.everything.stop();
     this.reading.stop();
     this.proposals.close();

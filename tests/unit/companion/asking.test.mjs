@@ -86,6 +86,7 @@ test("the line says the most urgent thing", () => {
     [{ tool: "brush", brushKeys: ["`", "+"] }, "ready", texts.ready(name), `${texts.paint} · ${texts.brushKeys("`", "+")}`],
     [{ tool: "point", lacksLabel: true }, "ready", texts.ready(name), texts.label],
     [{ selected: "Sky", tool: "point" }, "ready", texts.ready(name), texts.selected("Sky")],
+    [{ selected: "Sky", tool: "point", leads: true, look: "W: keys" }, "ready", texts.ready(name), "W: keys"],
     [{ relabelled: { from: "Sky", to: "Road" } }, "ready", texts.relabelled("Sky", "Road"), ""],
     [{ isSuggested: true, isUnlabelled: true, lacksLabel: true }, "ready", texts.unlabelledMask, ""],
     [{ isSuggested: true, isUnlabelled: true, wantsLabel: true }, "error", texts.wantsLabel, ""],

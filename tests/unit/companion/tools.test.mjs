@@ -67,6 +67,27 @@ test("all objects are looked for, shown, and put away", async () => {
   assert.equal(tools.pressed(press("Escape"), none), false);
 });
 
+test("what was asked for on an annotation that Label Studio makes anew is asked again, on another task not", async () => {
+  for (const [task, count] of [[5, 2], [6, 1]]) {
+    const { tools, asked, desk, annotation } = bench();
+    tools.pressed(press("a"), none);
+    await turn();
+    const anew = { ...annotation, regions: [] };
+    desk.store.annotationStore.selected = anew;
+    desk.task = task;
+    tools.turn();
+    tools.look(anew);
+    await turn();
+    assert.equal(asked.length, count);
+    asked.at(-1).resolve({ everything: { proposals } });
+    await turn();
+    assert.deepEqual([tools.proposals.isOpen, tools.wanted], [count === 2, null]);
+    tools.look({ ...anew }); // it was answered: no more
+    await turn();
+    assert.equal(asked.length, count);
+  }
+});
+
 test("the line says how many objects are left out because they have a mask", async () => {
   const box = (left) => [left, 10, left + 10, 10, left + 10, 20, left, 20];
   const outline = { number: 1, rings: [box(10).map((value, at) => value * (at % 2 ? 0.48 : 0.64))] };

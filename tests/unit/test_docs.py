@@ -27,6 +27,7 @@ OF_THE_CODE = [
 ]
 PATH = re.compile(r"(?:[\w.-]+|<\w+>)(?:/(?:[\w.-]+|<\w+>))*/?")
 SHOWN = 150  # lines of the README
+MOST_BYTES = 1_500_000
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -77,6 +78,21 @@ def first_column(page: str) -> list[str]:
 def test_every_link_and_format_has_its_row() -> None:
     assert first_column("doctor.md") == [link.id for link in CHAIN]
     assert sorted(first_column("export.md")) == sorted(FORMATS)
+
+
+def test_pictures_are_small_and_shown() -> None:
+    """Those of both guides, and the film, are what a slow line can load; none is left over."""
+    shown = {
+        (document.parent / target).resolve()
+        for document in DOCUMENTS
+        for target in re.findall(r"!\[[^]]*\]\(([^)#]+)\)", document.read_text())
+    }
+    there = [path for path in (REPOSITORY / "docs" / "images").rglob("*") if path.is_file()]
+    assert [path for path in there if path.resolve() not in shown] == []
+    guides = [path for path in there if "annotator" in path.parts]
+    assert len(guides) >= 22
+    assert sum(path.stat().st_size for path in guides) <= MOST_BYTES
+    assert (REPOSITORY / "docs" / "images" / "flow.gif").stat().st_size <= MOST_BYTES
 
 
 def test_readme_begins_with_picture_and_commands() -> None:

@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from core.repository import REPOSITORY
 from tests.e2e import clicks
-from tests.e2e.browser.desk import Desk, chromium
+from tests.e2e.browser.desk import VIEW, Desk, chromium
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
@@ -63,8 +63,8 @@ def make_desk(browser: Browser, stack: Stack, cookies: list[Any]) -> Iterator[Ma
 
     with ExitStack() as closing:
 
-        def make(config: str = CONFIG, language: str = "en-US") -> Desk:
-            one = Desk(browser, settings.url, config, language, cookies)
+        def make(config: str = CONFIG, language: str = "en-US", view: ViewportSize = VIEW) -> Desk:
+            one = Desk(browser, settings.url, config, language, cookies, view)
             closing.callback(one.close)
             if not cookies:
                 one.sign_in(settings.username, password)

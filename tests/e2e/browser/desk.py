@@ -17,7 +17,18 @@ import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Playwright, Request, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    FloatRect,
+    Locator,
+    Page,
+    Playwright,
+    Request,
+    Response,
+    ViewportSize,
+)
 
 from labelstudio.truth import TruthObject
 
@@ -25,7 +36,7 @@ Mask = NDArray[np.bool_]
 XY = tuple[float, float]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # Debian's, Ubuntu's, a CI machine's
 SCREENSHOTS = "LABELRIG_SCREENSHOTS"  # a folder: then each step is kept there
-COLOURS = 200  # as many as a page has without the image's noise, and a tenth of the size
+COLOURS = 128  # as many as a page has without the image's noise, and a tenth of the size
 EDITOR = ".lsf-main-content"  # the pictures leave the list of tasks and the panels out
 # From the editor's pane down to the line below it; the whole page where there is none.
 SHOWN = """(editor) => {
@@ -34,7 +45,7 @@ SHOWN = """(editor) => {
   if (!box) return { x: 0, y: 0, width: innerWidth, height: innerHeight };
   return { x: box.x, y: box.y, width: box.width, height: Math.max(box.bottom, line?.bottom ?? 0) - box.y };
 }"""
-VIEW = {"width": 1440, "height": 900}
+VIEW = ViewportSize(width=1440, height=900)
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 LOADS = 3  # of a page, until all of its parts came
 NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
@@ -115,18 +126,25 @@ class Desk:
     """One person, signed in, in a browser profile of their own."""
 
     def __init__(
-        self, browser: Browser, url: str, config: str, language: str = "en-US", cookies: Sequence[Any] = ()
+        self,
+        browser: Browser,
+        url: str,
+        config: str,
+        language: str = "en-US",
+        cookies: Sequence[Any] = (),
+        view: ViewportSize = VIEW,
     ) -> None:
         """
         Args:
             url: of Label Studio.
             config: the labeling configuration, for the labels' keys.
             cookies: of a browser that has signed in; without them this one must.
+            view: the size of its window, in pixels.
         """
         self.url = url
         self.config = config
         self.keys = keys_in(config)
-        self.context = browser.new_context(viewport=VIEW, locale=language, service_workers="block")  # type: ignore[arg-type]
+        self.context = browser.new_context(viewport=view, locale=language, service_workers="block")
         self.context.add_cookies(list(cookies))
         self.context.set_default_timeout(ANSWER_MS)
         self.page: Page = self.context.new_page()
@@ -190,7 +208,7 @@ class Desk:
         """Click on a pixel of the image."""
         for modifier in modifiers:
             self.page.keyboard.down(modifier)
-        self.page.mouse.click(*self._place(xy))
+        self.page.mouse.click(*self.place(xy))
         for modifier in modifiers:
             self.page.keyboard.up(modifier)
 
@@ -201,11 +219,11 @@ class Desk:
 
     def rest(self, xy: XY) -> None:
         """Move the mouse to a pixel of the image, and leave it there."""
-        self.page.mouse.move(*self._place(xy))
+        self.page.mouse.move(*self.place(xy))
 
     def drag(self, *way: XY) -> None:
         """Draw from one pixel over others to the last with the button down."""
-        places = [self._place(xy) for xy in way]
+        places = [self.place(xy) for xy in way]
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
         for place in places[1:]:
@@ -291,12 +309,23 @@ class Desk:
     def shot(self, name: str) -> None:
         """Keep what the screen shows, where somebody asked for it."""
         if folder := os.environ.get(SCREENSHOTS):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.wait_for_timeout(400)  # tool tips and colours settle
-            shown = self.page.screenshot(clip=self.page.evaluate(SHOWN, EDITOR))
-            image = Image.open(io.BytesIO(shown)).convert("RGB")
-            few = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            few.save(Path(folder) / f"{name}.png", optimize=True)
+            self.keep(Path(folder) / f"{name}.png")
+
+    def keep(self, file: Path) -> None:
+        """Write what the screen shows as a PNG of few colours."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_timeout(400)  # tool tips and colours settle
+        few = self.picture().quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(file, optimize=True)
+
+    def picture(self) -> Image.Image:
+        """What the screen shows of the editor, RGB; of the whole page where there is none."""
+        return Image.open(io.BytesIO(self.page.screenshot(clip=self.shown()))).convert("RGB")
+
+    def shown(self) -> FloatRect:
+        """Which part of the page a picture is of."""
+        part: FloatRect = self.page.evaluate(SHOWN, EDITOR)
+        return part
 
     def _load(self, url: str) -> None:
         """Load a page with all of its scripts.
@@ -345,7 +374,7 @@ class Desk:
         if request.method == "GET" and ANNOTATES.search(request.url):
             self.asked.add(request)
 
-    def _place(self, xy: XY) -> tuple[float, float]:
+    def place(self, xy: XY) -> tuple[float, float]:
         percent = [100 * (value + 0.5) / size for value, size in zip(xy, self.size_wh, strict=True)]
         x, y = self.page.evaluate(PLACE, [self.image, *percent])
         return x, y
@@ -367,21 +396,3 @@ def keys_in(config: str) -> dict[str, str]:
 def is_click(answer: Response) -> bool:
     """Whether it answers prompts, and not the question how the backend is."""
     return CLICK_ROUTE in answer.url and '"ask"' not in (answer.request.post_data or "")
-
-
-def way_over(mask: Mask, share: float = 0.6, bend: float = 0.18) -> Sequence[XY]:
-    """A rough stroke as people paint it: through the object's middle, `share` of its width, bent a little."""
-    rows, columns = np.nonzero(mask)
-    middle_y = int(np.median(rows))
-    across = columns[rows == middle_y]
-    left, right = float(across.min()), float(across.max())
-    middle, half = (left + right) / 2, share * (right - left) / 2
-    rise = bend * (rows.max() - rows.min())
-    wanted = [(middle - half, middle_y), (middle, middle_y - rise), (middle + half, middle_y + rise / 3)]
-    return [nearest_inside(mask, xy) for xy in wanted]
-
-
-def nearest_inside(mask: Mask, xy: XY) -> XY:
-    rows, columns = np.nonzero(mask)
-    nearest = int(np.argmin((columns - xy[0]) ** 2 + (rows - xy[1]) ** 2))
-    return float(columns[nearest]), float(rows[nearest])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelstudio.truth import TruthObject
+from tests.e2e.browser.drawn import served
 from tests.e2e.clicks import Scene
 from tests.e2e.project_cases import Stage
 
@@ -41,12 +41,7 @@ class Large:
 @contextmanager
 def enlarged(stage: Stage, scene: Scene, megapixels: int) -> Iterator[Large]:
     """The scene in one of `SIZES`; the file is removed afterwards."""
-    folder, name = Path(stage.ctx.folder.path), f"large-{megapixels}-{uuid.uuid4().hex[:6]}.jpg"
-    with Image.open(folder / scene.image) as image:
+    with Image.open(Path(stage.ctx.folder.path) / scene.image) as image:
         large = image.convert("RGB").resize(SIZES[megapixels], Image.Resampling.BILINEAR)
-    large.save(folder / name, quality=85)
-    (folder / name).chmod(0o644)
-    try:
-        yield Large(f"/data/local-files/?d={stage.ctx.folder.name}/{name}", SIZES[megapixels], scene)
-    finally:
-        (folder / name).unlink()
+    with served(stage, large, "jpg") as url:
+        yield Large(url, SIZES[megapixels], scene)

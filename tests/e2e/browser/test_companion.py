@@ -9,7 +9,8 @@ from core.repository import REPOSITORY
 from masks.measure import intersection_over_union
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
-from tests.e2e.browser.desk import Desk, way_over
+from tests.e2e.browser.desk import Desk
+from tests.e2e.browser.strokes import way_over
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import Bench, project

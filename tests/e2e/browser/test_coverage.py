@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from masks.rle import decode_rle
 from tests.e2e.browser.conftest import CONFIG
-from tests.e2e.browser.desk import Desk, way_over
+from tests.e2e.browser.desk import Desk
+from tests.e2e.browser.strokes import way_over
 from tests.e2e.browser.test_companion import accepted
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage

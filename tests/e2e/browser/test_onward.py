@@ -26,7 +26,8 @@ from labelstudio.bulk import TaskReader, WholeTask, add_annotation
 from labelstudio.masks import masks_in
 from masks.measure import box_xywh, intersection_over_union
 from tests.e2e.browser.conftest import MakeDesk, without_backend
-from tests.e2e.browser.desk import SELECTED, Desk, nearest_inside
+from tests.e2e.browser.desk import SELECTED, Desk
+from tests.e2e.browser.strokes import nearest_inside
 from tests.e2e.conftest import Stack
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import Bench, project

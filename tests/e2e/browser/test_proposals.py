@@ -12,7 +12,8 @@ from core.repository import REPOSITORY
 from masks.measure import intersection_over_union as iou
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
-from tests.e2e.browser.desk import SELECTED, Desk, nearest_inside
+from tests.e2e.browser.desk import SELECTED, Desk
+from tests.e2e.browser.strokes import nearest_inside
 from tests.e2e.browser.test_companion import accepted, opened
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage
@@ -42,7 +43,7 @@ def has(desk: Desk, count: int) -> None:
 
 
 def point_at(desk: Desk, xy: tuple[float, float]) -> None:
-    desk.page.mouse.move(*desk._place(xy))
+    desk.page.mouse.move(*desk.place(xy))
 
 
 def masks(round_: Round, desk: Desk) -> list[NDArray[np.bool_]]:

@@ -21,7 +21,8 @@ from masks.measure import intersection_over_union
 from masks.raster import filled
 from tests.e2e import clicks
 from tests.e2e.browser.conftest import MakeDesk
-from tests.e2e.browser.desk import SELECTED, Desk, way_over
+from tests.e2e.browser.desk import ANSWER_MS, SELECTED, Desk
+from tests.e2e.browser.strokes import way_over
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import Bench, project
@@ -231,10 +232,10 @@ def test_nothing_of_it_is_saved_or_undone(desk: Desk, bench: Bench, scenes: list
     desk.key("o")
 
 
-def rests(desk: Desk, xy: tuple[float, float]) -> tuple[Mask, float]:
+def rests(desk: Desk, xy: tuple[float, float], within_ms: float = ANSWER_MS) -> tuple[Mask, float]:
     """Rest the mouse on a pixel; the mask that is outlined then, and seconds until its answer, by the page's clock."""
     desk.page.evaluate("() => addEventListener('pointermove', () => (window.movedAt = performance.now()), true)")
-    with desk.page.expect_response(is_preview) as got:
+    with desk.page.expect_response(is_preview, timeout=within_ms) as got:
         desk.rest(xy)
     answer = got.value.json()["data"]["preview"]["outline"]
     took = desk.page.evaluate(ANSWERED)

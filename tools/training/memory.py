@@ -6,8 +6,9 @@ Only what single images do not use is trained: memory encoder, memory attention,
 whether an object is there. All else is frozen, to the bit, so single images cannot get worse. Everything random comes
 from the seed and the step.
 
-A step is some objects through some frames: the first frame's truth is the anchor, as when a person gives it, and each
-frame's own answer (or, some of the time, its truth) is what is remembered of it, as in `SAM2Base._track_step`.
+A step is some objects through some frames: the first frame's truth is the anchor, as when a person gives it, and what
+the model itself says of each frame, "gone" included (or, some of the time, the truth), is what is remembered of it, as
+in `SAM2Base._track_step`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ import argparse
 import logging
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import Tensor
 from torch.nn import functional
 
 from demo import model as demo_model
-from demo.moving import KINDS, STYLES, MovingScene, draw_moving
+from tools.training.clips import SIZE, Clip, drawn_clip
 from tools.training.losses import mask_loss
 
 log = logging.getLogger("tools.training.memory")
@@ -36,34 +36,14 @@ TRAINED = (
     "memory_attention.", "memory_encoder.", "maskmem_tpos_enc", "no_obj_ptr", "no_obj_embed_spatial", "obj_ptr_proj.",
     "obj_ptr_tpos_proj.", "mask_downsample.", "sam_mask_decoder.pred_obj_score_head.",
 )  # fmt: skip
-SIZE = 192
-SCENES, FRAMES, OBJECTS = 2, 10, 2  # in a step; objects a scene. Long enough to be hidden and come back
-STRIDES = (1, 2, 3)  # a scene is drawn at full speed and looked at every so many frames
-KIND_SHARES = (0.1, 0.15, 0.2, 0.3, 0.25)  # of `KINDS`; what is hard comes more often
-TRUTH_SHARE = 0.3  # of remembered masks that are the truth instead of the answer
-RATE, WARM = 6e-4, 100
-PRESENCE_WEIGHT = 0.5
-ABSENT_WEIGHT = 3.0  # of a frame without the object, beside one with it: there are some seven times fewer
+TRUTH_SHARE = 0.25  # of what is remembered that is the truth instead of the answer
+SEQUENCE = 30  # frames, as long as those that are followed: SAM 2 counts a pointer's age in shares of 15 frames or less
+RATE, WARM = 4e-4, 100
+PRESENCE_WEIGHT = 1.0
+ABSENT_WEIGHT = 2.0  # of a frame without the object, beside one with it
 GRADIENT_LIMIT = 1.0
-SAVE_EVERY = 25
+SAVE_EVERY, KEEP_EVERY = 25, 250
 BEGIN_PRESENT = 2.0  # the presence head's first answer: objects are there
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Objects through frames.
-
-    Attributes:
-        features: of each frame, finest level first, ``(S, C, h, w)``, without ``no_mem_embed``.
-        truth: ``(T, N, s, s)`` float in [0, 1], the share of each low-resolution cell that the object covers.
-        rivals: the same for the other objects.
-        scene_of: ``(N,)`` which of the S scenes each object is in.
-    """
-
-    features: list[list[Tensor]]
-    truth: Tensor
-    rivals: Tensor
-    scene_of: Tensor
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -90,7 +70,8 @@ def trained(weights: Path, checkpoint: Path, steps: int, seed: int, *, further: 
 
     Args:
         weights: of a model for single images.
-        checkpoint: written every `SAVE_EVERY` steps, in one piece.
+        checkpoint: written every `SAVE_EVERY` steps, in one piece; beside it the weights of every `KEEP_EVERY` steps,
+            to be measured.
         further: begin with the memory that the weights have; else with a new one.
     """
     torch.manual_seed(seed)
@@ -126,6 +107,8 @@ def trained(weights: Path, checkpoint: Path, steps: int, seed: int, *, further: 
             part = checkpoint.with_name(checkpoint.name + ".part")
             torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}, part)
             part.replace(checkpoint)
+            if (step + 1) % KEEP_EVERY == 0:
+                demo_model.save_weights(model, checkpoint.with_name(f"{checkpoint.stem}-{step + 1:05}.pt"))
             means = {
                 name: float(np.mean([one[name] for one in reports if name in one]))
                 for name in ("loss", "IoU", "presence", "absent")
@@ -147,42 +130,6 @@ def unfrozen(model: SAM2Base) -> dict[str, torch.nn.Parameter]:
     return found
 
 
-def drawn_clip(model: SAM2Base, rng: np.random.Generator) -> Clip:
-    """Scenes of random kinds, encoded, with some objects of each that can be seen on the first frame."""
-    scenes: list[tuple[MovingScene, list[int], list[int]]] = []
-    while len(scenes) < SCENES:
-        kind = str(rng.choice(KINDS, p=KIND_SHARES))
-        # At full speed there are too few frames to leave and come back.
-        stride = int(rng.choice(STRIDES[-2:] if kind == "leaving" else STRIDES))
-        scene = draw_moving(rng, (SIZE, SIZE), str(rng.choice(STYLES)), kind, (FRAMES - 1) * stride + 1)
-        numbers = [number * stride for number in range(FRAMES)]
-        if rng.random() < 0.5:
-            numbers.reverse()
-        first = scene.owners[numbers[0]]
-        seen = [item for item in range(len(scene.labels)) if (first == item + 1).sum() > SIZE]
-        if seen:
-            items = [int(one) for one in rng.permutation(seen)]
-            if kind == "leaving":  # the first is the one that leaves
-                items.sort(key=bool)
-            scenes.append((scene, numbers, items[:OBJECTS]))
-    frames, truth, rivals = [], [], []
-    for place in range(FRAMES):
-        images = np.stack([scene.images[numbers[place]] for scene, numbers, _ in scenes])
-        with torch.no_grad():
-            levels = model.forward_image(demo_model.normalised(images, SIZE))["backbone_fpn"]
-            frames.append([level.detach() for level in levels[-model.num_feature_levels :]])
-        own, other = [], []
-        for scene, numbers, items in scenes:
-            owners = torch.from_numpy(scene.owners[numbers[place]])
-            for item in items:
-                own.append(_cells(owners == item + 1))
-                other.append(_cells((owners != item + 1) & (owners > 0)))
-        truth.append(torch.stack(own))
-        rivals.append(torch.stack(other))
-    scene_of = torch.tensor([number for number, (*_, items) in enumerate(scenes) for _ in items])
-    return Clip(frames, torch.stack(truth), torch.stack(rivals), scene_of)
-
-
 def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
     """The loss over all frames after the first, and what was measured on the way."""
     bank: dict[str, dict[int, dict[str, Any]]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
@@ -202,7 +149,7 @@ def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Te
             current_vision_pos_embeds=positions[-1:],
             feat_sizes=sizes[-1:],
             output_dict=bank,
-            num_frames=len(clip.features),
+            num_frames=SEQUENCE,
         )
         details = [_map(level, size) for level, size in zip(features[:-1], sizes[:-1], strict=True)]
         logits, quality, tokens, present = _decoded(model, conditioned, details)
@@ -224,15 +171,17 @@ def clip_loss(model: SAM2Base, clip: Clip, rng: np.random.Generator) -> tuple[Te
             absent.append(float((present[~there, 0] <= 0).float().mean()))
         best = quality[:, 1:].argmax(1) + 1
         rows = torch.arange(len(best))
-        answer = torch.where(there[:, None, None], logits[rows, best], -1024.0)
-        if rng.random() < TRUTH_SHARE:
-            answer = (truth * 2 - 1) * 10
+        # What is remembered is the model's own answer, wrong ones included, as when it follows objects by itself.
+        taught = torch.from_numpy(rng.random(len(best)) < TRUTH_SHARE)
+        shown = torch.where(taught, there, present[:, 0] > 0)
+        answer = torch.where(taught[:, None, None], (truth * 2 - 1) * 10, logits[rows, best])
+        answer = torch.where(shown[:, None, None], answer, NO_OBJ_SCORE)
         full = functional.interpolate(answer[:, None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)
         pointer = model.obj_ptr_proj(tokens[rows, best - 1])
-        shown = there.float()[:, None]
-        pointer = shown * pointer + (1 - shown) * model.no_obj_ptr
+        seen = shown.float()[:, None]
+        pointer = seen * pointer + (1 - seen) * model.no_obj_ptr
         bank["non_cond_frame_outputs"][frame] = _memory(
-            model, features, sizes, full, (shown * 2 - 1) * 10, pointer, given=False
+            model, features, sizes, full, (seen * 2 - 1) * 10, pointer, given=False
         )  # fmt: skip
     report = {"loss": float(total.detach()), "presence": float(np.mean(right))}
     report["IoU"] = float(np.mean(overlaps)) if overlaps else 0.0
@@ -282,11 +231,6 @@ def _levels(model: SAM2Base, clip: Clip, frame: int) -> tuple[list[Tensor], list
 
 def _map(level: Tensor, size: tuple[int, int]) -> Tensor:
     return level.permute(1, 2, 0).reshape(level.shape[1], level.shape[2], *size)
-
-
-def _cells(mask: Tensor) -> Tensor:
-    """``(S, S)`` bool to the share of each low-resolution cell, ``(S / 4, S / 4)``."""
-    return functional.avg_pool2d(mask.float()[None], 4)[0]
 
 
 if __name__ == "__main__":

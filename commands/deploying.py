@@ -126,6 +126,7 @@ def audit(choice: Choice, *, last: str | None = None) -> Outcome:
         "model": "tiny, small, base-plus or large: take its weights along; may be given several times (default: tiny; "
         "demo takes none, the demo model is in an image)",
         "nvidia": "take NVIDIA's container toolkit along, for hosts with a GPU",
+        "serve": "take the image for several GPU hosts along, for groups with `serve`",
         "out": "the file (default: labelrig-SYSTEM.tar in this folder)",
         "json": "print the result as JSON on stdout",
     },
@@ -133,8 +134,9 @@ def audit(choice: Choice, *, last: str | None = None) -> Outcome:
 )
 @expected_errors_in_words
 def create(
-    _context: Context, for_: str, model: list[str], nvidia: bool = False, out: str | None = None, json: bool = False
-) -> None:
+    _context: Context, for_: str, model: list[str], nvidia: bool = False, serve: bool = False,
+    out: str | None = None, json: bool = False,
+) -> None:  # fmt: skip
     """Make one file with all that a host without a network needs; a run that broke off goes on where it was."""
     from core.report import Report
     from core.repository import REPOSITORY
@@ -146,7 +148,7 @@ def create(
 
     system = target_system(for_)
     path = Path(out or f"labelrig-{for_}.tar").expanduser().absolute()
-    wanted = Wanted(system, named_models(model or ["tiny"]), nvidia, path)
+    wanted = Wanted(system, named_models(model or ["tiny"]), nvidia, path, serve)
     here, report = LocalHost(), Report()
     with report.steps(STAGES):
         text = create_bundle(wanted, local_settings(), here, REPOSITORY, read_commit(here, REPOSITORY), report)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 
-SECRET_NAMES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", "LABELRIG_POSTGRES_PASSWORD")
+SECRET_NAMES = (
+    "LABEL_STUDIO_PASSWORD",
+    "LABEL_STUDIO_SECRET_KEY",
+    "LABELRIG_POSTGRES_PASSWORD",
+    "LABELRIG_CLUSTER_TOKEN",
+)
 SECRET_LINE = re.compile(rf"^({'|'.join(SECRET_NAMES)})=.*$", re.MULTILINE)
 
 

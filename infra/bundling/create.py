@@ -34,7 +34,7 @@ from infra.fleet.commit import Commit
 from infra.roles.docker.client import EngineState, engine_state
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import FOLDERS
+from infra.roles.images.tags import CLUSTER, FOLDERS
 from infra.roles.nvidia.toolkit import ToolkitSource
 
 STAGES = 6
@@ -51,12 +51,14 @@ class Wanted:
         models: whose weights; the demo model is in an image.
         nvidia: NVIDIA's container toolkit too.
         out: the file.
+        serve: the image for hosts that serve together too.
     """
 
     system: TargetSystem
     models: tuple[Model, ...]
     nvidia: bool
     out: Path
+    serve: bool = False
 
     @property
     def folder(self) -> Path:
@@ -98,7 +100,8 @@ def create_bundle(
         work = folder / "work"
         work.mkdir(exist_ok=True)
         with report.stage("images"):
-            images = plan_images(here, repository, settings, report, services=tuple(FOLDERS))
+            services = tuple(one for one in FOLDERS if one != CLUSTER or wanted.serve)
+            images = plan_images(here, repository, settings, report, services=services)
             converge(images_role(here, images, report), report)
         with report.stage("packages"):
             source = ToolkitSource() if wanted.nvidia else None

@@ -12,6 +12,8 @@ from core.errors import SettingsError
 from core.strict_yaml import one_line
 from infra.config.backend import BACKEND_SETTINGS, PREFIX, backend_names
 from infra.config.host_settings import setting_fields
+from infra.config.serving import KEY as SERVE
+from infra.config.serving import serve_fields
 from infra.config.settings import ENV_FILE, ENV_FILE_SETTING, Settings, env_fields, is_secret
 from infra.config.stack_settings import unknown
 
@@ -21,6 +23,11 @@ PLACES = {
     "groups": (
         "Names for several hosts: `hosts` lists them, every other key is a setting for all of them. A host may be in "
         "several; the later group in the file wins. The group `all` is there without being written."
+    ),
+    SERVE: (
+        "Of a group: its hosts answer clicks together, behind the Label Studio of one of them. docs/cluster.md says "
+        "when that is worth it. "
+        + " ".join(f"`{name}` ({one.title}): {one.description}" for name, one in serve_fields().items())
     ),
     "hosts": "The machines, by the name that people and `--host` use. It wins over groups and `defaults`.",
 }

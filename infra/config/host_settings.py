@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import JsonValue, ValidationError, field_validator, model_validator
+from pydantic import JsonValue, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from infra.config import stack_settings
+from infra.config.serving import Serving
 from infra.config.stack_settings import DatabaseSetting, StackSettings, about, one_of
 from infra.config.value_types import (
     Address,
@@ -212,6 +213,27 @@ class HostSettings(StackSettings):
             validate_default=True,
         ),
     ] = Path("infra/hooks")
+
+    _serving: Serving | None = PrivateAttr(None)
+
+    @property
+    def serving(self) -> Serving | None:
+        """The group in which the host serves with others; None: it serves by itself."""
+        return self._serving
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether the host only answers clicks: Label Studio is on another host of its group."""
+        return self._serving is not None and self._serving.head != self.name
+
+    def with_serving(self, serving: Serving | None) -> HostSettings:
+        """The same host in a group that serves. A worker keeps nothing that is worth a backup."""
+        if serving is None:
+            return self
+        update = {} if serving.head == self.name else {"backup_repository": None, "tls": "off", "public_url": None}
+        host = self.model_copy(update=update)
+        host._serving = serving
+        return host
 
     @model_validator(mode="before")
     @classmethod

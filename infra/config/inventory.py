@@ -7,7 +7,7 @@ line. Mappings (`backend`, `docker_daemon`) are merged key by key. Reads one fil
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from infra.config.inventory_file import (
     without_free,
 )
 from infra.config.overrides import option
+from infra.config.serving import KEY as SERVE
+from infra.config.serving import ServeSettings, Serving, read_serve, serving_groups
 from infra.config.stack_settings import listed
 from infra.config.value_types import Target, parse_target
 
@@ -38,10 +40,11 @@ SSH_PORT = 22
 
 @dataclass(frozen=True)
 class Group:
-    """Hosts that share settings."""
+    """Hosts that share settings, and may serve together."""
 
     hosts: tuple[str, ...]
     settings: Layer
+    serve: ServeSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Inventory:
     defaults: Layer
     groups: Mapping[str, Group]
     hosts: Mapping[str, Layer]
+    serving: Mapping[str, Serving] = field(default_factory=dict)  # by the name of the group
 
     def select(
         self, hosts: Sequence[str], groups: Sequence[str], limit: str | None, overrides: Mapping[str, object]
@@ -85,6 +89,11 @@ class Inventory:
         merged = ({**self._merged(one), "name": one} for one in others)
         _refuse_one_repository(settings, [HostSettings.model_validate(one) for one in merged])
         return settings
+
+    def read_serving(self, problems: list[str]) -> dict[str, Serving]:
+        """The groups that serve; what is wrong between hosts and groups goes into `problems`."""
+        given = {name: (one.serve, one.hosts) for name, one in self.groups.items() if one.serve is not None}
+        return serving_groups(given, self._merged, problems)
 
     def _meant(self, text: str) -> tuple[str, str | None, Layer]:
         """What `--host TEXT` means: its name, its entry in the inventory, and what the text itself sets."""
@@ -136,7 +145,7 @@ class Inventory:
             raise SettingsError(listed([f"{option(key)}: {text}" for key, _, text in found], name)) from None
         if problems := [f"{key}: {text}" for key, text in address_problems(settings)]:
             raise SettingsError(listed(problems, name))
-        return settings
+        return settings.with_serving(next((one for one in self.serving.values() if entry in one.members), None))
 
     def _there_is(self) -> str:
         hosts = f"hosts: {', '.join(self.hosts)}" if self.hosts else f"{self.path} names no hosts yet"
@@ -164,10 +173,16 @@ def load_inventory(path: Path) -> Inventory:
         where = f"groups.{name}"
         body = dict(mapping({} if value is None else value, where, problems))
         members = member_names(body.pop("hosts", None), f"{where}.hosts", hosts, problems)
-        groups[name] = Group(members, shared(settings_at(body, where, problems, also=("hosts",)), where, problems))
+        serve = read_serve(body.pop(SERVE), f"{where}.{SERVE}", members, problems) if SERVE in body else None
+        settings = shared(settings_at(body, where, problems, also=("hosts", SERVE)), where, problems)
+        groups[name] = Group(members, settings, serve)
     if problems:
         raise SettingsError(listed(problems, str(path)))
-    return Inventory(path, defaults, groups, hosts)
+    inventory = Inventory(path, defaults, groups, hosts)
+    serving = inventory.read_serving(problems)
+    if problems:
+        raise SettingsError(listed(problems, str(path)))
+    return replace(inventory, serving=serving)
 
 
 def _over(below: Layer, above: Layer) -> Layer:

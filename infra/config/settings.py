@@ -31,6 +31,7 @@ TOKEN_LENGTH = 24
 OURS = "LABELRIG_"
 ENV_FILE = "LABELRIG_ENV_FILE"
 UID = "LABELRIG_UID"
+CLUSTER_TOKEN = "LABELRIG_CLUSTER_TOKEN"  # noqa: S105 - its name
 # Above every account of a person, below those that systemd gives to services (61184 to 65519), and used by no
 # distribution; the images have a name for each of them (make-user.sh).
 FIRST_UID, LAST_UID = 61041, 61060
@@ -165,6 +166,17 @@ class Settings(StackSettings):
             EIGHT,
             "Password that the SAM2 backend asks Label Studio and labelrig for. Made on the first run when missing; "
             "one that is changed here is given to both sides by the next run.",
+        ),
+    ] = None
+
+    cluster_token: Annotated[
+        Secret,
+        AfterValidator(_plain_characters),
+        _secret(
+            "LABELRIG_CLUSTER_TOKEN",
+            EIGHT,
+            "Token of Ray on hosts that serve together (`serve` in the inventory). Made on the head when missing, and "
+            "given to the others by the next deploy of the group; without it nobody speaks to Ray's processes.",
         ),
     ] = None
 
@@ -337,8 +349,12 @@ def problems_of(error: ValidationError) -> list[str]:
     return [in_words(one, env_fields()) for one in error.errors(include_input=False, include_url=False)]
 
 
-def missing_secrets(settings: Settings) -> dict[str, str]:
-    """Make the secrets that `settings` lacks, by their name in `.env`."""
+def missing_secrets(settings: Settings, *, cluster: bool = False) -> dict[str, str]:
+    """Make the secrets that `settings` lacks, by their name in `.env`.
+
+    Args:
+        cluster: the host serves together with others.
+    """
     made: dict[str, str] = {}
     if settings.password is None:
         made["LABEL_STUDIO_PASSWORD"] = secrets.token_urlsafe(15)
@@ -348,6 +364,8 @@ def missing_secrets(settings: Settings) -> dict[str, str]:
         made["LABELRIG_POSTGRES_PASSWORD"] = secrets.token_urlsafe(24)
     if settings.backend_password is None:
         made["LABELRIG_BACKEND_PASSWORD"] = secrets.token_urlsafe(24)
+    if settings.cluster_token is None and cluster:
+        made[CLUSTER_TOKEN] = secrets.token_urlsafe(32)
     if settings.backup_password is None and settings.backup_repository and not settings.backup_password_file:
         made["LABELRIG_BACKUP_PASSWORD"] = secrets.token_urlsafe(24)
     return made

@@ -20,7 +20,16 @@ from infra.database.state import database_state
 from infra.deploy.host_check import HostCheck
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
-from infra.fleet.target import LOCAL_DEMO, base_folder, demo_folder, how_to_open, own_images, settings_of, site_of
+from infra.fleet.target import (
+    LOCAL_DEMO,
+    base_folder,
+    demo_folder,
+    how_to_open,
+    own_images,
+    refuse_alone,
+    settings_of,
+    site_of,
+)
 from infra.releases.manifest import ImageRef, Release, ReleaseFacts
 from infra.releases.store import ReleaseActive, Releases
 from infra.roles.backup.files import FOLDERS_BROUGHT
@@ -37,17 +46,20 @@ from infra.roles.images.role import ImageOrigin, resolve_images, shipped_images_
 from infra.roles.images.tags import debootstrap_base
 from infra.roles.notes.role import notes_role
 from infra.roles.project.gate import pass_gate
+from infra.roles.project.replicas import click_replicas, until_one_serves
 from infra.roles.project.role import project_role
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.image_folders import DEMO, ImageFolder, read_folders, with_folder, with_folders
 from infra.roles.stack.model import expected_model
+from infra.roles.stack.ray import Place
 from infra.roles.stack.secrets import SecretsMade
 from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.maintenance import MaintenancePass, access_of
 from infra.stack.site import Site, rendered, with_secrets
 from infra.stack.stages import (
+    Made,
     Summary,
     backup_operations,
     project_context,
@@ -81,7 +93,10 @@ class Deployment:
         still_ours: raises where the host's lock was taken away from this run.
         bundle: everything that the host lacks comes from there; None: from the network.
         passing: of an upgrade, which this run is a part of.
+        place: how the host takes part in a group that serves; None: it serves by itself.
+        before_gate: called when all but the gate is done: other hosts of the group join.
         release: the release that is current after the stage "release".
+        made: what the others of the group need to know, after the stage "release".
         summary: what a person needs, after the gate.
     """
 
@@ -93,7 +108,10 @@ class Deployment:
     still_ours: Callable[[], None] = lambda: None
     bundle: Bundle | None = None
     passing: MaintenancePass | None = None
+    place: Place | None = None
+    before_gate: Callable[[], None] = lambda: None
     release: Release | None = None
+    made: Made | None = None
     summary: Summary | None = None
 
     @classmethod
@@ -125,7 +143,13 @@ class Deployment:
             LabelrigError: a stage failed. What was done stays; see `infra.deploy.recovery` for the release.
         """
         spec = stack_project(settings_of(self.host_settings))
+        if self.place is None:
+            refuse_alone(self.host_settings)
         self.check(run, spec)
+        self.make(run, spec)
+
+    def make(self, run: Runner, spec: ProjectSpec) -> None:
+        """The stages after preflight; see `run`."""
         site = site_of(self.host, self.host_settings)
         before = self.releases.current()
         refuse_unfinished(site, upgrading=self.passing is not None)
@@ -138,6 +162,7 @@ class Deployment:
         model = self._model(run, site, origin, before)
         self.still_ours()
         self._release(run, site, origin, model)
+        self.made = Made(site, model, self._folders(site)[0])
         self._serve(run, site, spec, folder, model)
 
     def check(self, run: Runner, spec: ProjectSpec) -> None:
@@ -191,7 +216,7 @@ class Deployment:
     def _gpu(self, run: Runner, origin: ImageOrigin | None) -> bool:
         with run.stage("gpu"):
             image = origin.images.sam2 if origin is not None else None
-            return resolve_gpu(
+            used = resolve_gpu(
                 run,
                 self.host,
                 self.host_settings.gpu,
@@ -200,10 +225,20 @@ class Deployment:
                 manage=self.host_settings.manage_docker,
                 apt=self._apt(run.report),
             )
+        if self.place is not None and used != self.wants_gpu:
+            raise LabelrigError(f"{self.host.name}: preflight and the image differ in whether its GPU can be used")
+        return used
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether replicas of this host, in a group that serves, have a GPU each."""
+        return self.place is not None and self.place.gpus and self.place.own > 0
 
     def _storage(self, run: Runner, site: Site) -> Site:
         with run.stage("secrets and data"):
-            secrets = SecretsMade(self.host, Path(site.env_file), site.settings, kept_secrets(site))
+            secrets = SecretsMade(
+                self.host, Path(site.env_file), site.settings, kept_secrets(site), cluster=site.part == "head"
+            )
             user = ContainerUserChosen(self.host, site.env_file, site.settings, site.files.env)
             notice_of_another_key(site, run.report)
             operations: list[Operation] = [
@@ -243,9 +278,9 @@ class Deployment:
 
     def _release(self, run: Runner, site: Site, origin: ImageOrigin | None, model: str) -> None:
         with run.stage("release"):
-            folders, folder = self._folders(site)
-            images = origin.images if origin is not None else undecided_images(site)
-            files = rendered(site, images, model, folders, run.report, planned=[] if run.applies else [folder])
+            (folders, folder), images = self._folders(site), origin.images if origin else undecided_images(site)
+            planned = [] if run.applies else [folder]
+            files = rendered(site, images, model, folders, run.report, planned=planned, place=self.place)
             run.run([ReleaseActive(self.releases, files, self.facts(site, images, model, folders))])
             self._backup(run, site, origin, folders)
             if run.applies:
@@ -310,11 +345,17 @@ class Deployment:
                 try:
                     with run.stage("project"):
                         run.run(project_role(spec, context))
+                    if run.applies:
+                        self.before_gate()
                     with run.stage("gate"):
                         if not run.applies:
                             run.report.skipped("gate", "a plan makes no click")
                             return
+                        if self.place is not None:
+                            until_one_serves(context.exec_in_backend, run.report)
                         proof = pass_gate(spec, context, running, site.services, run.report, gpu=site.gpu)
+                        if self.place is not None:
+                            click_replicas(spec, context, proof, self.place.replicas, run.report)
                         self.passed(site, proof.model_version)
                         self.forget_brought()
                 finally:

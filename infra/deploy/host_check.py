@@ -12,15 +12,15 @@ from hosts.local import LocalHost
 from infra.bundle.reading import Bundle
 from infra.config.host_settings import HostSettings
 from infra.config.settings import UID, Settings
-from infra.fleet.target import own_images, settings_of
+from infra.fleet.target import own_images, part_of, settings_of
 from infra.roles.images.bundled import bundled_tags
 from infra.roles.images.role import possible_images, sendable_images
 from infra.roles.nvidia.choice import gpu_problems
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.bundle import BundleUse
-from infra.roles.preflight.role import check_machine
+from infra.roles.preflight.role import RayPorts, check_machine
 from infra.roles.stack.certificate import certificate_problems
-from infra.stack.site import SECRETS_FILE, read_secrets, services_of, with_backup
+from infra.stack.site import SECRETS_FILE, images_wanted, read_secrets
 from infra.stack.stages import newest_torch_cuda
 from labelstudio.config import ProjectSpec
 
@@ -50,8 +50,7 @@ class HostCheck:
             PreflightError: lists every problem.
         """
         settings = settings_of(self.host_settings)
-        services = with_backup(services_of(settings), settings)
-        services = tuple(one for one in services if one not in own_images(self.host_settings))
+        services = tuple(one for one in self._images(settings) if one not in own_images(self.host_settings))
         with run.stage("preflight"):
             machine = self.host.run("uname", "-m").stdout.strip()
             if self.bundle is None:
@@ -72,15 +71,25 @@ class HostCheck:
                 uid=self._user_so_far(),
                 bundle=self._bundle_use(settings),
                 also=[*self._gpu_problems(), *self._certificate_problems(settings)],
+                publishes=not self.host_settings.is_worker,
+                ray=self._ray(),
             )
             run.report.ok("this machine has what is needed", [])
+
+    def _images(self, settings: Settings) -> tuple[str, ...]:
+        return images_wanted(settings, part_of(self.host_settings))
+
+    def _ray(self) -> RayPorts | None:
+        serving = self.host_settings.serving
+        if serving is None:
+            return None
+        return RayPorts(serving.addresses[self.host_settings.name], serving.ports)
 
     def _bundle_use(self, settings: Settings) -> BundleUse | None:
         if self.bundle is None:
             return None
         own, cuda = own_images(self.host_settings), newest_torch_cuda()
-        services = with_backup(services_of(settings), settings)
-        return BundleUse(self.bundle, services, settings.model, self.host_settings.gpu, cuda, own)
+        return BundleUse(self.bundle, self._images(settings), settings.model, self.host_settings.gpu, cuda, own)
 
     def _gpu_problems(self) -> list[str]:
         if self.host_settings.sam2_image:

@@ -21,7 +21,7 @@ from infra.fleet.on_hosts import THIS_MACHINE, on_hosts
 from infra.fleet.parallel import exit_code_of
 from infra.fleet.run import RunOptions
 from infra.fleet.session import Session
-from infra.fleet.target import own_images, site_of_release
+from infra.fleet.target import own_images, refuse_alone, site_of_release
 from infra.releases.store import ReleaseActive
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import resolve_images, shipped_images_role
@@ -46,6 +46,7 @@ def run_move(choice: Choice, options: RunOptions, to: Database, *, replace_targe
 
     def work(one: Session) -> None:
         deployment = Deployment.of(one)
+        refuse_alone(one.host_settings)
         try:
             moved = move_on_host(deployment, to, one.report, replace_target=replace_target)
         finally:

@@ -112,6 +112,8 @@ def serve(
     releases.activate(target.id)
     with closing(engine_client(deployment.host)) as engine:
         converge([volumes_ready(site, lambda: engine, report), stack_running(site, lambda: engine, report)], report)
+    if site.files.is_worker:
+        return  # Label Studio is on another host
     backend_facts(site.exec_in("sam2"))
     key = site.settings.api_key
     with reached(site) as url:
@@ -144,13 +146,15 @@ def _check(deployment: Deployment, found: Found, wanted: Release | str | None) -
     def folders(paths: Sequence[str]) -> Collection[str]:
         return [path for path in paths if is_folder(deployment.host, path)]
 
+    is_worker = deployment.host_settings.is_worker
     return check_rollback(
         deployment.host.name,
         found,
         str(wanted.id) if isinstance(wanted, Release) else wanted,
         images_present=images,
         folders_present=folders,
-        database_now=database_now(deployment, found.current),
+        database_now=None if is_worker else database_now(deployment, found.current),
+        database=not is_worker,
     )
 
 

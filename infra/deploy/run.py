@@ -7,14 +7,13 @@ from contextlib import suppress
 from core.errors import LabelrigError, RolledBack, SudoRefused
 from core.operation import Applier, Previewer
 from core.report import Report
-from hosts.local import LocalHost
 from infra.config.host_settings import HostSettings
 from infra.deploy.deployment import STAGES, Deployment
+from infra.deploy.hooking import run_own_hook
 from infra.deploy.prune import prune
 from infra.deploy.recovery import restore_previous
 from infra.fleet.run import RunOptions
-from infra.fleet.session import Session, causes_named, session
-from infra.releases.hooks import HookName, HookValues, run_hook
+from infra.fleet.session import causes_named, session
 
 
 def plan_host(options: RunOptions, host_settings: HostSettings, report: Report, *, deploys_next: bool = False) -> None:
@@ -47,7 +46,7 @@ def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report
         deployment = Deployment.of(one)
         deployment.still_ours = one.lock.ensure
         try:
-            _hook(one, deployment, "pre-deploy")
+            run_own_hook(one, deployment, "pre-deploy")
         except LabelrigError as error:
             one.record("refused", error)
             raise
@@ -57,11 +56,11 @@ def deploy_host(options: RunOptions, host_settings: HostSettings, report: Report
             ended = restore_previous(deployment, error, report)
             one.release_id = deployment.release_id
             one.record("rolled-back" if isinstance(ended, RolledBack) else "failed", ended)
-            _hook(one, deployment, "on-failure", ended)
+            run_own_hook(one, deployment, "on-failure", ended)
             raise ended from None
         one.release_id = deployment.release_id
         one.record("ok")
-        _hook(one, deployment, "post-deploy")
+        run_own_hook(one, deployment, "post-deploy")
 
 
 def _deploy(deployment: Deployment, report: Report, host_settings: HostSettings) -> None:
@@ -69,20 +68,3 @@ def _deploy(deployment: Deployment, report: Report, host_settings: HostSettings)
         with report.steps(STAGES):
             deployment.run(Applier(report))
         prune(deployment, host_settings.keep_releases, report)
-
-
-def _hook(one: Session, deployment: Deployment, name: HookName, error: LabelrigError | None = None) -> None:
-    """Run a hook of the lab, if there is one."""
-    results = {"pre-deploy": "", "post-deploy": "ok", "on-failure": "failed"}
-    values = HookValues(
-        host=one.host_settings.name,
-        address=one.host_settings.address,
-        project=one.host_settings.project,
-        command=one.options.command,
-        commit=one.options.commit.digest,
-        release=deployment.release_id or "",
-        result="rolled-back" if isinstance(error, RolledBack) else results[name],
-        error=str(error) if error is not None else "",
-        url=deployment.summary.how_to_open if deployment.summary is not None else "",
-    )
-    run_hook(name, one.host_settings.hooks, values, LocalHost(), one.report)

@@ -11,6 +11,7 @@ from infra.config.backend_login import backend_login
 from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inspection import Inspection
 from infra.roles.project.backend_logins import REFUSED
+from infra.roles.project.group_hosts import read_hosts
 from infra.roles.project.ml_backend import same_url
 from infra.roles.project.role import BACKEND_URL, ProjectContext
 from infra.roles.project.verify import verify
@@ -88,6 +89,23 @@ def check_click(look: Inspection) -> Finding:
     if scratch.notices:
         return warning(f"{proof.sentence()}\n" + "\n".join(scratch.notices), "look at a few images in the browser")
     return ok(proof.sentence())
+
+
+def check_replicas(look: Inspection) -> Finding:
+    """Of hosts that serve together, each has a replica that answers; asked for on their head."""
+    found = {one.host: one for one in read_hosts(look.exec_in("sam2"))}
+    serving = look.site.serving
+    missing = [name for name in (serving.workers if serving is not None else ()) if name not in found]
+    silent = [f"{one.name} is {one.state}" for host in found.values() for one in host.replicas if not one.answers]
+    silent += [f"{name} has no replica that answers" for name in missing]
+    drained = [f"{name} is drained" for name, one in found.items() if one.drained]
+    if silent:
+        group = "" if serving is None else f" --group {serving.group}"
+        return broken("; ".join([*silent, *drained]), f"`./inv doctor{group}` looks at each host; {look.again}")
+    if drained:
+        back = "python -m backend.ask DELETE /hosts/HOST/drain"
+        return warning("; ".join(drained), look.by_hand(f"docker exec CONTAINER OF sam2 {back}"))
+    return ok(", ".join(one.name for host in found.values() for one in host.replicas))
 
 
 def _backends(look: Inspection) -> tuple[list[Backend], list[Backend]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.errors import UNREACHABLE, ConnectionLost, LabelrigError
 from core.report import Report
-from infra.doctor.backend_checks import check_backend, check_click, check_interactive
+from infra.doctor.backend_checks import check_backend, check_click, check_interactive, check_replicas
 from infra.doctor.backup_checks import check_backup
 from infra.doctor.diagnosis import Check, Diagnosis, Finding, Verdict, broken, skipped
 from infra.doctor.gpu_checks import check_gpu
@@ -38,6 +38,7 @@ from infra.doctor.stack_checks import (
     check_sam2_to_ls,
 )
 from infra.doctor.update_checks import check_updates
+from infra.roles.stack.ray import Part
 from infra.stack.site import Site
 from labelstudio.config import ProjectSpec
 
@@ -99,6 +100,17 @@ CHAIN = (
 )
 
 
+# Of a host that only answers clicks: Label Studio and all that hangs on it are on another host of its group.
+_AFTER_MEMORY = [link.id for link in CHAIN].index("memory") + 1
+WORKER_CHAIN = tuple(link for link in CHAIN[:_AFTER_MEMORY] if link.id != "backup")
+HEAD_CHAIN = (
+    *CHAIN[:_AFTER_MEMORY],
+    Link("replicas", "every host of its group answers", check_replicas, ("engine",), (SAM2,)),
+    *CHAIN[_AFTER_MEMORY:],
+)
+CHAINS: Mapping[Part, tuple[Link, ...]] = {"alone": CHAIN, "head": HEAD_CHAIN, "worker": WORKER_CHAIN}
+
+
 def doctor(
     site: Site,
     spec: ProjectSpec,
@@ -118,7 +130,7 @@ def doctor(
     """
     look = Inspection(site, spec, report, truth, daemon)
     try:
-        return walk(CHAIN, look, report)
+        return walk(CHAINS[site.part], look, report)
     finally:
         look.close()
 

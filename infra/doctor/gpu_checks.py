@@ -50,7 +50,7 @@ def check_gpu(look: Inspection) -> Finding:
 def _is_used(look: Inspection) -> bool:
     """Whether the backend's container was given a GPU, or is to be."""
     try:
-        container = look.container("sam2")
+        container = look.container(look.site.computes)
     except LabelrigError:
         container = None
     if container is None:
@@ -63,9 +63,9 @@ def _torch_cuda(look: Inspection) -> str | None:
     """The CUDA version of the torch in the running backend; where none runs, of the build that is usual."""
     usual = next(reversed(TORCH_BUILDS.values()))
     try:
-        if not look.healthy("sam2"):
+        if not look.healthy(look.site.computes):
             return usual
-        said = look.exec_in("sam2")("python", "-c", TORCH_CUDA, timeout=ASK_TIMEOUT).stdout.strip()
+        said = look.exec_in(look.site.computes)("python", "-c", TORCH_CUDA, timeout=ASK_TIMEOUT).stdout.strip()
         version = ast.literal_eval(said)
     except (LabelrigError, ValueError, SyntaxError):
         return usual
@@ -77,19 +77,21 @@ def _check_container(look: Inspection, words: str) -> Finding:
         runtimes = engine.info().get("Runtimes") or {}
     if "nvidia" not in runtimes:
         return broken(f"{words}; the Docker engine has no runtime `nvidia` (it has {', '.join(runtimes)})", look.again)
-    if not look.healthy("sam2"):
-        return ok(f"{words}; the sam2 container is not healthy and was not asked")
-    run = look.exec_in("sam2")
+    if not look.healthy(look.site.computes):
+        return ok(f"{words}; the {look.site.computes} container is not healthy and was not asked")
+    run = look.exec_in(look.site.computes)
     answer = run(*smi_query(FIELDS), ok=ANY_EXIT_CODE, timeout=ASK_TIMEOUT)
     seen = parse_gpus(answer.stdout) if answer.ok else ()
     restart = f"restart the container: {look.by_hand('docker restart ' + _name(look))}"
     if missing := _not_seen(look, seen):
         return broken(
-            f"{words}; inside the sam2 container nvidia-smi does not list {', '.join(missing)} "
+            f"{words}; inside the {look.site.computes} container nvidia-smi does not list {', '.join(missing)} "
             f"(exit code {answer.exit_code})",
             restart,
         )
-    _, health = ask_backend_json(run, "GET", "/health", timeout=ASK_TIMEOUT)
+    if look.site.part == "worker":
+        return ok(f"{words}; nvidia-smi lists every one inside the container")
+    _, health = ask_backend_json(look.exec_in("sam2"), "GET", "/health", timeout=ASK_TIMEOUT)
     device = str(health.get("device"))
     if not device.startswith("cuda"):
         return broken(f"{words}; the backend computes on {device}", f"{look.inv('logs')} says why; then {restart}")
@@ -102,5 +104,5 @@ def _not_seen(look: Inspection, seen: tuple[Gpu, ...]) -> list[str]:
 
 
 def _name(look: Inspection) -> str:
-    container = look.container("sam2")
-    return str(container.name) if container is not None else "sam2"
+    container = look.container(look.site.computes)
+    return str(container.name) if container is not None else look.site.computes

@@ -99,7 +99,7 @@ class Inspection:
     @property
     def again(self) -> str:
         """The command that brings a stack into its state."""
-        return "`./inv up`" if self.host.is_local else f"`./inv deploy --host {self.host.name}`"
+        return "`./inv up`" if self.host.is_local else f"`./inv deploy{self.site.deploy_option}`"
 
     def inv(self, task: str) -> str:
         """How another command of labelrig is called for this stack."""

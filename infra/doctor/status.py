@@ -23,6 +23,7 @@ from infra.doctor.status_model import (
     ContainerStatus,
     DiskStatus,
     GpuStatus,
+    ReplicaStatus,
     StackStatus,
     Unknown,
 )
@@ -32,6 +33,7 @@ from infra.roles.docker.client import engine_client
 from infra.roles.nvidia.facts import COMMAND_NOT_FOUND, smi_query
 from infra.roles.preflight.checks import read_disk
 from infra.roles.project.ask_backend import ask_backend, ask_backend_json
+from infra.roles.project.group_hosts import read_hosts
 from infra.roles.stack.containers import health_of, restarts_of
 from infra.roles.stack.image_folders import read_folders
 from infra.stack.site import Site, exec_in_container
@@ -57,10 +59,10 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
     report.progress("reading the containers")
     engine = _known(lambda: _engine_parts(site, report))
     containers, root = (engine, engine) if isinstance(engine, Unknown) else engine
-    report.progress("asking the SAM2 backend")
-    backend = _known(lambda: read_backend(_exec_in_sam2(site, report)))
-    report.progress("asking Label Studio")
-    version = _known(lambda: _version(site))
+    is_worker = site.part == "worker"  # Label Studio, and who could be asked for the model, are on another host
+    report.progress("asking the SAM2 backend and Label Studio")
+    backend = None if is_worker else _known(lambda: read_backend(_exec_in_sam2(site, report)))
+    version = None if is_worker else _known(lambda: _version(site))
     report.progress("looking at GPUs and disks")
     return StackStatus(
         host=site.host.name,
@@ -71,6 +73,7 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
         containers=containers,
         backend=backend,
         label_studio=version,
+        replicas=_known(lambda: _replicas(site, report)) if site.part == "head" else None,
         gpus=_known(lambda: read_gpus(site.host)),
         disks=_disks(site, root),
         backup=_known(lambda: read_backup(site)) if site.settings.backup_repository else None,
@@ -80,6 +83,8 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
 def how_to_open(site: Site) -> str:
     """What a person does to get at Label Studio."""
     settings, host = site.settings, site.host
+    if site.part == "worker":
+        return f"./inv tunnel --host {site.serving.head}" if site.serving is not None else "on the head of its group"
     if settings.public_url is not None:
         return settings.public_url
     if host.is_local:
@@ -111,6 +116,15 @@ def read_backend(run: Exec) -> BackendStatus:
         encode_ms=_mean_ms(figures, "encode"),
         caches=tuple(_cache(figures, name) for name in caches),
     )
+
+
+def _replicas(site: Site, report: Report) -> tuple[ReplicaStatus, ...]:
+    """Every replica of the group, and each host that should have one and has none."""
+    hosts = read_hosts(_exec_in_sam2(site, report), timeout=ASK_TIMEOUT)
+    rows = [ReplicaStatus.of(one, replica) for one in hosts for replica in one.replicas]
+    members = site.serving.workers if site.serving is not None else ()
+    there = {one.host for one in hosts if one.replicas}
+    return (*rows, *(ReplicaStatus(name, "", "does not answer", None) for name in members if name not in there))
 
 
 def read_backup(site: Site) -> BackupStatus:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from infra.roles.preflight.checks import GIB
+from infra.roles.project.group_hosts import ANSWERS, HostFacts, ReplicaFacts
 
 MIB = 1024**2
 Row = tuple[str, str]
@@ -86,6 +87,31 @@ class GpuStatus:
 
 
 @dataclass(frozen=True)
+class ReplicaStatus:
+    """A replica of hosts that serve together; without `replica` a host that has none. `on` is what it computes on."""
+
+    host: str
+    replica: str
+    state: str
+    on: str | None
+    requests: int = 0
+    hit_ratio: float | None = None
+
+    @classmethod
+    def of(cls, host: HostFacts, replica: ReplicaFacts) -> ReplicaStatus:
+        """As the ingress has it."""
+        reason = f": {replica.reason}" if replica.reason else ""
+        on = f"GPU {replica.gpu} ({replica.device})" if replica.gpu else replica.device
+        state = f"{replica.state}{reason}{', drained' if host.drained else ''}"
+        return cls(host.host, replica.name, state, on, replica.requests, replica.hit_ratio)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it answers clicks."""
+        return self.state.startswith(ANSWERS)
+
+
+@dataclass(frozen=True)
 class DiskStatus:
     """Room on the disk of `path`, for an ordinary user."""
 
@@ -123,7 +149,9 @@ class StackStatus:
         release: the one that serves, None where there are no releases.
         url: Label Studio's address on the host itself.
         how_to_open: what a person does to get there.
-        label_studio: its version, if it answers.
+        backend: None on a host that only answers clicks of another one's Label Studio.
+        label_studio: its version, if it answers; None as above.
+        replicas: of hosts that serve together, on their head; None elsewhere.
         backup: how the last backup and drill went; None where no repository is set.
     """
 
@@ -133,11 +161,12 @@ class StackStatus:
     url: str
     how_to_open: str
     containers: tuple[ContainerStatus, ...] | Unknown
-    backend: BackendStatus | Unknown
-    label_studio: str | Unknown
+    backend: BackendStatus | Unknown | None
+    label_studio: str | Unknown | None
     gpus: tuple[GpuStatus, ...] | Unknown
     disks: tuple[DiskStatus | Unknown, ...]
     backup: BackupStatus | Unknown | None = None
+    replicas: tuple[ReplicaStatus, ...] | Unknown | None = None
 
     @property
     def ok(self) -> bool:
@@ -146,8 +175,10 @@ class StackStatus:
             not isinstance(self.containers, Unknown)
             and all(one.ok for one in self.containers)
             and not isinstance(self.backend, Unknown)
-            and self.backend.ok
+            and (self.backend is None or self.backend.ok)
             and not isinstance(self.label_studio, Unknown)
+            and not isinstance(self.replicas, Unknown)
+            and all(one.ok for one in self.replicas or ())
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -156,12 +187,14 @@ class StackStatus:
 
     def text(self) -> str:
         """For people."""
-        rows = [*_containers(self.containers), *_backend(self.backend), *_gpus(self.gpus)]
+        rows = [*_containers(self.containers), *_backend(self.backend), *_replicas(self.replicas), *_gpus(self.gpus)]
         rows += [("disk", _disk(one)) for one in self.disks]
         if self.backup is not None:
             rows.append(("backup", str(self.backup) if isinstance(self.backup, Unknown) else self.backup.text))
-        answers = str(self.label_studio) if isinstance(self.label_studio, Unknown) else f"{self.label_studio} answers"
-        rows += [("Label Studio", answers), ("open", self.how_to_open)]
+        if self.label_studio is not None:
+            unknown = isinstance(self.label_studio, Unknown)
+            rows.append(("Label Studio", str(self.label_studio) if unknown else f"{self.label_studio} answers"))
+        rows.append(("open", self.how_to_open))
         width = max(len(name) for name, _ in rows)
         release = f", release {self.release}" if self.release else ""
         lines = [f"  {name:<{width}}  {what}" for name, what in rows]
@@ -182,7 +215,9 @@ def _containers(parts: tuple[ContainerStatus, ...] | Unknown) -> Iterator[Row]:
         yield one.service, f"{one.state} since {one.since}{health}{restarts}, {one.image}"
 
 
-def _backend(part: BackendStatus | Unknown) -> Iterator[Row]:
+def _backend(part: BackendStatus | Unknown | None) -> Iterator[Row]:
+    if part is None:
+        return
     if isinstance(part, Unknown):
         yield "model", str(part)
         return
@@ -196,6 +231,17 @@ def _backend(part: BackendStatus | Unknown) -> Iterator[Row]:
         limit = "" if cache.limit_bytes is None else f" of {cache.limit_bytes / MIB:.0f}"
         asked = cache.hits + cache.misses
         yield f"{cache.name} cache", f"{entries}{cache.used_bytes / MIB:.1f}{limit} MiB, {cache.hits} of {asked} found"
+
+
+def _replicas(parts: tuple[ReplicaStatus, ...] | Unknown | None) -> Iterator[Row]:
+    if isinstance(parts, Unknown):
+        yield "replicas", str(parts)
+        return
+    for one in parts or ():
+        on = f", {one.on}" if one.on else ""
+        found = "" if one.hit_ratio is None else f", {100 * one.hit_ratio:.0f} % found in memory"
+        under_way = f", {one.requests} requests" if one.replica else ""
+        yield f"replica {one.replica or one.host}", f"{one.state}{on}{under_way}{found}"
 
 
 def _gpus(parts: tuple[GpuStatus, ...] | Unknown) -> Iterator[Row]:

@@ -139,7 +139,14 @@ class Session:
 
         Raises:
             LabelStudioError: the stack was never started.
+            SettingsError: the host only answers clicks.
         """
+        if self._host_settings is not None and self._host_settings.is_worker:
+            serving = self._host_settings.serving
+            head = "" if serving is None else serving.head
+            raise SettingsError(
+                f"{self.host.name} only answers clicks; Label Studio is on {head}: give `--host {head}`"
+            )
         access = Access.of(self.site.settings, self._open.enter_context(reached(self.site)))
         self._open.callback(access.close)
         return access

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from core.errors import SettingsError
 from core.repository import REPOSITORY
 from hosts.base import Host
 from infra.config.address import has_own_tls
@@ -13,7 +14,9 @@ from infra.config.host_settings import HostSettings
 from infra.config.settings import LoginSecrets, Settings
 from infra.config.stack_settings import StackSettings
 from infra.releases.manifest import Release
-from infra.roles.stack.render import GPU, POSTGRES, PROXY, TLS
+from infra.roles.images.tags import CLUSTER as CLUSTER_IMAGE
+from infra.roles.stack.ray import Part
+from infra.roles.stack.render import CLUSTER, GPU, POSTGRES, PROXY, RAY, RAY_GPU, TLS
 from infra.stack.site import SECRETS_FILE, Site, read_secrets, with_secrets
 
 if TYPE_CHECKING:
@@ -34,8 +37,32 @@ def demo_folder(host_settings: HostSettings) -> str:
 
 def own_images(host_settings: HostSettings) -> dict[str, str]:
     """Service -> the image of the lab's own that stands for ours."""
-    given = {"label-studio": host_settings.label_studio_image, "sam2": host_settings.sam2_image}
+    sam2 = "sam2" if host_settings.serving is None else CLUSTER_IMAGE
+    given = {"label-studio": host_settings.label_studio_image, sam2: host_settings.sam2_image}
+    if host_settings.is_worker:
+        del given["label-studio"]
     return {service: image for service, image in given.items() if image is not None}
+
+
+def part_of(host_settings: HostSettings) -> Part:
+    """What the inventory makes of a host among hosts that serve together."""
+    if host_settings.serving is None:
+        return "alone"
+    return "worker" if host_settings.is_worker else "head"
+
+
+def refuse_alone(host_settings: HostSettings) -> None:
+    """Make sure that a command which changes one host by itself may.
+
+    Raises:
+        SettingsError: the host serves together with others.
+    """
+    if (serving := host_settings.serving) is not None:
+        others = ", ".join(one for one in serving.members if one != host_settings.name)
+        raise SettingsError(
+            f"{host_settings.name} serves together with {others}: `./inv deploy --group {serving.group}` changes all "
+            "of them, and this command cannot yet"
+        )
 
 
 def connect_to(
@@ -101,7 +128,9 @@ def site_of(host: Host, host_settings: HostSettings, *, secrets: bool = True) ->
     def reload() -> Settings:
         return with_secrets(plain, read_secrets(host, secrets_file))
 
-    return Site(host, reload() if secrets else plain, base, f"{base}/current", secrets_file, reload)
+    settings, part = reload() if secrets else plain, part_of(host_settings)
+    serving = host_settings.serving
+    return Site(host, settings, base, f"{base}/current", secrets_file, reload, part=part, serving=serving)
 
 
 def site_of_release(host: Host, host_settings: HostSettings, release: Release | None, *, secrets: bool = True) -> Site:
@@ -117,4 +146,6 @@ def site_of_release(host: Host, host_settings: HostSettings, release: Release | 
     if has_own_tls(site.settings) and TLS not in release.files:
         update["tls"] = "off"
     settings = site.settings.model_copy(update=update)
-    return replace(site, settings=settings, gpu=GPU in release.files, proxy=PROXY in release.files)
+    part: Part = "head" if CLUSTER in release.files else "worker" if RAY in release.files else "alone"
+    gpu = GPU in release.files or RAY_GPU in release.files
+    return replace(site, settings=settings, gpu=gpu, proxy=PROXY in release.files, part=part)

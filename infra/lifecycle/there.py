@@ -12,7 +12,7 @@ from hosts.local import LocalHost
 from infra.deploy.deployment import BASE_MODE, OPEN_MODE, Deployment
 from infra.deploy.recovery import serve
 from infra.fleet.session import Session
-from infra.fleet.target import own_images, site_of, site_of_release
+from infra.fleet.target import own_images, refuse_alone, site_of, site_of_release
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import resolve_images, shipped_images_role
 from infra.roles.stack.folders_on_host import FolderThere
@@ -29,6 +29,7 @@ class OneHost:
         self._report = report
         self._here = LocalHost()
         self.deployment = Deployment.of(session)
+        refuse_alone(session.host_settings)
         self.deployment.still_ours = session.lock.ensure
 
     @property

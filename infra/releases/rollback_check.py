@@ -20,6 +20,7 @@ def check_rollback(
     images_present: Present,
     folders_present: Present,
     database_now: DatabaseState | None,
+    database: bool = True,
 ) -> Release:
     """Return the release to go back to. Changes nothing.
 
@@ -29,6 +30,7 @@ def check_rollback(
         images_present: of these image ids, those that the host has.
         folders_present: of these image folders, those that are there.
         database_now: None where it could not be read.
+        database: whether the host has one.
 
     Raises:
         LabelrigError: names everything that stands in the way.
@@ -45,7 +47,7 @@ def check_rollback(
         problems += _missing_images(manifest, images_present)
         missing = sorted(set(manifest.folders) - set(folders_present(manifest.folders)))
         problems += [f"its image folder {folder} is not there" for folder in missing]
-        problems += _database_problems(manifest, database_now)
+        problems += _database_problems(manifest, database_now) if database else []
     if problems:
         lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
         raise LabelrigError(f"{host_name}: cannot go back to release {target.id}; nothing was changed:\n{lines}")

@@ -34,7 +34,7 @@ def kept_secrets(site: Site) -> Mapping[str, str]:
 
     Nothing where none is missing, or where there was no stack.
     """
-    if not missing_secrets(site.settings):
+    if not missing_secrets(site.settings, cluster=site.part == "head"):
         return {}
     return {**(_rendered(site) or _of_container(site)), **_of_backup(site)}
 

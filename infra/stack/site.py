@@ -17,13 +17,28 @@ from hosts.base import Exec, Host, Result, RunArguments
 from hosts.looking import is_folder
 from infra.config.address import has_own_tls
 from infra.config.dotenv import parse_env_bytes
+from infra.config.serving import Serving
 from infra.config.settings import UID, Settings, env_file, load_settings, problems_of, settings_secrets
 from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.images.tags import BACKUP
 from infra.roles.preflight.data_folder import group_of
 from infra.roles.stack.image_folders import ImageFolder
-from infra.roles.stack.render import GPU, POSTGRES, PROXY, TLS, RenderedFile, StackFiles, render_stack, stack_values
+from infra.roles.stack.ray import Part, Place, by_container, head_values, worker_values
+from infra.roles.stack.render import (
+    CLUSTER,
+    GPU,
+    POSTGRES,
+    PROXY,
+    RAY,
+    RAY_GPU,
+    RAY_SERVICE,
+    TLS,
+    RenderedFile,
+    StackFiles,
+    render_stack,
+    stack_values,
+)
 from infra.roles.stack.sizes import machine_size
 
 EXEC_TIMEOUT = 120.0
@@ -45,6 +60,8 @@ class Site:
         reload: reads the settings again, after secrets were made.
         gpu: SAM2 runs on the host's GPU.
         proxy: Label Studio is behind the proxy; false for a stack that was rendered before there was one.
+        part: what the host is among hosts that serve together.
+        serving: the group of hosts that it serves together with, by the inventory; None: it serves by itself.
     """
 
     host: Host
@@ -55,12 +72,17 @@ class Site:
     reload: Callable[[], Settings] = field(repr=False)
     gpu: bool = False
     proxy: bool = True
+    part: Part = "alone"
+    serving: Serving | None = None
 
     @property
     def files(self) -> StackFiles:
         """Where the rendered files lie."""
-        wanted = {POSTGRES: self.settings.database == "postgres", GPU: self.gpu, PROXY: self.proxy}
+        alone, is_worker = self.part == "alone", self.part == "worker"
+        wanted = {POSTGRES: self.settings.database == "postgres", GPU: self.gpu and alone, PROXY: self.proxy}
         wanted[TLS] = self.proxy and has_own_tls(self.settings)
+        wanted = {name: there and not is_worker for name, there in wanted.items()}
+        wanted |= {RAY: not alone, CLUSTER: self.part == "head", RAY_GPU: self.gpu and not alone}
         return StackFiles(self.stack_folder, tuple(name for name, there in wanted.items() if there))
 
     @property
@@ -69,9 +91,19 @@ class Site:
         return self.files.services
 
     @property
+    def computes(self) -> str:
+        """The service with the model."""
+        return "sam2" if self.part == "alone" else RAY_SERVICE
+
+    @property
+    def deploy_option(self) -> str:
+        """What `deploy` needs to bring this host into its state: ` --host NAME`, or all hosts of its group."""
+        return f" --group {self.serving.group}" if self.serving is not None else self.host_option
+
+    @property
     def image_services(self) -> tuple[str, ...]:
         """What the stack has images for: its services, and backups where they have a repository."""
-        return with_backup(self.services, self.settings)
+        return with_backup(self.files.images, self.settings)
 
     @property
     def host_option(self) -> str:
@@ -109,9 +141,13 @@ class Site:
             )
 
 
-def services_of(settings: Settings) -> tuple[str, ...]:
-    """The services of a stack with these settings."""
-    return StackFiles("", (*((POSTGRES,) if settings.database == "postgres" else ()), PROXY)).services
+def images_wanted(settings: Settings, part: Part = "alone") -> tuple[str, ...]:
+    """What a stack with these settings has images for, backups with them where they have a repository."""
+    if part == "worker":
+        return StackFiles("", (RAY,)).images
+    ray = (RAY, CLUSTER) if part == "head" else ()
+    database = (POSTGRES,) if settings.database == "postgres" else ()
+    return with_backup(StackFiles("", (*database, PROXY, *ray)).images, settings)
 
 
 def with_backup(services: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
@@ -188,11 +224,13 @@ def rendered(
     folders: Sequence[ImageFolder],
     report: Report,
     planned: Sequence[ImageFolder] = (),
+    place: Place | None = None,
 ) -> list[RenderedFile]:
     """Render every file of the stack. A folder that is not there now is left out with a notice.
 
     Args:
         planned: folders that will be there when the files are used.
+        place: how the host takes part in a group that serves; needed where it does.
     """
     mounted = [folder for folder in folders if folder in planned or is_folder(site.host, folder.path)]
     for folder in folders:
@@ -200,7 +238,12 @@ def rendered(
             report.notice(f"the image folder {folder.path} is not there now; its tasks show no image until it is back")
     # A folder open to a group only: the containers' user joins it. Folders that preflight refused never get here.
     groups = sorted({group for one in mounted if (group := group_of(site.host, PurePosixPath(one.path))) is not None})
-    values = stack_values(site.settings, images.tags, model, machine_size(site.host))
+    machine = machine_size(site.host)
+    if place is not None and site.part == "worker":
+        values = worker_values(site.settings, place, images.tags, model, machine)
+    else:
+        values = stack_values(site.settings, by_container(images.tags), model, machine)
+        values |= head_values(site.settings, place, machine) if place is not None else {}
     backend = dict(site.settings.backend)
     if site.settings.public_url is not None:  # tasks that others made may name their images so
         backend.setdefault("LABEL_STUDIO_PUBLIC_URL", site.settings.public_url)

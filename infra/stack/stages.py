@@ -253,6 +253,15 @@ def reached(site: Site) -> AbstractContextManager[str]:
 
 
 @dataclass(frozen=True)
+class Made:
+    """A stack as its release has it: settings with secrets, the model, and the image folders."""
+
+    site: Site
+    model: str
+    folders: Sequence[ImageFolder]
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a person needs after a run."""
 

@@ -64,6 +64,7 @@ def secrets_on(host: LabHost) -> dict[str, str]:
     found = {name: value.strip("'") for name, value in pairs}
     assert 61041 <= int(found.pop("LABELRIG_UID")) <= 61060  # kept with them, and no secret
     found.pop("LABELRIG_BACKUP_PASSWORD", None)  # of stacks that are backed up
+    found.pop("LABELRIG_CLUSTER_TOKEN", None)  # of hosts that serve together
     assert set(SECRET_NAMES) == set(found)
     return found
 

@@ -18,7 +18,7 @@ from infra.roles.images.context import BUILD_NAMES, BUILD_VARIABLES, staged
 from infra.roles.images.debootstrap import BaseBuilder
 from infra.roles.images.packages import few, moved, package_names
 from infra.roles.images.registry import builds_of_recipe, packages_of, present
-from infra.roles.images.tags import BUILD_FILE, FOLDERS, LABEL_STUDIO, SAM2, Base
+from infra.roles.images.tags import CLUSTER, FOLDERS, LABEL_STUDIO, SAM2, Base, build_files
 
 PULL_TIMEOUT = 1800.0
 BUILD_TIMEOUT = 3600.0
@@ -53,8 +53,8 @@ class ImageSet:
 
     @property
     def sam2(self) -> str:
-        """The tag of the SAM2 backend's image."""
-        return self.tags[SAM2]
+        """The tag of the SAM2 backend's image, of whichever kind."""
+        return self.tags[CLUSTER] if CLUSTER in self.tags else self.tags[SAM2]
 
     def packages(self, service: str) -> dict[str, str]:
         """The versions that the suites offer of the Debian packages of an image."""
@@ -147,7 +147,7 @@ class ImagesBuilt(Operation):
             compose = Compose(
                 self._host,
                 "labelrig-build",
-                [f"{folder}/{BUILD_FILE.name}"],
+                [f"{folder}/{path.name}" for path in sorted({path for one in services for path in build_files(one)})],
                 f"{folder}/{BUILD_VARIABLES}",
                 BUILD_NAMES,
             )

@@ -20,7 +20,18 @@ from hosts.base import ANY_EXIT_CODE, Host
 from infra.roles.images.apt_settings import MOUNTED, read_apt_settings
 from infra.roles.images.packages import as_text, package_names
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
-from infra.roles.images.tags import BACKUP, BUILD_FILE, DB, FOLDERS, PROXY, REQUIREMENTS, Base, context_files
+from infra.roles.images.tags import (
+    BACKUP,
+    BUILD_FILE,
+    CLUSTER,
+    CLUSTER_BUILD_FILE,
+    DB,
+    FOLDERS,
+    PROXY,
+    REQUIREMENTS,
+    Base,
+    context_files,
+)
 from infra.roles.images.wheels import (
     LINKS_PAGE,
     Pin,
@@ -38,7 +49,14 @@ BUILD_VARIABLES = "build.env"
 STAGED = "labelrig-build-"  # then our process number: what a killed run left can be told
 FORGOTTEN_SECONDS = 24 * 3600
 SEND_TIMEOUT = 600.0
-VARIABLE_PREFIX = {"label-studio": "LABEL_STUDIO", "sam2": "SAM2", DB: "DB", PROXY: "PROXY", BACKUP: "BACKUP"}
+VARIABLE_PREFIX = {
+    "label-studio": "LABEL_STUDIO",
+    "sam2": "SAM2",
+    DB: "DB",
+    PROXY: "PROXY",
+    BACKUP: "BACKUP",
+    CLUSTER: "SAM2_CLUSTER",
+}
 FROM_DEBIAN = (DB, PROXY, BACKUP)  # built of its packages
 BUILD_NAMES = (
     *("BUILD_FOLDER", "PROJECT", "BASE_CHOICE"),
@@ -55,8 +73,8 @@ def staged(
 
     Yields:
         A folder on `host` with one sub-folder (a build context) for each service, `pip.conf` and what apt goes by
-        (mode 0600: they may hold credentials; the build gets them as secrets), `build.yaml`, and `build.env` with its
-        variables.
+        (mode 0600: they may hold credentials; the build gets them as secrets), `build.yaml`, `build-cluster.yaml`, and
+        `build.env` with their variables.
 
     Raises:
         FileAccessError: it cannot be written, for instance because the disk is full.
@@ -77,7 +95,8 @@ def staged(
             secret = folder / name
             secret.touch(mode=0o600)
             secret.write_text(text)
-        shutil.copyfile(repository / BUILD_FILE, folder / BUILD_FILE.name)
+        for build_file in (BUILD_FILE, CLUSTER_BUILD_FILE):
+            shutil.copyfile(repository / build_file, folder / build_file.name)
         if not host.is_local:
             target = there.enter_context(work_folder(host, "build", project))
         values = [target, project, base.choice]

@@ -20,6 +20,7 @@ from infra.roles.images.packages import Offered, package_names, recipe_of
 BaseChoice = Literal["official", "debootstrap"]
 LABEL_STUDIO = "label-studio"
 SAM2 = "sam2"
+CLUSTER = "sam2-cluster"  # the same with Ray, in its place on the hosts that serve together
 DB = "db"
 PROXY = "proxy"
 BACKUP = "backup"
@@ -29,20 +30,32 @@ CADDY = "2.6"  # Debian bookworm's
 RESTIC = "0.14"  # Debian bookworm's
 IMAGES = Path("infra/roles/images/dockerfiles")
 BUILD_FILE = IMAGES / "build.yaml"
+CLUSTER_BUILD_FILE = IMAGES / "build-cluster.yaml"
 BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
 BACKUP_PROGRAM = Path("infra/roles/backup/inside")  # what the backup image runs
 COMPANION = Path("companion")  # our script in Label Studio's pages
-FOLDERS = {LABEL_STUDIO: "label-studio", SAM2: "sam2", DB: "postgres", PROXY: "proxy", BACKUP: "backup"}
+FOLDERS = {
+    LABEL_STUDIO: "label-studio",
+    SAM2: "sam2",
+    DB: "postgres",
+    PROXY: "proxy",
+    BACKUP: "backup",
+    CLUSTER: "sam2-cluster",
+}
+SAM2_SCRIPTS = ("apt-install.sh", "pip-install.sh", "torch-install.sh", "make-user.sh", "harden.sh")
+SAM2_LOCKS = ("torch.lock", "torch-cuda.lock", "backend.lock", "sam2-build.lock", "sam2.lock")
 SCRIPTS = {
     LABEL_STUDIO: ("apt-install.sh", "pip-install.sh", "make-user.sh", "harden.sh"),
-    SAM2: ("apt-install.sh", "pip-install.sh", "torch-install.sh", "make-user.sh", "harden.sh"),
+    SAM2: SAM2_SCRIPTS,
+    CLUSTER: SAM2_SCRIPTS,
     DB: ("apt-install.sh", "make-user.sh", "harden.sh"),
     PROXY: ("apt-install.sh", "make-user.sh", "harden.sh"),
     BACKUP: ("apt-install.sh", "harden.sh"),
 }
 REQUIREMENTS = {
     LABEL_STUDIO: ("label-studio.lock", "gunicorn.lock"),
-    SAM2: ("torch.lock", "torch-cuda.lock", "backend.lock", "sam2-build.lock", "sam2.lock"),
+    SAM2: SAM2_LOCKS,
+    CLUSTER: (*SAM2_LOCKS, "cluster.lock"),
     DB: (),
     PROXY: (),
     BACKUP: (),
@@ -111,7 +124,7 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
     files = {"Dockerfile": folder / "Dockerfile"}
     files |= {f"build/{name}": repository / IMAGES / name for name in SCRIPTS[service]}
     files |= {f"requirements/{name}": repository / "requirements" / name for name in REQUIREMENTS[service]}
-    if service == SAM2:
+    if service in (SAM2, CLUSTER):
         sources = (path for name in BACKEND for path in _tree(repository / name))
         files |= {path.relative_to(repository).as_posix(): path for path in sources}
     if service == LABEL_STUDIO:  # apart from `build`: a change of the script must not install everything again
@@ -141,16 +154,22 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
     versions = {
         LABEL_STUDIO: pinned_version(repository / "requirements" / "label-studio.in", "label-studio"),
         SAM2: own_version(repository),
+        CLUSTER: own_version(repository),
         DB: POSTGRES_MAJOR,
         PROXY: CADDY,
         BACKUP: RESTIC,
     }
     return {
         service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"
-        + _digest(context_files(repository, service), repository / BUILD_FILE, base, service)
+        + _digest(context_files(repository, service), [repository / one for one in build_files(service)], base, service)
         + f"-{base.offered.digest(package_names(repository, FOLDERS[service]))}"
         for service in services
     }
+
+
+def build_files(service: str) -> tuple[Path, ...]:
+    """The files of compose that say how the image of a service is built."""
+    return (BUILD_FILE, CLUSTER_BUILD_FILE) if service == CLUSTER else (BUILD_FILE,)
 
 
 def pinned_version(path: Path, name: str) -> str:
@@ -172,9 +191,10 @@ def pinned_version(path: Path, name: str) -> str:
     raise SettingsError(f"{path} does not pin {name}==VERSION; restore it with git")
 
 
-def _digest(files: Mapping[str, Path], build_file: Path, base: Base, service: str) -> str:
+def _digest(files: Mapping[str, Path], build: Sequence[Path], base: Base, service: str) -> str:
     digest = hashlib.sha256(f"{base.choice}\0{base.recipe(service)}\0".encode())
-    digest.update(hashlib.sha256(build_file.read_bytes()).digest())
+    for path in build:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     for name, path in sorted(files.items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]

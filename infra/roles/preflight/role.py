@@ -24,7 +24,9 @@ from infra.roles.preflight.outbound import outbound_problems
 from infra.roles.preflight.schedule import schedule_problems
 
 DOCKER_ROOT = "/var/lib/docker"
+SHOWN = 5
 LABEL_PROJECT = "com.docker.compose.project"
+LABEL_SERVICE = "com.docker.compose.service"
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,17 @@ class EngineFacts:
     holds_port: bool = False
     holds_https_port: bool = False
     holds_network: bool = False
+    holds_ray: bool = False
     images: frozenset[str] = frozenset()
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class RayPorts:
+    """The ports that Ray gets on a host, and the address at which the others reach them."""
+
+    address: str
+    ports: tuple[int, ...]
 
 
 def check_machine(
@@ -53,6 +64,8 @@ def check_machine(
     stack_there: bool = False,
     uid: int | None = None,
     bundle: BundleUse | None = None,
+    publishes: bool = True,
+    ray: RayPorts | None = None,
 ) -> None:
     """Check everything.
 
@@ -67,13 +80,15 @@ def check_machine(
             the port and the network that a dead engine leaves behind count as ours.
         uid: the number that its containers run as, once it was chosen.
         bundle: everything comes from this file: nothing is fetched, so no server of packages is needed.
+        publishes: Label Studio is published here.
+        ray: the ports that Ray gets, where the host serves together with others.
 
     Raises:
         PreflightError: lists every problem. Nothing was changed.
     """
     facts = engine_facts(host, settings)
     if stack_there and not facts.ready:
-        facts = replace(facts, holds_port=True, holds_https_port=True, holds_network=True)
+        facts = replace(facts, holds_port=True, holds_https_port=True, holds_network=True, holds_ray=True)
     ready = facts.ready and find_compose(host) is not None
     has_images = any(names <= facts.images for names in images)
     builds = not any(names <= facts.images | frozenset(sent) for names in images)
@@ -99,8 +114,13 @@ def check_machine(
         *checks.disk_problems(disks, needs),
         *checks.memory_problems(read_text(host, "/proc/meminfo") or ""),
         *([] if host.is_local else checks.clock_problems(float(host.run("date", "+%s").stdout), time.time())),
-        *_port_problems(listening, settings, facts),
-        *checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network),
+        *(_port_problems(listening, settings, facts) if publishes else ()),
+        *(_ray_problems(checks.listening_ports(tcp, tcp6, ray.address), ray, facts) if ray is not None else ()),
+        *(
+            checks.subnet_problems(settings.subnet, read_text(host, "/proc/net/route") or "", facts.holds_network)
+            if publishes
+            else ()
+        ),
         *container_user_problems(host, uid),
         *schedule_problems(host, settings),
         *(
@@ -145,6 +165,7 @@ def engine_facts(host: Host, settings: Settings) -> EngineFacts:
                 holds_port=any(_publishes(container.ports, settings.port) for container in containers),
                 holds_https_port=any(_publishes(one.ports, https_port(settings)) for one in containers),
                 holds_network=bool(networks),
+                holds_ray=any(one.labels.get(LABEL_SERVICE) == "ray" for one in containers),
                 images=names,
             )
     except HostError as error:
@@ -186,6 +207,17 @@ def _port_problems(listening: Mapping[str, Collection[int]], settings: Settings,
         port, setting = https_port(settings), "the port of `public_url`"
         problems += checks.port_problems(listening[address], port, facts.holds_https_port, address, setting)
     return problems
+
+
+def _ray_problems(listening: Collection[int], ray: RayPorts, facts: EngineFacts) -> list[str]:
+    taken = [] if facts.holds_ray else sorted(set(ray.ports) & set(listening))
+    if not taken:
+        return []
+    named = ", ".join(map(str, taken[:SHOWN])) + (" and more" if len(taken) > SHOWN else "")
+    return [
+        f"port {named} of {ray.address} is taken by another program (`ss -ltnp` says which), and Ray gets it; stop it, "
+        "or change `port` or `worker_ports` below `serve` in the inventory"
+    ]
 
 
 def _publishes(ports: dict[str, list[dict[str, str]] | None], port: int) -> bool:

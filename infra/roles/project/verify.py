@@ -75,7 +75,7 @@ def _clicks(
     for target in _targets(client, project_id, spec, ctx, report):
         for click_xy in target.clicks:
             report.progress(f"clicking on {target.path} at {click_xy}")
-            answer = client.click(backend_id, target.task.id, _prompt(spec, target, click_xy))
+            answer = client.click(backend_id, target.task.id, prompt_of(spec, target, click_xy))
             yield Answered(target, click_xy, read_reply(answer, target, spec))
 
 
@@ -120,11 +120,11 @@ def _targets(
                 continue
             one = objects[0]
             label = one.label if one.label in spec.labeling.labels else spec.labeling.labels[0]
-            yield Target(task, path, _size_of(client, task), label, (one.click_xy,), one, _reach(spec, None))
+            yield Target(task, path, size_of(client, task), label, (one.click_xy,), one, reach_of(spec, None))
             return
         number += 1
         try:
-            width, height = size_wh = _size_of(client, task)
+            width, height = size_wh = size_of(client, task)
         except ProofFailed as error:
             unreadable.append(error)
         else:
@@ -132,7 +132,7 @@ def _targets(
                 report.notice(str(problem))
             noted = len(unreadable)
             clicks = tuple((int(x * width), int(y * height)) for x, y in OWN_CLICKS)
-            yield Target(task, path, size_wh, spec.labeling.labels[0], clicks, None, _reach(spec, size_wh))
+            yield Target(task, path, size_wh, spec.labeling.labels[0], clicks, None, reach_of(spec, size_wh))
         if number == OWN_IMAGES:
             break
     if unreadable and len(unreadable) == number:
@@ -148,7 +148,7 @@ def _is_there(ctx: ProjectContext, path: str) -> bool:
     return is_file(ctx.host, f"{ctx.folder.path}/{path}")
 
 
-def _size_of(client: Client, task: TaskRef) -> tuple[int, int]:
+def size_of(client: Client, task: TaskRef) -> tuple[int, int]:
     """Width and height as the browser shows the image."""
     from masks.pictures import PictureError, opened, upright_size
 
@@ -166,7 +166,8 @@ def _size_of(client: Client, task: TaskRef) -> tuple[int, int]:
         raise ProofFailed(f"the image of task {task.id} ({task.image}) is no readable image: {error}") from None
 
 
-def _prompt(spec: ProjectSpec, target: Target, click_xy: tuple[int, int]) -> list[Region]:
+def prompt_of(spec: ProjectSpec, target: Target, click_xy: tuple[int, int]) -> list[Region]:
+    """What the editor would send for a click at this pixel."""
     if spec.labeling.point is not None:
         return click_regions(spec.labeling, target.label, click_xy, target.size_wh)
     if target.truth is not None:
@@ -175,7 +176,7 @@ def _prompt(spec: ProjectSpec, target: Target, click_xy: tuple[int, int]) -> lis
     return box_regions(spec.labeling, target.label, (x - wide, y - high, x + wide, y + high), target.size_wh)
 
 
-def _reach(spec: ProjectSpec, size_wh: tuple[int, int] | None) -> tuple[int, int]:
+def reach_of(spec: ProjectSpec, size_wh: tuple[int, int] | None) -> tuple[int, int]:
     """See `Target`; without a point tool a box is drawn around the pixel."""
     if spec.labeling.point is not None or size_wh is None:
         return (0, 0)

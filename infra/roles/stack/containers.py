@@ -28,8 +28,6 @@ RESTARTS_THAT_MEAN_BROKEN = 3
 class StackRunning:
     """Every service runs with the configuration that the files say, and reports healthy."""
 
-    name = "Label Studio and SAM2 running and healthy"
-
     def __init__(
         self,
         compose: Compose,
@@ -43,6 +41,8 @@ class StackRunning:
         self._engine = engine
         self._report = report
         self._services = tuple(services)
+        whole = "label-studio" in self._services
+        self.name = f"{'Label Studio and SAM2' if whole else 'SAM2'} running and healthy"
 
     def plan(self) -> list[Change]:
         """Nothing when each container runs what it should; else one change that brings all there."""

@@ -109,7 +109,13 @@ def render_folders(folders: Sequence[ImageFolder]) -> bytes:
     return (json.dumps([{"name": f.name, "path": f.path} for f in folders], indent=2) + "\n").encode()
 
 
-def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int], environment: Mapping[str, str]) -> bytes:
+def render_compose(
+    folders: Sequence[ImageFolder],
+    groups: Sequence[int],
+    environment: Mapping[str, str],
+    readers: Sequence[str] = SERVICES,
+    computes: str = "sam2",
+) -> bytes:
     """Return the compose file with what is this machine's own: image folders for all services that read them,
     settings for one.
 
@@ -117,7 +123,9 @@ def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int], enviro
 
     Args:
         groups: group ids that the containers' user joins, so that it can read folders open to a group only.
-        environment: of the sam2 service, beside what compose.yaml sets.
+        environment: of the service that computes, beside what the other files set.
+        readers: the services that read images.
+        computes: the service that gets `environment`.
     """
     mounts = [
         {
@@ -130,9 +138,9 @@ def render_compose(folders: Sequence[ImageFolder], groups: Sequence[int], enviro
         for folder in folders
     ]
     service = {"volumes": mounts, "group_add": [str(group) for group in groups]}
-    services: dict[str, dict[str, object]] = {name: dict(service) for name in SERVICES}
+    services: dict[str, dict[str, object]] = {name: dict(service) for name in readers}
     if environment:
-        services["sam2"]["environment"] = {name: _literal(value) for name, value in environment.items()}
+        services[computes]["environment"] = {name: _literal(value) for name, value in environment.items()}
     return yaml.safe_dump({"services": services}, sort_keys=True, allow_unicode=True).encode()
 
 

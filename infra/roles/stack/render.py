@@ -11,19 +11,23 @@ from pathlib import Path, PurePosixPath
 from infra.config.address import allowed_hosts, has_own_tls, https_port, site_host
 from infra.config.backend import backend_environment
 from infra.config.backend_login import password_id
-from infra.config.settings import UID, Settings
+from infra.config.settings import CLUSTER_TOKEN, UID, Settings
 from infra.config.value_types import fits_env_file
+from infra.roles.images.tags import CLUSTER as CLUSTER_IMAGE
 from infra.roles.stack.addresses import address_of, dynamic_range
 from infra.roles.stack.banned_subnets import banned_subnets
-from infra.roles.stack.image_folders import ImageFolder, render_compose, render_folders
+from infra.roles.stack.image_folders import SERVICES, ImageFolder, render_compose, render_folders
 from infra.roles.stack.sizes import MachineSize, container_limits, limit_values, web_processes
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU, PROXY, TLS = "postgres.yaml", "gpu.yaml", "proxy.yaml", "tls.yaml"
+RAY, CLUSTER, RAY_GPU = "ray.yaml", "cluster.yaml", "ray-gpu.yaml"
 SECRETS_ID, POSTGRES_PASSWORD_ID = "LABELRIG_SECRETS_ID", "LABELRIG_POSTGRES_PASSWORD_ID"
+CLUSTER_TOKEN_ID = "LABELRIG_CLUSTER_TOKEN_ID"  # noqa: S105 - its name
 SECRET_VALUES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", SECRETS_ID)
 DB_SECRET_VALUES = ("LABELRIG_POSTGRES_PASSWORD", POSTGRES_PASSWORD_ID)
+RAY_SERVICE = "ray"
 IMAGE_VARIABLES = {
     "label-studio": "LABELRIG_LABEL_STUDIO_IMAGE",
     "sam2": "LABELRIG_SAM2_IMAGE",
@@ -39,7 +43,7 @@ class StackFiles:
     Attributes:
         folder: the folder there.
         overrides: compose files of this repository that are merged into the first: a database, a GPU, the proxy
-            (which releases from before it lack), https.
+            (which releases from before it lack), https; Ray, and what the head of several hosts has beside it.
     """
 
     folder: str
@@ -53,7 +57,13 @@ class StackFiles:
     @property
     def compose(self) -> tuple[str, ...]:
         """The compose files, in the order compose merges them."""
-        return tuple(f"{self.folder}/{name}" for name in ("compose.yaml", *self.overrides, "machine.yaml"))
+        first = () if self.is_worker else ("compose.yaml",)
+        return tuple(f"{self.folder}/{name}" for name in (*first, *self.overrides, "machine.yaml"))
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether there is Ray alone: Label Studio is on another host."""
+        return RAY in self.overrides and CLUSTER not in self.overrides
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -63,9 +73,20 @@ class StackFiles:
     @property
     def services(self) -> tuple[str, ...]:
         """The services of the stack, in the order in which they are waited for."""
+        if self.is_worker:
+            return (RAY_SERVICE,)
         database = ("db",) if POSTGRES in self.overrides else ()
+        ray = (RAY_SERVICE,) if RAY in self.overrides else ()
         proxy = ("proxy",) if PROXY in self.overrides else ()
-        return (*database, "sam2", "label-studio", *proxy)
+        return (*database, *ray, "sam2", "label-studio", *proxy)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What the stack has images for, by the names of `infra.roles.images.tags`."""
+        if self.is_worker:
+            return (CLUSTER_IMAGE,)
+        other = {"sam2": CLUSTER_IMAGE} if RAY in self.overrides else {}
+        return tuple(other.get(service, service) for service in self.services if service != RAY_SERVICE)
 
     @property
     def folders(self) -> str:
@@ -140,7 +161,7 @@ def secret_values(settings: Settings) -> dict[str, str]:
     """Return those of the values in `stack.env` that are secrets, or stand for one; those that were made so far."""
     if settings.password is None or settings.secret_key is None:
         raise ValueError("the secrets must be made before the stack is rendered")
-    found = {
+    found = cluster_secrets(settings) | {
         "LABEL_STUDIO_PASSWORD": settings.password.get_secret_value(),
         "LABEL_STUDIO_SECRET_KEY": settings.secret_key.get_secret_value(),
         SECRETS_ID: password_id(settings.password, settings.secret_key),
@@ -151,6 +172,14 @@ def secret_values(settings: Settings) -> dict[str, str]:
             POSTGRES_PASSWORD_ID: password_id(settings.postgres_password, settings.secret_key),
         }
     return found
+
+
+def cluster_secrets(settings: Settings) -> dict[str, str]:
+    """The token of Ray, and what stands for it: it is long and random, so that its digest tells it to nobody."""
+    if settings.cluster_token is None:
+        return {}
+    token = settings.cluster_token.get_secret_value()
+    return {CLUSTER_TOKEN: token, CLUSTER_TOKEN_ID: sha256(token.encode()).hexdigest()[:16]}
 
 
 def with_other_secrets(content: bytes, settings: Settings) -> bytes:
@@ -202,10 +231,13 @@ def render_stack(
         ValueError: see `render_stack_env`.
     """
     env = render_stack_env(values)
+    # With Ray it is its container that computes, and `sam2` a door alone.
+    computes = RAY_SERVICE if RAY in files.overrides else "sam2"
+    readers = (computes,) if files.is_worker else tuple(dict.fromkeys((*SERVICES, computes)))
     *sources, machine = files.compose
     return [
         RenderedFile(files.env, env, 0o600),
         *(RenderedFile(path, (COMPOSE_SOURCES / PurePosixPath(path).name).read_bytes(), 0o644) for path in sources),
-        RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend)), 0o644),
+        RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend), readers, computes), 0o644),
         RenderedFile(files.folders, render_folders(folders), 0o644),
     ]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from core.operation import Change, Operation
 from hosts.base import Host
-from infra.config.dotenv import MODE, update_env_file
+from infra.config.dotenv import MODE, parse_env_bytes, update_env_file
 from infra.config.settings import Settings, missing_secrets
 
 SECRET_KEY = "LABEL_STUDIO_SECRET_KEY"  # noqa: S105 - its name
@@ -18,6 +18,31 @@ ROTATION = "rotation.json"  # in the folder of state: which secrets a rotation i
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+class SecretGiven(Operation):
+    """A host's file of secrets holds a secret that another host made."""
+
+    def __init__(self, host: Host, env_file: str, name: str, value: str) -> None:
+        self._host = host
+        self._env_file = env_file
+        self._name = name
+        self._value = value
+
+    @property
+    def name(self) -> str:
+        return f"{self._name} in {PurePosixPath(self._env_file).name}"
+
+    def plan(self) -> list[Change]:
+        """Write it where it is missing or another one."""
+        content = self._host.read(self._env_file, as_root=not self._host.is_local)
+        known = {} if content is None else parse_env_bytes(content, f"{self._host.name}:{self._env_file}")
+        if known.get(self._name) == self._value:
+            return []
+        return [Change(f"write {self._name} to {PurePosixPath(self._env_file).name}", self._write)]
+
+    def _write(self) -> None:
+        update_env_file(self._host, self._env_file, {self._name: self._value})
+
+
 class SecretsMade(Operation):
     """`.env` holds every secret, and only its owner may read the file.
 
@@ -25,14 +50,23 @@ class SecretsMade(Operation):
     whole file is lost, and always those that a lost line must never change.
     """
 
-    def __init__(self, host: Host, env_file: Path | str, settings: Settings, kept: Mapping[str, str] = NOTHING) -> None:
+    def __init__(
+        self,
+        host: Host,
+        env_file: Path | str,
+        settings: Settings,
+        kept: Mapping[str, str] = NOTHING,
+        *,
+        cluster: bool = False,
+    ) -> None:
         """
         Args:
             kept: the secrets that the stack was last started with, by their name in `.env`.
+            cluster: the host serves together with others.
         """
         self._host = host
         self._env_file = PurePosixPath(env_file)
-        self._missing = missing_secrets(settings)
+        self._missing = missing_secrets(settings, cluster=cluster)
         self._kept = kept
         self._made = False
 

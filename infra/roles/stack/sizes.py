@@ -25,6 +25,7 @@ FIXED_MB: Mapping[str, int] = {"proxy": 256}
 # Processes and threads: as many as they were seen to have under load, several times; libraries add some for each core.
 PIDS: Mapping[str, int] = {"sam2": 512, "label-studio": 512, "db": 256, "proxy": 256}
 PIDS_OF_CORE = 16
+RAY_PIDS = 2048  # Ray's own processes have some 60 threads each
 CORES = re.compile(r"^Cpus_allowed_list:\s*([0-9]+(?:[-,][0-9]+)*)$", re.MULTILINE)
 WORK_SHARE, LARGEST_WORK_MB = 9, 4096
 # Label Studio's processes: what each takes when it has worked for a day, and how many are of use. Together they open no
@@ -72,8 +73,7 @@ def container_limits(machine: MachineSize, memory_gb: int | None = None) -> dict
     Args:
         memory_gb: what all containers together may take; None divides what the machine has.
     """
-    whole = machine.memory_gb * MIB_OF_GIB
-    shared = memory_gb * MIB_OF_GIB if memory_gb else whole - max(MIB_OF_GIB, round(whole * SYSTEM_SHARE))
+    shared = memory_gb * MIB_OF_GIB if memory_gb else _shared_mb(machine)
     memory = {service: shared * share // WHOLE for service, share in SHARES.items()} | dict(FIXED_MB)
     memory["label-studio"] -= sum(FIXED_MB.values())
     # All cores for the model: its libraries start a thread for each, and would be held up for want of their turn.
@@ -86,6 +86,38 @@ def container_limits(machine: MachineSize, memory_gb: int | None = None) -> dict
         )
         for service, megabytes in memory.items()
     }
+
+
+def ray_values(
+    machine: MachineSize, limits: Mapping[str, Limits], memory_gb: int | None, replicas: int, *, alone: bool
+) -> dict[str, str]:
+    """What compose reads of Ray's container, which has the place of the backend's.
+
+    Args:
+        limits: of the stack's containers.
+        replicas: that it holds.
+        alone: there is no other container, so that it may have the whole share.
+    """
+    memory = memory_gb * MIB_OF_GIB if memory_gb else _shared_mb(machine)
+    one = Limits(
+        max(LEAST_MB["sam2"], memory) if alone else limits["sam2"].memory_mb,
+        limits["sam2"].cpus,
+        RAY_PIDS + PIDS_OF_CORE * machine.cores,
+    )
+    work = min(LARGEST_WORK_MB, one.memory_mb // (WORK_SHARE * max(1, replicas)))
+    return {
+        "LABELRIG_RAY_MEMORY_MB": str(one.memory_mb),
+        "LABELRIG_RAY_CPUS": str(one.cpus),
+        "LABELRIG_RAY_PIDS": str(one.pids),
+        "LABELRIG_RAY_THREADS": str(max(1, one.cpus // max(1, replicas))),
+        "LABELRIG_WORK_MEMORY_MB": str(work),
+    }
+
+
+def _shared_mb(machine: MachineSize) -> int:
+    """What the containers of a machine may have together, in MiB."""
+    whole = machine.memory_gb * MIB_OF_GIB
+    return whole - max(MIB_OF_GIB, round(whole * SYSTEM_SHARE))
 
 
 def web_processes(machine: MachineSize, label_studio: Limits) -> tuple[int, int]:

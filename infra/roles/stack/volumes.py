@@ -21,12 +21,14 @@ from core.operation import Change
 from core.report import Report
 from core.strict_yaml import parse_yaml
 from hosts.base import Host
-from infra.config.settings import UID
+from infra.config.settings import CLUSTER_TOKEN, UID
 from infra.roles.docker.compose import Compose
 from infra.roles.preflight.role import LABEL_PROJECT
 from infra.roles.stack.render import (
+    CLUSTER_TOKEN_ID,
     IMAGE_VARIABLES,
     POSTGRES_PASSWORD_ID,
+    RAY_SERVICE,
     SECRETS_ID,
     parse_stack_env,
     render_stack_env,
@@ -43,11 +45,12 @@ MOUNTED = "/volumes"
 BEFORE = 1001  # what containers ran as before the number was chosen
 SERVICE_LABEL = "com.docker.compose.service"
 SECRETS_LABEL = "org.labelrig.secrets-id"
-SECRETS_IDS = {"label-studio": SECRETS_ID, "db": POSTGRES_PASSWORD_ID}
+SECRETS_IDS = {"label-studio": SECRETS_ID, "db": POSTGRES_PASSWORD_ID, RAY_SERVICE: CLUSTER_TOKEN_ID}
 DOWN_TIMEOUT = 240.0
 WORK_TIMEOUT = 3600.0
 # Label Studio reads this file by itself and takes it for its environment; the other is run.sh's.
 LABEL_STUDIO_FILE, DB_FILE = "label-studio-data/.env", "db-client/postgres_password"
+CLUSTER_FILE = "secrets/cluster_token"  # Ray reads it by itself
 
 
 @dataclass(frozen=True)
@@ -206,16 +209,15 @@ def wanted_by(host: Host, compose: Compose, env: str) -> Wanted:
     """
     values = parse_stack_env(host.read(env, as_root=not host.is_local) or b"")
     names = tuple(sorted(compose.run("config", "--volumes").stdout.split()))
+    texts: dict[str, str] = {}
     if SECRETS_ID in values:  # else its containers get the secrets in their environment
         key, password = (values[f"LABEL_STUDIO_{name}"] for name in ("SECRET_KEY", "PASSWORD"))
-        texts = {
-            LABEL_STUDIO_FILE: f"SECRET_KEY='{key}'\nLABEL_STUDIO_PASSWORD='{password}'\n",
-            DB_FILE: values.get("LABELRIG_POSTGRES_PASSWORD", ""),
-        }
-        files = {path: text for path, text in texts.items() if path.partition("/")[0] in names}
-        ids = {service: values[name] for service, name in SECRETS_IDS.items() if name in values}
-    else:
-        files, ids = {}, {}
+        texts[LABEL_STUDIO_FILE] = f"SECRET_KEY='{key}'\nLABEL_STUDIO_PASSWORD='{password}'\n"
+        texts[DB_FILE] = values.get("LABELRIG_POSTGRES_PASSWORD", "")
+    if CLUSTER_TOKEN in values:
+        texts[CLUSTER_FILE] = values[CLUSTER_TOKEN]
+    files = {path: text for path, text in texts.items() if path.partition("/")[0] in names}
+    ids = {service: values[name] for service, name in SECRETS_IDS.items() if name in values}
     return Wanted(int(values.get(UID, BEFORE)), values[IMAGE_VARIABLES["sam2"]], names, files, ids)
 
 

@@ -9,6 +9,7 @@ import platform
 import shutil
 from collections import namedtuple
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from infra.config.settings import Settings
 from infra.fleet.commit import Commit
 from infra.roles.docker.client import EngineState
 from infra.roles.images.bundled import refuse_other_version
-from infra.roles.images.tags import FOLDERS, debootstrap_base
+from infra.roles.images.tags import CLUSTER, FOLDERS, debootstrap_base
 from tests.fakes import FakeHost
 from tests.unit.infra.bundle.making import our_tags
 
@@ -122,17 +123,19 @@ def create(one: Wanted, report: Report | None = None) -> str:
     return create_bundle(one, Settings(), FakeHost(), REPOSITORY, commit, report or Report(io.StringIO()))
 
 
-def test_holds_an_image_for_every_service_there_is(parts: Parts, tmp_path: Path) -> None:
-    """The services are those that there is a Dockerfile for, whichever a stack has."""
+@pytest.mark.parametrize("serve", [False, True])
+def test_holds_an_image_for_every_service_there_is(parts: Parts, tmp_path: Path, serve: bool) -> None:
+    """The services are those that there is a Dockerfile for, whichever a stack has; Ray's image when it is wanted."""
+    services = {one for one in FOLDERS if serve or one != CLUSTER}
     said = io.StringIO()
     report = Report(said)
-    text = create(wanted(tmp_path), report)
+    text = create(replace(wanted(tmp_path), serve=serve), report)
     out = wanted(tmp_path).out
     bundle = open_bundle(out)
     bundle.verify(lambda _text: None)
     refuse_other_version(bundle, REPOSITORY)
     manifest = bundle.manifest
-    assert set(manifest.images) == set(FOLDERS)
+    assert set(manifest.images) == services
     assert (manifest.system, manifest.machine, manifest.base) == ("debian12", "x86_64", "debootstrap")
     assert (manifest.commit, manifest.dirty, manifest.packages) == ("b" * 40, True, {"docker.io": "1.0"})
     assert manifest.models == {"tiny": "models/tiny.pt"}
@@ -142,7 +145,7 @@ def test_holds_an_image_for_every_service_there_is(parts: Parts, tmp_path: Path)
     assert "for debian12 on x86_64" in text
     facts = json.loads(report.as_json())
     assert facts["bytes"] == out.stat().st_size
-    assert facts["bytes_of"] == {"images": 100 * len(FOLDERS), "packages": 1000, "models": 1, "wheels": 1}
+    assert facts["bytes_of"] == {"images": 100 * len(services), "packages": 1000, "models": 1, "wheels": 1}
 
 
 def test_the_toolkit_comes_where_it_is_asked_for(parts: Parts, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_secrets_have_no_default_and_no_example() -> None:
         "LABEL_STUDIO_API_KEY",
         "LABELRIG_POSTGRES_PASSWORD",
         "LABELRIG_BACKEND_PASSWORD",
+        "LABELRIG_CLUSTER_TOKEN",
         "LABELRIG_BACKUP_PASSWORD",
         "LABELRIG_METRICS_TOKEN",
         "LABELRIG_SSH_PASSWORD",

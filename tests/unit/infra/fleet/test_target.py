@@ -139,7 +139,7 @@ def test_what_is_about_the_deployment_is_looked_at_there(name: str) -> None:
 
 def test_every_setting_of_a_stack_is_taken_over() -> None:
     """The defaults of `up` and `deploy` differ: a field that is not taken over would be `up`'s."""
-    made_there = {"password", "secret_key", "api_key", "postgres_password", "backend_password", "uid"}
+    made_there = {"password", "secret_key", "api_key", "postgres_password", "backend_password", "cluster_token", "uid"}
     kept_on_the_host = made_there | {"backup_password", "metrics_token"}
     given = {where for _, where in STACK.values()}
     assert given | kept_on_the_host == set(Settings.model_fields)

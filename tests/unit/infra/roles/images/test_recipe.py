@@ -22,6 +22,7 @@ from infra.roles.images.debootstrap import base_tag
 from infra.roles.images.packages import Offered, recipe_of
 from infra.roles.images.tags import (
     BUILD_FILE,
+    CLUSTER_BUILD_FILE,
     IMAGES,
     Base,
     OfficialImages,
@@ -222,6 +223,7 @@ def test_build_context_holds_files_and_a_secret(tree: Path, tmp_path: Path) -> N
         assert sorted(seen) == [
             "apt.conf",
             "auth.conf",
+            "build-cluster.yaml",
             "build.env",
             "build.yaml",
             "pip.conf",
@@ -294,7 +296,7 @@ def asked_for(file: Path) -> set[str]:
 
 def test_every_variable_of_compose_is_kept_from_it() -> None:
     """What the compose files read is on the list of what comes from their env file alone."""
-    assert asked_for(REPOSITORY / BUILD_FILE) == set(BUILD_NAMES)
+    assert asked_for(REPOSITORY / BUILD_FILE) | asked_for(REPOSITORY / CLUSTER_BUILD_FILE) == set(BUILD_NAMES)
     files = [*COMPOSE_SOURCES.glob("*.yaml")]
     assert set().union(*map(asked_for, files)) <= set(ENV_FILE_NAMES)
     assert len(files) > 3

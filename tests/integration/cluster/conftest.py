@@ -28,14 +28,17 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A head, and two hosts. A test that kills something waits until it is back."""
+    """A head, and two hosts. A test that kills something waits until it is back.
+
+    One for each file: images stay for ten minutes at the replica that they were placed at while another was away.
+    """
     folder = tmp_path_factory.mktemp("cluster")
     with running(folder, hosts=HOSTS, LOCAL_FILES_DOCUMENT_ROOT=str(scenes)) as cluster:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expected(scenes: Path, cluster: Cluster) -> dict[Ask, str]:
     return masks_of(scenes, cluster)

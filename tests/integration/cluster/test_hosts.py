@@ -8,10 +8,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.integration.backend.annotators import Ask
 from tests.integration.cluster.load import CLICKS, HOSTS, REPLICAS, Answered, annotate, names, places
 from tests.integration.cluster.nodes import Cluster
 
+pytestmark = pytest.mark.slow
 EMPTY_SECONDS = 120.0
 
 

@@ -15,6 +15,8 @@ from backend.weights.catalog import load_catalog
 from tests.integration.cluster.load import HOSTS, REPLICAS, places
 from tests.integration.cluster.nodes import Cluster, environment_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_wrong_token_is_refused(cluster: Cluster) -> None:
     port = int(cluster.address.rpartition(":")[2])

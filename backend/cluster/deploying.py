@@ -78,7 +78,7 @@ def deploy(
         name=DEPLOYMENT,
         **scaling,
         ray_actor_options={"num_cpus": settings.cluster_replica_cpus, "num_gpus": gpus},
-        logging_config={"enable_access_log": False},  # a line a click, in a file that nobody reads
+        logging_config={"enable_access_log": False},  # a line a click, in a file that is not read
         max_ongoing_requests=places,
         max_queued_requests=most * places,
         health_check_period_s=HEALTH_PERIOD_SECONDS,

@@ -176,7 +176,7 @@ class Settings(StackSettings):
             "LABELRIG_CLUSTER_TOKEN",
             EIGHT,
             "Token of Ray on hosts that serve together (`serve` in the inventory). Made on the head when missing, and "
-            "given to the others by the next deploy of the group; without it nobody speaks to Ray's processes.",
+            "given to the others by the next deploy of the group; Ray's processes answer no one without it.",
         ),
     ] = None
 

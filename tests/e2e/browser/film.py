@@ -1,4 +1,4 @@
-"""A film of somebody at work: what the page showed, with the pointer and the pressed keys drawn in.
+"""A film of a person at work: what the page showed, with the pointer and the pressed keys drawn in.
 
 Between two pictures of the page the pointer glides over the older one, as it would for whoever watches.
 """

@@ -84,7 +84,7 @@ def test_new_replica_gets_what_is_opened_from_now_on() -> None:
     assert owners(made) == before
     more = Counter(owners(made, [f"new-{number}" for number in range(15)]).values())
     assert more["b/1"] >= 10
-    clock.now += KEPT_SECONDS + 1  # and of those that nobody uses any more its share
+    clock.now += KEPT_SECONDS + 1  # and of those that are not used any more its share
     assert 12 <= Counter(owners(made).values())["b/1"] <= 18
 
 

@@ -77,7 +77,7 @@ def test_drained_replaced_back() -> None:
 
 @pytest.mark.parametrize("refused", [Ingress(drain_status=1)])
 def test_the_last_host_is_replaced_as_it_is(refused: Ingress) -> None:
-    """Or one that the ingress has not seen yet: there is nobody to answer in its place, or nothing to drain."""
+    """Or one that the ingress has not seen yet: no other could answer in its place, or nothing to drain."""
     with out_of_service(refused, "gpu02", 1, quiet()):
         refused.replace()
     assert refused.diary == ["POST /hosts/gpu02/drain", "replaced", "GET /hosts/gpu02"]

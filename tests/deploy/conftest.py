@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from hosts.local import LocalHost
 from infra.config.settings import load_settings
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import DB, SERVICES
+from infra.roles.images.tags import CLUSTER, DB, LABEL_STUDIO, PROXY, SERVICES
 from tests.deploy.command import Lab
 from tests.deploy.first import First, first_deploy, redeploy
+from tests.deploy.serving_group import HEAD, WORKERS, Group
 from tests.labhost.fixtures import (  # noqa: F401
     lab_host,
     lab_host_image,
@@ -68,3 +70,40 @@ def redeployed_after(first: First, lab: Lab) -> Iterator[None]:
     """For a test that takes the stack down or changes its settings: afterwards it serves as the others expect it."""
     yield
     redeploy(lab)
+
+
+@pytest.fixture(scope="session")
+def images_of_group(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Those of hosts that serve together, as `images_here`."""
+    host, report = LocalHost(), Report()
+    converge(docker_role(host, report), report)
+    settings = load_settings(tmp_path_factory.mktemp("images") / ".env", {}, {})
+    images = plan_images(host, REPOSITORY, settings, report, services=(DB, CLUSTER, LABEL_STUDIO, PROXY))
+    converge(images_role(host, images, report), report)
+
+
+@pytest.fixture(scope="session")
+def group(
+    request: pytest.FixtureRequest, images_of_group: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Group]:
+    """Three bare lab hosts that are to serve together; `test_group.py`, the first of its files, deploys to them."""
+    image, settings, pictures = (
+        request.getfixturevalue(name) for name in ("lab_host_image", "lab_settings", "lab_pictures")
+    )
+    hosts: dict[str, LabHost] = {}
+    with ExitStack() as removals:
+        for name in (HEAD, *WORKERS):
+            host = LabHost(image, tmp_path_factory.mktemp(name))
+            removals.callback(host.remove)
+            host.start(settings, pictures)
+            host.wait_for_ssh()
+            hosts[name] = host
+        yield Group(tmp_path_factory.mktemp("group"), hosts)
+
+
+@pytest.fixture(scope="session")
+def serving(group: Group) -> Group:
+    """The same hosts, deployed to."""
+    done = group.inv("deploy", "--group", "lab", "--yes")
+    assert done.code == 0, done.said
+    return group

@@ -6,96 +6,20 @@ In this order: each test goes on from the one before.
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
-import yaml
-from PIL import Image
 
-from core.operation import converge
-from core.report import Report
-from core.repository import REPOSITORY
 from core.waiting import wait_for
-from hosts.local import LocalHost
-from infra.config.settings import load_settings
-from infra.roles.docker.role import docker_role
-from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import CLUSTER, DB, LABEL_STUDIO, PROXY
-from labelstudio.config import load_project
-from labelstudio.prompts import click_regions
 from tests.deploy.clicking import mean_iou
-from tests.deploy.command import Lab
 from tests.deploy.first import BASE
-from tests.deploy.tunnel import label_studio
-from tests.labhost.host import DATA, LabHost, docker
-from tests.labhost.machine_settings import MachineSettings
+from tests.deploy.serving_group import HEAD, WORKERS, Group, address_of, people_clicking
+from tests.labhost.host import DATA, LabHost
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-HEAD, WORKERS = "lab1", ("lab2", "lab3")
 BACK_SECONDS = 240.0
 CLICKING_SECONDS = 40.0
-
-
-@dataclass(frozen=True)
-class Group(Lab):
-    """Lab hosts of one group with `serve`."""
-
-    def inventory(self, name: str = "inventory.yaml", **settings: object) -> Path:
-        path = super().inventory(name, **settings)
-        document = yaml.safe_load(path.read_text())
-        addresses = {name: address_of(host) for name, host in self.hosts.items()}
-        document["groups"] = {"lab": {"hosts": [*self.hosts], "serve": {"head": HEAD, "addresses": addresses}}}
-        path.write_text(yaml.safe_dump(document, allow_unicode=True))
-        return path
-
-    def replicas(self) -> set[str]:
-        """The replicas that the ingress has reports of."""
-        ask = ("exec", "labelrig-sam2-1", "python", "-m", "backend.ask", "GET", "/metrics")
-        text = self.hosts[HEAD].inside_engine(*ask, check=False).stdout
-        return set(re.findall(r'^labelrig_(?!ingress)\w+\{[^}]*replica="([^"]+)"', text, re.MULTILINE))
-
-
-def address_of(host: LabHost) -> str:
-    """Where the others reach it: on the network of the engine that it is a container of."""
-    shown = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", host.name).stdout.strip()
-    assert shown
-    return shown
-
-
-@pytest.fixture(scope="module")
-def images_of_group(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The images of the group on this machine: each host gets them from here."""
-    host, report = LocalHost(), Report()
-    converge(docker_role(host, report), report)
-    settings = load_settings(tmp_path_factory.mktemp("images") / ".env", {}, {})
-    images = plan_images(host, REPOSITORY, settings, report, services=(DB, CLUSTER, LABEL_STUDIO, PROXY))
-    converge(images_role(host, images, report), report)
-
-
-@pytest.fixture(scope="module")
-def group(
-    lab_host_image: str,
-    lab_settings: MachineSettings,
-    lab_pictures: dict[str, Path],
-    images_of_group: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Group]:
-    hosts: dict[str, LabHost] = {}
-    with ExitStack() as removals:
-        for name in (HEAD, *WORKERS):
-            host = LabHost(lab_host_image, tmp_path_factory.mktemp(name))
-            removals.callback(host.remove)
-            host.start(lab_settings, lab_pictures)
-            host.wait_for_ssh()
-            hosts[name] = host
-        yield Group(tmp_path_factory.mktemp("group"), hosts)
 
 
 def is_bare(host: LabHost) -> bool:
@@ -184,44 +108,15 @@ def test_wrong_token_gets_no_answer(group: Group) -> None:
 
 def test_killed_worker_fails_no_click(group: Group, lab_pictures: dict[str, Path]) -> None:
     """Its container's processes end at once while people click; it comes back by itself, and answers again."""
-    spec = load_project(REPOSITORY)
-    with Image.open(next(iter(lab_pictures.values()))) as picture:
-        size_wh = picture.size
-    middle = (size_wh[0] // 2, size_wh[1] // 2)
     victim = group.hosts["lab3"]
     pid = victim.inside_engine("inspect", "--format", "{{.State.Pid}}", "labelrig-ray-1").stdout.strip()
-    answered: Counter[str] = Counter()
-    failed: list[str] = []
-    stop = threading.Event()
-
-    def annotate() -> None:
-        with label_studio(group) as client:
-            (project,) = client.projects(spec.title)
-            (backend,) = client.backends(project.id)
-            tasks = list(client.tasks(project.id, spec.labeling.images[0]))
-            while not stop.is_set():
-                for task in tasks:
-                    regions = click_regions(spec.labeling, spec.labeling.labels[0], middle, size_wh)
-                    try:
-                        answer = client.click(backend.id, task.id, regions)
-                    except httpx.HTTPError as error:
-                        failed.append(repr(error))
-                        continue
-                    failed.extend(answer.errors)
-                    answered["clicks"] += not answer.errors
-
-    people = [threading.Thread(target=annotate) for _ in range(3)]
-    for person in people:
-        person.start()
-    time.sleep(5)
-    before = answered["clicks"]
-    victim.exec("kill", "-9", pid)
-    time.sleep(CLICKING_SECONDS)
-    stop.set()
-    for person in people:
-        person.join()
-    assert failed == []
+    with people_clicking(group, lab_pictures) as clicks:
+        time.sleep(5)
+        before = clicks.answered
+        victim.exec("kill", "-9", pid)
+        time.sleep(CLICKING_SECONDS)
+    assert clicks.failed == []
     assert before > 0
-    assert answered["clicks"] > before + 10, answered
+    assert clicks.answered > before + 10, clicks
     wait_for("lab3 to come back", lambda: True if "lab3/0" in group.replicas() else None, timeout=BACK_SECONDS, pause=2)
     assert group.inv("deploy", "--group", "lab", "--yes").code == 0

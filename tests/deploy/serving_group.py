@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,7 @@ def people_clicking(group: Group, pictures: Mapping[str, Path], people: int = PE
             tasks = list(client.tasks(project.id, spec.labeling.images[0]))
             while not stop.is_set():
                 for task in tasks:
+                    errors: Sequence[str]
                     try:
                         errors = client.click(backend.id, task.id, regions).errors
                     except httpx.HTTPError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,11 +37,19 @@ class Group(Lab):
         path.write_text(yaml.safe_dump(document, allow_unicode=True))
         return path
 
+    def metrics(self) -> str:
+        """What the ingress says; empty where it does not answer."""
+        ask = ("exec", "labelrig-sam2-1", "python", "-m", "backend.ask", "GET", "/metrics")
+        return self.hosts[HEAD].inside_engine(*ask, check=False).stdout
+
     def replicas(self) -> set[str]:
         """The replicas that the ingress has reports of."""
-        ask = ("exec", "labelrig-sam2-1", "python", "-m", "backend.ask", "GET", "/metrics")
-        text = self.hosts[HEAD].inside_engine(*ask, check=False).stdout
-        return set(re.findall(r'^labelrig_(?!ingress)\w+\{[^}]*replica="([^"]+)"', text, re.MULTILINE))
+        return set(re.findall(r'^labelrig_(?!ingress)\w+\{[^}]*replica="([^"]+)"', self.metrics(), re.MULTILINE))
+
+    def answered(self) -> Counter[str]:
+        """How many requests each replica has answered, by its name."""
+        found = re.findall(r'^labelrig_ingress_answered_total\{replica="([^"]+)"\} (\S+)', self.metrics(), re.MULTILINE)
+        return Counter({name: int(float(count)) for name, count in found})
 
 
 def address_of(host: LabHost) -> str:

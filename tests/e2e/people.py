@@ -1,4 +1,4 @@
-"""Twenty people at once, as a server sees them: open a task, click three times, submit, without a pause."""
+"""Many people at once, as a server sees them: open a task, click three times, submit, without a pause."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Barrier, Lock
 
 import httpx
 
+from labelstudio.bulk import add_tasks
+from labelstudio.models import BasicAuth
 from labelstudio.prompts import click_regions
 from labelstudio.session import sign_in
+from tests.e2e import clicks
 from tests.e2e.clicks import Round, Scene
+from tests.e2e.workbench import IMAGE, project
 
 STEPS = ("open", "click", "submit")
 SCRIPT = "/react-app/main.js"  # the largest file of a page
-TIMEOUT = 120.0
+TIMEOUT = 120.0  # Label Studio itself gives the backend 100 s
+READY_SECONDS = 900.0  # until all are signed in, one after the other
 
 
 @dataclass
@@ -34,7 +39,7 @@ class Figures:
         return statistics.quantiles(waits, n=100)[percent - 1] if len(waits) > 1 else waits[0]
 
     def row(self, name: str) -> str:
-        """A line of the table in docs/performance.md."""
+        """A line of the tables in docs/performance.md and docs/cluster.md."""
         cells = (f"{self.percentile(step, 50):.2f} / {self.percentile(step, 95):.2f}" for step in STEPS)
         rounds = len(self.waits["submit"]) / self.seconds
         return f"| {name} | {' | '.join(cells)} | {rounds:.1f} | {len(self.errors)} |"
@@ -50,6 +55,11 @@ class Crowd:
     tasks: Sequence[tuple[int, Scene]]
     rounds: int
 
+    def look_at_images(self) -> None:
+        """Click on every image once: what is measured afterwards is Label Studio, and not the model's first look."""
+        for scene in {scene.image: scene for _, scene in self.tasks}.values():
+            clicks.click(self.round_, scene, scene.objects[0])
+
     def work(self, base_url: str) -> Figures:
         """Let all of them work at once; every one signs in before any begins."""
         figures, ready, one_by_one = Figures(), Barrier(len(self.tasks) + 1), Lock()
@@ -60,13 +70,13 @@ class Crowd:
                     session = open_until_done.enter_context(sign_in(base_url, self.username, self.password))
                 session.http.timeout = TIMEOUT
                 known = session.http.get(SCRIPT).headers  # a browser has it from its first visit
-                ready.wait(300)
+                ready.wait(READY_SECONDS)
                 for _ in range(self.rounds):
                     self._round(session.http, known, *self.tasks[number], figures)
 
         with ThreadPoolExecutor(len(self.tasks)) as threads:
             done = [threads.submit(person, number) for number in range(len(self.tasks))]
-            ready.wait(300)
+            ready.wait(READY_SECONDS)
             began = time.perf_counter()
             for one in done:
                 one.result()
@@ -109,3 +119,26 @@ class Crowd:
                 result = (found.get("data") or {}).get("result") or []
         with step("submit") as good:
             good(http.post(f"/api/tasks/{task}/annotations/", json={"result": result, "lead_time": 1.0}))
+
+
+@contextmanager
+def crowd(
+    round_: Round, api_key: str, login: BasicAuth, account: tuple[str, str], scenes: Sequence[Scene], rounds: int
+) -> Iterator[Crowd]:
+    """A person for each scene, in a project of their own, which is removed afterwards.
+
+    Args:
+        round_: the stack, with a project that has its backend.
+        login: of the backend.
+        account: user and password with which all of them sign in, each to a session of their own.
+        scenes: whose images the people work on.
+    """
+    labeling = round_.spec.labeling
+    url = next(one.url for one in round_.client.backends(round_.project_id) if one.id == round_.backend_id)
+    with project(round_.client, api_key, url, login, labeling.text) as bench:
+        add_tasks(round_.client, bench.project_id, [{"image": scene.task.image} for scene in scenes])
+        by_image = {scene.task.image: scene for scene in scenes}
+        mine = [replace(by_image[task.image], task=task) for task in round_.client.tasks(bench.project_id, IMAGE)]
+        assert len(mine) == len(scenes)
+        here = replace(round_, project_id=bench.project_id, backend_id=bench.backend_id)
+        yield Crowd(*account, here, [(scene.task.id, scene) for scene in mine], rounds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,12 @@ from core.report import Report
 from hosts.local import LocalHost
 from infra.roles.docker.compose import Compose
 from infra.roles.stack.containers import StackRunning
-from labelstudio.bulk import add_tasks
 from labelstudio.session import http_client
 from tests.e2e import clicks
 from tests.e2e.clicks import Round
 from tests.e2e.conftest import Stack
-from tests.e2e.people import Crowd, Figures
+from tests.e2e.people import Crowd, Figures, crowd
 from tests.e2e.project_cases import Stage
-from tests.e2e.workbench import IMAGE, project
 
 PEOPLE, ROUNDS = 20, 3
 BEFORE = ["label-studio", "start", "--no-browser", "--internal-host", "0.0.0.0", "--port", "8080"]
@@ -38,19 +35,12 @@ def test_twenty_people(
     chosen = [scenes[number % len(scenes)] for number in range(PEOPLE)]
     key = stage.ctx.access.api_key
     assert key is not None
-    config = stage.spec.labeling.text
-    with project(stage.client, key, stage.ctx.backend_url, stage.ctx.backend_login, config) as bench:
-        add_tasks(stage.client, bench.project_id, [{"image": scene.task.image} for scene in chosen])
-        mine = [one.id for one in stage.client.tasks(bench.project_id, IMAGE)]
-        tasks = list(zip(mine, chosen, strict=True))
-        assert stack.settings.password is not None
-        password = stack.settings.password.get_secret_value()
-        here = replace(round_, project_id=bench.project_id, backend_id=bench.backend_id)
-        crowd = Crowd(stack.settings.username, password, here, tasks, ROUNDS)
-        for scene in scenes:  # every image was looked at: what is measured is Label Studio, not the model
-            clicks.click(round_, scene, scene.objects[0])
-        now = crowd.work(stack.settings.url)
-        before = under_runserver(stack, engine, crowd, tmp_path)
+    assert stack.settings.password is not None
+    account = (stack.settings.username, stack.settings.password.get_secret_value())
+    with crowd(round_, key, stage.ctx.backend_login, account, chosen, ROUNDS) as people:
+        people.look_at_images()
+        now = people.work(stack.settings.url)
+        before = under_runserver(stack, engine, people, tmp_path)
     with capsys.disabled():
         print(f"\n{before.row('runserver')}\n{now.row('gunicorn behind Caddy')}")  # noqa: T201
     assert now.errors == []
@@ -58,7 +48,7 @@ def test_twenty_people(
     assert now.seconds < before.seconds
 
 
-def under_runserver(stack: Stack, engine: DockerClient, crowd: Crowd, folder: Path) -> Figures:
+def under_runserver(stack: Stack, engine: DockerClient, people: Crowd, folder: Path) -> Figures:
     """A release from before, on the same image and database: no proxy, Label Studio published at its port.
 
     So it is a rollback as well: what serves gives the port up first, and the way back is the usual one.
@@ -79,6 +69,6 @@ def under_runserver(stack: Stack, engine: DockerClient, crowd: Crowd, folder: Pa
         assert stack.running.container("proxy") is None
         with http_client(stack.settings.url) as http:
             assert http.get("/health").headers["Server"].startswith("WSGIServer")
-        return crowd.work(stack.settings.url)
+        return people.work(stack.settings.url)
     finally:
         converge([stack.running], Report())

@@ -102,14 +102,20 @@ class LabHost:
             "etc/ssh/ssh_host_ed25519_key.pub": File(_public(self._host_key).encode()),
             "etc/ssh/lab_authorized_keys": File(_public(self.key).encode()),
         }
-        images = {
-            f"{DATA.lstrip('/')}/{name}": File(path.read_bytes(), uid=OPERATOR_UID) for name, path in pictures.items()
-        }
-        packed = as_tar({**settings.apt, **settings.pip, **keys, **images})
-        docker("cp", "-", f"{self.name}:/", stdin=packed)
+        self._copy({**settings.apt, **settings.pip, **keys})
+        self.add_pictures(pictures)
         self.boot()
         self.exec("chpasswd", stdin=f"clerk:{self.clerk_password}\n")
         self.exec("install", "-d", "-o", str(OWNER_UID), "-m", "700", PRIVATE)
+
+    def add_pictures(self, pictures: Mapping[str, Path]) -> None:
+        """Copy images to it.
+
+        Args:
+            pictures: path below `DATA` -> the image file here.
+        """
+        below = DATA.lstrip("/")
+        self._copy({f"{below}/{name}": File(path.read_bytes(), uid=OPERATOR_UID) for name, path in pictures.items()})
 
     def remove(self) -> None:
         """Take away the container and its storage, however far `start` came."""
@@ -203,6 +209,9 @@ class LabHost:
         """What its boots and its sshd said."""
         said = docker("logs", "--tail", "60", self.name, check=False)
         return said.stdout + said.stderr
+
+    def _copy(self, files: Mapping[str, File]) -> None:
+        docker("cp", "-", f"{self.name}:/", stdin=as_tar(files))
 
     def _make_keys(self) -> None:
         for path, comment in ((self.key, "lab"), (self._host_key, self.hostname)):

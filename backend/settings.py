@@ -112,6 +112,13 @@ class Settings(BaseSettings):
     embedding_cache_disk_mb: Annotated[int, Field(ge=0, description="embeddings kept on the disk; 0 keeps none")] = (
         20480
     )
+    embedding_cache_shared_dir: Annotated[
+        Path | None,
+        Field(description="a folder that several hosts share, as over NFS, where each finds what another has encoded"),
+    ] = None
+    embedding_cache_shared_mb: Annotated[
+        int, Field(ge=1, description="embeddings kept in EMBEDDING_CACHE_SHARED_DIR, of all hosts together")
+    ] = 102400
     mask_memory_mb: Annotated[int, Field(ge=0, description="masks kept to refine from; 0 starts each anew")] = 64
     mask_feedback: Annotated[
         Literal["always", "positive", "never"],

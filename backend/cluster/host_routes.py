@@ -85,6 +85,9 @@ def about(host: str, reports: Sequence[Report], hosts: Hosts) -> dict[str, Any]:
                 "waiting": one.waiting,
                 "jobs": one.jobs,
                 "hit_ratio": one.hit_ratio,
+                "shared_cache": None
+                if one.shared is None
+                else dict(zip(("hits", "misses", "errors"), one.shared, strict=True)),
             }
             for one in own
         ],

@@ -85,8 +85,9 @@ class AppHost:
         held = model.embeddings.stats
         return replace(
             about, device=model.device, engine=model.segmenter.engine, hits=held.memory_hits,
-            misses=held.disk_hits + held.joined + held.encoded,
+            misses=held.disk_hits + held.shared_hits + held.joined + held.encoded,
             jobs=sum(one.state in ("waiting", "running") for one in model.jobs.all()),
+            shared=None if held.shared is None else (held.shared.hits, held.shared.misses, held.shared.errors),
         )  # fmt: skip
 
     @asynccontextmanager

@@ -80,6 +80,7 @@ class Report:
         hits, misses: look-ups of embeddings in its memory, since it began.
         clock: its wall clock, seconds.
         gpu: which of its host it has; empty without one.
+        shared: hits, misses and errors at the folder that hosts share; None without one.
 
     What came later has a default: while hosts are upgraded one after the other, a replica of the version before
     reports without it.
@@ -100,6 +101,7 @@ class Report:
     misses: int = 0
     clock: float = 0.0
     gpu: str = ""
+    shared: tuple[int, int, int] | None = None
 
     @property
     def hit_ratio(self) -> float | None:

@@ -1,7 +1,7 @@
 """Encode many images ahead of the clicks, onto the disk, while clicks go first.
 
-What the disk holds already is skipped, so a job that is started again goes on where it was. A job reads and decodes
-the next batch while the model works on the last one. The memory's cache is left to the images that are open.
+What the disk or the shared folder holds already is skipped, so a job that is started again goes on where it was. A job
+reads and decodes the next batch while the model works on the last one. The memory's cache is left to open images.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class EmbedJobs:
         try:
             file = self._open_source(*image, deadline)
             info = self._store.describe(file, deadline)
-            if self._embeddings.is_on_disk(info):
+            if self._embeddings.is_on_disk(info) or self._embeddings.bring_to_disk(info, deadline):
                 self._count(job, "skipped")
                 return None
             return _Loaded(file.name, info, self._store.use(file, info, self._embeddings.prepare, deadline, keep=False))

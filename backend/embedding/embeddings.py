@@ -1,4 +1,4 @@
-"""Encode an image once: embeddings in memory, on the disk, and one encoder run for all who wait for the same image.
+"""Encode an image once: embeddings in memory, on the disk, in a folder that hosts share; else one encoder run for all.
 
 An embedding is found by what it was computed from and by: the image's digest, the model's version, the engine with
 its precision, and the rectangle where only a part of the image was encoded. Another model is another key.
@@ -13,12 +13,14 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Literal, TypeVar
 
 from backend.caching.byte_lru import ByteLru
 from backend.caching.single_flight import SingleFlight
 from backend.embedding.disk_store import DiskStats, DiskStore
+from backend.embedding.shared_store import SharedStats, SharedStore
 from backend.errors import DeadlinePassed, OutOfMemory
 from backend.images.image_store import ImageInfo
 from backend.picture import Picture
@@ -29,6 +31,7 @@ T = TypeVar("T")
 Crop = tuple[int, int, int, int]
 # Images that wait for the encoder, prepared. It takes one at a time; more would only take memory (12 MB each).
 PREPARED_AT_ONCE = 8
+SHARE_SECONDS = 10.0  # that a batch waits for a place among what is written to the shared folder
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class EmbeddingStats:
         encoded: encoder runs that ended well, those of batches not counted.
         emptied: times that the memory was given up because the device's did not suffice.
         disk: None without a store.
+        shared: None without one.
     """
 
     held_bytes: int
@@ -48,10 +52,12 @@ class EmbeddingStats:
     evicted: int
     memory_hits: int = 0
     disk_hits: int = 0
+    shared_hits: int = 0
     joined: int = 0
     encoded: int = 0
     emptied: int = 0
     disk: DiskStats | None = None
+    shared: SharedStats | None = None
 
 
 @dataclass
@@ -72,6 +78,7 @@ class Embeddings:
         memory_bytes: int,
         disk: DiskStore | None,
         model_version: str,
+        shared: SharedStore | None = None,
     ) -> None:
         """
         Args:
@@ -81,12 +88,14 @@ class Embeddings:
             memory_bytes: for embeddings, where the engine keeps them (GPU or host); 0 keeps none.
             disk: started and closed by who made it; None keeps nothing over a restart.
             model_version: names the weights.
+            shared: what other processes have encoded too, looked up after the disk; started and closed by who made it.
         """
         self._segmenter = segmenter
         self._queue = queue
         self._memory: ByteLru[str, Embedding] = ByteLru(memory_bytes)
         self._disk = disk
         self._model_version = model_version
+        self._shared = shared
         self._lock = threading.Lock()
         self._encodings: dict[str, _Encoding] = {}
         self._counts: Counter[str] = Counter()
@@ -107,7 +116,10 @@ class Embeddings:
         memory = self._memory
         with self._lock:
             counts = dict(self._counts)
-        return EmbeddingStats(memory.held, len(memory), memory.limit, memory.evicted, **counts, disk=self.disk_stats)
+        shared = None if self._shared is None else self._shared.stats
+        return EmbeddingStats(
+            memory.held, len(memory), memory.limit, memory.evicted, **counts, disk=self.disk_stats, shared=shared
+        )
 
     def key(self, info: ImageInfo, crop_xyxy: Crop | None = None) -> str:
         """What the embedding is found by; a JSON list, so that no two combinations read alike."""
@@ -125,6 +137,18 @@ class Embeddings:
         """Whether the whole image's embedding would outlive the process."""
         return self._disk is not None and self.key(info) in self._disk
 
+    def bring_to_disk(self, info: ImageInfo, deadline: float) -> bool:
+        """Take the whole image's embedding from the shared folder; False when it is not on the disk afterwards.
+
+        Args:
+            deadline: `time.monotonic` value.
+        """
+        if self._disk is None or self._shared is None:
+            return False
+        key = self.key(info)
+        packed = self._shared.read(key, deadline)
+        return packed is not None and self._disk.write(key, packed)
+
     def get(
         self,
         info: ImageInfo,
@@ -135,7 +159,7 @@ class Embeddings:
         crop_xyxy: Crop | None = None,
         claim: Callable[[Ticket[Embedding]], object] | None = None,
     ) -> Embedding:
-        """The embedding of an image: from memory, from the disk, or from the encoder.
+        """The embedding of an image: from memory, from the disk, from the shared folder, or from the encoder.
 
         Args:
             info: names the content.
@@ -217,7 +241,7 @@ class Embeddings:
             RequestError: as `get`.
         """
         key = self.key(info)
-        known = self._memory.get(key) or self._from_disk(key)
+        known = self._memory.get(key) or self._from_disk(key) or self._from_shared(key, deadline)
         if known is not None:
             return known
         ticket = self.submit_batch([self._loaded(load, deadline)], deadline)
@@ -227,10 +251,15 @@ class Embeddings:
         return embedding
 
     def keep(self, info: ImageInfo, embedding: Embedding) -> int:
-        """Put an embedding on the disk now; returns its bytes there, 0 when it is not there afterwards."""
+        """Put an embedding on the disk now; returns its bytes there, 0 when it is not there afterwards.
+
+        The shared folder gets it too, in the background.
+        """
         if self._disk is None:
             return 0
         packed = self._segmenter.pack(embedding)
+        if self._shared is not None:
+            self._shared.write_later(self.key(info), lambda: packed, SHARE_SECONDS)
         return len(packed) if self._disk.write(self.key(info), packed) else 0
 
     def with_memory(self, compute: Callable[[], T]) -> T:
@@ -249,12 +278,12 @@ class Embeddings:
         return compute()
 
     def _prepare(self, key: str, load: Callable[[], Image], deadline: float) -> Embedding | Image:
-        """What can be had without the encoder: the embedding from the disk, else the image for the encoder."""
+        """What can be had without the encoder: the embedding that was kept, else the image for the encoder."""
         known = self._memory.get(key)  # it may have come between our lookup and our turn
         if known is not None:
             self._count("memory_hits")
             return known
-        embedding = self._from_disk(key)
+        embedding = self._from_disk(key) or self._from_shared(key, deadline)
         if embedding is None:
             return self._loaded(load, deadline)
         self._memory.put(key, embedding, self._segmenter.size_of(embedding))
@@ -272,9 +301,26 @@ class Embeddings:
         self._count("disk_hits")
         return embedding
 
-    def _write_later(self, key: str, embedding: Embedding) -> None:
+    def _from_shared(self, key: str, deadline: float) -> Embedding | None:
+        packed = self._shared.read(key, deadline) if self._shared is not None else None
+        if packed is None or self._shared is None:
+            return None
+        try:
+            embedding = self.with_memory(lambda: self._segmenter.unpack(packed))
+        except ValueError:
+            self._shared.discard(key)
+            return None
+        self._count("shared_hits")
         if self._disk is not None:
-            self._disk.write_later(key, lambda: self._segmenter.pack(embedding))
+            self._disk.write_later(key, lambda: packed)
+        return embedding
+
+    def _write_later(self, key: str, embedding: Embedding) -> None:
+        pack = cache(lambda: self._segmenter.pack(embedding))  # once for both
+        if self._disk is not None:
+            self._disk.write_later(key, pack)
+        if self._shared is not None:
+            self._shared.write_later(key, pack)
 
     def _loaded(self, load: Callable[[], Image], deadline: float) -> Image:
         """The image, once there is room for it; the room is free again when nothing refers to the image any more."""

@@ -27,17 +27,19 @@ class CacheUse:
         hits: look-ups that found something, since the start.
         misses: look-ups that did not.
         entries: how many it holds now; None when they are not counted.
-        used_bytes: how much that is.
+        used_bytes: how much that is; None when other processes fill it too.
         limit_bytes: how much it may be; None when it has no bound in bytes.
         emptied: times that it was given up because the device's memory did not suffice.
+        errors: calls that failed or took too long; None when they are not counted.
     """
 
     hits: int
     misses: int
     entries: int | None
-    used_bytes: int
+    used_bytes: int | None
     limit_bytes: int | None = None
     emptied: int = 0
+    errors: int | None = None
 
     @property
     def hit_ratio(self) -> float | None:
@@ -58,7 +60,7 @@ class Metrics:
         """
         Args:
             registry: an empty one; never the library's global one.
-            caches: by name (`memory`, `disk`, `image`); read at each scrape.
+            caches: by name (`memory`, `disk`, `shared`); read at each scrape.
             queue: the queue at this moment; read at each scrape.
         """
         self._registry = registry
@@ -113,17 +115,21 @@ class _AtScrape(Collector):
         emptied = CounterMetricFamily(
             "labelrig_cache_emptied", "Times a cache was given up for want of the device's memory.", labels=("cache",)
         )
+        errors = CounterMetricFamily("labelrig_cache_errors", "Calls that failed or took too long.", labels=("cache",))
         for name, read in self._caches.items():
             use = read()
             hits.add_metric((name,), use.hits)
             misses.add_metric((name,), use.misses)
             if use.entries is not None:
                 entries.add_metric((name,), use.entries)
-            used.add_metric((name,), use.used_bytes)
+            if use.used_bytes is not None:
+                used.add_metric((name,), use.used_bytes)
             emptied.add_metric((name,), use.emptied)
             if use.limit_bytes is not None:
                 limit.add_metric((name,), use.limit_bytes)
-        yield from (hits, misses, entries, used, limit, emptied)
+            if use.errors is not None:
+                errors.add_metric((name,), use.errors)
+        yield from (hits, misses, entries, used, limit, emptied, errors)
         state = self._queue()
         depth = GaugeMetricFamily("labelrig_queue_depth", "Jobs that wait for the model.", labels=("priority",))
         for priority, count in state.waiting.items():

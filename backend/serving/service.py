@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from backend import __version__
 from backend.budget import MemoryBudget
+from backend.embedding.shared_store import SharedStats
 from backend.errors import SettingsError, Superseded
 from backend.images.image_store import ImageStore
 from backend.labelstudio.options import ProjectOptions, ProjectOptionsRegistry
@@ -115,7 +116,7 @@ class Service:
             engine=segmenter.engine if segmenter else None,
             engine_reason=(segmenter.engine_note or None) if segmenter else None,
             memory_bytes=resident_bytes(),
-            caches={name: read() for name, read in cache_uses(lambda: model).items()},
+            caches={name: read() for name, read in cache_uses(lambda: model, self.settings).items()},
             percentiles=self.recent.percentiles(),
             clicks=self.recent.clicks(),
             errors=self.recent.errors(),
@@ -166,7 +167,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
         return model
 
     loader = ModelLoader(load_and_build)
-    metrics = Metrics(CollectorRegistry(), cache_uses(lambda: loader.loaded), queue.state)
+    metrics = Metrics(CollectorRegistry(), cache_uses(lambda: loader.loaded, settings), queue.state)
     parts["watch"] = watch = Watch(
         lambda: loader.state, queue.state, lambda: _problems(loader.loaded, sources, pictures)
     )
@@ -177,7 +178,7 @@ def build_service(load: Callable[[], Segmenter], settings: Settings, files: Mode
     )  # fmt: skip
 
 
-def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], CacheUse]]:
+def cache_uses(model: Callable[[], Model | None], settings: Settings) -> Mapping[str, Callable[[], CacheUse]]:
     """How the caches are used, by name; each is read when the page is."""
 
     def memory() -> CacheUse:
@@ -185,7 +186,7 @@ def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], C
         if loaded is None:
             return CacheUse(0, 0, 0, 0)
         stats = loaded.embeddings.stats
-        missed = stats.disk_hits + stats.joined + stats.encoded
+        missed = stats.disk_hits + stats.shared_hits + stats.joined + stats.encoded
         return CacheUse(
             stats.memory_hits, missed, stats.held_images, stats.held_bytes, stats.limit_bytes, stats.emptied
         )
@@ -197,13 +198,21 @@ def cache_uses(model: Callable[[], Model | None]) -> Mapping[str, Callable[[], C
             return CacheUse(0, 0, None, 0)
         return CacheUse(stats.hits, stats.misses, None, stats.held_bytes, stats.limit_bytes)
 
-    return {"memory": memory, "disk": disk}
+    def shared() -> CacheUse:
+        loaded = model()
+        stats = loaded.shared.stats if loaded is not None and loaded.shared is not None else SharedStats()
+        return CacheUse(stats.hits, stats.misses, None, None, stats.limit_bytes or None, errors=stats.errors)
+
+    caches = {"memory": memory, "disk": disk}
+    return caches if settings.embedding_cache_shared_dir is None else {**caches, "shared": shared}
 
 
 def _problems(model: Model | None, sources: ImageSources, pictures: PictureStore) -> Iterable[str]:
     stats = model.embeddings.disk_stats if model is not None else None
     if stats is not None and stats.problem:
         yield stats.problem
+    if model is not None and model.shared is not None and (problem := model.shared.stats.problem) is not None:
+        yield problem
     if sources.problem is not None:
         yield sources.problem
     if pictures.problem is not None:

@@ -105,6 +105,8 @@ BACKEND_SETTINGS: Mapping[str, BackendSetting] = {
         "embeddings kept where the model runs (4 to 16 MB an image)"),
     "EMBEDDING_CACHE_DISK_MB": BackendSetting("20480", _whole(0),
         "embeddings kept on the disk; 0 keeps none"),
+    "EMBEDDING_CACHE_SHARED_MB": BackendSetting("102400", _whole(1),
+        "embeddings kept in EMBEDDING_CACHE_SHARED_DIR, of all hosts together"),
     "MASK_MEMORY_MB": BackendSetting("64", _whole(0), "masks kept to refine from; 0 starts each anew"),
     "MASK_FEEDBACK": BackendSetting("always", _one_of("always", "positive", "never"),
         "start a refined mask from the one before: always, unless a negative point came, never"),

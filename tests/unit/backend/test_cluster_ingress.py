@@ -108,12 +108,15 @@ class House:
 @pytest.fixture
 def house(settings: Settings, root: Path, tmp_path: Path) -> Iterator[House]:
     draw(root, *NAMES)
+    (tmp_path / "shared").mkdir()
     with ExitStack() as stack:
 
         def application(number: int) -> TestClient:
             kept = tmp_path / f"cache-{number}"
             kept.mkdir()
-            own = settings.model_copy(update={"embedding_cache_dir": kept, "prewarm_neighbours": 0})
+            kept_by_all = tmp_path / "shared" if number else None
+            update = {"embedding_cache_dir": kept, "embedding_cache_shared_dir": kept_by_all, "prewarm_neighbours": 0}
+            own = settings.model_copy(update=update)
             return stack.enter_context(TestClient(create_app(FakeSegmenter, own, MODEL)))
 
         clients = [application(number) for number in range(3)]
@@ -328,6 +331,27 @@ def test_drained_host_gets_nothing_and_comes_back(house: House) -> None:
     assert (whole["state"], whole["ready"], whole["wanted"]) == ("ready", 2, 2)
     assert [one["host"] for one in whole["hosts"]] == ["a", "b"]
     assert all(0 < one["replicas"][0]["hit_ratio"] < 1 for one in whole["hosts"])
+
+
+def test_moved_image_is_found_in_the_shared_folder(house: House) -> None:
+    """And not encoded again; how often shows of each replica."""
+    loaded = [one.service.loader.loaded for one in house.replicas.replicas]
+    models = [one for one in loaded if one is not None]
+    owners = {name: shares(house.ingress.post("/predict", json=click(point(), image=name))) for name in NAMES}
+    moved = [name for name, owner in owners.items() if owner == "b/0 b"]
+    assert 0 < len(moved) < len(NAMES)
+    assert all(one.shared is not None and one.shared.flush(30) for one in models)
+    before = models[0].embeddings.stats.encoded
+    house.ingress.post("/hosts/b/drain")
+    for name in moved:
+        assert shares(house.ingress.post("/predict", json=click(point(), image=name))) == "a/0 a"
+    stats = models[0].embeddings.stats
+    assert (stats.encoded, stats.shared_hits) == (before, len(moved))
+    assert house.ingress.get("/hosts/a").json()["replicas"][0]["shared_cache"] == {
+        "hits": len(moved), "misses": before, "errors": 0,
+    }  # fmt: skip
+    hits = f'labelrig_cache_hits_total{{cache="shared",replica="a/0"}} {len(moved)}.0'
+    assert hits in house.ingress.get("/metrics").text
 
 
 def test_last_host_is_not_drained(house: House) -> None:

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from backend.embedding.disk_store import FOLDER, HEADER, RETRY_SECONDS, WAITING_WRITES, DiskStore
+from backend.embedding.disk_store import FOLDER, RETRY_SECONDS, WAITING_WRITES, DiskStore
+from backend.embedding.entries import HEADER
 from tests.unit.backend.caching import WAIT, together
 
 PAYLOAD = bytes(range(256)) * 4

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from backend.embedding.disk_store import FOLDER, HEADER, DiskStore
+from backend.embedding.disk_store import FOLDER, DiskStore
 from backend.embedding.embed_jobs import WAITING_LIMIT, EmbedJobs
 from backend.embedding.embed_progress import SHOWN_FAILURES, EmbedProgress
 from backend.embedding.embeddings import Embeddings
+from backend.embedding.entries import HEADER
 from backend.errors import BadRequest, Busy, OutOfMemory
 from backend.images.image_store import ImageStore, TaskImage
 from backend.queue.scheduling import ModelQueue, Priority

@@ -79,6 +79,15 @@ def test_what_a_cache_does_not_know_is_left_out(source: Source) -> None:
     assert source.sample("labelrig_cache_hits_total", cache="disk") == 5
     assert source.sample("labelrig_cache_entries", cache="disk") is None
     assert source.sample("labelrig_cache_limit_bytes", cache="disk") is None
+    assert source.sample("labelrig_cache_errors_total", cache="disk") is None
+
+
+def test_cache_that_others_fill_too(source: Source) -> None:
+    """Its size is no figure of this process; its errors are."""
+    source.disk = CacheUse(5, 1, None, None, 800, errors=3)
+    assert source.sample("labelrig_cache_errors_total", cache="disk") == 3
+    assert source.sample("labelrig_cache_bytes", cache="disk") is None
+    assert source.sample("labelrig_cache_limit_bytes", cache="disk") == 800
 
 
 def test_queue_is_asked_at_each_scrape(source: Source) -> None:

@@ -192,6 +192,12 @@ def test_bar_never_leaves_its_frame() -> None:
     assert ("style", "width: 100%") in Page(render_status(replace(BUSY, caches=full))).attributes
 
 
+def test_cache_that_others_fill_has_no_bar() -> None:
+    html = render_status(replace(BUSY, caches={"shared": CacheUse(3, 1, None, None, 2_000_000_000, errors=1)}))
+    assert not [value for name, value in Page(html).attributes if name == "style"]
+    assert "of 2.0 GB" in html
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"),

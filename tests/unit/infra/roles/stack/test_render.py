@@ -219,7 +219,7 @@ def test_backend_names_are_the_backends_own() -> None:
     decided = {
         "HOST", "PORT", "SAM2_MODEL", "SAM2_MODEL_DIR", "SAM2_CHECKPOINT", "SAM2_CONFIG", "LOCAL_FILES_DOCUMENT_ROOT",
         "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "BACKEND_PASSWORD_FILE",
-        "EMBEDDING_CACHE_DIR", "IMAGE_CACHE_DIR",
+        "EMBEDDING_CACHE_DIR", "EMBEDDING_CACHE_SHARED_DIR", "IMAGE_CACHE_DIR",
     }  # fmt: skip
     assert {*BACKEND_SETTINGS, *decided} == {name.upper() for name in BackendSettings.model_fields}
     environment = yaml.safe_load((COMPOSE_SOURCES / "compose.yaml").read_text())["services"]["sam2"]["environment"]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.config.stack_settings import about, in_words
-from infra.config.value_types import Port
+from infra.config.value_types import PathThere, Port
 
 KEY = "serve"
 OWN_PORTS = 9  # of Ray on each host, from `port` on
@@ -74,6 +75,15 @@ class ServeSettings(BaseModel):
         AfterValidator(_port_range),
         about("two ports, FIRST-LAST", "The ports of Ray's processes on each host, which the others reach."),
     ] = "10100-10163"
+    shared_cache: Annotated[
+        PathThere | None,
+        about(
+            "absolute path of a folder",
+            "A folder that every host of the group has mounted, as from a NAS, and that the containers' user may "
+            "write to: there each host finds what another has encoded.",
+            "/NAS/labelrig-cache",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class Serving:
         addresses: member -> IPv4 address on the lab's network, the head first.
         port: the first of `OWN_PORTS` ports of Ray, the same on all hosts.
         worker_ports: the first and the last port of Ray's processes.
+        shared_cache: a folder for embeddings that all hosts share; None: each keeps its own alone.
     """
 
     group: str
@@ -93,6 +104,7 @@ class Serving:
     addresses: Mapping[str, str]
     port: int
     worker_ports: tuple[int, int]
+    shared_cache: str | None = None
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -184,7 +196,10 @@ def serving_groups(
         if len(set(known.values())) < len(known):
             problems.append(f"{where}.addresses: two hosts have the same address")
         first, last = map(int, settings.worker_ports.split("-"))
-        groups[group] = Serving(group, settings.head, known, settings.port, (first, last))
+        data = merged(settings.head).get("data")
+        if settings.shared_cache and data and PurePosixPath(settings.shared_cache).is_relative_to(str(data)):
+            problems.append(f"{where}.shared_cache: lies in the image folder {data}; give it a folder of its own")
+        groups[group] = Serving(group, settings.head, known, settings.port, (first, last), settings.shared_cache)
     return groups
 
 

@@ -169,6 +169,11 @@ class Deployment:
         """The stage "preflight": see `infra.deploy.host_check`."""
         HostCheck(self.host, self.host_settings, self.here, self.bundle, self.base).run(run, spec)
 
+    def container_user(self) -> int:
+        """The number that the host's containers run as, or will."""
+        site = site_of(self.host, self.host_settings)
+        return ContainerUserChosen(self.host, site.env_file, site.settings, site.files.env).number()
+
     def _apt(self, report: Report) -> Apt | None:
         """apt that installs from the bundle; None: as the host is set up."""
         if self.bundle is None:
@@ -179,8 +184,10 @@ class Deployment:
         with run.stage("docker"):
             if self.host_settings.manage_docker:
                 users, data = self.host_settings.docker_users, self.host_settings.data
+                serving = self.host_settings.serving
+                shared = Path(serving.shared_cache) if serving is not None and serving.shared_cache else None
                 role = docker_role(self.host, run.report, self._apt(run.report))
-                run.run([*role, EngineGroup(self.host, users), DockerAfterShares(self.host, data)])
+                run.run([*role, EngineGroup(self.host, users), DockerAfterShares(self.host, data, shared)])
                 return
             run.report.skipped("docker", "`manage_docker: false`")
             if engine_state(self.host) is not EngineState.ANSWERS:

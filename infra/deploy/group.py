@@ -23,6 +23,7 @@ from infra.fleet.target import settings_of
 from infra.roles.nvidia.choice import choose
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.members import member_problems
+from infra.roles.preflight.shared_cache import shared_cache_problems
 from infra.roles.project.group_hosts import out_of_service
 from infra.roles.project.replicas import ReplicasMissing
 from infra.roles.stack.ray import Place
@@ -73,6 +74,9 @@ class GroupRun:
                 data = self.head.host_settings.data
                 folder = None if data is None else str(data)
                 problems = member_problems(hosts, self.serving, folder, report.progress)
+                if not problems and self.serving.shared_cache is not None:
+                    users = {one.host.name: one.container_user() for one in self.all}
+                    problems = shared_cache_problems(hosts, self.serving, users, report.progress)
                 if not problems:
                     self._choose_places(problems)
                 if not problems:

@@ -23,6 +23,7 @@ from infra.roles.docker.compose import Compose, run_docker
 from infra.roles.images.build import ImageSet
 from infra.roles.images.tags import BACKUP
 from infra.roles.preflight.data_folder import group_of
+from infra.roles.preflight.shared_cache import writers_group
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.ray import Part, Place, by_container, head_values, worker_values
 from infra.roles.stack.render import (
@@ -237,7 +238,11 @@ def rendered(
         if folder not in mounted:
             report.notice(f"the image folder {folder.path} is not there now; its tasks show no image until it is back")
     # A folder open to a group only: the containers' user joins it. Folders that preflight refused never get here.
-    groups = sorted({group for one in mounted if (group := group_of(site.host, PurePosixPath(one.path))) is not None})
+    found = {group_of(site.host, PurePosixPath(one.path)) for one in mounted}
+    shared_cache = None if place is None else place.serving.shared_cache
+    if shared_cache is not None:
+        found.add(writers_group(site.host, shared_cache))
+    groups = sorted(group for group in found if group is not None)
     machine = machine_size(site.host)
     if place is not None and site.part == "worker":
         values = worker_values(site.settings, place, images.tags, model, machine)
@@ -247,7 +252,7 @@ def rendered(
     backend = dict(site.settings.backend)
     if site.settings.public_url is not None:  # tasks that others made may name their images so
         backend.setdefault("LABEL_STUDIO_PUBLIC_URL", site.settings.public_url)
-    return render_stack(site.files, values, folders, mounted, groups, backend)
+    return render_stack(site.files, values, folders, mounted, groups, backend, shared_cache)
 
 
 def with_secrets(settings: Settings, secrets: dict[str, str]) -> Settings:

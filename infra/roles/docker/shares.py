@@ -25,26 +25,29 @@ NETWORK = ("nfs", "cifs", "smb", "ceph", "lustre", "beegfs", "gpfs", "9p", "fuse
 
 
 class DockerAfterShares(Operation):
-    """A drop-in of Docker's systemd unit, written where the image folder is on a network share."""
+    """A drop-in of Docker's systemd unit, written where a folder that containers get is on a network share."""
 
     name = "docker started after network shares"
 
-    def __init__(self, host: Host, folder: Path | None) -> None:
+    def __init__(self, host: Host, *folders: Path | None) -> None:
         """Keep what is needed; nothing is read yet.
 
         Args:
-            folder: the image folder on the host; None for images that lie on its own disk.
+            folders: on the host, as the image folder; None for one that is on its own disk.
         """
         self._host = host
-        self._folder = folder
+        self._folders = [folder for folder in folders if folder is not None]
 
     def plan(self) -> Sequence[Change]:
-        if self._folder is None or not has_systemd(self._host) or not self._is_share(self._folder):
+        if not self._folders or not has_systemd(self._host):
+            return []
+        shares = [folder for folder in self._folders if self._is_share(folder)]
+        if not shares:
             return []
         present = self._host.read(DROP_IN, as_root=True)
         if present == CONTENT:
             return []
-        summary = f"start Docker after network shares are mounted ({self._folder} is on one)"
+        summary = f"start Docker after network shares are mounted ({shares[0]} is on one)"
         return [Change(summary, self._write, masked_diff(DROP_IN, present or b"", CONTENT))]
 
     def _is_share(self, folder: Path) -> bool:

@@ -20,6 +20,7 @@ from labelstudio.projects_file import DEMO as DEMO
 
 FILES_ROOT = "/label-studio/files"
 SERVICES = ("label-studio", "sam2", "proxy")
+SHARED_CACHE = "/shared-cache"  # inside the container
 NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -115,6 +116,7 @@ def render_compose(
     environment: Mapping[str, str],
     readers: Sequence[str] = SERVICES,
     computes: str = "sam2",
+    shared_cache: str | None = None,
 ) -> bytes:
     """Return the compose file with what is this machine's own: image folders for all services that read them,
     settings for one.
@@ -126,6 +128,7 @@ def render_compose(
         environment: of the service that computes, beside what the other files set.
         readers: the services that read images.
         computes: the service that gets `environment`.
+        shared_cache: a folder that it may write to, in which hosts share embeddings.
     """
     mounts = [
         {
@@ -139,6 +142,17 @@ def render_compose(
     ]
     service = {"volumes": mounts, "group_add": [str(group) for group in groups]}
     services: dict[str, dict[str, object]] = {name: dict(service) for name in readers}
+    if shared_cache is not None:
+        environment = {**environment, "EMBEDDING_CACHE_SHARED_DIR": SHARED_CACHE}
+        services[computes]["volumes"] = [
+            *mounts,
+            {
+                "type": "bind",
+                "source": _literal(shared_cache),
+                "target": SHARED_CACHE,
+                "bind": {"create_host_path": False},
+            },
+        ]
     if environment:
         services[computes]["environment"] = {name: _literal(value) for name, value in environment.items()}
     return yaml.safe_dump({"services": services}, sort_keys=True, allow_unicode=True).encode()

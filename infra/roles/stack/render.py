@@ -218,6 +218,7 @@ def render_stack(
     mounted: Sequence[ImageFolder],
     groups: Sequence[int],
     backend: Mapping[str, str],
+    shared_cache: str | None = None,
 ) -> list[RenderedFile]:
     """Return every file of the stack. Nothing is written.
 
@@ -226,6 +227,7 @@ def render_stack(
         mounted: those of them that are there now.
         groups: see `infra.roles.stack.image_folders.render_compose`.
         backend: see `infra.config.backend`.
+        shared_cache: see `infra.config.serving`.
 
     Raises:
         ValueError: see `render_stack_env`.
@@ -235,9 +237,10 @@ def render_stack(
     computes = RAY_SERVICE if RAY in files.overrides else "sam2"
     readers = (computes,) if files.is_worker else tuple(dict.fromkeys((*SERVICES, computes)))
     *sources, machine = files.compose
+    own = render_compose(mounted, groups, backend_environment(backend), readers, computes, shared_cache)
     return [
         RenderedFile(files.env, env, 0o600),
         *(RenderedFile(path, (COMPOSE_SOURCES / PurePosixPath(path).name).read_bytes(), 0o644) for path in sources),
-        RenderedFile(machine, render_compose(mounted, groups, backend_environment(backend), readers, computes), 0o644),
+        RenderedFile(machine, own, 0o644),
         RenderedFile(files.folders, render_folders(folders), 0o644),
     ]

@@ -60,6 +60,13 @@ def test_addresses_win_over_the_hosts_own(tmp_path: Path) -> None:
     assert host.serving.head_address == "192.168.7.3:7000"
 
 
+def test_shared_cache_is_the_groups(tmp_path: Path) -> None:
+    group = "{lab: {hosts: [gpu01, gpu02], serve: {head: gpu01, shared_cache: /NAS/cache/}}}"
+    for host in read(tmp_path, group).select([], ["lab"], None, {}):
+        assert host.serving is not None
+        assert host.serving.shared_cache == "/NAS/cache"
+
+
 GROUP = "{{lab: {{hosts: [gpu01, gpu02], serve: {0}}}}}"
 
 
@@ -77,6 +84,7 @@ GROUP = "{{lab: {{hosts: [gpu01, gpu02], serve: {0}}}}}"
         (GROUP.format("{head: gpu01, addresses: {gpu01: 127.0.0.1}}"), "the host's own address on the lab's network"),
         (GROUP.format("{head: gpu01, addresses: {gpu03: 10.0.0.3}}"), "addresses.gpu03: is not a host of the group"),
         (GROUP.format("{head: gpu01, addresses: {gpu02: 10.0.0.11}}"), "two hosts have the same address"),
+        (GROUP.format("{head: gpu01, shared_cache: cache}"), "lab.serve.shared_cache: must be an absolute path"),
         ("{lab: {hosts: [gpu01], serve: {head: gpu01}}}", "groups.lab.serve: needs two hosts or more"),
         ("{lab: {hosts: [gpu01, gpu03], serve: {head: gpu01}}}", "groups.lab.serve.addresses.gpu03: is needed"),
         (
@@ -95,6 +103,13 @@ def test_hosts_must_have_one_model(tmp_path: Path) -> None:
     hosts = HOSTS.replace("10.0.0.12, model: tiny", "10.0.0.12, model: small")
     with pytest.raises(SettingsError, match="`model` of gpu02 is not that of gpu01"):
         read(tmp_path, "{lab: {hosts: [gpu01, gpu02], serve: {head: gpu01}}}", hosts)
+
+
+def test_shared_cache_is_no_part_of_the_images(tmp_path: Path) -> None:
+    hosts = HOSTS.replace("model: tiny", "model: tiny, data: /NAS/images")
+    group = "{lab: {hosts: [gpu01, gpu02], serve: {head: gpu01, shared_cache: /NAS/images/cache}}}"
+    with pytest.raises(SettingsError, match=r"serve\.shared_cache: lies in the image folder /NAS/images"):
+        read(tmp_path, group, hosts)
 
 
 @pytest.mark.parametrize("key", ["serve", "serving", "_serving"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +42,9 @@ class Member:
 
     def check(self, _run: object, _spec: object) -> None:
         self._do("check")
+
+    def container_user(self) -> int:
+        return 61041
 
     def prepare(self, _run: object) -> None:
         self._do("prepare")
@@ -134,6 +138,28 @@ def test_what_is_wrong_between_hosts_stops_all(bench: Bench) -> None:
         group.deploy(bench.runs())
     assert bench.diary == CHECKED
     assert set(group.ended) == {"gpu02"}
+
+
+def test_shared_cache_is_tried_with_each_hosts_user(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ports and clocks, and before anything is changed."""
+    asked: list[Any] = []
+
+    def problems(hosts: Any, serving: Serving, users: Any, _show: object) -> dict[str, list[str]]:
+        asked.append((sorted(hosts), serving.shared_cache, users))
+        return {"gpu03": ["is not a folder"]}
+
+    monkeypatch.setattr(module, "shared_cache_problems", problems)
+    group = bench.group()
+    group.serving = replace(SERVING, shared_cache="/NAS/cache")
+    bench.between = {"gpu02": ["its clock"]}
+    with pytest.raises(PreflightError, match="gpu02: its clock"):
+        group.deploy(bench.runs())
+    assert asked == []
+    bench.between = {}
+    with pytest.raises(PreflightError, match="gpu03: is not a folder"):
+        group.deploy(bench.runs())
+    assert asked == [(list(SERVING.members), "/NAS/cache", dict.fromkeys(SERVING.members, 61041))]
+    assert bench.diary == [*CHECKED, *CHECKED]
 
 
 def test_a_worker_that_fails_is_named(bench: Bench) -> None:

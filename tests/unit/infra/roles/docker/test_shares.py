@@ -38,6 +38,13 @@ def test_writes_drop_in_for_a_share(kind: str) -> None:
     assert converge([operation], quiet()) == 0
 
 
+def test_any_of_the_folders_may_be_the_share() -> None:
+    host = server("nfs")
+    host.script("findmnt", "--noheadings", "--output", "FSTYPE", "--target", "/data", stdout="ext4\n")
+    (change,) = DockerAfterShares(host, Path("/data"), None, FOLDER).plan()
+    assert f"({FOLDER} is on one)" in change.summary
+
+
 def test_corrects_an_edited_drop_in() -> None:
     host = server("nfs")
     host.files[DROP_IN] = b"[Unit]\n"

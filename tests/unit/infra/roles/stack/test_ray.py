@@ -133,6 +133,20 @@ def test_images_and_settings_reach_what_computes() -> None:
     assert [name for name, one in machine.items() if "environment" in one] == ["ray"]
 
 
+def test_shared_cache_reaches_what_computes() -> None:
+    """To be written to there, and nowhere else."""
+    folders = [ImageFolder("RGB", "/NAS/RGB")]
+    for files in (HEAD, WORKER):
+        made = render_stack(files, {"A": "b"}, folders, folders, [], {}, "/NAS/ca$he")
+        services = yaml.safe_load(made[-2].content)["services"]
+        assert services["ray"]["environment"] == {"EMBEDDING_CACHE_SHARED_DIR": "/shared-cache"}
+        (mount,) = (one for one in services["ray"]["volumes"] if one["target"] == "/shared-cache")
+        assert (mount["source"], mount.get("read_only")) == ("/NAS/ca$$he", None)
+        assert mount["bind"] == {"create_host_path": False}
+        others = [one for name, one in services.items() if name != "ray"]
+        assert all("environment" not in one and len(one["volumes"]) == 1 for one in others)
+
+
 def test_token_stands_in_no_environment() -> None:
     """It is a file in a volume, and masked where files are compared."""
     for path in (RAY, CLUSTER_FILE, RAY_GPU):

@@ -105,6 +105,7 @@ def serve(address: str) -> None:
     gc.collect()
     gc.freeze()  # else each run's collector would touch, and so copy, all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # tests that are interrupted remove what they started with `./inv`
     lifeline = os.dup(0)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -133,6 +134,7 @@ def serve(address: str) -> None:
             connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
         os._exit(0)
     connection.close()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

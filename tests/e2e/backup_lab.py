@@ -21,12 +21,11 @@ from core.repository import REPOSITORY
 from hosts.local import LocalHost
 from infra.roles.docker.compose import run_docker
 from infra.roles.stack.render import parse_stack_env
-from tests.e2e.own_stack import TIMEOUT, OwnStack
+from tests.e2e.own_stack import TIMEOUT, OwnStack, png
 from tests.e2e.people_made import Saved, annotation_count, tasks_of
 
 PROJECT = f"labelrig-backup-{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:6]}"
 UPLOADS = 40
-PICTURE = REPOSITORY / "docs/images/annotator/point.png"
 
 
 class Lab(OwnStack):
@@ -51,12 +50,12 @@ class Lab(OwnStack):
 @contextmanager
 def uploads(lab: Lab) -> Iterator[Saved]:
     """Someone uploads pictures, one after the other, until the context ends."""
-    saved, stop = Saved(), threading.Event()
+    saved, stop, picture = Saved(), threading.Event(), png()
 
     def upload() -> None:
         while saved.count < UPLOADS and not stop.wait(0.5):
             try:
-                lab.upload(PICTURE.read_bytes())
+                lab.upload(picture)
                 saved.count += 1
             except httpx.HTTPError as error:
                 saved.failed.append(repr(error))

@@ -153,7 +153,8 @@ def docker_compose_command(stack_files: StackFiles) -> str:
 
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
-    return ["up --detach --no-build"]
+    """What a run that was killed has left is another stack under this name, with a network of its own."""
+    return ["down --volumes --remove-orphans", "up --detach --no-build"]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from PIL import Image
 
 from core.repository import REPOSITORY
 from infra.config.settings import Settings, load_settings
@@ -103,3 +106,11 @@ class OwnStack:
         ).raise_for_status()
         headers = {"Authorization": f"Bearer {answer.json()['access']}"}
         return httpx.Client(base_url=settings.url, headers=headers, timeout=60, trust_env=False)
+
+
+def png() -> bytes:
+    """A picture to upload, as large as a photograph of a camera's preview."""
+    pixels = np.random.default_rng(7).integers(0, 255, (480, 640, 3), np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()

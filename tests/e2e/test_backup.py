@@ -25,7 +25,6 @@ from infra.roles.docker.compose import run_docker
 from infra.roles.project.verify import verify
 from labelstudio.session import sign_in
 from tests.e2e.backup_lab import (
-    PICTURE,
     PROJECT,
     Kills,
     Lab,
@@ -35,7 +34,7 @@ from tests.e2e.backup_lab import (
     newest_lacks_an_upload,
     uploads,
 )
-from tests.e2e.own_stack import TIMEOUT
+from tests.e2e.own_stack import TIMEOUT, png
 from tests.e2e.people_made import PEOPLE, POINT, annotate, people_save, tasks_of
 from tests.e2e.watching import Watcher
 from tests.warm_python import run_inv
@@ -64,7 +63,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 def test_backup_under_load_then_destroyed_then_restored(lab: Lab) -> None:
     """Nine people save and upload meanwhile: none fails, the backup is one moment, and all of it comes back."""
-    picture = PICTURE.read_bytes()
+    picture = png()
     lab.upload(picture)
     with people_save(lab.api, BUSY_SECONDS * 2) as saved, uploads(lab) as uploaded:
         before = lab.annotations()
@@ -204,7 +203,7 @@ def test_drill_fails_where_a_table_was_tampered_with(lab: Lab, monkeypatch: pyte
 
 def test_drill_fails_where_a_file_is_missing(lab: Lab) -> None:
     """An upload that the manifest names is not in the snapshot: the drill says which, as `backup.verify` does."""
-    lab.upload(PICTURE.read_bytes())
+    lab.upload(png())
     lab.inv("backup")
     before = lab.annotations()
     with newest_lacks_an_upload(lab) as name:
@@ -259,7 +258,7 @@ def kills(lab: Lab) -> Kills:
     """The states differ in an annotation, a task and its file; the restore that is measured ends on the first."""
     states = []
     for _ in range(2):
-        lab.upload(PICTURE.read_bytes())
+        lab.upload(png())
         with lab.api() as api:
             annotate(api, tasks_of(api)[0]["id"], POINT).raise_for_status()
         states.append(State(lab.inv("backup")["backup"]["snapshot"], lab.view()))

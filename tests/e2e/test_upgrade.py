@@ -19,7 +19,7 @@ import pytest
 from core.repository import REPOSITORY
 from labelstudio.session import sign_in
 from tests.e2e.old_tree import OldTree
-from tests.e2e.own_stack import TIMEOUT, OwnStack
+from tests.e2e.own_stack import TIMEOUT, OwnStack, png
 from tests.e2e.people_made import BRUSH, annotate, tasks_of
 from tests.warm_python import run_inv
 
@@ -47,7 +47,7 @@ class Lab(OwnStack):
 
     def people_work(self) -> None:
         """Annotations, an uploaded picture, an account."""
-        self.upload((REPOSITORY / "docs/images/annotator/point.png").read_bytes())
+        self.upload(png())
         with self.api() as api:
             for number, task in enumerate(tasks_of(api)):
                 for _ in range(number % 3):

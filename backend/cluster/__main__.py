@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backend.__main__ import configure_logging, run_server, stop
+from backend.cluster.ahead import Ahead
 from backend.cluster.calls import Replicas
 from backend.cluster.deploying import deploy, join
 from backend.cluster.figures import Figures
@@ -60,7 +61,9 @@ def main(replica: type[Replica] = Replica) -> int:
         replicas = Replicas(handle, figures, placement, hosts)
         watch = ReplicaWatch(replicas, count, model, figures, placement, hosts)
         keys = Keys(Locator(settings.label_studio_url, settings.label_studio_public_url))
-        app = create_ingress(settings, model, watch, hosts, Forwarder(replicas, projects), projects, keys, figures)
+        ahead = Ahead(replicas, placement, keys, settings.prewarm_neighbours)
+        forwarder = Forwarder(replicas, projects)
+        app = create_ingress(settings, model, watch, hosts, forwarder, projects, keys, figures, ahead)
         return run_server(app, settings, cluster.cluster_socket)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from backend.cluster.hosts import Hosts
 from backend.cluster.messages import Answer, Asked, Began, Behind, Report
 from backend.cluster.placing import Placement, host_of, other_hosts_first
 from backend.errors import Busy, DeadlinePassed, ReplicaGone
+from backend.images.image_store import TaskImage
 
 logger = logging.getLogger(__name__)
 REPORT_SECONDS = 10.0
@@ -123,6 +124,28 @@ class Replicas:
             except DEATHS:
                 continue
         raise ReplicaGone(GONE)
+
+    async def following(self, key: str, url: str, count: int) -> list[TaskImage]:
+        """The images that lie after one, as the replica of a key sees the folder.
+
+        Raises:
+            ReplicaGone: it does not say.
+        """
+        try:
+            return list(await self._of(key, 0, method_name="following").remote(url, count))
+        except (RayError, RayServeException):  # one of the version before has no such method
+            raise ReplicaGone(GONE) from None
+
+    async def encode_ahead(self, replica: str, project: str | None, images: Sequence[TaskImage]) -> None:
+        """Have a replica encode images ahead; see `AppHost.encode_ahead`.
+
+        Raises:
+            ReplicaGone: it does not.
+        """
+        try:
+            await self._of(replica, 0, method_name="encode_ahead").remote(project, list(images))
+        except (RayError, RayServeException):
+            raise ReplicaGone(GONE) from None
 
     async def reports(self) -> list[Report]:
         """How all replicas are that answer in time."""

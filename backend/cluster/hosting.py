@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message
 
 from backend import __version__
 from backend.cluster.messages import Answer, Asked, Began, Behind, Headers, Report
+from backend.images.image_store import TaskImage
+from backend.images.neighbours import following_images
 from backend.serving.alignments import Alignment
 from backend.serving.service import Service
 from backend.web.picture_routes import GRANT
@@ -69,6 +71,17 @@ class AppHost:
     async def tag(self) -> str:
         """Which process this is: where a key lives."""
         return self._tag
+
+    async def following(self, url: str, count: int) -> list[TaskImage]:
+        """The images that lie after one in its folder, `count` at most."""
+        root = self.service.settings.local_files_document_root
+        return list(await run_sync(following_images, root, url, count))
+
+    async def encode_ahead(self, project: str | None, images: Sequence[TaskImage]) -> None:
+        """Encode images below all clicks, in place of those that were given for the project before."""
+        model = self.service.loader.loaded
+        if model is not None:
+            model.prewarmer.ahead(project, images)
 
     async def report(self) -> Report:
         """How it is, for the ingress."""

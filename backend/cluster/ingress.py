@@ -7,6 +7,7 @@ bodies and the memory for them, their form. Then it hands the very bytes on, so 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -16,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from backend import __version__
+from backend.cluster.ahead import Ahead
 from backend.cluster.embedding import add_embed_routes
 from backend.cluster.figures import Figures
 from backend.cluster.forwarding import REPLICA_HEADER, Forwarder, response_of
@@ -31,6 +33,7 @@ from backend.labelstudio.labeling_config import config_of_task, image_named, ima
 from backend.labelstudio.protocol import PredictRequest, SetupRequest
 from backend.serving.proposing import SECONDS as EVERYTHING_SECONDS
 from backend.serving.setup import set_up
+from backend.serving.state import task_images
 from backend.settings import Settings
 from backend.web import box_routes, refine_routes
 from backend.web.alignment_routes import add_alignment_routes
@@ -54,7 +57,7 @@ WORST = ("failed", "encoding", "ready")  # states of images
 
 def create_ingress(
     settings: Settings, files: ModelFiles, watch: ReplicaWatch, hosts: Hosts, forwarder: Forwarder, projects: Projects,
-    keys: Keys, figures: Figures,
+    keys: Keys, figures: Figures, ahead: Ahead,
 ) -> FastAPI:  # fmt: skip
     """Build the application.
 
@@ -98,6 +101,7 @@ def create_ingress(
             seconds = settings.click_deadline_seconds + GRACE_SECONDS - (time.monotonic() - arrived)
             if ask in ("opened", "state"):
                 answers = await _by_image(request, body, text, seconds)
+                _encode_ahead(ahead, ask, body, answers)
                 return _worst(request, answers) if ask == "state" else response_of(request, answers[0], answers[0].body)
             key, repeat = keys.of_click(body), ask != "follow"  # a step of a run is not to be made twice
             response = await forwarder.response(request, key, text, seconds, project=body.project, repeat=repeat)
@@ -174,6 +178,22 @@ def create_ingress(
     add_pages(app, files, watch, hosts, figures)
     describe(app)
     return app
+
+
+def _encode_ahead(ahead: Ahead, ask: str, body: PredictRequest, answers: Sequence[Answer]) -> None:
+    """Of an opened task, and of one whose state is asked for and is not ready: not every page says what it opens.
+
+    "Retrieve predictions" sends many tasks, which says nothing; of several images the neighbours of the first count.
+    """
+    if len(body.tasks) != 1 or any(one.status != 200 for one in answers):
+        return
+    if ask == "state":
+        states = (json.loads(one.body)["results"][0]["state"] for one in answers)
+        if not any(one.get("image") == "encoding" for one in states):
+            return
+    with contextlib.suppress(RequestError):
+        for image in task_images(body)[:1]:
+            ahead.opened(body.project, image, asked_again=ask == "state")
 
 
 def _key_of_named(

@@ -99,8 +99,8 @@ async def _loaded(service: Service) -> None:
 def of_replica(settings: Settings, slot: Slot) -> Settings:
     """The host's settings as they are for one of its replicas.
 
-    The ingress has let the request in, so that no password is asked for again. What lies beside an opened image is
-    not encoded ahead: it belongs to other replicas.
+    The ingress has let the request in, so that no password is asked for again. What lies beside an opened image may
+    belong to other replicas: the ingress says who encodes it ahead (`backend.cluster.ahead`).
     """
     folder = None if settings.embedding_cache_dir is None else slot.folder
     if folder is not None:

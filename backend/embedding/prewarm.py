@@ -113,6 +113,22 @@ class Prewarmer:
             self._opened = [*older, _Opened(group, image, neighbours)][-OPENED_LIMIT:]
             self._changed.notify()
 
+    def ahead(self, group: Hashable, images: Sequence[TaskImage]) -> None:
+        """Images that will likely be opened next, where the opened one is another process's.
+
+        Args:
+            group: as of `opened`. What it has left of earlier neighbours is forgotten.
+            images: nearest first; none only forgets.
+        """
+        with self._changed:
+            if self._closed:
+                return
+            running = self._running
+            if isinstance(running, _Neighbour) and running.group == group and running.image not in images:
+                self._cancel_running()
+            self._set_neighbours(group, [one for one in images if self._running != _Neighbour(group, one)])
+            self._changed.notify()
+
     @property
     def waiting(self) -> int:
         """How many images wait or are worked on."""
@@ -217,9 +233,15 @@ class Prewarmer:
             return
         with self._changed:
             if images and not self._is_outdated(opened):
-                self._neighbours[opened.group] = deque(images)
-                while len(self._neighbours) > GROUPS_LIMIT:
-                    self._neighbours.popitem(last=False)
+                self._set_neighbours(opened.group, images)
+
+    def _set_neighbours(self, group: Hashable, images: Sequence[TaskImage]) -> None:
+        """Under the lock."""
+        self._neighbours.pop(group, None)
+        if images:
+            self._neighbours[group] = deque(images)
+        while len(self._neighbours) > GROUPS_LIMIT:
+            self._neighbours.popitem(last=False)
 
     def _is_outdated(self, opened: _Opened) -> bool:
         """Under the lock: closed, or the same group has opened another task since."""

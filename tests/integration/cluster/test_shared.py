@@ -17,6 +17,7 @@ from tests.integration.cluster.nodes import Cluster, running
 
 pytestmark = pytest.mark.slow
 WRITTEN_SECONDS = 60.0
+KINDS = ("hits", "misses", "errors")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ def lookups(cluster: Cluster) -> dict[str, Lookups]:
     return {
         str(replica): Lookups(
             misses,
-            values["labelrig_cache_hits_total", "shared", replica],
-            values["labelrig_cache_misses_total", "shared", replica],
-            values["labelrig_cache_errors_total", "shared", replica],
+            *(values.get((f"labelrig_cache_{kind}_total", "shared", replica), 0) for kind in KINDS),
         )
         for (name, cache, replica), misses in values.items()
         if (name, cache) == ("labelrig_cache_misses_total", "memory")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from backend.cluster.ahead import Ahead
 from backend.cluster.figures import Figures
 from backend.cluster.forwarding import REPLICA_HEADER, Forwarder
 from backend.cluster.hosting import AppHost
@@ -27,18 +29,21 @@ from backend.cluster.placing import Placement, host_of
 from backend.cluster.projects import Projects
 from backend.cluster.watching import ReplicaWatch
 from backend.errors import ReplicaGone
+from backend.images.image_store import TaskImage
 from backend.labelstudio.options import ProjectOptionsRegistry
 from backend.serving.alignments import AlignmentStore
 from backend.settings import Settings
 from backend.sources.locations import Locator
 from backend.web.app import create_app
 from masks.rle import encode_rle
+from tests.unit.backend.caching import WAIT, eventually
 from tests.unit.backend.fakes import MODEL, V1, FakeSegmenter, click, region
 from tests.unit.backend.held_segmenter import draw
 
 PAIR = V1.replace(
     '<Image name="image" value="$image"/>', '<Image name="image" value="$image"/><Image name="b" value="$b"/>'
 )
+AHEAD = 3
 NAMES = [f"set/{number}.png" for number in range(12)]
 RANDOM_ID = re.compile(rb'"id":"[0-9a-f-]{8,}"')
 
@@ -51,6 +56,7 @@ class TwoReplicas:
         self.placement = placement
         self.hosts = hosts
         self.calls: list[tuple[str, Asked]] = []
+        self.given: list[tuple[str, list[TaskImage]]] = []
         self.is_gone = False
         self.missing: str | None = None
         self.clock = 0.0
@@ -87,6 +93,15 @@ class TwoReplicas:
 
     async def owner(self, key: str, deadline: float) -> str:
         return await self._of(key).tag()
+
+    async def following(self, key: str, url: str, count: int) -> Sequence[TaskImage]:
+        if self.is_gone:
+            raise ReplicaGone("gone")
+        return await self._of(key).following(url, count)
+
+    async def encode_ahead(self, replica: str, project: str | None, images: Sequence[TaskImage]) -> None:
+        self.given.append((replica, list(images)))
+        await self._of(replica).encode_ahead(project, images)
 
     async def reports(self) -> list[Report]:
         found = [await one.report() for one in self.replicas]
@@ -129,9 +144,9 @@ def house(settings: Settings, root: Path, tmp_path: Path) -> Iterator[House]:
         two = TwoReplicas(replicas, placement, hosts)
         projects = Projects(ProjectOptionsRegistry(), AlignmentStore(tmp_path / "alignments"))
         watch = ReplicaWatch(two, 2, MODEL, figures, placement, hosts)
-        app = create_ingress(
-            settings, MODEL, watch, hosts, Forwarder(two, projects), projects, Keys(Locator()), figures
-        )
+        keys = Keys(Locator())
+        ahead = Ahead(two, placement, keys, AHEAD)
+        app = create_ingress(settings, MODEL, watch, hosts, Forwarder(two, projects), projects, keys, figures, ahead)
         ingress = stack.enter_context(TestClient(app))
         while ingress.get("/ready").status_code != 200:
             time.sleep(0.01)
@@ -252,8 +267,78 @@ def test_images_of_a_pair_are_opened_at_their_own_replicas(house: House) -> None
     while (found := house.ingress.post("/predict", json=asked).json())["results"][0]["state"]["image"] != "ready":
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
-    held = [host.service.loader.loaded.embeddings.stats.held_images for host in house.replicas.replicas]  # type: ignore[union-attr]
-    assert held == [1, 1]
+    for host in house.replicas.replicas:
+        for name in (NAMES[0], other):
+            file = host.service.sources.open(f"/data/local-files/?d={name}", None, deadline)
+            where = host.service.loader.loaded.embeddings.where(host.service.images.describe(file, deadline))  # type: ignore[union-attr]
+            assert where == ("memory" if owner(name) == host.name else None)
+
+
+def open_task(house: House, name: str, context: dict[str, str] | None = None) -> None:
+    task = {"id": 5, "data": {"image": f"/data/local-files/?d={name}"}}
+    body = {"tasks": [task], "project": "3.1", "label_config": V1, "params": {"context": context}}
+    assert house.ingress.post("/predict", json=body).status_code == 200
+
+
+def held_images(house: House) -> list[int]:
+    """How many each replica has in its memory."""
+    loaded = [host.service.loader.loaded for host in house.replicas.replicas]
+    return [one.embeddings.stats.held_images for one in loaded if one is not None]
+
+
+def test_what_lies_beside_is_encoded_where_it_will_live(house: House) -> None:
+    """As many as the plain backend encodes; the first clicks on them find them in memory."""
+    following = sorted(NAMES)[1 : 1 + AHEAD]
+    open_task(house, sorted(NAMES)[0])
+    eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
+    order = house.replicas.placement.order
+    owners = {name: order(Keys(Locator()).of_image(f"/data/local-files/?d={name}"))[0] for name in following}
+    given = {image.url.partition("?d=")[2]: replica for replica, images in house.replicas.given for image in images}
+    assert given == owners
+    assert set(owners.values()) == {"a/0", "b/0"}
+    for name in following:
+        assert shares(house.ingress.post("/predict", json=click(point(), image=name))).startswith(f"{owners[name]} ")
+    assert sum(held_images(house)) == 1 + AHEAD
+
+
+def test_page_that_asks_for_the_state_has_opened_it(house: House) -> None:
+    """Once, however often it asks; and nothing is encoded ahead of what is ready."""
+    for _ in range(3):
+        open_task(house, sorted(NAMES)[4], {"ask": "state"})
+    eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
+    given = sum(len(images) for _, images in house.replicas.given)
+    assert given == AHEAD
+    open_task(house, sorted(NAMES)[5], {"ask": "state"})
+    assert sum(len(images) for _, images in house.replicas.given) == given
+
+
+def test_replica_without_neighbours_forgets_the_old(house: House) -> None:
+    """The last image of the folder has none, and those of the opening before are forgotten where they were given."""
+    open_task(house, sorted(NAMES)[0])
+    eventually(lambda: sum(len(images) for _, images in house.replicas.given) == AHEAD)
+    before = {replica for replica, _ in house.replicas.given}
+    house.replicas.given.clear()
+    open_task(house, "set/a.png")
+    eventually(lambda: len(house.replicas.given) == len(before))
+    assert house.replicas.given == [(replica, []) for replica, _ in house.replicas.given]
+    assert {replica for replica, _ in house.replicas.given} == before
+
+
+def test_dead_replica_costs_the_opening_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_task(house, sorted(NAMES)[0])
+    eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
+    asked = threading.Event()
+
+    async def gone(_key: str, _url: str, _count: int) -> Sequence[TaskImage]:
+        asked.set()
+        raise ReplicaGone("gone")
+
+    monkeypatch.setattr(house.replicas, "following", gone)
+    open_task(house, sorted(NAMES)[4])
+    assert asked.wait(WAIT)
+    monkeypatch.undo()
+    open_task(house, sorted(NAMES)[8])
+    eventually(lambda: sum(held_images(house)) == 3 + AHEAD + AHEAD)
 
 
 def test_embed_gives_each_replica_its_own_images(house: House) -> None:

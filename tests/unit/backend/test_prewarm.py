@@ -163,6 +163,37 @@ def test_opened_image_moves_to_memory_neighbour_stays_on_disk(house: House) -> N
     assert len(house.encoder.encoded) == 2
 
 
+def test_images_are_encoded_ahead_of_another_process(house: House) -> None:
+    """Those that the group was given last, nearest first, and below what is opened here."""
+    house.encoder.hold()
+    house.opened(0)
+    house.encoder.wait_until_begun()
+    house.prewarmer.ahead("ana", [house.images[1], house.images[2]])
+    house.prewarmer.ahead("ana", [house.images[3], house.images[2]])
+    house.prewarmer.ahead("ben", [house.images[4]])
+    house.prewarmer.ahead("ben", [])
+    house.opened(5, [], "eva")
+    house.encoder.gate.set()
+    house.idle()
+    assert house.encoder.encoded == [0, 5, 3, 2]
+
+
+@pytest.mark.parametrize(("given", "encoded"), [([1, 2], [5, 1, 2]), ([2], [5, 2])])
+def test_image_given_again_goes_on(house: House, given: list[int], encoded: list[int]) -> None:
+    """One that waits for the model already; one that is given no more makes room."""
+    house.encoder.hold()
+    blocked = threading.Thread(target=house.click, args=(5,))
+    blocked.start()
+    house.encoder.wait_until_begun()
+    house.prewarmer.ahead("ana", [house.images[1]])
+    eventually(lambda: depth(house.queue, Priority.BATCH) == 1)
+    house.prewarmer.ahead("ana", [house.images[one] for one in given])
+    house.encoder.gate.set()
+    blocked.join(WAIT)
+    house.idle()
+    assert house.encoder.encoded == encoded
+
+
 def test_many_opened_tasks_are_bounded_and_the_latest_come_first(house: House) -> None:
     house.encoder.hold()
     house.opened(0)

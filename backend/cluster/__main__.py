@@ -20,9 +20,12 @@ from backend.cluster.hosts import Hosts
 from backend.cluster.ingress import create_ingress
 from backend.cluster.keys import Keys
 from backend.cluster.placing import Placement
+from backend.cluster.probing import Probes
 from backend.cluster.projects import Projects
+from backend.cluster.repeating import Repeating
 from backend.cluster.replica import Replica
 from backend.cluster.settings import load_cluster_settings
+from backend.cluster.waiting import Silence
 from backend.cluster.watching import ReplicaWatch
 from backend.errors import SettingsError
 from backend.labelstudio.options import ProjectOptionsRegistry
@@ -56,13 +59,14 @@ def main(replica: type[Replica] = Replica) -> int:
             ProjectOptionsRegistry(project_defaults(settings), file),
             AlignmentStore((kept or Path(temporary)) / ALIGNMENTS),
         )
-        figures, placement = Figures(), Placement()
+        figures, placement, silence = Figures(), Placement(), Silence()
         hosts = Hosts(placement, None if kept is None else kept / HOSTS_FILE)
-        replicas = Replicas(handle, figures, placement, hosts)
-        watch = ReplicaWatch(replicas, count, model, figures, placement, hosts)
+        replicas = Replicas(handle)
+        calls = Repeating(replicas, figures, placement, hosts, silence)
+        watch = ReplicaWatch(replicas, Probes(replicas, placement, silence), count, model, figures, hosts)
         keys = Keys(Locator(settings.label_studio_url, settings.label_studio_public_url))
         ahead = Ahead(replicas, placement, keys, settings.prewarm_neighbours)
-        forwarder = Forwarder(replicas, projects)
+        forwarder = Forwarder(calls, projects)
         app = create_ingress(settings, model, watch, hosts, forwarder, projects, keys, figures, ahead)
         return run_server(app, settings, cluster.cluster_socket)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from backend.cluster.keys import Keys
-from backend.cluster.placing import Placement
+from backend.cluster.placing import Placement, session_of
 from backend.errors import RequestError
 from backend.images.image_store import TaskImage
 
@@ -23,8 +23,8 @@ PROJECTS_LIMIT = 64
 class Encoders(Protocol):
     """How replicas are reached: `backend.cluster.calls.Replicas`, over Ray."""
 
-    async def following(self, key: str, url: str, count: int) -> Sequence[TaskImage]:
-        """The images that lie after one, as the replica of a key sees the folder."""
+    async def following(self, session: str, url: str, count: int) -> Sequence[TaskImage]:
+        """The images that lie after one, as the first replica of a session sees the folder."""
 
     async def encode_ahead(self, replica: str, project: str | None, images: Sequence[TaskImage]) -> None:
         """Have a replica encode images below all clicks, in place of those that it was given for the project before."""
@@ -75,7 +75,9 @@ class Ahead:
                 logger.exception("encoding ahead failed unexpectedly")
 
     async def _give(self, project: str | None, image: TaskImage) -> None:
-        following = await self._replicas.following(self._keys.of_image(*image), image.url, self._count)
+        key = self._keys.of_image(*image)
+        session = session_of(self._placement.order(key), key)
+        following = await self._replicas.following(session, image.url, self._count)
         if self._opened.get(project) != image:  # meanwhile another one was
             return
         by_replica: defaultdict[str, list[TaskImage]] = defaultdict(list)

@@ -35,9 +35,9 @@ GONE = "there is no such job; the backend forgets jobs when it restarts, and the
 
 @dataclass(frozen=True)
 class _Part:
-    """A job at a replica: a key that it holds, and the job's id there."""
+    """A job at a replica: its name, which reaches it also while its host is drained, and the job's id there."""
 
-    key: str
+    replica: str
     job: str
 
 
@@ -64,7 +64,7 @@ def add_embed_routes(
                 answer = await forwarder.answer(request, owned[0], body, seconds, repeat=False)
                 if answer.status >= 300:  # what other replicas began goes on, and is skipped the next time
                     return response_of(request, answer, answer.body)
-                parts.append(_Part(owned[0], json.loads(answer.body)["job"]))
+                parts.append(_Part(answer.replica.partition(" ")[0], json.loads(answer.body)["job"]))
         known = next((job for job, of in jobs.items() if set(of) == set(parts)), None)
         job = known or secrets.token_hex(8)
         jobs[job] = parts
@@ -75,7 +75,7 @@ def add_embed_routes(
     async def at_replicas(request: Request, job: str, *, repeat: bool) -> list[Answer]:
         if job not in jobs:
             raise NotFound(GONE)
-        calls = (forwarder.to(request, one.key, f"/embed/{one.job}", seconds, repeat=repeat) for one in jobs[job])
+        calls = (forwarder.to(request, one.replica, f"/embed/{one.job}", seconds, repeat=repeat) for one in jobs[job])
         answers = list(await asyncio.gather(*calls))
         if any(one.status == 404 for one in answers):
             raise NotFound(GONE)

@@ -29,8 +29,9 @@ class Figures:
             "labelrig_ingress_answered", "Requests that a replica answered.", ("replica",), registry=registry
         )
         self.repeated = Counter(
-            "labelrig_ingress_repeated", "Requests sent once more because their replica died.", registry=registry
-        )
+            "labelrig_ingress_repeated", "Requests sent once more because their replica died, or fell silent.",
+            registry=registry,
+        )  # fmt: skip
         self.seconds = Histogram(
             "labelrig_ingress_seconds", "Time from a click's arrival to its answer.", buckets=BUCKETS_SECONDS,
             registry=registry,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from fastapi import Request, Response
@@ -15,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from backend.cluster.messages import Answer, Asked, Began, Behind
 from backend.cluster.projects import Projects
-from backend.errors import ReplicaGone
+from backend.cluster.waiting import Wait
+from backend.errors import ReplicaGone, RequestError
 from backend.web.grants import Grant
 from backend.web.middleware import REQUEST_ID_HEADER, take_request_id
 from backend.web.picture_routes import GRANT
@@ -26,7 +28,7 @@ NOT_FORWARDED = frozenset({b"authorization", b"content-length", b"transfer-encod
 
 
 class Calls(Protocol):
-    """How replicas are reached: `backend.cluster.calls.Replicas`, over Ray."""
+    """How replicas are reached by keys: `backend.cluster.repeating.Repeating`."""
 
     async def call(self, key: str, asked: Asked, deadline: float, *, repeat: bool) -> Answer | Behind:
         """The answer of the replica that holds a key."""
@@ -54,7 +56,7 @@ class Forwarder:
         """The answer of the replica that holds a key.
 
         Raises:
-            RequestError: as `backend.cluster.calls.Replicas.call`.
+            RequestError: as `backend.cluster.repeating.Repeating.call`.
         """
         deadline = time.monotonic() + seconds
         key = request.headers.get(REPLICA_HEADER, key)
@@ -89,26 +91,34 @@ class Forwarder:
 
     async def streamed(
         self, request: Request, key: str, body: bytes, *, repeat: bool,
-        last: Callable[[ReplicaGone], bytes] | None = None,
+        run: AbstractContextManager[Wait] | None = None, last: Callable[[RequestError], bytes] | None = None,
     ) -> Response:  # fmt: skip
         """An answer whose body goes on as it comes.
 
         Args:
-            last: what the body ends with when its replica dies; without it the body breaks off.
+            run: left when the body is over; ends the body early.
+            last: what the body ends with when its replica dies, or the run ends; without it the body breaks off.
+
+        Raises:
+            RequestError: as `backend.cluster.repeating.Repeating.stream`, or the run ended before the first piece.
         """
-        context = self._replicas.stream(key, await self._asked(request, body, None), repeat=repeat)
-        began, pieces = await context.__aenter__()
+        asked = await self._asked(request, body, None)
+        async with AsyncExitStack() as stack:
+            wait = stack.enter_context(run or nullcontext(Wait()))
+            context = self._replicas.stream(key, asked, repeat=repeat)
+            began, pieces = await wait.result(partial(stack.enter_async_context, context))
+            rest = stack.pop_all()
 
         async def passed() -> AsyncIterator[bytes]:
             try:
-                async for piece in pieces:
+                while piece := await wait.result(partial(anext, pieces, b"")):
                     yield piece
-            except ReplicaGone as error:
+            except RequestError as error:
                 if last is None:
                     raise
                 yield last(error)
 
-        return _with_headers(request, _Streamed(passed(), began.status, context), began)
+        return _with_headers(request, _Streamed(passed(), began.status, rest), began)
 
     async def _asked(self, request: Request, body: bytes, project: str | None) -> Asked:
         headers = tuple(one for one in request.headers.raw if one[0] not in NOT_FORWARDED)
@@ -126,17 +136,13 @@ class Forwarder:
 class _Streamed(StreamingResponse):
     """A body that goes on as it comes. Also when the client goes, before the first piece too, the replica ends."""
 
-    def __init__(
-        self, body: AsyncIterator[bytes], status: int, context: AbstractAsyncContextManager[object]
-    ) -> None:  # fmt: skip
+    def __init__(self, body: AsyncIterator[bytes], status: int, until_done: AsyncExitStack) -> None:
         super().__init__(body, status_code=status)
-        self._context = context
+        self._until_done = until_done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        async with self._until_done:
             await super().__call__(scope, receive, send)
-        finally:
-            await self._context.__aexit__(None, None, None)
 
 
 def response_of(request: Request, answer: Began, body: bytes) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -27,17 +27,17 @@ def add_host_routes(app: FastAPI, watch: ReplicaWatch, hosts: Hosts) -> None:
 
     @app.get("/hosts")
     async def all_hosts() -> JSONResponse:
-        """All hosts whose replicas answer, and those that are drained."""
+        """All hosts whose replicas answer or are silent, and those that are drained."""
         reports = await watch.reports()
-        names = {host_of(one.replica) for one in reports} | hosts.drained
+        names = {host_of(one.replica) for one in reports} | hosts.drained | set(map(host_of, watch.silent))
         state, reason = watch.state()
         whole = {"state": state, "reason": reason, "ready": len(watch.ready), "wanted": watch.wanted}
-        return JSONResponse({**whole, "hosts": [about(host, reports, hosts) for host in sorted(names)]})
+        return JSONResponse({**whole, "hosts": [about(host, reports, hosts, watch.silent) for host in sorted(names)]})
 
     @app.get("/hosts/{host}")
     async def one_host(host: str) -> JSONResponse:
         """One host."""
-        return JSONResponse(about(host, await known(host), hosts))
+        return JSONResponse(about(host, await known(host), hosts, watch.silent))
 
     @app.post("/hosts/{host}/drain")
     async def drain(host: str) -> JSONResponse:
@@ -46,17 +46,17 @@ def add_host_routes(app: FastAPI, watch: ReplicaWatch, hosts: Hosts) -> None:
         if not {host_of(one.replica) for one in watch.ready} - hosts.drained - {host}:
             raise LastHost(f"{host} is the last host whose replicas answer; bring another one back first")
         hosts.drain(host)
-        return JSONResponse(about(host, reports, hosts))
+        return JSONResponse(about(host, reports, hosts, watch.silent))
 
     @app.delete("/hosts/{host}/drain")
     async def resume(host: str) -> JSONResponse:
         """Send requests to a host again."""
         reports = await known(host)
         hosts.resume(host)
-        return JSONResponse(about(host, reports, hosts))
+        return JSONResponse(about(host, reports, hosts, watch.silent))
 
 
-def about(host: str, reports: Sequence[Report], hosts: Hosts) -> dict[str, Any]:
+def about(host: str, reports: Sequence[Report], hosts: Hosts, silent: Collection[str]) -> dict[str, Any]:
     """A host as `/hosts` has it.
 
     `empty` says that it may be stopped without a request being lost. `jobs` of `/embed` end with it, and are begun
@@ -71,6 +71,7 @@ def about(host: str, reports: Sequence[Report], hosts: Hosts) -> dict[str, Any]:
         "empty": is_drained and under_way == 0,
         "requests": under_way if is_drained else sum(one.requests for one in own),
         "jobs": sum(one.jobs for one in own),
+        "silent": sorted(name for name in silent if host_of(name) == host),
         "replicas": [
             {
                 "replica": one.replica,

@@ -27,8 +27,9 @@ from backend.cluster.keys import Keys, key_of
 from backend.cluster.messages import Answer
 from backend.cluster.pages import add_pages
 from backend.cluster.projects import Projects
+from backend.cluster.waiting import Runs
 from backend.cluster.watching import ReplicaWatch
-from backend.errors import BadRequest, RequestError
+from backend.errors import BadRequest, NotFound, RequestError
 from backend.labelstudio.labeling_config import config_of_task, image_named, image_url
 from backend.labelstudio.protocol import PredictRequest, SetupRequest
 from backend.serving.proposing import SECONDS as EVERYTHING_SECONDS
@@ -47,7 +48,7 @@ from backend.web.openapi import describe
 from backend.web.picture_routes import GRANT, PATH
 from backend.web.plain_routes import add_plain_routes
 from backend.web.propagate_routes import BODY_BYTES as PROPAGATE_BYTES
-from backend.web.propagate_routes import PropagateRequest, error_line
+from backend.web.propagate_routes import NO_RUN, PropagateRequest, error_line
 from backend.web.refine_routes import RefineRequest
 from backend.weights.catalog import ModelFiles
 
@@ -65,7 +66,7 @@ def create_ingress(
         settings: of this host: password, limits, deadlines.
         files: the model, as answers name it.
     """
-    bodies = Bodies(settings.request_limit_mb * MEGABYTE)
+    bodies, runs = Bodies(settings.request_limit_mb * MEGABYTE), Runs()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -151,16 +152,16 @@ def create_ingress(
         """A run is one replica's: that of its key, where a run of the same key is replaced and cancelled."""
         form = "the format of /propagate"
         async with bodies.with_text(request, PropagateRequest, form, PROPAGATE_BYTES) as (body, text):
-            key = key_of(f"propagate {body.key}")
+            run, key = runs.running(body.key), key_of(f"propagate {body.key}")
             await watch.some(settings.model_wait_seconds)
-        return await forwarder.streamed(request, key, text, repeat=True, last=error_line)
+        return await forwarder.streamed(request, key, text, repeat=True, run=run, last=error_line)
 
     @app.delete("/propagate/{key}")
-    async def cancel(request: Request, key: str) -> Response:
-        """End a run."""
-        await watch.some(settings.model_wait_seconds)
-        run = key_of(f"propagate {key}")
-        return await forwarder.response(request, run, b"", settings.click_deadline_seconds, repeat=False)
+    async def cancel(key: str) -> JSONResponse:
+        """End a run here; at its replica it ends with the connection. All runs go through this process."""
+        if not runs.cancel(key):
+            raise NotFound(NO_RUN)
+        return JSONResponse({"cancelled": True})
 
     @app.get(PATH)
     async def picture(request: Request) -> Response:

@@ -38,14 +38,16 @@ class Placement:
         self._clock = clock
         self._seen: dict[str, float] = {}
         self._answering: frozenset[str] = frozenset()
+        self._silent: frozenset[str] = frozenset()
         self._out: frozenset[str] = frozenset()
         self._places: dict[str, _Place] = {}
         self._ranks: dict[str, tuple[str, ...]] = {}
 
-    def report(self, names: Iterable[str]) -> None:
-        """Take over which replicas answer now."""
+    def report(self, names: Iterable[str], silent: Collection[str] = ()) -> None:
+        """Take over which replicas answer now, and which are there and do not: those get no requests."""
         now = self._clock()
         self._answering = frozenset(names)
+        self._silent = frozenset(silent)
         known = set(self._seen)
         self._seen |= dict.fromkeys(self._answering, now)
         self._seen = {name: at for name, at in self._seen.items() if now - at <= FORGOTTEN_SECONDS}
@@ -76,7 +78,8 @@ class Placement:
                 return ()
             place = self._places[key] = _Place(found, now)
         place.used = now
-        allowed = [name for name in (place.name, *self._ranked(key)) if host_of(name) not in self._out]
+        order = (place.name, *self._ranked(key))
+        allowed = [name for name in order if host_of(name) not in self._out and name not in self._silent]
         return tuple(dict.fromkeys(sorted(allowed, key=lambda name: name not in self._answering)))
 
     def _place(self, key: str, now: float) -> str | None:
@@ -94,9 +97,14 @@ class Placement:
         return self._ranks[key]
 
 
-def other_hosts_first(order: tuple[str, ...]) -> tuple[str, ...]:
-    """The same replicas, those on the host of the first one last."""
-    return tuple(sorted(order, key=lambda name: host_of(name) == host_of(order[0])))
+def untried_first(order: tuple[str, ...], tried: Collection[str]) -> tuple[str, ...]:
+    """The same replicas, those on hosts that were tried last."""
+    return tuple(sorted(order, key=lambda name: host_of(name) in tried))
+
+
+def session_of(order: tuple[str, ...], key: str) -> str:
+    """What Ray's router gets of a request: the names of the replicas to try, or the key where none is known."""
+    return " ".join(order) or key
 
 
 def host_of(name: str) -> str:

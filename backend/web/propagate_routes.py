@@ -30,6 +30,7 @@ from backend.web.middleware import one_line, request_id_of
 MAX_ANCHORS = 8  # each is read for every frame; SAM 2 is trained with 4
 BODY_BYTES = 64 * MEGABYTE
 NDJSON = "application/x-ndjson"
+NO_RUN = "no propagation of this key is under way"
 Side = Annotated[int, Field(gt=0, le=10**6)]
 Number = Annotated[int, Field(ge=0, lt=MAX_FRAMES)]
 Key = Annotated[str, Field(min_length=1, max_length=200)]
@@ -131,7 +132,7 @@ def add_propagate_routes(app: FastAPI, service: Service, bodies: Bodies) -> None
     async def cancel(key: str) -> JSONResponse:
         """End a run."""
         if not runs.cancel(key):
-            raise NotFound("no propagation of this key is under way")
+            raise NotFound(NO_RUN)
         return JSONResponse({"cancelled": True})
 
 

@@ -95,10 +95,10 @@ class Cluster:
         """As its container is stopped."""
         self._order({"stop": host}, f"{host} stopped")
 
-    def kill(self, part: str) -> int:
-        """SIGKILL to all processes of a host, of the head or of the ingress; how many there were."""
+    def kill(self, part: str, sent: signal.Signals = signal.SIGKILL) -> int:
+        """A signal to all processes of a host, of the head or of the ingress; how many there were."""
         marks = (f"LABELRIG_TEST_CLUSTER={self.address}".encode(), f"{PART}={part}".encode())
-        return kill_marked(*marks)
+        return signal_marked(sent, *marks)
 
     def end(self, name: str) -> None:
         """SIGTERM, and SIGKILL to what does not end."""
@@ -215,13 +215,13 @@ def start_nodes(cluster: Cluster, hosts: Mapping[str, int], *, apart: bool) -> N
         cluster.start_host(host, replicas)
 
 
-def kill_marked(*marks: bytes) -> int:
-    """SIGKILL to all processes whose environment has these variables; how many there were."""
+def signal_marked(sent: signal.Signals, *marks: bytes) -> int:
+    """A signal to all processes whose environment has these variables; how many there were."""
     count = 0
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if set(marks) <= set((path / "environ").read_bytes().split(b"\0")):
-                os.kill(int(path.name), signal.SIGKILL)
+                os.kill(int(path.name), sent)
                 count += 1
         except OSError:
             continue
@@ -232,4 +232,4 @@ def _end(cluster: Cluster) -> None:
     """The ingress first, then the nodes; and what is left of them."""
     for name in reversed(list(cluster.processes)):
         cluster.end(name)
-    kill_marked(f"LABELRIG_TEST_CLUSTER={cluster.address}".encode())
+    signal_marked(signal.SIGKILL, f"LABELRIG_TEST_CLUSTER={cluster.address}".encode())

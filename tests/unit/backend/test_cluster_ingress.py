@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import re
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,10 @@ from backend.cluster.ingress import create_ingress
 from backend.cluster.keys import Keys
 from backend.cluster.messages import Answer, Asked, Began, Behind, Report
 from backend.cluster.placing import Placement, host_of
+from backend.cluster.probing import Probes
 from backend.cluster.projects import Projects
+from backend.cluster.repeating import GONE, Repeating, ReplicaDied
+from backend.cluster.waiting import Silence
 from backend.cluster.watching import ReplicaWatch
 from backend.errors import ReplicaGone
 from backend.images.image_store import TaskImage
@@ -45,67 +51,66 @@ PAIR = V1.replace(
 )
 AHEAD = 3
 NAMES = [f"set/{number}.png" for number in range(12)]
+ROUND_SECONDS = 0.3  # of probes
 RANDOM_ID = re.compile(rb'"id":"[0-9a-f-]{8,}"')
 
 
 class TwoReplicas:
-    """`Calls` without Ray: to the replica that a key belongs to."""
+    """`Transport`, `Probed` and `Watched` without Ray."""
 
-    def __init__(self, replicas: list[AppHost], placement: Placement, hosts: Hosts) -> None:
+    def __init__(self, replicas: list[AppHost]) -> None:
         self.replicas = replicas
-        self.placement = placement
-        self.hosts = hosts
         self.calls: list[tuple[str, Asked]] = []
         self.given: list[tuple[str, list[TaskImage]]] = []
         self.is_gone = False
+        self.is_stalled = False  # propagations do not go on after their first line
+        self.frozen: set[str] = set()  # hosts that take requests, and do nothing
         self.missing: str | None = None
         self.clock = 0.0
 
-    def _of(self, key: str) -> AppHost:
-        return next(one for one in self.replicas if one.name == self.placement.order(key)[0])
+    def _of(self, session: str) -> AppHost:
+        return next(one for name in session.split(" ") for one in self.replicas if one.name == name)
 
-    async def call(self, key: str, asked: Asked, deadline: float, *, repeat: bool) -> Answer | Behind:
-        assert deadline > time.monotonic()
-        self.calls.append((key, asked))
+    async def _awake(self, one: AppHost) -> None:
+        if host_of(one.name) in self.frozen:
+            await asyncio.Event().wait()
+
+    async def call(self, session: str, asked: Asked) -> Answer | Behind:
+        self.calls.append((session, asked))
+        if self.is_gone:
+            raise ReplicaDied("gone")
+        await self._awake(self._of(session))
+        return await self._of(session).call(asked)
+
+    async def stream(self, session: str, asked: Asked) -> AsyncGenerator[Began | bytes, None]:
+        async with aclosing(self._of(session).stream(asked)) as pieces:
+            async for piece in pieces:
+                await self._awake(self._of(session))
+                yield piece
+                if self.is_stalled:
+                    await asyncio.Event().wait()
+                if self.is_gone and isinstance(piece, bytes):
+                    raise ReplicaDied("gone")
+
+    async def tag(self, session: str) -> str:
+        return await self._of(session).tag()
+
+    async def _report(self, one: AppHost) -> Report:
+        await self._awake(one)
+        found = await one.report()
+        return replace(found, clock=found.clock + self.clock)
+
+    async def following(self, session: str, url: str, count: int) -> Sequence[TaskImage]:
         if self.is_gone:
             raise ReplicaGone("gone")
-        with self.hosts.work():
-            return await self._of(key).call(asked)
-
-    @asynccontextmanager
-    async def stream(
-        self, key: str, asked: Asked, *, repeat: bool
-    ) -> AsyncIterator[tuple[Began, AsyncGenerator[bytes, None]]]:
-        with self.hosts.work() as work:
-            pieces = self._of(key).stream(asked)
-            began = await anext(pieces)
-            assert isinstance(began, Began)
-            work.host = host_of(began.replica)
-            async with aclosing(pieces):
-                yield began, self._body(pieces)
-
-    async def _body(self, pieces: AsyncGenerator[Began | bytes, None]) -> AsyncGenerator[bytes, None]:
-        async for piece in pieces:
-            assert isinstance(piece, bytes)
-            yield piece
-            if self.is_gone:
-                raise ReplicaGone("gone")
-
-    async def owner(self, key: str, deadline: float) -> str:
-        return await self._of(key).tag()
-
-    async def following(self, key: str, url: str, count: int) -> Sequence[TaskImage]:
-        if self.is_gone:
-            raise ReplicaGone("gone")
-        return await self._of(key).following(url, count)
+        return await self._of(session).following(url, count)
 
     async def encode_ahead(self, replica: str, project: str | None, images: Sequence[TaskImage]) -> None:
         self.given.append((replica, list(images)))
         await self._of(replica).encode_ahead(project, images)
 
-    async def reports(self) -> list[Report]:
-        found = [await one.report() for one in self.replicas]
-        return [replace(one, clock=one.clock + self.clock) for one in found]
+    async def probe(self) -> Sequence[Awaitable[Report | None]]:
+        return [self._report(one) for one in self.replicas]
 
     async def why_missing(self) -> str | None:
         return self.missing
@@ -114,10 +119,14 @@ class TwoReplicas:
 class House:
     """The plain backend, and the ingress with two of it behind."""
 
-    def __init__(self, plain: TestClient, ingress: TestClient, replicas: TwoReplicas) -> None:
+    def __init__(
+        self, plain: TestClient, ingress: TestClient, replicas: TwoReplicas, placement: Placement, hosts: Hosts
+    ) -> None:
         self.plain = plain
         self.ingress = ingress
         self.replicas = replicas
+        self.placement = placement
+        self.hosts = hosts
 
 
 @pytest.fixture
@@ -139,18 +148,19 @@ def house(settings: Settings, root: Path, tmp_path: Path) -> Iterator[House]:
             while client.get("/ready").status_code != 200:
                 time.sleep(0.01)
         replicas = [AppHost(client.app, f"{host}/0", host) for host, client in zip("ab", clients[1:], strict=True)]  # type: ignore[arg-type]
-        placement, figures = Placement(), Figures()
+        placement, figures, silence = Placement(), Figures(), Silence()
         hosts = Hosts(placement, tmp_path / "drained.json")
-        two = TwoReplicas(replicas, placement, hosts)
+        two = TwoReplicas(replicas)
         projects = Projects(ProjectOptionsRegistry(), AlignmentStore(tmp_path / "alignments"))
-        watch = ReplicaWatch(two, 2, MODEL, figures, placement, hosts)
+        watch = ReplicaWatch(two, Probes(two, placement, silence, ROUND_SECONDS), 2, MODEL, figures, hosts)
+        forwarder = Forwarder(Repeating(two, figures, placement, hosts, silence), projects)
         keys = Keys(Locator())
         ahead = Ahead(two, placement, keys, AHEAD)
-        app = create_ingress(settings, MODEL, watch, hosts, Forwarder(two, projects), projects, keys, figures, ahead)
+        app = create_ingress(settings, MODEL, watch, hosts, forwarder, projects, keys, figures, ahead)
         ingress = stack.enter_context(TestClient(app))
         while ingress.get("/ready").status_code != 200:
             time.sleep(0.01)
-        yield House(clients[0], ingress, two)
+        yield House(clients[0], ingress, two, placement, hosts)
 
 
 def point(x: float = 25, y: float = 75, **more: Any) -> dict[str, object]:
@@ -256,7 +266,7 @@ def test_images_of_a_pair_are_opened_at_their_own_replicas(house: House) -> None
         return {"image": f"/data/local-files/?d={NAMES[0]}", "b": f"/data/local-files/?d={body['b']}"}
 
     def owner(name: str) -> str:
-        return house.replicas.placement.order(Keys(Locator()).of_image(f"/data/local-files/?d={name}"))[0]
+        return house.placement.order(Keys(Locator()).of_image(f"/data/local-files/?d={name}"))[0]
 
     other = next(name for name in NAMES if owner(name) != owner(NAMES[0]))
     task = {"id": 5, "data": names_of({"b": other})}
@@ -291,7 +301,7 @@ def test_what_lies_beside_is_encoded_where_it_will_live(house: House) -> None:
     following = sorted(NAMES)[1 : 1 + AHEAD]
     open_task(house, sorted(NAMES)[0])
     eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
-    order = house.replicas.placement.order
+    order = house.placement.order
     owners = {name: order(Keys(Locator()).of_image(f"/data/local-files/?d={name}"))[0] for name in following}
     given = {image.url.partition("?d=")[2]: replica for replica, images in house.replicas.given for image in images}
     assert given == owners
@@ -351,7 +361,9 @@ def test_embed_gives_each_replica_its_own_images(house: House) -> None:
         assert time.monotonic() < deadline, progress
         time.sleep(0.02)
     assert (progress["id"], progress["total"], progress["encoded"], progress["failed"]) == (job, 12, 12, 0)
+    house.ingress.post("/hosts/b/drain")
     assert [one["id"] for one in house.ingress.get("/embed").json()["jobs"]] == [job]
+    house.ingress.delete("/hosts/b/drain")
     before = [host.service.loader.loaded.embeddings.disk_stats.hits for host in house.replicas.replicas]  # type: ignore[union-attr]
     for name in NAMES:
         assert house.ingress.post("/predict", json=click(point(), image=name)).status_code == 200
@@ -452,24 +464,25 @@ def test_last_host_is_not_drained(house: House) -> None:
 
 
 def test_drained_host_is_empty_when_its_requests_end(house: House) -> None:
-    with house.replicas.hosts.work():  # one that has not begun to answer, and may be at either host
+    with house.hosts.work():  # one that has not begun to answer, and may be at either host
         assert house.ingress.post("/hosts/b/drain").json()["empty"] is False
-        with house.replicas.hosts.work():  # begun afterwards
+        with house.hosts.work():  # begun afterwards
             assert house.ingress.get("/hosts/b").json()["requests"] == 1
     assert house.ingress.get("/hosts/b").json()["empty"] is True
 
 
-def test_propagation_is_that_of_the_plain_backend(house: House) -> None:
+def propagation() -> dict[str, Any]:
+    """A square on the first image, to be followed into the others."""
     square = np.zeros((48, 64), dtype=np.bool_)
     square[6:30, 8:40] = True
     frames = [{"number": number, "url": f"/data/local-files/?d={name}"} for number, name in enumerate(NAMES)]
     masks = {"one": base64.b64encode(bytes(encode_rle(square))).decode()}
-    body = {
-        "key": "p",
-        "length": 12,
-        "frames": frames[1:],
-        "anchors": [{**frames[0], "size_wh": (64, 48), "masks": masks}],
-    }
+    anchor = {**frames[0], "size_wh": (64, 48), "masks": masks}
+    return {"key": "p", "length": 12, "frames": frames[1:], "anchors": [anchor]}
+
+
+def test_propagation_is_that_of_the_plain_backend(house: House) -> None:
+    body = propagation()
     plain, ingress = (client.post("/propagate", json=body) for client in (house.plain, house.ingress))
     assert (plain.status_code, len(plain.text.splitlines())) == (200, 13)
     assert (ingress.status_code, ingress.text) == (plain.status_code, plain.text)
@@ -477,14 +490,56 @@ def test_propagation_is_that_of_the_plain_backend(house: House) -> None:
     assert shares(ingress)
     house.replicas.is_gone = True
     first, last = house.ingress.post("/propagate", json=body).text.splitlines()
-    assert (first, last) == (plain.text.splitlines()[0], '{"error":"gone","status":503}')
+    assert (first, last) == (plain.text.splitlines()[0], f'{{"error":"{GONE}","status":503}}')
     house.replicas.is_gone = False
     for wrong in ({**body, "frames": []}, {**body, "length": 2}):
         plain, ingress = (client.post("/propagate", json=wrong) for client in (house.plain, house.ingress))
         assert (ingress.status_code, body_of(ingress)) == (plain.status_code, body_of(plain))
 
 
+@pytest.mark.parametrize("is_drained", [False, True])
+def test_cancelled_propagation_ends_wherever_it_runs(house: House, *, is_drained: bool) -> None:
+    """At a host that is drained, while its key leads to another one; a second cancel finds none."""
+    house.replicas.is_stalled = True
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(house.ingress.post, "/propagate", json=propagation())
+        deadline = time.monotonic() + 30
+        while not (at := [host for host in "ab" if house.hosts.requests_at(host)]):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        if is_drained:
+            assert house.ingress.post(f"/hosts/{at[0]}/drain").json()["empty"] is False
+        answer = house.ingress.delete("/propagate/p")
+        assert (answer.status_code, answer.json()) == (200, {"cancelled": True})
+        last = json.loads(waiting.result().text.splitlines()[-1])
+    assert (last["status"], "begun again" in last["error"]) == (409, True)
+    assert house.ingress.delete("/propagate/p").status_code == 404
+    assert house.hosts.requests_at(at[0]) == 0
+
+
+def test_silent_host_is_left_out_until_it_answers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clicks are answered by the other one, and named in `/health` and `/hosts`."""
+
+    def click_all() -> dict[str, str]:
+        answers = {name: house.ingress.post("/predict", json=click(point(), image=name)) for name in NAMES}
+        assert {one.status_code for one in answers.values()} == {200}
+        return {name: shares(one) for name, one in answers.items()}
+
+    monkeypatch.setattr("backend.cluster.watching.PERIOD_SECONDS", ROUND_SECONDS)
+    before = click_all()
+    house.replicas.frozen = {"b"}
+    assert set(click_all().values()) == {"a/0 a"}
+    assert "labelrig_ingress_repeated_total 1.0" in house.ingress.get("/metrics").text
+    reason = house.ingress.get("/health").json()["reason"]
+    assert reason == "1 of 2 replicas answer; b/0 does not answer, and gets no requests"
+    found = {one["host"]: (one["silent"], len(one["replicas"])) for one in house.ingress.get("/hosts").json()["hosts"]}
+    assert found == {"a": ([], 1), "b": (["b/0"], 0)}
+    house.replicas.frozen = set()
+    until(house, lambda health: health["state"] == "ready")
+    assert click_all() == before
+
+
 def test_dead_replica_is_one_sentence(house: House) -> None:
     house.replicas.is_gone = True
     answer = house.ingress.post("/predict", json=click(point()))
-    assert (answer.status_code, answer.json()["detail"]) == (503, "gone")
+    assert (answer.status_code, answer.json()["detail"]) == (503, GONE)

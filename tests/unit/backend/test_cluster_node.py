@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backend.cluster.node import NodeSettings, answers, ray_arguments
+from backend.cluster.node import RAY_ENVIRONMENT, NodeSettings, answers, ray_arguments
+from backend.cluster.probing import ROUND_SECONDS, SILENT_ROUNDS
 from tests.machine import free_port
 
 HEAD = NodeSettings(
@@ -39,6 +40,16 @@ def test_head_and_worker_differ_in_who_leads() -> None:
     for given in (head, worker):
         assert (given["node-ip-address"], given["num-cpus"], given["num-gpus"]) == ("10.0.0.11", "3", "2")
         assert {"block", "disable-usage-stats", "no-redirect-output"} <= set(given)
+
+
+def test_frozen_host_is_dead_after_it_is_silent() -> None:
+    """Ray takes it out some time after the ingress gives it no more requests, and within half a minute."""
+    period, timeout, misses = (
+        int(RAY_ENVIRONMENT[f"RAY_health_check_{name}"]) for name in ("period_ms", "timeout_ms", "failure_threshold")
+    )
+    shortest = misses * timeout + (misses - 1) * period
+    silent_after = 1000 * ROUND_SECONDS * (SILENT_ROUNDS + 1)
+    assert silent_after + 2000 <= shortest <= 25_000
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

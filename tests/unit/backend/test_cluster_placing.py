@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from backend.cluster.hosts import Hosts
-from backend.cluster.placing import FORGOTTEN_SECONDS, IN_USE_SECONDS, KEPT_SECONDS, Placement, other_hosts_first
+from backend.cluster.placing import FORGOTTEN_SECONDS, IN_USE_SECONDS, KEPT_SECONDS, Placement, untried_first
 
 NAMES = ("a/0", "a/1", "b/0", "b/1")
 KEYS = [f"images-{number}" for number in range(60)]
@@ -138,5 +138,5 @@ def test_requests_of_before_the_drain_may_be_at_the_host() -> None:
 
 
 def test_repeated_request_goes_to_another_host() -> None:
-    assert other_hosts_first(("a/1", "a/0", "b/0", "c/0")) == ("b/0", "c/0", "a/1", "a/0")
-    assert other_hosts_first(()) == ()
+    assert untried_first(("a/1", "a/0", "b/0", "c/0"), {"a"}) == ("b/0", "c/0", "a/1", "a/0")
+    assert untried_first((), {"a"}) == ()

@@ -9,7 +9,6 @@ import logging.config
 import signal
 import sys
 import warnings
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -28,7 +27,6 @@ from backend.weights.catalog import ModelFiles, choose, fetch_command, load_cata
 
 logger = logging.getLogger("backend")
 M_ARENA_MAX = -8  # of glibc's malloc.h
-STOP_SECONDS = 8  # below the 10 s that Docker grants
 
 
 def main() -> int:
@@ -58,23 +56,19 @@ def main() -> int:
     return run_server(app, settings)
 
 
-def run_server(app: FastAPI, settings: Settings, socket: Path | None = None) -> int:
-    """Serve until a signal comes; returns the exit code.
-
-    Args:
-        socket: of the file system, where to listen in place of a port.
-    """
+def run_server(app: FastAPI, settings: Settings) -> int:
+    """Serve until a signal comes, and what is under way by then; returns the exit code."""
     try:
         uvicorn.run(
             app,
             http=ReasonProtocol,
             host=settings.address,
             port=settings.port,
-            uds=None if socket is None else str(socket),
+            uds=None if settings.socket is None else str(settings.socket),
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
+            timeout_graceful_shutdown=settings.stop_seconds,
         )
     except KeyboardInterrupt:
         return 130

@@ -41,6 +41,12 @@ class Settings(BaseSettings):
         Field(description="address to listen on; default 0.0.0.0 with a password, and without one 127.0.0.1 alone"),
     ] = None
     port: Annotated[int, Field(ge=0, le=65535, description="TCP port; 0 takes a free one")] = 9090
+    socket: Annotated[
+        Path | None, Field(description="a socket in the file system to listen on, in place of HOST and PORT")
+    ] = None
+    stop_seconds: Annotated[
+        int, Field(ge=1, le=600, description="how long requests under way may take when the process is to end")
+    ] = 8  # below the 10 s that Docker grants
     sam2_model: Annotated[
         Literal["auto", "demo", "tiny", "small", "base-plus", "large", "custom"],
         Field(description="`auto` takes the best checkpoint present in SAM2_MODEL_DIR, else the demo model"),

@@ -140,9 +140,8 @@ def transfer(
         request.check(to)
         with one_session(choose(host, [], None, inventory), run_options("pairs.transfer"), report) as one:
             target = None if to is None else one.project(to)
-            found = run_in_label_studio(
-                one.access.client(), one.site.exec_in, one.project(project), target, request, report
-            )
+            client, execs = one.access.client(), (one.site.exec_in("label-studio"), one.site.exec_in_backend)
+            found = run_in_label_studio(client, *execs, one.project(project), target, request, report)
         lines = found.lines()
     show(report.as_json() if json else "\n".join(lines))
     if found.problems or found.is_nothing:
@@ -175,6 +174,6 @@ def apply(
     read_alignment(file)  # before anything is connected
     with one_session(choose(host, [], None, inventory), run_options("pairs.apply"), report) as one:
         found = apply_alignment(
-            one.access.client(), one.site.exec_in, one.project(project), file, (image, to_image), report
+            one.access.client(), one.site.exec_in_backend, one.project(project), file, (image, to_image), report
         )
     show(report.as_json() if json else found.text())

@@ -73,13 +73,17 @@ class Report:
             self._steps_left = []
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[Stage]:
-        """Group operations under a heading and time them."""
+    def stage(self, name: str, *, numbered: bool = True) -> Iterator[Stage]:
+        """Group operations under a heading and time them.
+
+        Args:
+            numbered: it is one of `steps`; else one that most runs are without.
+        """
         stage = Stage(name)
         self.stages.append(stage)
         self._noticed.clear()
         began = self._clock()
-        self._line(f"▸ {self._steps_left.pop(0) if self._steps_left else ''}{name}")
+        self._line(f"▸ {self._steps_left.pop(0) if numbered and self._steps_left else ''}{name}")
         try:
             yield stage
         except BaseException:

@@ -68,7 +68,7 @@ def main(replica: type[Replica] = Replica) -> int:
         ahead = Ahead(replicas, placement, keys, settings.prewarm_neighbours)
         forwarder = Forwarder(calls, projects)
         app = create_ingress(settings, model, watch, hosts, forwarder, projects, keys, figures, ahead)
-        return run_server(app, settings, cluster.cluster_socket)
+        return run_server(app, settings)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -20,9 +19,6 @@ class ClusterSettings(BaseSettings):
     cluster_host: Annotated[
         str | None,
         Field(pattern="^[A-Za-z0-9._-]{1,63}$", description="of a GPU host: its name; default its host name"),
-    ] = None
-    cluster_socket: Annotated[
-        Path | None, Field(description="a socket in the file system to listen on, in place of PORT")
     ] = None
     cluster_replicas: Annotated[
         int | None, Field(ge=1, le=1000, description="default: one for each GPU, or one where there is none")

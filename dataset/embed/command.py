@@ -39,7 +39,7 @@ def run_embed(session: Session, options: EmbedOptions) -> str:
     Raises:
         LabelrigError: the stack does not run, there is nothing to encode, or images failed.
     """
-    exec_in_backend = session.site.exec_in("sam2")
+    exec_in_backend = session.site.exec_in_backend
     if options.stop:
         return f"{cancel_all(exec_in_backend)} embed jobs ended"
     with session.report.stage("embed"):

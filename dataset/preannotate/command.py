@@ -84,7 +84,7 @@ def preannotate(session: Session, options: PreannotateOptions, file: BoxFile | N
         names = _labels(session.report, boxes, options, labeling)
         # Boxes that people drew are in annotations, which are there to be made masks of.
         also = options.also_annotated or options.boxes == "annotations"
-        work = Preannotation(opened.client, session.site.exec_in("sam2"), opened.project, session.report, names, also)
+        work = Preannotation(opened.client, session.site.exec_in_backend, opened.project, session.report, names, also)
         return work.go(boxes, tasks).text()
 
 

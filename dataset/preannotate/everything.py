@@ -55,7 +55,7 @@ def preannotate_everything(session: Session, options: EverythingOptions) -> str:
     with session.report.stage(f"preannotate {opened.title}"):
         tasks = opened.tasks(session, None)
         asks = asks_of(tasks, opened.labeling, options)
-        run, report = session.site.exec_in("sam2"), session.report
+        run, report = session.site.exec_in_backend, session.report
         work = Preannotation(opened.client, run, opened.project, report, also_annotated=options.also_annotated)
         return work.ask("/everything", asks, tasks).text()
 

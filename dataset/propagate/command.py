@@ -74,7 +74,7 @@ def run_propagate(session: Session, options: PropagateOptions) -> str:
     project, spec = session.project(options.project), named_spec(REPOSITORY, options.project)
     rule = SequencePart() if spec is None else spec.sequence
     with session.report.stage(f"propagate {project.title}"):
-        sam2 = session.site.exec_in("sam2")
+        sam2 = session.site.exec_in_backend
         tally = propagate(session.access.client(), sam2, project, rule, session.report, options)
     return "\n".join(tally.lines())
 
@@ -85,7 +85,7 @@ def propagate(
     """The same in one project.
 
     Args:
-        sam2: runs a command in the sam2 container.
+        sam2: runs a command beside the backend.
         rule: which images of the project follow on each other.
     """
     labeling = read_labeling(project.label_config, f"the project {project.title!r}")

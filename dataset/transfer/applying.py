@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -56,7 +56,7 @@ class Applied:
 
 def apply_alignment(
     client: Client,
-    exec_in: Callable[[str], Exec],
+    backend: Exec,
     project: Project,
     path: Path,
     images: tuple[str | None, str | None],
@@ -65,7 +65,7 @@ def apply_alignment(
     """Tell the SAM2 backend the transforms of a project's pairs; what it knew of them before is replaced.
 
     Args:
-        exec_in: gives what runs a command in the container of a service.
+        backend: runs a command beside the backend.
         images: the image tags of RGB and thermal pictures; None for the first and the other one.
 
     Raises:
@@ -95,7 +95,7 @@ def apply_alignment(
         for note in alignment.notes():
             report.notice(note)
         body = _body(project.key, alignment, (sides.source_image, sides.target_image), own, refused)
-        accepted, answer = ask_backend_json(exec_in("sam2"), "PUT", "/alignment", body, timeout=TIMEOUT)
+        accepted, answer = ask_backend_json(backend, "PUT", "/alignment", body, timeout=TIMEOUT)
         if not accepted:
             raise LabelStudioError(f"the SAM2 backend refuses the alignment: {answer.get('detail', answer)}")
         report.facts["apply"] = vars(found)

@@ -105,7 +105,8 @@ class ProjectRequest:
 
 def run_in_label_studio(
     client: Client,
-    exec_in: Callable[[str], Exec],
+    label_studio: Exec,
+    backend: Exec,
     source: Project,
     target: Project | None,
     request: ProjectRequest,
@@ -114,7 +115,8 @@ def run_in_label_studio(
     """Carry the masks of a project over; the figures go into the report.
 
     Args:
-        exec_in: gives what runs a command in the container of a service.
+        label_studio: runs a command in Label Studio's container.
+        backend: runs a command beside the backend.
         target: the project of the twins; None where the tasks of `source` show both.
 
     Raises:
@@ -131,7 +133,7 @@ def run_in_label_studio(
     sides = project_sides(source, target, request.image, request.to_image)
     store: Predictions | Annotations | Drafts = Predictions(client, sides.target.id)
     if request.kind != "prediction":
-        store = Drafts(exec_in("label-studio")) if request.kind == "draft" else Annotations(client, sides.target.id)
+        store = Drafts(label_studio) if request.kind == "draft" else Annotations(client, sides.target.id)
     work = ProjectTransfer(
         client=client,
         sides=sides,
@@ -139,7 +141,7 @@ def run_in_label_studio(
         selection=selection(annotators=request.annotators),
         report=report,
         store=store,
-        sam2=exec_in("sam2") if request.refine == "sam2" else None,
+        sam2=backend if request.refine == "sam2" else None,
         back=request.back,
         aligned=request.aligned,
         labels=request.labels,

@@ -34,7 +34,7 @@ from infra.fleet.commit import Commit
 from infra.roles.docker.client import EngineState, engine_state
 from infra.roles.images.build import ImageSet
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import CLUSTER, FOLDERS
+from infra.roles.images.tags import FOLDERS, TOGETHER
 from infra.roles.nvidia.toolkit import ToolkitSource
 
 STAGES = 6
@@ -100,7 +100,7 @@ def create_bundle(
         work = folder / "work"
         work.mkdir(exist_ok=True)
         with report.stage("images"):
-            services = tuple(one for one in FOLDERS if one != CLUSTER or wanted.serve)
+            services = tuple(one for one in FOLDERS if one not in TOGETHER or wanted.serve)
             images = plan_images(here, repository, settings, report, services=services)
             converge(images_role(here, images, report), report)
         with report.stage("packages"):

@@ -83,4 +83,4 @@ def check_stack(site: Site) -> None:
     with site.host.forwarded(site.settings.port, site.settings.own_address) as url:
         if key is None or not token_works(url, key.get_secret_value()):
             raise ProofFailed("Label Studio does not take the personal access token that it took before")
-    backend_facts(site.exec_in("sam2"))
+    backend_facts(site.exec_in_backend)

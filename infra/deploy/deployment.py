@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from core.errors import CannotKnow, LabelrigError
@@ -46,7 +47,7 @@ from infra.roles.images.role import ImageOrigin, resolve_images, shipped_images_
 from infra.roles.images.tags import debootstrap_base
 from infra.roles.notes.role import notes_role
 from infra.roles.project.gate import pass_gate
-from infra.roles.project.replicas import click_replicas, until_one_serves
+from infra.roles.project.replicas import click_replicas, until_click_answered, until_one_serves
 from infra.roles.project.role import project_role
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
@@ -58,6 +59,7 @@ from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.maintenance import MaintenancePass, access_of
 from infra.stack.site import Site, rendered, with_secrets
+from infra.stack.stand_in import StandIn, StandInGone
 from infra.stack.stages import (
     Made,
     Summary,
@@ -71,6 +73,7 @@ from infra.stack.stages import (
     stack_operations,
     stack_project,
     stack_running,
+    stand_in,
 )
 from infra.stack.unfinished import refuse_unfinished
 from labelstudio.config import ProjectSpec
@@ -95,6 +98,7 @@ class Deployment:
         passing: of an upgrade, which this run is a part of.
         place: how the host takes part in a group that serves; None: it serves by itself.
         before_gate: called when all but the gate is done: other hosts of the group join.
+        first_replica: to be called when a replica of the group may answer: a stand-in makes way for it.
         release: the release that is current after the stage "release".
         made: what the others of the group need to know, after the stage "release".
         summary: what a person needs, after the gate.
@@ -110,6 +114,7 @@ class Deployment:
     passing: MaintenancePass | None = None
     place: Place | None = None
     before_gate: Callable[[], None] = lambda: None
+    first_replica: Callable[[], None] = lambda: None
     release: Release | None = None
     made: Made | None = None
     summary: Summary | None = None
@@ -331,12 +336,14 @@ class Deployment:
         if run.pending:
             with run.stage("stack"):
                 run.unknown("containers", "which of them start anew is known when the changes above were made")
+                self._announce_stand_in(run, site)
         if not run.applies and not self._runs(site):
             with run.stage("project"):
                 run.unknown("project", "Label Studio does not run there yet")
             return
         with closing(engine_client(self.host)) as engine:
             running, root = stack_running(site, lambda: engine, run.report), root_certificate(site)
+            meanwhile = stand_in(site, lambda: engine, run.report) if self.place is not None else None
             if not run.pending:
                 with run.stage("stack"):
                     upgrading = self.passing is not None
@@ -352,6 +359,11 @@ class Deployment:
                 try:
                     with run.stage("project"):
                         run.run(project_role(spec, context))
+                    if meanwhile is not None:
+                        answered = partial(until_click_answered, spec, context, run.report)
+                        self.first_replica = partial(_end_stand_in, run, StandInGone(meanwhile, answered), meanwhile)
+                        if self.place is not None and self.place.own:  # else the first one is a worker's
+                            self.first_replica()
                     if run.applies:
                         self.before_gate()
                     with run.stage("gate"):
@@ -360,7 +372,9 @@ class Deployment:
                             return
                         if self.place is not None:
                             until_one_serves(context.exec_in_backend, run.report)
-                        proof = pass_gate(spec, context, running, site.services, run.report, gpu=site.gpu)
+                        proof = pass_gate(
+                            spec, context, running, site.services, run.report, gpu=site.gpu, computes=site.computes
+                        )
                         if self.place is not None:
                             click_replicas(spec, context, proof, self.place.replicas, run.report)
                         self.passed(site, proof.model_version)
@@ -379,6 +393,14 @@ class Deployment:
         state = database_state(site.settings.database, site.exec_in(service))
         self.releases.mark(self.release.id, "passed", model_version=model_version, database_state=state)
 
+    def _announce_stand_in(self, run: Runner, site: Site) -> None:
+        """Say in a plan that clicks are answered while the head is replaced, where it answers them now."""
+        if self.place is None or not self._runs(site):
+            return
+        with closing(engine_client(self.host)) as engine:
+            if stand_in(site, lambda: engine, Report()).has_replica():
+                run.report.info("    ~ where Ray's container is replaced, a stand-in answers clicks meanwhile")
+
     def _runs(self, site: Site) -> bool:
         if engine_state(self.host) is not EngineState.ANSWERS:
             return False
@@ -396,6 +418,12 @@ class Deployment:
                 return str(engine.images.get(tag).id)
             except ImageNotFound:
                 return ""
+
+
+def _end_stand_in(run: Runner, gone: StandInGone, meanwhile: StandIn) -> None:
+    if meanwhile.is_there():
+        with run.report.stage("stand-in", numbered=False):
+            run.run([gone])
 
 
 def undecided_images(site: Site) -> ImageSet:

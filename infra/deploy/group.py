@@ -14,7 +14,7 @@ from infra.config.serving import Serving
 from infra.deploy.deployment import STAGES, Deployment
 from infra.deploy.hooking import run_own_hook
 from infra.deploy.prune import prune
-from infra.deploy.recovery import restore_previous
+from infra.deploy.recovery import end_stand_in, restore_previous
 from infra.deploy.worker import STAGES as WORKER_STAGES
 from infra.deploy.worker import WorkerDeployment
 from infra.fleet.run import RunOptions
@@ -128,6 +128,7 @@ class GroupRun:
             for worker in self.workers:
                 with self._of(worker):
                     self._join(worker, runs[worker.host.name])
+                self.head.first_replica()
 
         self.head.before_gate = join_all
         try:
@@ -143,7 +144,7 @@ class GroupRun:
         made = self.head.made
         assert made is not None and worker.place is not None  # noqa: S101, PT018 - the head's release is there
         own = worker.place.own
-        worker.aside = lambda: out_of_service(made.site.exec_in("sam2"), worker.host.name, own, run.report)
+        worker.aside = lambda: out_of_service(made.site.exec_in_backend, worker.host.name, own, run.report)
         worker.join(run, made)
 
     def _with_logs(self, error: ReplicasMissing) -> LabelrigError:
@@ -264,6 +265,9 @@ def _put_back(group: GroupRun, cause: LabelrigError) -> LabelrigError:
             group.ended.setdefault(worker.host.name, LabelrigError(f"nothing was changed: {reason}"))
             continue
         group.ended[worker.host.name] = restore_previous(worker, reason, report)
+    if group.head.place is not None and not group.head.place.own:  # the first replica is a worker's
+        with suppress(LabelrigError):  # it stays, and the next run removes it
+            end_stand_in(group.head, group.sessions[group.head.host.name].report)
     for one in group.all:
         error = result if one is group.head else group.ended[one.host.name]
         _record(group, one, error)

@@ -14,6 +14,7 @@ from core.errors import (
     PreflightError,
     RolledBack,
     Unfinished,
+    WaitTimeout,
 )
 from core.operation import converge
 from core.report import Report
@@ -25,11 +26,12 @@ from infra.fleet.target import site_of, site_of_release
 from infra.releases.manifest import Release, newest_passed
 from infra.releases.rollback_check import check_rollback
 from infra.releases.store import Found, Releases
-from infra.roles.docker.client import engine_client
+from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
+from infra.roles.project.replicas import until_one_serves
 from infra.stack.site import EXEC_TIMEOUT, Site
-from infra.stack.stages import reached, stack_running, volumes_ready
+from infra.stack.stages import containers_running, reached, stand_in, volumes_ready
 from infra.stack.unfinished import refuse_unfinished
 from labelstudio.session import token_works
 
@@ -111,14 +113,38 @@ def serve(
     refuse_unfinished(site, upgrading=upgrading)
     releases.activate(target.id)
     with closing(engine_client(deployment.host)) as engine:
-        converge([volumes_ready(site, lambda: engine, report), stack_running(site, lambda: engine, report)], report)
+        converge([volumes_ready(site, lambda: engine, report), containers_running(site, lambda: engine, report)], report)
     if site.files.is_worker:
         return  # Label Studio is on another host
-    backend_facts(site.exec_in("sam2"))
+    backend_facts(site.exec_in_backend)
+    if deployment.place is None or deployment.place.own:
+        end_stand_in(deployment, report)
     key = site.settings.api_key
     with reached(site) as url:
         if key is None or not token_works(url, key.get_secret_value()):
             raise LabelStudioError(f"{deployment.host.name}: Label Studio of {target.id} does not take our token")
+
+
+def end_stand_in(deployment: Deployment, report: Report) -> None:
+    """Let the stand-in of a head go, where there is one, as soon as a replica answers; without one it stays.
+
+    Raises:
+        LabelrigError: the host does not say whether there is one.
+    """
+    site = site_of_release(deployment.host, deployment.host_settings, deployment.releases.current())
+    if site.part != "head" or engine_state(deployment.host) is not EngineState.ANSWERS:
+        return
+    with closing(engine_client(deployment.host)) as engine:
+        meanwhile = stand_in(site, lambda: engine, report)
+        if not meanwhile.is_there():
+            return
+        try:
+            until_one_serves(site.exec_in_backend, report)
+        except WaitTimeout as error:
+            report.notice(f"{error}: the stand-in goes on answering clicks, until the next `deploy` removes it")
+            return
+        meanwhile.end()
+        report.ok("clicks answered by replicas", ["stop the stand-in"])
 
 
 def database_now(deployment: Deployment, current: Release | None) -> DatabaseState | None:

@@ -77,7 +77,7 @@ def check_click(look: Inspection) -> Finding:
             folder=look.folder(),
             access=look.access,
             exec_in_label_studio=look.exec_in("label-studio"),
-            exec_in_backend=look.exec_in("sam2"),
+            exec_in_backend=look.exec_in_backend,
             write_secret=secret_writer(look.site.compose),
             backend_login=backend_login(look.site.settings),
             report=scratch,
@@ -93,7 +93,7 @@ def check_click(look: Inspection) -> Finding:
 
 def check_replicas(look: Inspection) -> Finding:
     """Of hosts that serve together, each has a replica that answers; asked for on their head."""
-    found = {one.host: one for one in read_hosts(look.exec_in("sam2"))}
+    found = {one.host: one for one in read_hosts(look.exec_in_backend)}
     serving = look.site.serving
     missing = [name for name in (serving.workers if serving is not None else ()) if name not in found]
     silent = [f"{one.name} is {one.state}" for host in found.values() for one in host.replicas if not one.answers]
@@ -104,7 +104,7 @@ def check_replicas(look: Inspection) -> Finding:
         return broken("; ".join([*silent, *drained]), f"`./inv doctor{group}` looks at each host; {look.again}")
     if drained:
         back = "python -m backend.ask DELETE /hosts/HOST/drain"
-        return warning("; ".join(drained), look.by_hand(f"docker exec CONTAINER OF sam2 {back}"))
+        return warning("; ".join(drained), look.by_hand(f"docker exec CONTAINER OF ray {back}"))
     return ok(", ".join(one.name for host in found.values() for one in host.replicas))
 
 

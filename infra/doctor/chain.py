@@ -173,7 +173,9 @@ def _checked(link: Link, finding: Finding, seconds: float) -> Check:
 
 def _not_running(link: Link, look: Inspection) -> str | None:
     try:
-        stopped = [service for service in link.inside if not look.healthy(service)]
+        # Of several hosts `sam2` stands in front of the backend.
+        inside = dict.fromkeys((*link.inside, *([look.site.computes] if SAM2 in link.inside else [])))
+        stopped = [service for service in inside if not look.healthy(service)]
     except LabelrigError:
         return "engine is broken"
     return f"containers: {stopped[0]} is not healthy" if stopped else None

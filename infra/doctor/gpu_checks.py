@@ -65,7 +65,7 @@ def _torch_cuda(look: Inspection) -> str | None:
     try:
         if not look.healthy(look.site.computes):
             return usual
-        said = look.exec_in(look.site.computes)("python", "-c", TORCH_CUDA, timeout=ASK_TIMEOUT).stdout.strip()
+        said = look.exec_in_backend("python", "-c", TORCH_CUDA, timeout=ASK_TIMEOUT).stdout.strip()
         version = ast.literal_eval(said)
     except (LabelrigError, ValueError, SyntaxError):
         return usual
@@ -79,7 +79,7 @@ def _check_container(look: Inspection, words: str) -> Finding:
         return broken(f"{words}; the Docker engine has no runtime `nvidia` (it has {', '.join(runtimes)})", look.again)
     if not look.healthy(look.site.computes):
         return ok(f"{words}; the {look.site.computes} container is not healthy and was not asked")
-    run = look.exec_in(look.site.computes)
+    run = look.exec_in_backend
     answer = run(*smi_query(FIELDS), ok=ANY_EXIT_CODE, timeout=ASK_TIMEOUT)
     seen = parse_gpus(answer.stdout) if answer.ok else ()
     restart = f"restart the container: {look.by_hand('docker restart ' + _name(look))}"
@@ -91,7 +91,7 @@ def _check_container(look: Inspection, words: str) -> Finding:
         )
     if look.site.part == "worker":
         return ok(f"{words}; nvidia-smi lists every one inside the container")
-    _, health = ask_backend_json(look.exec_in("sam2"), "GET", "/health", timeout=ASK_TIMEOUT)
+    _, health = ask_backend_json(look.exec_in_backend, "GET", "/health", timeout=ASK_TIMEOUT)
     device = str(health.get("device"))
     if not device.startswith("cuda"):
         return broken(f"{words}; the backend computes on {device}", f"{look.inv('logs')} says why; then {restart}")

@@ -181,6 +181,15 @@ class Inspection:
             self._execs[service] = exec_in_container(self.host, str(container.name))
         return self._execs[service]
 
+    @property
+    def exec_in_backend(self) -> Exec:
+        """What runs a command beside the backend: see `Site`.
+
+        Raises:
+            HostError: its service has no container.
+        """
+        return self.exec_in(self.site.computes)
+
     def load_settings(self) -> None:
         """Read the settings again, with the secrets that the host has by now.
 

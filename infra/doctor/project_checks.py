@@ -14,7 +14,7 @@ from infra.doctor.diagnosis import Finding, broken, ok, warning
 from infra.doctor.inside import FileSeen, digest, first_image
 from infra.doctor.inspection import Inspection
 from infra.roles.project.backend_token import ACCOUNT, held_token
-from infra.roles.stack.image_folders import FILES_ROOT, SERVICES, ImageFolder
+from infra.roles.stack.image_folders import FILES_ROOT, ImageFolder
 from labelstudio.image_files import path_in, split_url
 from labelstudio.models import TaskRef
 from labelstudio.session import token_owner, token_works
@@ -34,9 +34,10 @@ def check_token(look: Inspection) -> Finding:
         return broken(f"{look.site.env_file} holds no LABEL_STUDIO_API_KEY", f"{look.again} makes one")
     if not token_works(access.base_url, access.api_key, access.transport):
         return broken("Label Studio does not accept the stored token", f"{look.again} makes another one")
-    if not look.healthy("sam2"):
-        return ok("Label Studio accepts it; the backend's own was not looked at (sam2 does not run)")
-    held = held_token(look.exec_in("sam2"))
+    if not look.healthy(look.site.computes):
+        seen = f"the backend's own was not looked at ({look.site.computes} does not run)"
+        return ok(f"Label Studio accepts it; {seen}")
+    held = held_token(look.exec_in_backend)
     if held is None:
         return broken("the backend has no readable token of its own", f"{look.again} makes one and hands it over")
     owner = token_owner(access.base_url, held, access.transport)
@@ -81,7 +82,7 @@ def check_storage(look: Inspection) -> Finding:
             f"{folder.path} is not there on {look.host.name}",
             f"mount it there ({look.by_hand('findmnt -T ' + folder.path)} shows what is), then {look.again}",
         )
-    for service in SERVICES:
+    for service in look.site.files.readers:
         container = look.container(service)
         if container is None or not look.healthy(service):
             continue
@@ -107,9 +108,9 @@ def check_image(look: Inspection) -> Finding:
     content = look.client.download(f"{parts.path}?{parts.query}")
     if (problem := _undecodable(content)) is not None:
         return broken(f"the image of task {task.id} ({path}) is no readable image: {problem}", "replace the file")
-    seen = digest(look.exec_in("sam2"), f"{folder.mount}/{path}")
+    seen = digest(look.exec_in_backend, f"{folder.mount}/{path}")
     if seen.error:
-        return _unreadable(look, folder, "sam2", seen)
+        return _unreadable(look, folder, look.site.computes, seen)
     if seen.sha256 != hashlib.sha256(content).hexdigest():
         return broken(f"the two containers see different files as {path}", f"{look.again} mounts the folder anew")
     return ok(f"{path} of task {task.id}: served, decodes, and the backend reads the same {len(content)} bytes")

@@ -14,7 +14,7 @@ from infra.doctor.inside import Probe, probe
 from infra.doctor.inspection import Inspection
 from infra.roles.images.registry import present
 from infra.roles.stack.containers import health_of, last_lines, restarts_of
-from infra.roles.stack.render import images_of
+from infra.roles.stack.render import STAND_IN, images_of
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -46,6 +46,8 @@ def check_containers(look: Inspection) -> Finding:
                 f"{service} was restarted {minutes:.0f} min ago, {restarts_of(container)} times since it was made"
             )
         running.append(service)
+    if look.site.part == "head" and look.container(STAND_IN) is not None:
+        notes.append("a stand-in answers clicks, as while a deploy replaces ray, or after one that was cut off")
     notes += _drift(look)
     if notes:
         return warning("; ".join(notes), f"{look.inv('logs')} says why it restarts; {look.again} applies new settings")
@@ -80,8 +82,11 @@ def check_ls_to_sam2(look: Inspection) -> Finding:
 
 
 def check_sam2_to_ls(look: Inspection) -> Finding:
-    """From inside the sam2 container to Label Studio."""
-    return _way(look, SAM2, LABEL_STUDIO, 8080, "/health")
+    """From inside the backend's container to Label Studio; on a head that is on the host's network."""
+    if look.site.part != "head":
+        return _way(look, SAM2, LABEL_STUDIO, 8080, "/health")
+    settings = look.site.settings
+    return _way(look, look.site.computes, settings.own_address, settings.port, "/health")
 
 
 def check_no_localhost(look: Inspection) -> Finding:

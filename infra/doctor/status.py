@@ -36,6 +36,7 @@ from infra.roles.project.ask_backend import ask_backend, ask_backend_json
 from infra.roles.project.group_hosts import read_hosts
 from infra.roles.stack.containers import health_of, restarts_of
 from infra.roles.stack.image_folders import read_folders
+from infra.roles.stack.render import STAND_IN
 from infra.stack.site import Site, exec_in_container
 from infra.stack.stages import reached, stack_running
 from labelstudio.answers import reaching, refusal
@@ -61,7 +62,7 @@ def status(site: Site, releases_current: str | None, report: Report) -> StackSta
     containers, root = (engine, engine) if isinstance(engine, Unknown) else engine
     is_worker = site.part == "worker"  # Label Studio, and who could be asked for the model, are on another host
     report.progress("asking the SAM2 backend and Label Studio")
-    backend = None if is_worker else _known(lambda: read_backend(_exec_in_sam2(site, report)))
+    backend = None if is_worker else _known(lambda: read_backend(_exec_in_backend(site, report)))
     version = None if is_worker else _known(lambda: _version(site))
     report.progress("looking at GPUs and disks")
     return StackStatus(
@@ -120,7 +121,7 @@ def read_backend(run: Exec) -> BackendStatus:
 
 def _replicas(site: Site, report: Report) -> tuple[ReplicaStatus, ...]:
     """Every replica of the group, and each host that should have one and has none."""
-    hosts = read_hosts(_exec_in_sam2(site, report), timeout=ASK_TIMEOUT)
+    hosts = read_hosts(_exec_in_backend(site, report), timeout=ASK_TIMEOUT)
     rows = [ReplicaStatus.of(one, replica) for one in hosts for replica in one.replicas]
     members = site.serving.workers if site.serving is not None else ()
     there = {one.host for one in hosts if one.replicas}
@@ -189,22 +190,25 @@ def _engine_parts(site: Site, report: Report) -> tuple[tuple[ContainerStatus, ..
     """The containers, and the folder where the engine keeps everything."""
     with closing(engine_client(site.host, ENGINE_TIMEOUT)) as engine:
         running = stack_running(site, lambda: engine, report)
-        containers = tuple(read_container(service, running.container(service)) for service in site.services)
+        found = {service: running.container(service) for service in site.services}
+        if site.part == "head" and (meanwhile := running.container(STAND_IN)) is not None:
+            found[STAND_IN] = meanwhile  # while a deploy replaces `ray`, or after one that was cut off
+        containers = tuple(read_container(service, one) for service, one in found.items())
         return containers, str(engine.info()["DockerRootDir"])
 
 
-def _exec_in_sam2(site: Site, report: Report) -> Exec:
-    """What runs a command in the backend's container.
+def _exec_in_backend(site: Site, report: Report) -> Exec:
+    """What runs a command beside the backend: see `Site`.
 
     Raises:
         HostError: it does not run.
     """
     with closing(engine_client(site.host, ENGINE_TIMEOUT)) as engine:
-        container = stack_running(site, lambda: engine, report).container("sam2")
+        container = stack_running(site, lambda: engine, report).container(site.computes)
     if container is None:
-        raise HostError("sam2 has no container")
+        raise HostError(f"{site.computes} has no container")
     if container.status != "running":
-        raise HostError(f"sam2 is {container.status}")
+        raise HostError(f"{site.computes} is {container.status}")
     return exec_in_container(site.host, str(container.name))
 
 

@@ -15,6 +15,7 @@ from core.report import Report
 from core.text import aligned, size_text
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.preflight.role import LABEL_PROJECT
+from infra.roles.stack.render import STAND_IN
 from infra.stack.site import Site
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def take_down(site: Site, report: Report, *, volumes: bool = False) -> None:
             return
         _refuse_missing_files(site)
         report.changing(f"stop {len(containers)} containers" + (f", remove {len(gone)} volumes" if volumes else ""))
-        arguments = ("down", "--remove-orphans", *(("--volumes",) if volumes else ()))
+        also = ("--profile", STAND_IN) if site.part == "head" else ()
+        arguments = (*also, "down", "--remove-orphans", *(("--volumes",) if volumes else ()))
         site.compose.run(*arguments, timeout=DOWN_TIMEOUT, on_line=report.progress)
         if volumes:
             _remove_left(engine, site)

@@ -33,7 +33,7 @@ from infra.roles.stack.render import (
     PROXY,
     RAY,
     RAY_GPU,
-    RAY_SERVICE,
+    STAND_IN_GPU,
     TLS,
     RenderedFile,
     StackFiles,
@@ -83,7 +83,8 @@ class Site:
         wanted = {POSTGRES: self.settings.database == "postgres", GPU: self.gpu and alone, PROXY: self.proxy}
         wanted[TLS] = self.proxy and has_own_tls(self.settings)
         wanted = {name: there and not is_worker for name, there in wanted.items()}
-        wanted |= {RAY: not alone, CLUSTER: self.part == "head", RAY_GPU: self.gpu and not alone}
+        is_head = self.part == "head"
+        wanted |= {RAY: not alone, CLUSTER: is_head, RAY_GPU: self.gpu and not alone, STAND_IN_GPU: self.gpu and is_head}
         return StackFiles(self.stack_folder, tuple(name for name, there in wanted.items() if there))
 
     @property
@@ -93,8 +94,8 @@ class Site:
 
     @property
     def computes(self) -> str:
-        """The service with the model."""
-        return "sam2" if self.part == "alone" else RAY_SERVICE
+        """The service with the model: see `StackFiles`."""
+        return self.files.computes
 
     @property
     def deploy_option(self) -> str:
@@ -119,6 +120,12 @@ class Site:
     def exec_in(self, service: str) -> Exec:
         """Return what runs a command inside the running container of a service."""
         return exec_in(self.compose, service)
+
+    @property
+    def exec_in_backend(self) -> Exec:
+        """What runs a command beside the backend, as `python -m backend.ask`: in the container with the model, which of
+        several hosts has the ingress, and which sees images and secrets as the model does."""
+        return self.exec_in(self.computes)
 
     def refuse_unknown(self, services: Sequence[str]) -> None:
         """Make sure that these are services of the stack.
@@ -248,7 +255,7 @@ def rendered(
         values = worker_values(site.settings, place, images.tags, model, machine)
     else:
         values = stack_values(site.settings, by_container(images.tags), model, machine)
-        values |= head_values(site.settings, place, machine) if place is not None else {}
+        values |= head_values(site.settings, place, images.tags, machine) if place is not None else {}
     backend = dict(site.settings.backend)
     if site.settings.public_url is not None:  # tasks that others made may name their images so
         backend.setdefault("LABEL_STUDIO_PUBLIC_URL", site.settings.public_url)

@@ -39,6 +39,7 @@ from infra.roles.stack.network import NetworkPresent
 from infra.roles.stack.root_certificate import RootCertificateKept
 from infra.roles.stack.volumes import VolumesReady, Wanted, wanted_by
 from infra.stack.site import Site
+from infra.stack.stand_in import HeadRunning, StandIn
 from infra.stack.unfinished import refuse_unfinished
 from labelstudio.access import Access
 from labelstudio.config import ProjectSpec, demo_spec, load_project
@@ -148,6 +149,17 @@ def stack_running(site: Site, engine: Callable[[], DockerClient], report: Report
     return StackRunning(site.compose, site.settings.project, engine, report, site.services)
 
 
+def stand_in(site: Site, engine: Callable[[], DockerClient], report: Report) -> StandIn:
+    """What answers clicks while the head's replicas are replaced."""
+    return StandIn(site, stack_running(site, engine, report), report)
+
+
+def containers_running(site: Site, engine: Callable[[], DockerClient], report: Report) -> Operation:
+    """`stack_running`; on the head of several hosts with a stand-in, where clicks would fail meanwhile."""
+    running = stack_running(site, engine, report)
+    return HeadRunning(running, StandIn(site, running, report)) if site.part == "head" else running
+
+
 def stack_operations(
     site: Site, engine: Callable[[], DockerClient], report: Report, *, applies: bool = True, upgrading: bool = False
 ) -> list[Operation]:
@@ -167,8 +179,8 @@ def stack_operations(
         NetworkPresent(site.compose, project, engine, report),
         volumes_ready(site, engine, report, applies=applies),
         *certificate_operations(site, report),
-        BackendPasswordPresent(login.password, [site.exec_in("sam2"), aside], secret_writer(site.compose)),
-        stack_running(site, engine, report),
+        BackendPasswordPresent(login.password, [site.exec_in_backend, aside], secret_writer(site.compose)),
+        containers_running(site, engine, report),
     ]
 
 
@@ -239,7 +251,7 @@ def project_context(
         folder=folder,
         access=access,
         exec_in_label_studio=site.exec_in("label-studio"),
-        exec_in_backend=site.exec_in("sam2"),
+        exec_in_backend=site.exec_in_backend,
         write_secret=secret_writer(site.compose),
         backend_login=backend_login(site.settings),
         report=report,

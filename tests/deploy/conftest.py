@@ -15,7 +15,7 @@ from hosts.local import LocalHost
 from infra.config.settings import load_settings
 from infra.roles.docker.role import docker_role
 from infra.roles.images.role import images_role, plan_images
-from infra.roles.images.tags import CLUSTER, DB, LABEL_STUDIO, PROXY, SERVICES
+from infra.roles.images.tags import CLUSTER, DB, HAPROXY, LABEL_STUDIO, PROXY, SERVICES
 from tests.deploy.command import Lab
 from tests.deploy.first import First, first_deploy, redeploy
 from tests.deploy.serving_group import HEAD, WORKERS, Group
@@ -78,7 +78,7 @@ def images_of_group(tmp_path_factory: pytest.TempPathFactory) -> None:
     host, report = LocalHost(), Report()
     converge(docker_role(host, report), report)
     settings = load_settings(tmp_path_factory.mktemp("images") / ".env", {}, {})
-    images = plan_images(host, REPOSITORY, settings, report, services=(DB, CLUSTER, LABEL_STUDIO, PROXY))
+    images = plan_images(host, REPOSITORY, settings, report, services=(DB, CLUSTER, HAPROXY, LABEL_STUDIO, PROXY))
     converge(images_role(host, images, report), report)
 
 

@@ -39,7 +39,7 @@ class Group(Lab):
 
     def metrics(self) -> str:
         """What the ingress says; empty where it does not answer."""
-        ask = ("exec", "labelrig-sam2-1", "python", "-m", "backend.ask", "GET", "/metrics")
+        ask = ("exec", "labelrig-ray-1", "python", "-m", "backend.ask", "GET", "/metrics")
         return self.hosts[HEAD].inside_engine(*ask, check=False).stdout
 
     def replicas(self) -> set[str]:

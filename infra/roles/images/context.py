@@ -22,11 +22,11 @@ from infra.roles.images.packages import as_text, package_names
 from infra.roles.images.pip_settings import PipSettings, pip_conf, read_pip_settings
 from infra.roles.images.tags import (
     BACKUP,
-    BUILD_FILE,
+    BUILD_FILES,
     CLUSTER,
-    CLUSTER_BUILD_FILE,
     DB,
     FOLDERS,
+    HAPROXY,
     PROXY,
     REQUIREMENTS,
     Base,
@@ -56,8 +56,9 @@ VARIABLE_PREFIX = {
     PROXY: "PROXY",
     BACKUP: "BACKUP",
     CLUSTER: "SAM2_CLUSTER",
+    HAPROXY: "HAPROXY",
 }
-FROM_DEBIAN = (DB, PROXY, BACKUP)  # built of its packages
+FROM_DEBIAN = (DB, PROXY, BACKUP, HAPROXY)  # built of its packages
 BUILD_NAMES = (
     *("BUILD_FOLDER", "PROJECT", "BASE_CHOICE"),
     *(f"{prefix}_{what}" for prefix in VARIABLE_PREFIX.values() for what in ("IMAGE", "BASE", "PACKAGES", "DIGEST")),
@@ -73,7 +74,7 @@ def staged(
 
     Yields:
         A folder on `host` with one sub-folder (a build context) for each service, `pip.conf` and what apt goes by
-        (mode 0600: they may hold credentials; the build gets them as secrets), `build.yaml`, `build-cluster.yaml`, and
+        (mode 0600: they may hold credentials; the build gets them as secrets), the files of `BUILD_FILES`, and
         `build.env` with their variables.
 
     Raises:
@@ -95,7 +96,7 @@ def staged(
             secret = folder / name
             secret.touch(mode=0o600)
             secret.write_text(text)
-        for build_file in (BUILD_FILE, CLUSTER_BUILD_FILE):
+        for build_file in BUILD_FILES:
             shutil.copyfile(repository / build_file, folder / build_file.name)
         if not host.is_local:
             target = there.enter_context(work_folder(host, "build", project))

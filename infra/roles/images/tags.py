@@ -23,14 +23,18 @@ SAM2 = "sam2"
 CLUSTER = "sam2-cluster"  # the same with Ray, in its place on the hosts that serve together
 DB = "db"
 PROXY = "proxy"
+HAPROXY = "haproxy"  # in front of the backend on the head of hosts that serve together
 BACKUP = "backup"
 SERVICES = (LABEL_STUDIO, SAM2, PROXY)  # of every stack; a database server and backups are wanted by some
 POSTGRES_MAJOR = "15"  # Debian bookworm's; another one cannot read its data folder
 CADDY = "2.6"  # Debian bookworm's
 RESTIC = "0.14"  # Debian bookworm's
+HAPROXY_VERSION = "2.6"  # Debian bookworm's
 IMAGES = Path("infra/roles/images/dockerfiles")
 BUILD_FILE = IMAGES / "build.yaml"
 CLUSTER_BUILD_FILE = IMAGES / "build-cluster.yaml"
+HAPROXY_BUILD_FILE = IMAGES / "build-haproxy.yaml"
+BUILD_FILES = (BUILD_FILE, CLUSTER_BUILD_FILE, HAPROXY_BUILD_FILE)
 BACKEND = ("backend", "labeling", "masks")  # our packages in the SAM2 image
 BACKUP_PROGRAM = Path("infra/roles/backup/inside")  # what the backup image runs
 COMPANION = Path("companion")  # our script in Label Studio's pages
@@ -41,7 +45,9 @@ FOLDERS = {
     PROXY: "proxy",
     BACKUP: "backup",
     CLUSTER: "sam2-cluster",
+    HAPROXY: "haproxy",
 }
+TOGETHER = (CLUSTER, HAPROXY)  # only hosts that serve together have them
 SAM2_SCRIPTS = ("apt-install.sh", "pip-install.sh", "torch-install.sh", "make-user.sh", "harden.sh")
 SAM2_LOCKS = ("torch.lock", "torch-cuda.lock", "backend.lock", "sam2-build.lock", "sam2.lock")
 SCRIPTS = {
@@ -51,6 +57,7 @@ SCRIPTS = {
     DB: ("apt-install.sh", "make-user.sh", "harden.sh"),
     PROXY: ("apt-install.sh", "make-user.sh", "harden.sh"),
     BACKUP: ("apt-install.sh", "harden.sh"),
+    HAPROXY: ("apt-install.sh", "make-user.sh", "harden.sh"),
 }
 REQUIREMENTS = {
     LABEL_STUDIO: ("label-studio.lock", "gunicorn.lock"),
@@ -59,6 +66,7 @@ REQUIREMENTS = {
     DB: (),
     PROXY: (),
     BACKUP: (),
+    HAPROXY: (),
 }
 JUNK = re.compile(r"^\.|~$|\.py[co]$|^__pycache__$")
 
@@ -134,7 +142,7 @@ def context_files(repository: Path, service: str) -> dict[str, Path]:
         files |= {f"pages/{name}": folder / name for name in ("add_companion.py", "clicked_task.py")}
         files |= {"database/fresh_database.py": folder / "fresh_database.py"}
         files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder / "server")}
-    if service in (DB, PROXY):
+    if service in (DB, PROXY, HAPROXY):
         files |= {path.relative_to(folder).as_posix(): path for path in _tree(folder)}
     if service == BACKUP:
         files |= {path.relative_to(repository).as_posix(): path for path in _tree(repository / BACKUP_PROGRAM)}
@@ -158,6 +166,7 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
         DB: POSTGRES_MAJOR,
         PROXY: CADDY,
         BACKUP: RESTIC,
+        HAPROXY: HAPROXY_VERSION,
     }
     return {
         service: f"labelrig/{FOLDERS[service]}:{versions[service]}-"
@@ -169,7 +178,8 @@ def image_tags(repository: Path, base: Base, services: Sequence[str] = SERVICES)
 
 def build_files(service: str) -> tuple[Path, ...]:
     """The files of compose that say how the image of a service is built."""
-    return (BUILD_FILE, CLUSTER_BUILD_FILE) if service == CLUSTER else (BUILD_FILE,)
+    own = {CLUSTER: (CLUSTER_BUILD_FILE,), HAPROXY: (HAPROXY_BUILD_FILE,)}
+    return (BUILD_FILE, *own.get(service, ()))
 
 
 def pinned_version(path: Path, name: str) -> str:

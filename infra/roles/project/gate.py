@@ -62,11 +62,13 @@ def pass_gate(
     report: Report,
     *,
     gpu: bool,
+    computes: str = "sam2",
 ) -> SmokeTest:
     """Prove that a release serves.
 
     Args:
         gpu: the release is to run on a GPU; a backend on another device fails.
+        computes: the service with the model, whose log is shown where it is likely guilty.
 
     Raises:
         LabelrigError: what does not work, with the last lines of the container that is likely guilty.
@@ -76,7 +78,7 @@ def pass_gate(
         if container is None or health_of(container) != "healthy":
             raise LabelrigError(f"{service} is not healthy{tail_of(container)}")
     report.ok("every container healthy", [])
-    sam2 = running.container("sam2")
+    sam2 = running.container(computes)
     try:
         backend = backend_facts(context.exec_in_backend)
     except ProofFailed as error:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import CommandFailed, ProofFailed, WaitTimeout
 from core.report import Report
 from core.text import some
 from core.waiting import wait_for
 from hosts.base import ANY_EXIT_CODE, Exec
-from infra.roles.project.ask_backend import ASK_BACKEND
+from infra.roles.project.ask_backend import ASK_BACKEND, OK
 from infra.roles.project.group_hosts import HostFacts, read_hosts
 from infra.roles.project.project import get_project
 from infra.roles.project.role import ProjectContext
-from infra.roles.project.verify import SmokeTest, prompt_of, reach_of, size_of
+from infra.roles.project.verify import SmokeTest, prompt_of, reach_of, size_of, targets
 from labelstudio.config import ProjectSpec
+from labelstudio.models import Project
 from labelstudio.proof import Target
+
+if TYPE_CHECKING:
+    from labelstudio.client import Client
 
 SECONDS = 600.0  # to load a large model on the slowest host
 CLICK_SECONDS = 330.0
@@ -79,6 +83,27 @@ def click_replicas(
     report.ok(f"a click answered by each replica: {', '.join(sorted(seen))}", [])
 
 
+def until_click_answered(
+    spec: ProjectSpec, ctx: ProjectContext, report: Report, *, seconds: float = SECONDS
+) -> None:  # fmt: skip
+    """Click on an image until a replica has answered, asked beside the ingress: nothing else can answer there.
+
+    Raises:
+        WaitTimeout: none has in time.
+        LabelrigError: there is no image to click on.
+    """
+    body = json.dumps(_first_body(spec, ctx, report)).encode()
+
+    def check() -> bool | None:
+        ask = (*ASK_BACKEND, "--lines", "POST", "/predict")
+        line = ctx.exec_in_backend(*ask, ok=ANY_EXIT_CODE, stdin=body, timeout=CLICK_SECONDS).stdout.strip()
+        return True if line.startswith("{") and json.loads(line)["status"] == OK else None
+
+    what = "a replica to answer a click"
+    wait_for(what, check, timeout=seconds, pause=PAUSE, show=report.progress)
+    report.ok("a replica answered a click", [])
+
+
 def until_one_serves(run: Exec, report: Report, seconds: float = SECONDS) -> None:
     """Wait until a replica has its model.
 
@@ -127,18 +152,29 @@ def _problem(answer: Mapping[str, Any], name: str, proof: SmokeTest) -> str | No
     return None
 
 
-def _body(spec: ProjectSpec, ctx: ProjectContext, proof: SmokeTest) -> dict[str, object]:
-    """The click as Label Studio hands it to the backend."""
+def _first_body(spec: ProjectSpec, ctx: ProjectContext, report: Report) -> dict[str, object]:
+    """A click on the first image that can be read."""
     client = ctx.access.client()
     project = get_project(client, spec.title)
-    image = spec.labeling.images[0]
-    task = next(one for one in client.tasks(project.id, image) if one.id == proof.task_id)
-    data = next(one["data"] for one in client.task_states(project.id) if int(one["id"]) == proof.task_id)
+    return _of_target(spec, client, project, next(targets(client, project.id, spec, ctx, report)))
+
+
+def _body(spec: ProjectSpec, ctx: ProjectContext, proof: SmokeTest) -> dict[str, object]:
+    """The click of a proof."""
+    client = ctx.access.client()
+    project = get_project(client, spec.title)
+    task = next(one for one in client.tasks(project.id, spec.labeling.images[0]) if one.id == proof.task_id)
     size_wh = size_of(client, task)
     target = Target(task, proof.image, size_wh, proof.label, (proof.click_xy,), None, reach_of(spec, size_wh))
+    return _of_target(spec, client, project, target)
+
+
+def _of_target(spec: ProjectSpec, client: Client, project: Project, target: Target) -> dict[str, object]:
+    """The first click of a target as Label Studio hands it to the backend."""
+    data = next(one["data"] for one in client.task_states(project.id) if int(one["id"]) == target.task.id)
     return {
-        "tasks": [{"id": task.id, "data": data}],
+        "tasks": [{"id": target.task.id, "data": data}],
         "project": project.key,
         "label_config": project.label_config,
-        "params": {"context": {"result": prompt_of(spec, target, proof.click_xy)}},
+        "params": {"context": {"result": prompt_of(spec, target, target.clicks[0])}},
     }

@@ -40,8 +40,8 @@ class ProjectContext:
         folder: the image folder there, and the name under which both containers have it mounted.
         access: the login; the role puts the token in, and the proof uses it.
         exec_in_label_studio: runs a command in the label-studio container.
-        exec_in_backend: runs a command in the sam2 container.
-        write_secret: writes a file that the sam2 container reads.
+        exec_in_backend: runs a command beside the backend.
+        write_secret: writes a file that the backend reads.
         backend_login: with what Label Studio opens the ML backend.
         report: gets progress and notices.
         truth: the folder with the demo images' truth, None for a person's own images.

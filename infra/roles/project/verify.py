@@ -72,7 +72,7 @@ def verify(spec: ProjectSpec, ctx: ProjectContext, report: Report) -> SmokeTest:
 def _clicks(
     client: Client, project_id: int, backend_id: int, spec: ProjectSpec, ctx: ProjectContext, report: Report
 ) -> Iterator[Answered]:
-    for target in _targets(client, project_id, spec, ctx, report):
+    for target in targets(client, project_id, spec, ctx, report):
         for click_xy in target.clicks:
             report.progress(f"clicking on {target.path} at {click_xy}")
             answer = client.click(backend_id, target.task.id, prompt_of(spec, target, click_xy))
@@ -100,7 +100,7 @@ def _backend(client: Client, project_id: int, url: str) -> Backend:
     return ours[0]
 
 
-def _targets(
+def targets(
     client: Client, project_id: int, spec: ProjectSpec, ctx: ProjectContext, report: Report
 ) -> Iterator[Target]:
     """What to click, one after the other; at least one.

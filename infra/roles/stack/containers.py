@@ -66,23 +66,39 @@ class StackRunning:
             raise HostError(f"the docker engine stopped answering while {service} was looked at: {error}") from error
         return found[0] if found else None
 
+    def is_outdated(self, service: str) -> bool:
+        """Whether a container runs with another configuration than the files say, so that it would be replaced."""
+        container = self.container(service)
+        if container is None or container.status != "running":
+            return False
+        return self.hash_of(container) != self.wanted_hashes().get(service)
+
+    def hash_of(self, container: Container) -> str | None:
+        """What stands for the configuration that a container was made from."""
+        found = container.labels.get("com.docker.compose.config-hash")
+        return None if found is None else str(found)
+
+    def wanted_hashes(self, *flags: str) -> dict[str, str]:
+        """Service -> what stands for its configuration in the files.
+
+        Args:
+            flags: of compose, as the profile of services that are no part of the running stack.
+        """
+        result = self._compose.run(*flags, "config", "--hash", "*")
+        pairs = (line.split() for line in result.stdout.splitlines())
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
     def _reason(self, service: str) -> str | None:
         container = self.container(service)
         if container is None:
             return f"{service}: not there"
         if container.status != "running":
             return f"{service}: {container.status}"
-        wanted = self._wanted_hashes().get(service)
-        if container.labels.get("com.docker.compose.config-hash") != wanted:
+        if self.hash_of(container) != self.wanted_hashes().get(service):
             return f"{service}: its configuration changed"
         if health_of(container) != "healthy":
             return f"{service}: {health_of(container)}"
         return None
-
-    def _wanted_hashes(self) -> dict[str, str]:
-        result = self._compose.run("config", "--hash", "*")
-        pairs = (line.split() for line in result.stdout.splitlines())
-        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
     def _start(self) -> None:
         # `up` leaves a container that hangs as it is.

@@ -19,8 +19,8 @@ from hosts.base import Host
 from labelstudio.projects_file import DEMO as DEMO
 
 FILES_ROOT = "/label-studio/files"
-SERVICES = ("label-studio", "sam2", "proxy")
 SHARED_CACHE = "/shared-cache"  # inside the container
+READERS = ("label-studio", "proxy")  # of images, beside the service that computes
 NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -114,21 +114,21 @@ def render_compose(
     folders: Sequence[ImageFolder],
     groups: Sequence[int],
     environment: Mapping[str, str],
-    readers: Sequence[str] = SERVICES,
-    computes: str = "sam2",
+    readers: Sequence[str],
+    computing: Sequence[str],
     shared_cache: str | None = None,
 ) -> bytes:
     """Return the compose file with what is this machine's own: image folders for all services that read them,
-    settings for one.
+    settings for those that compute.
 
     One file for all: merged with a second override, compose 2.26 takes `group_add` for a map.
 
     Args:
         groups: group ids that the containers' user joins, so that it can read folders open to a group only.
-        environment: of the service that computes, beside what the other files set.
-        readers: the services that read images.
-        computes: the service that gets `environment`.
-        shared_cache: a folder that it may write to, in which hosts share embeddings.
+        environment: of the services that compute, beside what the other files set.
+        readers: the services that read images, those that compute among them.
+        computing: the services that get `environment`.
+        shared_cache: a folder that those may write to, in which hosts share embeddings.
     """
     mounts = [
         {
@@ -144,17 +144,12 @@ def render_compose(
     services: dict[str, dict[str, object]] = {name: dict(service) for name in readers}
     if shared_cache is not None:
         environment = {**environment, "EMBEDDING_CACHE_SHARED_DIR": SHARED_CACHE}
-        services[computes]["volumes"] = [
-            *mounts,
-            {
-                "type": "bind",
-                "source": _literal(shared_cache),
-                "target": SHARED_CACHE,
-                "bind": {"create_host_path": False},
-            },
-        ]
+        bind = {"type": "bind", "source": _literal(shared_cache), "target": SHARED_CACHE}
+        for name in computing:
+            services[name]["volumes"] = [*mounts, {**bind, "bind": {"create_host_path": False}}]
     if environment:
-        services[computes]["environment"] = {name: _literal(value) for name, value in environment.items()}
+        for name in computing:
+            services[name]["environment"] = {key: _literal(value) for key, value in environment.items()}
     return yaml.safe_dump({"services": services}, sort_keys=True, allow_unicode=True).encode()
 
 

@@ -8,8 +8,9 @@ from typing import Literal
 
 from infra.config.serving import Serving
 from infra.config.settings import UID, Settings
-from infra.roles.images.tags import CLUSTER
-from infra.roles.stack.render import IMAGE_VARIABLES, cluster_secrets
+from infra.roles.images.tags import CLUSTER, HAPROXY
+from infra.roles.stack.addresses import address_of
+from infra.roles.stack.render import IMAGE_VARIABLES, STAND_IN, cluster_secrets
 from infra.roles.stack.sizes import MachineSize, container_limits, ray_values
 
 Part = Literal["alone", "head", "worker"]
@@ -47,10 +48,18 @@ def by_container(images: Mapping[str, str]) -> dict[str, str]:
     return {"sam2" if service == CLUSTER else service: tag for service, tag in images.items()}
 
 
-def head_values(settings: Settings, place: Place, machine: MachineSize) -> dict[str, str]:
-    """What compose asks for on the head beside the values of a stack that serves by itself."""
+def head_values(
+    settings: Settings, place: Place, images: Mapping[str, str], machine: MachineSize
+) -> dict[str, str]:  # fmt: skip
+    """What compose asks for on the head beside the values of a stack that serves by itself.
+
+    Args:
+        images: service -> tag.
+    """
     return {
         **_node_values(settings, place, machine, alone=False),
+        IMAGE_VARIABLES[HAPROXY]: images[HAPROXY],
+        "LABELRIG_STAND_IN_ADDRESS": address_of(settings.subnet, STAND_IN),
         "LABELRIG_CLUSTER_REPLICAS": str(place.all_replicas),
         "LABELRIG_CLUSTER_REPLICA_GPUS": "1" if place.gpus else "0",
         "LABELRIG_LABEL_STUDIO_URL": settings.url,

@@ -14,25 +14,28 @@ from infra.config.backend_login import password_id
 from infra.config.settings import CLUSTER_TOKEN, UID, Settings
 from infra.config.value_types import fits_env_file
 from infra.roles.images.tags import CLUSTER as CLUSTER_IMAGE
+from infra.roles.images.tags import HAPROXY
 from infra.roles.stack.addresses import address_of, dynamic_range
 from infra.roles.stack.banned_subnets import banned_subnets
-from infra.roles.stack.image_folders import SERVICES, ImageFolder, render_compose, render_folders
+from infra.roles.stack.image_folders import READERS, ImageFolder, render_compose, render_folders
 from infra.roles.stack.sizes import MachineSize, container_limits, limit_values, web_processes
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU, PROXY, TLS = "postgres.yaml", "gpu.yaml", "proxy.yaml", "tls.yaml"
-RAY, CLUSTER, RAY_GPU = "ray.yaml", "cluster.yaml", "ray-gpu.yaml"
+RAY, CLUSTER, RAY_GPU, STAND_IN_GPU = "ray.yaml", "cluster.yaml", "ray-gpu.yaml", "stand-in-gpu.yaml"
 SECRETS_ID, POSTGRES_PASSWORD_ID = "LABELRIG_SECRETS_ID", "LABELRIG_POSTGRES_PASSWORD_ID"
 CLUSTER_TOKEN_ID = "LABELRIG_CLUSTER_TOKEN_ID"  # noqa: S105 - its name
 SECRET_VALUES = ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_SECRET_KEY", SECRETS_ID)
 DB_SECRET_VALUES = ("LABELRIG_POSTGRES_PASSWORD", POSTGRES_PASSWORD_ID)
 RAY_SERVICE = "ray"
+STAND_IN = "stand-in"  # a service that is no part of the running stack, and its profile
 IMAGE_VARIABLES = {
     "label-studio": "LABELRIG_LABEL_STUDIO_IMAGE",
     "sam2": "LABELRIG_SAM2_IMAGE",
     "db": "LABELRIG_POSTGRES_IMAGE",
     "proxy": "LABELRIG_PROXY_IMAGE",
+    HAPROXY: "LABELRIG_HAPROXY_IMAGE",
 }
 
 
@@ -81,12 +84,27 @@ class StackFiles:
         return (*database, *ray, "sam2", "label-studio", *proxy)
 
     @property
+    def computes(self) -> str:
+        """The service with the model. On a head `sam2` is HAProxy, in front of it."""
+        return RAY_SERVICE if RAY in self.overrides else "sam2"
+
+    @property
+    def computing(self) -> tuple[str, ...]:
+        """The services that the backend's settings are for."""
+        return (self.computes, STAND_IN) if CLUSTER in self.overrides else (self.computes,)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The services of the stack that read images."""
+        return (self.computes,) if self.is_worker else (*READERS, self.computes)
+
+    @property
     def images(self) -> tuple[str, ...]:
         """What the stack has images for, by the names of `infra.roles.images.tags`."""
         if self.is_worker:
             return (CLUSTER_IMAGE,)
-        other = {"sam2": CLUSTER_IMAGE} if RAY in self.overrides else {}
-        return tuple(other.get(service, service) for service in self.services if service != RAY_SERVICE)
+        by_service = {"sam2": HAPROXY, RAY_SERVICE: CLUSTER_IMAGE} if RAY in self.overrides else {}
+        return tuple(by_service.get(service, service) for service in self.services)
 
     @property
     def folders(self) -> str:
@@ -233,11 +251,9 @@ def render_stack(
         ValueError: see `render_stack_env`.
     """
     env = render_stack_env(values)
-    # With Ray it is its container that computes, and `sam2` a door alone.
-    computes = RAY_SERVICE if RAY in files.overrides else "sam2"
-    readers = (computes,) if files.is_worker else tuple(dict.fromkeys((*SERVICES, computes)))
+    readers = tuple(dict.fromkeys((*files.readers, *files.computing)))
     *sources, machine = files.compose
-    own = render_compose(mounted, groups, backend_environment(backend), readers, computes, shared_cache)
+    own = render_compose(mounted, groups, backend_environment(backend), readers, files.computing, shared_cache)
     return [
         RenderedFile(files.env, env, 0o600),
         *(RenderedFile(path, (COMPOSE_SOURCES / PurePosixPath(path).name).read_bytes(), 0o644) for path in sources),

@@ -1,4 +1,4 @@
-"""What the containers of several hosts run, as processes of one machine: a head and a worker, the ingress, the door."""
+"""What the containers of several hosts run, as processes of one machine: a head and a worker, the ingress."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield Machine(folder, stack)
 
 
-def test_head_worker_ingress_and_door(machine: Machine) -> None:
-    """Two nodes on two addresses; a click through the door is answered by whichever replica it is for."""
+def test_head_worker_and_ingress_on_a_socket(machine: Machine) -> None:
+    """Two nodes on two addresses; a click at the ingress is answered by whichever replica it is for."""
     folder = machine.folder
     draw_demo_images(folder / "scenes", count=1, size_wh=SIZE_WH)
     (folder / "token").write_text(secrets.token_urlsafe(32))
@@ -125,30 +125,28 @@ def test_head_worker_ingress_and_door(machine: Machine) -> None:
         }
         for number, port in enumerate(ports)
     ]
-    door = {
-        "PORT": str(free_port()),
-        "CLUSTER_SOCKET": str(temporary[0] / "ingress.sock"),
+    ingress = {
+        "SOCKET": str(temporary[0] / "ingress.sock"),
         "BACKEND_PASSWORD_FILE": str(folder / "password"),
     }
     head = {
         **nodes[0],
-        **door,
+        **ingress,
         "CLUSTER_ADDRESS": nodes[0]["NODE_HEAD"],
         "CLUSTER_REPLICAS": "2",
         "CLUSTER_REPLICA_GPUS": "0",
     }
     machine.start("head", "backend.cluster.node", "--head", **head)
     machine.start("worker", "backend.cluster.node", **nodes[1])
-    machine.start("door", "backend.cluster.door", **door)
     deadline = time.monotonic() + READY_SECONDS
     body = json.dumps(_click(folder)).encode()
     seen: set[str] = set()
     while len(seen) < 2:
         assert time.monotonic() < deadline, machine.logs()
-        hosts = machine.ask(door, "GET", "/hosts")
+        hosts = machine.ask(ingress, "GET", "/hosts")
         found = json.loads(hosts.stdout)["hosts"] if hosts.returncode == 0 else []
         for name in {one["replica"] for host in found for one in host["replicas"] if one["state"] == "ready"} - seen:
-            answered = machine.ask(door, "--replica", name, "POST", "/predict", body=body)
+            answered = machine.ask(ingress, "--replica", name, "POST", "/predict", body=body)
             answer = json.loads(answered.stdout)
             assert answer["status"] == 200, answer
             assert answer["replica"].startswith(f"{name} "), answer

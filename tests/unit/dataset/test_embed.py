@@ -162,7 +162,7 @@ def test_images_that_tasks_hold_are_left_for_the_click(exports: ExportBench) -> 
 @pytest.fixture
 def on_host(container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A session on a host of the inventory, whose backend is the application above."""
-    monkeypatch.setattr(Site, "exec_in", lambda _site, service: {"sam2": container}[service])
+    monkeypatch.setattr(Site, "exec_in_backend", container)
     host: Any = LabHost()
     one = Session(options("embed"), host, Report(io.StringIO()), options().owner(), host_settings(tmp_path))
     one.site = Site(host, Settings(), "/srv/x", "/srv/x/current", "/srv/x/secrets.env", Settings)

@@ -51,7 +51,7 @@ def pairs(exports: ExportBench) -> Project:
 
 def run(exports: ExportBench, project: Project, backend: Backend, **more: Any) -> Applied:
     path = alignment(exports.folder / "alignment.yaml", **more)
-    return apply_alignment(exports.client, {"sam2": backend}.__getitem__, project, path, (None, None), exports.report)
+    return apply_alignment(exports.client, backend, project, path, (None, None), exports.report)
 
 
 def test_each_task_has_its_transform_or_none(exports: ExportBench, pairs: Project) -> None:

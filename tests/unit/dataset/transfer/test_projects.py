@@ -64,13 +64,13 @@ def on_rgb(*labels: str, to_name: str = "rgb", name: str = "brush_rgb") -> list[
 
 def transfer(exports: ExportBench, source: Project, target: Project | None = None, **options: Any) -> Transfer:
     """`sam2` and `inside` are what runs commands in the containers; without `sam2` masks lie as the transform says."""
-    containers = {"sam2": options.pop("sam2", None), "label-studio": options.pop("inside", None)}
+    execs = (options.pop("inside", None), options.pop("sam2", None))
     path = exports.folder / "alignment.yaml"
     if not path.exists():
         alignment(path)
     request = ProjectRequest(path, **{"refine": "none", **options})
     request.check(None if target is None else target.title)
-    return run_in_label_studio(exports.client, containers.__getitem__, source, target, request, exports.report)
+    return run_in_label_studio(exports.client, *execs, source, target, request, exports.report)
 
 
 def test_a_pair_gets_a_prediction_with_both_images(exports: ExportBench, pairs: Project) -> None:

@@ -29,7 +29,7 @@ from infra.config.settings import Settings
 from infra.fleet.commit import Commit
 from infra.roles.docker.client import EngineState
 from infra.roles.images.bundled import refuse_other_version
-from infra.roles.images.tags import CLUSTER, FOLDERS, debootstrap_base
+from infra.roles.images.tags import FOLDERS, TOGETHER, debootstrap_base
 from tests.fakes import FakeHost
 from tests.unit.infra.bundle.making import our_tags
 
@@ -126,7 +126,7 @@ def create(one: Wanted, report: Report | None = None) -> str:
 @pytest.mark.parametrize("serve", [False, True])
 def test_holds_an_image_for_every_service_there_is(parts: Parts, tmp_path: Path, serve: bool) -> None:
     """The services are those that there is a Dockerfile for, whichever a stack has; Ray's image when it is wanted."""
-    services = {one for one in FOLDERS if serve or one != CLUSTER}
+    services = {one for one in FOLDERS if serve or one not in TOGETHER}
     said = io.StringIO()
     report = Report(said)
     text = create(replace(wanted(tmp_path), serve=serve), report)

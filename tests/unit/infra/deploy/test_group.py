@@ -30,6 +30,7 @@ class Member:
         self.place: Any = None
         self.made: Any = None
         self.before_gate: Any = None
+        self.first_replica: Any = lambda: self._do("first replica")
         self.summary: Any = None
         self._diary = diary
         self._fails = fails
@@ -51,7 +52,7 @@ class Member:
 
     def make(self, _run: object, _spec: object) -> None:
         self._do("make")
-        site: Any = SimpleNamespace(exec_in=lambda _service: None)
+        site: Any = SimpleNamespace(exec_in_backend=None)
         self.made = Made(site, "tiny", [])
         if self.before_gate is not None:
             self.before_gate()
@@ -106,7 +107,9 @@ def test_images_then_head_then_workers_then_gate(bench: Bench) -> None:
     after = [
         "make gpu01",
         "join tiny gpu02",
+        "first replica gpu01",  # of a head without one: its stand-in makes way
         "join tiny gpu03",
+        "first replica gpu01",
         "gate gpu01",
         "proven tiny-1 gpu02",
         "proven tiny-1 gpu03",

@@ -22,7 +22,7 @@ from infra.roles.images.debootstrap import base_tag
 from infra.roles.images.packages import Offered, recipe_of
 from infra.roles.images.tags import (
     BUILD_FILE,
-    CLUSTER_BUILD_FILE,
+    BUILD_FILES,
     IMAGES,
     Base,
     OfficialImages,
@@ -224,6 +224,7 @@ def test_build_context_holds_files_and_a_secret(tree: Path, tmp_path: Path) -> N
             "apt.conf",
             "auth.conf",
             "build-cluster.yaml",
+            "build-haproxy.yaml",
             "build.env",
             "build.yaml",
             "pip.conf",
@@ -296,7 +297,7 @@ def asked_for(file: Path) -> set[str]:
 
 def test_every_variable_of_compose_is_kept_from_it() -> None:
     """What the compose files read is on the list of what comes from their env file alone."""
-    assert asked_for(REPOSITORY / BUILD_FILE) | asked_for(REPOSITORY / CLUSTER_BUILD_FILE) == set(BUILD_NAMES)
+    assert set().union(*(asked_for(REPOSITORY / one) for one in BUILD_FILES)) == set(BUILD_NAMES)
     files = [*COMPOSE_SOURCES.glob("*.yaml")]
     assert set().union(*map(asked_for, files)) <= set(ENV_FILE_NAMES)
     assert len(files) > 3

@@ -60,7 +60,8 @@ def test_the_state_is_read_back_and_a_foreign_one_refused() -> None:
 
 def test_mounts_every_folder_read_only_and_makes_none() -> None:
     """All services that read images get every folder read-only, and none is made."""
-    document = yaml.safe_load(render_compose([ImageFolder("set", "/a/$et")], [1234], {}))
+    readers = ("label-studio", "sam2", "proxy")
+    document = yaml.safe_load(render_compose([ImageFolder("set", "/a/$et")], [1234], {}, readers, ("sam2",)))
     assert set(document["services"]) == {"label-studio", "sam2", "proxy"}
     for service in document["services"].values():
         assert service["group_add"] == ["1234"]

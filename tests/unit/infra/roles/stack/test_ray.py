@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from core.diff import masked
 from infra.config.serving import Serving
 from infra.config.settings import Settings, missing_secrets
-from infra.roles.images.tags import CLUSTER, DB
+from infra.roles.images.tags import CLUSTER, DB, HAPROXY
 from infra.roles.stack.image_folders import ImageFolder
 from infra.roles.stack.ray import Place, by_container, head_values, worker_values
 from infra.roles.stack.render import (
@@ -42,7 +42,7 @@ SETTINGS = Settings().model_copy(
 MACHINE = MachineSize(32, 8)
 HEAD = StackFiles("/s", (POSTGRES, PROXY, RAY, CLUSTER_FILE))
 WORKER = StackFiles("/s", (RAY,))
-IMAGES = {"label-studio": "ls:1", CLUSTER: "cluster:1", "db": "db:1", "proxy": "proxy:1"}
+IMAGES = {"label-studio": "ls:1", CLUSTER: "cluster:1", "db": "db:1", "proxy": "proxy:1", HAPROXY: "haproxy:1"}
 
 
 def place(host: str, gpus: int = 0) -> Place:
@@ -63,7 +63,7 @@ def test_a_host_that_serves_alone_has_nothing_of_it() -> None:
 
 def test_head_has_ray_beside_its_stack() -> None:
     assert HEAD.services == ("db", "ray", "sam2", "label-studio", "proxy")
-    assert HEAD.images == (DB, CLUSTER, "label-studio", "proxy")
+    assert HEAD.images == (DB, CLUSTER, HAPROXY, "label-studio", "proxy")
     assert HEAD.compose[0] == "/s/compose.yaml"
     assert not HEAD.is_worker
 
@@ -79,8 +79,9 @@ def test_worker_has_ray_alone() -> None:
 def test_values_of_the_head() -> None:
     """Those of a plain stack, and Ray's over them: who is where, and how many replicas there are to be."""
     values = stack_values(SETTINGS, by_container(IMAGES), "tiny", MACHINE) | head_values(
-        SETTINGS, place("gpu01"), MACHINE
+        SETTINGS, place("gpu01"), IMAGES, MACHINE
     )
+    assert values["LABELRIG_HAPROXY_IMAGE"] == "haproxy:1"
     assert values["LABELRIG_SAM2_IMAGE"] == "cluster:1"
     assert values["LABELRIG_RAY_ADDRESS"] == "10.0.0.11"
     assert values["LABELRIG_RAY_HEAD"] == "10.0.0.11:6379"
@@ -99,7 +100,7 @@ def test_values_of_a_worker_with_gpus() -> None:
     assert values["LABELRIG_RAY_THREADS"] == "2"
     assert "password-of-a-person" not in values.values()
     assert "k" * 40 not in values.values()
-    head = head_values(SETTINGS, place("gpu01", gpus=2), MACHINE)
+    head = head_values(SETTINGS, place("gpu01", gpus=2), IMAGES, MACHINE)
     assert (head["LABELRIG_CLUSTER_REPLICAS"], head["LABELRIG_CLUSTER_REPLICA_GPUS"]) == ("6", "1")
 
 
@@ -111,7 +112,7 @@ def rendered(files: StackFiles, values: dict[str, str]) -> dict[str, bytes]:
 
 def test_each_file_names_what_its_values_have() -> None:
     """No variable of a compose file is left without a value, on either kind of host."""
-    head = stack_values(SETTINGS, by_container(IMAGES), "tiny") | head_values(SETTINGS, place("gpu01"), MACHINE)
+    head = stack_values(SETTINGS, by_container(IMAGES), "tiny") | head_values(SETTINGS, place("gpu01"), IMAGES, MACHINE)
     worker = worker_values(SETTINGS, place("gpu02"), IMAGES, "tiny", MACHINE)
     for files, values in ((HEAD, head), (WORKER, worker)):
         made = rendered(files, values)
@@ -129,8 +130,8 @@ def test_images_and_settings_reach_what_computes() -> None:
     assert machine["ray"]["environment"] == {"MASK_KEEP": "clicked"}
     assert machine["ray"]["volumes"][0]["target"] == "/label-studio/files/RGB"
     machine = yaml.safe_load(rendered(HEAD, {"A": "b"})["machine.yaml"])["services"]
-    assert set(machine) == {"label-studio", "sam2", "proxy", "ray"}
-    assert [name for name, one in machine.items() if "environment" in one] == ["ray"]
+    assert set(machine) == {"label-studio", "proxy", "ray", "stand-in"}
+    assert [name for name, one in machine.items() if "environment" in one] == ["ray", "stand-in"]
 
 
 def test_shared_cache_reaches_what_computes() -> None:

@@ -59,7 +59,6 @@ from infra.stack.database_choice import database_of, refuse_other_database
 from infra.stack.kept_secrets import kept_secrets, notice_of_another_key
 from infra.stack.maintenance import MaintenancePass, access_of
 from infra.stack.site import Site, rendered, with_secrets
-from infra.stack.stand_in import StandIn, StandInGone
 from infra.stack.stages import (
     Made,
     Summary,
@@ -75,6 +74,7 @@ from infra.stack.stages import (
     stack_running,
     stand_in,
 )
+from infra.stack.stand_in import StandIn, StandInGone
 from infra.stack.unfinished import refuse_unfinished
 from labelstudio.config import ProjectSpec
 

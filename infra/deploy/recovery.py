@@ -113,7 +113,9 @@ def serve(
     refuse_unfinished(site, upgrading=upgrading)
     releases.activate(target.id)
     with closing(engine_client(deployment.host)) as engine:
-        converge([volumes_ready(site, lambda: engine, report), containers_running(site, lambda: engine, report)], report)
+        converge(
+            [volumes_ready(site, lambda: engine, report), containers_running(site, lambda: engine, report)], report
+        )
     if site.files.is_worker:
         return  # Label Studio is on another host
     backend_facts(site.exec_in_backend)

@@ -84,7 +84,12 @@ class Site:
         wanted[TLS] = self.proxy and has_own_tls(self.settings)
         wanted = {name: there and not is_worker for name, there in wanted.items()}
         is_head = self.part == "head"
-        wanted |= {RAY: not alone, CLUSTER: is_head, RAY_GPU: self.gpu and not alone, STAND_IN_GPU: self.gpu and is_head}
+        wanted |= {
+            RAY: not alone,
+            CLUSTER: is_head,
+            RAY_GPU: self.gpu and not alone,
+            STAND_IN_GPU: self.gpu and is_head,
+        }
         return StackFiles(self.stack_folder, tuple(name for name, there in wanted.items() if there))
 
     @property

@@ -51,11 +51,13 @@ class Lab:
         folder: holds the inventory and a `.env` without anything of whoever runs the tests.
         hosts: name in the inventory -> lab host.
         secrets: lines of that `.env`.
+        root: the clone whose `./inv` is run.
     """
 
     folder: Path
     hosts: Mapping[str, LabHost]
     secrets: Mapping[str, str] = field(default_factory=dict)
+    root: Path = REPOSITORY
 
     def inventory(self, name: str = "inventory.yaml", **settings: object) -> Path:
         """Write an inventory with all hosts; `settings` are for each of them."""
@@ -95,7 +97,7 @@ class Lab:
         """Start a task and return its process."""
         words = self.words(task, *arguments, inventory=inventory)
         return subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "tasks.py"), "--search-root", str(REPOSITORY), *words],
+            [sys.executable, str(self.root / "tasks.py"), "--search-root", str(self.root), *words],
             env=self.environment(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -107,7 +109,7 @@ class Lab:
     def inv(self, task: str, *arguments: str, inventory: Path | None = None) -> Ended:
         """Run a task to its end."""
         words = self.words(task, *arguments, inventory=inventory)
-        done = run_inv(REPOSITORY, *words, environment=self.environment(), folder=self.folder, timeout=TIMEOUT)
+        done = run_inv(self.root, *words, environment=self.environment(), folder=self.folder, timeout=TIMEOUT)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def on_host(self, task: str, *arguments: str, inventory: Path | None = None) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +39,17 @@ class Group(Lab):
         path.write_text(yaml.safe_dump(document, allow_unicode=True))
         return path
 
+    def versions(self) -> dict[str, str]:
+        """Of each replica that answers clicks, the version of the backend."""
+        ask = ("exec", "labelrig-ray-1", "python", "-m", "backend.ask", "GET", "/hosts")
+        hosts = json.loads(self.hosts[HEAD].inside_engine(*ask).stdout)["hosts"]
+        replicas = [one for host in hosts for one in host["replicas"]]
+        return {one["replica"]: one["version"] for one in replicas if one["state"] in ("ready", "degraded")}
+
+    def containers(self, name: str) -> list[str]:
+        """The containers of a host."""
+        return self.hosts[name].inside_engine("ps", "--all", "--format", "{{.Names}}").stdout.split()
+
     def metrics(self) -> str:
         """What the ingress says; empty where it does not answer."""
         ask = ("exec", "labelrig-ray-1", "python", "-m", "backend.ask", "GET", "/metrics")
@@ -61,9 +74,14 @@ def address_of(host: LabHost) -> str:
 
 @dataclass
 class Clicks:
-    """Of people who click through Label Studio: how many were answered, and what went wrong with the others."""
+    """Of people who click through Label Studio: how many were answered, and what went wrong with the others.
+
+    Attributes:
+        longest: seconds that one of them waited at most.
+    """
 
     answered: int = 0
+    longest: float = 0.0
     failed: list[str] = field(default_factory=list)
 
 
@@ -84,6 +102,7 @@ def people_clicking(group: Group, pictures: Mapping[str, Path], people: int = PE
             while not stop.is_set():
                 for task in tasks:
                     errors: Sequence[str]
+                    began = time.monotonic()
                     try:
                         errors = client.click(backend.id, task.id, regions).errors
                     except httpx.HTTPError as error:
@@ -91,6 +110,7 @@ def people_clicking(group: Group, pictures: Mapping[str, Path], people: int = PE
                     with counting:
                         clicks.failed.extend(errors)
                         clicks.answered += not errors
+                        clicks.longest = max(clicks.longest, time.monotonic() - began)
 
     threads = [threading.Thread(target=annotate) for _ in range(people)]
     for thread in threads:

@@ -2,8 +2,8 @@
 
 `python -m backend.ask METHOD PATH` sends standard input as the body of a POST, PUT or PATCH and prints the body of the
 response. Exit code 0 for a 2xx response, 1 for any other, 2 without a response. The container's health check is
-`GET /ready`: standard library only, no proxy, `SOCKET` or else `PORT` from the environment, as the backend has them, and
-the password from the file that `BACKEND_PASSWORD_FILE` names.
+`GET /ready`: standard library only, no proxy, `SOCKET` or else `PORT` from the environment, as the backend has them,
+and the password from the file that `BACKEND_PASSWORD_FILE` names.
 
 `python -m backend.ask --lines METHOD PATH` sends each line of standard input as one request. Each line of the output is
 `{"status": ..., "body": ...}`, in the same order, with status 0 where there was no response. Several requests are under

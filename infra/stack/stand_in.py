@@ -1,8 +1,8 @@
 """The backend that answers clicks in the place of a head's replicas while `ray` is replaced there.
 
-Ray wants one version everywhere, so the old cluster ends before the new one begins. For that minute the service of compose
-`stand-in`, the backend of a host that serves alone, listens on a socket beside that of the ingress, and HAProxy in
-`sam2` prefers it. See docs/decisions/0050-a-stand-in-for-upgrades.md.
+Ray wants one version everywhere, so the old cluster ends before the new one begins. For that minute the service of
+compose `stand-in`, the backend of a host that serves alone, listens on a socket beside that of the ingress, and HAProxy
+in `sam2` prefers it. See docs/decisions/0050-a-stand-in-for-upgrades.md.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tests.deploy.serving_group import HEAD, Group, people_clicking
 from tests.e2e.old_tree import LEFT_OUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
-OTHER = "0.2.77"
+VERSION, OTHER = own_version(REPOSITORY), "0.2.77"
 REPLICAS = ("lab1/0", "lab2/0", "lab3/0")
 STAND_IN = "labelrig-stand-in-1"
 START_SECONDS = 900.0
@@ -32,9 +32,7 @@ def other(serving: Group, tmp_path_factory: pytest.TempPathFactory) -> Group:
     shutil.copytree(REPOSITORY, root, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
     for name in ("pyproject.toml", "backend/__init__.py"):
         text = (root / name).read_text()
-        changed = re.sub(
-            rf'^((?:__)?version(?:__)? = )"{re.escape(own_version(REPOSITORY))}"', rf'\1"{OTHER}"', text, flags=re.M
-        )
+        changed = re.sub(rf"^(_*version_* = ).{re.escape(VERSION)}.$", rf'\1"{OTHER}"', text, flags=re.MULTILINE)
         assert changed != text, name
         (root / name).write_text(changed)
     return replace(serving, root=root)
@@ -42,9 +40,8 @@ def other(serving: Group, tmp_path_factory: pytest.TempPathFactory) -> Group:
 
 def haproxy(group: Group) -> str:
     """Which container Label Studio asks, and since when it runs."""
-    return (
-        group.hosts[HEAD].inside_engine("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", "labelrig-sam2-1").stdout
-    )
+    look = ("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", "labelrig-sam2-1")
+    return group.hosts[HEAD].inside_engine(*look).stdout
 
 
 def test_plan_says_that_a_stand_in_is_used(other: Group) -> None:
@@ -52,7 +49,7 @@ def test_plan_says_that_a_stand_in_is_used(other: Group) -> None:
     planned = other.inv("plan", "--group", "lab")
     assert planned.code == 0, planned.said
     assert "a stand-in answers clicks meanwhile" in planned.err
-    assert set(other.versions().values()) == {own_version(REPOSITORY)}
+    assert set(other.versions().values()) == {VERSION}
     assert STAND_IN not in other.containers(HEAD)
 
 
@@ -80,8 +77,12 @@ def test_a_killed_upgrade_is_made_good_by_the_next(
     with people_clicking(serving, lab_pictures) as clicks:
         process = serving.start("deploy", "--group", "lab", "--yes")
         with process:
-            there = lambda: True if STAND_IN in serving.containers(HEAD) or process.poll() is not None else None  # noqa: E731
-            wait_for("the stand-in", there, timeout=START_SECONDS, pause=0.5)
+            wait_for(
+                "the stand-in",
+                lambda: True if STAND_IN in serving.containers(HEAD) or process.poll() is not None else None,
+                timeout=START_SECONDS,
+                pause=0.5,
+            )
             assert process.poll() is None, process.communicate()
             process.send_signal(signal.SIGKILL)
             process.communicate()
@@ -92,7 +93,7 @@ def test_a_killed_upgrade_is_made_good_by_the_next(
     assert "stand-in" in status.out, status.said
     assert done.code == 0, done.said
     assert clicks.failed == [], done.said
-    assert serving.versions() == dict.fromkeys(REPLICAS, own_version(REPOSITORY))
+    assert serving.versions() == dict.fromkeys(REPLICAS, VERSION)
     assert STAND_IN not in serving.containers(HEAD)
     again = serving.inv("deploy", "--group", "lab", "--yes", "--json")
     assert (again.code, again.changed()) == (0, []), again.said

@@ -36,7 +36,8 @@ def test_a_transfer_of_nothing_fails(
 
     @contextmanager
     def session(*_: Any) -> Iterator[Any]:
-        access, site = SimpleNamespace(client=lambda: None), SimpleNamespace(exec_in=lambda _: None, exec_in_backend=None)
+        access = SimpleNamespace(client=lambda: None)
+        site = SimpleNamespace(exec_in=lambda _: None, exec_in_backend=None)
         yield SimpleNamespace(access=access, site=site, project=lambda _: None)
 
     monkeypatch.setattr("infra.fleet.on_hosts.one_session", session)

@@ -25,6 +25,7 @@ from infra.doctor.host_checks import MISSING
 from infra.doctor.inspection import Inspection
 from infra.roles.images.packages import Offered
 from infra.roles.images.suites import Behind
+from infra.roles.images.tags import HAPROXY
 from infra.roles.nvidia.container_check import TORCH_CUDA
 from infra.roles.nvidia.facts import CAPABILITY, FIELDS, LIBRARY_SCRIPT, PCI_SCRIPT, smi_query
 from infra.roles.project.ask_backend import ASK_BACKEND
@@ -253,9 +254,8 @@ class DoctorBench:
         host.script(*COMPOSE, *FILES, "config", "--hash", "*", stdout="label-studio aaa\nsam2 aaa\nproxy aaa\n")
         host.script("sh", "-c", MISSING, "sh", *LOOK)
         host.script("stat", "-L", "-c", "%a", "--", "/.env", stdout="600\n")
-        env = "".join(
-            f"{name}='labelrig/{service}:1'\n" for service, name in IMAGE_VARIABLES.items() if service != "db"
-        )
+        services = [one for one in IMAGE_VARIABLES if one not in ("db", HAPROXY)]
+        env = "".join(f"{IMAGE_VARIABLES[one]}='labelrig/{one}:1'\n" for one in services)
         host.files["/stack/stack.env"] = env.encode()
         host.script("test", "-d", FOLDER.path)
         host.script("test", "-f", f"{FOLDER.path}/a b.png")

@@ -12,7 +12,13 @@ import pytest
 from core.errors import WaitTimeout
 from hosts.base import Result, RunArguments
 from infra.roles.project import replicas as module
-from infra.roles.project.replicas import ReplicasMissing, click_replicas, missing, until_one_serves
+from infra.roles.project.replicas import (
+    ReplicasMissing,
+    click_replicas,
+    missing,
+    until_click_answered,
+    until_one_serves,
+)
 from labelstudio.proof import SmokeTest
 from tests.unit.infra.deploy_bench import quiet
 
@@ -104,3 +110,22 @@ def test_first_replica_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answers == []
     with pytest.raises(WaitTimeout, match="the first replica to load its model"):
         until_one_serves(lambda *argv, **_: Result(argv, 1, "", ""), quiet(), seconds=0.05)
+
+
+def test_a_click_is_asked_beside_the_ingress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until one comes back: where no replica is there it is refused, and while the ingress starts nobody answers."""
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    monkeypatch.setattr(module, "_first_body", lambda *_: {"a": "click"})
+    answers = ['{"status":0,"body":{}}\n', "", '{"status":503,"body":{}}\n', '{"status":200,"body":{}}\n']
+
+    def run(*argv: str, **arguments: Unpack[RunArguments]) -> Result:
+        assert argv[-3:] == ("--lines", "POST", "/predict")
+        assert json.loads(arguments["stdin"] or b"") == {"a": "click"}
+        return Result(argv, 0, answers.pop(0), "")
+
+    context: Any = SimpleNamespace(exec_in_backend=run)
+    until_click_answered(SPEC, context, quiet(), seconds=5)
+    assert answers == []
+    context = SimpleNamespace(exec_in_backend=lambda *argv, **_: Result(argv, 0, '{"status":503,"body":{}}', ""))
+    with pytest.raises(WaitTimeout, match="a replica to answer a click"):
+        until_click_answered(SPEC, context, quiet(), seconds=0.05)

@@ -217,8 +217,9 @@ def test_backend_settings_reach_its_container_alone() -> None:
 def test_backend_names_are_the_backends_own() -> None:
     """The names are those of the backend but for what the stack decides."""
     decided = {
-        "HOST", "PORT", "SAM2_MODEL", "SAM2_MODEL_DIR", "SAM2_CHECKPOINT", "SAM2_CONFIG", "LOCAL_FILES_DOCUMENT_ROOT",
-        "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE", "BACKEND_PASSWORD_FILE",
+        "HOST", "PORT", "SOCKET", "STOP_SECONDS", "SAM2_MODEL", "SAM2_MODEL_DIR", "SAM2_CHECKPOINT", "SAM2_CONFIG",
+        "LOCAL_FILES_DOCUMENT_ROOT", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY_FILE",
+        "BACKEND_PASSWORD_FILE",
         "EMBEDDING_CACHE_DIR", "EMBEDDING_CACHE_SHARED_DIR", "IMAGE_CACHE_DIR",
     }  # fmt: skip
     assert {*BACKEND_SETTINGS, *decided} == {name.upper() for name in BackendSettings.model_fields}

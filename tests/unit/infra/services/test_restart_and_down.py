@@ -10,13 +10,16 @@ import pytest
 
 from core.errors import SettingsError, Unfinished
 from hosts.base import Result
+from infra.config.settings import Settings
 from infra.deploy import prune
 from infra.fleet.choice import Outcome
 from infra.lifecycle import drill_remains
 from infra.services import restart as restart_module
 from infra.services.down_command import run_down
 from infra.services.restart import run_restart
-from tests.unit.infra.deploy_bench import Engine, options
+from infra.stack.down import take_down
+from infra.stack.site import Site
+from tests.unit.infra.deploy_bench import Engine, LabHost, options, quiet
 from tests.unit.infra.services.services_bench import ServicesBench, make_bench
 
 
@@ -170,3 +173,13 @@ def test_purge_removes_a_drill_that_was_left(bench: ServicesBench, monkeypatch: 
         "volume rm --force labelrig-drill_db-data",
     ]
     assert not (bench.base / "drill").exists()
+
+
+def test_down_of_a_head_takes_a_stand_in_with_it(bench: ServicesBench) -> None:
+    """Its service is none of the running stack's, and its container would keep the network."""
+    for name in ("ray.yaml", "cluster.yaml"):
+        (bench.base / "current" / name).touch()
+    settings, current = Settings(), str(bench.base / "current")
+    site = Site(LabHost(), settings, str(bench.base), current, "", lambda: settings, part="head")
+    take_down(site, quiet())
+    assert bench.compose_calls() == ["--profile stand-in down --remove-orphans"]

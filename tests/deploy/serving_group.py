@@ -91,7 +91,7 @@ def people_clicking(group: Group, pictures: Mapping[str, Path], people: int = PE
     spec = load_project(REPOSITORY)
     with Image.open(next(iter(pictures.values()))) as picture:
         size_wh = picture.size
-    regions = click_regions(spec.labeling, spec.labeling.labels[0], (size_wh[0] // 2, size_wh[1] // 2), size_wh)
+    middle = (size_wh[0] // 2, size_wh[1] // 2)
     clicks, stop, counting = Clicks(), threading.Event(), threading.Lock()
 
     def annotate() -> None:
@@ -102,6 +102,8 @@ def people_clicking(group: Group, pictures: Mapping[str, Path], people: int = PE
             while not stop.is_set():
                 for task in tasks:
                     errors: Sequence[str]
+                    # An object of its own: a newer click on the same one replaces an older that is under way.
+                    regions = click_regions(spec.labeling, spec.labeling.labels[0], middle, size_wh)
                     began = time.monotonic()
                     try:
                         errors = client.click(backend.id, task.id, regions).errors

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from core.operation import converge
-from core.report import Report
-from core.repository import REPOSITORY
-from hosts.local import LocalHost
-from infra.config.settings import load_settings
-from infra.roles.docker.role import docker_role
-from infra.roles.images.role import images_role, plan_images
 from infra.roles.images.tags import CLUSTER, DB, HAPROXY, LABEL_STUDIO, PROXY, SERVICES
 from tests.deploy.command import Lab
 from tests.deploy.first import First, first_deploy, redeploy
+from tests.deploy.images import made_here
 from tests.deploy.serving_group import HEAD, WORKERS, Group
 from tests.labhost.fixtures import (  # noqa: F401
     lab_host,
@@ -52,11 +46,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def images_here(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The images of the stack on this machine, so that whether a deploy sends them does not hang on what ran before."""
-    host, report = LocalHost(), Report()
-    converge(docker_role(host, report), report)
-    settings = load_settings(tmp_path_factory.mktemp("images") / ".env", {}, {})
-    images = plan_images(host, REPOSITORY, settings, report, services=(DB, *SERVICES))
-    converge(images_role(host, images, report), report)
+    made_here(tmp_path_factory.mktemp("images"), (DB, *SERVICES))
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +65,7 @@ def redeployed_after(first: First, lab: Lab) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def images_of_group(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Those of hosts that serve together, as `images_here`."""
-    host, report = LocalHost(), Report()
-    converge(docker_role(host, report), report)
-    settings = load_settings(tmp_path_factory.mktemp("images") / ".env", {}, {})
-    images = plan_images(host, REPOSITORY, settings, report, services=(DB, CLUSTER, HAPROXY, LABEL_STUDIO, PROXY))
-    converge(images_role(host, images, report), report)
+    made_here(tmp_path_factory.mktemp("images"), (DB, CLUSTER, HAPROXY, LABEL_STUDIO, PROXY))
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+from core.operation import converge
+from core.report import Report
+from core.repository import REPOSITORY
+from hosts.local import LocalHost
+from infra.config.settings import load_settings
+from infra.roles.docker.role import docker_role
+from infra.roles.images.role import images_role, plan_images
 from tests.labhost.host import LabHost, docker
+
+
+def made_here(folder: Path, services: Sequence[str], root: Path = REPOSITORY) -> None:
+    """Build images of a clone on this machine, so that a deploy sends them: a bare host would build all anew.
+
+    Args:
+        folder: of the test, where there is no `.env`.
+    """
+    host, report = LocalHost(), Report()
+    converge(docker_role(host, report), report)
+    settings = load_settings(folder / ".env", {}, {})
+    images = plan_images(host, root, settings, report, services=services)
+    converge(images_role(host, images, report), report)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ import pytest
 
 from core.repository import REPOSITORY, own_version
 from core.waiting import wait_for
+from infra.roles.images.tags import CLUSTER
+from tests.deploy.images import made_here
 from tests.deploy.serving_group import HEAD, Group, people_clicking
 from tests.e2e.old_tree import LEFT_OUT
 
@@ -35,6 +37,7 @@ def other(serving: Group, tmp_path_factory: pytest.TempPathFactory) -> Group:
         changed = re.sub(rf"^(_*version_* = ).{re.escape(VERSION)}.$", rf'\1"{OTHER}"', text, flags=re.MULTILINE)
         assert changed != text, name
         (root / name).write_text(changed)
+    made_here(root.parent, (CLUSTER,), root)
     return replace(serving, root=root)
 
 

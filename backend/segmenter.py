@@ -134,13 +134,8 @@ class Tracker(Protocol):
             ValueError: there is no such frame, or the object has no anchor before it in the direction of the track.
         """
 
-    def deny(self, object_id: str, frame: int, embedding: Embedding) -> None:
-        """What the last `step` found is not the object: remember that it was not there.
-
-        Args:
-            object_id: the object.
-            frame: the one of the last `step`.
-            embedding: of the frame.
+    def discard(self, object_id: str, frame: int) -> None:
+        """Remember nothing of a frame that the object was followed into: what was found there is not believed.
 
         Raises:
             ValueError: the object was not followed into this frame.

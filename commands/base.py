@@ -100,10 +100,10 @@ def number(option: str, text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def decimal(option: str, text: str | None) -> float:
-    """Read a number; nothing means 0."""
+def decimal(option: str, text: str | None, default: float) -> float:
+    """Read a number; nothing means the default."""
     try:
-        return 0.0 if text is None else float(text)
+        return default if text is None else float(text)
     except ValueError:
         raise SettingsError(f"{option} {text}: must be a number") from None
 

@@ -131,7 +131,7 @@ def export(
         instances=instance,
         mots=mots,
         split=split,
-        tolerance=decimal("--tolerance", tolerance),
+        tolerance=decimal("--tolerance", tolerance, 0.0),
         ignore=IGNORE if ignore is None else number("--ignore", ignore) or 0,
         overlap=overlap,  # type: ignore[arg-type]
         priority=tuple(filter(None, map(str.strip, (priority or "").split(",")))),

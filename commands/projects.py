@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from commands.base import LOCK_WAIT_HELP, decimal, host_task, number, run_options
 from dataset.propagate.help import HELP as PROPAGATE_HELP
 from dataset.propagate.help import LOST_AFTER
+from labeling.tracks import LEAST_SCORE
 
 if TYPE_CHECKING:
     from infra.fleet.choice import Choice, Outcome
@@ -149,7 +150,7 @@ def propagate(
     options = PropagateOptions(
         project, start or 0, number("--to", to), number("--frames", frames), backward, names, redo,
         LOST_AFTER if lost_after is None else number("--lost-after", lost_after) or 0, image,
-        decimal("--least-score", least_score),
+        decimal("--least-score", least_score, LEAST_SCORE),
     )  # fmt: skip
     return do("propagate", lambda session: run_propagate(session, options), choice, one_host=True)
 

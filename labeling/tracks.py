@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MODEL_VERSION = "propagate"  # of the predictions that propagated masks are in
+LEAST_SCORE = 0.5  # of a mask that is believed, where no one says otherwise
 DIGEST_DIGITS = 12
 SPACE = re.compile(r"\s+")
 NOTE = re.compile(r"track (?P<track>\S+): out of .*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
@@ -26,7 +27,7 @@ class TrackNote:
 
     Attributes:
         track: its name.
-        run: what its mask was made from: the digest of the track's masks that were given, and of the model.
+        run: what its mask was made from: the digest of the track's masks that were given, of the model, and of how.
         score: the model's own estimate of the mask's IoU.
     """
 
@@ -65,7 +66,9 @@ def mask_digest(code: bytes) -> str:
     return hashlib.sha256(code).hexdigest()
 
 
-def run_digest(model_version: str, given: Sequence[tuple[int, str]], *, backward: bool) -> str:
+def run_digest(
+    model_version: str, given: Sequence[tuple[int, str]], *, backward: bool, least_score: float = LEAST_SCORE
+) -> str:
     """What a track's masks are made from, as their notes say it.
 
     Args:
@@ -73,6 +76,7 @@ def run_digest(model_version: str, given: Sequence[tuple[int, str]], *, backward
         given: the masks of the track that were given, the nearest first: how many frames behind the nearest, and its
             digest.
         backward: the run goes from later frames to earlier ones.
+        least_score: of a mask that is believed.
     """
-    content = json.dumps([model_version, backward, list(given)])
+    content = json.dumps([model_version, backward, list(given), least_score])
     return hashlib.sha256(content.encode()).hexdigest()[:DIGEST_DIGITS]

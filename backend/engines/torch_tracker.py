@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch.nn import functional
 
 from backend.engines.memory_bank import POINTER, POSITIONS, SPATIAL, Entry, MemoryBank, Reach
@@ -101,26 +100,11 @@ class TorchTracker:
         bank.remember(frame, entry)
         return found
 
-    def deny(self, object_id: str, frame: int, embedding: Embedding) -> None:
-        """What the last `step` found is not the object: remember that it was not there.
-
-        As the model remembers a frame whose object score is below 0 (`SAM2Base._forward_sam_heads`).
-        """
-        self._check(frame)
+    def discard(self, object_id: str, frame: int) -> None:
+        """Remember nothing of a frame that the object was followed into; the frames after it read what lies before."""
         bank = self._banks.get(object_id)
-        if bank is None or frame not in bank.followed:
+        if bank is None or bank.followed.pop(frame, None) is None:
             raise ValueError(f"object {object_id!r} was not followed into frame {frame}")
-        model = self._model
-        with translated(str(self._device), "remembering"), self._lock, computing(self._device, self._autocast_dtype):
-            features, _, sizes = self._levels(embedding)
-            side, pointer = int(model.image_size), bank.followed[frame][POINTER]
-            nothing = torch.full((1, 1, side, side), NO_OBJ_SCORE, device=self._device)
-            gone = torch.full((1, 1), NO_OBJ_SCORE, device=self._device)
-            # Of a model that has no pointer for what is absent, the object's own stays.
-            if model.pred_obj_scores and model.use_obj_ptrs_in_encoder:
-                pointer = (0 if model.fixed_no_obj_ptr else pointer) + model.no_obj_ptr
-            entry = self._entry(features, sizes, nothing, gone, pointer, given=False)
-        bank.remember(frame, entry)
 
     def forget(self, object_id: str) -> None:
         """End an object's track and let go of its memory."""

@@ -23,6 +23,7 @@ from backend.segmenter import Embedding, Prepared, Tracker
 from backend.serving.clicks import MASK_BYTES, ClickAnswerer, turn
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
+from labeling.tracks import LEAST_SCORE
 from masks.rle import decode_rle, encode_rle
 
 FRAME_SECONDS = 300.0  # for one frame to be read and encoded, and for one object on it: clicks go before them
@@ -62,7 +63,7 @@ class Wanted:
         frames: those to follow the objects into, in this order; none of them is an anchor.
         backward: they come from later to earlier.
         lost_after: the track of an object that is absent from so many frames in a row ends.
-        least_score: a mask of a lower score is not believed: there is none, and the object is remembered as absent.
+        least_score: a mask of a lower score is not believed: there is none, and nothing is remembered of the frame.
     """
 
     length: int
@@ -70,7 +71,7 @@ class Wanted:
     frames: Sequence[Frame]
     backward: bool
     lost_after: int
-    least_score: float = 0.0
+    least_score: float = LEAST_SCORE
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ class Propagation:
         there = found.presence > PRESENT
         if there and found.score < self._wanted.least_score:
             there = False
-            self._run(lambda: self._tracker.deny(object_id, number, embedding))
+            self._tracker.discard(object_id, number)
         if there and (found.logits > 0).any():
             with self._answerer.work.hold(size_wh[0] * size_wh[1] * MASK_BYTES, turn(_deadline())):
                 mask = full_size(found.logits, size_wh)

@@ -26,6 +26,7 @@ from backend.serving.propagating import LOST_AFTER, MAX_OBJECTS, Anchor, Followe
 from backend.serving.service import Service
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.middleware import one_line, request_id_of
+from labeling.tracks import LEAST_SCORE
 
 MAX_ANCHORS = 8  # each is read for every frame; SAM 2 is trained with 4
 BODY_BYTES = 64 * MEGABYTE
@@ -62,7 +63,7 @@ class PropagateRequest(BaseModel):
 
     `length` is how many frames the sequence has; `backward` follows from later to earlier frames. The track of an
     object that is absent from `lost_after` frames in a row ends. A mask whose score is below `least_score` is none, and
-    its object is remembered as absent. While a run of the same `key` is under way, this one takes its place.
+    the memory leaves the frame out. While a run of the same `key` is under way, this one takes its place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -73,7 +74,7 @@ class PropagateRequest(BaseModel):
     frames: Annotated[list[PropagateFrame], Field(min_length=1, max_length=MAX_FRAMES)]
     backward: bool = False
     lost_after: Annotated[int, Field(ge=1, le=MAX_FRAMES)] = LOST_AFTER
-    least_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    least_score: Annotated[float, Field(ge=0, le=1)] = LEAST_SCORE
 
     @model_validator(mode="after")
     def _in_order(self) -> PropagateRequest:

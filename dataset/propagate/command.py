@@ -22,7 +22,7 @@ from hosts.base import Exec
 from infra.fleet.session import Session
 from infra.roles.project.ask_backend import model_version
 from labeling.config import LabelingConfig
-from labeling.tracks import note_of
+from labeling.tracks import LEAST_SCORE, note_of
 from labelstudio.bulk import TaskReader, task_rows
 from labelstudio.client import Client
 from labelstudio.models import Project
@@ -47,7 +47,7 @@ class PropagateOptions:
     redo: bool = False
     lost_after: int = LOST_AFTER
     image: str | None = None
-    least_score: float = 0.0
+    least_score: float = LEAST_SCORE
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -103,9 +103,7 @@ def propagate(
             f"--from {options.start} ({sequence[place].name}): people have not annotated it; annotate the first "
             "frame, or name one that is"
         )
-    # Masks made with another one are others: --redo makes them again.
-    made_by = f"{version} least-score {options.least_score:g}" if options.least_score else version
-    plan = plan_of(visited, options.objects, made_by, backward=options.backward)
+    plan = plan_of(visited, options.objects, version, backward=options.backward, least_score=options.least_score)
     _check(plan, sequence[place], options, project, labeling, image)
     key = f"project-{project.id}-{sequence[0].task}"  # a run in one sequence takes the place of the one before
     run = Run(

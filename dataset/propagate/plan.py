@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dataset.propagate.objects import AnnotatedFrame, Tracked
 from dataset.propagate.sequences import Frame
-from labeling.tracks import TrackNote, run_digest
+from labeling.tracks import LEAST_SCORE, TrackNote, run_digest
 
 ANCHORS = 4  # of a track, the last before a frame: as many as SAM 2 is trained with
 
@@ -83,6 +83,7 @@ def plan_of(
     model_version: str,
     *,
     backward: bool,
+    least_score: float = LEAST_SCORE,
 ) -> Plan:
     """Cut the frames of a run into segments.
 
@@ -91,6 +92,7 @@ def plan_of(
     Args:
         visited: from the first frame, which is annotated, in the direction of the run.
         names: labels, regions or tracks to follow; empty follows all.
+        least_score: of a mask that is believed. Masks made with another one are others.
     """
     plan = Plan()
     behind: list[AnnotatedFrame] = []
@@ -98,7 +100,7 @@ def plan_of(
 
     def close() -> None:
         if following and any(one.objects for one in behind):
-            plan.segments.append(_segment(behind, following, model_version, backward=backward))
+            plan.segments.append(_segment(behind, following, model_version, backward=backward, least_score=least_score))
         following.clear()
 
     for one in visited:
@@ -120,7 +122,12 @@ def _is_known(one: Tracked, behind: Sequence[AnnotatedFrame]) -> bool:
 
 
 def _segment(
-    behind: Sequence[AnnotatedFrame], following: Sequence[PredictedFrame], model_version: str, *, backward: bool
+    behind: Sequence[AnnotatedFrame],
+    following: Sequence[PredictedFrame],
+    model_version: str,
+    *,
+    backward: bool,
+    least_score: float,
 ) -> Segment:
     nearest = behind[-1]
     tracks = {one.track: one for one in nearest.objects}
@@ -139,6 +146,7 @@ def _segment(
                 if each.track == track
             ],
             backward=backward,
+            least_score=least_score,
         )
         for track in tracks
     }

@@ -22,7 +22,7 @@ from dataset.propagate.storing import NewMasks, PredictionStore
 from hosts.base import Exec
 from infra.roles.project.ask_backend import Answer, backend_stream
 from labeling.config import LabelingConfig
-from labeling.tracks import TrackNote, note_text
+from labeling.tracks import LEAST_SCORE, TrackNote, note_text
 from masks.rle import decode_rle
 
 FRAMES_AT_A_TIME = 10  # in one import into Label Studio,
@@ -107,7 +107,7 @@ class Run:
     backward: bool
     lost_after: int
     redo: bool
-    least_score: float = 0.0
+    least_score: float = LEAST_SCORE
     tally: Tally = field(default_factory=Tally)
     _held: list[tuple[PredictedFrame, NewMasks, list[float]]] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)

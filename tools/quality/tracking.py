@@ -1,11 +1,12 @@
 """Masks followed through drawn moving scenes, beside what one has without a memory: the first mask, or a click a frame.
 
-python -m tools.quality.tracking [--sequences 40] [--seed 17000] [--least-score 0] [--json FILE]
+python -m tools.quality.tracking [--sequences 40] [--seed 17000] [--least-score 0.5] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from backend.serving.propagating import PRESENT
 from demo import model as demo_model
 from demo.clicks import inner_point
 from demo.moving import KINDS, STYLES, MovingScene, draw_moving
+from labeling.tracks import LEAST_SCORE
 from tools.quality.pipeline import demo_segmenter, prompts
 from tools.quality.region_and_contour import Mask, j_and_f
 
@@ -40,18 +42,22 @@ class Track:
         kind: of the scene.
         scores: J&F of each way, the mean of all frames after the first.
         swapped: at the last frame that shows it, the followed mask lies on another object.
+        gone: on how many frames it has been gone for longer than `LATE` frames.
+        gone_empty: on how many of these it had no mask.
         left: how often it was gone for longer than `LATE` frames.
-        left_empty: at how many of these it had no mask then.
+        left_empty: how often it had no mask from then on, until it came back.
     """
 
     kind: str
     scores: dict[str, float]
     swapped: bool
+    gone: int
+    gone_empty: int
     left: int
     left_empty: int
 
 
-def measured(segmenter: Segmenter, number: int, seed: int = SEED, least_score: float = 0.0) -> list[Track]:
+def measured(segmenter: Segmenter, number: int, seed: int = SEED, least_score: float = LEAST_SCORE) -> list[Track]:
     """Every object of one drawn scene that is seen on its first frame."""
     rng = np.random.default_rng((seed, number))
     kind, style = KINDS[number % len(KINDS)], STYLES[number % len(STYLES)]
@@ -69,7 +75,7 @@ def measured(segmenter: Segmenter, number: int, seed: int = SEED, least_score: f
             there = one.presence > PRESENT
             if there and one.score < least_score:
                 there = False
-                tracker.deny(str(item), frame, embeddings[frame])
+                tracker.discard(str(item), frame)
             followed[item].append(masks.full_size(one.logits, SIZE_WH) & there)
     return [_track(segmenter, scene, item, followed[item], embeddings) for item in items]
 
@@ -87,8 +93,12 @@ def _track(
     gone = [
         frame for frame in range(LATE, FRAMES) if not any(truth[each].any() for each in range(frame - LATE, frame + 1))
     ]
-    empty = sum(not followed[frame].any() for frame in gone)
-    return Track(scene.kind, scores, _is_swapped(scene, item, followed), len(gone), empty)
+    empty = [not followed[frame].any() for frame in gone]
+    # Frames that follow on each other are one departure.
+    departures = [number for number, frame in enumerate(gone) if frame - 1 not in gone]
+    left_empty = [all(empty[begin:end]) for begin, end in itertools.pairwise([*departures, len(gone)])]
+    swapped = _is_swapped(scene, item, followed)
+    return Track(scene.kind, scores, swapped, len(gone), sum(empty), len(departures), sum(left_empty))
 
 
 def _clicked(segmenter: Segmenter, embedding: Embedding, truth: Mask) -> Mask:
@@ -110,7 +120,7 @@ def _is_swapped(scene: MovingScene, item: int, followed: Sequence[Mask]) -> bool
 
 def figures(tracks: Sequence[Track]) -> dict[str, Any]:
     """All of them as the document and `--json` have them."""
-    left = sum(one.left for one in tracks)
+    gone, left = sum(one.gone for one in tracks), sum(one.left for one in tracks)
     return {
         "tracks": len(tracks),
         "J&F": {name: float(np.mean([one.scores[name] for one in tracks])) for name in WAYS},
@@ -120,7 +130,10 @@ def figures(tracks: Sequence[Track]) -> dict[str, Any]:
             if (mine := [one for one in tracks if one.kind == kind])
         },
         "swapped": sum(one.swapped for one in tracks) / max(1, len(tracks)),
-        "empty when gone": sum(one.left_empty for one in tracks) / left if left else None,
+        "frames gone": gone,
+        "empty when gone": sum(one.gone_empty for one in tracks) / gone if gone else None,
+        "departures": left,
+        "empty after departure": sum(one.left_empty for one in tracks) / left if left else None,
     }
 
 
@@ -131,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--sequences", type=int, default=40)
     parser.add_argument("--seed", type=int, default=SEED, help="of the sequences; tune on others than these")
-    parser.add_argument("--least-score", type=float, default=0.0, help="masks with a lower one are none")
+    parser.add_argument("--least-score", type=float, default=LEAST_SCORE, help="masks with a lower one are none")
     parser.add_argument("--weights", type=Path, default=demo_model.WEIGHTS, help="a checkpoint of the demo model")
     parser.add_argument("--json", type=Path, help="file for every figure")
     options = parser.parse_args(argv)

@@ -264,30 +264,25 @@ def test_next_mask_depends_on_what_is_remembered(demo: tuple[TorchSegmenter, Any
     assert np.abs(answers[0] - answers[1]).max() > 0.01
 
 
-def test_denied_place_is_remembered_as_gone(demo: tuple[TorchSegmenter, Any]) -> None:
-    """As where the model itself says that the object is not there: by its object score, on the same frame."""
+def test_discarded_frame_is_not_remembered(demo: tuple[TorchSegmenter, Any]) -> None:
+    """As if the object had not been followed into it."""
     segmenter, _ = demo
     embeddings = [segmenter.encode(one) for one in frames(3)]
-    head = segmenter._model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias
-    before = head.detach().clone()
     answers = {}
-    for way in ("found", "denied", "gone"):
+    for way in ("remembered", "discarded", "passed over"):
         tracker = segmenter.track(3)
         tracker.anchor("right", 0, embeddings[0], disc("right", 0))
-        with torch.no_grad():
-            head.copy_(before - 100 if way == "gone" else before)
-        there = tracker.step("right", 1, embeddings[1]).presence
-        with torch.no_grad():
-            head.copy_(before)
-        assert (there < 0.5) == (way == "gone")
-        if way == "denied":
-            tracker.deny("right", 1, embeddings[1])
+        if way != "passed over":
+            tracker.step("right", 1, embeddings[1])
+        if way == "discarded":
+            tracker.discard("right", 1)
         answers[way] = tracker.step("right", 2, embeddings[2])
-    assert np.array_equal(answers["denied"].logits, answers["gone"].logits)
-    assert answers["denied"].presence == answers["gone"].presence
-    assert np.abs(answers["denied"].logits - answers["found"].logits).max() > 0.01
-    with pytest.raises(ValueError, match=r"^object 'right' was not followed into frame 0$"):
-        tracker.deny("right", 0, embeddings[0])
+    assert np.array_equal(answers["discarded"].logits, answers["passed over"].logits)
+    assert answers["discarded"].score == answers["passed over"].score
+    assert np.abs(answers["discarded"].logits - answers["remembered"].logits).max() > 0.01
+    for name, frame in (("right", 0), ("right", 1), ("left", 2)):
+        with pytest.raises(ValueError, match=rf"^object '{name}' was not followed into frame {frame}$"):
+            tracker.discard(name, frame)
 
 
 def test_same_memory_in_bfloat16_features(demo: tuple[TorchSegmenter, Any]) -> None:

@@ -39,13 +39,13 @@ V2 = """<View>
 
 
 class FakeTracker:
-    """Objects stay where they were given last; on the frames of `absent` none is there. `denied` says what was."""
+    """Objects stay where they were given last; on the frames of `absent` none is there. `discarded` says what was."""
 
     def __init__(self, frames: int, absent: frozenset[int]) -> None:
         self._frames = frames
         self._absent = absent
         self._masks: dict[str, NDArray[np.bool_]] = {}
-        self.denied: list[tuple[str, int]] = []
+        self.discarded: list[tuple[str, int]] = []
 
     def anchor(self, object_id: str, frame: int, embedding: Embedding, mask: NDArray[np.bool_]) -> None:
         self._check(frame)
@@ -62,11 +62,11 @@ class FakeTracker:
             return Tracked(np.full((SIDE, SIDE), -1024, np.float32), 0.25, 0.125)
         return Tracked(np.where(self._masks[object_id], 4.0, -4.0).astype(np.float32), 0.75, 0.875)
 
-    def deny(self, object_id: str, frame: int, embedding: Embedding) -> None:
+    def discard(self, object_id: str, frame: int) -> None:
         self._check(frame)
         if object_id not in self._masks:
             raise ValueError(f"object {object_id!r} was not followed into frame {frame}")
-        self.denied.append((object_id, frame))
+        self.discarded.append((object_id, frame))
 
     def forget(self, object_id: str) -> None:
         self._masks.pop(object_id, None)

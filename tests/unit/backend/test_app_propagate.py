@@ -19,6 +19,8 @@ from backend.errors import Busy, OutOfMemory, Superseded
 from backend.segmenter import Candidates, Embedding, Prompts, Tracked
 from backend.serving.propagating import RUNS_AT_ONCE, Runs
 from backend.settings import Settings
+from backend.web.propagate_routes import PropagateRequest
+from labeling.tracks import LEAST_SCORE
 from masks.rle import decode_rle, encode_rle
 from tests.unit.backend.caching import WAIT, eventually
 from tests.unit.backend.fakes import VERSION, FakeTracker, click, region
@@ -104,13 +106,14 @@ def test_absent_object_has_no_mask_and_its_track_ends(house: House) -> None:
 
 
 def test_mask_of_a_low_score_is_none(house: House) -> None:
-    """The tracker is told so; without a least score every mask is one."""
+    """Nothing is remembered of its frame; with 0 every mask is one, and 0.5 is the default."""
     wanted = ("one", "two")
     for least, there in ((0.0, True), (0.75, True), (0.76, False)):
         _, followed, _ = lines(house, body(1, least_score=least))
         assert [followed["masks"][name]["rle"] is not None for name in wanted] == [there, there]
-        assert house.segmenter.trackers[-1].denied == ([] if there else [("one", 1), ("two", 1)])
+        assert house.segmenter.trackers[-1].discarded == ([] if there else [("one", 1), ("two", 1)])
     assert refused(house.client.post("/propagate", json=body(1, least_score=1.5)))[0] == 400
+    assert PropagateRequest.model_validate(body(1)).least_score == LEAST_SCORE == 0.5
 
 
 def test_frame_that_cannot_be_read_is_passed_over(house: House, root: Path) -> None:

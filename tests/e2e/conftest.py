@@ -153,8 +153,7 @@ def docker_compose_command(stack_files: StackFiles) -> str:
 
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
-    """What a run that was killed has left is another stack under this name, with a network of its own."""
-    return ["down --volumes --remove-orphans", "up --detach --no-build"]
+    return ["up --detach --no-build"]
 
 
 @pytest.fixture(scope="session")
@@ -173,7 +172,9 @@ def stack(
     environment: dict[str, str],
 ) -> Iterator[Stack]:
     """The containers, healthy. Their logs are printed when they do not get there, and they are always removed."""
+    down = partial(compose.run, "down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=180)
     try:
+        down()  # what a run that was killed has left is another stack under this name, with a network of its own
         wanted = partial(wanted_by, LocalHost(), compose, stack_files.env)
         state = str(state_folder(settings))
         converge([VolumesReady(LocalHost(), settings.project, state, wanted, lambda: engine, report)], report)
@@ -187,7 +188,7 @@ def stack(
         began = container.logs().decode("utf-8", "replace")
         yield Stack(settings, stack_files, compose, running, environment, began)
     finally:
-        compose.run("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout=180)
+        down()
         shutil.rmtree(state_folder(settings), ignore_errors=True)
 
 

@@ -93,12 +93,22 @@ def _track(
     gone = [
         frame for frame in range(LATE, FRAMES) if not any(truth[each].any() for each in range(frame - LATE, frame + 1))
     ]
-    empty = [not followed[frame].any() for frame in gone]
-    # Frames that follow on each other are one departure.
-    departures = [number for number, frame in enumerate(gone) if frame - 1 not in gone]
-    left_empty = [all(empty[begin:end]) for begin, end in itertools.pairwise([*departures, len(gone)])]
+    empty = [(frame, not followed[frame].any()) for frame in gone]
     swapped = _is_swapped(scene, item, followed)
-    return Track(scene.kind, scores, swapped, len(gone), sum(empty), len(departures), sum(left_empty))
+    return Track(scene.kind, scores, swapped, len(gone), sum(one for _, one in empty), *departures(empty))
+
+
+def departures(gone: Sequence[tuple[int, bool]]) -> tuple[int, int]:
+    """How often an object was gone, and how often it had no mask all that time.
+
+    Args:
+        gone: the frames on which it is gone, and whether it has no mask there. Those that follow on each other are one
+            departure.
+    """
+    numbers = [frame for frame, _ in gone]
+    begins = [place for place, frame in enumerate(numbers) if place == 0 or numbers[place - 1] != frame - 1]
+    spans = itertools.pairwise([*begins, len(gone)])
+    return len(begins), sum(all(empty for _, empty in gone[begin:end]) for begin, end in spans)
 
 
 def _clicked(segmenter: Segmenter, embedding: Embedding, truth: Mask) -> Mask:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tools.quality.region_and_contour import Mask, contour, contour_accuracy, j_and_f, region_similarity
-from tools.quality.tracking import WAYS, Track, figures
+from tools.quality.tracking import WAYS, Track, departures, figures
 
 
 def square(left: int, top: int, side: int = 20) -> Mask:
@@ -48,11 +48,21 @@ def test_contour_is_a_pixel_wide() -> None:
 
 def test_figures_are_means_and_shares() -> None:
     tracks = [
-        Track("motion", dict.fromkeys(WAYS, 0.5), swapped=False, left=0, left_empty=0),
-        Track("alike", dict.fromkeys(WAYS, 1.0), swapped=True, left=4, left_empty=3),
+        Track("motion", dict.fromkeys(WAYS, 0.5), False, gone=0, gone_empty=0, left=0, left_empty=0),
+        Track("alike", dict.fromkeys(WAYS, 1.0), True, gone=4, gone_empty=3, left=2, left_empty=1),
     ]
     found = figures(tracks)
     assert found["J&F"] == dict.fromkeys(WAYS, 0.75)
     assert found["by kind"]["alike"] == dict.fromkeys(WAYS, 1.0)
-    assert (found["tracks"], found["swapped"], found["empty when gone"]) == (2, 0.5, 0.75)
-    assert figures(tracks[:1])["empty when gone"] is None
+    assert (found["tracks"], found["swapped"]) == (2, 0.5)
+    assert (found["frames gone"], found["empty when gone"]) == (4, 0.75)
+    assert (found["departures"], found["empty after departure"]) == (2, 0.5)
+    none = figures(tracks[:1])
+    assert (none["empty when gone"], none["empty after departure"]) == (None, None)
+
+
+@pytest.mark.parametrize(("empty", "expected"), [("", (0, 0)), ("yyy", (1, 1)), ("yyn yy", (2, 1)), ("n y n", (3, 1))])
+def test_a_departure_is_frames_that_follow_on_each_other(empty: str, expected: tuple[int, int]) -> None:
+    """A space is a frame on which it is there."""
+    gone = [(frame, each == "y") for frame, each in enumerate(empty, 5) if each != " "]
+    assert departures(gone) == expected

@@ -142,6 +142,8 @@ def test_prefers_the_stand_in_while_it_is_there(haproxy: Container, backends: Ba
 def test_turns_away_without_losing_what_is_under_way(haproxy: Container, backends: Backends) -> None:
     """Once the stand-in's file is gone the next connection goes to the ingress, and the one before gets its answer."""
     backends.start(INGRESS)
+    assert haproxy.ask() == f"HTTP/1.1 200 Answered by {INGRESS}"  # which is seen as up by then
+    assert backends.asked.acquire(timeout=SECONDS)
     backends.start(STAND_IN)
     wait_for("the stand-in", lambda: haproxy.prefers_stand_in() or None, timeout=SECONDS, pause=0.1)
     backends.let_go.clear()

@@ -79,8 +79,8 @@ class Crowd:
                 with stops_all(ready):
                     with one_by_one:  # all have one account here, and many attempts at once are slowed down
                         session = open_until_done.enter_context(sign_in(base_url, self.username, self.password))
-                    session.http.timeout = TIMEOUT
-                    known = session.http.get(SCRIPT).headers  # a browser has it from its first visit
+                        session.http.timeout = TIMEOUT
+                        known = session.http.get(SCRIPT).headers  # a browser has it from its first visit
                 ready.wait(READY_SECONDS)
                 for _ in range(self.rounds):
                     self._round(session.http, known, *self.tasks[number], figures)

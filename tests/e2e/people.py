@@ -76,11 +76,11 @@ class Crowd:
 
         def person(number: int) -> None:
             with ExitStack() as open_until_done:
-                with stops_all(ready):
-                    with one_by_one:  # all have one account here, and many attempts at once are slowed down
-                        session = open_until_done.enter_context(sign_in(base_url, self.username, self.password))
-                        session.http.timeout = TIMEOUT
-                        known = session.http.get(SCRIPT).headers  # a browser has it from its first visit
+                # All have one account here, and many attempts at once are slowed down.
+                with stops_all(ready), one_by_one:
+                    session = open_until_done.enter_context(sign_in(base_url, self.username, self.password))
+                    session.http.timeout = TIMEOUT
+                    known = session.http.get(SCRIPT).headers  # a browser has it from its first visit
                 ready.wait(READY_SECONDS)
                 for _ in range(self.rounds):
                     self._round(session.http, known, *self.tasks[number], figures)

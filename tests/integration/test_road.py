@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from dataset.pair_sides import project_sides
 from dataset.registration.command import RegisterRequest, run_register
 from dataset.transfer.command import ProjectRequest, run_in_label_studio
 from demo.pairs import Rig, write_pairs
-from hosts.base import Exec
+from hosts.base import Result, RunArguments
 from labelstudio.client import Client
 from labelstudio.models import Project
 from tests.integration.test_dataset_loader import TinyUNet, loader
@@ -65,6 +65,11 @@ def road(tmp_path: Path) -> Iterator[Road]:
     bench.close()
 
 
+def not_needed(*argv: str, **_: Unpack[RunArguments]) -> Result:
+    """Of both containers: nothing is asked of them."""
+    raise AssertionError(argv)
+
+
 def agreement(road: Road, first: str, second: str) -> dict[str, Any]:
     report = Report()
     run_agreement(AgreementRequest(chosen(first), chosen(second), None, None, None), report, road.find)
@@ -82,8 +87,7 @@ def test_whole_road_from_pairs_to_a_network(road: Road) -> None:
     request = RegisterRequest(road.pairs / "rgb", road.pairs / "thermal", road.alignment, "similarity")
     assert run_register(request, bench.report).matrix is not None
     carried = ProjectRequest(road.alignment, kind="annotation", refine="none")
-    containers: dict[str, Exec] = {}  # none is needed
-    moved = run_in_label_studio(bench.client, containers.__getitem__, road.rgb, road.thermal, carried, bench.report)
+    moved = run_in_label_studio(bench.client, not_needed, not_needed, road.rgb, road.thermal, carried, bench.report)
     refused = {one.name for one in moved.images if one.reason}
     assert refused <= {f"pairs/rgb/flight-3/{COUNT:04d}.png"}
 

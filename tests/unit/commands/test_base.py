@@ -70,10 +70,11 @@ def test_whole_numbers() -> None:
 
 
 def test_numbers() -> None:
-    assert (decimal("--tolerance", None), decimal("--tolerance", "0.5"), decimal("--tolerance", "-2")) == (0.0, 0.5, -2)
+    texts = (None, "0.5", "-2", "0")
+    assert [decimal("--tolerance", text, 0.25) for text in texts] == [0.25, 0.5, -2, 0]
     for text in ("", "x", "1,5"):
         with pytest.raises(SettingsError, match=r"^--tolerance .*: must be a number$"):
-            decimal("--tolerance", text)
+            decimal("--tolerance", text, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from infra.config.host_settings import HostSettings
 from infra.config.settings import UID
 from infra.database.state import database_state
 from infra.deploy.host_check import HostCheck
+from infra.deploy.on_engine import announce_stand_in, image_id, label_studio_runs, stand_in_stage
+from infra.deploy.undecided import UNDECIDED, undecided_images
 from infra.fleet.commit import Commit
 from infra.fleet.session import Session
 from infra.fleet.target import (
@@ -44,7 +46,6 @@ from infra.roles.images.build import ImageSet
 from infra.roles.images.bundle_apt import BundleApt
 from infra.roles.images.bundled import bundled_images, bundled_images_role
 from infra.roles.images.role import ImageOrigin, resolve_images, shipped_images_role
-from infra.roles.images.tags import debootstrap_base
 from infra.roles.notes.role import notes_role
 from infra.roles.project.gate import pass_gate
 from infra.roles.project.replicas import click_replicas, until_click_answered, until_one_serves
@@ -74,11 +75,10 @@ from infra.stack.stages import (
     stack_running,
     stand_in,
 )
-from infra.stack.stand_in import StandIn, StandInGone
+from infra.stack.stand_in import StandInGone
 from infra.stack.unfinished import refuse_unfinished
 from labelstudio.config import ProjectSpec
 
-UNDECIDED = "(decided when it is deployed)"
 BASE_MODE, OPEN_MODE = 0o750, 0o755
 STAGES = 10  # a plan has one less where Label Studio does not run yet
 
@@ -324,7 +324,7 @@ class Deployment:
             commit=self.commit.digest,
             dirty=self.commit.dirty,
             by=self.who,
-            images={service: ImageRef(tag=tag, id=self._id_of(tag)) for service, tag in images.tags.items()},
+            images={service: ImageRef(tag=tag, id=image_id(self.host, tag)) for service, tag in images.tags.items()},
             model=model,
             database=site.settings.database,
             folders=tuple(one.path for one in folders),
@@ -336,8 +336,9 @@ class Deployment:
         if run.pending:
             with run.stage("stack"):
                 run.unknown("containers", "which of them start anew is known when the changes above were made")
-                self._announce_stand_in(run, site)
-        if not run.applies and not self._runs(site):
+                if self.place is not None:
+                    announce_stand_in(run, site)
+        if not run.applies and not label_studio_runs(site):
             with run.stage("project"):
                 run.unknown("project", "Label Studio does not run there yet")
             return
@@ -361,7 +362,7 @@ class Deployment:
                         run.run(project_role(spec, context))
                     if meanwhile is not None:
                         answered = partial(until_click_answered, spec, context, run.report)
-                        self.first_replica = partial(_end_stand_in, run, StandInGone(meanwhile, answered), meanwhile)
+                        self.first_replica = partial(stand_in_stage, run, StandInGone(meanwhile, answered), meanwhile)
                         if self.place is not None and self.place.own:  # else the first one is a worker's
                             self.first_replica()
                     if run.applies:
@@ -392,41 +393,3 @@ class Deployment:
         service = "db" if site.settings.database == "postgres" else "label-studio"
         state = database_state(site.settings.database, site.exec_in(service))
         self.releases.mark(self.release.id, "passed", model_version=model_version, database_state=state)
-
-    def _announce_stand_in(self, run: Runner, site: Site) -> None:
-        """Say in a plan that clicks are answered while the head is replaced, where it answers them now."""
-        if self.place is None or not self._runs(site):
-            return
-        with closing(engine_client(self.host)) as engine:
-            if stand_in(site, lambda: engine, Report()).has_replica():
-                run.report.info("    ~ where Ray's container is replaced, a stand-in answers clicks meanwhile")
-
-    def _runs(self, site: Site) -> bool:
-        if engine_state(self.host) is not EngineState.ANSWERS:
-            return False
-        with closing(engine_client(self.host)) as engine:
-            container = stack_running(site, lambda: engine, Report()).container("label-studio")
-        return container is not None and container.status == "running"
-
-    def _id_of(self, tag: str) -> str:
-        from docker.errors import ImageNotFound
-
-        if engine_state(self.host) is not EngineState.ANSWERS:
-            return ""
-        with closing(engine_client(self.host)) as engine:
-            try:
-                return str(engine.images.get(tag).id)
-            except ImageNotFound:
-                return ""
-
-
-def _end_stand_in(run: Runner, gone: StandInGone, meanwhile: StandIn) -> None:
-    if meanwhile.is_there():
-        with run.report.stage("stand-in", numbered=False):
-            run.run([gone])
-
-
-def undecided_images(site: Site) -> ImageSet:
-    """Stands for the images of a plan, where what they are built on is not known yet."""
-    tags = dict.fromkeys(site.image_services, UNDECIDED)
-    return ImageSet(tags, debootstrap_base(REPOSITORY), REPOSITORY, site.settings.project)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from core.operation import Runner
 from core.report import Report
 from infra.config.settings import CLUSTER_TOKEN, UID
-from infra.deploy.deployment import BASE_MODE, OPEN_MODE, UNDECIDED, Deployment
+from infra.deploy.deployment import BASE_MODE, OPEN_MODE, Deployment
+from infra.deploy.undecided import UNDECIDED
 from infra.fleet.target import LOCAL_DEMO, demo_folder, site_of
 from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.images.role import ImageOrigin

@@ -10,8 +10,8 @@ import pytest
 
 from core.errors import WaitTimeout
 from core.operation import Applier, Previewer
-from infra.deploy import deployment as deploying
 from infra.deploy import recovery
+from infra.deploy.on_engine import stand_in_stage
 from infra.deploy.recovery import end_stand_in
 from infra.roles.docker.client import EngineState
 from infra.stack.stand_in import StandInGone
@@ -91,11 +91,11 @@ def test_a_run_has_a_stage_for_it_only_where_it_is_there() -> None:
     meanwhile: Any = StandIn(diary)
     gone = StandInGone(meanwhile, lambda: diary.append("answered"))
     planned = quiet()
-    deploying._end_stand_in(Previewer(planned), gone, meanwhile)
+    stand_in_stage(Previewer(planned), gone, meanwhile)
     assert [(one.name, len(one.changed)) for one in planned.stages] == [("stand-in", 1)]
     assert diary == []
     report = quiet()
-    deploying._end_stand_in(Applier(report), gone, meanwhile)
-    deploying._end_stand_in(Applier(report), gone, meanwhile)
+    stand_in_stage(Applier(report), gone, meanwhile)
+    stand_in_stage(Applier(report), gone, meanwhile)
     assert diary == ["answered", "end"]
     assert [one.name for one in report.stages] == ["stand-in"]

@@ -75,7 +75,7 @@ def people_at(group: Group, url: str, scenes: Sequence[Scene]) -> Iterator[Crowd
 def test_forty_people_annotate_at_once(
     serving: Group, scenes: Sequence[Scene], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody gets an error, all that was submitted is there with its mask, and several replicas have answered."""
+    """No one gets an error, all that was submitted is there with its mask, and several replicas have answered."""
     with url_of(serving, HEAD) as url, people_at(serving, url, scenes) as people:
         people.look_at_images()
         before = serving.answered()

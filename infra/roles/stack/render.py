@@ -158,7 +158,7 @@ def stack_values(
         "LABELRIG_COMPANION": "on" if settings.companion else "off",
         "LABELRIG_LOG_FILE_MB": str(settings.log_file_mb),
         **limit_values({service: limits[service] for service in limits if service in images}),
-        # The token is long and random by its kind: its digest tells it to nobody.
+        # The token is long and random by its kind: its digest tells it to no one.
         "LABELRIG_METRICS_SHA256": sha256(settings.metrics_token.get_secret_value().encode()).hexdigest()
         if settings.metrics_token is not None
         else "",
@@ -193,7 +193,7 @@ def secret_values(settings: Settings) -> dict[str, str]:
 
 
 def cluster_secrets(settings: Settings) -> dict[str, str]:
-    """The token of Ray, and what stands for it: it is long and random, so that its digest tells it to nobody."""
+    """The token of Ray, and what stands for it: it is long and random, so that its digest tells it to no one."""
     if settings.cluster_token is None:
         return {}
     token = settings.cluster_token.get_secret_value()

@@ -2,186 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import re
-import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
-from backend.cluster.ahead import Ahead
-from backend.cluster.figures import Figures
-from backend.cluster.forwarding import REPLICA_HEADER, Forwarder
-from backend.cluster.hosting import AppHost
-from backend.cluster.hosts import Hosts
-from backend.cluster.ingress import create_ingress
+from backend.cluster.forwarding import REPLICA_HEADER
 from backend.cluster.keys import Keys
-from backend.cluster.messages import Answer, Asked, Began, Behind, Report
-from backend.cluster.placing import Placement, host_of
-from backend.cluster.probing import Probes
-from backend.cluster.projects import Projects
-from backend.cluster.repeating import GONE, Repeating, ReplicaDied
-from backend.cluster.waiting import Silence
-from backend.cluster.watching import ReplicaWatch
-from backend.errors import ReplicaGone
-from backend.images.image_store import TaskImage
-from backend.labelstudio.options import ProjectOptionsRegistry
-from backend.serving.alignments import AlignmentStore
+from backend.cluster.repeating import GONE
 from backend.settings import Settings
 from backend.sources.locations import Locator
-from backend.web.app import create_app
 from masks.rle import encode_rle
-from tests.unit.backend.caching import WAIT, eventually
-from tests.unit.backend.fakes import MODEL, V1, FakeSegmenter, click, region
-from tests.unit.backend.held_segmenter import draw
-
-PAIR = V1.replace(
-    '<Image name="image" value="$image"/>', '<Image name="image" value="$image"/><Image name="b" value="$b"/>'
+from tests.unit.backend.fakes import V1, click, region
+from tests.unit.backend.ingress_bench import (
+    NAMES,
+    PAIR,
+    ROUND_SECONDS,
+    House,
+    body_of,
+    open_ingress,
+    point,
+    shares,
+    until,
 )
-AHEAD = 3
-NAMES = [f"set/{number}.png" for number in range(12)]
-ROUND_SECONDS = 0.3  # of probes
-RANDOM_ID = re.compile(rb'"id":"[0-9a-f-]{8,}"')
-
-
-class TwoReplicas:
-    """`Transport`, `Probed` and `Watched` without Ray."""
-
-    def __init__(self, replicas: list[AppHost]) -> None:
-        self.replicas = replicas
-        self.calls: list[tuple[str, Asked]] = []
-        self.given: list[tuple[str, list[TaskImage]]] = []
-        self.is_gone = False
-        self.is_stalled = False  # propagations do not go on after their first line
-        self.frozen: set[str] = set()  # hosts that take requests, and do nothing
-        self.missing: str | None = None
-        self.clock = 0.0
-
-    def _of(self, session: str) -> AppHost:
-        return next(one for name in session.split(" ") for one in self.replicas if one.name == name)
-
-    async def _awake(self, one: AppHost) -> None:
-        if host_of(one.name) in self.frozen:
-            await asyncio.Event().wait()
-
-    async def call(self, session: str, asked: Asked) -> Answer | Behind:
-        self.calls.append((session, asked))
-        if self.is_gone:
-            raise ReplicaDied("gone")
-        await self._awake(self._of(session))
-        return await self._of(session).call(asked)
-
-    async def stream(self, session: str, asked: Asked) -> AsyncGenerator[Began | bytes, None]:
-        async with aclosing(self._of(session).stream(asked)) as pieces:
-            async for piece in pieces:
-                await self._awake(self._of(session))
-                yield piece
-                if self.is_stalled:
-                    await asyncio.Event().wait()
-                if self.is_gone and isinstance(piece, bytes):
-                    raise ReplicaDied("gone")
-
-    async def tag(self, session: str) -> str:
-        return await self._of(session).tag()
-
-    async def _report(self, one: AppHost) -> Report:
-        await self._awake(one)
-        found = await one.report()
-        return replace(found, clock=found.clock + self.clock)
-
-    async def following(self, session: str, url: str, count: int) -> Sequence[TaskImage]:
-        if self.is_gone:
-            raise ReplicaGone("gone")
-        return await self._of(session).following(url, count)
-
-    async def encode_ahead(self, replica: str, project: str | None, images: Sequence[TaskImage]) -> None:
-        self.given.append((replica, list(images)))
-        await self._of(replica).encode_ahead(project, images)
-
-    async def probe(self) -> Sequence[Awaitable[Report | None]]:
-        return [self._report(one) for one in self.replicas]
-
-    async def why_missing(self) -> str | None:
-        return self.missing
-
-
-class House:
-    """The plain backend, and the ingress with two of it behind."""
-
-    def __init__(
-        self, plain: TestClient, ingress: TestClient, replicas: TwoReplicas, placement: Placement, hosts: Hosts
-    ) -> None:
-        self.plain = plain
-        self.ingress = ingress
-        self.replicas = replicas
-        self.placement = placement
-        self.hosts = hosts
 
 
 @pytest.fixture
 def house(settings: Settings, root: Path, tmp_path: Path) -> Iterator[House]:
-    draw(root, *NAMES)
-    (tmp_path / "shared").mkdir()
-    with ExitStack() as stack:
-
-        def application(number: int) -> TestClient:
-            kept = tmp_path / f"cache-{number}"
-            kept.mkdir()
-            kept_by_all = tmp_path / "shared" if number else None
-            update = {"embedding_cache_dir": kept, "embedding_cache_shared_dir": kept_by_all, "prewarm_neighbours": 0}
-            own = settings.model_copy(update=update)
-            return stack.enter_context(TestClient(create_app(FakeSegmenter, own, MODEL)))
-
-        clients = [application(number) for number in range(3)]
-        for client in clients:
-            while client.get("/ready").status_code != 200:
-                time.sleep(0.01)
-        replicas = [AppHost(client.app, f"{host}/0", host) for host, client in zip("ab", clients[1:], strict=True)]  # type: ignore[arg-type]
-        placement, figures, silence = Placement(), Figures(), Silence()
-        hosts = Hosts(placement, tmp_path / "drained.json")
-        two = TwoReplicas(replicas)
-        projects = Projects(ProjectOptionsRegistry(), AlignmentStore(tmp_path / "alignments"))
-        watch = ReplicaWatch(two, Probes(two, placement, silence, ROUND_SECONDS), 2, MODEL, figures, hosts)
-        forwarder = Forwarder(Repeating(two, figures, placement, hosts, silence), projects)
-        keys = Keys(Locator())
-        ahead = Ahead(two, placement, keys, AHEAD)
-        app = create_ingress(settings, MODEL, watch, hosts, forwarder, projects, keys, figures, ahead)
-        ingress = stack.enter_context(TestClient(app))
-        while ingress.get("/ready").status_code != 200:
-            time.sleep(0.01)
-        yield House(clients[0], ingress, two, placement, hosts)
-
-
-def point(x: float = 25, y: float = 75, **more: Any) -> dict[str, object]:
-    return region("keypointlabels", x, y, **more)
-
-
-def body_of(answer: httpx2.Response) -> bytes:
-    """An answer's bytes but for the ids of requests and regions, which are new each time."""
-    return RANDOM_ID.sub(b'"id":"-"', re.sub(rb'"request_id":"[^"]*"', b"", answer.content))
-
-
-def until(house: House, reached: Callable[[dict[str, Any]], bool]) -> None:
-    """Wait for a state of `/health`."""
-    deadline = time.monotonic() + 30
-    while not reached(health := house.ingress.get("/health").json()):
-        assert time.monotonic() < deadline, health
-        time.sleep(0.02)
-
-
-def shares(answer: httpx2.Response) -> str:
-    return answer.headers[REPLICA_HEADER]
+    with open_ingress(settings, root, tmp_path) as house:
+        yield house
 
 
 def test_answers_are_those_of_the_plain_backend(house: House) -> None:
@@ -282,73 +138,6 @@ def test_images_of_a_pair_are_opened_at_their_own_replicas(house: House) -> None
             file = host.service.sources.open(f"/data/local-files/?d={name}", None, deadline)
             where = host.service.loader.loaded.embeddings.where(host.service.images.describe(file, deadline))  # type: ignore[union-attr]
             assert where == ("memory" if owner(name) == host.name else None)
-
-
-def open_task(house: House, name: str, context: dict[str, str] | None = None) -> None:
-    task = {"id": 5, "data": {"image": f"/data/local-files/?d={name}"}}
-    body = {"tasks": [task], "project": "3.1", "label_config": V1, "params": {"context": context}}
-    assert house.ingress.post("/predict", json=body).status_code == 200
-
-
-def held_images(house: House) -> list[int]:
-    """How many each replica has in its memory."""
-    loaded = [host.service.loader.loaded for host in house.replicas.replicas]
-    return [one.embeddings.stats.held_images for one in loaded if one is not None]
-
-
-def test_what_lies_beside_is_encoded_where_it_will_live(house: House) -> None:
-    """As many as the plain backend encodes; the first clicks on them find them in memory."""
-    following = sorted(NAMES)[1 : 1 + AHEAD]
-    open_task(house, sorted(NAMES)[0])
-    eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
-    order = house.placement.order
-    owners = {name: order(Keys(Locator()).of_image(f"/data/local-files/?d={name}"))[0] for name in following}
-    given = {image.url.partition("?d=")[2]: replica for replica, images in house.replicas.given for image in images}
-    assert given == owners
-    assert set(owners.values()) == {"a/0", "b/0"}
-    for name in following:
-        assert shares(house.ingress.post("/predict", json=click(point(), image=name))).startswith(f"{owners[name]} ")
-    assert sum(held_images(house)) == 1 + AHEAD
-
-
-def test_page_that_asks_for_the_state_has_opened_it(house: House) -> None:
-    """Once, however often it asks; and nothing is encoded ahead of what is ready."""
-    for _ in range(3):
-        open_task(house, sorted(NAMES)[4], {"ask": "state"})
-    eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
-    given = sum(len(images) for _, images in house.replicas.given)
-    assert given == AHEAD
-    open_task(house, sorted(NAMES)[5], {"ask": "state"})
-    assert sum(len(images) for _, images in house.replicas.given) == given
-
-
-def test_replica_without_neighbours_forgets_the_old(house: House) -> None:
-    """The last image of the folder has none, and those of the opening before are forgotten where they were given."""
-    open_task(house, sorted(NAMES)[0])
-    eventually(lambda: sum(len(images) for _, images in house.replicas.given) == AHEAD)
-    before = {replica for replica, _ in house.replicas.given}
-    house.replicas.given.clear()
-    open_task(house, "set/a.png")
-    eventually(lambda: len(house.replicas.given) == len(before))
-    assert house.replicas.given == [(replica, []) for replica, _ in house.replicas.given]
-    assert {replica for replica, _ in house.replicas.given} == before
-
-
-def test_dead_replica_costs_the_opening_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_task(house, sorted(NAMES)[0])
-    eventually(lambda: sum(held_images(house)) == 1 + AHEAD)
-    asked = threading.Event()
-
-    async def gone(_key: str, _url: str, _count: int) -> Sequence[TaskImage]:
-        asked.set()
-        raise ReplicaGone("gone")
-
-    monkeypatch.setattr(house.replicas, "following", gone)
-    open_task(house, sorted(NAMES)[4])
-    assert asked.wait(WAIT)
-    monkeypatch.undo()
-    open_task(house, sorted(NAMES)[8])
-    eventually(lambda: sum(held_images(house)) == 3 + AHEAD + AHEAD)
 
 
 def test_embed_gives_each_replica_its_own_images(house: House) -> None:

@@ -92,7 +92,7 @@ def test_hanging_read_gives_up_and_is_left_out(tmp_path: Path) -> None:
     assert bench.read() is None
     assert "did not answer in 0.05 s" in (bench.store.stats.problem or "")
     bench.clock.now += OFF_SECONDS + 1
-    for _ in range(3):  # still hanging: nobody waits for it a second time
+    for _ in range(3):  # still hanging: no one waits for it a second time
         assert bench.read() is None
     assert bench.folder.reads == 1
     bench.folder.gate.set()

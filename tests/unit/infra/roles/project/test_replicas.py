@@ -113,7 +113,7 @@ def test_first_replica_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_click_is_asked_beside_the_ingress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until one comes back: where no replica is there it is refused, and while the ingress starts nobody answers."""
+    """Until one comes back: where no replica is there it is refused, and while the ingress starts no one answers."""
     monkeypatch.setattr(module, "PAUSE", 0.01)
     monkeypatch.setattr(module, "_first_body", lambda *_: {"a": "click"})
     answers = ['{"status":0,"body":{}}\n', "", '{"status":503,"body":{}}\n', '{"status":200,"body":{}}\n']

@@ -25,10 +25,11 @@ from labelstudio.wanted_tasks import task_url
 from masks.measure import intersection_over_union
 from tests.deploy.first import secrets_on
 from tests.deploy.serving_group import HEAD, Group
-from tests.deploy.tunnel import TOKEN, url_of
+from tests.deploy.tunnel import TOKEN
 from tests.e2e.clicks import Round, Scene
 from tests.e2e.people import Crowd, crowd
 from tests.labhost.host import DATA
+from tests.labhost.way_in import way_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 PEOPLE, ROUNDS = 40, 3
@@ -76,7 +77,7 @@ def test_forty_people_annotate_at_once(
     serving: Group, scenes: Sequence[Scene], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No one gets an error, all that was submitted is there with its mask, and several replicas have answered."""
-    with url_of(serving, HEAD) as url, people_at(serving, url, scenes) as people:
+    with way_in(serving.hosts[HEAD], 8080) as url, people_at(serving, url, scenes) as people:
         people.look_at_images()
         before = serving.answered()
         found = people.work(url)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from core.waiting import wait_for
@@ -14,6 +16,7 @@ from tests.labhost.fixtures import MakeLabHost
 from tests.labhost.host import DATA, OWNER, LabHost, docker, remove_stale, this_process
 from tests.labhost.image import CLONE, LABEL
 from tests.labhost.machine_settings import MachineSettings
+from tests.labhost.way_in import OWN_NETWORK, way_in
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -48,6 +51,18 @@ def test_nobody_gets_in_without_the_key(lab_host: LabHost) -> None:
     refused = ssh(lab_host, "clerk", "true", options=("-v", "-o", "PubkeyAuthentication=no"))
     assert refused.returncode == 255
     assert "Authentications that can continue: publickey\n" in refused.stderr
+
+
+def test_a_way_in_leads_to_its_own_loopback(lab_host: LabHost) -> None:
+    """For more connections than its sshd would carry in a tunnel; the test itself stays on its own network."""
+    before = OWN_NETWORK.readlink()
+    with way_in(lab_host, 22) as url, ExitStack() as connections:
+        port = httpx.URL(url).port
+        opened = [
+            connections.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(9)
+        ]
+        assert {one.recv(8) for one in opened} == {b"SSH-2.0-"}
+    assert OWN_NETWORK.readlink() == before
 
 
 def test_its_host_key_is_the_one_in_known_hosts_and_no_other(lab_host: LabHost, tmp_path: Path) -> None:

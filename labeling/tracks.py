@@ -16,6 +16,7 @@ from typing import Any
 
 MODEL_VERSION = "propagate"  # of the predictions that propagated masks are in
 LEAST_SCORE = 0.5  # of a mask that is believed, where no one says otherwise
+LEAST_SHARE = 0.3  # of a believed mask that no other object has a better claim to
 DIGEST_DIGITS = 12
 SPACE = re.compile(r"\s+")
 NOTE = re.compile(r"track (?P<track>\S+): out of .*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
@@ -78,5 +79,5 @@ def run_digest(
         backward: the run goes from later frames to earlier ones.
         least_score: of a mask that is believed.
     """
-    content = json.dumps([model_version, backward, list(given), least_score])
+    content = json.dumps([model_version, backward, list(given), least_score, LEAST_SHARE if least_score else 0])
     return hashlib.sha256(content.encode()).hexdigest()[:DIGEST_DIGITS]

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from backend.errors import BadRequest, Busy, ImageError
 from backend.geometry.masks import full_size
 from backend.images.image_store import ImageInfo, TaskImage
 from backend.queue.scheduling import Priority
-from backend.segmenter import Embedding, Prepared, Tracker
+from backend.segmenter import Embedding, Prepared, Tracked, Tracker
+from backend.serving.belief import PRESENT, Belief
 from backend.serving.clicks import MASK_BYTES, ClickAnswerer, turn
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
@@ -28,7 +30,6 @@ from masks.rle import decode_rle, encode_rle
 
 FRAME_SECONDS = 300.0  # for one frame to be read and encoded, and for one object on it: clicks go before them
 ANCHOR_BYTES = 12  # for each pixel of a given mask: decoded, and as floating point on its way to the model's size
-PRESENT = 0.5
 RUNS_AT_ONCE = 4
 MAX_OBJECTS = 64
 LOST_AFTER = 15  # frames: as far back as SAM 2 remembers what an object is
@@ -63,7 +64,7 @@ class Wanted:
         frames: those to follow the objects into, in this order; none of them is an anchor.
         backward: they come from later to earlier.
         lost_after: the track of an object that is absent from so many frames in a row ends.
-        least_score: a mask of a lower score is not believed: there is none, and nothing is remembered of the frame.
+        least_score: see `backend.serving.belief`; of a mask that is not believed nothing is remembered.
     """
 
     length: int
@@ -155,6 +156,7 @@ class Propagation:
         self._wanted = wanted
         self._token = token
         self._tracker: Tracker = model.segmenter.track(wanted.length, backward=wanted.backward)
+        self._belief = Belief(wanted.least_score)
         self._first: dict[str, int] = {}  # the frame from which an object is followed
         self._absent: dict[str, int] = {}  # for how many frames in a row
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="propagate-reader")
@@ -215,11 +217,18 @@ class Propagation:
 
     def _followed(self, frame: Frame, info: ImageInfo, embedding: Embedding) -> FollowedFrame:
         found = {
-            object_id: self._follow(object_id, frame.number, info.size_wh, embedding)
-            for object_id in list(self._first)
-            if self._is_behind(self._first[object_id], frame.number)
+            object_id: self._run(partial(self._tracker.step, object_id, frame.number, embedding))
+            for object_id, first in self._first.items()
+            if self._is_behind(first, frame.number)
         }
-        return FollowedFrame(frame, info.size_wh, found)
+        doubted = self._belief.doubted(found)
+        for object_id in sorted(doubted):
+            self._tracker.discard(object_id, frame.number)
+        masks = {
+            object_id: self._mask(object_id, info.size_wh, one, is_believed=object_id not in doubted)
+            for object_id, one in found.items()
+        }
+        return FollowedFrame(frame, info.size_wh, masks)
 
     def _is_behind(self, first: int, number: int) -> bool:
         return first > number if self._wanted.backward else first < number
@@ -249,18 +258,14 @@ class Propagation:
             if not mask.any():
                 raise BadRequest(f"the mask of {object_id!r} on frame {number} is empty")
             self._run(lambda: self._tracker.anchor(object_id, number, embedding, mask))
+            self._belief.give(number, object_id, mask)
         known = self._first.get(object_id)
         if known is None or self._is_behind(number, known):
             self._first[object_id] = number
 
-    def _follow(self, object_id: str, number: int, size_wh: tuple[int, int], embedding: Embedding) -> FollowedMask:
-        found = self._run(lambda: self._tracker.step(object_id, number, embedding))
+    def _mask(self, object_id: str, size_wh: tuple[int, int], found: Tracked, *, is_believed: bool) -> FollowedMask:
         code: bytes | None = None
-        there = found.presence > PRESENT
-        if there and found.score < self._wanted.least_score:
-            there = False
-            self._tracker.discard(object_id, number)
-        if there and (found.logits > 0).any():
+        if is_believed and found.presence > PRESENT and (found.logits > 0).any():
             with self._answerer.work.hold(size_wh[0] * size_wh[1] * MASK_BYTES, turn(_deadline())):
                 mask = full_size(found.logits, size_wh)
                 code = bytes(encode_rle(mask)) if mask.any() else None

@@ -62,8 +62,9 @@ class PropagateRequest(BaseModel):
     """Frames with masks, and frames to follow their objects into, in the order in which they follow.
 
     `length` is how many frames the sequence has; `backward` follows from later to earlier frames. The track of an
-    object that is absent from `lost_after` frames in a row ends. A mask whose score is below `least_score` is none, and
-    the memory leaves the frame out. While a run of the same `key` is under way, this one takes its place.
+    object that is absent from `lost_after` frames in a row ends. A mask whose score is below `least_score`, or that
+    other objects cover (see `backend.serving.belief`), is none, and the memory leaves the frame out. While a run of
+    the same `key` is under way, this one takes its place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

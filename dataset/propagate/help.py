@@ -13,6 +13,6 @@ HELP = {
     "objects": "which objects: labels, region ids or tracks, comma-separated (default: all)",
     "redo": "make masks again that were made from other anchors: after a frame was corrected",
     "lost-after": f"a track ends when its object is not in so many frames in a row (default: {LOST_AFTER})",
-    "least-score": f"masks with a lower score (0 to 1) are left out, and not remembered (default: {LEAST_SCORE})",
+    "least-score": f"masks with a lower score are left out, not remembered; 0 keeps all (default: {LEAST_SCORE})",
     "image": "the image tag, where a task shows several (default: the first)",
 }

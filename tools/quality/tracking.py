@@ -19,7 +19,7 @@ import torch
 
 from backend.geometry import masks
 from backend.segmenter import Embedding, Segmenter
-from backend.serving.propagating import PRESENT
+from backend.serving.belief import PRESENT, Belief
 from demo import model as demo_model
 from demo.clicks import inner_point
 from demo.moving import KINDS, STYLES, MovingScene, draw_moving
@@ -64,18 +64,20 @@ def measured(segmenter: Segmenter, number: int, seed: int = SEED, least_score: f
     scene = draw_moving(rng, SIZE_WH, style, kind, FRAMES)
     embeddings = [segmenter.encode(image) for image in scene.images]
     items = [item for item in range(len(scene.labels)) if scene.mask(0, item).any()]
-    tracker = segmenter.track(FRAMES)
+    tracker, belief = segmenter.track(FRAMES), Belief(least_score)
     for item in items:
         tracker.anchor(str(item), 0, embeddings[0], scene.mask(0, item))
+        belief.give(0, str(item), scene.mask(0, item))
     followed: dict[int, list[Mask]] = {item: [scene.mask(0, item)] for item in items}
     for frame in range(1, FRAMES):
-        found = {item: tracker.step(str(item), frame, embeddings[frame]) for item in items}
+        found = {str(item): tracker.step(str(item), frame, embeddings[frame]) for item in items}
         # As `backend.serving.propagating` has it.
-        for item, one in found.items():
-            there = one.presence > PRESENT
-            if there and one.score < least_score:
-                there = False
-                tracker.discard(str(item), frame)
+        doubted = belief.doubted(found)
+        for name in doubted:
+            tracker.discard(name, frame)
+        for item in items:
+            one = found[str(item)]
+            there = one.presence > PRESENT and str(item) not in doubted
             followed[item].append(masks.full_size(one.logits, SIZE_WH) & there)
     return [_track(segmenter, scene, item, followed[item], embeddings) for item in items]
 

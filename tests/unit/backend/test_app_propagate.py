@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,20 @@ def test_mask_of_a_low_score_is_none(house: House) -> None:
         assert house.segmenter.trackers[-1].discarded == ([] if there else [("one", 1), ("two", 1)])
     assert refused(house.client.post("/propagate", json=body(1, least_score=1.5)))[0] == 400
     assert PropagateRequest.model_validate(body(1)).least_score == LEAST_SCORE == 0.5
+
+
+def test_mask_on_another_objects_place_is_none(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Object two goes over to the place of one, with lower logits: it has no mask, and nothing is remembered of it."""
+    step = FakeTracker.step
+
+    def strays(tracker: FakeTracker, object_id: str, number: int, embedding: Embedding) -> Tracked:
+        found = step(tracker, "one", number, embedding)
+        return found if object_id == "one" else replace(found, logits=found.logits * np.float32(0.5))
+
+    monkeypatch.setattr(FakeTracker, "step", strays)
+    _, followed, _ = lines(house, body(1))
+    assert [followed["masks"][name]["rle"] is not None for name in ("one", "two")] == [True, False]
+    assert house.segmenter.trackers[-1].discarded == [("two", 1)]
 
 
 def test_frame_that_cannot_be_read_is_passed_over(house: House, root: Path) -> None:

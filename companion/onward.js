@@ -4,6 +4,7 @@
  */
 
 import { doubtfulIn } from "./continued.js";
+import { Course } from "./course.js";
 import { imagesOf, openAnnotation } from "./editor.js";
 import { newId } from "./everything.js";
 import { annotatedIn, masksIn, sequenceOf } from "./frames.js";
@@ -21,7 +22,6 @@ const ANCHORS = 4; // as many as SAM2 is trained with
 const NOTE_MS = 20_000;
 
 /** @typedef {{ frame: Placed, place: number, entries: PromptEntry[], predicted: PromptEntry[], tracks: string[] }} Anchor */
-/** @typedef {{ memory: Memory, tracks: Set<string>, ended: Set<string> }} Course */
 
 /**
  * @typedef {object} Desk what the session knows
@@ -121,7 +121,13 @@ export class Onward {
     this.total = last - at;
     /** @type {Anchor[]} */
     const anchors = [anchorOf(frames[at], at, await api.read(`/api/tasks/${task}/`, signal), image, entries)];
-    let course = await this.#begin(backend, frames.length, anchors, new Set(), signal);
+    /** @param {Set<string>} [known] */
+    const begin = async (known) => {
+      const memory = new Memory(api, backend, frames.length, signal);
+      const tracks = await give(memory, anchors);
+      return { memory, course: new Course(image.name, frames, anchors[0].place, tracks, known) };
+    };
+    let { memory, course } = await begin();
     try {
       for (let place = at + 1; place <= last; place += 1) {
         const frame = frames[place];
@@ -129,40 +135,21 @@ export class Onward {
         const drawn = annotatedIn(whole);
         if (drawn) {
           anchors.unshift(anchorOf(frame, place, whole, image, masksIn(drawn, image.name)));
-          course.memory.end(task);
+          memory.end(task);
           if (!anchors[0].entries.length) throw new Trouble(texts.endsAt(frame.name));
-          course = await this.#begin(backend, frames.length, anchors, union(course.tracks, course.ended), signal);
+          ({ memory, course } = await begin(course.known));
         } else {
-          const found = await course.memory.into(frame, place, place === last);
-          const how = await store(api, frame.task, found.results, union(course.tracks, course.ended), signal);
+          const found = await memory.into(frame, place, place === last);
+          const how = await store(api, frame.task, found.results, (one) => course.replaces(one), signal);
           if (how === "stored") this.doubtful += doubtfulIn(found.results).size ? 1 : 0;
         }
         this.done += 1;
         this.desk.tick();
       }
     } catch (error) {
-      course.memory.end(task);
+      memory.end(task);
       throw error;
     }
-  }
-
-  /**
-   * Give the nearest image's masks, and those of older ones with the same objects.
-   * @param {Backend} backend
-   * @param {number} length
-   * @param {Anchor[]} anchors the nearest first
-   * @param {Set<string>} known all tracks so far
-   * @param {AbortSignal} signal
-   * @returns {Promise<Course>}
-   */
-  async #begin(backend, length, anchors, known, signal) {
-    const memory = new Memory(this.desk.api, backend, length, signal);
-    const [nearest, ...older] = anchors;
-    nearest.tracks = Object.keys(await memory.give(nearest.frame, nearest.place, nearest.entries, nearest.predicted));
-    const tracks = new Set(nearest.tracks);
-    const shared = older.filter((one) => one.tracks.some((track) => tracks.has(track))).slice(0, ANCHORS - 1);
-    for (const one of shared) await memory.give(one.frame, one.place, one.entries, one.predicted);
-    return { memory, tracks, ended: new Set([...known].filter((one) => !tracks.has(one))) };
   }
 
   /**
@@ -199,10 +186,15 @@ function anchorOf(frame, place, whole, image, entries) {
 }
 
 /**
- * @template V
- * @param {Set<V>} one
- * @param {Set<V>} other
+ * Give the nearest image's masks, and those of older ones with the same objects.
+ * @param {Memory} memory
+ * @param {Anchor[]} anchors the nearest first
+ * @returns {Promise<Set<string>>} the tracks of the nearest
  */
-function union(one, other) {
-  return new Set([...one, ...other]);
+async function give(memory, [nearest, ...older]) {
+  nearest.tracks = Object.keys(await memory.give(nearest.frame, nearest.place, nearest.entries, nearest.predicted));
+  const tracks = new Set(nearest.tracks);
+  const shared = older.filter((one) => one.tracks.some((track) => tracks.has(track))).slice(0, ANCHORS - 1);
+  for (const one of shared) await memory.give(one.frame, one.place, one.entries, one.predicted);
+  return tracks;
 }

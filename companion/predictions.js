@@ -16,20 +16,20 @@ export function propagatedIn(task) {
 }
 
 /**
- * Put masks into a task: other tracks keep theirs, and a task that people have annotated stays as it is. The new
+ * Put masks into a task: those of other tracks stay, and a task that people have annotated stays as it is. The new
  * prediction is there before the old one goes, so what is cut off in between leaves both; the next time removes the older.
  * @param {Api} api
  * @param {number} id of the task
  * @param {any[]} results
- * @param {Set<string>} tracks those that are made anew, or have ended
+ * @param {(result: any) => boolean} replaces whether a mask that is there goes
  * @param {AbortSignal} signal
  * @returns {Promise<"stored" | "same" | "annotated">}
  */
-export async function store(api, id, results, tracks, signal) {
+export async function store(api, id, results, replaces, signal) {
   const task = await api.read(`/api/tasks/${id}/`, signal);
   if (annotatedIn(task)) return "annotated";
   const [newest, ...older] = propagatedIn(task);
-  const kept = (newest?.result ?? []).filter((one) => !tracks.has(noteOf(one)?.track ?? ""));
+  const kept = (newest?.result ?? []).filter((one) => !replaces(one));
   const all = [...kept, ...results];
   const isSame = newest !== undefined && canonical(newest.result) === canonical(all);
   if (!isSame) {

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 from backend.errors import Busy, Superseded
 
@@ -32,7 +33,8 @@ class Token:
         """
         self._reason = reason
         self._lock = threading.Lock()
-        self._tickets: list[Cancellable] = []
+        # A ticket that neither its queue nor who waits for it holds any more is over; it would keep its outcome alive.
+        self._tickets: WeakSet[Cancellable] = WeakSet()
         self._superseded = False
 
     def check(self) -> None:
@@ -45,14 +47,14 @@ class Token:
             raise Superseded(self._reason)
 
     def attach(self, ticket: C) -> C:
-        """Tie a ticket to the click: it is cancelled with it. Returns the ticket.
+        """Tie a ticket to the click: it is cancelled with it. Returns the ticket, which is not kept.
 
         Raises:
             Superseded: a newer click came before; the ticket is cancelled.
         """
         with self._lock:
             if not self._superseded:
-                self._tickets.append(ticket)
+                self._tickets.add(ticket)
                 return ticket
         ticket.cancel(self._reason)
         raise Superseded(self._reason)
@@ -61,7 +63,7 @@ class Token:
         """Cancel the click's tickets, and those that it will create."""
         with self._lock:
             self._superseded = True
-            tickets, self._tickets = self._tickets, []
+            tickets, self._tickets = list(self._tickets), WeakSet()
         for ticket in tickets:
             ticket.cancel(self._reason)
 

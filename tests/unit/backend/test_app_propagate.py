@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.errors import Busy, OutOfMemory, Superseded
-from backend.segmenter import Candidates, Embedding, Prompts, Tracked
+from backend.segmenter import Candidates, Embedding, Image, Prompts, Tracked
 from backend.serving.propagating import RUNS_AT_ONCE, Runs
 from backend.settings import Settings
 from backend.web.propagate_routes import PropagateRequest
@@ -154,6 +155,34 @@ def test_run_ends_with_what_was_wrong(house: House, monkeypatch: pytest.MonkeyPa
     _, followed, last = lines(house, body(1, 2, 3))
     assert followed["frame"] == 1
     assert last == {"error": "following needs more memory than fake has free", "status": 503}
+
+
+def test_masks_and_embeddings_that_passed_are_let_go(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long sequence takes no more memory than a short one."""
+    step, encode = FakeTracker.step, HeldSegmenter.encode
+    masks, embeddings = list[weakref.ref[Tracked]](), list[weakref.ref[Embedding]]()
+    held: list[tuple[int, int]] = []
+
+    def alive(of: list[weakref.ref[Any]]) -> int:
+        return sum(one() is not None for one in of)
+
+    def seen(tracker: FakeTracker, object_id: str, number: int, embedding: Embedding) -> Tracked:
+        held.append((alive(masks), alive(embeddings)))
+        found = step(tracker, object_id, number, embedding)
+        masks.append(weakref.ref(found))
+        return found
+
+    def encoded(segmenter: HeldSegmenter, image: Image) -> Embedding:
+        embedding = encode(segmenter, image)
+        embeddings.append(weakref.ref(embedding))
+        return embedding
+
+    monkeypatch.setattr(FakeTracker, "step", seen)
+    monkeypatch.setattr(HeldSegmenter, "encode", encoded)
+    assert lines(house, body(1, 2, 3, 4, 5))[-1] == {"done": True}
+    assert (len(masks), len(embeddings)) == (10, 6)
+    assert max(count for count, _ in held) <= 1  # the frame's other object
+    assert max(count for _, count in held) <= 3  # of this frame, the one before it, and the one that is read ahead
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from backend.embedding.embeddings import Embeddings
 from backend.errors import DeadlinePassed, ImageError, OutOfMemory, Superseded
 from backend.queue.scheduling import ModelQueue, Priority, Ticket
 from backend.segmenter import Embedding
-from backend.serving.in_flight import InFlight
+from backend.serving.in_flight import InFlight, Token
 from tests.unit.backend.caching import EMBEDDING_BYTES, WAIT, Encoder, eventually, info, pixels, soon, together
 
 CLICK, OPEN, BATCH = Priority.CLICK, Priority.OPEN, Priority.BATCH
@@ -222,6 +223,16 @@ def test_cancelled_click_leaves_others_their_embedding(embeddings: Embeddings, e
     running.join()
     assert encoder.encoded == [0, 1]
     assert embeddings._encodings == {}
+
+
+def test_embeddings_of_a_batch_are_let_go(embeddings: Embeddings) -> None:
+    """The token outlives many images, and holds none of them."""
+    token, seen = Token(), list[weakref.ref[Embedding]]()
+    for number in range(6):
+        embedding = embeddings.get_in_batch(info(number), load(number), soon(), token.attach)
+        seen.append(weakref.ref(embedding))
+    del embedding
+    eventually(lambda: all(one() is None for one in seen))
 
 
 def test_click_superseded_before_ticket_leaves_no_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from pathlib import Path
 
@@ -28,10 +27,8 @@ def click_and_read(desk: Desk, label: str, scene: Scene, sentence: str) -> None:
     desk.key("Escape")  # what was said when the task opened
     desk.page.wait_for_function("() => !document.querySelector('labelrig-chip').dataset.mood.includes('error')")
     desk.label(label)
-    begun = time.monotonic()
     desk.click(scene.objects[0].click_xy)
     desk.says(sentence, WITHIN_S)
-    assert time.monotonic() - begun <= WITHIN_S
     assert desk.chip.get_attribute("data-mood") == "error"
     assert "\n" not in desk.said()
     assert (desk.prompts(), desk.suggestions) == (0, 0)

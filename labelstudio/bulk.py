@@ -132,8 +132,8 @@ class TaskReader:
         size = sum(
             _length(result.get("value"))
             for one in found.values()
-            for annotation in one.get("annotations") or []
-            for result in _results(annotation)
+            for drawn in (*(one.get("annotations") or []), *(one.get("predictions") or []))
+            for result in _results(drawn)
         )
         fitting = CHUNK_BYTES * max(1, len(found)) // max(1, size)
         self._chunk = max(1, min(fitting, 2 * self._chunk, LARGEST_CHUNK))

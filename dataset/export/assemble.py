@@ -12,8 +12,8 @@ from dataset.export.manifest import Tally
 from dataset.export.regions import KEPT, Reading, Region, places_of_prompts_alone, read_results
 from dataset.export.results import key_of
 from dataset.export.selection import Selection
+from dataset.export.tracks import propagated, with_tracks
 from dataset.export.writers.base import ExportImage, ExportTask, Object
-from labeling.tracks import track_name
 from labelstudio.bulk import Annotation, TaskRow, WholeTask
 from labelstudio.image_files import served_at
 from masks.arrays import Mask
@@ -23,7 +23,7 @@ class Assembler:
     """Makes an ExportTask of each task and an ExportImage of each image, and counts what it leaves out.
 
     `size_of` finds the size of an image without regions; it may raise LabelStudioError. With `has_tracks` masks were
-    propagated in the project, so that each region is of a track.
+    propagated in the project, so that each region is of a track; the tasks then come with their predictions.
     """
 
     def __init__(
@@ -59,7 +59,10 @@ class Assembler:
             return None
         config = self._config.for_data(task.data)
         readings = [(one, read_results(one.results, config)) for one in chosen]
+        before = propagated(task)
         for annotation, reading in readings:
+            if self._has_tracks:
+                reading.regions = with_tracks(task.id, reading.regions, before[-1].results if before else ())
             self._tally.annotations[annotation.annotator] += 1
             left_out = reading.left_out.items()
             self._tally.left_out.update({one: n for one, n in left_out if self._needs_masks or one not in KEPT})
@@ -152,11 +155,7 @@ class Assembler:
                 continue
             mask = self._mask(task, region)
             if mask is not None:
-                yield Object(region, mask, region.track or self._own_track(task, region))
-
-    def _own_track(self, task: int, region: Region) -> str:
-        """The track that begins with a region, which says nothing of it: it may be one of this object alone."""
-        return track_name(task, region.id) if self._has_tracks else ""
+                yield Object(region, mask, region.track if self._has_tracks else "")
 
     def _mask(self, task_id: int, region: Region) -> Mask | None:
         """The mask of a region; None where it cannot be read or is empty, which is recorded."""

@@ -51,7 +51,7 @@ class Region:
 
     One of kind keypoint cannot be read: it is a mask that lost the result of the tag that drew it. `labels` are those
     of the mask's own tag or its palette; most formats take the first. `track` is that of a propagated mask, also
-    where a person has changed it since; empty without one.
+    where a person has changed it since; empty without one, until `tracks.with_tracks` gives each region its track.
     """
 
     id: str
@@ -141,7 +141,7 @@ def read_results(results: Sequence[Result], config: UsedConfig) -> Reading:
 def region_of(found: RegionResults) -> Region:
     """The region that results with a shape draw; `Region.mask` says whether it can be read."""
     first = found.shapes[0]
-    note = note_of(first)
+    note = next(filter(None, map(note_of, (*found.shapes, *found.palettes))), None)
     return Region(
         id=str(first.get("id", "")),
         kind=found.kind,

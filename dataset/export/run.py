@@ -213,11 +213,11 @@ class Export:
         """Write what the tasks of a project hold; return the class numbers with those of its labels."""
         sizes = functools.partial(size_of, self.client)
         needs = {"needs_masks": writer.needs_masks, "needs_sizes": writer.needs_sizes}
-        needs["has_tracks"] = writer.wants_tracks and bool(
-            self.client.tasks_predicted_by(source.project.id, PROPAGATED)
-        )
+        has_tracks = writer.wants_tracks and bool(self.client.tasks_predicted_by(source.project.id, PROPAGATED))
+        needs["has_tracks"] = has_tracks
         assembler = Assembler(source.config, source.selection, tally, source.rows, sizes, **needs)
-        for whole in TaskReader(self.client, source.project.id).read([row.id for row in source.rows]):
+        reader = TaskReader(self.client, source.project.id, with_predictions=has_tracks)
+        for whole in reader.read([row.id for row in source.rows]):
             task = assembler.task(whole)
             pace.step(tally)
             if task is not None:

@@ -11,12 +11,13 @@ from core.repository import REPOSITORY
 from core.text import some
 from dataset.export.labeling import UsedConfig, check_image, read_labeling
 from dataset.export.selection import Selection
+from dataset.export.tracks import propagated
 from dataset.importing.target import way_of
 from dataset.propagate.help import LOST_AFTER
 from dataset.propagate.objects import AnnotatedFrame, annotated_frame
 from dataset.propagate.plan import Plan, PredictedFrame, plan_of
 from dataset.propagate.sequences import Frame, sequence_with, sequences
-from dataset.propagate.storing import PredictionStore, is_annotated, propagated
+from dataset.propagate.storing import PredictionStore, is_annotated
 from dataset.propagate.work import Run, Tally
 from hosts.base import Exec
 from infra.fleet.session import Session

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dataset.export.tracks import propagated
 from labeling.tracks import MODEL_VERSION, note_of
-from labelstudio.bulk import Prediction, TaskReader, WholeTask, add_predictions
+from labelstudio.bulk import TaskReader, WholeTask, add_predictions
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -76,11 +77,6 @@ class PredictionStore:
             self.client.delete_prediction(prediction)
         gone = {one.task for one in new} - set(there)
         return Stored(frozenset(written), frozenset(same), frozenset(annotated), frozenset(gone))
-
-
-def propagated(task: WholeTask) -> list[Prediction]:
-    """The propagated predictions of a task, the newest last."""
-    return [one for one in task.predictions if one.model_version == MODEL_VERSION]
 
 
 def is_annotated(task: WholeTask) -> bool:

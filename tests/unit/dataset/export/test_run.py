@@ -12,6 +12,7 @@ from PIL import Image
 
 from core.errors import LabelrigError, SettingsError
 from dataset.export.selection import Selection, selection
+from labelstudio.bulk import TaskReader
 from labelstudio.models import Project
 from tests.unit.dataset.export.scenes import CAR, ROAD, SIZE
 from tests.unit.dataset.export_bench import ExportBench
@@ -215,6 +216,17 @@ def test_large_masks_are_asked_for_a_few_at_a_time(exports: ExportBench, monkeyp
         exports.server.annotate(exports.server.task(project, image=url(f"{number:02}.png")), brush(ragged, "Car"))
     assert exports.export(project, "coco").images == 20
     assert exports.server.pages == [8] + [1] * 12
+
+
+def test_large_predictions_are_read_a_few_at_a_time(exports: ExportBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelstudio.bulk.CHUNK_BYTES", 4_000)
+    project = exports.server.project(FUSED)
+    ragged = np.random.default_rng(0).random((40, 40)) < 0.5
+    tasks = [exports.server.task(project, image=url(f"{number}.png")) for number in range(12)]
+    for task in tasks:
+        exports.server.predictions[task] = [{"id": task, "result": brush(ragged, "Car"), "model_version": "x"}]
+    assert len(list(TaskReader(exports.client, project.id, with_predictions=True).read(tasks))) == 12
+    assert exports.server.pages == [8] + [1] * 4
 
 
 def test_many_small_tasks_are_asked_for_many_at_a_time(exports: ExportBench) -> None:

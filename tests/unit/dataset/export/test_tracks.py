@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 from PIL import Image
 
 from core.errors import LabelrigError
+from dataset.export.regions import Region
+from dataset.export.selection import Selection
+from dataset.export.tracks import with_tracks
 from dataset.export.writers import mots
 from dataset.stats.tracks import TrackCount
 from labeling.tracks import TrackNote, note_text, track_name
 from labelstudio.models import Project
+from masks.rle import encode_rle
 from tests.unit.dataset.export_bench import ExportBench
 from tests.unit.labelstudio.annotated import FUSED, brush, rectangle_mask, url
 
@@ -48,6 +53,69 @@ def test_coco_and_rle_json_have_track_ids(exports: ExportBench, project: Project
     exports.export(project, "rle-json", "rle")
     found: list[dict[str, Any]] = exports.lines("rle/masks.jsonl")
     assert [[one["track_id"] for one in image["regions"]] for image in found] == [[1], [2, 3], [2, 4]]
+
+
+class Followed:
+    """Two images: a car of the first was propagated into the second, which a test annotates."""
+
+    def __init__(self, exports: ExportBench) -> None:
+        self.exports, self.server = exports, exports.server
+        self.project = self.server.project(FUSED)
+        self.tasks = [self.server.task(self.project, image=url(f"set/{name}.png")) for name in ("a", "b")]
+        self.server.annotate(self.tasks[0], brush(CAR, "Car", "r1"))
+        note = TrackNote(track_name(self.tasks[0], "r1"), "0123456789ab", 0.75)
+        meta = {"text": [note_text(note, "a.png", 0.9)]}
+        (self.mask,) = brush(CAR, "Car", note.track, meta=meta)
+        one = {"id": 1, "result": [self.mask], "model_version": "propagate"}
+        self.server.predictions[self.tasks[1]] = [one]
+
+    def track_ids(self, **options: Any) -> list[tuple[int, int]]:
+        """The image and the track of each object in an export."""
+        self.exports.export(self.project, "coco", "coco", **options)
+        rows = self.exports.json("coco/annotations.json")["annotations"]
+        return [(one["image_id"], one["track_id"]) for one in rows]
+
+
+@pytest.fixture
+def followed(exports: ExportBench) -> Followed:
+    return Followed(exports)
+
+
+def test_redrawn_mask_keeps_its_track(followed: Followed) -> None:
+    """Where a propagated mask of its label lay, and in no other case."""
+    new = [*brush(CAR, "Road", "r2"), *brush(ROAD, "Car", "r3"), *brush(rectangle_mask(SIZE, 1, 0, 7, 5), "Car", "r4")]
+    followed.server.annotate(followed.tasks[1], new)
+    assert followed.track_ids() == [(1, 1), (2, 2), (2, 3), (2, 1)]
+    assert followed.track_ids(selection=Selection(labels=frozenset({"Car"})), force=True) == [(1, 1), (2, 2), (2, 1)]
+
+
+def test_one_of_two_redrawn_masks_keeps_the_track(followed: Followed) -> None:
+    followed.server.annotate(followed.tasks[1], [*brush(CAR, "Car", "r2"), *brush(CAR, "Car", "r3")])
+    assert followed.track_ids() == [(1, 1), (2, 1), (2, 2)]
+
+
+def test_copy_of_a_region_is_another_track(followed: Followed) -> None:
+    """Copied in the editor, it has the note of the first; in MOTS the two were one object."""
+    copy = {**brush(ROAD, "Car", "copy")[0], "meta": followed.mask["meta"]}
+    followed.server.annotate(followed.tasks[1], [followed.mask, copy])
+    assert followed.track_ids() == [(1, 1), (2, 1), (2, 2)]
+    followed.exports.export(followed.project, "png", mots=True)
+    objects = followed.exports.lines("out/mots.jsonl")[1]["objects"]
+    assert [one["value"] for one in objects] == [1001, 1002]
+
+
+def test_emptied_mask_leaves_its_track_to_another(followed: Followed) -> None:
+    """Rubbed out after it was accepted, and drawn anew."""
+    empty = {**brush(np.zeros_like(CAR), "Car", "gone")[0], "meta": followed.mask["meta"]}
+    followed.server.annotate(followed.tasks[1], [empty, *brush(CAR, "Car", "r2")])
+    assert followed.track_ids() == [(1, 1), (2, 1)]
+
+
+def test_each_picture_of_a_pair_has_its_own_regions() -> None:
+    """One track may be on both; a region that was drawn anew has none of them."""
+    first = Region("a", "brush", ("Car",), "rgb", None, SIZE, {"rle": encode_rle(CAR)}, "1.r")
+    regions = [first, replace(first, id="b", to_name="thermal"), replace(first, id="c", track="")]
+    assert [one.track for one in with_tracks(7, regions, ())] == ["1.r", "1.r", "7.c"]
 
 
 def test_no_track_ids_where_nothing_was_propagated(exports: ExportBench) -> None:

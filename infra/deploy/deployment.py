@@ -99,6 +99,7 @@ class Deployment:
         place: how the host takes part in a group that serves; None: it serves by itself.
         before_gate: called when all but the gate is done: other hosts of the group join.
         first_replica: to be called when a replica of the group may answer: a stand-in makes way for it.
+        before: the release that was current when the run came to this host.
         release: the release that is current after the stage "release".
         made: what the others of the group need to know, after the stage "release".
         summary: what a person needs, after the gate.
@@ -115,6 +116,7 @@ class Deployment:
     place: Place | None = None
     before_gate: Callable[[], None] = lambda: None
     first_replica: Callable[[], None] = lambda: None
+    before: Release | None = None
     release: Release | None = None
     made: Made | None = None
     summary: Summary | None = None
@@ -156,7 +158,7 @@ class Deployment:
     def make(self, run: Runner, spec: ProjectSpec) -> None:
         """The stages after preflight; see `run`."""
         site = site_of(self.host, self.host_settings)
-        before = self.releases.current()
+        self.before = self.releases.current()
         refuse_unfinished(site, upgrading=self.passing is not None)
         refuse_other_database(database_of(site), site.settings.database, self.host.name)
         folder = project_folder(spec, *self._folders(site))
@@ -164,7 +166,7 @@ class Deployment:
         origin = self._images(run, site)
         site = replace(site, gpu=self._gpu(run, origin))
         site = self._storage(run, site)
-        model = self._model(run, site, origin, before)
+        model = self._model(run, site, origin, self.before)
         self.still_ours()
         self._release(run, site, origin, model)
         self.made = Made(site, model, self._folders(site)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from core.errors import LabelrigError, PreflightError, RolledBack, SudoRefused
 from core.operation import Applier, Previewer, Runner
@@ -12,11 +13,13 @@ from core.report import Report
 from infra.config.host_settings import HostSettings
 from infra.config.serving import Serving
 from infra.deploy.deployment import STAGES, Deployment
+from infra.deploy.group_recovery import restore_group
 from infra.deploy.hooking import run_own_hook
 from infra.deploy.prune import prune
-from infra.deploy.recovery import end_stand_in, restore_previous
+from infra.deploy.recovery import end_stand_in
 from infra.deploy.worker import STAGES as WORKER_STAGES
 from infra.deploy.worker import WorkerDeployment
+from infra.fleet.parallel import attempt
 from infra.fleet.run import RunOptions
 from infra.fleet.session import Session, causes_named, session
 from infra.fleet.target import settings_of
@@ -136,9 +139,13 @@ class GroupRun:
         except ReplicasMissing as error:
             raise self._with_logs(error) from None
         version = self.head.summary.proof.model_version if self.head.summary is not None else None
-        for worker in self.workers:
-            with self._of(worker):
-                worker.proven(version)
+        attempts = [attempt(partial(self._prove, worker, version)) for worker in self.workers]
+        if failed := [error for error in attempts if error is not None]:
+            raise failed[0]
+
+    def _prove(self, worker: WorkerDeployment, version: str | None) -> None:
+        with self._of(worker):
+            worker.proven(version)
 
     def _join(self, worker: WorkerDeployment, run: Runner) -> None:
         made = self.head.made
@@ -257,17 +264,11 @@ def _first_hooks(group: GroupRun) -> None:
 
 def _put_back(group: GroupRun, cause: LabelrigError) -> LabelrigError:
     """Let the releases before serve again, the head's first; returns the error to end with."""
-    result = restore_previous(group.head, cause, group.sessions[group.head.host.name].report)
-    for worker in group.workers:
-        report = group.sessions[worker.host.name].report
-        reason = group.ended.get(worker.host.name, LabelrigError(str(cause).splitlines()[0]))
-        if isinstance(cause, PreflightError) or worker.made is None:
-            group.ended.setdefault(worker.host.name, LabelrigError(f"nothing was changed: {reason}"))
-            continue
-        group.ended[worker.host.name] = restore_previous(worker, reason, report)
+    reports = {name: one.report for name, one in group.sessions.items()}
+    result = restore_group(group.head, group.workers, cause, group.ended, reports)
     if group.head.place is not None and not group.head.place.own:  # the first replica is a worker's
         with suppress(LabelrigError):  # it stays, and the next run removes it
-            end_stand_in(group.head, group.sessions[group.head.host.name].report)
+            end_stand_in(group.head, reports[group.head.host.name])
     for one in group.all:
         error = result if one is group.head else group.ended[one.host.name]
         _record(group, one, error)

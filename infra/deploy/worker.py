@@ -54,10 +54,11 @@ class WorkerDeployment(Deployment):
             LabelrigError: a stage failed, or the node does not join.
         """
         self.head_folders = head.folders
+        self.before = self.releases.current()
         site = self._with_token(run, replace(site_of(self.host, self.host_settings), gpu=self.wants_gpu), head)
         site = replace(site, settings=site.settings.model_copy(update={"model": head.model}))
         known = head.model != UNDECIDED
-        model = self._model(run, site, self.origin, self.releases.current()) if known else UNDECIDED
+        model = self._model(run, site, self.origin, self.before) if known else UNDECIDED
         self.still_ours()
         self._release(run, site, self.origin, model)
         self.made = Made(site, model, head.folders)

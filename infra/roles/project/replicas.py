@@ -32,7 +32,7 @@ PAUSE = 2.0
 class ReplicasMissing(ProofFailed):
     """Some replicas did not answer in time. `hosts` are those on which they should be."""
 
-    def __init__(self, text: str, hosts: tuple[str, ...]) -> None:
+    def __init__(self, text: str, hosts: tuple[str, ...] = ()) -> None:
         super().__init__(text)
         self.hosts = hosts
 

@@ -175,6 +175,15 @@ def test_a_worker_that_fails_is_named(bench: Bench) -> None:
     assert str(group.ended["gpu02"]) == "its disk is full"
 
 
+def test_all_workers_are_proven_though_one_cannot_be(bench: Bench) -> None:
+    bench.fails = {"proven tiny-1 gpu02": LabelrigError("its disk is full")}
+    group = bench.group()
+    with pytest.raises(LabelrigError, match="gpu02: its disk is full"):
+        group.deploy(bench.runs())
+    assert bench.diary[-2:] == ["proven tiny-1 gpu02", "proven tiny-1 gpu03"]
+    assert set(group.ended) == {"gpu02"}
+
+
 def test_missing_replicas_come_with_their_log(bench: Bench) -> None:
     bench.fails = {"gate gpu01": ReplicasMissing("gpu03 (1 of 1 missing)", ("gpu03",))}
     group = bench.group()

@@ -12,7 +12,7 @@ const MADE_HERE = ["score", "origin", "parentID"]; // of the other task alone
 
 /** What there is no offer for, and why: a word of the page's texts. */
 export class Nothing extends Error {
-  /** @param {"noTaskBefore" | "noMasksBefore" | "otherSizeBefore" | "goneHere"} reason */
+  /** @param {"noTaskBefore" | "noMasksBefore" | "otherSizeBefore" | "goneHere" | "doubtedHere"} reason */
   constructor(reason) {
     super(reason);
     this.reason = reason;

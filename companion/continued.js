@@ -5,7 +5,6 @@ import { isMask, masksIn, sequenceOf } from "./frames.js";
 import { Memory } from "./memory.js";
 import { sequenceRule } from "./options.js";
 import { withoutShape } from "./results.js";
-import { isDoubtful, noteOf } from "./tracks.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Offer } from "./proposals.js" */
@@ -14,7 +13,8 @@ import { isDoubtful, noteOf } from "./tracks.js";
  * @typedef {object} Continued
  * @property {Offer} offer
  * @property {boolean} isByPlace this image begins its sequence: the masks are those of the list's image before, as they lie there
- * @property {number} doubtful how many of the masks have a low score
+ * @property {number} doubted how many objects have no mask, since SAM2 is not sure of it
+ * @property {number} objects how many were followed
  */
 
 /**
@@ -32,7 +32,7 @@ export async function masksContinued(api, manager, backend, task, image, annotat
   const sequence = await sequenceOf(api, manager.projectId, task, image, sequenceRule(backend), signal);
   if (!sequence?.at) {
     const offer = await masksBefore(api, manager, backend, task, image, annotation, signal);
-    return { offer, isByPlace: true, doubtful: 0 };
+    return { offer, isByPlace: true, doubted: 0, objects: 0 };
   }
   const { frames, at } = sequence;
   const before = await api.read(`/api/tasks/${frames[at - 1].task}/`, signal);
@@ -41,11 +41,11 @@ export async function masksContinued(api, manager, backend, task, image, annotat
   if (!entries.length) throw new Nothing("noMasksBefore");
   const memory = new Memory(api, backend, frames.length, signal);
   const regions = await memory.give(frames[at - 1], at - 1, entries);
-  const { results } = await memory.into(frames[at], at, true);
-  if (!results.length) throw new Nothing("goneHere");
+  const { results, tracks, doubted } = await memory.into(frames[at], at, true);
+  if (!results.length) throw new Nothing(doubted.length ? "doubtedHere" : "goneHere");
   const all = [...results, ...answersIn(drawn, regions)];
   const offer = await offerOf(api, backend, task, image, annotation, all, signal);
-  return { offer, isByPlace: false, doubtful: doubtfulIn(results).size };
+  return { offer, isByPlace: false, doubted: doubted.length, objects: tracks.length };
 }
 
 /**
@@ -59,14 +59,4 @@ function answersIn(drawn, regions) {
     const answers = drawn.filter((one) => one.id === id && one.type !== "labels" && !isMask(one));
     return answers.map((one) => ({ ...one, id: track, value: withoutShape(one.value) }));
   });
-}
-
-/**
- * The tracks whose masks have a low score.
- * @param {any[]} results
- * @returns {Set<string>}
- */
-export function doubtfulIn(results) {
-  const notes = results.map(noteOf).filter((note) => note !== null);
-  return new Set(notes.filter(isDoubtful).map((note) => note.track));
 }

@@ -74,12 +74,13 @@ const ENGLISH = {
   noMasksBefore: "J: the image before has no masks that fit here",
   otherSizeBefore: "J: the image before has another size",
   continued: (/** @type {number} */ count) => `${count} mask${count === 1 ? "" : "s"} continued from the image before: click on one; Shift+Enter takes all, Esc ends`,
-  doubtful: (/** @type {number} */ count) => `look closely: ${count} with a low score`,
+  doubted: (/** @type {number} */ count, /** @type {number} */ of) => `${count} of ${of} object${of === 1 ? "" : "s"} left out: SAM2 is not sure of the mask`,
   byPlace: "M: this image begins its sequence, so these are the list’s masks before, as they lie there",
   goneHere: "M: SAM2 finds none of the objects of the image before here",
+  doubtedHere: "M: SAM2 is not sure of any of these masks here, so there are none",
   onward: (/** @type {number} */ done, /** @type {number} */ total) => `continuing: ${done} of ${total || "…"} images (Shift+M ends)`,
-  onwardDone: (/** @type {number} */ done, /** @type {number} */ doubtful) =>
-    `${done} image${done === 1 ? "" : "s"} continued${doubtful ? `, ${doubtful} with a low score` : ""}`,
+  onwardDone: (/** @type {number} */ done, /** @type {number} */ doubted) =>
+    `${done} image${done === 1 ? "" : "s"} continued${doubted ? `; ${doubted} without masks that SAM2 is not sure of` : ""}`,
   onwardStopped: (/** @type {number} */ done, /** @type {number} */ total) => `ended after ${done} of ${total} images; what they have stays`,
   onwardFailed: (/** @type {number} */ done, /** @type {number} */ total, /** @type {string} */ reason) =>
     `not continued${total ? `, after ${done} of ${total} images` : ""}: ${reason} (Shift+M: again)`,
@@ -169,12 +170,13 @@ const SPANISH = {
   noMasksBefore: "J: la imagen anterior no tiene máscaras que sirvan aquí",
   otherSizeBefore: "J: la imagen anterior tiene otro tamaño",
   continued: (count) => `${count} máscara${count === 1 ? "" : "s"} continuada${count === 1 ? "" : "s"} desde la imagen anterior: haz clic en una; Mayús+Intro las toma todas, Esc termina`,
-  doubtful: (count) => `míralas bien: ${count} con puntuación baja`,
+  doubted: (count, of) => `${of === 1 ? "1 objeto queda" : `${count} de ${of} objetos quedan`} fuera: SAM2 no está seguro de la máscara`,
   byPlace: "M: con esta imagen empieza su secuencia; son las máscaras anteriores de la lista, tal como están allí",
   goneHere: "M: SAM2 no encuentra aquí ningún objeto de la imagen anterior",
+  doubtedHere: "M: SAM2 no está seguro aquí de ninguna de estas máscaras, así que no hay ninguna",
   onward: (done, total) => `continuando: ${done} de ${total || "…"} imágenes (Mayús+M termina)`,
-  onwardDone: (done, doubtful) =>
-    `${done} imagen${done === 1 ? "" : "es"} continuada${done === 1 ? "" : "s"}${doubtful ? `, ${doubtful} con puntuación baja` : ""}`,
+  onwardDone: (done, doubted) =>
+    `${done} imagen${done === 1 ? "" : "es"} continuada${done === 1 ? "" : "s"}${doubted ? `; ${doubted} sin máscaras de las que SAM2 no está seguro` : ""}`,
   onwardStopped: (done, total) => `terminado tras ${done} de ${total} imágenes; lo que tienen se queda`,
   onwardFailed: (done, total, reason) => `no se ha continuado${total ? `, tras ${done} de ${total} imágenes` : ""}: ${reason} (Mayús+M: otra vez)`,
   onwardCount: (count) => (count ? `Mayús+M: continuar en ${count} imágenes` : "Mayús+M: continuar hasta el final"),

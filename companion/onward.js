@@ -3,7 +3,6 @@
  * on. Images that people have annotated are left alone; from there on their masks count.
  */
 
-import { doubtfulIn } from "./continued.js";
 import { Course } from "./course.js";
 import { imagesOf, openAnnotation } from "./editor.js";
 import { newId } from "./everything.js";
@@ -44,7 +43,7 @@ export class Onward {
     this.current = null;
     this.done = 0;
     this.total = 0;
-    this.doubtful = 0;
+    this.doubted = 0; // images that lack masks
     this.note = "";
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -85,11 +84,11 @@ export class Onward {
     if (!entries.length) return this.#say(desk.texts.noMasksHere);
     const control = new AbortController();
     this.current = control;
-    [this.done, this.total, this.doubtful] = [0, 0, 0];
+    [this.done, this.total, this.doubted] = [0, 0, 0];
     this.#say("");
     try {
       await this.#follow(task, image, entries, control.signal);
-      if (this.current === control) this.#say(desk.texts.onwardDone(this.done, this.doubtful));
+      if (this.current === control) this.#say(desk.texts.onwardDone(this.done, this.doubted));
     } catch (error) {
       if (this.current !== control) return; // ended, and said so
       const away = await whyAway(desk); // it explains what failed
@@ -141,7 +140,7 @@ export class Onward {
         } else {
           const found = await memory.into(frame, place, place === last);
           const how = await store(api, frame.task, found.results, (one) => course.replaces(one), signal);
-          if (how === "stored") this.doubtful += doubtfulIn(found.results).size ? 1 : 0;
+          if (how !== "annotated" && found.doubted.length) this.doubted += 1;
         }
         this.done += 1;
         this.desk.tick();

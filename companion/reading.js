@@ -47,8 +47,8 @@ export class Reading {
       let found;
       if (key === "j") found = { offer: await masksBefore(...given), kind: "copies", note: "" };
       else {
-        const { offer, isByPlace, doubtful } = await masksContinued(...given);
-        const note = isByPlace ? texts.byPlace : doubtful ? texts.doubtful(doubtful) : "";
+        const { offer, isByPlace, doubted, objects } = await masksContinued(...given);
+        const note = isByPlace ? texts.byPlace : doubted ? texts.doubted(doubted, objects) : "";
         found = { offer, kind: isByPlace ? "copies" : "continued", note };
       }
       return this.current === control ? found : null;

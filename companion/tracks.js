@@ -3,7 +3,7 @@
 /** @import { Texts } from "./messages.js" */
 
 export const MODEL_VERSION = "propagate"; // of the predictions that propagated masks are in
-export const LOW_SCORE = 0.5;
+const LOW_SCORE = 0.5; // such masks are only there where somebody asked for them: `./inv propagate --least-score`
 const NOTE = /^track (?<track>\S+): out of (?<origin>.*), score (?<score>\d+(?:\.\d+)?), presence (?<presence>[\d.]+), run [0-9a-f]+$/;
 
 /** @typedef {{ track: string, origin: string, score: number }} Note */
@@ -22,11 +22,6 @@ export function noteOf(marked) {
   return null;
 }
 
-/** @param {Note} note */
-export function isDoubtful(note) {
-  return note.score < LOW_SCORE;
-}
-
 /**
  * What the panel says of the region that is selected; null where it was not propagated, or several are.
  * @param {Region[]} selected
@@ -36,6 +31,6 @@ export function isDoubtful(note) {
 export function trackLine(selected, texts) {
   const note = selected.length === 1 ? noteOf(/** @type {any} */ (selected[0])) : null;
   if (!note) return null;
-  const isLow = isDoubtful(note);
+  const isLow = note.score < LOW_SCORE;
   return { text: texts.track(note.track, note.origin, note.score.toFixed(2)) + (isLow ? `: ${texts.lowScore}` : ""), isLow };
 }

@@ -85,12 +85,14 @@ class FollowedMask:
         score: the model's own estimate of the mask's IoU.
         presence: the model's own estimate that the object is there.
         ended: its track ends here: it was absent for too long.
+        doubted: the model takes the object for present, but its mask is not believed; see `backend.serving.belief`.
     """
 
     rle: bytes | None
     score: float
     presence: float
     ended: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class Propagation:
         if ended:
             del self._first[object_id]
             self._tracker.forget(object_id)
-        return FollowedMask(code, found.score, found.presence, ended)
+        return FollowedMask(code, found.score, found.presence, ended, doubted=not is_believed)
 
     def _run(self, work: Callable[[], T]) -> T:
         """In the model's thread, below every click."""

@@ -39,11 +39,14 @@ V2 = """<View>
 
 
 class FakeTracker:
-    """Objects stay where they were given last; on the frames of `absent` none is there. `discarded` says what was."""
+    """Objects stay where they were given last; on the frames of `absent` none is there, and those of `unsure` have a
+    low score. `discarded` says what was.
+    """
 
-    def __init__(self, frames: int, absent: frozenset[int]) -> None:
+    def __init__(self, frames: int, absent: frozenset[int], unsure: frozenset[int] = frozenset()) -> None:
         self._frames = frames
         self._absent = absent
+        self._unsure = unsure
         self._masks: dict[str, NDArray[np.bool_]] = {}
         self.discarded: list[tuple[str, int]] = []
 
@@ -60,7 +63,8 @@ class FakeTracker:
             raise ValueError(f"object {object_id!r} has no anchor before frame {frame}")
         if frame in self._absent:
             return Tracked(np.full((SIDE, SIDE), -1024, np.float32), 0.25, 0.125)
-        return Tracked(np.where(self._masks[object_id], 4.0, -4.0).astype(np.float32), 0.75, 0.875)
+        score = 0.25 if frame in self._unsure else 0.75
+        return Tracked(np.where(self._masks[object_id], 4.0, -4.0).astype(np.float32), score, 0.875)
 
     def discard(self, object_id: str, frame: int) -> None:
         self._check(frame)
@@ -92,10 +96,11 @@ class FakeSegmenter:
         self.gate: threading.Event | None = None
         self.freed = 0
         self.absent: frozenset[int] = frozenset()
+        self.unsure: frozenset[int] = frozenset()
         self.trackers: list[FakeTracker] = []
 
     def track(self, frames: int, *, backward: bool = False) -> FakeTracker:
-        self.trackers.append(FakeTracker(frames, self.absent))
+        self.trackers.append(FakeTracker(frames, self.absent, self.unsure))
         return self.trackers[-1]
 
     def prepare(self, picture: Picture) -> Prepared:

@@ -88,7 +88,8 @@ def test_masks_are_those_of_propagate(house: House) -> None:
     assert given["follow"]["tracks"] == {"100.one": "one", "100.two": "two"}
     found = answered(house, "into", 1)
     assert found["follow"] == {
-        "done": True, "tracks": ["100.one", "100.two"], "scores": {"100.one": 0.75, "100.two": 0.75}, "ended": []
+        "done": True, "tracks": ["100.one", "100.two"], "scores": {"100.one": 0.75, "100.two": 0.75}, "ended": [],
+        "doubted": [],
     }  # fmt: skip
     assert found["score"] == 0.75
     shape, labels, _, both = found["result"]
@@ -158,7 +159,17 @@ def test_absent_object_has_no_mask(house: House) -> None:
     answered(house, "anchor", 0, *brush(ONE, "one", "Boat"))
     found = answered(house, "into", 1)
     assert (found["result"], found["score"], found["follow"]["scores"]) == ([], 0.0, {})
+    assert found["follow"]["doubted"] == []
     assert notes(answered(house, "into", 2)) == {"100.one"}
+
+
+def test_object_whose_mask_is_not_believed_is_named(house: House) -> None:
+    """One that is not there is not: `test_absent_object_has_no_mask`."""
+    house.segmenter.unsure = frozenset({1})
+    answered(house, "anchor", 0, *brush(ONE, "one", "Boat"))
+    found = answered(house, "into", 1)
+    assert (found["result"], found["follow"]["doubted"]) == ([], ["100.one"])
+    assert answered(house, "into", 2)["follow"]["doubted"] == []
 
 
 def test_run_ends_after_its_last_image(house: House) -> None:

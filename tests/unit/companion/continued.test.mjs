@@ -4,6 +4,7 @@ import test from "node:test";
 import { Nothing } from "../../../companion/before.js";
 import { masksContinued } from "../../../companion/continued.js";
 import { textsFor } from "../../../companion/messages.js";
+import { Reading } from "../../../companion/reading.js";
 import { noteOf, trackLine } from "../../../companion/tracks.js";
 import { Bench, SIZE, brush, masked, note } from "./memory_bench.mjs";
 
@@ -32,20 +33,31 @@ test("the masks of the image before are given, and followed into this one", asyn
   const answer = { ...SIZE, id: "m", type: "choices", from_name: "state", value: { rle: [1], choices: ["moves"] } };
   api.annotate(2, brush("m"), answer);
   const mine = annotation();
-  const { offer, isByPlace, doubtful } = await ask(api, 3, mine);
+  const { offer, isByPlace, doubted } = await ask(api, 3, mine);
   assert.deepEqual(api.asked, [["anchor", 2, "m"], ["last", 3]]);
-  assert.deepEqual([offer.proposals.length, isByPlace, doubtful], [1, false, 0]);
+  assert.deepEqual([offer.proposals.length, isByPlace, doubted], [1, false, 0]);
   await offer.take(offer.proposals);
   const [mask, kept] = mine.added;
   assert.deepEqual([mask.id, mask.meta.text], ["2.m", [note("2.m", 0.9)]]);
   assert.deepEqual([kept.id, kept.value], ["2.m", { choices: ["moves"] }]);
 });
 
-test("predictions count where nobody has annotated, and a low score is counted", async () => {
+test("predictions count where nobody has annotated", async () => {
   const api = new Bench(2);
   api.tasks.get(1).predictions = [{ id: 1, result: [brush("m")] }];
-  api.score = 0.2;
-  assert.equal((await ask(api, 2)).doubtful, 1);
+  assert.equal((await ask(api, 2)).offer.proposals.length, 1);
+});
+
+test("the line says how many objects are left out, since SAM2 is not sure of them, and when all are", async () => {
+  const api = new Bench(2);
+  api.annotate(1, brush("m"), brush("n"));
+  const desk = { manager: { projectId: 7 }, api, texts: textsFor(["en"]), tick: () => {} };
+  const press = () => new Reading(desk).before("m", { id: 3 }, 2, image, annotation());
+  assert.equal((await press()).note, "");
+  api.doubted = ["1.n"];
+  assert.equal((await press()).note, "1 of 2 objects left out: SAM2 is not sure of the mask");
+  api.doubted = ["1.m", "1.n"];
+  await assert.rejects(press(), (error) => error instanceof Nothing && error.reason === "doubtedHere");
 });
 
 test("the first image of its sequence gets the list's masks before, by place", async () => {

@@ -24,7 +24,7 @@ export class Bench {
     this.asked = []; // of the backend: the step, the task, and the tracks or regions
     this.sent = []; // to Label Studio
     this.tracks = [];
-    this.score = 0.9;
+    this.doubted = []; // tracks that get no mask
     this.waits = 0; // answers that say that a step is in work still
     this.fails = null; // [task, error] for a step into it
     this.held = null; // a promise that steps wait for
@@ -56,8 +56,9 @@ export class Bench {
       return { follow: { done: true, tracks } };
     }
     if (this.fails?.[0] === task) throw this.fails[1];
-    const result = this.tracks.map((track) => masked(track, this.score));
-    return { result, score: this.score, follow: { done: true, tracks: this.tracks, ended: [] } };
+    const doubted = this.tracks.filter((track) => this.doubted.includes(track));
+    const result = this.tracks.filter((track) => !doubted.includes(track)).map((track) => masked(track, 0.9));
+    return { result, score: 0.9, follow: { done: true, tracks: this.tracks, ended: [], doubted } };
   }
 
   async read(path) {

@@ -157,11 +157,14 @@ test("without masks, and on the last image, it says so", async () => {
   assert.deepEqual([onward.isBusy, onward.hints], [false, [texts.noMasksHere]]);
 });
 
-test("a low score is counted", async () => {
-  const { api, onward } = bench(3);
-  api.score = 0.4;
-  await ended(onward);
-  assert.deepEqual(onward.hints, [texts.onwardDone(2, 2)]);
+test("images that lack a mask, since SAM2 is not sure of it, are counted, also the next time", async () => {
+  const { api, onward } = bench(4);
+  api.annotate(3, brush("sure"));
+  api.doubted = ["1.m"];
+  for (let time = 0; time < 2; time += 1) {
+    await ended(onward);
+    assert.deepEqual(onward.hints, ["3 images continued; 1 without masks that SAM2 is not sure of"]);
+  }
 });
 
 test("other tracks keep their masks, those that ended go, and the older prediction after the new one", async () => {

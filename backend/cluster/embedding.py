@@ -23,10 +23,9 @@ from backend.embedding.embed_jobs import REMEMBERED_JOBS
 from backend.embedding.embed_progress import SHOWN_FAILURES
 from backend.errors import NotFound
 from backend.images.image_store import TaskImage
-from backend.images.neighbours import images_of_folder
 from backend.settings import Settings
 from backend.web.bodies import Bodies
-from backend.web.embed_routes import BODY_BYTES, ENDINGS, EmbedRequest
+from backend.web.embed_routes import BODY_BYTES, EmbedRequest, images_of
 
 ASKED_AT_ONCE = 16  # keys whose replica is looked up
 WORST = ("failed", "cancelled", "running", "waiting", "done")
@@ -53,7 +52,7 @@ def add_embed_routes(
         """Queue a job at each replica that holds one of the images."""
         async with bodies.parsed(request, EmbedRequest, "the format of /embed", BODY_BYTES) as asked:
             await watch.some(settings.model_wait_seconds)
-            images = await run_sync(_images, settings, asked)
+            images = await run_sync(images_of, asked, settings.local_files_document_root)
             by_key: defaultdict[str, list[TaskImage]] = defaultdict(list)
             for image in images:
                 by_key[keys.of_image(*image)].append(image)
@@ -124,12 +123,6 @@ def joined(job: str, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "eta_seconds": max(left, default=None),
         "problem": problems[0] if problems else None,
     }
-
-
-def _images(settings: Settings, asked: EmbedRequest) -> list[TaskImage]:
-    if asked.folder is not None:
-        return list(images_of_folder(settings.local_files_document_root, asked.folder, ENDINGS))
-    return [TaskImage(one.url, one.task) for one in asked.images or ()]
 
 
 async def _by_owner(forwarder: Forwarder, keys: Sequence[str], seconds: float) -> list[list[str]]:

@@ -105,11 +105,9 @@ class EmbedJobs:
                 answer and nothing new begins.
 
         Raises:
-            BadRequest: there are no images, or nowhere to keep the embeddings.
+            BadRequest: there is nowhere to keep the embeddings.
             Busy: too many jobs wait.
         """
-        if not images:
-            raise BadRequest("there are no images to embed: name a folder or a project that has some")
         if self._embeddings.disk_stats is None:
             raise BadRequest("embeddings are not kept on the disk: set EMBEDDING_CACHE_DIR and start the backend again")
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -11,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend.embedding.embed_progress import EmbedProgress
-from backend.errors import NotFound
+from backend.errors import BadRequest, NotFound
 from backend.images.image_store import TaskImage
 from backend.images.neighbours import images_of_folder
 from backend.labelstudio.protocol import Name
@@ -61,12 +62,7 @@ def add_embed_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:
         model = await service.loader.model(service.settings.model_wait_seconds)
 
         def submit() -> str:
-            root = service.settings.local_files_document_root
-            if job.folder is not None:
-                images = images_of_folder(root, job.folder, ENDINGS)
-            else:
-                images = [TaskImage(one.url, one.task) for one in job.images or ()]
-            return model.jobs.submit(job.key, images)
+            return model.jobs.submit(job.key, images_of(job, service.settings.local_files_document_root))
 
         return JSONResponse({"job": await run_sync(submit)}, status_code=202)
 
@@ -88,6 +84,25 @@ def add_embed_routes(app: FastAPI, service: Service, bodies: Bodies) -> None:
         model = service.loader.loaded
         cancelled = model is not None and await run_sync(model.jobs.cancel, job)
         return JSONResponse({"cancelled": cancelled})
+
+
+def images_of(asked: EmbedRequest, root: Path) -> list[TaskImage]:
+    """The images that are asked for, at least one.
+
+    Args:
+        root: the shared folder.
+
+    Raises:
+        BadRequest: there are none.
+        ImageError: there is no such folder.
+    """
+    if asked.folder is not None:
+        images = list(images_of_folder(root, asked.folder, ENDINGS))
+    else:
+        images = [TaskImage(one.url, one.task) for one in asked.images or ()]
+    if not images:
+        raise BadRequest("there are no images to embed: name a folder or a project that has some")
+    return images
 
 
 def _known(service: Service, job: str) -> EmbedProgress:

@@ -109,7 +109,7 @@ def test_an_unknown_job(house: House, method: str) -> None:
         (b"", 400, "the request does not follow the format of /embed: body: "),
         (b"{}", 400, "the request does not follow the format of /embed: body: Value error, either `images` or"),
         (b'{"folder": "set", "images": []}', 400, "the request does not follow the format of /embed: body: "),
-        (b'{"images": []}', 400, ""),
+        (b'{"images": []}', 400, "there are no images to embed: name a folder or a project that has some"),
         (b'{"images": [{"url": ""}]}', 400, "the request does not follow the format of /embed: images.0.url: "),
         (b'{"folder": "set", "secret": 1}', 400, "the request does not follow the format of /embed: secret: "),
         (b'{"folder": "%s"}' % (b"x" * 4000), 422, "there is no folder 'xxx"),

@@ -56,6 +56,8 @@ def test_answers_are_those_of_the_plain_backend(house: House) -> None:
         ("POST", "/boxes", {"label_config": V1, "task": "1", "data": data, "boxes": [box]}),
         ("POST", "/boxes", {"label_config": V1, "task": "1", "data": {}, "boxes": [box]}),
         ("POST", "/everything", {"label_config": V1, "task": "1", "data": {}, "label": "Person"}),
+        ("POST", "/embed", {"images": []}),
+        ("GET", "/embed", None),
         ("GET", "/versions", None),
         ("GET", "/health", None),
         ("GET", "/nothing", None),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Any
 
-from ray.exceptions import ObjectLostError, RayActorError, RayError
+from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
 from ray.serve._private.replica_result import ReplicaResult
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -17,9 +18,10 @@ from backend.cluster.repeating import GONE, ReplicaDied
 from backend.errors import Busy, ReplicaGone
 from backend.images.image_store import TaskImage
 
+logger = logging.getLogger(__name__)
 REPORT_SECONDS = 10.0
-# A replica ended, or its host with the answer on it.
-DEATHS = (RayActorError, ObjectLostError, RayServeException)
+# A replica ended, or its host with the answer on it; or it raised what is no answer of its application.
+FAILURES = (RayActorError, ObjectLostError, RayServeException, RayTaskError)
 FULL = "all replicas have as many requests as they take; try again in a moment"
 
 
@@ -42,8 +44,8 @@ class Replicas:
             raise
         except BackPressureError:
             raise Busy(FULL) from None
-        except DEATHS as error:
-            raise ReplicaDied(f"it died, {type(error).__name__}") from None
+        except FAILURES as error:
+            raise _died(error) from None
         return answer
 
     async def stream(self, session: str, asked: Asked) -> AsyncGenerator[Began | bytes, None]:
@@ -54,8 +56,8 @@ class Replicas:
                 yield piece
         except BackPressureError:
             raise Busy(FULL) from None
-        except DEATHS as error:
-            raise ReplicaDied(f"it died, {type(error).__name__}") from None
+        except FAILURES as error:
+            raise _died(error) from None
         finally:
             pieces.cancel()
 
@@ -63,8 +65,8 @@ class Replicas:
         """See `Transport`."""
         try:
             return str(await self._of(session, method_name="tag").remote())
-        except DEATHS as error:
-            raise ReplicaDied(f"it died, {type(error).__name__}") from None
+        except FAILURES as error:
+            raise _died(error) from None
 
     def _of(self, session: str, **options: Any) -> DeploymentHandle:
         return self._handle.options(session_id=session, **options)
@@ -100,6 +102,13 @@ class Replicas:
                 return await asyncio.to_thread(startup_problem)
         except (TimeoutError, RayError, RayServeException):
             return None
+
+
+def _died(error: Exception) -> ReplicaDied:
+    if isinstance(error, RayTaskError):
+        logger.error("a replica failed unexpectedly: %s", error)  # with its traceback
+        return ReplicaDied(f"it failed, {type(error).__name__}")
+    return ReplicaDied(f"it died, {type(error).__name__}")
 
 
 async def _in_time(asked: ReplicaResult) -> Report | None:

@@ -35,7 +35,7 @@ class AppHost:
         Args:
             app: of `backend.web.app`, within its lifespan.
             name: the same after a restart.
-            tag: of this process.
+            tag: of this process, on its host.
             gpu: which of its host it has.
         """
         self.name = name
@@ -69,8 +69,8 @@ class AppHost:
                     yield bytes(message["body"])
 
     async def tag(self) -> str:
-        """Which process this is: where a key lives."""
-        return self._tag
+        """Which process this is, of all hosts': where a key lives."""
+        return self._shown
 
     async def following(self, url: str, count: int) -> list[TaskImage]:
         """The images that lie after one in its folder, `count` at most."""
@@ -124,7 +124,7 @@ class AppHost:
             return True
         await run_sync(self.service.options.remember, asked.project, dict(asked.state.options))
         if asked.state.alignment is not None:
-            await run_sync(self.service.alignments.put, Alignment.model_validate_json(asked.state.alignment))
+            await run_sync(self.service.alignments.take_over, Alignment.model_validate_json(asked.state.alignment))
         self._known[asked.project] = asked.stamp
         return False
 

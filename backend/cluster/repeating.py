@@ -17,12 +17,12 @@ from backend.errors import DeadlinePassed, ReplicaGone
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 3  # a host that dies may take the replica of a key and the one that took its place
-GONE = "the replica that worked on this ended; try again"
+GONE = "the replica that worked on this ended or failed; try again"
 LATE = "no replica answered in time; try again"
 
 
 class ReplicaDied(Exception):
-    """The replica ended before it answered."""
+    """The replica ended, or failed, before it answered."""
 
 
 class Transport(Protocol):
@@ -40,7 +40,7 @@ class Transport(Protocol):
         """The beginning of the answer, then its body."""
 
     async def tag(self, session: str) -> str:
-        """Which process it is."""
+        """Which process it is: another tag than every other replica's, on whatever host."""
 
 
 class Repeating:

@@ -93,6 +93,7 @@ class AlignmentStore:
             folder: made when the first is stored.
         """
         self._folder = folder
+        self._unwritten: dict[str, Alignment] = {}  # count before the files
 
     def put(self, alignment: Alignment) -> None:
         """Keep what counts for a project from now on; of too many projects the one given first goes.
@@ -108,12 +109,21 @@ class AlignmentStore:
                 file.flush()
                 os.fsync(file.fileno())
                 os.replace(file.name, path)
+                self._unwritten.pop(alignment.project, None)
             except OSError:
                 Path(file.name).unlink(missing_ok=True)
                 raise
         there = sorted(self._folder.glob("*.json"), key=lambda one: one.stat().st_mtime)
         for old in there[:-MAX_PROJECTS]:
             old.unlink(missing_ok=True)
+
+    def take_over(self, alignment: Alignment) -> None:
+        """As `put`, for whoever is told again after a restart: what cannot be written is kept in memory."""
+        try:
+            self.put(alignment)
+        except OSError as error:
+            logger.warning("the alignment of a project could not be stored: %s", error.strerror)
+            self._unwritten[alignment.project] = alignment
 
     def of(self, project: str | None) -> Alignment:
         """What counts for a project.
@@ -124,6 +134,9 @@ class AlignmentStore:
         missing = BadRequest("this project has no alignment of its pairs: `./inv pairs.apply` gives it one")
         if project is None:
             raise missing
+        unwritten = self._unwritten.get(project)
+        if unwritten is not None:
+            return unwritten
         try:
             return Alignment.model_validate_json(self._path(project).read_bytes())
         except FileNotFoundError:

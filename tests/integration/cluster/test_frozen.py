@@ -102,7 +102,7 @@ def test_propagation_at_a_frozen_host_ends_with_a_line(cluster: Cluster) -> None
         assert (answer.status_code, answer.json()) == (200, {"cancelled": True})
         assert json.loads([*lines_of_cancelled][-1])["status"] == 409
         assert json.loads([*lines][-1]) == {
-            "error": "the replica that worked on this ended; try again", "status": 503
+            "error": "the replica that worked on this ended or failed; try again", "status": 503
         }  # fmt: skip
     cluster.until_ready(sum(HOSTS.values()))
 

@@ -43,6 +43,7 @@ PAIR = V1.replace(
 )
 AHEAD = 3
 NAMES = [f"set/{number}.png" for number in range(12)]
+PROCESS = "7"  # of both: each has its own host, or container
 ROUND_SECONDS = 0.3  # of probes
 RANDOM_ID = re.compile(rb'"id":"[0-9a-f-]{8,}"')
 
@@ -140,7 +141,7 @@ def open_ingress(settings: Settings, root: Path, tmp_path: Path) -> Iterator[Hou
         for client in clients:
             while client.get("/ready").status_code != 200:
                 time.sleep(0.01)
-        replicas = [AppHost(client.app, f"{host}/0", host) for host, client in zip("ab", clients[1:], strict=True)]  # type: ignore[arg-type]
+        replicas = [AppHost(client.app, f"{host}/0", PROCESS) for host, client in zip("ab", clients[1:], strict=True)]  # type: ignore[arg-type]
         placement, figures, silence = Placement(), Figures(), Silence()
         hosts = Hosts(placement, tmp_path / "drained.json")
         two = TwoReplicas(replicas)

@@ -174,8 +174,8 @@ def test_metrics_are_of_all_replicas_by_name(house: House) -> None:
     assert 'labelrig_ingress_requests_total{route="/predict",status="200"} 1.0' in text
     assert len(re.findall("# TYPE labelrig_clicks_total", text)) == 1
     page = house.ingress.get("/status").text
-    assert "<td>a<td>a/0<td>a<td>ready" in page
-    assert "<td>b<td>b/0<td>b<td>ready" in page
+    assert "<td>a<td>a/0<td>7<td>ready" in page
+    assert "<td>b<td>b/0<td>7<td>ready" in page
 
 
 def test_replica_that_is_missing_shows_in_health(house: House) -> None:
@@ -203,12 +203,12 @@ def test_drained_host_gets_nothing_and_comes_back(house: House) -> None:
         return {name: shares(one) for name, one in answers.items()}
 
     before = click_all()
-    assert set(before.values()) == {"a/0 a", "b/0 b"}
+    assert set(before.values()) == {"a/0 7", "b/0 7"}
     answer = house.ingress.post("/hosts/b/drain")
     assert answer.status_code == 200
     found = answer.json()
     assert (found["drained"], found["empty"], found["requests"], found["jobs"]) == (True, True, 0, 0)
-    assert set(click_all().values()) == {"a/0 a"}
+    assert set(click_all().values()) == {"a/0 7"}
     assert 'labelrig_host_drained{host="b"} 1.0' in house.ingress.get("/metrics").text
     assert house.ingress.get("/health").json()["reason"] == "b is drained"
     assert "<td>b (drained)<td>b/0" in house.ingress.get("/status").text
@@ -226,13 +226,13 @@ def test_moved_image_is_found_in_the_shared_folder(house: House) -> None:
     loaded = [one.service.loader.loaded for one in house.replicas.replicas]
     models = [one for one in loaded if one is not None]
     owners = {name: shares(house.ingress.post("/predict", json=click(point(), image=name))) for name in NAMES}
-    moved = [name for name, owner in owners.items() if owner == "b/0 b"]
+    moved = [name for name, owner in owners.items() if owner == "b/0 7"]
     assert 0 < len(moved) < len(NAMES)
     assert all(one.shared is not None and one.shared.flush(30) for one in models)
     before = models[0].embeddings.stats.encoded
     house.ingress.post("/hosts/b/drain")
     for name in moved:
-        assert shares(house.ingress.post("/predict", json=click(point(), image=name))) == "a/0 a"
+        assert shares(house.ingress.post("/predict", json=click(point(), image=name))) == "a/0 7"
     stats = models[0].embeddings.stats
     assert (stats.encoded, stats.shared_hits) == (before, len(moved))
     assert house.ingress.get("/hosts/a").json()["replicas"][0]["shared_cache"] == {
@@ -319,7 +319,7 @@ def test_silent_host_is_left_out_until_it_answers(house: House, monkeypatch: pyt
     monkeypatch.setattr("backend.cluster.watching.PERIOD_SECONDS", ROUND_SECONDS)
     before = click_all()
     house.replicas.frozen = {"b"}
-    assert set(click_all().values()) == {"a/0 a"}
+    assert set(click_all().values()) == {"a/0 7"}
     assert "labelrig_ingress_repeated_total 1.0" in house.ingress.get("/metrics").text
     reason = house.ingress.get("/health").json()["reason"]
     assert reason == "1 of 2 replicas answer; b/0 does not answer, and gets no requests"

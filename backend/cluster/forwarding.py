@@ -41,6 +41,9 @@ class Calls(Protocol):
     async def owner(self, key: str, deadline: float) -> str:
         """The tag of the replica that holds a key now."""
 
+    def named(self, replica: str) -> str:
+        """The key of what a replica alone is to answer, by its name; NotFound where it is not known."""
+
 
 class Forwarder:
     """Hands requests to replicas."""
@@ -56,10 +59,12 @@ class Forwarder:
         """The answer of the replica that holds a key.
 
         Raises:
+            NotFound: the request names a replica that is not known.
             RequestError: as `backend.cluster.repeating.Repeating.call`.
         """
         deadline = time.monotonic() + seconds
-        key = request.headers.get(REPLICA_HEADER, key)
+        named = request.headers.get(REPLICA_HEADER)
+        key = key if named is None else self._replicas.named(named)
         asked = await self._asked(request, body, project)
         answer = await self._replicas.call(key, asked, deadline, repeat=repeat)
         # Once more for another replica, where the first one died in between.
@@ -78,8 +83,14 @@ class Forwarder:
         answer = await self.answer(request, key, body, seconds, project=project, repeat=repeat)
         return response_of(request, answer, answer.body)
 
-    async def to(self, request: Request, key: str, path: str, seconds: float, *, repeat: bool) -> Answer:
-        """The answer to another path, without a body."""
+    async def to(self, request: Request, replica: str, path: str, seconds: float, *, repeat: bool) -> Answer:
+        """The answer of a replica, by its name, to another path, without a body.
+
+        Raises:
+            NotFound: it is not known.
+            RequestError: as `backend.cluster.repeating.Repeating.call`.
+        """
+        key = self._replicas.named(replica)
         asked = replace(await self._asked(request, b"", None), path=path)
         answer = await self._replicas.call(key, asked, time.monotonic() + seconds, repeat=repeat)
         assert isinstance(answer, Answer)  # noqa: S101 - without a project no replica is behind

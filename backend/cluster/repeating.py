@@ -13,7 +13,7 @@ from backend.cluster.hosts import Hosts
 from backend.cluster.messages import Answer, Asked, Began, Behind
 from backend.cluster.placing import Placement, host_of, session_of, untried_first
 from backend.cluster.waiting import ReplicaSilent, Silence, Wait
-from backend.errors import DeadlinePassed, ReplicaGone
+from backend.errors import DeadlinePassed, NotFound, ReplicaGone
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 3  # a host that dies may take the replica of a key and the one that took its place
@@ -123,6 +123,20 @@ class Repeating:
                 except (ReplicaDied, ReplicaSilent):
                     continue
         raise ReplicaGone(GONE)
+
+    def named(self, replica: str) -> str:
+        """The key of what a replica alone is to answer.
+
+        Args:
+            replica: its name. Any other text would be placed as a key, and kept for good.
+
+        Raises:
+            NotFound: no replica of this name answers, or did not long ago; the message has the names of those that do.
+        """
+        known = self._placement.names
+        if replica not in known:
+            raise NotFound(f"no replica {replica!r} answers; there are: {', '.join(sorted(known)) or 'none'}")
+        return replica
 
     def _attempts(self, key: str, *, repeat: bool) -> Iterator[tuple[str, str | None]]:
         """Where to send a request, time after time: a session, and the replica that gets it unless it is full."""

@@ -89,6 +89,8 @@ def test_request_may_name_its_replica(house: House) -> None:
         answer = house.ingress.post("/predict", json=click(point()), headers={REPLICA_HEADER: one.name})
         assert shares(answer).startswith(f"{one.name} ")
     assert shares(house.ingress.post("/predict", json=click(point()))) == before
+    answer = house.ingress.post("/predict", json=click(point()), headers={REPLICA_HEADER: "c/0"})
+    assert (answer.status_code, answer.json()["detail"]) == (404, "no replica 'c/0' answers; there are: a/0, b/0")
 
 
 def test_request_id_of_a_page_comes_back(house: House) -> None:

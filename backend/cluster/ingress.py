@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -27,7 +28,7 @@ from backend.cluster.keys import Keys, key_of
 from backend.cluster.messages import Answer
 from backend.cluster.pages import add_pages
 from backend.cluster.projects import Projects
-from backend.cluster.waiting import Runs
+from backend.cluster.waiting import Runs, together
 from backend.cluster.watching import ReplicaWatch
 from backend.errors import BadRequest, NotFound, RequestError
 from backend.labelstudio.labeling_config import config_of_task, image_named, image_url
@@ -114,10 +115,10 @@ def create_ingress(
         if len(set(images.values())) <= 1:
             key = next(iter(images.values()), key_of(body.project or ""))
             return [await forwarder.answer(request, key, text, seconds, project=body.project)]
-        whole = json.loads(text)
-        parts = ((key, json.dumps({**whole, "only_image": tag}).encode()) for tag, key in images.items())
-        calls = (forwarder.answer(request, key, part, seconds, project=body.project) for key, part in parts)
-        return list(await asyncio.gather(*calls))
+        parts = await run_sync(_of_each, text, images)
+        return await together(
+            forwarder.answer(request, key, part, seconds, project=body.project) for key, part in parts
+        )
 
     @app.post("/boxes")
     async def boxes(request: Request) -> Response:
@@ -179,6 +180,12 @@ def create_ingress(
     add_pages(app, files, watch, hosts, figures)
     describe(app)
     return app
+
+
+def _of_each(text: bytes, images: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    """The request of a task for each of its images, with its key. Takes long for a task with many masks."""
+    whole = json.loads(text)
+    return [(key, json.dumps({**whole, "only_image": tag}).encode()) for tag, key in images.items()]
 
 
 def _encode_ahead(ahead: Ahead, ask: str, body: PredictRequest, answers: Sequence[Answer]) -> None:

@@ -41,7 +41,7 @@ def run_embed(session: Session, options: EmbedOptions) -> str:
     """
     exec_in_backend = session.site.exec_in_backend
     if options.stop:
-        return f"{cancel_all(exec_in_backend)} embed jobs ended"
+        return f"{cancel_all(exec_in_backend, session.report)} embed jobs ended"
     with session.report.stage("embed"):
         if options.folder is not None:
             request: dict[str, object] = {"key": f"folder {options.folder}", "folder": options.folder}

@@ -85,11 +85,22 @@ def embed(
     return _outcome(state)
 
 
-def cancel_all(exec_in_backend: Exec) -> int:
-    """End every embed job; what was encoded stays. Returns how many were ended."""
+def cancel_all(exec_in_backend: Exec, report: Report) -> int:
+    """End every embed job; what was encoded stays. Says which hosts could not be told.
+
+    Returns:
+        How many were ended.
+
+    Raises:
+        LabelrigError: the backend refuses.
+    """
     jobs = _ask(exec_in_backend, "GET", "/embed")["jobs"]
     running = [one["id"] for one in jobs if one["state"] in ("waiting", "running")]
-    return sum(bool(_ask(exec_in_backend, "DELETE", f"/embed/{one}")["cancelled"]) for one in running)
+    answers = [_ask(exec_in_backend, "DELETE", f"/embed/{one}") for one in running]
+    for one in answers:
+        if one.get("problem"):
+            report.notice(f"an embed job may go on: {one['problem']}")
+    return sum(bool(one["cancelled"]) for one in answers)
 
 
 def _ask(exec_in_backend: Exec, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
@@ -110,6 +121,8 @@ def _line(state: dict[str, Any]) -> str:
         parts.append(f"{state['failed']} failed")
     if state["state"] == "waiting":
         parts.append("waiting for another job")
+    if state["problem"]:
+        parts.append(state["problem"])
     return ", ".join(parts)
 
 

@@ -56,6 +56,7 @@ class TwoReplicas:
         self.calls: list[tuple[str, Asked]] = []
         self.given: list[tuple[str, list[TaskImage]]] = []
         self.is_gone = False
+        self.dead: set[str] = set()  # hosts that take no requests any more
         self.is_stalled = False  # propagations do not go on after their first line
         self.frozen: set[str] = set()  # hosts that take requests, and do nothing
         self.missing: str | None = None
@@ -70,7 +71,7 @@ class TwoReplicas:
 
     async def call(self, session: str, asked: Asked) -> Answer | Behind:
         self.calls.append((session, asked))
-        if self.is_gone:
+        if self.is_gone or host_of(session.split(" ")[0]) in self.dead:
             raise ReplicaDied("gone")
         await self._awake(self._of(session))
         return await self._of(session).call(asked)

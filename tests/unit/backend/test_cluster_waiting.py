@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from backend.cluster.waiting import ReplicaSilent, Runs, Silence, Wait
-from backend.errors import Superseded
+from backend.cluster.waiting import ReplicaSilent, Runs, Silence, Wait, together
+from backend.errors import Busy, Superseded
 
 
 async def never() -> None:
@@ -120,5 +120,31 @@ def test_newer_run_of_a_key_ends_the_older() -> None:
                     await task
                 assert await newer.result(lambda: asyncio.sleep(0, 1)) == 1
         assert not runs.cancel("p")
+
+    asyncio.run(body())
+
+
+def test_of_calls_together_none_goes_on_when_one_fails() -> None:
+    ended: list[str] = []
+
+    async def held() -> int:
+        try:
+            await never()
+        finally:
+            ended.append("held")
+        return 1
+
+    async def refused() -> int:
+        await asyncio.sleep(0)
+        raise Busy("full")
+
+    async def number(value: int) -> int:
+        return value
+
+    async def body() -> None:
+        assert await together(number(value) for value in (3, 1, 2)) == [3, 1, 2]
+        with pytest.raises(Busy, match="full"):
+            await together([held(), refused()])
+        assert ended == ["held"]
 
     asyncio.run(body())

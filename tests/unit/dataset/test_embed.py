@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,8 +112,21 @@ def test_a_container_that_is_down_is_said_as_such() -> None:
         embed(dead, {"folder": "set"}, Report(io.StringIO()))
 
 
+def test_host_that_could_not_be_told_to_end_is_named() -> None:
+    """As the ingress of several hosts answers; the progress of its jobs says it too."""
+
+    def ingress(*argv: str, **_options: object) -> Result:
+        ended = {"cancelled": True, "problem": "b/0 cannot be asked: it is gone"}
+        jobs = {"jobs": [{"id": "1", "state": "running"}]}
+        return Result(argv, 0, json.dumps(ended if "DELETE" in argv else jobs), "")
+
+    report = Report(io.StringIO())
+    assert cancel_all(ingress, report) == 1
+    assert report.notices == ["an embed job may go on: b/0 cannot be asked: it is gone"]
+
+
 def test_nothing_runs_nothing_is_ended(container: Container) -> None:
-    assert cancel_all(container) == 0
+    assert cancel_all(container, Report(io.StringIO())) == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ LEAST_SCORE = 0.5  # of a mask that is believed, where no one says otherwise
 LEAST_SHARE = 0.3  # of a believed mask that no other object has a better claim to
 DIGEST_DIGITS = 12
 SPACE = re.compile(r"\s+")
-NOTE = re.compile(r"track (?P<track>\S+): out of .*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
+OUT_OF = ": out of "  # in each note; by it Label Studio finds them
+NOTE = re.compile(rf"track (?P<track>\S+){OUT_OF}.*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def track_name(task: int | str, region_id: str) -> str:
 def note_text(note: TrackNote, origin: str, presence: float) -> str:
     """The note of a region; `origin` is the image that its track was followed from."""
     shown = SPACE.sub(" ", origin)
-    return f"track {note.track}: out of {shown}, score {note.score:.2f}, presence {presence:.2f}, run {note.run}"
+    return f"track {note.track}{OUT_OF}{shown}, score {note.score:.2f}, presence {presence:.2f}, run {note.run}"
 
 
 def note_of(result: Mapping[str, Any]) -> TrackNote | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import LabelStudioError
+from labelstudio.connection import TIMEOUT
 from labelstudio.image_files import AS_IMPORTED
 
 if TYPE_CHECKING:
@@ -92,13 +93,19 @@ def tasks_with_drafts(client: Client, project_id: int, among: Sequence[int] | No
         rows = _tasks(client, project_id, [_with_id("in_list", list(among)), has_draft], PAGE, {"include": "id"})
         yield from (int(one["id"]) for one in rows)
         return
-    last = 0
-    while True:
-        rows = _tasks(client, project_id, [_after(last), has_draft], PAGE, {"include": "id"})
-        yield from (int(one["id"]) for one in rows)
-        if len(rows) < PAGE:
-            return
-        last = int(rows[-1]["id"])
+    yield from _ids(client, project_id, has_draft, PAGE)
+
+
+def tasks_with_result(client: Client, project_id: int, text: str) -> Iterator[int]:
+    """The ids of the tasks in which the results of an annotation hold this text, found one at a time.
+
+    Label Studio looks through the text of all masks for it, and reads all masks of each task that it names.
+
+    Args:
+        text: without what JSON writes in another way, such as quotes.
+    """
+    name = "filter:tasks:annotations_results"
+    yield from _ids(client, project_id, {"filter": name, "operator": "contains", "type": "String", "value": text}, 1)
 
 
 @dataclass
@@ -214,6 +221,17 @@ def add_tasks(client: Client, project_id: int, datas: Sequence[Json]) -> None:
     client.call(f"import tasks into project {project_id}", "POST", path, json=[{"data": one} for one in datas])
 
 
+def _ids(client: Client, project_id: int, condition: Json, size: int) -> Iterator[int]:
+    """The ids of the tasks that meet a condition, in their order; so many are asked for at a time."""
+    last = 0
+    while True:
+        rows = _tasks(client, project_id, [_after(last), condition], size, {"include": "id"}, BULK_TIMEOUT)
+        yield from (int(one["id"]) for one in rows)
+        if len(rows) < size:
+            return
+        last = int(rows[-1]["id"])
+
+
 def _with_id(operator: str, value: int | list[int]) -> Json:
     return {"filter": "filter:tasks:id", "operator": operator, "type": "Number", "value": value}
 
@@ -223,7 +241,12 @@ def _after(task_id: int) -> Json:
 
 
 def _tasks(
-    client: Client, project_id: int, conditions: Sequence[Json], size: int, query: Mapping[str, str]
+    client: Client,
+    project_id: int,
+    conditions: Sequence[Json],
+    size: int,
+    query: Mapping[str, str],
+    timeout: float = TIMEOUT,
 ) -> list[Json]:
     """The first tasks that meet all conditions, in the order of their ids, with their data as it was imported."""
     asked = {"filters": {"conjunction": "and", "items": list(conditions)}, "ordering": ["tasks:id"]}
@@ -234,7 +257,8 @@ def _tasks(
         **AS_IMPORTED,
         **query,
     }
-    body = client.call("read the tasks", "GET", "/api/tasks", params=params | {"query": json.dumps(asked)})
+    params["query"] = json.dumps(asked)
+    body = client.call("read the tasks", "GET", "/api/tasks", params=params, timeout=timeout)
     return list(body["tasks"])
 
 

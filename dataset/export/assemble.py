@@ -23,7 +23,7 @@ class Assembler:
     """Makes an ExportTask of each task and an ExportImage of each image, and counts what it leaves out.
 
     `size_of` finds the size of an image without regions; it may raise LabelStudioError. With `has_tracks` masks were
-    propagated in the project, so that each region is of a track; the tasks then come with their predictions.
+    propagated in the project, so that each region is of a track; the tasks then come with those predictions.
     """
 
     def __init__(

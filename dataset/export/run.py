@@ -23,6 +23,7 @@ from dataset.export.labeling import UsedConfig
 from dataset.export.manifest import Tally, write_manifest
 from dataset.export.selection import Selection
 from dataset.export.sizes import size_of
+from dataset.export.tracks import has_notes
 from dataset.export.writers.base import ExportImage, LeftOut, Lines, NotWritable, Writer
 from dataset.export.writers.choice import open_writer
 from labeling.data_urls import is_data_url, shown_data_url
@@ -213,10 +214,10 @@ class Export:
         """Write what the tasks of a project hold; return the class numbers with those of its labels."""
         sizes = functools.partial(size_of, self.client)
         needs = {"needs_masks": writer.needs_masks, "needs_sizes": writer.needs_sizes}
-        has_tracks = writer.wants_tracks and bool(self.client.tasks_predicted_by(source.project.id, PROPAGATED))
-        needs["has_tracks"] = has_tracks
+        predicted = writer.wants_tracks and bool(self.client.tasks_predicted_by(source.project.id, PROPAGATED))
+        needs["has_tracks"] = predicted or (writer.wants_tracks and has_notes(self.client, source.project.id))
         assembler = Assembler(source.config, source.selection, tally, source.rows, sizes, **needs)
-        reader = TaskReader(self.client, source.project.id, with_predictions=has_tracks)
+        reader = TaskReader(self.client, source.project.id, with_predictions=predicted)
         for whole in reader.read([row.id for row in source.rows]):
             task = assembler.task(whole)
             pace.step(tally)

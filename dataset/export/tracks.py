@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from dataset.export.regions import Region, region_of
 from dataset.export.results import regions_in, with_ids
-from labeling.tracks import MODEL_VERSION, track_name
+from labeling.tracks import MODEL_VERSION, OUT_OF, note_of, track_name
+from labelstudio.bulk import TaskReader, tasks_with_result
 from masks.measure import same_object
 
 if TYPE_CHECKING:
     from labelstudio.bulk import Prediction, WholeTask
+    from labelstudio.client import Client
     from masks.arrays import Mask
 
 FOLLOWED = ("brush", "bitmask", "polygon", "ellipse")  # the kinds of regions that are followed through a sequence
@@ -35,6 +37,14 @@ class _Offer:
 def propagated(task: WholeTask) -> list[Prediction]:
     """The propagated predictions of a task, the newest last."""
     return [one for one in task.predictions if one.model_version == MODEL_VERSION]
+
+
+def has_notes(client: Client, project_id: int) -> bool:
+    """Whether a mask in an annotation says which track it is of; what `M` in the page gives is no prediction."""
+    reader = TaskReader(client, project_id)
+    # Only the text of a whole note is one: the part that Label Studio finds may be in an answer of a person's.
+    tasks = (task for number in tasks_with_result(client, project_id, OUT_OF) for task in reader.read([number]))
+    return any(note_of(one) for task in tasks for drawn in task.annotations for one in drawn.results)
 
 
 def with_tracks(task: int, regions: Sequence[Region], predicted: Sequence[Result]) -> list[Region]:

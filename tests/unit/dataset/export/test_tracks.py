@@ -81,6 +81,24 @@ def followed(exports: ExportBench) -> Followed:
     return Followed(exports)
 
 
+def test_masks_accepted_without_a_prediction_have_tracks(followed: Followed) -> None:
+    """What `M` in the page continues is a note in an annotation, and no prediction."""
+    followed.server.predictions[followed.tasks[1]].clear()
+    followed.server.annotate(followed.tasks[1], [followed.mask, *brush(ROAD, "Road", "r9")])
+    assert followed.track_ids() == [(1, 1), (2, 1), (2, 2)]
+    followed.exports.export(followed.project, "png", mots=True)
+    assert [one["objects"][0]["value"] for one in followed.exports.lines("out/mots.jsonl")] == [1001, 1001]
+
+
+def test_words_of_a_person_are_no_track(followed: Followed) -> None:
+    followed.server.predictions[followed.tasks[1]].clear()
+    words = {"type": "textarea", "from_name": "t", "to_name": "image", "id": "t", "value": {"text": ["2: out of 5"]}}
+    followed.server.annotate(followed.tasks[1], [*brush(CAR, "Car", "r2"), words])
+    followed.exports.export(followed.project, "coco", "coco")
+    rows = followed.exports.json("coco/annotations.json")["annotations"]
+    assert [one.get("track_id") for one in rows] == [None, None]
+
+
 def test_redrawn_mask_keeps_its_track(followed: Followed) -> None:
     """Where a propagated mask of its label lay, and in no other case."""
     new = [*brush(CAR, "Road", "r2"), *brush(ROAD, "Car", "r3"), *brush(rectangle_mask(SIZE, 1, 0, 7, 5), "Car", "r4")]

@@ -27,7 +27,7 @@ from infra.roles.nvidia.choice import choose
 from infra.roles.nvidia.facts import read_gpu
 from infra.roles.preflight.members import member_problems
 from infra.roles.preflight.shared_cache import shared_cache_problems
-from infra.roles.project.group_hosts import out_of_service
+from infra.roles.project.group_hosts import Drain
 from infra.roles.project.replicas import ReplicasMissing
 from infra.roles.stack.ray import Place
 from infra.stack.stages import newest_torch_cuda, stack_project
@@ -150,8 +150,7 @@ class GroupRun:
     def _join(self, worker: WorkerDeployment, run: Runner) -> None:
         made = self.head.made
         assert made is not None and worker.place is not None  # noqa: S101, PT018 - the head's release is there
-        own = worker.place.own
-        worker.aside = lambda: out_of_service(made.site.exec_in_backend, worker.host.name, own, run.report)
+        worker.drain = Drain(made.site.exec_in_backend, worker.host, worker.base, run.report)
         worker.join(run, made)
 
     def _with_logs(self, error: ReplicasMissing) -> LabelrigError:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from core.errors import LabelrigError, PreflightError, RolledBack
+from core.operation import converge
 from core.report import Report
 from infra.deploy.deployment import Deployment
 from infra.deploy.recovery import restore_previous
 from infra.deploy.worker import WorkerDeployment
+from infra.fleet.parallel import attempt
+from infra.roles.project.group_hosts import HostBack
 
 
 def restore_group(
@@ -36,6 +40,10 @@ def restore_group(
         else:
             ended[name] = reason
             stay.append(name)
+        if worker.drain is not None:  # its ingress may not have answered when the run failed
+            error = attempt(partial(converge, [HostBack(worker.drain)], reports[name]))
+            if error is not None:
+                reports[name].notice(str(error))
     if not stay:
         return result
     return type(result)(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 
 from core.operation import Runner
@@ -16,6 +16,7 @@ from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.images.role import ImageOrigin
 from infra.roles.notes.role import notes_role
 from infra.roles.project.gate import tail_of
+from infra.roles.project.group_hosts import Drain, HostBack
 from infra.roles.stack.container_user import ContainerUserChosen
 from infra.roles.stack.folders_on_host import FolderSent, FolderThere
 from infra.roles.stack.image_folders import DEMO, ImageFolder
@@ -34,12 +35,12 @@ class WorkerDeployment(Deployment):
     Attributes:
         origin: its image, after `prepare`.
         head_folders: the image folders of the head, which it mounts under the same names.
-        aside: while its container is replaced, clicks go to other hosts.
+        drain: keeps clicks from it while its container is replaced; None: nothing does.
     """
 
     origin: ImageOrigin | None = None
     head_folders: Sequence[ImageFolder] = ()
-    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    drain: Drain | None = None
 
     def prepare(self, run: Runner) -> None:
         """Docker, the image and the GPU: what takes long, and disturbs no one."""
@@ -70,8 +71,12 @@ class WorkerDeployment(Deployment):
             there = volumes_ready(site, lambda: engine, run.report, applies=run.applies)
             running = stack_running(site, lambda: engine, run.report)
             changes = run.applies and (there.plan() or running.plan())
-            with self.aside() if changes else nullcontext():
+            drain, place = self.drain, self.place
+            aside = drain.aside(place.own) if changes and drain is not None and place is not None else nullcontext()
+            with aside:
                 run.run([there, running])
+            if drain is not None:
+                run.run([HostBack(drain)])
 
     def proven(self, model_version: str | None) -> None:
         """Record that the release passed the gate of its group."""

@@ -27,6 +27,7 @@ from infra.roles.backup.files import FOLDERS_BROUGHT, RESTORING, UPGRADING
 from infra.roles.backup.timer import BackupTimer
 from infra.roles.images.remove import remove_images
 from infra.roles.notes.role import FILE as NOTES
+from infra.roles.project.group_hosts import MARK as OUT_OF_SERVICE
 from infra.roles.stack.secrets import ROTATION
 from infra.stack.down import belongings, take_down
 from infra.stack.site import SECRETS_FILE
@@ -38,7 +39,7 @@ IN_BASE = (
     *("current", "releases", SECRETS_FILE, PASSWORD_RECORD, NOTES, "move"),
     *(BACKUP_FOLDER, RESTORING, UPGRADING, UPGRADED, RESTORE_FOLDER, LOOKING, FOLDERS_BROUGHT, DRILL_FOLDER),
     *("volumes.yaml", "volumes.env", "fetch.yaml", "fetch.env"),
-    ROTATION,
+    *(ROTATION, OUT_OF_SERVICE),
 )
 PURGE_TIMEOUT = 300.0
 

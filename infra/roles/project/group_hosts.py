@@ -1,20 +1,24 @@
-"""The hosts behind an ingress, as it tells of them: which replicas answer; taking a host out while it is replaced."""
+"""The hosts behind an ingress, as it tells of them: which replicas answer; a host that is out while it is replaced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from core.errors import CommandFailed, WaitTimeout
+from core.errors import CommandFailed, LabelrigError, WaitTimeout
+from core.operation import Change, Operation
 from core.report import Report
 from core.waiting import wait_for
-from hosts.base import Exec
+from hosts.base import Exec, Host
 from infra.roles.project.ask_backend import ask_backend_json
 
 EMPTY_SECONDS = 120.0  # for what is under way at a host; a click has 90
 READY_SECONDS = 600.0
+BACK_SECONDS = 60.0  # for an ingress that is starting
 PAUSE = 1.0
+MARK = "out-of-service"  # in the folder of a worker's stack
+TEXT = b"A run of labelrig took this host out of service; the next deploy of its group brings it back.\n"
 ANSWERS = ("ready", "degraded")
 
 
@@ -63,55 +67,152 @@ def read_hosts(run: Exec, *, timeout: float = 30.0) -> list[HostFacts]:
     return [_host(one) for one in answer["hosts"]]
 
 
-@contextmanager
-def out_of_service(run: Exec, host: str, replicas: int, report: Report) -> Iterator[None]:
-    """Keep clicks from a host while the context lasts, and see that its replicas answer before they come again.
+class Drain:
+    """What keeps clicks from a host while it is replaced, and lets them come again.
 
-    Where nothing is known of the host, no other could answer in its place, or the ingress is of a version that does not
-    tell, it is replaced as it is.
-
-    Args:
-        run: runs a command beside the ingress.
-        replicas: how many of them the host is to hold.
-
-    Raises:
-        WaitTimeout: they do not answer in time.
+    A mark on the host says that a run took it out, and no person; it goes when clicks come again. So whatever becomes
+    of the run, the next one knows whether to bring the host back.
     """
-    if not _tells(run):
-        yield
-        return
-    drained = _asked(run, "POST", host)
-    if drained is not None:
+
+    def __init__(self, ingress: Exec, host: Host, folder: str, report: Report) -> None:
+        """
+        Args:
+            ingress: runs a command beside the ingress.
+            host: the machine, under its name in the group.
+            folder: that on the host with everything of the stack that is not in a volume.
+            report: gets what happens.
+        """
+        self._ingress = ingress
+        self._host = host
+        self._mark = f"{folder}/{MARK}"
+        self._report = report
+
+    @property
+    def host(self) -> str:
+        """The host's name in the group."""
+        return self._host.name
+
+    def is_left(self) -> bool:
+        """Whether a run took the host out, and clicks do not come again yet.
+
+        Raises:
+            HostError: the host does not say.
+        """
+        return self._host.read(self._mark, as_root=not self._host.is_local) is not None
+
+    @contextmanager
+    def aside(self, replicas: int) -> Iterator[None]:
+        """Keep clicks from the host while the context lasts, and see that its replicas answer before they come again.
+
+        Where nothing is known of the host, no other could answer in its place, or the ingress is of a version that does
+        not tell, it is replaced as it is. A host that a person has taken out stays out.
+
+        Args:
+            replicas: how many of them the host is to hold.
+
+        Raises:
+            WaitTimeout: they do not answer in time.
+            LabelrigError: clicks do not come again, see `end`.
+        """
+        try:
+            known = {one.host: one for one in read_hosts(self._ingress)}
+        except CommandFailed:
+            yield
+            return
+        ours = self.is_left()
+        by_a_person = self.host in known and known[self.host].drained and not ours
+        if not by_a_person:
+            ours = self._begin(ours)
+        if by_a_person or ours:
+            self._until_empty()
+        try:
+            yield
+            self._until_ready(replicas)
+        except BaseException:
+            if ours:
+                try:
+                    self.end()
+                except LabelrigError as error:
+                    self._report.notice(str(error))
+            raise
+        if ours:
+            self.end()
+
+    def end(self) -> None:
+        """Let clicks come to the host again.
+
+        Raises:
+            LabelrigError: the ingress does not take it; the mark stays.
+        """
+        what = f"the ingress to send clicks to {self.host} again"
         try:
             wait_for(
-                f"the clicks under way at {host}", lambda: True if _is_empty(run, host) else None,
-                timeout=EMPTY_SECONDS, pause=PAUSE, show=report.progress,
+                what, lambda: True if self._is_back() else None,
+                timeout=BACK_SECONDS, pause=PAUSE, show=self._report.progress,
             )  # fmt: skip
-        except WaitTimeout:  # they are repeated on another host
-            report.notice(f"{host} still works on requests after {EMPTY_SECONDS:.0f} s; it is replaced all the same")
-    try:
-        yield
+        except WaitTimeout as error:
+            raise LabelrigError(
+                f"{error}; {self.host} gets none until the next `deploy` of the group brings it back"
+            ) from None
+        self._host.run("rm", "-f", self._mark, as_root=not self._host.is_local)
 
+    def _begin(self, ours: bool) -> bool:
+        """Take the host out; whether it is then to be brought back. `ours`: it was taken out by a run before."""
+        if not ours:  # first: a run that is cut off right after it leaves a mark and no drained host, which is harmless
+            self._host.write(self._mark, TEXT, as_root=not self._host.is_local)
+        if _asked(self._ingress, "POST", self.host) is not None:
+            return True
+        if not ours:
+            self._host.run("rm", "-f", self._mark, as_root=not self._host.is_local)
+        return ours
+
+    def _until_empty(self) -> None:
+        def empty() -> bool | None:
+            found = _asked(self._ingress, "GET", self.host)
+            return True if found is None or found.empty else None
+
+        what = f"the clicks under way at {self.host}"
+        try:
+            wait_for(what, empty, timeout=EMPTY_SECONDS, pause=PAUSE, show=self._report.progress)
+        except WaitTimeout:  # they are repeated on another host
+            self._report.notice(
+                f"{self.host} still works on requests after {EMPTY_SECONDS:.0f} s; it is replaced all the same"
+            )
+
+    def _until_ready(self, replicas: int) -> None:
         def ready() -> bool | None:
-            found = _asked(run, "GET", host)
+            found = _asked(self._ingress, "GET", self.host)
             return True if found is not None and sum(one.answers for one in found.replicas) >= replicas else None
 
-        wait_for(f"the replicas of {host}", ready, timeout=READY_SECONDS, pause=PAUSE, show=report.progress)
-    finally:
-        if drained is not None:
-            _asked(run, "DELETE", host)
+        wait_for(
+            f"the replicas of {self.host}", ready, timeout=READY_SECONDS, pause=PAUSE, show=self._report.progress
+        )  # fmt: skip
+
+    def _is_back(self) -> bool:
+        found = _asked(self._ingress, "DELETE", self.host)
+        if found is not None:
+            return not found.drained
+        try:  # it refuses where it knows nothing of the host
+            return self.host not in {one.host for one in read_hosts(self._ingress) if one.drained}
+        except CommandFailed:
+            return False
 
 
-def _tells(run: Exec) -> bool:
-    try:
-        return ask_backend_json(run, "GET", "/hosts")[0]
-    except CommandFailed:
-        return False
+class HostBack(Operation):
+    """Clicks come to a host that a run took out of service, also where that run was cut off."""
 
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
 
-def _is_empty(run: Exec, host: str) -> bool:
-    found = _asked(run, "GET", host)
-    return found is None or found.empty
+    @property
+    def name(self) -> str:
+        return f"clicks come to {self._drain.host}"
+
+    def plan(self) -> Sequence[Change]:
+        """One change where a run left it out of service."""
+        if not self._drain.is_left():
+            return []
+        return [Change(f"send clicks to {self._drain.host}, which a run took out of service", self._drain.end)]
 
 
 def _asked(run: Exec, method: str, host: str) -> HostFacts | None:

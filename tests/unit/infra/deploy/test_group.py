@@ -27,6 +27,7 @@ class Member:
         self.host: Any = LocalHost()
         self.host.name = name
         self.host_settings = host_settings().model_copy(update={"name": name, "data": None, "gpu": "auto"})
+        self.base = "/srv/labelrig/labelrig"
         self.place: Any = None
         self.made: Any = None
         self.before_gate: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ class Bench:
         self.database: DatabaseState = SQLITE
         self.ended: dict[str, LabelrigError] = {}
         self.serves: list[str] = []
+        self.reports: dict[str, Report] = {}
         self.ids: dict[tuple[str, str], str] = {}
         self.head: Any = self._member(Deployment, "gpu01", root)
         self.workers: list[Any] = [self._member(WorkerDeployment, name, root) for name in SERVING.workers]
@@ -75,8 +77,10 @@ class Bench:
         one.made = MADE
 
     def fails(self, cause: LabelrigError | None = None) -> LabelrigError:
-        reports = {one.host.name: quiet() for one in (self.head, *self.workers)}
-        return restore_group(self.head, self.workers, cause or LabelrigError("no mask came back"), self.ended, reports)
+        self.reports = {one.host.name: quiet() for one in (self.head, *self.workers)}
+        return restore_group(
+            self.head, self.workers, cause or LabelrigError("no mask came back"), self.ended, self.reports
+        )
 
     def current(self) -> list[str]:
         """By host, which release serves."""
@@ -97,6 +101,24 @@ def test_workers_go_back_after_the_head(bench: Bench) -> None:
     assert bench.serves == list(SERVING.members)
     assert bench.current() == [OLD, OLD, OLD]
     assert {type(error) for error in bench.ended.values()} == {RolledBack}
+
+
+@pytest.mark.parametrize("error", [None, LabelrigError("the ingress does not answer")])
+def test_no_worker_is_left_out_of_service(bench: Bench, error: LabelrigError | None) -> None:
+    """Its ingress did not answer when the run failed, and may since the head went back; else that is said."""
+    left = [True]
+
+    def end() -> None:
+        if error is not None:
+            raise error
+        left.clear()
+
+    bench.joined(bench.head)
+    bench.joined(bench.workers[0])
+    bench.workers[0].drain = SimpleNamespace(host="gpu02", is_left=lambda: bool(left), end=end)
+    assert type(bench.fails()) is RolledBack
+    assert bool(left) is (error is not None)
+    assert bench.reports["gpu02"].notices == ([] if error is None else [str(error)])
 
 
 def test_workers_stay_with_a_head_that_passed(bench: Bench) -> None:

@@ -9,6 +9,7 @@
  * @property {number} score of the most doubtful mask
  * @property {string[]} tracks those that are followed
  * @property {string[]} ended tracks whose object was not there for too long
+ * @property {string | null} problem why the image cannot be read; the objects can be followed into the next one
  * @property {string[]} doubted tracks whose object is there, with a mask that SAM2 is not sure of: it is left out
  */
 
@@ -49,7 +50,8 @@ export class Memory {
    */
   async into(frame, place, isLast = false) {
     const { result = [], score = 0, follow } = await this.#step(isLast ? "last" : "into", frame.task, place);
-    return { results: result, score, tracks: follow.tracks, ended: follow.ended, doubted: follow.doubted };
+    const { tracks, ended, problem, doubted } = follow;
+    return { results: result, score, tracks, ended, problem, doubted };
   }
 
   /**

@@ -81,6 +81,7 @@ const ENGLISH = {
   onward: (/** @type {number} */ done, /** @type {number} */ total) => `continuing: ${done} of ${total || "…"} images (Shift+M ends)`,
   onwardDone: (/** @type {number} */ done, /** @type {number} */ doubted) =>
     `${done} image${done === 1 ? "" : "s"} continued${doubted ? `; ${doubted} without masks that SAM2 is not sure of` : ""}`,
+  passedOver: (/** @type {string} */ names) => `passed over, as SAM2 cannot read them: ${names}`,
   onwardStopped: (/** @type {number} */ done, /** @type {number} */ total) => `ended after ${done} of ${total} images; what they have stays`,
   onwardFailed: (/** @type {number} */ done, /** @type {number} */ total, /** @type {string} */ reason) =>
     `not continued${total ? `, after ${done} of ${total} images` : ""}: ${reason} (Shift+M: again)`,
@@ -177,6 +178,7 @@ const SPANISH = {
   onward: (done, total) => `continuando: ${done} de ${total || "…"} imágenes (Mayús+M termina)`,
   onwardDone: (done, doubted) =>
     `${done} imagen${done === 1 ? "" : "es"} continuada${done === 1 ? "" : "s"}${doubted ? `; ${doubted} sin máscaras de las que SAM2 no está seguro` : ""}`,
+  passedOver: (names) => `saltadas, porque SAM2 no puede leerlas: ${names}`,
   onwardStopped: (done, total) => `terminado tras ${done} de ${total} imágenes; lo que tienen se queda`,
   onwardFailed: (done, total, reason) => `no se ha continuado${total ? `, tras ${done} de ${total} imágenes` : ""}: ${reason} (Mayús+M: otra vez)`,
   onwardCount: (count) => (count ? `Mayús+M: continuar en ${count} imágenes` : "Mayús+M: continuar hasta el final"),

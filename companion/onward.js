@@ -19,6 +19,7 @@ import { Trouble } from "./trouble.js";
 
 const ANCHORS = 4; // as many as SAM2 is trained with
 const NOTE_MS = 20_000;
+const NAMED = 3; // images that cannot be read, in the line
 
 /** @typedef {{ frame: Placed, place: number, entries: PromptEntry[], predicted: PromptEntry[], tracks: string[] }} Anchor */
 
@@ -44,6 +45,8 @@ export class Onward {
     this.done = 0;
     this.total = 0;
     this.doubted = 0; // images that lack masks
+    /** @type {string[]} the names of images that cannot be read */
+    this.passed = [];
     this.note = "";
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -84,11 +87,11 @@ export class Onward {
     if (!entries.length) return this.#say(desk.texts.noMasksHere);
     const control = new AbortController();
     this.current = control;
-    [this.done, this.total, this.doubted] = [0, 0, 0];
+    [this.done, this.total, this.doubted, this.passed] = [0, 0, 0, []];
     this.#say("");
     try {
       await this.#follow(task, image, entries, control.signal);
-      if (this.current === control) this.#say(desk.texts.onwardDone(this.done, this.doubted));
+      if (this.current === control) this.#say(this.#summary, this.passed.length ? null : NOTE_MS);
     } catch (error) {
       if (this.current !== control) return; // ended, and said so
       const away = await whyAway(desk); // it explains what failed
@@ -139,8 +142,11 @@ export class Onward {
           ({ memory, course } = await begin(course.known));
         } else {
           const found = await memory.into(frame, place, place === last);
-          const how = await store(api, frame.task, found.results, (one) => course.replaces(one), signal);
-          if (how !== "annotated" && found.doubted.length) this.doubted += 1;
+          if (found.problem) this.passed.push(frame.name);
+          else {
+            const how = await store(api, frame.task, found.results, (one) => course.replaces(one), signal);
+            if (how !== "annotated" && found.doubted.length) this.doubted += 1;
+          }
         }
         this.done += 1;
         this.desk.tick();
@@ -149,6 +155,14 @@ export class Onward {
       memory.end(task);
       throw error;
     }
+  }
+
+  /** What came of it. */
+  get #summary() {
+    const { texts } = this.desk;
+    const told = texts.onwardDone(this.done - this.passed.length, this.doubted);
+    const names = [...this.passed.slice(0, NAMED), ...(this.passed.length > NAMED ? ["…"] : [])].join(", ");
+    return names ? `${told}; ${texts.passedOver(names)}` : told;
   }
 
   /**

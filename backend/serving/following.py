@@ -127,6 +127,7 @@ def _followed(service: Service, model: Model, request: PredictRequest, asked: Fo
             "tracks": sorted(run.given),
             "scores": scores,
             "ended": sorted(track for track, one in found.masks.items() if one.ended),
+            "problem": found.problem,
             "doubted": sorted(track for track, one in found.masks.items() if one.doubted),
         },
     )

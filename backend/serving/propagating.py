@@ -195,9 +195,9 @@ class Propagation:
         """Follow all objects into one frame.
 
         Raises:
-            RequestError: see `frames`; also where the image cannot be read.
+            RequestError: see `frames`.
         """
-        return self._followed(frame, *self._read(frame))
+        return self._into(frame, partial(self._read, frame))
 
     def frames(self) -> Iterator[FollowedFrame]:
         """Every frame in its turn.
@@ -210,14 +210,14 @@ class Propagation:
         for place, frame in enumerate(frames):
             reading = ahead or self._reading(frame)
             ahead = self._reading(frames[place + 1]) if place + 1 < len(frames) else None
-            try:
-                info, embedding = reading.result()
-            except ImageError as error:
-                yield FollowedFrame(frame, problem=str(error))
-                continue
-            yield self._followed(frame, info, embedding)
+            yield self._into(frame, reading.result)
 
-    def _followed(self, frame: Frame, info: ImageInfo, embedding: Embedding) -> FollowedFrame:
+    def _into(self, frame: Frame, read: Callable[[], tuple[ImageInfo, Embedding]]) -> FollowedFrame:
+        """Into a frame, or why its image cannot be read: it is passed over."""
+        try:
+            info, embedding = read()
+        except ImageError as error:
+            return FollowedFrame(frame, problem=str(error))
         found = {
             object_id: self._run(partial(self._tracker.step, object_id, frame.number, embedding))
             for object_id, first in self._first.items()

@@ -89,7 +89,7 @@ def test_masks_are_those_of_propagate(house: House) -> None:
     found = answered(house, "into", 1)
     assert found["follow"] == {
         "done": True, "tracks": ["100.one", "100.two"], "scores": {"100.one": 0.75, "100.two": 0.75}, "ended": [],
-        "doubted": [],
+        "problem": None, "doubted": [],
     }  # fmt: skip
     assert found["score"] == 0.75
     shape, labels, _, both = found["result"]
@@ -170,6 +170,15 @@ def test_object_whose_mask_is_not_believed_is_named(house: House) -> None:
     found = answered(house, "into", 1)
     assert (found["result"], found["follow"]["doubted"]) == ([], ["100.one"])
     assert answered(house, "into", 2)["follow"]["doubted"] == []
+
+
+def test_image_that_cannot_be_read_is_passed_over(house: House, root: Path) -> None:
+    (root / "set" / "1.png").write_bytes(b"no picture")
+    answered(house, "anchor", 0, *brush(ONE, "one", "Boat"))
+    found = answered(house, "into", 1)
+    assert found["result"] == []
+    assert "1.png" in found["follow"]["problem"]
+    assert notes(answered(house, "into", 2)) == {"100.one"}
 
 
 def test_run_ends_after_its_last_image(house: House) -> None:

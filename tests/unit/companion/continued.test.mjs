@@ -6,6 +6,7 @@ import { masksContinued } from "../../../companion/continued.js";
 import { textsFor } from "../../../companion/messages.js";
 import { Reading } from "../../../companion/reading.js";
 import { noteOf, trackLine } from "../../../companion/tracks.js";
+import { Trouble } from "../../../companion/trouble.js";
 import { Bench, SIZE, brush, masked, note } from "./memory_bench.mjs";
 
 const signal = new AbortController().signal;
@@ -58,6 +59,13 @@ test("the line says how many objects are left out, since SAM2 is not sure of the
   assert.equal((await press()).note, "1 of 2 objects left out: SAM2 is not sure of the mask");
   api.doubted = ["1.m", "1.n"];
   await assert.rejects(press(), (error) => error instanceof Nothing && error.reason === "doubtedHere");
+});
+
+test("why this image cannot be read is said", async () => {
+  const api = new Bench(2);
+  api.annotate(1, brush("m"));
+  api.broken = [2];
+  await assert.rejects(ask(api, 2), (error) => error instanceof Trouble && error.message === "2.png is cut off");
 });
 
 test("the first image of its sequence gets the list's masks before, by place", async () => {

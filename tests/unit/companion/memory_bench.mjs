@@ -24,6 +24,7 @@ export class Bench {
     this.asked = []; // of the backend: the step, the task, and the tracks or regions
     this.sent = []; // to Label Studio
     this.tracks = [];
+    this.broken = []; // tasks whose images cannot be read
     this.doubted = []; // tracks that get no mask
     this.waits = 0; // answers that say that a step is in work still
     this.fails = null; // [task, error] for a step into it
@@ -56,9 +57,12 @@ export class Bench {
       return { follow: { done: true, tracks } };
     }
     if (this.fails?.[0] === task) throw this.fails[1];
+    if (this.broken.includes(task)) {
+      return { result: [], follow: { done: true, tracks: this.tracks, ended: [], doubted: [], problem: `${task}.png is cut off` } };
+    }
     const doubted = this.tracks.filter((track) => this.doubted.includes(track));
     const result = this.tracks.filter((track) => !doubted.includes(track)).map((track) => masked(track, 0.9));
-    return { result, score: 0.9, follow: { done: true, tracks: this.tracks, ended: [], doubted } };
+    return { result, score: 0.9, follow: { done: true, tracks: this.tracks, ended: [], doubted, problem: null } };
   }
 
   async read(path) {

@@ -115,6 +115,17 @@ test("a failure is said and stays on the line; nothing is stored for that image"
   assert.deepEqual(api.sent, [["POST", 2], ["POST", 3], ["POST", 4]]); // the second has the same ones already
 });
 
+test("images that cannot be read are passed over and named, and those after them continued", async () => {
+  const { api, onward } = bench(6);
+  api.broken = [2, 4];
+  await ended(onward);
+  assert.deepEqual(api.sent, [["POST", 3], ["POST", 5], ["POST", 6]]);
+  assert.deepEqual(onward.hints, ["3 images continued; passed over, as SAM2 cannot read them: 2.png, 4.png"]);
+  api.broken = [2, 3, 4, 5];
+  await ended(onward);
+  assert.match(onward.hints[0], /^1 image continued; .*: 2.png, 3.png, 4.png, …$/);
+});
+
 for (const language of ["en", "es"]) {
   test(`${language}: SAM2 is away when it begins, or stops meanwhile: that is said, and what to do`, async () => {
     const { api, desk, onward } = bench(4);

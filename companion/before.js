@@ -1,6 +1,7 @@
 /** The key J: the masks of the task before, in the order of the list of tasks, as proposals on this one. */
 
 import { addInTurn, newId } from "./everything.js";
+import { annotationsIn } from "./frames.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Offer } from "./proposals.js" */
@@ -107,14 +108,13 @@ export async function taskBefore(api, manager, task, signal) {
 }
 
 /**
- * What people annotated last in a task; else the newest prediction.
+ * The annotation that counts, else another one that has results; else the newest prediction.
  * @param {any} task as Label Studio gives it
  * @returns {any[]}
  */
 export function resultsOf(task) {
-  const newest = (/** @type {any[]} */ rows) => [...rows].sort((one, other) => other.id - one.id);
-  const annotated = newest((task.annotations ?? []).filter((/** @type {any} */ one) => !one.was_cancelled));
-  const rows = [...annotated, ...newest(task.predictions ?? [])];
+  const predicted = [...(task.predictions ?? [])].sort((one, other) => other.id - one.id);
+  const rows = [...annotationsIn(task), ...predicted];
   return rows.find((one) => one.result?.length)?.result ?? [];
 }
 

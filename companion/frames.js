@@ -1,6 +1,6 @@
 /** The sequence that a task's image belongs to, read from Label Studio; and one of its tasks, with what is drawn there. */
 
-import { sequencesOf } from "./sequence.js";
+import { byValue, sequencesOf } from "./sequence.js";
 
 /** @import { Api } from "./api.js" */
 /** @import { Placed, Rule } from "./sequence.js" */
@@ -51,14 +51,29 @@ export async function sequenceOf(api, project, task, image, rule, signal) {
 }
 
 /**
- * What people annotated last in a task; null where they did not. Skipping it is no annotation.
+ * What people annotated in a task, the annotation that counts first, as for exports and `./inv propagate`: one that is
+ * marked as ground truth, else the one that was changed last. Skipping a task is no annotation.
+ * @param {any} task as Label Studio gives it
+ * @returns {any[]}
+ */
+export function annotationsIn(task) {
+  const rows = (task.annotations ?? []).filter((/** @type {any} */ one) => !one.was_cancelled);
+  return rows.sort(
+    (/** @type {any} */ one, /** @type {any} */ other) =>
+      Number(other.ground_truth ?? false) - Number(one.ground_truth ?? false) ||
+      byValue(other.updated_at ?? "", one.updated_at ?? "") ||
+      other.id - one.id,
+  );
+}
+
+/**
+ * The annotation that counts; null where people did not annotate the task.
  * @param {any} task as Label Studio gives it
  * @returns {any[] | null}
  */
 export function annotatedIn(task) {
-  const rows = (task.annotations ?? []).filter((/** @type {any} */ one) => !one.was_cancelled);
-  rows.sort((/** @type {any} */ one, /** @type {any} */ other) => other.id - one.id);
-  return rows.length ? rows[0].result ?? [] : null;
+  const [counts] = annotationsIn(task);
+  return counts ? counts.result ?? [] : null;
 }
 
 /** @param {{ type: string }} result of a shape that SAM2 can follow */

@@ -1,5 +1,7 @@
 /** Which images follow on each other: those of one folder by the natural order of their names; dataset/propagate/sequences.py has the same rule. */
 
+import { pathOf } from "./paths.js";
+
 /**
  * @typedef {object} Frame
  * @property {number} task
@@ -17,22 +19,7 @@
 /** @typedef {Frame & { path: string, name: string }} Placed */
 /** @typedef {{ value: number, key: string[] }} Place */
 
-const LOCAL_FILES = /\/data\/local-files\/*$/;
-const UPLOADS = "/data/upload/";
-const NOWHERE = "labelrig.invalid";
 const DIGITS = /(\d+)/;
-
-/**
- * The path of an image below the folder that Label Studio serves, or where else it lies.
- * @param {string} url
- */
-export function pathOf(url) {
-  const at = new URL(url, `http://${NOWHERE}`);
-  const path = LOCAL_FILES.test(at.pathname) ? at.searchParams.get("d") ?? "" : decoded(at.pathname);
-  const own = path.startsWith(UPLOADS) ? path.slice("/data/".length) : path;
-  const host = at.host === NOWHERE || LOCAL_FILES.test(at.pathname) ? "" : `${at.host}/`;
-  return `${host}${own}`.split("/").filter((step) => step !== "" && step !== "." && step !== "..").join("/");
-}
 
 /**
  * The images of a project by sequence, each in its order.
@@ -95,7 +82,7 @@ function byKey(one, other) {
  * @param {V} one
  * @param {V} other
  */
-function byValue(one, other) {
+export function byValue(one, other) {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
@@ -130,13 +117,4 @@ function groupOf(pattern, name) {
   const found = pattern.exec(name);
   if (!found) return "";
   return found.length > 1 ? found[1] ?? "" : found[0];
-}
-
-/** @param {string} path */
-function decoded(path) {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path; // bytes that are no UTF-8
-  }
 }

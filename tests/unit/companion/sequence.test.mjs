@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
+import { resultsOf } from "../../../companion/before.js";
 import { annotatedIn, masksIn, sequenceOf } from "../../../companion/frames.js";
 import { sequenceRule } from "../../../companion/options.js";
-import { pathOf, sequencesOf } from "../../../companion/sequence.js";
+import { pathOf } from "../../../companion/paths.js";
+import { sequencesOf } from "../../../companion/sequence.js";
 
 // test_sequence_cases.py holds ./inv propagate to the same ones.
 const cases = JSON.parse(readFileSync(new URL("sequence_cases.json", import.meta.url), "utf8"));
@@ -48,6 +50,16 @@ test("the project's rule is an option of its backend, or none", () => {
   assert.deepEqual(sequenceRule({ extra_params: JSON.stringify({ sequence }) }), { order: "time", cuts: ["a.png"] });
   for (const given of [null, {}, { extra_params: null }, { extra_params: "{" }, { extra_params: { sequence: "[" } }]) {
     assert.deepEqual(sequenceRule(given), {});
+  }
+});
+
+test("of several annotations the ground truth counts, else the one that was changed last", () => {
+  const first = { id: 1, updated_at: "2026-03-02T10:00:00Z", ground_truth: false, result: ["changed"] };
+  const second = { id: 2, updated_at: "2026-03-01T10:00:00Z", ground_truth: false, result: ["newer"] };
+  const truth = { id: 0, updated_at: "2026-02-01T10:00:00Z", ground_truth: true, result: ["truth"] };
+  for (const read of [annotatedIn, resultsOf]) {
+    assert.deepEqual(read({ annotations: [second, first] }), ["changed"]);
+    assert.deepEqual(read({ annotations: [second, truth, first] }), ["truth"]);
   }
 });
 

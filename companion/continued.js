@@ -42,7 +42,8 @@ export async function masksContinued(api, manager, backend, task, image, annotat
   if (!entries.length) throw new Nothing("noMasksBefore");
   const memory = new Memory(api, backend, frames.length, signal);
   const regions = await memory.give(frames[at - 1], at - 1, entries);
-  const { results, tracks, doubted, problem } = await memory.into(frames[at], at, true);
+  const { results, tracks, doubted, problem } = await memory.into(frames[at], at);
+  memory.end(task);
   if (problem) throw new Trouble(problem);
   if (!results.length) throw new Nothing(doubted.length ? "doubtedHere" : "goneHere");
   const all = [...results, ...answersIn(drawn, regions)];

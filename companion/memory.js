@@ -45,11 +45,10 @@ export class Memory {
    * Follow the masks into an image.
    * @param {Placed} frame
    * @param {number} place
-   * @param {boolean} isLast whether the backend may forget the run then
    * @returns {Promise<Followed>}
    */
-  async into(frame, place, isLast = false) {
-    const { result = [], score = 0, follow } = await this.#step(isLast ? "last" : "into", frame.task, place);
+  async into(frame, place) {
+    const { result = [], score = 0, follow } = await this.#step("into", frame.task, place);
     const { tracks, ended, problem, doubted } = follow;
     return { results: result, score, tracks, ended, problem, doubted };
   }
@@ -64,7 +63,7 @@ export class Memory {
   }
 
   /**
-   * @param {"anchor" | "into" | "last"} step
+   * @param {"anchor" | "into"} step
    * @param {number} task
    * @param {number} place
    * @param {PromptEntry[]} result

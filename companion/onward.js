@@ -135,13 +135,13 @@ export class Onward {
         const frame = frames[place];
         const whole = await api.read(`/api/tasks/${frame.task}/`, signal);
         const drawn = annotatedIn(whole);
-        if (drawn) {
+        if (drawn && place < last) {
           anchors.unshift(anchorOf(frame, place, whole, image, masksIn(drawn, image.name)));
           memory.end(task);
           if (!anchors[0].entries.length) throw new Trouble(texts.endsAt(frame.name));
           ({ memory, course } = await begin(course.known));
-        } else {
-          const found = await memory.into(frame, place, place === last);
+        } else if (!drawn) {
+          const found = await memory.into(frame, place);
           if (found.problem) this.passed.push(frame.name);
           else {
             const how = await store(api, frame.task, found.results, (one) => course.replaces(one), signal);
@@ -151,9 +151,8 @@ export class Onward {
         this.done += 1;
         this.desk.tick();
       }
-    } catch (error) {
+    } finally {
       memory.end(task);
-      throw error;
     }
   }
 

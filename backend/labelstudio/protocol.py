@@ -112,8 +112,8 @@ class Follow(_Incoming):
 
     Attributes:
         run: the page's name for what its steps share; random, so that nobody else's step is of it.
-        step: `anchor` gives the masks in `result` on this task's image, `into` follows them into it; `last` does so too
-            and ends the run, `end` ends it alone.
+        step: `anchor` gives the masks in `result` on this task's image, `into` follows them into it,
+            `end` ends the run.
         place: of this task's image in its sequence, from 0.
         length: of the sequence.
         name: of the image's file, which the notes of masks that come of an anchor give as their origin.
@@ -122,7 +122,7 @@ class Follow(_Incoming):
     """
 
     run: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{16,64}$")]
-    step: Literal["anchor", "into", "last", "end"]
+    step: Literal["anchor", "into", "end"]
     place: Annotated[int, Field(ge=0, lt=MAX_FRAMES)] = 0
     length: Annotated[int, Field(gt=0, le=MAX_FRAMES)] = 1
     name: Name = ""

@@ -53,8 +53,6 @@ def follow_answer(service: Service, model: Model, request: PredictRequest) -> di
         step = runs.step(key, ("into", asked.place), lambda run: _followed(service, model, request, asked, run))
     if step is None:
         return _body(service, Step(), {"done": False})
-    if asked.step == "last":
-        runs.end(key)
     return _body(service, step, {"done": True, **step.about})
 
 

@@ -17,6 +17,7 @@ from backend.errors import Busy, NotFound
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 180.0  # a page asks again at once; one in a tab that nobody sees may be slowed down
+LOOK_SECONDS = 30.0
 WAIT_SECONDS = 5.0  # of one question, for its step: it holds a thread of Label Studio's too
 A = TypeVar("A")
 StepName = tuple[str, int]
@@ -48,9 +49,22 @@ class _Held(Generic[R, A]):
 class PageRuns(Generic[R, A]):
     """Runs by the names that pages gave them. Safe to call from many threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wait_seconds: float = WAIT_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        """
+        Args:
+            clock: in seconds.
+            wait_seconds: how long a question waits for its step.
+            look_seconds: how often it is looked for runs that no page asks after, while there are any runs.
+        """
         self._clock = clock
         self._wait = wait_seconds
+        self._look_seconds = look_seconds
+        self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
         self._held: dict[str, _Held[R, A]] = {}
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="follow")
@@ -106,6 +120,8 @@ class PageRuns(Generic[R, A]):
         """End all runs."""
         with self._lock:
             keys = list(self._held)
+            if self._timer is not None:
+                self._timer.cancel()
         for key in keys:
             self.end(key)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -122,10 +138,27 @@ class PageRuns(Generic[R, A]):
                         raise Busy(f"{len(self._held)} people continue masks already; try again when one is done")
                     held = self._held[key] = _Held(make(), self._clock())
                 held.used = self._clock()
+                self._look_later()
                 return held
             finally:
                 for one in left:
                     one.run.close()
+
+    def _look_later(self) -> None:
+        """Under the lock."""
+        if self._held and self._timer is None:
+            self._timer = threading.Timer(self._look_seconds, self._look)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _look(self) -> None:
+        """No page may come again that would make room: what a run holds of the device's memory goes all the same."""
+        with self._lock:
+            left = self._forget()
+            self._timer = None
+            self._look_later()
+        for one in left:
+            one.run.close()
 
     def _forget(self) -> list[_Held[R, A]]:
         """Take out the runs that no page asks after; under the lock."""

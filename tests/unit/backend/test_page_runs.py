@@ -20,10 +20,10 @@ class Run:
 
 
 class Bench:
-    def __init__(self, wait_seconds: float = WAIT) -> None:
+    def __init__(self, wait_seconds: float = WAIT, **more: float) -> None:
         self.now = 0.0
         self.made: list[Run] = []
-        self.runs: PageRuns[Run, str] = PageRuns(lambda: self.now, wait_seconds)
+        self.runs: PageRuns[Run, str] = PageRuns(lambda: self.now, wait_seconds, **more)
 
     def make(self) -> Run:
         self.made.append(Run())
@@ -88,4 +88,16 @@ def test_runs_that_no_page_asks_after_give_their_places() -> None:
     bench.runs.end("one more")
     bench.runs.end("one more")
     assert bench.made[-1].closed
+    bench.runs.close()
+
+
+def test_run_goes_also_where_no_other_page_comes() -> None:
+    bench = Bench(look_seconds=0.01)
+    bench.runs.step("a", ("anchor", 0), lambda _: "", bench.make)
+    bench.now = PATIENCE_SECONDS + 1
+    eventually(lambda: bench.made[0].closed)
+    assert len(bench.runs) == 0
+    bench.runs.step("b", ("anchor", 0), lambda _: "", bench.make)
+    bench.now *= 2
+    eventually(lambda: bench.made[1].closed)
     bench.runs.close()

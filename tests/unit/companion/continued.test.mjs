@@ -35,7 +35,7 @@ test("the masks of the image before are given, and followed into this one", asyn
   api.annotate(2, brush("m"), answer);
   const mine = annotation();
   const { offer, isByPlace, doubted } = await ask(api, 3, mine);
-  assert.deepEqual(api.asked, [["anchor", 2, "m"], ["last", 3]]);
+  assert.deepEqual(api.asked, [["anchor", 2, "m"], ["into", 3], ["end", 3]]);
   assert.deepEqual([offer.proposals.length, isByPlace, doubted], [1, false, 0]);
   await offer.take(offer.proposals);
   const [mask, kept] = mine.added;

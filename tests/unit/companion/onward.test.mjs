@@ -39,7 +39,7 @@ test("the images that follow get predictions, each by a step of its own", async 
   const { api, onward } = bench(4);
   api.waits = 2; // a step that takes long is asked for again
   await ended(onward);
-  assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["into", 3], ["last", 4]]);
+  assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["into", 3], ["into", 4], ["end", 1]]);
   assert.deepEqual(api.sent, [["POST", 2], ["POST", 3], ["POST", 4]]);
   const [prediction] = api.tasks.get(3).predictions;
   assert.deepEqual([prediction.model_version, prediction.score, prediction.result[0].id], ["propagate", 0.9, "1.m"]);
@@ -65,7 +65,7 @@ test("an image that people have annotated is left alone, and its masks count fro
   await ended(onward);
   assert.deepEqual(api.asked, [
     ["anchor", 1, "m"], ["into", 2], ["end", 1],
-    ["anchor", 3, "1.m", "new"], ["anchor", 1, "m"], ["into", 4], ["last", 5],
+    ["anchor", 3, "1.m", "new"], ["anchor", 1, "m"], ["into", 4], ["into", 5], ["end", 1],
   ]);
   assert.deepEqual(api.sent, [["POST", 2], ["POST", 4], ["POST", 5]]);
   assert.deepEqual(api.tasks.get(4).predictions[0].result.map((one) => one.id), ["1.m", "3.new"]);
@@ -101,6 +101,16 @@ test("an annotated image without masks ends it, with its name", async () => {
   await ended(onward);
   assert.deepEqual(api.sent, [["POST", 2]]);
   assert.deepEqual(onward.hints, [texts.onwardFailed(1, 3, texts.endsAt("3.png"))]);
+});
+
+test("nothing is begun on the last image where it is annotated, with masks or without", async () => {
+  for (const drawn of [[], [brush("new")]]) {
+    const { api, onward } = bench(3);
+    api.annotate(3, ...drawn);
+    await ended(onward);
+    assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["end", 1]]);
+    assert.deepEqual(onward.hints, [texts.onwardDone(2, 0)]);
+  }
 });
 
 test("a failure is said and stays on the line; nothing is stored for that image", async () => {

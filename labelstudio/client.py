@@ -127,9 +127,9 @@ class Client(Connection):
                 file=one.get("storage_filename"),
             )
 
-    def task_states(self, project_id: int, drawn: str | None = None) -> Iterator[dict[str, Any]]:
-        """Every task with its data; with `drawn` its `annotations` or `predictions` too."""
-        fields = ["id", "data", "total_annotations", *([drawn, *DRAWN_FIELDS] if drawn else [])]
+    def task_states(self, project_id: int, *drawn: str) -> Iterator[dict[str, Any]]:
+        """Every task with its data; with `drawn` its `annotations`, `predictions` or both too."""
+        fields = ["id", "data", "total_annotations", *([*drawn, *DRAWN_FIELDS] if drawn else [])]
         query: dict[str, str | int] = {"project": project_id, "include": ",".join(fields)}
         query |= {"page_size": DRAWN_PAGE, "fields": "all"} if drawn else {"page_size": PAGE}
         yield from self._tasks(query)

@@ -47,6 +47,11 @@ def has_notes(client: Client, project_id: int) -> bool:
     return any(note_of(one) for task in tasks for drawn in task.annotations for one in drawn.results)
 
 
+def drawn_regions(results: Sequence[Result]) -> list[Region]:
+    """All regions that results draw, whatever they are, each with the track of its note."""
+    return [region_of(one) for one in regions_in(with_ids(results)) if one.shapes]
+
+
 def with_tracks(task: int, regions: Sequence[Region], predicted: Sequence[Result]) -> list[Region]:
     """The regions of one annotation in the same order, each with the name of its track.
 
@@ -68,7 +73,7 @@ def with_tracks(task: int, regions: Sequence[Region], predicted: Sequence[Result
         if region.track and key not in taken and _mask_of(region) is not None:
             taken.add(key)
             found[number] = region.track
-    offers = [_Offer(one) for one in _regions(predicted) if one.track and one.labels]
+    offers = [_Offer(one) for one in drawn_regions(predicted) if one.track and one.labels]
     for number, region in enumerate(regions):
         if number not in found:
             found[number] = _redrawn(region, offers, taken) or track_name(task, region.id)
@@ -85,10 +90,6 @@ def _redrawn(region: Region, offers: Sequence[_Offer], taken: set[tuple[Place, s
     if mask is None:
         return None
     return same_object(mask, ((one.region.track, one.mask) for one in same if one.mask is not None))
-
-
-def _regions(results: Sequence[Result]) -> list[Region]:
-    return [region_of(one) for one in regions_in(with_ids(results)) if one.shapes]
 
 
 def _place(region: Region) -> Place:

@@ -222,7 +222,7 @@ def _prediction(task: int, bodies: Sequence[Mapping[str, Any]]) -> dict[str, obj
 
 def states(client: Client, project: Project, kind: str | None, report: Report) -> Iterator[TaskState]:
     """Every task; with `kind` ("annotations" or "predictions") also what was drawn in it."""
-    for count, one in enumerate(client.task_states(project.id, kind), 1):
+    for count, one in enumerate(client.task_states(project.id, *([kind] if kind else [])), 1):
         report.progress(f"read {count} of {project.task_count} tasks")
         yield TaskState(
             id=int(one["id"]),

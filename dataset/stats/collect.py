@@ -121,7 +121,7 @@ class Collector:
         self._shown: Counter[str] = Counter()
 
     def add(self, task: Mapping[str, Any], images: Mapping[ImagePlace, str]) -> None:
-        """Count one task of Label Studio's list, with its annotations.
+        """Count one task of Label Studio's list, with its annotations, and its predictions where some are propagated.
 
         Args:
             images: what each image of the task is called.
@@ -137,7 +137,7 @@ class Collector:
         drawn: list[list[Shape]] = []
         for one in done:
             shapes, unreadable = shapes_in(one.get("result") or ())
-            stats.tracks.add(int(task["id"]), one.get("result") or ())
+            stats.tracks.add(int(task["id"]), one.get("result"), task.get("predictions") or ())
             stats.unreadable += unreadable
             drawn.append(shapes)
             if isinstance(one.get("completed_by"), int):

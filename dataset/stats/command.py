@@ -19,6 +19,7 @@ from infra.fleet.session import Session
 from infra.roles.project.project import get_project
 from labeling.config import LabelingConfig
 from labeling.images import task_images
+from labeling.tracks import MODEL_VERSION as PROPAGATED
 from labelstudio.image_files import path_in, served_at
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def stats(
         complete = spec.wants_complete_maps
         collector = Collector(spec.title, list(colours), labeling=labeling, wants_complete_maps=complete)
         urls: dict[tuple[int, ImagePlace], str] = {}
-        for count, task in enumerate(client.task_states(project.id, "annotations"), 1):
+        predicted = client.model_versions(project.id)
+        drawn = ("annotations", "predictions") if PROPAGATED in predicted else ("annotations",)
+        for count, task in enumerate(client.task_states(project.id, *drawn), 1):
             session.report.progress(f"counted {count} of {project.task_count} tasks")
             mine = image_urls_of(labeling, task.get("data") or {})
             urls |= {(int(task["id"]), where): url for where, url in mine.items()}
@@ -59,7 +62,7 @@ def stats(
             }
             collector.add(task, names)
         found = collector.stats
-        found.predicted = client.model_versions(project.id)
+        found.predicted = predicted
         session.report.facts["stats"] = as_facts(found)
         text = table(found)
         if out is None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from labeling.tracks import note_of, track_name
+from dataset.export.tracks import drawn_regions, with_tracks
+from labeling.tracks import MODEL_VERSION, track_name
 
 
 @dataclass
@@ -21,16 +22,20 @@ class TrackCount:
     _tasks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     _others: set[str] = field(default_factory=set)
 
-    def add(self, task: int, results: Sequence[Mapping[str, Any]]) -> None:
-        """Count the results of one annotation."""
-        for one in results if isinstance(results, list | tuple) else ():
-            if not isinstance(one, Mapping):
-                continue
-            note = note_of(one)
-            if note is not None:
-                self._tasks[note.track].add(task)
-            elif one.get("id"):
-                self._others.add(track_name(task, str(one["id"])))
+    def add(self, task: int, results: object, predictions: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Count the results of one annotation.
+
+        Args:
+            predictions: of the task, as Label Studio lists them.
+        """
+        ours = [one for one in predictions if one.get("model_version") == MODEL_VERSION]
+        newest = max(ours, key=lambda one: int(one["id"]), default={})
+        for region in with_tracks(task, drawn_regions(_read(results)), _read(newest.get("result"))):
+            begun = track_name(task, region.id)
+            if region.track == begun:
+                self._others.add(begun)
+            else:
+                self._tasks[region.track].add(task)
 
     @property
     def images(self) -> list[int]:
@@ -55,3 +60,8 @@ class TrackCount:
             "median_images": median(found) if found else None,
             "most_images": max(found, default=None),
         }
+
+
+def _read(results: object) -> list[dict[str, Any]]:
+    """Without what is no result: scripts write annotations too."""
+    return [dict(one) for one in results if isinstance(one, Mapping)] if isinstance(results, list | tuple) else []

@@ -14,6 +14,7 @@ from dataset.export.regions import Region
 from dataset.export.selection import Selection
 from dataset.export.tracks import with_tracks
 from dataset.export.writers import mots
+from dataset.stats.collect import Collector
 from dataset.stats.tracks import TrackCount
 from labeling.tracks import TrackNote, note_text, track_name
 from labelstudio.models import Project
@@ -169,6 +170,14 @@ def test_more_than_mots_counts_is_refused(
     assert not (exports.folder / "out").exists()
 
 
+def test_stats_count_a_redrawn_mask_for_its_track(followed: Followed) -> None:
+    collector, server = Collector("Scenes", ["Car"]), followed.server
+    server.annotate(followed.tasks[1], brush(CAR, "Car", "r2"))
+    for task, rows in server.annotations.items():
+        collector.add({"id": task, "annotations": rows, "predictions": server.predictions[task]}, {})
+    assert collector.stats.tracks.images == [2]
+
+
 def test_stats_count_tracks(exports: ExportBench, project: Project) -> None:
     count = TrackCount()
     assert count.lines() == []
@@ -177,5 +186,5 @@ def test_stats_count_tracks(exports: ExportBench, project: Project) -> None:
             count.add(task, one["result"])
     assert count.lines() == ["1 tracks of propagated masks, through 2 images in the middle, 2 at most"]
     assert count.as_facts() == {"count": 1, "median_images": 2, "most_images": 2}
-    count.add(9, [None, {"meta": 3}])  # type: ignore[list-item]
-    count.add(9, "no list")  # type: ignore[arg-type]
+    count.add(9, [None, {"meta": 3}])
+    count.add(9, "no list")

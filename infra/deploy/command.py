@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from core.errors import LabelrigError, SettingsError
+from core.errors import LabelrigError
 from core.operation import converge
 from core.report import Report
 from core.results import HostResult, recap
-from infra.config.host_settings import HostSettings
 from infra.config.overrides import option
 from infra.deploy.group import deploy_group, plan_group
 from infra.deploy.run import deploy_host, plan_host
+from infra.deploy.units import Unit, on_units, units_of
 from infra.fleet.choice import Choice, Outcome
-from infra.fleet.parallel import SKIPPED, exit_code_of, on_each, reports_for
+from infra.fleet.parallel import exit_code_of, reports_for
 from infra.fleet.run import RunOptions
 from infra.fleet.target import LOCAL_DEMO
 from infra.roles.stack.demo_images import DemoImagesDrawn
-
-Unit = tuple[HostSettings, ...]
 
 
 def run_plan(choice: Choice, options: RunOptions) -> Outcome:
@@ -63,69 +61,11 @@ def run_deploy(choice: Choice, options: RunOptions, *, confirm: Callable[[str], 
         else:
             deploy_group(options, unit, reports, ended)
 
-    done = _on_units(choice, units, reports, deploy, ended, fail_fast=choice.fail_fast, barrier=True)
+    done = on_units(choice, units, reports, deploy, ended, fail_fast=choice.fail_fast, barrier=True)
     names = {one.host for one in done}
     results = [*done, *(one for one in planned if one.host not in names)]
     texts = [text for one in done if (text := _summary(one))]
     return Outcome(results, "\n".join([*texts, _summed_up(results, "changed")]), exit_code_of(results))
-
-
-def units_of(hosts: Sequence[HostSettings]) -> list[Unit]:
-    """The hosts that are changed as one: by itself each, or all of a group that serves, its head first.
-
-    Raises:
-        SettingsError: of a group that serves, some are missing.
-    """
-    named = {host.name: host for host in hosts}
-    units: list[Unit] = []
-    for host in hosts:
-        serving = host.serving
-        if serving is None:
-            units.append((host,))
-            continue
-        if lacking := [name for name in serving.members if name not in named]:
-            raise SettingsError(
-                f"{host.name} serves together with {', '.join(lacking)}; give `--group {serving.group}`: its hosts are "
-                "changed as one"
-            )
-        if host.name == serving.head:
-            units.append(tuple(named[name] for name in serving.members))
-    return units
-
-
-def _on_units(
-    choice: Choice,
-    units: Sequence[Unit],
-    reports: dict[str, Report],
-    work: Callable[[Unit], None],
-    ended: Mapping[str, LabelrigError],
-    *,
-    fail_fast: bool,
-    barrier: bool,
-) -> list[HostResult]:
-    """Do the work on each unit; how it went, a result for each of its hosts.
-
-    Args:
-        ended: gets the errors of hosts that are not the first of their unit.
-    """
-    by_leader = {unit[0].name: unit for unit in units}
-    done = on_each(
-        [unit[0] for unit in units],
-        reports,
-        lambda host, _report: work(by_leader[host.name]),
-        parallel=choice.parallel,
-        fail_fast=fail_fast,
-        barrier=barrier,
-    )
-    results: list[HostResult] = []
-    for one in done:
-        results.append(one)
-        for host in by_leader[one.host][1:]:
-            error = ended.get(host.name)
-            text = str(error) if error is not None else SKIPPED if one.exit_code else None
-            code = error.exit_code if error is not None else int(text is not None)
-            results.append(HostResult(host.name, reports[host.name], text, code, one.seconds))
-    return results
 
 
 def _plan(
@@ -144,7 +84,7 @@ def _plan(
         else:
             plan_group(options, unit, reports, ended, deploys_next=deploys_next)
 
-    return _on_units(choice, units, reports, plan, ended, fail_fast=False, barrier=False)
+    return on_units(choice, units, reports, plan, ended, fail_fast=False, barrier=False)
 
 
 def _has_work(result: HostResult) -> bool:

@@ -16,7 +16,8 @@ from infra.deploy.deployment import STAGES, Deployment
 from infra.deploy.group_recovery import restore_group
 from infra.deploy.hooking import run_own_hook
 from infra.deploy.prune import prune
-from infra.deploy.recovery import end_stand_in
+from infra.deploy.recovery import end_stand_in_last
+from infra.deploy.units import on_member
 from infra.deploy.worker import STAGES as WORKER_STAGES
 from infra.deploy.worker import WorkerDeployment
 from infra.fleet.parallel import attempt
@@ -109,11 +110,11 @@ class GroupRun:
         """Show what `deploy` would change on each host."""
         spec = self.check(runs)
         for worker in self.workers:
-            with self._of(worker):
+            with on_member(worker.host, self.ended):
                 worker.prepare(runs[worker.host.name])
         self.head.make(runs[self.head.host.name], spec)
         for worker in self.workers:
-            with self._of(worker):
+            with on_member(worker.host, self.ended):
                 self._join(worker, runs[worker.host.name])
 
     def deploy(self, runs: Mapping[str, Runner]) -> None:
@@ -124,12 +125,12 @@ class GroupRun:
         """
         spec = self.check(runs)
         for worker in self.workers:
-            with self._of(worker):
+            with on_member(worker.host, self.ended):
                 worker.prepare(runs[worker.host.name])
 
         def join_all() -> None:
             for worker in self.workers:
-                with self._of(worker):
+                with on_member(worker.host, self.ended):
                     self._join(worker, runs[worker.host.name])
                 self.head.first_replica()
 
@@ -144,7 +145,7 @@ class GroupRun:
             raise failed[0]
 
     def _prove(self, worker: WorkerDeployment, version: str | None) -> None:
-        with self._of(worker):
+        with on_member(worker.host, self.ended):
             worker.proven(version)
 
     def _join(self, worker: WorkerDeployment, run: Runner) -> None:
@@ -160,18 +161,6 @@ class GroupRun:
         for one in guilty:
             self.ended[one.host.name] = LabelrigError(f"{one.host.name}: its replicas do not answer clicks")
         return type(error)(f"{error}{text}", error.hosts)
-
-    @contextmanager
-    def _of(self, worker: WorkerDeployment) -> Iterator[None]:
-        """What fails here failed on a worker, and ends the run of the group."""
-        name = worker.host.name
-        try:
-            with causes_named(worker.host):
-                yield
-        except LabelrigError as error:
-            self.ended[name] = error
-            text = str(error)
-            raise LabelrigError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from None
 
 
 def plan_group(
@@ -265,9 +254,9 @@ def _put_back(group: GroupRun, cause: LabelrigError) -> LabelrigError:
     """Let the releases before serve again, the head's first; returns the error to end with."""
     reports = {name: one.report for name, one in group.sessions.items()}
     result = restore_group(group.head, group.workers, cause, group.ended, reports)
-    if group.head.place is not None and not group.head.place.own:  # the first replica is a worker's
+    if group.head.place is not None:
         with suppress(LabelrigError):  # it stays, and the next run removes it
-            end_stand_in(group.head, reports[group.head.host.name])
+            end_stand_in_last(group.head, reports[group.head.host.name])
     for one in group.all:
         error = result if one is group.head else group.ended[one.host.name]
         _record(group, one, error)

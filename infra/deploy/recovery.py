@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Unpack
 
 from core.errors import (
@@ -30,6 +31,8 @@ from infra.roles.docker.client import EngineState, engine_client, engine_state
 from infra.roles.images.registry import present
 from infra.roles.project.gate import backend_facts
 from infra.roles.project.replicas import until_one_serves
+from infra.roles.stack.ray import REPLICAS
+from infra.roles.stack.render import RAY, STACK_ENV, parse_stack_env
 from infra.stack.site import EXEC_TIMEOUT, Site
 from infra.stack.stages import containers_running, reached, stand_in, volumes_ready
 from infra.stack.unfinished import refuse_unfinished
@@ -68,33 +71,54 @@ def restore_previous(deployment: Deployment, cause: LabelrigError, report: Repor
     return RolledBack(f"{cause}\nRelease {failed.id} failed; release {target.id} serves again.")
 
 
+@dataclass(frozen=True)
+class Way:
+    """Where a rollback leads on one host. `before`: the release that serves; None: none does."""
+
+    before: Release | None
+    target: Release
+
+
+def find_way(deployment: Deployment, wanted: str | None, report: Report) -> Way:
+    """Find the release to go back to, and see that it can serve. Changes nothing.
+
+    Args:
+        wanted: its id; None: the last one before the current that passed its gate.
+
+    Raises:
+        LabelrigError: something that the release needs is gone, or the database has moved on.
+    """
+    refuse_unfinished(site_of(deployment.host, deployment.host_settings))
+    with report.stage("check"):
+        found = deployment.releases.read()
+        target = _check(deployment, found, wanted)
+        report.ok(f"release {target.id} can serve", [])
+    return Way(found.current, target)
+
+
 def roll_back(deployment: Deployment, wanted: str | None, report: Report) -> Release:
-    """Go back on request.
+    """Go back on request, on a host that serves by itself.
 
     Raises:
         LabelrigError: something that the release needs is gone, or the database has moved on. Nothing was changed.
         RolledBack: the release does not serve any more; the one that served before does again.
     """
     releases = deployment.releases
-    refuse_unfinished(site_of(deployment.host, deployment.host_settings))
-    with report.stage("check"):
-        found = releases.read()
-        target = _check(deployment, found, wanted)
-        report.ok(f"release {target.id} can serve", [])
+    way = find_way(deployment, wanted, report)
     with report.stage("rollback"):
-        report.changing(f"go to {target.id}")
+        report.changing(f"go to {way.target.id}")
         try:
-            serve(deployment, releases, target, report)
+            serve(deployment, releases, way.target, report)
         except LabelrigError as error:
-            if found.current is None:
+            if way.before is None:
                 raise
             try:
-                serve(deployment, releases, found.current, report)
+                serve(deployment, releases, way.before, report)
             except LabelrigError as again:
-                raise LabelrigError(f"{error}\nRelease {found.current.id} does not serve either: {again}") from None
-            raise RolledBack(f"{error}\nRelease {found.current.id} serves again.") from None
-        report.ok(f"release {target.id} serves", [f"go to {target.id}"])
-    return target
+                raise LabelrigError(f"{error}\nRelease {way.before.id} does not serve either: {again}") from None
+            raise RolledBack(f"{error}\nRelease {way.before.id} serves again.") from None
+        report.ok(f"release {way.target.id} serves", [f"go to {way.target.id}"])
+    return way.target
 
 
 def serve(
@@ -119,12 +143,38 @@ def serve(
     if site.files.is_worker:
         return  # Label Studio is on another host
     backend_facts(site.exec_in_backend)
-    if deployment.place is None or deployment.place.own:
+    if replicas_of(deployment, target) != 0:  # else the first replica is a worker's
         end_stand_in(deployment, report)
     key = site.settings.api_key
     with reached(site) as url:
         if key is None or not token_works(url, key.get_secret_value()):
             raise LabelStudioError(f"{deployment.host.name}: Label Studio of {target.id} does not take our token")
+
+
+def replicas_of(deployment: Deployment, release: Release) -> int | None:
+    """How many replicas of the model a release has on this host of a group; None: it serves by itself.
+
+    Raises:
+        LabelrigError: its files do not say.
+    """
+    if RAY not in release.files:
+        return None
+    values = parse_stack_env(deployment.releases.read_file(release, STACK_ENV).content)
+    try:
+        return int(values[REPLICAS])
+    except (KeyError, ValueError):
+        raise LabelrigError(f"{deployment.host.name}: {STACK_ENV} of {release.id} has no {REPLICAS}") from None
+
+
+def end_stand_in_last(deployment: Deployment, report: Report) -> None:
+    """`end_stand_in` after the workers of a group, where the head holds no replica that could answer before.
+
+    Raises:
+        LabelrigError: the host does not say whether there is one.
+    """
+    current = deployment.releases.current()
+    if current is not None and replicas_of(deployment, current) == 0:
+        end_stand_in(deployment, report)
 
 
 def end_stand_in(deployment: Deployment, report: Report) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.errors import LabelrigError
 from core.results import HostResult, recap
 from infra.deploy.deployment import Deployment
+from infra.deploy.group_rollback import roll_back_group
 from infra.deploy.recovery import roll_back
+from infra.deploy.units import Unit, on_units, units_of
 from infra.fleet.choice import Choice, Outcome, failed_line
 from infra.fleet.on_hosts import on_hosts
-from infra.fleet.parallel import exit_code_of
+from infra.fleet.parallel import exit_code_of, reports_for
 from infra.fleet.run import RunOptions
-from infra.fleet.session import Session
+from infra.fleet.session import Session, session
 from infra.releases.audit import AuditEvent
 from infra.releases.store import Found
 
@@ -19,16 +22,26 @@ from infra.releases.store import Found
 def run_rollback(
     choice: Choice, options: RunOptions, wanted: str | None, *, confirm: Callable[[str], None] | None
 ) -> Outcome:
-    """Let an earlier release serve again on each host."""
-    hosts = choice.select()
+    """Let an earlier release serve again: on the first host alone, or all of its group, then on the others.
+
+    Hosts that serve together are one: the head goes first, whatever their order in the inventory.
+    """
+    units = units_of(choice.select(), parts=True)
+    hosts = [host for unit in units for host in unit]
     if confirm is not None:
         what = f"release {wanted}" if wanted is not None else "the release before the current one"
         confirm(f"This lets {what} serve on {', '.join(host.name for host in hosts)}.")
+    reports = reports_for(hosts)
+    ended: dict[str, LabelrigError] = {}
 
-    def work(one: Session) -> None:
-        one.release_id = str(roll_back(Deployment.of(one), wanted, one.report).id)
+    def work(unit: Unit) -> None:
+        if unit[0].serving is not None:
+            roll_back_group(options, unit, reports, ended, wanted)
+            return
+        with session(options, unit[0], reports[unit[0].name], lock=True, audit=True) as one:
+            one.release_id = str(roll_back(Deployment.of(one), wanted, one.report).id)
 
-    results = on_hosts(choice, options, work, lock=True, audit=True, first_alone=True)
+    results = on_units(choice, units, reports, work, ended, fail_fast=True, barrier=True)
     return Outcome(results, recap(results), exit_code_of(results))
 
 

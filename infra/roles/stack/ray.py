@@ -14,6 +14,7 @@ from infra.roles.stack.render import IMAGE_VARIABLES, STAND_IN, cluster_secrets
 from infra.roles.stack.sizes import MachineSize, container_limits, ray_values
 
 Part = Literal["alone", "head", "worker"]
+REPLICAS = "LABELRIG_RAY_REPLICAS"  # of this host
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _node_values(settings: Settings, place: Place, machine: MachineSize, *, alon
         "LABELRIG_RAY_HEAD": serving.head_address,
         "LABELRIG_RAY_PORT": str(serving.port),
         "LABELRIG_RAY_WORKER_PORTS": "-".join(map(str, serving.worker_ports)),
-        "LABELRIG_RAY_REPLICAS": str(place.own),
+        REPLICAS: str(place.own),
         "LABELRIG_RAY_GPUS": str(place.own if place.gpus else 0),
         **ray_values(machine, limits, settings.memory_gb, place.own, alone=alone),
         **secrets,

@@ -21,6 +21,7 @@ from infra.roles.stack.image_folders import READERS, ImageFolder, render_compose
 from infra.roles.stack.sizes import MachineSize, container_limits, limit_values, web_processes
 
 COMPOSE_SOURCES = Path(__file__).parent / "compose"
+STACK_ENV = "stack.env"
 ENV_LINE = re.compile(r"([A-Z][A-Z0-9_]*)='(.*)'")
 POSTGRES, GPU, PROXY, TLS = "postgres.yaml", "gpu.yaml", "proxy.yaml", "tls.yaml"
 RAY, CLUSTER, RAY_GPU, STAND_IN_GPU = "ray.yaml", "cluster.yaml", "ray-gpu.yaml", "stand-in-gpu.yaml"
@@ -55,7 +56,7 @@ class StackFiles:
     @property
     def env(self) -> str:
         """Values for compose; holds secrets, mode 0600."""
-        return f"{self.folder}/stack.env"
+        return f"{self.folder}/{STACK_ENV}"
 
     @property
     def compose(self) -> tuple[str, ...]:

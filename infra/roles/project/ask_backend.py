@@ -18,6 +18,7 @@ REFUSED, NO_ANSWER = 1, 2  # its exit codes beside 0
 SECONDS_FOR_ONE = 330.0
 STREAM_SECONDS = 7 * 24 * 3600.0
 JOIN_SECONDS = 10.0
+LAST = frozenset({"done", "error", "detail"})  # of a line after which nothing runs there
 OK, NOT_NOW = 200, (0, 503, 504)  # statuses; 0 where there was no response
 Answer = dict[str, Any]  # to one of many requests: `status` and `body`
 
@@ -107,7 +108,8 @@ def backend_stream(run: Exec, path: str, body: dict[str, object], cancel: str) -
 
     Args:
         body: of a POST.
-        cancel: path of a DELETE that ends the work, sent where the context is left before the last line came.
+        cancel: path of a DELETE that ends the work, sent where the context is left before the last line came: one with
+            `done`, `error` or, of a refusal, `detail`. After it the DELETE would end what has taken the work's place.
 
     Returns:
         A context that yields the lines.
@@ -132,9 +134,12 @@ def backend_stream(run: Exec, path: str, body: dict[str, object], cancel: str) -
         refusal = ""
         while isinstance(one := arriving.get(), str):
             line = _object_in(one)
-            if line is not None and "detail" in line:
+            if line is None:
+                continue
+            ended = ended or not LAST.isdisjoint(line)
+            if "detail" in line:
                 refusal = str(line["detail"])
-            elif line is not None:
+            else:
                 yield line
         ended = True
         if isinstance(one, BaseException):

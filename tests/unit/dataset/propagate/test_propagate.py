@@ -252,7 +252,14 @@ def test_error_of_the_backend_keeps_what_came(bench: Bench) -> None:
     ):
         bench.run()
     assert bench.stored == [0, 1, 1, 1, 0, 0, 0, 0]
-    assert bench.sam2.cancelled == [f"/propagate/project-{bench.project.id}-{bench.tasks[0]}"]
+
+
+def test_replaced_run_leaves_the_one_in_its_place(bench: Bench) -> None:
+    """Both have one key, so that a DELETE of the run that was replaced would end the other."""
+    bench.sam2.error = (4, "the same propagation was begun again")
+    with pytest.raises(LabelStudioError, match=r"^the SAM2 backend stopped: the same propagation was begun again; "):
+        bench.run()
+    assert bench.sam2.cancelled == []
 
 
 def test_stopped_by_hand_ends_the_backends_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ way at once, so that an image is read while the model works.
 `python -m backend.ask --replica NAME METHOD PATH` sends one request to a replica of several hosts, whatever its image
 is, and prints a line as `--lines` does, with the replica that answered.
 
-`python -m backend.ask --stream METHOD PATH` sends one request and prints its response line by line, as they come.
+`python -m backend.ask --stream METHOD PATH` sends one request and prints its response line by line, as they come. Empty
+lines are printed too: the backend sends them while it works (`backend.web.streaming`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pathlib import Path
 
 AT_ONCE = 3
 TIMEOUT_SECONDS = 30.0
-LINE_TIMEOUT_SECONDS = 330.0
+LINE_TIMEOUT_SECONDS = 330.0  # without a byte
 PASSWORD_FILE = "BACKEND_PASSWORD_FILE"  # noqa: S105 - its name
 USER = "backend.ask"  # nobody looks at it
 WITH_BODY = ("POST", "PUT", "PATCH")
@@ -127,6 +128,8 @@ def _stream(connect: Connect, method: str, path: str) -> int:
         for line in answer:
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
+    except TimeoutError:
+        raise TimeoutError(f"nothing came for {LINE_TIMEOUT_SECONDS:g} s") from None
     finally:
         connection.close()
     return 0 if 200 <= answer.status < 300 else 1

@@ -10,9 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.datastructures import MutableHeaders
-from starlette.types import Receive, Scope, Send
 
 from backend.cluster.messages import Answer, Asked, Began, Behind
 from backend.cluster.projects import Projects
@@ -21,6 +19,7 @@ from backend.errors import ReplicaGone, RequestError
 from backend.web.grants import Grant
 from backend.web.middleware import REQUEST_ID_HEADER, take_request_id
 from backend.web.picture_routes import GRANT
+from backend.web.streaming import Streamed
 
 REPLICA_HEADER = "X-Labelrig-Replica"  # of an answer; of a request, whom it is for whatever its image is
 # The replica has a body in one piece, and needs no password of ours.
@@ -129,7 +128,7 @@ class Forwarder:
                     raise
                 yield last(error)
 
-        return _with_headers(request, _Streamed(passed(), began.status, rest), began)
+        return _with_headers(request, Streamed(passed(), rest, began.status), began)
 
     async def _asked(self, request: Request, body: bytes, project: str | None) -> Asked:
         headers = tuple(one for one in request.headers.raw if one[0] not in NOT_FORWARDED)
@@ -142,18 +141,6 @@ class Forwarder:
         if project is None:
             return asked
         return replace(asked, project=project, stamp=await self._projects.stamp(project))
-
-
-class _Streamed(StreamingResponse):
-    """A body that goes on as it comes. Also when the client goes, before the first piece too, the replica ends."""
-
-    def __init__(self, body: AsyncIterator[bytes], status: int, until_done: AsyncExitStack) -> None:
-        super().__init__(body, status_code=status)
-        self._until_done = until_done
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._until_done:
-            await super().__call__(scope, receive, send)
 
 
 def response_of(request: Request, answer: Began, body: bytes) -> Response:

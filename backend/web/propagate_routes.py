@@ -1,20 +1,22 @@
 """`/propagate`: masks through a sequence, streamed frame by frame, asked for by `./inv propagate`.
 
 The answer is NDJSON: a line that says which model answers, a line a frame as soon as it is done, and a last line with
-`done` or, where the run ended early, `error` and its `status`. Everything that can be wrong with the request is said
-by the status of the answer, before the first line.
+`done` or, where the run ended early, `error` and its `status`. Empty lines between them say that the run goes on
+(`backend.web.streaming`). What is wrong with the request is said by the status of the answer, before the first line;
+where the frames with masks take longer than a beat, what is wrong with them is said by an `error`, which is then the
+only line.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Generator
+from contextlib import AsyncExitStack
 from typing import Annotated
 
-from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
 from backend.errors import BadRequest, ModelError, NotFound, RequestError
@@ -26,6 +28,7 @@ from backend.serving.propagating import LOST_AFTER, MAX_OBJECTS, Anchor, Followe
 from backend.serving.service import Service
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.middleware import one_line, request_id_of
+from backend.web.streaming import SlowLines, Streamed
 from labeling.tracks import LEAST_SCORE
 
 MAX_ANCHORS = 8  # each is read for every frame; SAM 2 is trained with 4
@@ -103,32 +106,24 @@ def add_propagate_routes(app: FastAPI, service: Service, bodies: Bodies) -> None
     runs = Runs()
 
     @app.post("/propagate")
-    async def propagate(request: Request) -> StreamingResponse:
+    async def propagate(request: Request) -> Streamed:
         """Follow objects from the frames whose masks are given into those that follow; a line a frame."""
         async with bodies.parsed(request, PropagateRequest, "the format of /propagate", BODY_BYTES) as asked:
             key, wanted = asked.key, asked.wanted()
         model = await service.loader.model(service.settings.model_wait_seconds)
-        token = runs.enter(key)
-        try:
-            run = await run_sync(_begun, service, model, wanted, token)
-        except BaseException:
-            runs.leave(key, token)
-            raise
 
-        async def lines() -> AsyncIterator[str]:
-            try:
-                yield _line({"model_version": service.files.version, "frames": len(wanted.frames)})
-                passed = run.frames()
-                while True:
-                    line = await run_sync(_next, service, passed, request_id_of(request))
-                    yield _line(line)
-                    if "frame" not in line:
-                        break
-            finally:  # also when the client goes: then this is cancelled, at the end of the frame that is in work
-                run.close()
-                runs.leave(key, token)
+        def last(error: RequestError) -> str:
+            service.failed(error, request_id_of(request))
+            return _line(_error(error))
 
-        return StreamingResponse(lines(), media_type=NDJSON)
+        async with AsyncExitStack() as stack:
+            token = runs.enter(key)
+            lines = SlowLines(_lines(service, model, wanted, token))
+            stack.push_async_callback(lines.close)
+            stack.callback(runs.leave, key, token)  # before that: the line that is in work is given up
+            await lines.begin()
+            until_done = stack.pop_all()
+        return Streamed(lines.passed(last), until_done, media_type=NDJSON)
 
     @app.delete("/propagate/{key}")
     async def cancel(key: str) -> JSONResponse:
@@ -138,27 +133,24 @@ def add_propagate_routes(app: FastAPI, service: Service, bodies: Bodies) -> None
         return JSONResponse({"cancelled": True})
 
 
-def _begun(service: Service, model: Model, wanted: Wanted, token: Token) -> Propagation:
+def _lines(service: Service, model: Model, wanted: Wanted, token: Token) -> Generator[str, None, None]:
+    """The whole run; in a thread.
+
+    Raises:
+        RequestError: the run ended early; no line comes after it.
+    """
     try:
         run = Propagation(service.answerer, model, wanted, token)
     except ModelError as error:
         raise BadRequest(str(error)) from None
     try:
         run.begin()
-    except BaseException:
+        yield _line({"model_version": service.files.version, "frames": len(wanted.frames)})
+        for found in run.frames():
+            yield _line(_frame(found))
+        yield _line({"done": True})
+    finally:
         run.close()
-        raise
-    return run
-
-
-def _next(service: Service, passed: Iterator[FollowedFrame], request_id: str) -> dict[str, object]:
-    """What to say of the next frame, or of the end. The status of the answer was sent long ago."""
-    try:
-        found = next(passed, None)
-    except RequestError as error:
-        service.failed(error, request_id)
-        return _error(error)
-    return {"done": True} if found is None else _frame(found)
 
 
 def error_line(error: RequestError) -> bytes:

@@ -58,6 +58,6 @@ def follow(backend: Backend, pictures: Sequence[Picture]) -> str:
         "lost_after": len(frames),
     }
     status, _, answer = exchange(backend.port, "POST", ROUTE, json.dumps(asked).encode())
-    lines = [json.loads(line) for line in checked(ROUTE, status, answer).splitlines()]
+    lines = [json.loads(line) for line in checked(ROUTE, status, answer).splitlines() if line]
     problems = [str(line.get("problem", line.get("error"))) for line in lines if {"problem", "error"} & line.keys()]
     return problems[0] if problems else "done" if lines[-1].get("done") else "cut off"

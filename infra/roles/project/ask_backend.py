@@ -115,7 +115,8 @@ def backend_stream(run: Exec, path: str, body: dict[str, object], cancel: str) -
         A context that yields the lines.
 
     Raises:
-        LabelStudioError: the backend refuses, or it stopped in the middle; while the lines are read.
+        LabelStudioError: the backend refuses, nothing more comes of it, or it stopped in the middle; while the lines
+            are read.
     """
     arriving: SimpleQueue[str | Result | BaseException] = SimpleQueue()
 
@@ -147,9 +148,11 @@ def backend_stream(run: Exec, path: str, body: dict[str, object], cancel: str) -
         if refusal:
             raise LabelStudioError(f"the SAM2 backend refuses: {refusal}")
         if not one.ok:
+            what = "stopped in the middle of" if one.exit_code != NO_ANSWER else "does not go on with"
+            why = "" if one.exit_code != NO_ANSWER else f": {_reason(one)}"
             raise LabelStudioError(
-                f"the SAM2 backend stopped in the middle of POST {path}; see its log, and run the same command again: "
-                "it goes on from here"
+                f"the SAM2 backend {what} POST {path}{why}; see its log, and run the same command again: it goes on "
+                "from here"
             )
 
     asking = threading.Thread(target=ask, name="backend stream", daemon=True)
@@ -173,5 +176,8 @@ def _object_in(text: str) -> Answer | None:
 
 
 def _no_answer(method: str, path: str, result: Result) -> CommandFailed:
-    reason = (result.stderr or result.stdout).strip()[-300:]
-    return CommandFailed(f"the SAM2 backend does not answer {method} {path}: {reason}; does the stack run?")
+    return CommandFailed(f"the SAM2 backend does not answer {method} {path}: {_reason(result)}; does the stack run?")
+
+
+def _reason(result: Result) -> str:
+    return (result.stderr or result.stdout).strip()[-300:]

@@ -271,7 +271,7 @@ def test_propagation_line_by_line(client: httpx.Client) -> None:
             cwd=REPOSITORY, env={"PORT": str(client.base_url.port)}, timeout=120, check=False, capture_output=True,
             input=json.dumps(body).encode(),
         )  # fmt: skip
-        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines() if line]
 
     code, lines = ask(propagation("lines", 3))
     assert code == 0
@@ -287,7 +287,7 @@ def test_propagation_ends_with_its_client(client: httpx.Client) -> None:
     """At the end of the frame that was in work: as many as may run at once are left, and another one finds room."""
     for number in range(RUNS_AT_ONCE):
         with client.stream("POST", "/propagate", json=propagation(f"gone {number}", 50_000)) as answer:
-            lines = answer.iter_lines()
+            lines = filter(None, answer.iter_lines())
             assert [json.loads(next(lines)).get("frame") for _ in range(2)] == [None, 1]
     deadline = time.monotonic() + DEADLINE_SECONDS
     while (answer := client.post("/propagate", json=propagation("next", 1))).status_code == 503:

@@ -21,6 +21,7 @@ from backend.errors import Busy, OutOfMemory, Superseded
 from backend.segmenter import Candidates, Embedding, Image, Prompts, Tracked
 from backend.serving.propagating import RUNS_AT_ONCE, Runs
 from backend.settings import Settings
+from backend.web import streaming
 from backend.web.propagate_routes import PropagateRequest
 from labeling.tracks import LEAST_SCORE
 from masks.rle import decode_rle, encode_rle
@@ -70,7 +71,7 @@ def lines(house: House, asked: dict[str, object]) -> list[dict[str, Any]]:
     answer = house.client.post("/propagate", json=asked)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
-    return [json.loads(line) for line in answer.text.splitlines()]
+    return [json.loads(line) for line in answer.text.splitlines() if line]
 
 
 def mask_in(line: dict[str, Any], name: str) -> Mask:
@@ -155,6 +156,50 @@ def test_run_ends_with_what_was_wrong(house: House, monkeypatch: pytest.MonkeyPa
     _, followed, last = lines(house, body(1, 2, 3))
     assert followed["frame"] == 1
     assert last == {"error": "following needs more memory than fake has free", "status": 503}
+
+
+@pytest.fixture
+def beat(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Beats are due at once; set when one is sent."""
+    sent = threading.Event()
+
+    class Beat(str):
+        def encode(self, *arguments: Any) -> bytes:
+            sent.set()
+            return super().encode(*arguments)
+
+    monkeypatch.setattr(streaming, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(streaming, "BEAT", Beat(streaming.BEAT))
+    return sent
+
+
+@pytest.mark.parametrize("slow", ["anchor", "step"])
+def test_something_comes_while_a_line_is_made(
+    house: House, beat: threading.Event, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = getattr(FakeTracker, slow)
+
+    def waits(*arguments: Any) -> Any:
+        assert beat.wait(WAIT)
+        return work(*arguments)
+
+    monkeypatch.setattr(FakeTracker, slow, waits)
+    first, followed, last = lines(house, body(1))
+    assert (first["frames"], followed["frame"], last) == (1, 1, {"done": True})
+
+
+def test_late_refusal_is_the_only_line(house: House, beat: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of two masks took longer than a beat, so that the status was sent before the other was looked at."""
+    given = FakeTracker.anchor
+
+    def waits(tracker: FakeTracker, object_id: str, number: int, embedding: Embedding, mask: Mask) -> None:
+        assert beat.wait(WAIT)
+        given(tracker, object_id, number, embedding, mask)
+
+    monkeypatch.setattr(FakeTracker, "anchor", waits)
+    empty = np.zeros(SIZE_WH[::-1], np.bool_)
+    found = lines(house, body(1, anchors=[anchor(0, one=ONE, two=empty)]))
+    assert found == [{"error": "the mask of 'two' on frame 0 is empty", "status": 400}]
 
 
 def test_masks_and_embeddings_that_passed_are_let_go(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

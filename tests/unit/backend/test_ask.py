@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socketserver
@@ -14,17 +15,26 @@ from pathlib import Path
 
 import pytest
 
+from backend import ask as program
+
 REPOSITORY = Path(__file__).parents[3]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Says what was asked; `/refused` is refused."""
+    """Says what was asked; `/refused` is refused, and of `/silent` one line comes, and then none."""
 
     def do_GET(self) -> None:
         self._answer(b"")
 
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path != "/silent":
+            self._answer(sent)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"one\n")
+        self.rfile.read()  # until who asked goes
 
     def _answer(self, sent: bytes) -> None:
         said = {"path": self.path, "sent": sent.decode(), "login": self.headers.get("Authorization", "")}
@@ -76,6 +86,15 @@ def test_lines_and_replicas_go_the_same_way(listening: Path) -> None:
     assert (one["status"], one["replica"]) == (200, "gpu02/0 of process 7")
     streamed = ask("--stream", "POST", "/propagate", stdin="{}", SOCKET=str(listening))
     assert json.loads(streamed.stdout)["path"] == "/propagate"
+
+
+def test_silence_is_named(listening: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(program, "LINE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(sys, "argv", ["backend.ask", "--stream", "POST", "/silent"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
+    monkeypatch.setenv("SOCKET", str(listening))
+    assert program.main() == 2
+    assert tuple(capfd.readouterr()) == ("one\n", f"no answer at {listening}: nothing came for 0.5 s\n")
 
 
 def test_names_a_socket_that_is_not_there(tmp_path: Path) -> None:

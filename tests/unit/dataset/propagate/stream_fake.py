@@ -23,7 +23,7 @@ class StreamFake:
     Attributes:
         absent: frames on which a track is not, by a part of its name.
         unreadable: frames whose image cannot be read.
-        stops_before: the backend dies before this frame.
+        stops_before: the backend dies before this frame, or as `ends` says: the exit code and the last words.
         error: said in place of this frame, with status 503.
         refuses: what it answers instead of a stream.
         asked: the bodies of all requests; `cancelled` the paths of the DELETEs.
@@ -34,6 +34,7 @@ class StreamFake:
         self.absent: Mapping[str, Collection[int]] = {}
         self.unreadable: Collection[int] = ()
         self.stops_before: int | None = None
+        self.ends = (137, "")
         self.error: tuple[int, str] | None = None
         self.refuses: str | None = None
         self.version = VERSION
@@ -49,7 +50,7 @@ class StreamFake:
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
-        code, lines = 0, list[str]()
+        code, lines, words = 0, list[str](), ""
         if argv[-2:] == ("GET", "/versions"):
             lines = [json.dumps({"versions": [self.version]})]
         elif argv[-2] == "DELETE":
@@ -62,7 +63,8 @@ class StreamFake:
             asked = json.loads(stdin)
             self.asked.append(asked)
             code = self._stream(asked, on_line)
-        return check_exit_code("sam2", Result(argv, code, "\n".join(lines), ""), ok)
+            words = self.ends[1] if code == self.ends[0] else ""
+        return check_exit_code("sam2", Result(argv, code, "\n".join(lines), words), ok)
 
     def _stream(self, asked: dict[str, Any], on_line: Callable[[str], None]) -> int:
         if self.refuses is not None:
@@ -72,8 +74,9 @@ class StreamFake:
         for frame in asked["frames"]:
             number = frame["number"]
             self.on_frame(number)
+            on_line("")  # as while a frame takes long
             if number == self.stops_before:
-                return 137
+                return self.ends[0]
             if self.error is not None and number == self.error[0]:
                 on_line(json.dumps({"error": self.error[1], "status": 503}))
                 return 0

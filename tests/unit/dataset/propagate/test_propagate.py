@@ -245,6 +245,15 @@ def test_killed_run_goes_on(bench: Bench, after: int, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(bench.masks(place)[bench.track("c1")], moved(CAR, place))
 
 
+def test_backend_that_falls_silent_is_named_as_such(bench: Bench) -> None:
+    bench.sam2.stops_before, bench.sam2.ends = 2, (2, "no answer on port 9090: nothing came for 330 s\n")
+    with pytest.raises(
+        LabelStudioError,
+        match=r"^the SAM2 backend does not go on with POST /propagate: no answer .*: nothing came for 330 s; see",
+    ):
+        bench.run()
+
+
 def test_error_of_the_backend_keeps_what_came(bench: Bench) -> None:
     bench.sam2.error = (4, "following needs more memory than cpu has free")
     with pytest.raises(

@@ -46,7 +46,7 @@ def main(replica: type[Replica] = Replica) -> int:
         configure_logging(settings.log_level)
         model = choose(settings, load_catalog())
         join(cluster)
-        handle, count = deploy(cluster, model.version, settings.click_limit, replica)
+        handle, count = deploy(cluster, model.version, replica)
     except SettingsError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
@@ -62,7 +62,7 @@ def main(replica: type[Replica] = Replica) -> int:
         figures, placement, silence = Figures(), Placement(), Silence()
         hosts = Hosts(placement, None if kept is None else kept / HOSTS_FILE)
         replicas = Replicas(handle)
-        calls = Repeating(replicas, figures, placement, hosts, silence)
+        calls = Repeating(replicas, figures, placement, hosts, silence, settings.click_limit)
         watch = ReplicaWatch(replicas, Probes(replicas, placement, silence), count, model, figures, hosts)
         keys = Keys(Locator(settings.label_studio_url, settings.label_studio_public_url))
         ahead = Ahead(replicas, placement, keys, settings.prewarm_neighbours)

@@ -1,4 +1,4 @@
-"""Calls to replicas over Ray: to the first of a session that is there and not full, or to all."""
+"""Calls to replicas over Ray: to the first of a session that is there, or to all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 REPORT_SECONDS = 10.0
 # A replica ended, or its host with the answer on it; or it raised what is no answer of its application.
 FAILURES = (RayActorError, ObjectLostError, RayServeException, RayTaskError)
-FULL = "all replicas have as many requests as they take; try again in a moment"
+FULL = "too many requests wait for a replica; try again in a moment"
 
 
 class Replicas:

@@ -20,7 +20,10 @@ APP = "labelrig"
 NAMESPACE = "labelrig"
 DEPLOYMENT = "sam2"
 ROUTER = "backend.cluster.routing:OrderedRouter"
-FALLBACKS = 2  # replicas after a key's own that are tried where it is full or gone
+FALLBACKS = 2  # replicas after a key's own that are tried where it is gone
+# At a replica, and waiting for one: more than there ever are. Where Serve's limit was reached, a probe would wait for a
+# place as well, and the replica seem silent. What a replica takes is said by its application, for each kind of request.
+REQUESTS = 10_000
 HEALTH_PERIOD_SECONDS, HEALTH_TIMEOUT_SECONDS = 5.0, 30.0
 REQUESTS_BEFORE_MORE = 4  # of a replica, on the average of half a minute; auto-scaling adds replicas above it
 DRAIN_SECONDS = 30.0  # for the requests of a replica that is taken out
@@ -43,13 +46,12 @@ def join(settings: ClusterSettings) -> None:
 
 
 def deploy(
-    settings: ClusterSettings, model_version: str, places: int, replica: type[Replica] = Replica
+    settings: ClusterSettings, model_version: str, replica: type[Replica] = Replica
 ) -> tuple[DeploymentHandle, int]:
     """Have the replicas started, without waiting for them; those that run already stay.
 
     Args:
         model_version: a replica with another model does not start.
-        places: requests that a replica works on at once; more go to the next replica of the key.
         replica: what each of them is.
 
     Returns: how they are called, and how many there are to be at least.
@@ -79,8 +81,8 @@ def deploy(
         **scaling,
         ray_actor_options={"num_cpus": settings.cluster_replica_cpus, "num_gpus": gpus},
         logging_config={"enable_access_log": False},  # a line a click, in a file that is not read
-        max_ongoing_requests=places,
-        max_queued_requests=most * places,
+        max_ongoing_requests=REQUESTS,
+        max_queued_requests=REQUESTS,
         health_check_period_s=HEALTH_PERIOD_SECONDS,
         health_check_timeout_s=HEALTH_TIMEOUT_SECONDS,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,

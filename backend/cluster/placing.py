@@ -63,11 +63,14 @@ class Placement:
         """Give the replicas of these hosts, and of no others, no requests."""
         self._out = frozenset(hosts)
 
-    def order(self, key: str) -> tuple[str, ...]:
+    def order(self, key: str, full: Collection[str] = ()) -> tuple[str, ...]:
         """The names of the replicas that may answer for a key, the one it belongs to first; none where none is known.
 
         Those that did not answer the last question how they are come last. Where the key is a replica's name, it is
         that one alone, and no key is placed by it.
+
+        Args:
+            full: replicas that come after the others that answer.
         """
         if key in self._seen:
             return (key,)
@@ -80,7 +83,8 @@ class Placement:
         place.used = now
         order = (place.name, *self._ranked(key))
         allowed = [name for name in order if host_of(name) not in self._out and name not in self._silent]
-        return tuple(dict.fromkeys(sorted(allowed, key=lambda name: name not in self._answering)))
+        ordered = sorted(allowed, key=lambda name: (name not in self._answering, name in full))
+        return tuple(dict.fromkeys(ordered))
 
     def _place(self, key: str, now: float) -> str | None:
         ranked = self._ranked(key)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -28,9 +29,9 @@ class ReplicaDied(Exception):
 class Transport(Protocol):
     """How a request reaches a replica: `backend.cluster.calls.Replicas`, over Ray.
 
-    It goes to the first of the session's replicas that is there and not full: their names, divided by blanks, or a key,
-    where no replica is known. All methods raise ReplicaDied, and Busy where all of them are full. Who waits no longer
-    cancels, which ends the request.
+    It goes to the first of the session's replicas that is there: their names, divided by blanks, or a key, where no
+    replica is known. All methods raise ReplicaDied, and Busy where too many wait for one. Who waits no longer cancels,
+    which ends the request.
     """
 
     async def call(self, session: str, asked: Asked) -> Answer | Behind:
@@ -44,16 +45,26 @@ class Transport(Protocol):
 
 
 class Repeating:
-    """`backend.cluster.forwarding.Calls`. What changes nothing is repeated, on another host where there is one."""
+    """`backend.cluster.forwarding.Calls`. What changes nothing is repeated, on another host where there is one.
+
+    Used on the event loop alone.
+    """
 
     def __init__(
-        self, transport: Transport, figures: Figures, placement: Placement, hosts: Hosts, silence: Silence
+        self, transport: Transport, figures: Figures, placement: Placement, hosts: Hosts, silence: Silence, places: int
     ) -> None:
+        """
+        Args:
+            places: calls that a replica works on before others go to the next of their key. Where all have as many,
+                they go to the key's own, which says what it takes.
+        """
         self._transport = transport
         self._figures = figures
         self._placement = placement
         self._hosts = hosts
         self._silence = silence
+        self._places = places
+        self._calls: Counter[str | None] = Counter()  # under way, by replica
 
     async def call(self, key: str, asked: Asked, deadline: float, *, repeat: bool) -> Answer | Behind:
         """The answer of the replica that a key belongs to.
@@ -65,11 +76,11 @@ class Repeating:
 
         Raises:
             DeadlinePassed: no answer in time.
-            Busy: all replicas of the key are full.
+            Busy: too many requests wait for a replica.
             ReplicaGone: it died, and so did those that took its place, or the request is not to be repeated.
         """
-        for session, name in self._attempts(key, repeat=repeat):
-            with self._hosts.work(), self._silence.wait(name if repeat else None) as wait:
+        for session, name in self._attempts(key, repeat=repeat, full=self._full):
+            with self._hosts.work(), self._call_at(name), self._silence.wait(name if repeat else None) as wait:
                 try:
                     answer = await wait.result(partial(self._transport.call, session, asked), deadline)
                 except TimeoutError:
@@ -138,13 +149,27 @@ class Repeating:
             raise NotFound(f"no replica {replica!r} answers; there are: {', '.join(sorted(known)) or 'none'}")
         return replica
 
-    def _attempts(self, key: str, *, repeat: bool) -> Iterator[tuple[str, str | None]]:
-        """Where to send a request, time after time: a session, and the replica that gets it unless it is full."""
+    @property
+    def _full(self) -> frozenset[str]:
+        return frozenset(name for name, count in self._calls.items() if name is not None and count >= self._places)
+
+    @contextmanager
+    def _call_at(self, name: str | None) -> Iterator[None]:
+        self._calls[name] += 1
+        try:
+            yield
+        finally:
+            self._calls[name] -= 1
+            if not self._calls[name]:
+                del self._calls[name]
+
+    def _attempts(self, key: str, *, repeat: bool, full: Collection[str] = ()) -> Iterator[tuple[str, str | None]]:
+        """Where to send a request, time after time: a session, and the replica that gets it unless it is gone."""
         tried: set[str] = set()
         for attempt in range(ATTEMPTS if repeat else 1):
             if attempt:
                 self._figures.repeated.inc()
-            order = untried_first(self._placement.order(key), tried)
+            order = untried_first(self._placement.order(key, full), tried)
             tried |= {host_of(name) for name in order[:1]}
             yield session_of(order, key), next(iter(order), None)
 

@@ -1,4 +1,4 @@
-"""Ray Serve's router of the ingress: to the replicas in the order that the ingress says, past those that are full."""
+"""Ray Serve's router of the ingress: to the replicas in the order that the ingress says, past those that are gone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.cluster.messages import NAME
 class OrderedRouter(ConsistentHashRouter):  # type: ignore[misc]  # Ray has no types in the backend's environment
     """The session of a request is names of replicas, divided by blanks: the first of them that is there, and so on.
 
-    Liveness, full replicas, retries and waiting are Ray Serve's. Where none of the names is there, all replicas may
+    Liveness, retries and waiting for a replica are Ray Serve's. Where none of the names is there, all replicas may
     answer, by Ray Serve's own hash of the session.
     """
 

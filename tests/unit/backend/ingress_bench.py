@@ -148,7 +148,7 @@ def open_ingress(settings: Settings, root: Path, tmp_path: Path) -> Iterator[Hou
         two = TwoReplicas(replicas)
         projects = Projects(ProjectOptionsRegistry(), AlignmentStore(tmp_path / "alignments"))
         watch = ReplicaWatch(two, Probes(two, placement, silence, ROUND_SECONDS), 2, MODEL, figures, hosts)
-        forwarder = Forwarder(Repeating(two, figures, placement, hosts, silence), projects)
+        forwarder = Forwarder(Repeating(two, figures, placement, hosts, silence, settings.click_limit), projects)
         keys = Keys(Locator())
         ahead = Ahead(two, placement, keys, AHEAD)
         app = create_ingress(settings, MODEL, watch, hosts, forwarder, projects, keys, figures, ahead)

@@ -48,6 +48,17 @@ def test_order_has_all_replicas_and_stays() -> None:
     assert len({order[1] for order in first.values()}) == 4  # a replica's keys do not all go to one other
 
 
+def test_full_replicas_come_after_those_that_are_not() -> None:
+    """But before one that does not answer; a key that is moved past one stays its own."""
+    made = placement()
+    first, second, third, fourth = made.order("images-1")
+    assert made.order("images-1", {first, third}) == (second, fourth, first, third)
+    assert made.order("images-1") == (first, second, third, fourth)
+    made.report(name for name in NAMES if name != fourth)
+    assert made.order("images-1", {first}) == (second, third, first, fourth)
+    assert made.order(first, {first}) == (first,)
+
+
 def test_unknown_replicas_have_no_order() -> None:
     assert Placement().order("images-1") == ()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,6 +22,7 @@ from backend.errors import DeadlinePassed, ReplicaGone
 NAMES = ("a/0", "a/1", "b/0", "c/0")
 ASKED = Asked("POST", "/predict", b"", (), b"{}")
 KEY = "images-1"
+PLACES = 2
 
 
 @dataclass
@@ -67,7 +70,7 @@ class Bench:
     def __init__(self) -> None:
         self.sent, self.silence, self.placement = Sent(), Silence(), Placement()
         self.hosts = Hosts(self.placement, None)
-        self.repeating = Repeating(self.sent, Figures(), self.placement, self.hosts, self.silence)
+        self.repeating = Repeating(self.sent, Figures(), self.placement, self.hosts, self.silence, PLACES)
         self.placement.report(NAMES)
         self.first = self.placement.order(KEY)[0]
 
@@ -209,5 +212,40 @@ def test_owner_is_asked_for_at_another_host() -> None:
     async def body(bench: Bench) -> None:
         bench.sent.dead = {bench.first}
         assert await bench.repeating.owner(KEY, time.monotonic() + 60) != bench.first
+
+    run(body)
+
+
+def test_calls_go_past_a_full_replica() -> None:
+    """And to it again when it has a place; where all are full, to it, which says so."""
+
+    async def body(bench: Bench) -> None:
+        own, *others = bench.placement.order(KEY)
+        held = bench.sent.holding[own] = asyncio.Event()
+        tasks = [asyncio.create_task(bench.call()) for _ in range(PLACES)]
+        await asyncio.sleep(0)
+        assert await bench.call(1) == others[0]
+        for name in others:
+            bench.sent.holding[name] = held
+            tasks += [asyncio.create_task(bench.call()) for _ in range(PLACES)]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(bench.call()))
+        await asyncio.sleep(0)
+        assert bench.sent.names[-1] == own
+        held.set()
+        assert Counter([await task for task in tasks]) == {own: PLACES + 1, **dict.fromkeys(others, PLACES)}
+        assert await bench.call() == own
+
+    run(body)
+
+
+def test_streams_take_no_place_from_calls() -> None:
+    """Pictures that are sent slowly, and runs: a replica has limits of its own for each."""
+
+    async def body(bench: Bench) -> None:
+        async with AsyncExitStack() as open_streams:
+            for _ in range(PLACES):
+                await open_streams.enter_async_context(bench.repeating.stream(KEY, ASKED, repeat=True))
+            assert await bench.call() == bench.first
 
     run(body)

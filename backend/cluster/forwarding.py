@@ -33,7 +33,7 @@ class Calls(Protocol):
         """The answer of the replica that holds a key."""
 
     def stream(
-        self, key: str, asked: Asked, *, repeat: bool
+        self, key: str, asked: Asked, deadline: float | None, *, repeat: bool
     ) -> AbstractAsyncContextManager[tuple[Began, AsyncGenerator[bytes, None]]]:
         """The beginning of an answer, and its body piece by piece."""
 
@@ -100,22 +100,24 @@ class Forwarder:
         return await self._replicas.owner(key, deadline)
 
     async def streamed(
-        self, request: Request, key: str, body: bytes, *, repeat: bool,
+        self, request: Request, key: str, body: bytes, seconds: float | None, *, repeat: bool,
         run: AbstractContextManager[Wait] | None = None, last: Callable[[RequestError], bytes] | None = None,
     ) -> Response:  # fmt: skip
         """An answer whose body goes on as it comes.
 
         Args:
+            seconds: that its beginning may take; None waits for it as long as the replica is there.
             run: left when the body is over; ends the body early.
             last: what the body ends with when its replica dies, or the run ends; without it the body breaks off.
 
         Raises:
             RequestError: as `backend.cluster.repeating.Repeating.stream`, or the run ended before the first piece.
         """
+        deadline = None if seconds is None else time.monotonic() + seconds
         asked = await self._asked(request, body, None)
         async with AsyncExitStack() as stack:
             wait = stack.enter_context(run or nullcontext(Wait()))
-            context = self._replicas.stream(key, asked, repeat=repeat)
+            context = self._replicas.stream(key, asked, deadline, repeat=repeat)
             began, pieces = await wait.result(partial(stack.enter_async_context, context))
             rest = stack.pop_all()
 

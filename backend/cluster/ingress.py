@@ -37,7 +37,7 @@ from backend.serving.proposing import SECONDS as EVERYTHING_SECONDS
 from backend.serving.setup import set_up
 from backend.serving.state import task_images
 from backend.settings import Settings
-from backend.web import box_routes, refine_routes
+from backend.web import box_routes, picture_routes, refine_routes
 from backend.web.alignment_routes import add_alignment_routes
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.box_routes import BoxesRequest, first_image
@@ -155,7 +155,8 @@ def create_ingress(
         async with bodies.with_text(request, PropagateRequest, form, PROPAGATE_BYTES) as (body, text):
             run, key = runs.running(body.key), key_of(f"propagate {body.key}")
             await watch.some(settings.model_wait_seconds)
-        return await forwarder.streamed(request, key, text, repeat=True, run=run, last=error_line)
+        # Without a deadline, as on one host: it begins when its anchors are encoded, after every click.
+        return await forwarder.streamed(request, key, text, None, repeat=True, run=run, last=error_line)
 
     @app.delete("/propagate/{key}")
     async def cancel(key: str) -> JSONResponse:
@@ -171,7 +172,8 @@ def create_ingress(
         if not isinstance(grant, Grant):
             raise BadRequest("a picture is asked for with a grant of Label Studio's, and none came")
         await watch.some(settings.model_wait_seconds)
-        return await forwarder.streamed(request, keys.of_image(grant.url), b"", repeat=True)
+        seconds = picture_routes.SECONDS + GRACE_SECONDS
+        return await forwarder.streamed(request, keys.of_image(grant.url), b"", seconds, repeat=True)
 
     add_plain_routes(app, files)
     add_embed_routes(app, settings, bodies, watch, forwarder, keys)

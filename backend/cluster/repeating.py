@@ -95,19 +95,24 @@ class Repeating:
 
     @asynccontextmanager
     async def stream(
-        self, key: str, asked: Asked, *, repeat: bool
+        self, key: str, asked: Asked, deadline: float | None, *, repeat: bool
     ) -> AsyncIterator[tuple[Began, AsyncGenerator[bytes, None]]]:
         """The beginning of an answer, and its body piece by piece.
 
+        Args:
+            deadline: for the beginning, `time.monotonic` value; None waits for it as long as the replica is there.
+
         Raises:
-            Busy, ReplicaGone: as `call`; ReplicaGone also from the body.
+            DeadlinePassed, Busy, ReplicaGone: as `call`; ReplicaGone also from the body.
         """
         for session, name in self._attempts(key, repeat=repeat):
             with self._hosts.work() as work:
                 async with aclosing(self._transport.stream(session, asked)) as pieces:
                     with self._silence.wait(name if repeat else None) as wait:
                         try:
-                            began = await wait.result(partial(anext, pieces))
+                            began = await wait.result(partial(anext, pieces), deadline)
+                        except TimeoutError:
+                            raise DeadlinePassed(LATE) from None
                         except (ReplicaDied, ReplicaSilent) as error:
                             logger.warning("a request of %s was not answered: %s", key, error)
                             continue

@@ -13,12 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from backend.cluster import ingress
 from backend.cluster.forwarding import REPLICA_HEADER
 from backend.cluster.keys import Keys
-from backend.cluster.repeating import GONE
+from backend.cluster.repeating import GONE, LATE
 from backend.settings import Settings
 from backend.sources.locations import Locator
+from backend.web import picture_routes
+from backend.web.grants import Grant
 from masks.rle import encode_rle
 from tests.unit.backend.fakes import V1, click, region
 from tests.unit.backend.ingress_bench import (
@@ -336,3 +341,28 @@ def test_dead_replica_is_one_sentence(house: House) -> None:
     house.replicas.is_gone = True
     answer = house.ingress.post("/predict", json=click(point()))
     assert (answer.status_code, answer.json()["detail"]) == (503, GONE)
+
+
+def shown(house: House, name: str) -> TestClient:
+    """A client who may see one picture, in the ingress's own event loop."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        grant = Grant(url=f"/data/local-files/?d={name}", until=time.time() + 60)
+        await house.ingress.app({**scope, "state": {picture_routes.GRANT: grant}}, receive, send)
+
+    client = TestClient(app)
+    client.portal = house.ingress.portal
+    return client
+
+
+def test_picture_that_does_not_come_in_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no replica answers none is silent: the wait has an end all the same."""
+    client = shown(house, NAMES[0])
+    answer = client.get("/picture")
+    assert (answer.status_code, answer.headers["content-type"], answer.content[1:4]) == (200, "image/png", b"PNG")
+    assert shares(answer)
+    monkeypatch.setattr(picture_routes, "SECONDS", 0.1)
+    monkeypatch.setattr(ingress, "GRACE_SECONDS", 0.1)
+    house.replicas.frozen = {"a", "b"}
+    answer = client.get("/picture")
+    assert (answer.status_code, answer.json()["detail"]) == (504, LATE)

@@ -181,7 +181,7 @@ def test_stream_begins_at_another_host() -> None:
         bench.sent.holding[bench.first] = asyncio.Event()
 
         async def read() -> tuple[str, list[bytes]]:
-            async with bench.repeating.stream(KEY, ASKED, repeat=True) as (began, pieces):
+            async with bench.repeating.stream(KEY, ASKED, None, repeat=True) as (began, pieces):
                 return began.replica, [piece async for piece in pieces]
 
         task = asyncio.create_task(read())
@@ -197,7 +197,7 @@ def test_stream_begins_at_another_host() -> None:
 def test_stream_of_a_replica_that_falls_silent_ends() -> None:
     async def body(bench: Bench) -> None:
         bench.sent.holding[f"{bench.first} later"] = asyncio.Event()
-        async with bench.repeating.stream(KEY, ASKED, repeat=True) as (_, pieces):
+        async with bench.repeating.stream(KEY, ASKED, None, repeat=True) as (_, pieces):
             assert await anext(pieces) == b"first"
             assert bench.hosts.requests_at(host_of(bench.first)) == 1
             bench.fall_silent(bench.first)
@@ -245,7 +245,29 @@ def test_streams_take_no_place_from_calls() -> None:
     async def body(bench: Bench) -> None:
         async with AsyncExitStack() as open_streams:
             for _ in range(PLACES):
-                await open_streams.enter_async_context(bench.repeating.stream(KEY, ASKED, repeat=True))
+                await open_streams.enter_async_context(bench.repeating.stream(KEY, ASKED, None, repeat=True))
             assert await bench.call() == bench.first
+
+    run(body)
+
+
+def test_stream_that_does_not_begin_in_time_ends() -> None:
+    """Its body may take longer."""
+
+    async def body(bench: Bench) -> None:
+        bench.sent.holding[bench.first] = asyncio.Event()
+        with pytest.raises(DeadlinePassed):
+            async with bench.repeating.stream(KEY, ASKED, time.monotonic() + 0.01, repeat=True):
+                pass
+        assert bench.sent.cancelled == [bench.first]
+        assert bench.hosts.requests_at(host_of(bench.first)) == 0
+        later = bench.sent.holding[f"{bench.first} later"] = asyncio.Event()
+        bench.sent.holding[bench.first].set()
+        deadline = time.monotonic() + 1
+        async with bench.repeating.stream(KEY, ASKED, deadline, repeat=True) as (_, pieces):
+            assert await anext(pieces) == b"first"
+            await asyncio.sleep(deadline - time.monotonic())
+            later.set()
+            assert await anext(pieces) == b"second"
 
     run(body)

@@ -20,7 +20,10 @@ LEAST_SHARE = 0.3  # of a believed mask that no other object has a better claim 
 DIGEST_DIGITS = 12
 SPACE = re.compile(r"\s+")
 OUT_OF = ": out of "  # in each note; by it Label Studio finds them
-NOTE = re.compile(rf"track (?P<track>\S+){OUT_OF}.*, score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)")
+NOTE = re.compile(
+    rf"track (?P<track>\S+){OUT_OF}(?P<origin>.*), score (?P<score>[\d.]+), presence [\d.]+, run (?P<run>[0-9a-f]+)"
+)
+NO_MASK = re.compile(r"track (?P<track>\S+): no mask, run (?P<run>[0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,13 @@ class TrackNote:
         track: its name.
         run: what its mask was made from: the digest of the track's masks that were given, of the model, and of how.
         score: the model's own estimate of the mask's IoU.
+        origin: the name of the image that its track was followed from.
     """
 
     track: str
     run: str
     score: float
+    origin: str
 
 
 def track_name(task: int | str, region_id: str) -> str:
@@ -43,10 +48,15 @@ def track_name(task: int | str, region_id: str) -> str:
     return f"{task}.{SPACE.sub('_', region_id)}"
 
 
-def note_text(note: TrackNote, origin: str, presence: float) -> str:
-    """The note of a region; `origin` is the image that its track was followed from."""
-    shown = SPACE.sub(" ", origin)
-    return f"track {note.track}{OUT_OF}{shown}, score {note.score:.2f}, presence {presence:.2f}, run {note.run}"
+def note_text(note: TrackNote, presence: float) -> str:
+    """The note of a region."""
+    origin = shown_origin(note.origin)
+    return f"track {note.track}{OUT_OF}{origin}, score {note.score:.2f}, presence {presence:.2f}, run {note.run}"
+
+
+def shown_origin(name: str) -> str:
+    """The name of an image as notes have it: with single spaces."""
+    return SPACE.sub(" ", name)
 
 
 def note_of(result: Mapping[str, Any]) -> TrackNote | None:
@@ -57,10 +67,21 @@ def note_of(result: Mapping[str, Any]) -> TrackNote | None:
         found = NOTE.fullmatch(text) if isinstance(text, str) else None
         if found is not None:
             try:
-                return TrackNote(found["track"], found["run"], float(found["score"]))
+                return TrackNote(found["track"], found["run"], float(found["score"]), found["origin"])
             except ValueError:  # digits and points that are no number
                 continue
     return None
+
+
+def no_mask_text(track: str, run: str) -> str:
+    """What a prediction says of a track that was followed into its image and has no mask there."""
+    return f"track {track}: no mask, run {run}"
+
+
+def without_mask(remarks: Sequence[object]) -> dict[str, str]:
+    """The tracks that have no mask according to a prediction, and the run of each; other remarks are passed over."""
+    found = [NO_MASK.fullmatch(one) for one in remarks if isinstance(one, str)]
+    return {one["track"]: one["run"] for one in found if one is not None}
 
 
 def mask_digest(code: bytes) -> str:

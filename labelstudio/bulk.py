@@ -24,7 +24,8 @@ LARGEST_CHUNK = 64
 CHUNK_BYTES = 8_000_000  # of answer: masks are large, and ten thousand tasks are not held in memory
 BULK_TIMEOUT = 600.0
 ANNOTATION_FIELDS = "id,data,annotations,result,completed_by,was_cancelled,ground_truth,created_at,updated_at,lead_time"
-PREDICTION_FIELDS = f"{ANNOTATION_FIELDS},predictions,model_version,score"
+REMARKS = "neighbors"  # of a prediction: a list that Label Studio keeps with it, and neither shows nor reads
+PREDICTION_FIELDS = f"{ANNOTATION_FIELDS},predictions,model_version,score,{REMARKS}"
 
 Json = dict[str, Any]
 
@@ -54,11 +55,12 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One prediction of a task."""
+    """One prediction of a task; `remarks` are what `add_predictions` was given under `REMARKS`."""
 
     id: int
     results: list[Json]
     model_version: str
+    remarks: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,12 @@ class TaskReader:
         )
         predictions = sorted(
             (
-                Prediction(int(each["id"]), _results(each), str(each.get("model_version") or ""))
+                Prediction(
+                    int(each["id"]),
+                    _results(each),
+                    str(each.get("model_version") or ""),
+                    tuple(each.get(REMARKS) or ()),
+                )
                 for each in one.get("predictions") or []
             ),
             key=lambda each: each.id,
@@ -190,13 +197,13 @@ def add_predictions(client: Client, project_id: int, rows: Sequence[Mapping[str,
     """Store predictions: in one request where that works, else one by one.
 
     The bulk import checks a label of a shared `<Labels>` palette as if it labelled a text, drops the prediction, and
-    answers 201 all the same.
+    answers 201 all the same. It also drops remarks.
 
     Raises:
         LabelStudioError: Label Studio took fewer.
     """
-    bulk = [dict(one) for one in rows if not _with_palette(one)]
-    for one in filter(_with_palette, rows):
+    bulk = [dict(one) for one in rows if not _goes_alone(one)]
+    for one in filter(_goes_alone, rows):
         client.call(f"add a prediction to task {one['task']}", "POST", "/api/predictions/", json=dict(one))
     if not bulk:
         return
@@ -210,9 +217,8 @@ def add_predictions(client: Client, project_id: int, rows: Sequence[Mapping[str,
         )
 
 
-def _with_palette(row: Mapping[str, object]) -> bool:
-    result = row.get("result")
-    return isinstance(result, list) and any(isinstance(one, dict) and one.get("type") == "labels" for one in result)
+def _goes_alone(row: Mapping[str, object]) -> bool:
+    return REMARKS in row or any(one.get("type") == "labels" for one in _results(row))
 
 
 def add_tasks(client: Client, project_id: int, datas: Sequence[Json]) -> None:
@@ -262,7 +268,7 @@ def _tasks(
     return list(body["tasks"])
 
 
-def _results(one: Json) -> list[Json]:
+def _results(one: Mapping[str, object]) -> list[Json]:
     given = one.get("result")
     return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
 

@@ -147,8 +147,8 @@ def _results(
     output = output_for(config, run.to_name, label, given.kind, "brush")
     drawn = Drawn(track, given.kind, RegionValue(), True, label, size_wh)
     click = Click((drawn,), run.to_name, size_wh, None, 0.0, np.zeros((0, 2)), replaces=track)
-    note = TrackNote(track, run_digest(service.files.version, run.digests[track], backward=False), one.score)
-    text = note_text(note, run.origin, one.presence)
+    made_from = run_digest(service.files.version, run.digests[track], backward=False)
+    text = note_text(TrackNote(track, made_from, one.score, run.origin), one.presence)
     pixels = size_wh[0] * size_wh[1]
     with service.answerer.work.hold(pixels * (MASK_BYTES + PART_BYTES), time.monotonic() + WAIT_SECONDS):
         mask = decode_rle(one.rle or b"", size_wh)

@@ -23,7 +23,7 @@ from hosts.base import Exec
 from infra.fleet.session import Session
 from infra.roles.project.ask_backend import model_version
 from labeling.config import LabelingConfig
-from labeling.tracks import LEAST_SCORE, note_of
+from labeling.tracks import LEAST_SCORE, note_of, without_mask
 from labelstudio.bulk import TaskReader, task_rows
 from labelstudio.client import Client
 from labelstudio.models import Project
@@ -104,7 +104,9 @@ def propagate(
             f"--from {options.start} ({sequence[place].name}): people have not annotated it; annotate the first "
             "frame, or name one that is"
         )
-    plan = plan_of(visited, options.objects, version, backward=options.backward, least_score=options.least_score)
+    plan = plan_of(
+        visited, sequence, options.objects, version, backward=options.backward, least_score=options.least_score
+    )
     _check(plan, sequence[place], options, project, labeling, image)
     key = f"project-{project.id}-{sequence[0].task}"  # a run in one sequence takes the place of the one before
     run = Run(
@@ -182,8 +184,9 @@ def _read(
                 report.notice(problem)
             yield one
         else:
-            notes = tuple(filter(None, map(note_of, drawn))) if before else None
-            yield PredictedFrame(frame, place, notes)
+            notes = [note_of(each) for each in drawn if each.get("to_name") == image]
+            absent = without_mask(before[-1].remarks) if before else {}
+            yield PredictedFrame(frame, place, {note.track: note for note in notes if note is not None}, absent)
 
 
 def _check(
@@ -199,7 +202,7 @@ def _check(
             f"--objects {', '.join(sorted(options.objects))}: {first.name} (task {first.task}) has no such mask; name "
             "labels, region ids or tracks that it has"
         )
-    if not any(segment.tracks for segment in plan.segments):
+    if not any(segment.tracks or any(segment.ended.values()) for segment in plan.segments):
         why = "has no mask" if first.name in plan.ends else "has no frame after it that is not annotated"
         raise LabelStudioError(f"{project.title}: {first.name} (task {first.task}) {why}: there is nothing to follow")
     for segment in plan.segments:

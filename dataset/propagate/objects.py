@@ -51,6 +51,11 @@ class AnnotatedFrame:
     size_wh: tuple[int, int]
     objects: tuple[Tracked, ...]
 
+    @property
+    def tracks(self) -> frozenset[str]:
+        """Of its objects."""
+        return frozenset(one.track for one in self.objects)
+
 
 def annotated_frame(
     frame: Frame, place: int, results: Sequence[Result], predicted: Sequence[Result], config: UsedConfig, image: str

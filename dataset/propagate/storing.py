@@ -1,14 +1,18 @@
-"""Propagated masks as predictions: one a task, in which other tracks keep their masks; never in an annotated task."""
+"""Propagated masks as predictions: one a task, in which other tracks keep their masks; never in an annotated task.
+
+A prediction also says which tracks were followed into its image and have no mask there, so that none is followed
+into it again and again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataset.export.tracks import propagated
-from labeling.tracks import MODEL_VERSION, note_of
-from labelstudio.bulk import TaskReader, WholeTask, add_predictions
+from labeling.tracks import MODEL_VERSION, no_mask_text, note_of, without_mask
+from labelstudio.bulk import REMARKS, Prediction, TaskReader, WholeTask, add_predictions
 
 if TYPE_CHECKING:
     from labelstudio.client import Client
@@ -18,11 +22,18 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class NewMasks:
-    """The results for one task, each with a note of its track; `tracks` are those that were followed."""
+    """What is new in one task.
+
+    Attributes:
+        tracks: those whose older masks go.
+        results: each with a note of its track.
+        absent: the tracks that were followed and have no mask, and the run of each.
+    """
 
     task: int
     tracks: frozenset[str]
-    results: Sequence[Result]
+    results: Sequence[Result] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,15 +71,14 @@ class PredictionStore:
             if task is None or task.id in annotated:
                 continue
             before = propagated(task)
-            kept = [each for each in (before[-1].results if before else ()) if not _is_of(each, one.tracks)]
-            results = [*kept, *one.results]
-            if before and before[-1].results == results:
+            results, absent = _together(before[-1] if before else None, one)
+            if before and before[-1].results == results and without_mask(before[-1].remarks) == absent:
                 same.add(task.id)
                 old += [each.id for each in before[:-1]]
                 continue
-            rows.append(
-                {"task": task.id, "result": results, "score": score_of(results), "model_version": MODEL_VERSION}
-            )
+            row = {"task": task.id, "result": results, "score": score_of(results), "model_version": MODEL_VERSION}
+            remarks = [no_mask_text(track, run) for track, run in absent.items()]
+            rows.append({**row, REMARKS: remarks} if remarks else row)
             written.add(task.id)
             old += [each.id for each in before]
         if rows:
@@ -88,6 +98,15 @@ def score_of(results: Sequence[Mapping[str, Any]]) -> float:
     """Of a prediction: the lowest of its masks, so that Label Studio can show doubtful ones first; 0 without any."""
     notes = [note for note in map(note_of, results) if note is not None]
     return min((note.score for note in notes), default=0.0)
+
+
+def _together(before: Prediction | None, new: NewMasks) -> tuple[list[Result], dict[str, str]]:
+    """The results and absent tracks of a task: those of other tracks, and the new ones."""
+    if before is None:
+        return list(new.results), dict(new.absent)
+    kept = [one for one in before.results if not _is_of(one, new.tracks)]
+    absent = {track: run for track, run in without_mask(before.remarks).items() if track not in new.tracks}
+    return [*kept, *new.results], {**absent, **new.absent}
 
 
 def _is_of(result: Mapping[str, Any], tracks: frozenset[str]) -> bool:

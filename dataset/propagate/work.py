@@ -120,10 +120,11 @@ class Run:
         """
         began = time.monotonic()
         work = [(segment, segment.to_do(redo=self.redo)) for segment in plan.segments]
-        self.tally.before = sum(len(segment.frames) - len(left) for segment, left in work)
+        self.tally.before = sum(len(segment.frames) - len(left) for segment, left in work if segment.tracks)
         for segment, left in work:
-            if not segment.tracks:  # the annotated frame before it shows no object any more
-                self._held += [(one, NewMasks(one.frame.task, segment.ended, []), []) for one in left]
+            if not segment.tracks:  # the annotated frame before it shows no object to follow
+                gone = [NewMasks(one.frame.task, segment.renewed(one, redo=self.redo)) for one in left]
+                self._held += [(one, masks, []) for one, masks in zip(left, gone, strict=True)]
                 self._flush()
         # A segment is followed from its anchor up to the last frame that lacks masks.
         passed = [(segment, left, _up_to(segment, left[-1])) for segment, left in work if left and segment.tracks]
@@ -166,7 +167,7 @@ class Run:
         }
 
     def _take(self, segment: Segment, wanted: PredictedFrame | None, line: Answer) -> None:
-        """Keep the masks of a frame that lacks them; one that has them was only followed through."""
+        """Keep the masks that a frame lacks; through one that has them the objects were only followed."""
         if wanted is None:
             return
         if "problem" in line:
@@ -174,8 +175,12 @@ class Run:
             return
         results, scores = list[dict[str, Any]](), list[float]()
         taken = set[RegionKey]()
+        renewed = segment.renewed(wanted, redo=self.redo)
+        absent = {track: run for track, run in segment.digests.items() if track in renewed}
         origin = segment.anchors[0].frame.name
         for track, found in line["masks"].items():
+            if track not in renewed:
+                continue
             one = segment.tracks[track]
             if found["ended"]:
                 self.tally.lost.append(
@@ -188,11 +193,11 @@ class Run:
             size_wh = (int(line["size_wh"][0]), int(line["size_wh"][1]))
             mask = decode_rle(base64.b64decode(found["rle"]), size_wh)
             shape = Shape(track, "brush", one.labels, self.image, None, size_wh, mask)
-            note = TrackNote(track, segment.digests[track], found["score"])
-            text = note_text(note, origin, found["presence"])
+            note = TrackNote(track, absent.pop(track), found["score"], origin)
+            text = note_text(note, found["presence"])
             results += [{**each, "meta": {"text": [text]}} for each in results_of(shape, self.labeling, track, taken)]
             scores.append(found["score"])
-        masks = NewMasks(wanted.frame.task, frozenset(segment.tracks) | segment.ended, results)
+        masks = NewMasks(wanted.frame.task, renewed, results, absent)
         self._held.append((wanted, masks, scores))
         if len(self._held) >= FRAMES_AT_A_TIME or time.monotonic() - self._since > SECONDS_AT_MOST:
             self._flush()

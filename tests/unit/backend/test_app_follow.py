@@ -112,7 +112,8 @@ def test_masks_are_those_of_propagate(house: House) -> None:
     note = note_of(shape)
     assert note is not None
     assert note.run == run_digest(VERSION, [(0, mask_digest(bytes(encode_rle(ONE))))], backward=False)
-    assert shape["meta"] == {"text": [note_text(note, "0.png", 0.875)]}
+    assert note.origin == "0.png"
+    assert shape["meta"] == {"text": [note_text(note, 0.875)]}
 
 
 def test_label_of_the_shape_itself_is_kept(house: House) -> None:

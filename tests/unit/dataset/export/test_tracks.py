@@ -32,8 +32,8 @@ def project(exports: ExportBench) -> Project:
     server = exports.server
     project = server.project(FUSED)
     tasks = [server.task(project, image=url(f"set/{name}.png")) for name in ("a", "b", "c")]
-    note = TrackNote(track_name(tasks[1], "r1"), "0123456789ab", 0.75)
-    meta = {"meta": {"text": [note_text(note, "b.png", 0.9)]}}
+    note = TrackNote(track_name(tasks[1], "r1"), "0123456789ab", 0.75, "b.png")
+    meta = {"meta": {"text": [note_text(note, 0.9)]}}
     server.annotate(tasks[0], brush(ROAD, "Road", "r9"))
     server.annotate(tasks[1], [*brush(CAR, "Car", "r1"), *brush(ROAD, "Road", "r9")])
     server.annotate(tasks[2], [*brush(CAR, "Car", note.track, **meta), *brush(ROAD, "Road", "r9")])
@@ -64,8 +64,8 @@ class Followed:
         self.project = self.server.project(FUSED)
         self.tasks = [self.server.task(self.project, image=url(f"set/{name}.png")) for name in ("a", "b")]
         self.server.annotate(self.tasks[0], brush(CAR, "Car", "r1"))
-        note = TrackNote(track_name(self.tasks[0], "r1"), "0123456789ab", 0.75)
-        meta = {"text": [note_text(note, "a.png", 0.9)]}
+        note = TrackNote(track_name(self.tasks[0], "r1"), "0123456789ab", 0.75, "a.png")
+        meta = {"text": [note_text(note, 0.9)]}
         (self.mask,) = brush(CAR, "Car", note.track, meta=meta)
         one = {"id": 1, "result": [self.mask], "model_version": "propagate"}
         self.server.predictions[self.tasks[1]] = [one]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from commands.base import LOCK_WAIT_HELP, decimal, host_task, number, run_options
 from dataset.propagate.help import HELP as PROPAGATE_HELP
-from dataset.propagate.help import LOST_AFTER
-from labeling.tracks import LEAST_SCORE
+from labeling.tracks import LEAST_SCORE, LOST_AFTER
 
 if TYPE_CHECKING:
     from infra.fleet.choice import Choice, Outcome

@@ -17,6 +17,7 @@ from typing import Any
 MODEL_VERSION = "propagate"  # of the predictions that propagated masks are in
 LEAST_SCORE = 0.5  # of a mask that is believed, where no one says otherwise
 LEAST_SHARE = 0.3  # of a believed mask that no other object has a better claim to
+LOST_AFTER = 15  # frames without a mask, as far back as SAM 2 remembers what an object is, where no one says otherwise
 DIGEST_DIGITS = 12
 SPACE = re.compile(r"\s+")
 OUT_OF = ": out of "  # in each note; by it Label Studio finds them
@@ -90,9 +91,17 @@ def mask_digest(code: bytes) -> str:
 
 
 def run_digest(
-    model_version: str, given: Sequence[tuple[int, str]], *, backward: bool, least_score: float = LEAST_SCORE
+    model_version: str,
+    given: Sequence[tuple[int, str]],
+    *,
+    backward: bool,
+    least_score: float = LEAST_SCORE,
+    lost_after: int = LOST_AFTER,
 ) -> str:
     """What a track's masks are made from, as their notes say it.
+
+    Which other objects are followed in the same run is not part of it, though it can change a mask: one that another
+    object's covers is left out (`backend.serving.belief`).
 
     Args:
         model_version: of the backend.
@@ -100,6 +109,8 @@ def run_digest(
             digest.
         backward: the run goes from later frames to earlier ones.
         least_score: of a mask that is believed.
+        lost_after: a track ends after so many frames in a row without a mask.
     """
-    content = json.dumps([model_version, backward, list(given), least_score, LEAST_SHARE if least_score else 0])
+    share = LEAST_SHARE if least_score else 0
+    content = json.dumps([model_version, backward, list(given), least_score, share, lost_after])
     return hashlib.sha256(content.encode()).hexdigest()[:DIGEST_DIGITS]

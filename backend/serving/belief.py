@@ -4,6 +4,8 @@ The model follows every object by itself, and may lose one to another that looks
 place. As in SAM 3 (`_suppress_shrinked_masks` of its tracker) a mask is let go of which little is left when each pixel
 belongs to the object with the highest logit there. Objects whose given masks lie on one another, as a helmet's and a
 person's, may go on doing so.
+
+So which objects are followed together can change a mask. The digest in its note does not say it.
 """
 
 from __future__ import annotations

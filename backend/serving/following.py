@@ -25,10 +25,10 @@ from backend.labelstudio.tracked_regions import SHAPES, given_in
 from backend.serving.clicks import MASK_BYTES, PART_BYTES
 from backend.serving.model import Model
 from backend.serving.page_run import PageRun, Step
-from backend.serving.propagating import LOST_AFTER, MAX_OBJECTS, Anchor, FollowedMask, Frame, Propagation, Wanted
+from backend.serving.propagating import MAX_OBJECTS, Anchor, FollowedMask, Frame, Propagation, Wanted
 from backend.serving.service import Service
 from backend.serving.state import prewarm
-from labeling.tracks import TrackNote, mask_digest, note_text, run_digest
+from labeling.tracks import LOST_AFTER, TrackNote, mask_digest, note_text, run_digest
 from masks.rle import decode_rle
 
 GIVEN_BYTES = 4  # for each pixel: a mask and the one that it is compared with, each of which may be a picture first
@@ -147,7 +147,7 @@ def _results(
     output = output_for(config, run.to_name, label, given.kind, "brush")
     drawn = Drawn(track, given.kind, RegionValue(), True, label, size_wh)
     click = Click((drawn,), run.to_name, size_wh, None, 0.0, np.zeros((0, 2)), replaces=track)
-    made_from = run_digest(service.files.version, run.digests[track], backward=False)
+    made_from = run_digest(service.files.version, run.digests[track], backward=False, lost_after=LOST_AFTER)
     text = note_text(TrackNote(track, made_from, one.score, run.origin), one.presence)
     pixels = size_wh[0] * size_wh[1]
     with service.answerer.work.hold(pixels * (MASK_BYTES + PART_BYTES), time.monotonic() + WAIT_SECONDS):

@@ -32,7 +32,6 @@ FRAME_SECONDS = 300.0  # for one frame to be read and encoded, and for one objec
 ANCHOR_BYTES = 12  # for each pixel of a given mask: decoded, and as floating point on its way to the model's size
 RUNS_AT_ONCE = 4
 MAX_OBJECTS = 64
-LOST_AFTER = 15  # frames: as far back as SAM 2 remembers what an object is
 REPLACED = "the same propagation was begun again"
 T = TypeVar("T")
 

@@ -24,12 +24,12 @@ from backend.images.image_store import TaskImage
 from backend.labelstudio.protocol import MAX_FRAMES, Name
 from backend.serving.in_flight import Token
 from backend.serving.model import Model
-from backend.serving.propagating import LOST_AFTER, MAX_OBJECTS, Anchor, FollowedFrame, Frame, Propagation, Runs, Wanted
+from backend.serving.propagating import MAX_OBJECTS, Anchor, FollowedFrame, Frame, Propagation, Runs, Wanted
 from backend.serving.service import Service
 from backend.web.bodies import MEGABYTE, Bodies
 from backend.web.middleware import one_line, request_id_of
 from backend.web.streaming import SlowLines, Streamed
-from labeling.tracks import LEAST_SCORE
+from labeling.tracks import LEAST_SCORE, LOST_AFTER
 
 MAX_ANCHORS = 8  # each is read for every frame; SAM 2 is trained with 4
 BODY_BYTES = 64 * MEGABYTE

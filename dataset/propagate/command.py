@@ -13,7 +13,6 @@ from dataset.export.labeling import UsedConfig, check_image, read_labeling
 from dataset.export.selection import Selection
 from dataset.export.tracks import propagated
 from dataset.importing.target import way_of
-from dataset.propagate.help import LOST_AFTER
 from dataset.propagate.objects import AnnotatedFrame, annotated_frame
 from dataset.propagate.plan import Plan, PredictedFrame, plan_of
 from dataset.propagate.sequences import Frame, sequence_with, sequences
@@ -23,7 +22,7 @@ from hosts.base import Exec
 from infra.fleet.session import Session
 from infra.roles.project.ask_backend import model_version
 from labeling.config import LabelingConfig
-from labeling.tracks import LEAST_SCORE, note_of, without_mask
+from labeling.tracks import LEAST_SCORE, LOST_AFTER, note_of, without_mask
 from labelstudio.bulk import TaskReader, task_rows
 from labelstudio.client import Client
 from labelstudio.models import Project
@@ -105,8 +104,9 @@ def propagate(
             "frame, or name one that is"
         )
     plan = plan_of(
-        visited, sequence, options.objects, version, backward=options.backward, least_score=options.least_score
-    )
+        visited, sequence, options.objects, version,
+        backward=options.backward, least_score=options.least_score, lost_after=options.lost_after,
+    )  # fmt: skip
     _check(plan, sequence[place], options, project, labeling, image)
     key = f"project-{project.id}-{sequence[0].task}"  # a run in one sequence takes the place of the one before
     run = Run(
@@ -120,8 +120,8 @@ def propagate(
     stale = [] if options.redo else [one.frame.name for segment in plan.segments for one in segment.stale()]
     if stale:
         report.notice(
-            f"{len(stale)} frames have masks from before an annotated frame was corrected, or of another model or "
-            f"--least-score ({some(stale)}): make them again with --redo"
+            f"{len(stale)} frames have masks from before an annotated frame was corrected, or of another model, "
+            f"--least-score or --lost-after ({some(stale)}): make them again with --redo"
         )
     return tally
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from labeling.tracks import LEAST_SCORE
+from labeling.tracks import LEAST_SCORE, LOST_AFTER
 
-LOST_AFTER = 15
 HELP = {
     "from-": "the task to begin at; people have annotated it",
     "to": "the last task (default: the end of the sequence)",

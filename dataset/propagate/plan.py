@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dataset.propagate.objects import AnnotatedFrame, Tracked
 from dataset.propagate.sequences import Frame
-from labeling.tracks import LEAST_SCORE, TrackNote, run_digest, shown_origin
+from labeling.tracks import LEAST_SCORE, LOST_AFTER, TrackNote, run_digest, shown_origin
 
 ANCHORS = 4  # of a track, the last before a frame: as many as SAM 2 is trained with
 
@@ -94,6 +94,7 @@ def plan_of(
     *,
     backward: bool,
     least_score: float = LEAST_SCORE,
+    lost_after: int = LOST_AFTER,
 ) -> Plan:
     """Cut the frames of a run into segments.
 
@@ -103,7 +104,7 @@ def plan_of(
         visited: from the first frame, which is annotated, in the direction of the run.
         sequence: all of its frames.
         names: labels, regions or tracks to follow; empty follows all. A track that ended does so with any of them.
-        least_score: of a mask that is believed. Masks made with another one are others.
+        least_score, lost_after: see `run_digest`. Masks made with others are others.
     """
     plan = Plan()
     behind: list[AnnotatedFrame] = []  # with the objects to follow
@@ -112,7 +113,7 @@ def plan_of(
     places = {shown_origin(frame.name): place for place, frame in enumerate(sequence)}
 
     def digest(given: Sequence[tuple[int, str]]) -> str:
-        return run_digest(model_version, given, backward=backward, least_score=least_score)
+        return run_digest(model_version, given, backward=backward, least_score=least_score, lost_after=lost_after)
 
     def close() -> None:
         if following:

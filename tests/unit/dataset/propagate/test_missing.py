@@ -85,3 +85,13 @@ def test_each_image_of_a_pair_by_itself(exports: ExportBench) -> None:
     for image in ("rgb", "thermal"):
         assert bench.run(frames=2, image=image, redo=True).before == 2
     assert len(bench.sam2.asked) == 2
+
+
+def test_masks_of_another_lost_after_are_others(bench: Bench) -> None:
+    """They are made again with --redo, and only then."""
+    bench.run(frames=2)
+    assert bench.run(frames=2, lost_after=50).frames == 0
+    assert any("or --lost-after (" in line for line in bench.exports.shown())
+    assert bench.run(frames=2, lost_after=50, redo=True).frames == 2
+    assert bench.sam2.asked[-1]["lost_after"] == 50
+    assert bench.run(frames=2, lost_after=50, redo=True).frames == 0

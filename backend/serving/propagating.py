@@ -62,7 +62,7 @@ class Wanted:
         anchors: where masks are given; the tracks begin at the first.
         frames: those to follow the objects into, in this order; none of them is an anchor.
         backward: they come from later to earlier.
-        lost_after: the track of an object that is absent from so many frames in a row ends.
+        lost_after: the track of an object that has no mask on so many frames in a row ends.
         least_score: see `backend.serving.belief`; of a mask that is not believed nothing is remembered.
     """
 
@@ -83,7 +83,7 @@ class FollowedMask:
             believed.
         score: the model's own estimate of the mask's IoU.
         presence: the model's own estimate that the object is there.
-        ended: its track ends here: it was absent for too long.
+        ended: its track ends here: it had no mask for too long.
         doubted: the model takes the object for present, but its mask is not believed; see `backend.serving.belief`.
     """
 

@@ -65,7 +65,7 @@ class PropagateRequest(BaseModel):
     """Frames with masks, and frames to follow their objects into, in the order in which they follow.
 
     `length` is how many frames the sequence has; `backward` follows from later to earlier frames. The track of an
-    object that is absent from `lost_after` frames in a row ends. A mask whose score is below `least_score`, or that
+    object that has no mask on `lost_after` frames in a row ends. A mask whose score is below `least_score`, or that
     other objects cover (see `backend.serving.belief`), is none, and the memory leaves the frame out. While a run of
     the same `key` is under way, this one takes its place.
     """
@@ -172,6 +172,7 @@ def _frame(found: FollowedFrame) -> dict[str, object]:
             "score": round(one.score, 4),
             "presence": round(one.presence, 4),
             "ended": one.ended,
+            "doubted": one.doubted,
         }
         for object_id, one in found.masks.items()
     }

@@ -17,7 +17,8 @@ from dataset.propagate.objects import AnnotatedFrame, annotated_frame
 from dataset.propagate.plan import Plan, PredictedFrame, plan_of
 from dataset.propagate.sequences import Frame, sequence_with, sequences
 from dataset.propagate.storing import PredictionStore, is_annotated
-from dataset.propagate.work import Run, Tally
+from dataset.propagate.tally import Tally
+from dataset.propagate.work import Run
 from hosts.base import Exec
 from infra.fleet.session import Session
 from infra.roles.project.ask_backend import model_version

@@ -14,11 +14,11 @@ from typing import Any
 
 from core.errors import LabelStudioError
 from core.report import Report
-from core.text import inline, some
 from dataset.importing.target import RegionKey, Shape, results_of
 from dataset.propagate.objects import AnnotatedFrame
 from dataset.propagate.plan import Plan, PredictedFrame, Segment
 from dataset.propagate.storing import NewMasks, PredictionStore
+from dataset.propagate.tally import Tally
 from hosts.base import Exec
 from infra.roles.project.ask_backend import Answer, backend_stream
 from labeling.config import LabelingConfig
@@ -27,61 +27,17 @@ from masks.rle import decode_rle
 
 FRAMES_AT_A_TIME = 10  # in one import into Label Studio,
 SECONDS_AT_MOST = 10.0  # unless they come so slowly that people would wait for them
-SHOWN_LOWEST = 5
-LOW_SCORE = 0.5
 
 
-@dataclass
-class Tally:
-    """What came of it.
+@dataclass(frozen=True)
+class _Held:
+    """What came of a frame and is not stored yet."""
 
-    Attributes:
-        frames: stored.
-        same: made again, and the same as before.
-        before: left out, since they had theirs.
-        absent: masks that are not there since the object was not.
-        annotated: frames that people annotated meanwhile.
-        lost: tracks that ended, in words.
-        scores: of the masks that were stored, with what they are of.
-        problems: frames that could not be read, in sentences.
-    """
-
-    frames: int = 0
-    masks: int = 0
-    same: int = 0
-    before: int = 0
+    frame: PredictedFrame
+    masks: NewMasks
+    scores: list[float] = field(default_factory=list)
     absent: int = 0
-    annotated: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    scores: list[tuple[float, str]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def as_facts(self) -> dict[str, Any]:
-        """For `--json`."""
-        low = sum(score < LOW_SCORE for score, _ in self.scores)
-        return {**{name: value for name, value in vars(self).items() if name != "scores"}, "low_scores": low}
-
-    def lines(self) -> list[str]:
-        """For people."""
-        found = [f"{self.masks} masks in {self.frames} frames in {self.seconds:.0f} s"]
-        if self.before:
-            found.append(f"  {self.before} frames had theirs already")
-        if self.same:
-            found.append(f"  {self.same} frames were followed again and have the same masks as before")
-        if self.absent:
-            found.append(f"  {self.absent} times an object was not there, so it has no mask")
-        found += [f"  {inline(one)}" for one in self.lost]
-        if self.annotated:
-            found.append(
-                f"  people annotated {some(self.annotated)} meanwhile: left alone; what follows is from before that, "
-                "make it again with --redo"
-            )
-        lowest = sorted(self.scores)[:SHOWN_LOWEST]
-        if lowest:
-            low = ", ".join(f"{inline(what)} {score:.2f}" for score, what in lowest)
-            found.append(f"  look first at the lowest scores: {low}")
-        return found + [f"  left out: {inline(one)}" for one in self.problems]
+    left_out: int = 0
 
 
 @dataclass
@@ -109,7 +65,7 @@ class Run:
     redo: bool
     least_score: float = LEAST_SCORE
     tally: Tally = field(default_factory=Tally)
-    _held: list[tuple[PredictedFrame, NewMasks, list[float]]] = field(default_factory=list)
+    _held: list[_Held] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)
 
     def go(self, plan: Plan) -> Tally:
@@ -123,8 +79,8 @@ class Run:
         self.tally.before = sum(len(segment.frames) - len(left) for segment, left in work if segment.tracks)
         for segment, left in work:
             if not segment.tracks:  # the annotated frame before it shows no object to follow
-                gone = [NewMasks(one.frame.task, segment.renewed(one, redo=self.redo)) for one in left]
-                self._held += [(one, masks, []) for one, masks in zip(left, gone, strict=True)]
+                gone = (NewMasks(one.frame.task, segment.renewed(one, redo=self.redo)) for one in left)
+                self._held += map(_Held, left, gone)
                 self._flush()
         # A segment is followed from its anchor up to the last frame that lacks masks.
         passed = [(segment, left, _up_to(segment, left[-1])) for segment, left in work if left and segment.tracks]
@@ -174,7 +130,7 @@ class Run:
             self.tally.problems.append(f"{wanted.frame.name}: {line['problem']}")
             return
         results, scores = list[dict[str, Any]](), list[float]()
-        taken = set[RegionKey]()
+        taken, left_out = set[RegionKey](), 0
         renewed = segment.renewed(wanted, redo=self.redo)
         absent = {track: run for track, run in segment.digests.items() if track in renewed}
         origin = segment.anchors[0].frame.name
@@ -184,11 +140,11 @@ class Run:
             one = segment.tracks[track]
             if found["ended"]:
                 self.tally.lost.append(
-                    f"track {track} ({one.labels[0]}) ends: it is not in {self.lost_after} frames up to "
+                    f"track {track} ({one.labels[0]}) ends: it has no mask in {self.lost_after} frames up to "
                     f"{wanted.frame.name}"
                 )
+            left_out += found["doubted"]
             if found["rle"] is None:
-                self.tally.absent += 1
                 continue
             size_wh = (int(line["size_wh"][0]), int(line["size_wh"][1]))
             mask = decode_rle(base64.b64decode(found["rle"]), size_wh)
@@ -198,7 +154,7 @@ class Run:
             results += [{**each, "meta": {"text": [text]}} for each in results_of(shape, self.labeling, track, taken)]
             scores.append(found["score"])
         masks = NewMasks(wanted.frame.task, renewed, results, absent)
-        self._held.append((wanted, masks, scores))
+        self._held.append(_Held(wanted, masks, scores, len(absent) - left_out, left_out))
         if len(self._held) >= FRAMES_AT_A_TIME or time.monotonic() - self._since > SECONDS_AT_MOST:
             self._flush()
 
@@ -208,14 +164,13 @@ class Run:
         self._since = time.monotonic()
         if not held:
             return
-        stored = self.store.store([masks for _, masks, _ in held])
-        for one, _, scores in held:
-            if one.frame.task in stored.written:
-                self.tally.frames += 1
-                self.tally.masks += len(scores)
-                self.tally.scores += [(score, one.frame.name) for score in scores]
-            elif one.frame.task in stored.annotated:
-                self.tally.annotated.append(one.frame.name)
+        stored = self.store.store([one.masks for one in held])
+        for one in held:
+            name, task = one.frame.frame.name, one.frame.frame.task
+            if task in stored.written:
+                self.tally.add(name, one.scores, one.absent, one.left_out)
+            elif task in stored.annotated:
+                self.tally.annotated.append(name)
         self.tally.same += len(stored.same)
 
 

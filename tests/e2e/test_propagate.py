@@ -20,7 +20,7 @@ from core.report import Report
 from dataset.importing.target import Shape, results_of
 from dataset.propagate import work
 from dataset.propagate.command import PropagateOptions, propagate
-from dataset.propagate.work import Tally
+from dataset.propagate.tally import Tally
 from labeling.tracks import MODEL_VERSION, note_of
 from labelstudio.bulk import add_annotation
 from labelstudio.projects_file import SequencePart

@@ -88,7 +88,7 @@ def test_line_a_frame_in_their_order(house: House) -> None:
         for name, given in (("one", ONE), ("two", TWO)):
             assert (mask_in(one, name) & given).sum() > 0.9 * (mask_in(one, name) | given).sum()
             told = {key: value for key, value in one["masks"][name].items() if key != "rle"}
-            assert told == {"score": 0.75, "presence": 0.875, "ended": False}
+            assert told == {"score": 0.75, "presence": 0.875, "ended": False, "doubted": False}
 
 
 def test_backward_and_from_the_first_anchor_of_each(house: House) -> None:
@@ -102,7 +102,8 @@ def test_absent_object_has_no_mask_and_its_track_ends(house: House) -> None:
     house.segmenter.absent = frozenset({1, 3, 4})
     _, *followed, last = lines(house, body(1, 2, 3, 4, 5, lost_after=2))
     assert [sorted(one["masks"]) for one in followed] == [["one", "two"]] * 4 + [[]]
-    assert followed[0]["masks"]["one"] == {"rle": None, "score": 0.25, "presence": 0.125, "ended": False}
+    told = {"rle": None, "score": 0.25, "presence": 0.125, "ended": False, "doubted": False}
+    assert followed[0]["masks"]["one"] == told
     assert followed[1]["masks"]["one"]["rle"]
     assert [one["masks"]["one"]["ended"] for one in followed[:4]] == [False, False, False, True]
     assert last == {"done": True}
@@ -114,6 +115,7 @@ def test_mask_of_a_low_score_is_none(house: House) -> None:
     for least, there in ((0.0, True), (0.75, True), (0.76, False)):
         _, followed, _ = lines(house, body(1, least_score=least))
         assert [followed["masks"][name]["rle"] is not None for name in wanted] == [there, there]
+        assert [followed["masks"][name]["doubted"] for name in wanted] == [not there, not there]
         assert house.segmenter.trackers[-1].discarded == ([] if there else [("one", 1), ("two", 1)])
     assert refused(house.client.post("/propagate", json=body(1, least_score=1.5)))[0] == 400
     assert PropagateRequest.model_validate(body(1)).least_score == LEAST_SCORE == 0.5

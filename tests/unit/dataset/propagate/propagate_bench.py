@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dataset.propagate.command import PropagateOptions, propagate
-from dataset.propagate.work import Tally
+from dataset.propagate.tally import Tally
 from labeling.tracks import note_of
 from labelstudio.models import Project
 from labelstudio.projects_file import SequencePart

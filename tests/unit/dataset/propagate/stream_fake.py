@@ -21,7 +21,7 @@ class StreamFake:
     """Anything but `/versions`, `/propagate` and its DELETE raises.
 
     Attributes:
-        absent: frames on which a track is not, by a part of its name.
+        absent, doubted: frames on which a track is not, or its mask is not believed, by a part of its name.
         unreadable: frames whose image cannot be read.
         stops_before: the backend dies before this frame, or as `ends` says: the exit code and the last words.
         error: said in place of this frame, with status 503.
@@ -32,6 +32,7 @@ class StreamFake:
 
     def __init__(self) -> None:
         self.absent: Mapping[str, Collection[int]] = {}
+        self.doubted: Mapping[str, Collection[int]] = {}
         self.unreadable: Collection[int] = ()
         self.stops_before: int | None = None
         self.ends = (137, "")
@@ -94,10 +95,15 @@ class StreamFake:
         for track, code in nearest["masks"].items():
             size_wh = tuple(nearest["size_wh"])
             mask = moved(decode_rle(base64.b64decode(code), size_wh), number - nearest["number"])
-            there = not any(part in track and number in numbers for part, numbers in self.absent.items())
-            rle = base64.b64encode(bytes(encode_rle(mask))).decode() if there else None
-            masks[track] = {"rle": rle, "score": 0.9, "presence": 0.95 if there else 0.1, "ended": False}
+            there, left_out = not _says(self.absent, track, number), _says(self.doubted, track, number)
+            rle = base64.b64encode(bytes(encode_rle(mask))).decode() if there and not left_out else None
+            about_it = {"score": 0.9, "presence": 0.95 if there else 0.1, "ended": False, "doubted": left_out}
+            masks[track] = {"rle": rle, **about_it}
         return {**about, "size_wh": nearest["size_wh"], "masks": masks}
+
+
+def _says(frames: Mapping[str, Collection[int]], track: str, number: int) -> bool:
+    return any(part in track and number in numbers for part, numbers in frames.items())
 
 
 def moved(mask: Mask, frames: int) -> Mask:

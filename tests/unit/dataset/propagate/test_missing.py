@@ -95,3 +95,19 @@ def test_masks_of_another_lost_after_are_others(bench: Bench) -> None:
     assert bench.run(frames=2, lost_after=50, redo=True).frames == 2
     assert bench.sam2.asked[-1]["lost_after"] == 50
     assert bench.run(frames=2, lost_after=50, redo=True).frames == 0
+
+
+def test_masks_left_out_are_not_called_absent(bench: Bench) -> None:
+    """Their frames are the first to look at, before the lowest scores; --json says both."""
+    bench.sam2.absent = {"c1": {1}}
+    bench.sam2.doubted = {"c1": {2, 3}, "r1": {3}}
+    tally = bench.run(frames=4)
+    assert (tally.absent, tally.left_out) == (1, {"4.png": 1, "5.png": 2})
+    shown = "\n".join(tally.lines())
+    assert "1 times an object was not there" in shown
+    assert "3 masks in 2 frames were left out" in shown
+    assert "lowest scores: 4.png (1 left out), 5.png (2 left out), 3.png 0.90" in shown
+    facts = tally.as_facts()
+    assert facts["left_out"] == {"4.png": 1, "5.png": 2}
+    assert facts["lowest_scores"][0] == ["3.png", 0.9]
+    assert bench.run(frames=4).before == 4

@@ -111,7 +111,7 @@ def test_track_that_ends_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(StreamFake, "_frame", ending)
     assert bench.run(frames=3, lost_after=2).lost == [
-        f"track {bench.track('c1')} (Car) ends: it is not in 2 frames up to 4.png"
+        f"track {bench.track('c1')} (Car) ends: it has no mask in 2 frames up to 4.png"
     ]
 
 

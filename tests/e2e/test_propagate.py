@@ -17,12 +17,14 @@ import pytest
 
 from core.errors import LabelrigError
 from core.report import Report
+from dataset.export.tracks import propagated
 from dataset.importing.target import Shape, results_of
 from dataset.propagate import work
 from dataset.propagate.command import PropagateOptions, propagate
+from dataset.propagate.storing import NewMasks, PredictionStore
 from dataset.propagate.tally import Tally
-from labeling.tracks import MODEL_VERSION, note_of
-from labelstudio.bulk import add_annotation
+from labeling.tracks import MODEL_VERSION, note_of, without_mask
+from labelstudio.bulk import TaskReader, add_annotation
 from labelstudio.projects_file import SequencePart
 from tests.e2e.clone import Clone
 from tests.e2e.conftest import Stack
@@ -90,6 +92,16 @@ def test_frames_get_predictions_of_their_tracks(own: Stage, frames: list[int]) -
     again = run(own, frames[0], frames=3, redo=True)
     assert again.frames == 0
     assert stored(own) == [0, 1, 1, 1, *[0] * (COUNT - 4)]
+
+
+def test_prediction_keeps_what_has_no_mask(own: Stage, frames: list[int]) -> None:  # noqa: F811
+    """Label Studio gives back which tracks were followed into an image and are not there."""
+    project, absent = project_of(own).id, {f"{frames[0]}.drawn0": "0123456789ab"}
+    store, new = PredictionStore(own.client, project), NewMasks(frames[1], frozenset(absent), absent=absent)
+    assert store.store([new]).written == {frames[1]}
+    (task,) = TaskReader(own.client, project, with_predictions=True).read([frames[1]])
+    assert [without_mask(one.remarks) for one in propagated(task)] == [absent]
+    assert store.store([new]).same == {frames[1]}
 
 
 @pytest.fixture

@@ -183,6 +183,7 @@ class AnnotatedLabelStudio(FakeLabelStudio):
         for one in rows:
             # The real one drops it and answers 201.
             assert all(region["type"] != "labels" for region in one["result"])
+            assert "neighbors" not in one  # which the real one does not keep
             self.predictions[one["task"]].append({"id": self.new_id(), **one})
         return httpx.Response(201, json={"created": len(rows)})
 

@@ -17,7 +17,7 @@ import pytest
 
 from core.errors import LabelrigError
 from core.report import Report
-from dataset.export.tracks import propagated
+from dataset.export.tracks import has_notes, propagated
 from dataset.importing.target import Shape, results_of
 from dataset.propagate import work
 from dataset.propagate.command import PropagateOptions, propagate
@@ -102,6 +102,16 @@ def test_prediction_keeps_what_has_no_mask(own: Stage, frames: list[int]) -> Non
     (task,) = TaskReader(own.client, project, with_predictions=True).read([frames[1]])
     assert [without_mask(one.remarks) for one in propagated(task)] == [absent]
     assert store.store([new]).same == {frames[1]}
+
+
+def test_notes_in_annotations_are_found(own: Stage, frames: list[int]) -> None:  # noqa: F811
+    """A mask that was accepted says which track it is of; without any, there are none."""
+    run(own, frames[0], frames=1)
+    (task,) = TaskReader(own.client, own.project_id, with_predictions=True).read([frames[1]])
+    (prediction,) = propagated(task)
+    assert not has_notes(own.client, own.project_id)
+    add_annotation(own.client, frames[1], {"result": prediction.results})
+    assert has_notes(own.client, own.project_id)
 
 
 @pytest.fixture

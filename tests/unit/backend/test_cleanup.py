@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -105,7 +105,6 @@ def test_the_mask_that_came_is_not_changed() -> None:
     ),
     hnp.arrays(np.float32, st.tuples(st.integers(0, 3), st.just(2)), elements=st.floats(-2, 14, width=32)),
 )
-@settings(deadline=None)
 def test_something_stays_and_nothing_appears_from_nothing(
     mask: NDArray[np.bool_], options: ProjectOptions, points: NDArray[np.float32]
 ) -> None:

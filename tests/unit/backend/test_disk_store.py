@@ -53,7 +53,7 @@ def test_gives_back_what_was_written_also_after_a_restart(tmp_path: Path) -> Non
     assert store.stats.held_bytes == files(tmp_path)[0].stat().st_size == ENTRY_BYTES
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(data=st.data())
 def test_an_entry_damaged_in_any_way_is_removed_and_never_given(tmp_path: Path, data: st.DataObject) -> None:
     store = make(tmp_path)
@@ -100,7 +100,7 @@ def test_holds_its_limit_and_forgets_what_was_used_longest_ago(tmp_path: Path) -
     assert store.stats.evicted == 1
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(sizes=st.lists(st.integers(0, 3000), max_size=40), limit=st.integers(0, 8000))
 def test_never_exceeds_its_limit(tmp_path: Path, sizes: list[int], limit: int) -> None:
     shutil.rmtree(tmp_path / FOLDER, ignore_errors=True)

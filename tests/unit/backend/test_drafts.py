@@ -326,7 +326,7 @@ json_values = st.recursive(
         },
     )
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_in_a_draft_is_an_error(broken: dict[str, Any]) -> None:
     to_pixels(click((40, 50), saved=[draft(broken, broken)]), SIZE_WH)
 

@@ -66,7 +66,7 @@ def upright_position(row: int, column: int, rows: int, columns: int, orientation
     return where["x"], where["y"]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     orientation=st.integers(1, 8),
     rows=st.integers(1, 40),

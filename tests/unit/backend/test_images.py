@@ -296,7 +296,7 @@ def test_folder_and_missing_file(root: Path, read: Any) -> None:
         read(file_of(root / "a.png"), LIMIT)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     suffix=st.sampled_from(["png", "jpg", "tif", "webp", "gif", "bmp", "ppm", "jp2", "avif"]),
     cut=st.floats(0, 1),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import Busy, Superseded
@@ -68,7 +68,6 @@ def test_older_click_of_the_same_object_is_superseded(task: str, ids: set[str], 
             older.check()
 
 
-@settings(deadline=None)
 @given(history=st.lists(st.tuples(st.sampled_from("12"), IDS), max_size=12))
 def test_superseded_are_those_with_a_common_id(history: list[tuple[str, frozenset[str]]]) -> None:
     clicks = InFlight(limit=len(history) + 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.labelstudio.prompts import Click, read_click, to_pixels
@@ -261,7 +261,6 @@ def test_masks_are_copies_that_nobody_can_change() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.frozensets(st.integers(0, 4), min_size=1)), max_size=30))
-@settings(deadline=None)
 def test_finds_only_strict_parts_of_the_same_image(
     steps: list[tuple[str, frozenset[int]]],
 ) -> None:

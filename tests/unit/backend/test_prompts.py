@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import BadRequest
@@ -215,7 +215,6 @@ point = st.tuples(inside, inside, st.booleans())
 
 
 @given(st.lists(point, min_size=1, max_size=8), st.randoms(use_true_random=False), st.integers(0, 3))
-@settings(deadline=None)
 def test_order_and_duplicates_do_not_matter(drawn: list[tuple[float, float, bool]], order: Any, twice: int) -> None:
     entries = [region("keypointlabels", x, y, positive=positive, id=str(n)) for n, (x, y, positive) in enumerate(drawn)]
     again = [*entries, *({**one, "id": f"again {n}"} for n, one in enumerate(entries[:twice])), *entries[:twice]]
@@ -226,7 +225,6 @@ def test_order_and_duplicates_do_not_matter(drawn: list[tuple[float, float, bool
 
 
 @given(st.lists(st.tuples(inside, inside), min_size=1, max_size=8), st.integers(1, 20_000), st.integers(1, 20_000))
-@settings(deadline=None)
 def test_percent_to_pixels_and_back(drawn: list[tuple[float, float]], width: int, height: int) -> None:
     click = read(*(region("keypoint", x, y, id=str(n)) for n, (x, y) in enumerate(drawn)))
     back = to_pixels(click, (width, height)).points_xy.astype(np.float64) / (width, height) * 100
@@ -235,7 +233,6 @@ def test_percent_to_pixels_and_back(drawn: list[tuple[float, float]], width: int
 
 
 @given(inside, inside, st.floats(1, 80), st.floats(1, 80), st.sampled_from([(1, 1), (-1, 1), (1, -1), (-1, -1)]))
-@settings(deadline=None)
 def test_the_direction_of_drawing_does_not_matter(
     x: float, y: float, width: float, height: float, signs: tuple[int, int]
 ) -> None:
@@ -251,7 +248,6 @@ turn = st.floats(-720, 720)
 
 
 @given(st.sampled_from(["rectangle", "ellipse", "polygon"]), percent, percent, percent, percent, turn)
-@settings(deadline=None)
 def test_whatever_shape_is_drawn_the_result_lies_in_the_image(
     kind: str, x: float, y: float, width: float, height: float, degrees: float
 ) -> None:

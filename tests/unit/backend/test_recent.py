@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import ImageError, OutOfMemory
@@ -102,7 +102,6 @@ def test_percentiles_of_nothing() -> None:
     assert Recent(Clock()).percentiles() == []
 
 
-@settings(deadline=None)
 @given(
     values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1),
     percent=st.integers(1, 100),

@@ -139,7 +139,7 @@ def test_full_size_checks_its_input() -> None:
         masks.full_size(np.zeros((1, 4, 4), dtype=np.float32), (8, 8))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     cells=st.tuples(st.integers(1, 64), st.integers(1, 64)),
     size_wh=st.tuples(st.integers(1, 400), st.integers(1, 400)),

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import Busy, DeadlinePassed, ImageError, ModelNotReady, Superseded
@@ -172,7 +172,6 @@ ACTIONS = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(actions=st.lists(ACTIONS, max_size=40))
 def test_any_history_runs_as_a_plain_list_would(actions: list[tuple[str, Priority, int]]) -> None:
     """Compared with a sorted list of (priority, arrival), for jobs that wait while the thread is held."""

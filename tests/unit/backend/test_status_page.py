@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.queue.scheduling import DEFAULT_LIMITS, Priority, QueueState, Running
@@ -171,7 +171,6 @@ def test_everything_is_escaped() -> None:
     assert "49" not in page.text
 
 
-@settings(deadline=None)
 @given(word=st.text(max_size=40))
 def test_no_text_changes_the_shape_of_the_page(word: str) -> None:
     assert Page(render_status(hostile(BUSY, word or "-"))).tags == Page(render_status(hostile(BUSY, "plain"))).tags

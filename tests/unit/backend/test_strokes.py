@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -98,7 +98,6 @@ masks = st.lists(
 
 
 @given(masks, st.integers(1, 3))
-@settings(deadline=None)
 def test_points_lie_on_the_stroke_and_are_always_the_same(
     lines: list[tuple[int, int, int, int, int]], enlarged: int
 ) -> None:
@@ -127,7 +126,6 @@ def test_where_a_mask_lies_in_memory_does_not_matter() -> None:
 
 
 @given(masks)
-@settings(deadline=None)
 def test_a_stroke_survives_label_studios_code(lines: list[tuple[int, int, int, int, int]]) -> None:
     mask = np.zeros((30, 40), dtype=bool)
     for x0, y0, x1, y1, width in lines:
@@ -187,7 +185,6 @@ def test_what_was_brushed_since_the_mask_was_saved_counts() -> None:
 
 
 @given(st.floats(-50, 450), st.floats(-50, 250), st.floats(1, 40))
-@settings(deadline=None)
 def test_distance_is_that_to_the_nearest_pixel(x: float, y: float, limit: float) -> None:
     mask = drawn([(50, 30), (350, 170)], size_wh=(400, 200))
     rows, columns = np.nonzero(mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from masks.measure import box_xywh
 from masks.outlines import joined, parts_of, simplified
@@ -17,14 +17,12 @@ def size_of(mask: Mask) -> tuple[int, int]:
     return mask.shape[1], mask.shape[0]
 
 
-@settings(deadline=None)
 @given(speckled())
 def test_outlines_enclose_exactly_the_mask(mask: Mask) -> None:
     for inset in (0.0, 0.1, 0.4):
         assert np.array_equal(filled(joined(parts_of(mask, inset)), size_of(mask)), mask)
 
 
-@settings(deadline=None)
 @given(speckled())
 def test_each_part_is_one_component_with_its_holes(mask: Mask) -> None:
     parts = parts_of(mask)
@@ -39,7 +37,6 @@ def test_each_part_is_one_component_with_its_holes(mask: Mask) -> None:
     assert np.array_equal(together, mask)
 
 
-@settings(deadline=None)
 @given(speckled())
 def test_diagonal_neighbours_are_one_part(mask: Mask) -> None:
     parts = parts_of(mask, diagonal=True)

@@ -70,7 +70,7 @@ def test_a_polygon_is_neither_small_nor_large(radius: int, tolerance: float) -> 
 
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14)))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_without_simplifying_every_pixel_is_kept(mask: NDArray[np.bool_]) -> None:
     """Rings run along pixel edges: any mask comes back bit for bit, holes and touching corners included."""
     rings = polygons(mask, 0.1)
@@ -82,7 +82,7 @@ def test_without_simplifying_every_pixel_is_kept(mask: NDArray[np.bool_]) -> Non
     hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=30)),
     st.floats(0.1, 20),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_rings_are_rings(mask: NDArray[np.bool_], tolerance: float) -> None:
     rings = polygons(mask, tolerance)
     assert bool(rings) == mask.any()

@@ -79,7 +79,6 @@ def test_every_decoder_gives_the_mask_back(name: str) -> None:
 
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
-@settings(deadline=None)
 def test_any_mask_comes_back(mask: NDArray[np.bool_]) -> None:
     rle = encode_rle(mask)
     np.testing.assert_array_equal(sdk_decode(rle), np.repeat(np.where(mask, 255, 0).reshape(-1), 4))
@@ -116,7 +115,6 @@ def pack(total: int, records: list[tuple[bool, list[int]]], sizes: tuple[int, ..
     st.tuples(*[st.integers(1, 16)] * 3),
     st.data(),
 )
-@settings(deadline=None)
 def test_what_the_editor_writes_is_read(width: int, height: int, sizes: tuple[int, ...], data: st.DataObject) -> None:
     """Coloured strokes with soft edges: runs and plain words in any mixture, cut anywhere, in any widths."""
     total = width * height * 4
@@ -175,7 +173,7 @@ def test_any_bytes_are_a_mask_or_refused(code: list[int]) -> None:
         assert mask.shape == (6, 8)
 
 
-@settings(deadline=None, max_examples=10)  # the SDK takes half a second for each
+@settings(max_examples=10)  # the SDK takes half a second for each
 @given(objects())
 def test_a_brush_with_any_colour_is_read_by_its_alpha(mask: Mask) -> None:
     rgba = np.random.default_rng(0).integers(0, 256, (*mask.shape, 4), dtype=np.uint8)

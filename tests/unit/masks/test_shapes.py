@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from masks.shapes import around as box_around
@@ -14,7 +14,6 @@ side = st.floats(1, 300)
 
 
 @given(side, side, turn)
-@settings(deadline=None)
 def test_the_box_around_a_turned_rectangle(width: float, height: float, degrees: float) -> None:
     corners = rectangle_corners(10, 20, width, height, degrees)
     around = box_around(corners)
@@ -28,7 +27,6 @@ def test_the_box_around_a_turned_rectangle(width: float, height: float, degrees:
 
 
 @given(side, side, turn)
-@settings(deadline=None)
 def test_the_box_around_a_turned_ellipse_touches_it_on_all_sides(rx: float, ry: float, degrees: float) -> None:
     t, a = np.linspace(0, 2 * np.pi, 20_001), np.deg2rad(degrees)
     x = rx * np.cos(t) * np.cos(a) - ry * np.sin(t) * np.sin(a)
@@ -38,7 +36,6 @@ def test_the_box_around_a_turned_ellipse_touches_it_on_all_sides(rx: float, ry: 
 
 
 @given(side, side, turn)
-@settings(deadline=None)
 def test_ellipse_corners_lie_on_its_box(rx: float, ry: float, degrees: float) -> None:
     found = box_around(ellipse_corners(5, -7, rx, ry, degrees))
     np.testing.assert_allclose(found, ellipse_box(5, -7, rx, ry, degrees), atol=1e-3 * (rx + ry))

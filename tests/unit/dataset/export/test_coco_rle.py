@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pycocotools import mask as coco
 
 from dataset.export import coco_rle
@@ -17,7 +17,6 @@ def size_of(mask: Mask) -> tuple[int, int]:
     return mask.shape[1], mask.shape[0]
 
 
-@settings(deadline=None)
 @given(speckled())
 def test_both_forms_of_coco_rle_come_back(mask: Mask) -> None:
     plain, text = coco_rle.uncompressed(mask), coco_rle.compressed(mask)
@@ -47,7 +46,6 @@ def test_an_rle_of_another_size_is_refused(rle: dict[str, object]) -> None:
         coco_rle.decoded(rle, (2, 3))
 
 
-@settings(deadline=None)
 @given(speckled())
 def test_pycocotools_draws_outlines_without_holes_exactly(mask: Mask) -> None:
     for part in parts_of(mask):

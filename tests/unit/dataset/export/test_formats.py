@@ -41,7 +41,7 @@ from tests.unit.masks.strategies import Mask, objects, speckled
 
 # pycocotools 2.0.11 converts with numpy's old protocol.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextlib.contextmanager

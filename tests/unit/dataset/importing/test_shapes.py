@@ -27,7 +27,7 @@ from tests.unit.labelstudio.annotated import (
 from tests.unit.masks.strategies import Mask, speckled
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(speckled(), min_size=1, max_size=3), st.sampled_from(sorted(FILES)), st.booleans())
 def test_any_masks_survive(exports: ExportBench, masks: list[Mask], format_name: str, is_split: bool) -> None:
     config, draw = (SPLIT, split_brush) if is_split else (FUSED, brush)

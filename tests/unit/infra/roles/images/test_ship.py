@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import HostError
@@ -113,7 +113,6 @@ def test_hard_links_are_followed_too() -> None:
     assert files_not_needed(opened(file.getvalue()), frozenset(chains_of(A, B))) == {names[1]}
 
 
-@settings(deadline=None)
 @given(
     form=st.sampled_from(sorted(FORMS)),
     layers=st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=7),

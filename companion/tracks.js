@@ -3,7 +3,7 @@
 /** @import { Texts } from "./messages.js" */
 
 export const MODEL_VERSION = "propagate"; // of the predictions that propagated masks are in
-const LOW_SCORE = 0.5; // such masks are only there where somebody asked for them: `./inv propagate --least-score`
+const LOW_SCORE = 0.5; // such masks are there only if asked for: `./inv propagate --least-score`
 const NOTE = /^track (?<track>\S+): out of (?<origin>.*), score (?<score>\d+(?:\.\d+)?), presence (?<presence>[\d.]+), run [0-9a-f]+$/;
 
 /** @typedef {{ track: string, origin: string, score: number }} Note */

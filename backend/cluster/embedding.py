@@ -141,7 +141,7 @@ def add_embed_routes(
 
     @app.delete("/embed/{job}")
     async def cancel(request: Request, job: str) -> JSONResponse:
-        """End a job; what was encoded stays. `problem` says of which replicas nobody knows whether they ended it."""
+        """End a job; what was encoded stays. `problem` names the replicas that could not be asked to end it."""
         answers = await of_parts(request, known(job), CANCEL_SECONDS, repeat=False)
         unreached = [one for one in answers if isinstance(one, str)]
         cancelled = any(one["cancelled"] for one in answers if not isinstance(one, str))

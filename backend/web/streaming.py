@@ -87,7 +87,7 @@ class SlowLines:
             with CancelScope(shield=True):
                 await asyncio.wait({self._line})
             if not self._line.cancelled():
-                self._line.exception()  # nobody reads it any more, which is no fault
+                self._line.exception()  # its reader has gone, which is no fault
         self._lines.close()
 
     def _next(self) -> asyncio.Task[str | None]:

@@ -6,7 +6,7 @@ import base64
 import io
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.e2e.clicks import Round, Scene
 from tests.e2e.project_cases import Stage
 from tests.e2e.workbench import Bench
 
+DRAWN_SECONDS = 30.0
 GOOD = 0.6  # a drawn scene in grey, with a model that knows it in colour
 KELVIN, COUNTS = 28_000, 6  # per grey value: a band of 1500 of 65 536
 CONTENT = """async () => {
@@ -63,6 +64,14 @@ def seen(desk: Desk) -> NDArray[np.uint8]:
     assert box is not None
     clip = {"x": box["x"] + box["width"] / 4, "y": box["y"] + 60, "width": 200, "height": 120}
     return np.asarray(Image.open(io.BytesIO(desk.page.screenshot(clip=clip))).convert("RGB"))  # type: ignore[arg-type]
+
+
+def seen_when(desk: Desk, reached: Callable[[NDArray[np.uint8]], bool]) -> NDArray[np.uint8]:
+    """The same, once they are as wanted: Label Studio shows the picture before, half white, until the next is there."""
+    ends = time.monotonic() + DRAWN_SECONDS
+    while not reached(pixels := seen(desk)):
+        assert time.monotonic() < ends, spread(pixels)
+    return pixels
 
 
 def spread(pixels: NDArray[np.uint8]) -> float:
@@ -114,8 +123,7 @@ def test_a_look_changes_the_screen_and_no_mask(desk: Desk, bench: Bench, thermal
     desk.page.keyboard.up("g")
     desk.says("contrast ×")
     assert desk.regions() == []
-    contrast = seen(desk)
-    assert spread(contrast) > 1.2 * spread(as_it_came)
+    seen_when(desk, lambda pixels: spread(pixels) > 1.2 * spread(as_it_came))
     desk.key("f")
     desk.says("false colour · Shift+G: as SAM2 sees it")
     coloured = seen(desk)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 # Helpers with assertions, imported by conftest files: their failures shall show values too.
 pytest.register_assert_rewrite("tests.e2e.clicks", "tests.e2e.project_cases")
@@ -14,10 +13,6 @@ pytest.register_assert_rewrite("tests.e2e.clicks", "tests.e2e.project_cases")
 # One thread for torch, before it is imported: the workers and lanes fill all cores already, and OpenMP's threads wait
 # for each other by turning round (2.4 times the processor's time for the tests of the engine, beside other work).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# No example has a deadline of its own: how fast the machine is, is not what a test asks. Each test has its time-out.
-settings.register_profile("suite", deadline=None)
-settings.load_profile("suite")
 
 # Seconds, also for the first test that waits for images and containers.
 LONG_TIMEOUT = 900

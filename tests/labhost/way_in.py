@@ -58,8 +58,10 @@ def way_in(host: LabHost, port: int) -> Iterator[str]:
 
     try:
         server: asyncio.Server = run(asyncio.start_server(carry, "127.0.0.1", 0))
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        run(_stop(server))
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            run(_stop(server))
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(STOP_TIMEOUT)

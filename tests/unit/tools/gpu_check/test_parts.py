@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tools.bench.machine import memory_of
 from tools.bench.plan import Counts
 from tools.bench.results import ClickRow, EngineResult, LoadRow, Run, Sample
-from tools.gpu_check import clicks, gather
+from tools.gpu_check import clicks, engines, gather
 from tools.gpu_check.part import part_named
 from tools.gpu_check.plan import PARTS
 from tools.gpu_check.run import REPOSITORY
@@ -21,6 +23,21 @@ def test_every_part_of_the_plan_can_be_run() -> None:
     assert len({part_named(part.name) for part in PARTS}) == len(PARTS)
     with pytest.raises(SystemExit, match="there is no part 'speed'"):
         part_named("speed")
+
+
+def test_conftests_import_only_what_a_gpu_machine_has() -> None:
+    """The tests marked gpu run there with the packages of the backend and pytest, below all of these conftests."""
+    above = [REPOSITORY / folder / "conftest.py" for folder in Path(engines.TESTS).parents]
+    found = [ast.parse(file.read_text("utf-8")) for file in above if file.exists()]
+    names = {
+        name.partition(".")[0]
+        for tree in found
+        for one in ast.walk(tree)
+        for name in ([each.name for each in one.names] if isinstance(one, ast.Import) else [])
+        + ([one.module or ""] if isinstance(one, ast.ImportFrom) else [])
+    }
+    assert len(found) >= 1
+    assert {one for one in names - sys.stdlib_module_names if not (REPOSITORY / one).is_dir()} <= {"pytest"}
 
 
 def measured() -> EngineResult:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from core.repository import REPOSITORY
+from infra.roles.images.suites import cache_folder
 from tests.labhost.host import DATA, LabHost
 from tests.warm_python import run_inv
 
@@ -86,7 +87,9 @@ class Lab:
         theirs = {
             name: value for name, value in os.environ.items() if not name.startswith(("LABELRIG_", "LABEL_STUDIO_"))
         }
-        return theirs | {"LABELRIG_ENV_FILE": str(env_file), "HOME": str(self.folder), "SSH_AUTH_SOCK": ""}
+        # What Debian offers names the images: a command that read it anew would want others than the tests have made.
+        ours = {"HOME": str(self.folder), "XDG_CACHE_HOME": str(cache_folder(os.environ).parent)}
+        return theirs | ours | {"LABELRIG_ENV_FILE": str(env_file), "SSH_AUTH_SOCK": ""}
 
     def words(self, task: str, *arguments: str, inventory: Path | None = None) -> tuple[str, ...]:
         """The task with its arguments, the inventory among them."""

@@ -27,11 +27,12 @@ exit 0
 
 @dataclass(frozen=True)
 class OfflineLab(Lab):
-    """A lab whose laptop has no Docker engine and no index either."""
+    """A lab whose laptop has no Docker engine and no index either, and never asked what Debian offers."""
 
     def environment(self) -> dict[str, str]:
         dead = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
-        return super().environment() | {"DOCKER_HOST": ELSEWHERE} | dead
+        own = {"DOCKER_HOST": ELSEWHERE, "XDG_CACHE_HOME": str(self.folder / ".cache")}
+        return super().environment() | own | dead
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ class Host(Protocol):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         """Run a command (no shell: each argument arrives as it is).
@@ -60,6 +61,7 @@ class Host(Protocol):
             timeout: seconds, after which the command and its children are killed.
             stdin: bytes for its standard input, or a file that is read to its end; none means an empty one.
             on_line: called with each line of output (both streams) as it comes.
+            tail: how many lines of each stream, the last ones, the result has; None: all. For output without an end.
             as_root: run with root's rights (through sudo where the user is not root).
 
         Raises:
@@ -123,6 +125,7 @@ class RunArguments(TypedDict, total=False):
     timeout: float
     stdin: bytes | None
     on_line: Callable[[str], None] | None
+    tail: int | None
 
 
 class Exec(Protocol):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -37,6 +38,7 @@ class LocalHost(Host):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         full = ("sudo", "-n", *argv) if as_root and os.geteuid() != 0 else argv
@@ -51,7 +53,7 @@ class LocalHost(Host):
         except OSError as error:  # not there, not a program, a file named in PATH
             result = Result(full, COMMAND_NOT_FOUND, "", f"{full[0]}: {error.strerror}")
             return check_exit_code(self.name, result, ok)
-        result = self._collect(process, full, timeout, stdin, on_line)
+        result = self._collect(process, full, timeout, stdin, on_line, tail)
         return check_exit_code(self.name, result, ok)
 
     def _collect(
@@ -61,8 +63,9 @@ class LocalHost(Host):
         timeout: float,
         stdin: bytes | IO[bytes] | None,
         on_line: Callable[[str], None] | None,
+        tail: int | None,
     ) -> Result:
-        lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        lines = {"stdout": deque[str](maxlen=tail), "stderr": deque[str](maxlen=tail)}
         try:
             readers = [
                 threading.Thread(target=_read_lines, args=(stream, lines[kind], on_line), daemon=True)
@@ -157,7 +160,7 @@ class LocalHost(Host):
         self.run("mv", "-f", temporary, path, as_root=True)
 
 
-def _read_lines(stream: IO[bytes] | None, into: list[str], on_line: Callable[[str], None] | None) -> None:
+def _read_lines(stream: IO[bytes] | None, into: deque[str], on_line: Callable[[str], None] | None) -> None:
     if stream is None:
         return
     with stream:

@@ -86,9 +86,10 @@ class SshHost(Host):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
-        ended = self._execute(argv, timeout, stdin, on_line, as_root)
+        ended = self._execute(argv, timeout, stdin, on_line, as_root, tail)
         stdout, stderr = (stream.decode("utf-8", "replace") for stream in (ended.stdout, ended.stderr))
         code = -1 if ended.exit_code is None else ended.exit_code
         return check_exit_code(self.name, Result(argv, code, stdout, stderr), ok)
@@ -191,9 +192,10 @@ class SshHost(Host):
         stdin: bytes | IO[bytes] | None,
         on_line: Callable[[str], None] | None,
         as_root: bool,
+        tail: int | None = None,
     ) -> Ended:
         elevation = self._root() if as_root else AS_USER
-        return self._execute_with(elevation, argv, timeout, stdin, on_line)
+        return self._execute_with(elevation, argv, timeout, stdin, on_line, tail)
 
     def _execute_with(
         self,
@@ -202,6 +204,7 @@ class SshHost(Host):
         timeout: float,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         *,
         ends_another: bool = False,
     ) -> Ended:
@@ -212,7 +215,7 @@ class SshHost(Host):
         execution: Execution | None = None
         try:
             channel = self._links.open_session(shell_line(command, self._token))
-            execution = Execution(channel, (elevation.first_bytes, stdin), on_line, self._token)
+            execution = Execution(channel, (elevation.first_bytes, stdin), on_line, self._token, tail)
             ended = execution.result(timeout + KILL_AFTER + LATE_SECONDS)
         except DeadlinePassed as error:
             if (why := self._links.lost()) is not None:

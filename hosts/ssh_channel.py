@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -118,10 +119,11 @@ class Execution:
         stdin: Sequence[Stdin] = (),
         on_line: Callable[[str], None] | None = None,
         token: bytes = b"",
+        tail: int | None = None,
     ) -> None:
         self._channel = channel
-        self._out = _Reader(channel.recv, on_line, token)
-        self._err = _Reader(channel.recv_stderr, on_line, token)
+        self._out = _Reader(channel.recv, on_line, token, tail)
+        self._err = _Reader(channel.recv_stderr, on_line, token, tail)
         self._feeder = _Feeder(channel, stdin)
         for thread in (self._out, self._err, self._feeder):
             thread.start()
@@ -166,14 +168,17 @@ class Execution:
 
 
 class _Reader(threading.Thread):
-    """Collects one stream; shows its lines as they come."""
+    """Collects one stream, or its last lines; shows its lines as they come."""
 
-    def __init__(self, receive: Callable[[int], bytes], on_line: Callable[[str], None] | None, token: bytes) -> None:
+    def __init__(
+        self, receive: Callable[[int], bytes], on_line: Callable[[str], None] | None, token: bytes, tail: int | None
+    ) -> None:
         super().__init__(daemon=True, name="ssh output")
         self._receive = receive
         self._on_line = on_line
         self._token = token
-        self._chunks: list[bytes] = []
+        self._tail = tail
+        self._chunks = deque[bytes](maxlen=tail)  # as they came, or the last lines
         self._line = b""
         self._greeting = b""
         self.began = not token
@@ -192,7 +197,7 @@ class _Reader(threading.Thread):
                 self.began = True
                 self._take(rest)
         if self._line:
-            self._show(self._line)
+            self._end_line(self._line)
 
     def _next(self) -> bytes:
         try:
@@ -205,13 +210,16 @@ class _Reader(threading.Thread):
         return b"".join(self._chunks) if self.began else self._greeting
 
     def _take(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        if self._on_line is not None:
+        if self._tail is None:
+            self._chunks.append(chunk)
+        if self._on_line is not None or self._tail is not None:
             *lines, self._line = (self._line + chunk).split(b"\n")
             for line in lines:
-                self._show(line)
+                self._end_line(line, b"\n")
 
-    def _show(self, line: bytes) -> None:
+    def _end_line(self, line: bytes, end: bytes = b"") -> None:
+        if self._tail is not None:
+            self._chunks.append(line + end)
         if self._on_line is not None:
             self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
 

@@ -117,6 +117,7 @@ class MachineOfMirror(LocalHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         if "indextargets" in argv:
@@ -129,4 +130,4 @@ class MachineOfMirror(LocalHost):
             return Result(argv, 0, "", "")
         self.updates += argv[-2:] == ("apt-get", "update")
         self.simulated += argv[-1] == "upgrade"
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail, as_root=as_root)

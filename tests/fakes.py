@@ -35,6 +35,7 @@ class FakeHost:
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         self.commands.append(argv)
@@ -47,6 +48,8 @@ class FakeHost:
         if on_line is not None:
             for line in (stdout + stderr).splitlines():
                 on_line(line)
+        if tail is not None:
+            stdout, stderr = ("".join(text.splitlines(keepends=True)[-tail:]) for text in (stdout, stderr))
         return check_exit_code(self.name, Result(argv, exit_code, stdout, stderr), ok)
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:

@@ -70,11 +70,12 @@ class RecordingHost:
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         known = stdin if isinstance(stdin, bytes) else b"" if stdin is None else None
         self.calls.append(Call(argv, as_root, known))
-        return self._host.run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
+        return self._host.run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail, as_root=as_root)
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:
         self.reads.append(path)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from core.errors import SettingsError
+from core.text import TAIL_LINES
 from infra.doctor.log_lines import Backlog, LogLine, read_line
 from infra.roles.docker.compose import run_docker
 from infra.stack.site import Site
@@ -60,6 +61,7 @@ def logs(
             *site.compose.argv("logs", "--no-color", "--timestamps", *options, *services),
             timeout=FOLLOW_TIMEOUT if "--follow" in options else READ_TIMEOUT,
             on_line=lambda line: take(read_line(line)),
+            tail=TAIL_LINES,
         )
 
     def show(line: LogLine) -> None:

@@ -21,6 +21,7 @@ def scripted() -> FakeHost:
     host = FakeHost()
     host.script("printf", "%s\\n", "a b", "$HOME", stdout="a b\n$HOME\n")
     host.script("sh", "-c", "echo out; echo err >&2; exit 3", exit_code=3, stdout="out\n", stderr="err\n")
+    host.script("printf", "a\\nb\\n\\nc", stdout="a\nb\n\nc")
     host.script("no-such-program", exit_code=127, stderr="no-such-program: No such file or directory")
     host.answers["sleep", "60"] = CommandTimedOut(
         "fake host: `sleep 60` did not end in 0.2 s and was stopped; its last line: (none)"
@@ -66,6 +67,13 @@ def test_lines_are_shown_as_they_come(host: Host) -> None:
     seen: list[str] = []
     host.run("sh", "-c", "echo out; echo err >&2; exit 3", ok=(3,), on_line=seen.append)
     assert sorted(seen) == ["err", "out"]
+
+
+def test_of_output_without_an_end_the_last_lines_are_kept(host: Host) -> None:
+    seen: list[str] = []
+    assert host.run("printf", "a\\nb\\n\\nc", on_line=seen.append, tail=2).stdout == "\nc"
+    assert seen == ["a", "b", "", "c"]
+    assert host.run("printf", "a\\nb\\n\\nc", tail=9).stdout == "a\nb\n\nc"
 
 
 def test_a_missing_program_is_exit_code_127(host: Host) -> None:

@@ -110,13 +110,14 @@ class WithMirrorLogin(LocalHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         if argv == ("sh", "-c", AUTH_FILES):
             names = {urlsplit(source.uri).hostname for source in read_sources(LocalHost())}
             lines = [f"machine {name} login reader password {MIRROR_PASSWORD}\n" for name in names if name]
             return Result(argv, 0, "".join(lines), "")
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail, as_root=as_root)
 
 
 @pytest.fixture

@@ -30,11 +30,14 @@ class ContainerHost:
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         exec_ = ("docker", "exec", *(("-i",) if stdin is not None else ()), self._container)
         # env says 127 for a program that is not there; `docker exec` itself says 126 in some versions.
-        answer = self._local.run(*exec_, "env", *argv, ok=range(256), timeout=timeout, stdin=stdin, on_line=on_line)
+        answer = self._local.run(
+            *exec_, "env", *argv, ok=range(256), timeout=timeout, stdin=stdin, on_line=on_line, tail=tail
+        )
         return check_exit_code(self.name, Result(argv, answer.exit_code, answer.stdout, answer.stderr), ok)
 
     def read(self, path: str, *, as_root: bool = False) -> bytes | None:

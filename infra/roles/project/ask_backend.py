@@ -6,10 +6,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 from core.errors import CommandFailed, LabelrigError, LabelStudioError
+from core.text import TAIL_LINES
 from hosts.base import Exec, Result
 from labelstudio.asking import STOPPED
 
@@ -124,7 +126,8 @@ def backend_stream(run: Exec, path: str, body: dict[str, object], cancel: str) -
         try:
             ask_stream = (*ASK_BACKEND, "--stream", "POST", path)
             stdin, ok = json.dumps(body).encode(), (0, REFUSED, NO_ANSWER, *STOPPED)
-            arriving.put(run(*ask_stream, ok=ok, timeout=STREAM_SECONDS, stdin=stdin, on_line=arriving.put))
+            call = partial(run, *ask_stream, ok=ok, timeout=STREAM_SECONDS, stdin=stdin)
+            arriving.put(call(on_line=arriving.put, tail=TAIL_LINES))  # all masks of a long run are gigabytes
         except BaseException as error:  # noqa: BLE001 - it is raised again where the lines are read
             arriving.put(error)
 

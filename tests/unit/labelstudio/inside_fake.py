@@ -30,6 +30,7 @@ class InsideFake:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         assert stdin is not None
         found = CALL.search(stdin.decode())

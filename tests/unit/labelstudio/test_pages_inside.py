@@ -21,6 +21,7 @@ def bare(
     timeout: float = 60.0,
     stdin: bytes | None = None,
     on_line: Callable[[str], None] | None = None,
+    tail: int | None = None,
 ) -> Result:
     """Runs a program from standard input, with the standard library alone."""
     command = (sys.executable, "-I", "-S", "-")

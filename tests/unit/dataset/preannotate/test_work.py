@@ -41,6 +41,7 @@ class Backend:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         assert argv[:3] == ("python", "-m", "backend.ask")
         if argv[3:] == ("GET", "/versions"):

@@ -50,6 +50,7 @@ class StreamFake:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         code, lines, words = 0, list[str](), ""
         if argv[-2:] == ("GET", "/versions"):
@@ -61,6 +62,7 @@ class StreamFake:
             assert argv == ("python", "-m", "backend.ask", "--stream", "POST", "/propagate")
             assert stdin is not None
             assert on_line is not None
+            assert tail is not None, "the masks of a long run are gigabytes"
             asked = json.loads(stdin)
             self.asked.append(asked)
             code = self._stream(asked, on_line)

@@ -31,6 +31,7 @@ class BackendFake:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         assert argv == ("python", "-m", "backend.ask", "--lines", "POST", "/refine")
         assert stdin is not None

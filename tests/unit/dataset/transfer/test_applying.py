@@ -34,6 +34,7 @@ class Backend:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         assert argv == ("python", "-m", "backend.ask", "PUT", "/alignment")
         self.given = json.loads(stdin or b"{}")

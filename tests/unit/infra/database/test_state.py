@@ -23,6 +23,7 @@ def answering(text: str) -> Exec:
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         assert stdin
         return Result(argv, 0, text, "")

@@ -199,6 +199,7 @@ class FakeExec:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
     ) -> Result:
         key = argv[2] if argv[:2] in (("python3", "-c"), ("python", "-c")) else argv[0]
         if argv[:3] == ASK_BACKEND:

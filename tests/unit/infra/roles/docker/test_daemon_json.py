@@ -42,9 +42,10 @@ class Unprivileged(LocalHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail)
 
     def write(self, path: str, content: bytes, mode: int = 0o644, *, as_root: bool = False) -> None:
         super().write(path, content, mode)

@@ -38,6 +38,7 @@ class Lab(FakeHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         if as_root:
@@ -46,7 +47,7 @@ class Lab(FakeHost):
             self.groups[argv[3]] += " docker"
             self.refresh()
             return Result(argv, 0, "", "")
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail, as_root=as_root)
 
     def reconnect(self) -> bool:
         self.sessions += 1

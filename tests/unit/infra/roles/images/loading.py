@@ -82,6 +82,7 @@ class LoadingHost(FakeHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         assert (argv, as_root) == (LOAD, True)

@@ -39,6 +39,7 @@ class Member(LocalHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         argv = tuple(self._folders.get(one, one) for one in argv)
@@ -47,7 +48,7 @@ class Member(LocalHost):
         if argv[0] == "date" and self._seconds:
             done = super().run(*argv)
             return Result(argv, 0, f"{float(done.stdout) + self._seconds}\n", "")
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ class Member(LocalHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         assert as_root
@@ -47,7 +48,7 @@ class Member(LocalHost):
         if "setpriv" in argv and not IS_ROOT:
             at = argv.index("setpriv")
             argv = (*argv[:at], *argv[at + 5 :])
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail)
 
 
 def problems(folder: Path | str, *different: Member) -> dict[str, list[str]]:

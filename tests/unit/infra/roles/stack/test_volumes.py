@@ -60,6 +60,7 @@ class Machine(FakeHost):
         timeout: float = DEFAULT_TIMEOUT,
         stdin: bytes | IO[bytes] | None = None,
         on_line: Callable[[str], None] | None = None,
+        tail: int | None = None,
         as_root: bool = False,
     ) -> Result:
         if "down" in argv:
@@ -79,7 +80,7 @@ class Machine(FakeHost):
                 self.engine.others, self.engine.lacking = 0, []
                 answer = {"changed": 1}
             return Result(argv, 0, json.dumps(answer) + "\n", "")
-        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, as_root=as_root)
+        return super().run(*argv, ok=ok, timeout=timeout, stdin=stdin, on_line=on_line, tail=tail, as_root=as_root)
 
 
 def container(service: str, user: str = f"{UID}:{UID}", identity: str = "id-1") -> SimpleNamespace:

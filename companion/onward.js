@@ -1,6 +1,7 @@
 /**
  * Shift and M: the masks of this image go on into the next ones of its sequence, as predictions, while the person works
- * on. Images that people have annotated are left alone; from there on their masks count.
+ * on. Images that people have annotated are left alone; from there on their masks count, and where they show none all
+ * objects end: older masks after them go.
  */
 
 import { Course } from "./course.js";
@@ -47,6 +48,8 @@ export class Onward {
     this.doubted = 0; // images that lack masks
     /** @type {string[]} the names of images that cannot be read */
     this.passed = [];
+    this.empty = 0; // images that come after one without objects, with that
+    this.ends = ""; // the name of that image, where nothing is followed at the end
     this.note = "";
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -87,11 +90,11 @@ export class Onward {
     if (!entries.length) return this.#say(desk.texts.noMasksHere);
     const control = new AbortController();
     this.current = control;
-    [this.done, this.total, this.doubted, this.passed] = [0, 0, 0, []];
+    [this.done, this.total, this.doubted, this.passed, this.empty, this.ends] = [0, 0, 0, [], 0, ""];
     this.#say("");
     try {
       await this.#follow(task, image, entries, control.signal);
-      if (this.current === control) this.#say(this.#summary, this.passed.length ? null : NOTE_MS);
+      if (this.current === control) this.#say(this.#summary, this.passed.length || this.ends ? null : NOTE_MS);
     } catch (error) {
       if (this.current !== control) return; // ended, and said so
       const away = await whyAway(desk); // it explains what failed
@@ -125,8 +128,8 @@ export class Onward {
     const anchors = [anchorOf(frames[at], at, await api.read(`/api/tasks/${task}/`, signal), image, entries)];
     /** @param {Set<string>} [known] */
     const begin = async (known) => {
-      const memory = new Memory(api, backend, frames.length, signal);
-      const tracks = await give(memory, anchors);
+      const memory = anchors[0].entries.length ? new Memory(api, backend, frames.length, signal) : null;
+      const tracks = memory ? await give(memory, anchors) : new Set();
       return { memory, course: new Course(image.name, frames, anchors[0].place, tracks, known) };
     };
     let { memory, course } = await begin();
@@ -137,10 +140,11 @@ export class Onward {
         const drawn = annotatedIn(whole);
         if (drawn && place < last) {
           anchors.unshift(anchorOf(frame, place, whole, image, masksIn(drawn, image.name)));
-          memory.end(task);
-          if (!anchors[0].entries.length) throw new Trouble(texts.endsAt(frame.name));
+          memory?.end(task);
           ({ memory, course } = await begin(course.known));
-        } else if (!drawn) {
+        } else if (!drawn && !memory) {
+          if (propagatedIn(whole).length) await store(api, frame.task, [], (one) => course.replaces(one), signal);
+        } else if (!drawn && memory) {
           const found = await memory.into(frame, place);
           if (found.problem) this.passed.push(frame.name);
           else {
@@ -148,20 +152,25 @@ export class Onward {
             if (how !== "annotated" && found.doubted.length) this.doubted += 1;
           }
         }
+        if (!memory) this.empty += 1;
         this.done += 1;
         this.desk.tick();
       }
+      if (!memory) this.ends = anchors[0].frame.name;
     } finally {
-      memory.end(task);
+      memory?.end(task);
     }
   }
 
   /** What came of it. */
   get #summary() {
     const { texts } = this.desk;
-    const told = texts.onwardDone(this.done - this.passed.length, this.doubted);
     const names = [...this.passed.slice(0, NAMED), ...(this.passed.length > NAMED ? ["…"] : [])].join(", ");
-    return names ? `${told}; ${texts.passedOver(names)}` : told;
+    return [
+      texts.onwardDone(this.done - this.passed.length - this.empty, this.doubted),
+      names && texts.passedOver(names),
+      this.ends && texts.endsAt(this.ends),
+    ].filter(Boolean).join("; ");
   }
 
   /**

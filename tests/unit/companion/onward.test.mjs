@@ -95,12 +95,26 @@ test("an object that an annotated image on the way does not show ends there", as
   assert.deepEqual([2, 4].map((task) => api.tasks.get(task).predictions[0].result.map((one) => one.id)), [["1.m"], ["3.new"]]);
 });
 
-test("an annotated image without masks ends it, with its name", async () => {
-  const { api, onward } = bench(4);
+test("at an annotated image without masks all objects end: their masks go, and it is named", async () => {
+  const { api, onward } = bench(5);
   api.annotate(3);
+  const [gone, backward] = [masked("1.m", 0.8), masked("9.back", 0.8, "5.png")];
+  api.tasks.get(4).predictions = [{ id: 4, model_version: "propagate", result: [gone, backward] }];
   await ended(onward);
-  assert.deepEqual(api.sent, [["POST", 2]]);
-  assert.deepEqual(onward.hints, [texts.onwardFailed(1, 3, texts.endsAt("3.png"))]);
+  assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["end", 1]]);
+  assert.deepEqual(api.sent, [["POST", 2], ["POST", 4], ["DELETE", 4]]);
+  assert.deepEqual(api.tasks.get(4).predictions[0].result.map((one) => one.id), ["9.back"]);
+  assert.deepEqual(onward.hints, [`${texts.onwardDone(1, 0)}; ${texts.endsAt("3.png")}`]);
+});
+
+test("after an annotated image without masks, one with masks begins anew", async () => {
+  const { api, onward } = bench(6);
+  api.annotate(3);
+  api.annotate(5, brush("new"));
+  await ended(onward);
+  assert.deepEqual(api.asked, [["anchor", 1, "m"], ["into", 2], ["end", 1], ["anchor", 5, "new"], ["into", 6], ["end", 1]]);
+  assert.deepEqual(api.sent, [["POST", 2], ["POST", 6]]);
+  assert.deepEqual(onward.hints, [texts.onwardDone(3, 0)]);
 });
 
 test("nothing is begun on the last image where it is annotated, with masks or without", async () => {

@@ -99,11 +99,14 @@ def all_lanes(fast: bool, slow: bool) -> list[Lane]:
     after = ("environment", "images")
     last = [
         Lane("slow", (_pytest("slow", "tests", *parallel, marks="slow and not docker and not e2e"),), ("environment",)),
-        Lane("slow-deploy", (_pytest("slow-deploy", "tests/deploy", "--verbose", marks=slow_docker),), after),
         Lane(
             "slow-docker",
             (_pytest("slow-docker", "tests/e2e", *WITH_DOCKER, "--verbose", marks=slow_docker),),
             after,
+        ),
+        # Forty people at three lab hosts keep a machine busy: what runs beside them answers late.
+        Lane(
+            "slow-deploy", (_pytest("slow-deploy", "tests/deploy", "--verbose", marks=slow_docker),), after, alone=True
         ),
     ]
     images = Lane("images", ((python, "-m", "infra.dev.images"),))

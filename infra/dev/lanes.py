@@ -40,11 +40,13 @@ class Lane:
 
     Attributes:
         after: lanes that must have passed before.
+        alone: no lane runs beside it.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     after: tuple[str, ...] = ()
+    alone: bool = False
 
 
 @dataclass
@@ -183,14 +185,16 @@ def _startable(
     waiting: Sequence[Lane], running: Mapping[str, Lane], done: dict[str, Outcome], at_once: int
 ) -> Iterator[Lane]:
     """Those that may start now, also those that can never run because what they need failed."""
-    free = at_once - len(running)
+    free = 0 if any(lane.alone for lane in running.values()) else at_once - len(running)
+    is_idle = not running
     for lane in list(waiting):
         if not all(name in done for name in lane.after):
             continue
         if _blocked(lane, done):
             yield lane
-        elif free > 0:
-            free -= 1
+        elif free > 0 and (is_idle or not lane.alone):
+            free = 0 if lane.alone else free - 1
+            is_idle = False
             yield lane
 
 

@@ -28,7 +28,7 @@ def names(lanes: Sequence[Lane]) -> list[str]:
 def test_fast_leaves_out_docker_and_all_adds_the_slow_ones() -> None:
     assert names(all_lanes(fast=True, slow=False)) == NO_DOCKER
     assert names(all_lanes(fast=False, slow=False)) == WITH_DOCKER
-    assert names(all_lanes(fast=False, slow=True))[-3:] == ["slow", "slow-deploy", "slow-docker"]
+    assert names(all_lanes(fast=False, slow=True))[-3:] == ["slow", "slow-docker", "slow-deploy"]
     assert names(all_lanes(fast=True, slow=True)) == [*NO_DOCKER, "slow"]
 
 

@@ -63,6 +63,22 @@ def test_two_lanes_run_at_once(tmp_path: Path) -> None:
     assert [outcome.state for outcome in outcomes.values()] == ["ok", "ok"]
 
 
+def test_lane_that_runs_alone(tmp_path: Path) -> None:
+    """It waits for those that run, and those that follow wait for it."""
+    mark = tmp_path / "marks"
+    mark.mkdir()
+    work = (
+        f"import time; from pathlib import Path; one = Path({str(mark)!r}) / %r; one.touch(); time.sleep(0.5); "
+        "print(sorted(each.name for each in one.parent.iterdir())); one.unlink()"
+    )
+    lanes = [
+        Lane(name, (python(work % name),), alone=name == "alone") for name in ("first", "alone", "second", "third")
+    ]
+    outcomes, _ = run(tmp_path, *lanes, at_once=2)
+    assert all(outcome.state == "ok" for outcome in outcomes.values())
+    assert outcomes["alone"].last_line == "['alone']"
+
+
 def test_a_failed_lane_stops_no_other(tmp_path: Path) -> None:
     outcomes, shown = run(
         tmp_path, Lane("bad", (python("raise SystemExit(3)"),)), Lane("good", (python("print('fine')"),)), at_once=1

@@ -48,6 +48,7 @@ SHOWN = """(editor) => {
 VIEW = ViewportSize(width=1440, height=900)
 ANSWER_MS = 30_000  # a click on a busy machine, the image still unread
 LOADS = 3  # of a page, until all of its parts came
+NOTHING = "about:blank"
 NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 CLICK_ROUTE = "/interactive-annotating"
 SELECTED = "Htx.annotationStore.selected"
@@ -166,7 +167,7 @@ class Desk:
         self.context.close()
 
     def sign_in(self, username: str, password: str) -> None:
-        self._load(f"{self.url}/user/login/")
+        self.load(f"{self.url}/user/login/")
         self.page.fill("input[name=email]", username)
         self.page.fill("input[name=password]", password)
         self.shot("sign-in")
@@ -176,7 +177,7 @@ class Desk:
     def open(self, project: int, task: int, size_wh: tuple[int, int]) -> None:
         """Open a task and wait until it can be drawn on."""
         self.size_wh = size_wh
-        self._load(f"{self.url}/projects/{project}/data?task={task}")
+        self.load(f"{self.url}/projects/{project}/data?task={task}")
         self._wait_open(task)
 
     def turn_to(self, side: str) -> None:
@@ -327,7 +328,7 @@ class Desk:
         part: FloatRect = self.page.evaluate(SHOWN, EDITOR)
         return part
 
-    def _load(self, url: str) -> None:
+    def load(self, url: str) -> None:
         """Load a page with all of its scripts.
 
         Chromium drops its connections whenever a network of the machine comes or goes, as those of other containers do.
@@ -345,6 +346,7 @@ class Desk:
             if not self.lost:
                 return
             print(f"not loaded: {', '.join(self.lost)}")  # noqa: T201
+            self.page.goto(NOTHING)  # a page without all of its parts throws errors until it is left
             del self.failures[before:]
         pytest.fail(f"{url} was not loaded in {LOADS} tries: {', '.join(self.lost)}")
 

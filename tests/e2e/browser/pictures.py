@@ -89,7 +89,7 @@ def person(browser: Browser, stack: Stack, language: str) -> Iterator[Person]:
     desk = Desk(browser, settings.url, CONFIG, LOCALES[language], view=VIEW)
     try:
         one = Person(desk, language)
-        desk._load(f"{desk.url}/user/login/")
+        desk.load(f"{desk.url}/user/login/")
         one.keep("sign-in")
         desk.sign_in(settings.username, settings.password.get_secret_value())
         yield one

@@ -162,7 +162,7 @@ def test_a_broken_file_is_a_sentence_and_never_ready(desk: Desk, bench: Bench, s
     path.chmod(0o644)
     try:
         task = bench.task(image=f"/data/local-files/?d={stage.ctx.folder.name}/{name}")
-        desk._load(f"{desk.url}/projects/{bench.project_id}/data?task={task}")
+        desk.load(f"{desk.url}/projects/{bench.project_id}/data?task={task}")
         begun, said = time.monotonic(), set()
         while "The picture does not load" not in desk.said() and time.monotonic() - begun < 20:
             said.add(desk.said())

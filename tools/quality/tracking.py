@@ -142,6 +142,7 @@ def figures(tracks: Sequence[Track]) -> dict[str, Any]:
             if (mine := [one for one in tracks if one.kind == kind])
         },
         "swapped": sum(one.swapped for one in tracks) / max(1, len(tracks)),
+        "swapped by kind": {kind: sum(one.swapped for one in tracks if one.kind == kind) for kind in KINDS},
         "frames gone": gone,
         "empty when gone": sum(one.gone_empty for one in tracks) / gone if gone else None,
         "departures": left,

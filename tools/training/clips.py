@@ -2,7 +2,7 @@
 
 A clip is a window of a scene: from a frame on which its objects are seen, at one speed, in one direction. Most windows
 are those in which something happens to an object, so that it is hidden, has left, or is passed by one that is like it;
-the longer it is gone, the more often.
+the longer it is gone, the more often. Scenes in which nothing does are drawn anew for those.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZE = 192
 SCENES, FRAMES, OBJECTS = 2, 10, 2  # in a step; objects a scene. Long enough to be hidden and come back
 DRAWN = 28  # frames of a scene, of which a clip is a window
 STRIDES, STRIDE_SHARES = (1, 2, 3), (0.5, 0.3, 0.2)  # every so many frames are looked at
-KIND_SHARES = (0.1, 0.1, 0.3, 0.25, 0.25)  # of `KINDS`; what is hard comes more often
+KIND_SHARES = (0.2, 0.2, 0.2, 0.2, 0.2)  # of `KINDS`; what is hard comes more often
 EVENTFUL = 0.75  # of clips
 HIDDEN = 0.4  # of what an object shows on the first frame: below it something has happened
 
@@ -79,7 +79,7 @@ def areas(scene: MovingScene) -> NDArray[np.int64]:
 
 
 def window(shown: NDArray[np.int64], rng: np.random.Generator) -> list[int] | None:
-    """The numbers of a clip's frames; None where no window begins with an object.
+    """The numbers of a clip's frames; None where no window begins with an object, or nothing happens that should.
 
     Args:
         shown: ``(T, N)``, see `areas`.
@@ -96,8 +96,10 @@ def window(shown: NDArray[np.int64], rng: np.random.Generator) -> list[int] | No
     if not found:
         return None
     weights = np.array([_happening(shown[numbers]) for numbers in found])
-    if rng.random() >= EVENTFUL or not weights.any():
+    if rng.random() >= EVENTFUL:
         weights = np.ones(len(found))
+    elif not weights.any():
+        return None
     return found[int(rng.choice(len(found), p=weights / weights.sum()))]
 
 

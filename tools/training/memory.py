@@ -1,10 +1,10 @@
 """Train the demo model's memory on drawn moving scenes, on top of weights that segment single images.
 
-    python -m tools.training.memory --work DIR [--steps 4000] [--further]      # goes on where it stopped
+    python -m tools.training.memory --work DIR [--steps 4000] [--further] [--processes 2]  # goes on where it stopped
 
 Only what single images do not use is trained: memory encoder, memory attention, pointers, and the head that says
 whether an object is there. All else is frozen, to the bit, so single images cannot get worse. Everything random comes
-from the seed and the step.
+from the seed, the step and the number of the process; each process has scenes of its own.
 
 A step is some objects through some frames: the first frame's truth is the anchor, as when a person gives it, and what
 the model itself says of each frame, "gone" included (or, some of the time, the truth), is what is remembered of it, as
@@ -17,6 +17,7 @@ import argparse
 import logging
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from torch.nn import functional
 from demo import model as demo_model
 from tools.training.clips import SIZE, Clip, drawn_clip
 from tools.training.losses import mask_loss
+from tools.training.team import Team, run_team
 
 log = logging.getLogger("tools.training.memory")
 # Parts of the state's names; nothing of a single image's way through the model is among them.
@@ -51,21 +53,41 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.training.memory", description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--steps", type=int, default=4000, help="over which the learning rate falls")
+    parser.add_argument("--rate", type=float, default=RATE, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--weights", type=Path, default=demo_model.WEIGHTS, help="what to begin with")
     parser.add_argument("--further", action="store_true", help="train the memory of these weights on, not a new one")
     parser.add_argument("--out", type=Path, help="where the half-precision weights go at the end")
+    parser.add_argument("--processes", type=int, default=2, help="one core each")
     options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    model = trained(options.weights, options.work / "memory.pt", options.steps, options.seed, further=options.further)
-    if options.out is not None:
+    return run_team(partial(_work, options), options.processes)
+
+
+def _work(options: argparse.Namespace, rank: int, meeting: Path | None) -> None:
+    level = logging.INFO if rank == 0 else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    torch.set_num_threads(1)
+    team = Team(rank, options.processes, meeting)
+    checkpoint = options.work / "memory.pt"
+    model = trained(
+        options.weights, checkpoint, options.steps, options.seed, options.rate, further=options.further, team=team
+    )
+    if rank == 0 and options.out is not None:
         demo_model.save_weights(model, options.out)
-    return 0
+    team.leave()
 
 
-def trained(weights: Path, checkpoint: Path, steps: int, seed: int, *, further: bool = False) -> SAM2Base:
+def trained(
+    weights: Path,
+    checkpoint: Path,
+    steps: int,
+    seed: int,
+    rate: float = RATE,
+    *,
+    further: bool = False,
+    team: Team | None = None,
+) -> SAM2Base:
     """Train up to so many steps, from the checkpoint where there is one.
 
     Args:
@@ -73,7 +95,9 @@ def trained(weights: Path, checkpoint: Path, steps: int, seed: int, *, further: 
         checkpoint: written every `SAVE_EVERY` steps, in one piece; beside it the weights of every `KEEP_EVERY` steps,
             to be measured.
         further: begin with the memory that the weights have; else with a new one.
+        team: the processes of this run; the first writes the files.
     """
+    team = team or Team()
     torch.manual_seed(seed)
     model = demo_model.build_model()
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
@@ -91,19 +115,21 @@ def trained(weights: Path, checkpoint: Path, steps: int, seed: int, *, further: 
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         began = int(state["step"])
+    team.wait()  # before the first process writes another
     reports: list[dict[str, float]] = []
     clock = time.monotonic()
     for step in range(began, steps):
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARM) * (1 - 0.95 * step / steps)
+            group["lr"] = rate * min(1.0, (step + 1) / WARM) * (1 - 0.95 * step / steps)
         optimiser.zero_grad()
-        rng = np.random.default_rng((seed, step))
+        rng = np.random.default_rng((seed, step, team.rank))
         loss, report = clip_loss(model, drawn_clip(model, rng), rng)
         torch.autograd.backward(loss)
+        team.average_gradients(list(parameters.values()))
         torch.nn.utils.clip_grad_norm_(list(parameters.values()), GRADIENT_LIMIT)
         optimiser.step()
         reports.append(report)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+        if team.rank == 0 and ((step + 1) % SAVE_EVERY == 0 or step + 1 == steps):
             part = checkpoint.with_name(checkpoint.name + ".part")
             torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}, part)
             part.replace(checkpoint)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+import multiprocessing.connection
+import tempfile
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,3 +55,31 @@ class Team:
         """End the run for this process."""
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+def run_team(work: Callable[[int, Path | None], None], size: int) -> int:
+    """Run the same work in so many processes, in this one where it is one alone.
+
+    Args:
+        work: gets its rank and the file where the team meets, as `Team` wants them. Other processes import it.
+        size: how many.
+
+    Returns: the exit code; where one process fails, the others are ended.
+    """
+    if size == 1:
+        work(0, None)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Path(folder) / "meeting"
+        context = multiprocessing.get_context("spawn")
+        team = [context.Process(target=work, args=(rank, meeting), daemon=True) for rank in range(size)]
+        for process in team:
+            process.start()
+        while all(process.is_alive() for process in team):
+            multiprocessing.connection.wait([process.sentinel for process in team])
+        failed = [process for process in team if process.exitcode not in (None, 0)]
+        for process in team:
+            if failed:
+                process.terminate()  # the others wait in vain for one that is gone
+            process.join()
+    return int(any(process.exitcode for process in team))

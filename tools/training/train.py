@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import multiprocessing
-import multiprocessing.connection
 import sys
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,7 @@ from demo import model as demo_model
 from tools.training.curriculum import CURRICULUM, Stage, learning_rate
 from tools.training.pool import load_or_draw
 from tools.training.step import Report, train_step
-from tools.training.team import Team
+from tools.training.team import Team, run_team
 
 log = logging.getLogger("tools.training.train")
 
@@ -43,29 +41,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, choices=(1, 2, 4, 8), default=2, help="one core each")
     options = parser.parse_args(argv)
     options.work.mkdir(parents=True, exist_ok=True)
-    if options.processes == 1:
-        work(0, options, None)
-        return 0
-    with tempfile.TemporaryDirectory() as folder:
-        meeting = Path(folder) / "meeting"
-        context = multiprocessing.get_context("spawn")
-        team = [
-            context.Process(target=work, args=(rank, options, meeting), daemon=True)
-            for rank in range(options.processes)
-        ]
-        for process in team:
-            process.start()
-        while all(process.is_alive() for process in team):
-            multiprocessing.connection.wait([process.sentinel for process in team])
-        failed = [process for process in team if process.exitcode not in (None, 0)]
-        for process in team:
-            if failed:
-                process.terminate()  # the others wait in vain for one that is gone
-            process.join()
-    return int(any(process.exitcode for process in team))
+    return run_team(partial(work, options), options.processes)
 
 
-def work(rank: int, options: argparse.Namespace, meeting: Path | None) -> None:
+def work(options: argparse.Namespace, rank: int, meeting: Path | None) -> None:
     """What one process does: all stages, and rank 0 writes the weights."""
     level = logging.INFO if rank == 0 else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)

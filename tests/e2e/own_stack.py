@@ -15,7 +15,7 @@ from PIL import Image
 
 from core.repository import REPOSITORY
 from infra.config.settings import Settings, load_settings
-from tests.e2e.people_made import SECONDS, view
+from tests.e2e.people_made import view
 from tests.machine import free_port, free_subnet
 from tests.warm_python import run_inv
 
@@ -84,7 +84,7 @@ class OwnStack:
         """Import a picture into the first project, as a task more."""
         with self.api() as api:
             files = {"file": ("upload.png", content, "image/png")}
-            api.post("/api/projects/1/import", files=files, timeout=SECONDS).raise_for_status()
+            api.post("/api/projects/1/import", files=files).raise_for_status()
 
     def view(self) -> dict[str, Any]:
         """What people have made."""

@@ -21,7 +21,6 @@ from tests.e2e.people import Crowd, Figures, crowd
 from tests.e2e.project_cases import Stage
 
 PEOPLE, ROUNDS = 20, 3
-WORSE = 1.25  # times as long as before: no noise of a busy machine, nor of the slowest of sixty
 BEFORE = ["label-studio", "start", "--no-browser", "--internal-host", "0.0.0.0", "--port", "8080"]
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "core.settings.label_studio", "PYTHONPATH": ""}
 
@@ -31,10 +30,7 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "core.settings.label_studio", "PYTHONPATH"
 def test_twenty_people(
     stack: Stack, stage: Stage, round_: Round, engine: DockerClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No one gets an error, and no one waits longer than under the development server of before.
-
-    How much sooner pages open is in the table: where other work keeps the cores busy, nothing of it is left.
-    """
+    """Nobody gets an error, pages open sooner than under the development server of before, and more is done."""
     scenes = clicks.scenes(round_)
     chosen = [scenes[number % len(scenes)] for number in range(PEOPLE)]
     key = stage.ctx.access.api_key
@@ -48,8 +44,8 @@ def test_twenty_people(
     with capsys.disabled():
         print(f"\n{before.row('runserver')}\n{now.row('gunicorn behind Caddy')}")  # noqa: T201
     assert now.errors == []
-    assert now.percentile("open", 50) < before.percentile("open", 50) * WORSE
-    assert now.seconds < before.seconds * WORSE
+    assert now.percentile("open", 95) < before.percentile("open", 95)
+    assert now.seconds < before.seconds
 
 
 def under_runserver(stack: Stack, engine: DockerClient, people: Crowd, folder: Path) -> Figures:

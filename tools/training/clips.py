@@ -23,7 +23,7 @@ SIZE = 192
 SCENES, FRAMES, OBJECTS = 2, 10, 2  # in a step; objects a scene. Long enough to be hidden and come back
 DRAWN = 28  # frames of a scene, of which a clip is a window
 STRIDES, STRIDE_SHARES = (1, 2, 3), (0.5, 0.3, 0.2)  # every so many frames are looked at
-KIND_SHARES = (0.2, 0.2, 0.2, 0.2, 0.2)  # of `KINDS`; what is hard comes more often
+KIND_SHARES = (0.2, 0.2, 0.2, 0.2, 0.2)  # of `KINDS`
 EVENTFUL = 0.75  # of clips
 HIDDEN = 0.4  # of what an object shows on the first frame: below it something has happened
 
